@@ -1,0 +1,1 @@
+"""Blocks on Dask: the only place of the package that imports it."""
