@@ -9,7 +9,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """Folder of real data and the answers of R/qtl2 and GEMMA; the test skips where it is absent."""
+    """Folder of real data with the answers of R/qtl2 and GEMMA; tests skip where it is absent."""
     if not REFERENCE.is_dir():
         pytest.skip(f"the reference data are not here: no folder {REFERENCE}")
     return REFERENCE

@@ -114,8 +114,10 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
                 f"the study has no variable {name!r}; make one with create_dataset or a reader"
             )
     if "call_dosage" not in ds and "call_genotype_probability" not in ds:
-        raise InputError("the study has no genotypes: neither call_dosage nor "
-                         "call_genotype_probability; make one with create_dataset or a reader")
+        raise InputError(
+            "the study has no genotypes: neither call_dosage nor "
+            "call_genotype_probability; make one with create_dataset or a reader"
+        )
     for name, declared in VARIABLES.items():
         if name not in ds.variables:
             continue
