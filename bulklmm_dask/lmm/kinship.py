@@ -1,0 +1,133 @@
+r"""Relationship of every pair of samples, accumulated block of markers by block of markers.
+
+With ``X`` (variants, samples) the dosages scaled to 0..1 and ``p`` markers:
+
+========================  ==========================================================  =============
+method                    K_ij                                                        source
+========================  ==========================================================  =============
+``"bulklmm"``             mean of x_i x_j + (1-x_i)(1-x_j), and 1 for i = j           BulkLMM.jl
+``"rqtl2"``               mean of x_i x_j + (1-x_i)(1-x_j)                            R/qtl2
+``"centered"``            mean of (d_i - mean d)(d_j - mean d), d = 2x                GEMMA -gk 1
+``"standardized"``        the same, each marker divided by its variance over samples  GEMMA -gk 2
+========================  ==========================================================  =============
+
+Missing dosages take the mean of their marker.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.errors import InputError
+
+METHODS = ("bulklmm", "rqtl2", "centered", "standardized")
+
+Array = npt.NDArray[np.float64]
+
+
+def impute(dosage: npt.ArrayLike) -> Array:
+    """Dosages (variants, samples) as float64, missing ones replaced by the mean of their marker.
+
+    A marker without any call becomes 0 everywhere, which no test and no kinship can tell from a
+    marker without variation.
+    """
+    x = np.array(dosage, dtype=np.float64)
+    missing = np.isnan(x)
+    if missing.any():
+        rows = missing.any(axis=1)
+        part, gaps = x[rows], missing[rows]
+        calls = (~gaps).sum(axis=1)
+        means = np.where(gaps, 0.0, part).sum(axis=1) / np.maximum(calls, 1)
+        x[rows] = np.where(gaps, means[:, None], part)
+    return x
+
+
+def cross_products(dosage: npt.ArrayLike, method: str, maximum: float) -> Array:
+    """Sum over a block of markers of the products that `finish` turns into a kinship.
+
+    Parameters
+    ----------
+    dosage : array (variants, samples)
+        Dosages 0..`maximum`, NaN where missing.
+    method : str
+        One of `METHODS`.
+    maximum : float
+        1 or 2, the dosage of a homozygote for the counted allele.
+
+    Returns
+    -------
+    array (samples, samples)
+    """
+    x = impute(dosage) / maximum
+    if method in ("bulklmm", "rqtl2"):
+        x -= 0.5
+    else:
+        x -= x.mean(axis=1, keepdims=True)
+        x *= 2.0
+        if method == "standardized":
+            variance = np.mean(x * x, axis=1, keepdims=True)
+            x /= np.sqrt(np.where(variance > 0, variance, 1.0))
+    return x.T @ x
+
+
+def finish(
+    products: Array, n_variants: int, method: str, strains: npt.NDArray[np.int64] | None = None
+) -> Array:
+    """Kinship (samples, samples) from the summed products of all markers.
+
+    `strains` (samples,) numbers the inbred strains: under ``"bulklmm"``, whose diagonal is 1 by
+    definition, two samples of one strain are each other's clones, so their relationship is 1 too.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
+    if n_variants == 0:
+        raise InputError("a kinship needs at least one marker, but there are none")
+    if method not in ("bulklmm", "rqtl2"):
+        return products / n_variants
+    kinship = 2.0 * products / n_variants + 0.5
+    if method == "bulklmm":
+        if strains is None:
+            np.fill_diagonal(kinship, 1.0)
+        else:
+            kinship[strains[:, None] == strains[None, :]] = 1.0
+    return kinship
+
+
+def check_kinship(kinship: npt.ArrayLike, n_samples: int, name: str = "the kinship") -> Array:
+    """A kinship as float64, or InputError: square, finite, symmetric, positive semi-definite.
+
+    Negative eigenvalues down to -1e-6 of the largest are taken for rounding.
+    """
+    matrix = np.asarray(kinship, dtype=np.float64)
+    if matrix.shape != (n_samples, n_samples):
+        raise InputError(
+            f"{name} has shape {matrix.shape}, but the study has {n_samples} samples: "
+            f"it should be ({n_samples}, {n_samples})"
+        )
+    bad = np.argwhere(~np.isfinite(matrix))
+    if len(bad):
+        i, j = bad[0]
+        raise InputError(f"{name} holds {matrix[i, j]} at row {i}, column {j}; it must be finite")
+    gap = np.abs(matrix - matrix.T)
+    largest = np.abs(matrix).max(initial=0.0)
+    if gap.max(initial=0.0) > 1e-8 * largest:
+        i, j = np.unravel_index(int(gap.argmax()), gap.shape)
+        raise InputError(
+            f"{name} is not symmetric: {matrix[i, j]:.6g} at ({i}, {j}) but {matrix[j, i]:.6g} at "
+            f"({j}, {i}); use (K + K.T) / 2 if that is rounding"
+        )
+    matrix = (matrix + matrix.T) / 2
+    # trace / n is at most the largest eigenvalue, so the quick test is never the laxer one.
+    margin = 1e-6 * max(float(np.trace(matrix)) / n_samples, 0.0) + 1e-300
+    try:
+        np.linalg.cholesky(matrix + margin * np.eye(n_samples))
+    except np.linalg.LinAlgError:
+        values = np.linalg.eigvalsh(matrix)
+        if values[0] < -1e-6 * max(values[-1], 0.0):
+            raise InputError(
+                f"{name} is not positive semi-definite: its smallest eigenvalue is "
+                f"{values[0]:.4g}, the largest {values[-1]:.4g}; compute it with "
+                "bulklmm_dask.kinship or correct its entries"
+            ) from None
+    return matrix

@@ -1,0 +1,153 @@
+r"""Heritability of every trait without a marker: the optimum of the profile likelihood.
+
+``h2_exact`` brackets every local maximum on a grid of heritabilities (matrix products, all traits
+at once), then finds the root of the slope within each bracket; both ends of the admissible
+interval are candidates. ``h2_on_grid`` takes the best value of a given grid, as BulkLMM.jl does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import elementwise
+
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.profile import bracketing_grid, profile_at, profile_on_grid, project
+
+Array = npt.NDArray[np.float64]
+
+OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
+    "ok",
+    "all-missing",
+    "constant",
+    "too-few-samples",
+    "unbounded",
+)
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """The null model of a group of traits of the same samples.
+
+    Attributes
+    ----------
+    h2 : array (traits,)
+        Heritability; NaN for a trait that could not be fitted.
+    sigma2 : array (traits,)
+        Total variance s2 of Var(y) = s2 [h2 K + (1 - h2) I]: S/n under ML, S/(n-c) under REML.
+    status : array (traits,) of str
+        "ok", "constant", "too-few-samples", or "unbounded" where the likelihood grows up to
+        h2 = 1 and the estimate is only the bound.
+    scores : array (n, traits)
+        z = My / sqrt(S) at the trait's h2, in the rotated basis: x'z is the score of a marker.
+    """
+
+    h2: Array
+    sigma2: Array
+    status: npt.NDArray[np.object_]
+    scores: Array
+
+    @property
+    def fitted(self) -> npt.NDArray[np.bool_]:
+        """Which traits have a null model."""
+        return ~np.isnan(self.sigma2)
+
+
+def h2_exact(basis: Basis, y: Array, *, reml: bool) -> Array:
+    """Heritability (traits,) that maximises the profile likelihood over [0, h2_max].
+
+    Parameters
+    ----------
+    basis : Basis
+        Of n samples.
+    y : array (n, traits)
+        Rotated traits, none of them constant.
+    reml : bool
+        Restricted instead of full likelihood.
+    """
+    grid = bracketing_grid(basis)
+    if len(grid) == 1:
+        return np.zeros(y.shape[1])
+    on_grid = profile_on_grid(basis, y, grid, reml=reml)
+    rising, falling = on_grid.slope > 0, on_grid.slope < 0
+    ends = on_grid.value[[0, -1]]
+    best = np.where(ends[1] > ends[0], grid[-1], grid[0])
+    best_value = ends.max(axis=0)
+    # A maximum lies between grid points where the slope turns from rising to not rising. Brackets
+    # whose better end is far below the best grid value cannot win and are not refined.
+    cell, trait = np.nonzero(rising[:-1] & ~rising[1:] | (~falling[:-1] & falling[1:]))
+    top = on_grid.value.max(axis=0)
+    near = np.maximum(on_grid.value[cell, trait], on_grid.value[cell + 1, trait])
+    gain = np.abs(on_grid.slope[cell, trait]) * (grid[cell + 1] - grid[cell])
+    hopeful = near + gain >= top[trait]
+    cell, trait = cell[hopeful], trait[hopeful]
+    if len(cell) == 0:
+        return best
+
+    def slope(h2: Array, index: npt.NDArray[np.int64]) -> Array:
+        return profile_at(basis, y[:, index], h2, reml=reml).slope
+
+    found = elementwise.find_root(
+        slope, (grid[cell], grid[cell + 1]), args=(trait,), tolerances={"xatol": 1e-11}
+    )
+    values = profile_at(basis, y[:, trait], found.x, reml=reml).value
+    order = np.argsort(values, kind="stable")  # the last write of a trait is its best candidate
+    cell, trait, h2, values = cell[order], trait[order], found.x[order], values[order]
+    candidate, candidate_value = best.copy(), np.full_like(best, -np.inf)
+    candidate[trait], candidate_value[trait] = h2, values
+    return np.where(candidate_value >= best_value, candidate, best)
+
+
+def h2_on_grid(basis: Basis, y: Array, grid: Array, *, reml: bool) -> Array:
+    """The value of the grid, within [0, h2_max], with the largest profile likelihood, (traits,)."""
+    grid = np.unique(np.minimum(grid, basis.h2_max))
+    return grid[np.argmax(profile_on_grid(basis, y, grid, reml=reml).value, axis=0)]
+
+
+def fit_null(basis: Basis, y: Array, *, reml: bool, grid: Array | None = None) -> NullModel:
+    """Fit the null model of every trait of a group of complete samples.
+
+    Parameters
+    ----------
+    basis : Basis
+        Of the n samples of the group.
+    y : array (n, traits)
+        Traits as measured (not rotated), without missing values.
+    reml : bool
+        Restricted instead of full likelihood.
+    grid : array, optional
+        Search this grid only (null-grid) instead of the whole interval.
+    """
+    n, traits = y.shape
+    h2, sigma2 = np.full(traits, np.nan), np.full(traits, np.nan)
+    status = np.full(traits, OK, dtype=object)
+    scores = np.zeros((n, traits))
+    if n < basis.n_covariates + 2:
+        status[:] = TOO_FEW
+        return NullModel(h2, sigma2, status, scores)
+    # Covariates are projected out and the scale set to one first: neither changes any LOD, and a
+    # mean that is large beside the variation would cost digits in y'My.
+    rotated = basis.rotate(y - y.mean(axis=0))
+    size = np.sqrt(np.einsum("kj,kj->j", y, y))
+    for _ in range(2):
+        rotated -= basis.covariates @ (basis.covariates.T @ rotated)
+    spread = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
+    usable = spread > 1e-10 * size
+    status[~usable] = CONSTANT
+    if not usable.any():
+        return NullModel(h2, sigma2, status, scores)
+    scaled = rotated[:, usable] / spread[usable]
+    if grid is None:
+        estimate = h2_exact(basis, scaled, reml=reml)
+    else:
+        estimate = h2_on_grid(basis, scaled, grid, reml=reml)
+    projected, _ = project(basis, scaled, estimate)
+    quadratic = np.einsum("kj,kj->j", scaled, projected)
+    if 0.0 < basis.h2_max < 1.0:
+        status[np.flatnonzero(usable)[estimate == basis.h2_max]] = UNBOUNDED
+    h2[usable] = estimate
+    sigma2[usable] = quadratic / (n - basis.n_covariates * reml) * spread[usable] ** 2
+    scores[:, usable] = projected / np.sqrt(quadratic)
+    return NullModel(h2, sigma2, status, scores)
