@@ -87,7 +87,7 @@ def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, 
             for q in kept:
                 rest = rest - q * (q @ rest)
         norm = np.linalg.norm(rest)
-        if norm > tolerance * max(np.linalg.norm(column), 1e-300):
+        if norm > tolerance * max(float(np.linalg.norm(column)), 1e-300):
             kept.append(rest / norm)
         else:
             dependent.append(index)

@@ -92,7 +92,8 @@ def fit_traits(
         The basis of all samples, if it was made before.
     """
     n, t = traits.shape
-    observed = ~np.isnan(traits) & ~np.isnan(covariates).any(axis=1)[:, None]
+    complete_rows = ~np.isnan(covariates).any(axis=1, keepdims=True)
+    observed = ~np.isnan(traits) & complete_rows
     h2, sigma2 = np.full(t, np.nan), np.full(t, np.nan)
     status = np.full(t, ALL_MISSING, dtype=object)
     grid = None if options.grid is None else np.array(options.grid)
@@ -106,9 +107,7 @@ def fit_traits(
         else:
             within = None if kinship is None else kinship[np.ix_(samples, samples)]
             basis = make_basis(within, covariates[samples])
-        model = fit_null(
-            basis, traits[np.ix_(samples, columns)], reml=options.reml, grid=grid
-        )
+        model = fit_null(basis, traits[np.ix_(samples, columns)], reml=options.reml, grid=grid)
         h2[columns], sigma2[columns], status[columns] = model.h2, model.sigma2, model.status
         if model.fitted.any():
             kept = model.fitted
@@ -124,7 +123,9 @@ def fit_traits(
     return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status)
 
 
-def lod_block(dosage: npt.ArrayLike, fitted: FittedTraits, *, single: bool) -> npt.NDArray[np.float32]:
+def lod_block(
+    dosage: npt.ArrayLike, fitted: FittedTraits, *, single: bool
+) -> npt.NDArray[np.float32]:
     """LOD scores (variants, traits) of a chunk of markers against a chunk of traits.
 
     Parameters

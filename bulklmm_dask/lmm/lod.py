@@ -88,7 +88,9 @@ def _tiles(n_variants: int, n_traits: int) -> Iterator[tuple[slice, slice]]:
             yield slice(i, min(i + height, n_variants)), slice(j, min(j + width, n_traits))
 
 
-def _explained(x: Real, scores: Real, sxx: Array, weights: Array, out: Real, scratch: Array) -> None:
+def _explained(
+    x: Real, scores: Real, sxx: Array, weights: Array, out: Real, scratch: Array
+) -> None:
     """r2 of a tile into `out`: score squared over interpolated variation.
 
     The interpolation stays in double precision: its weights cancel by up to three digits.
@@ -130,10 +132,11 @@ def lod_tiles(
     sxx = variation(basis, markers, interpolation.nodes)
     sxx[~markers.tested] = 1.0
     z, weights = scores[: x.shape[1]], interpolation.weights
-    dtype = np.float32 if single else np.float64
-    fast_x, fast_z = (np.ascontiguousarray(part, dtype=dtype) for part in (x, z))
+    dtype = np.dtype(np.float32 if single else np.float64)
+    fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
+    fast_z: Real = np.ascontiguousarray(z.astype(dtype, copy=False))
     to_lod = -0.5 * basis.n / np.log(10.0)
-    smallest = np.finfo(dtype).eps / 2
+    smallest = float(np.finfo(dtype).eps) / 2
     # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2 stays
     # below 2e-5 up to this r2.
     limit = 230.0 / (basis.n + 230.0) if single else np.inf

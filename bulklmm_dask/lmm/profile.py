@@ -50,7 +50,7 @@ def inverse_and_logdet(a: Array) -> tuple[Array, Array]:
     """Inverses (k, c, c) and log-determinants (k,) of positive definite matrices (k, c, c)."""
     if a.shape[-1] == 1:
         return 1.0 / a, np.log(a[:, 0, 0])
-    return np.linalg.inv(a), np.linalg.slogdet(a)[1]
+    return np.asarray(np.linalg.inv(a)), np.asarray(np.linalg.slogdet(a)[1])
 
 
 def _combine(

@@ -1,0 +1,21 @@
+"""Linear-mixed-model genome scans of very many traits, exact and in bulk."""
+
+from bulklmm_dask.data.create import create_dataset
+from bulklmm_dask.data.store import open_result
+from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+from bulklmm_dask.kinship import kinship
+from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.scan import scan
+from bulklmm_dask.simulate import simulate_study
+
+__all__ = [
+    "InputError",
+    "StoreError",
+    "StudyWarning",
+    "create_dataset",
+    "kinship",
+    "max_lod",
+    "open_result",
+    "scan",
+    "simulate_study",
+]

@@ -1,0 +1,351 @@
+"""The result store: a Zarr group of LOD scores with a manifest of finished blocks.
+
+A block is written as a whole shard (or chunk), then its mark. A store that was left at any moment
+therefore holds every block that is marked, and a run goes on with those that are not. Concurrent
+writers of one shard would corrupt it without a word, so regions that are not whole blocks are
+refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from bulklmm_dask.errors import StoreError
+
+KIND = "bulklmm_store"
+RESULT = "result"
+
+_BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
+_TRAIT_VARIABLES: dict[str, Any] = {
+    "h2": np.float64,
+    "sigma2": np.float64,
+    "n_samples": np.int64,
+    "trait_status": str,
+}
+# Scores are noise in their last bits: a higher level costs time and saves a percent or two.
+_COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of a result: all of it, one block of it, one inner chunk of a block."""
+
+    shape: tuple[int, int]
+    block: tuple[int, int]
+    inner: tuple[int, int]
+
+    def region(self, i: int, j: int) -> tuple[slice, slice]:
+        """Variants and traits of block (i, j)."""
+        return self._slice(0, i), self._slice(1, j)
+
+    def _slice(self, axis: int, index: int) -> slice:
+        start = index * self.block[axis]
+        return slice(start, min(start + self.block[axis], self.shape[axis]))
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Number of blocks along variants and traits."""
+        return -(-self.shape[0] // self.block[0]), -(-self.shape[1] // self.block[1])
+
+
+@dataclass(frozen=True)
+class ResultStore:
+    """A result on disk; cheap to hand to any worker, for it is only a path and a layout."""
+
+    path: str
+    layout: Layout
+
+    def pending_blocks(self) -> npt.NDArray[np.int64]:
+        """Blocks (i, j) that are not finished, trait chunk by trait chunk, (k, 2)."""
+        done = np.asarray(self._array(_BLOCKS)[:])
+        return np.argwhere(done.T == 0)[:, ::-1]
+
+    def pending_traits(self) -> npt.NDArray[np.int64]:
+        """Trait chunks whose heritabilities are not written."""
+        return np.flatnonzero(np.asarray(self._array(_TRAITS)[:]) == 0)
+
+    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Write block (i, j) of every statistic, then its mark."""
+        region = self.layout.region(i, j)
+        shape = tuple(part.stop - part.start for part in region)
+        with _explained(self.path):
+            for name, block in values.items():
+                if block.shape != shape:
+                    raise StoreError(
+                        f"{self.path}: block ({i}, {j}) of {name} has shape {block.shape}, not "
+                        f"{shape}; a write that does not cover whole blocks corrupts its neighbours"
+                    )
+                self._array(name)[region] = block
+            self._array(_BLOCKS)[i, j] = 1
+
+    def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write what is known of every trait of chunk j, then its mark."""
+        where = self.layout.region(0, j)[1]
+        with _explained(self.path):
+            for name, column in values.items():
+                self._array(name)[where] = column
+            self._array(_TRAITS)[j] = 1
+
+    def _array(self, name: str) -> Any:
+        with _explained(self.path):
+            return zarr.open_array(self.path, path=name, mode="r+", zarr_format=3)
+
+
+def open_or_create(
+    path: str | os.PathLike[str],
+    template: xr.Dataset,
+    layout: Layout,
+    statistics: tuple[str, ...],
+    fingerprints: Mapping[str, str],
+) -> ResultStore:
+    """Make a result store, or open one that was made from the same inputs to go on with it.
+
+    Parameters
+    ----------
+    path : path
+        A folder that does not exist, or a result store.
+    template : Dataset
+        Names, positions and attributes to keep beside the scores.
+    layout : Layout
+        Sizes; those of an existing store must agree.
+    statistics : tuple of str
+        Names of the (variants, traits) arrays.
+    fingerprints : mapping of str to str
+        Digest of each input and of the options, under a name fit for a message.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written or is too small, or the store has other inputs.
+    """
+    target = Path(path)
+    if target.exists():
+        return _resume(target, layout, fingerprints)
+    _require_room(target, layout, len(statistics))
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with _explained(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _create(partial, template, layout, statistics, fingerprints)
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return ResultStore(str(target), layout)
+
+
+def _create(
+    path: Path,
+    template: xr.Dataset,
+    layout: Layout,
+    statistics: tuple[str, ...],
+    fingerprints: Mapping[str, str],
+) -> None:
+    template.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
+    group = zarr.open_group(path, mode="r+")
+    group.attrs[KIND] = RESULT
+    group.attrs["block"] = list(layout.block)
+    group.attrs["statistics"] = list(statistics)
+    group.attrs["fingerprints"] = dict(fingerprints)
+    options: Any = {"config": {"write_empty_chunks": True}}
+    sharded = layout.inner != layout.block
+    for name in statistics:
+        group.create_array(
+            name,
+            shape=layout.shape,
+            dtype="float32",
+            chunks=layout.inner,
+            shards=layout.block if sharded else None,
+            compressors=_COMPRESSOR,
+            fill_value=np.nan,
+            dimension_names=("variants", "traits"),
+            **options,
+        )
+    for name, dtype in _TRAIT_VARIABLES.items():
+        group.create_array(
+            name,
+            shape=layout.shape[1:],
+            dtype=dtype,
+            chunks=layout.block[1:],
+            dimension_names=("traits",),
+            **options,
+        )
+    grid = ("variant_blocks", "trait_blocks")
+    for name, shape, dims in (
+        (_BLOCKS, layout.blocks, grid),
+        (_TRAITS, layout.blocks[1:], grid[1:]),
+    ):
+        group.create_array(
+            name,
+            shape=shape,
+            dtype="uint8",
+            chunks=(1,) * len(shape),
+            compressors=None,
+            dimension_names=dims,
+            **options,
+        )
+
+
+def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> ResultStore:
+    attrs = _attributes(path)
+    found = attrs.get("fingerprints", {})
+    other = [name for name, digest in fingerprints.items() if found.get(name) != digest]
+    if other:
+        raise StoreError(
+            f"{path} was made from other inputs: {', '.join(other)} differ; give another store, "
+            "or remove this one"
+        )
+    if list(layout.block) != attrs["block"]:
+        raise StoreError(
+            f"{path} has blocks of {attrs['block'][0]} variants x {attrs['block'][1]} traits, not "
+            f"{layout.block[0]} x {layout.block[1]}; leave chunks out to go on with its own"
+        )
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"{path} cannot be written: no permission; give another store")
+    store = ResultStore(str(path), layout)
+    missing = _require_shards(store, attrs["statistics"])
+    for i, j in missing:
+        store._array(_BLOCKS)[i, j] = 0
+    return store
+
+
+def block_of(path: str | os.PathLike[str]) -> dict[str, int] | None:
+    """Block sizes of an existing result store, or None where there is nothing yet."""
+    if not Path(path).exists():
+        return None
+    variants, traits = _attributes(Path(path))["block"]
+    return {"variants": variants, "traits": traits}
+
+
+def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Number of finished blocks of a result store, and of all its blocks."""
+    with _explained(str(path)):
+        marks = np.asarray(zarr.open_array(str(path), path=_BLOCKS, mode="r")[:])
+    return int(marks.sum()), marks.size
+
+
+def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a finished result store lazily.
+
+    Parameters
+    ----------
+    path : path
+        What ``scan(..., store=path)`` wrote.
+
+    Returns
+    -------
+    Dataset
+        ``lod`` (variants, traits) as a dask array of one chunk a block; ``h2``, ``sigma2``,
+        ``n_samples`` and ``trait_status`` (traits) in memory.
+
+    Raises
+    ------
+    StoreError
+        If the store is not there, of another kind, unfinished or truncated.
+    """
+    target = Path(path)
+    attrs = _attributes(target)
+    done, total = finished(target)
+    if done < total:
+        raise StoreError(
+            f"{target} is unfinished: {done} of {total} blocks are there; run the same scan with "
+            "the same store again, and it goes on where it stopped"
+        )
+    block = tuple(attrs["block"])
+    with _explained(str(target)):
+        ds = xr.open_zarr(
+            target, consolidated=False, chunks=None, drop_variables=[_BLOCKS, _TRAITS]
+        )
+        for name in ds.variables:
+            if name in attrs["statistics"]:
+                ds[name] = ds[name].chunk(variants=block[0], traits=block[1])
+            else:
+                ds[name].load()
+    ds = ds.drop_encoding()
+    shape = (ds.sizes["variants"], ds.sizes["traits"])
+    missing = _require_shards(
+        ResultStore(str(target), Layout(shape, block, block)), attrs["statistics"]
+    )
+    if missing:
+        raise StoreError(
+            f"{target} is truncated: the files of {len(missing)} finished blocks are missing, the "
+            f"first of block {missing[0]}; run the same scan again to compute them anew"
+        )
+    return ds
+
+
+def _require_shards(store: ResultStore, statistics: list[str]) -> list[tuple[int, int]]:
+    """Blocks that are marked as finished but whose file is missing or empty."""
+    marks = np.asarray(store._array(_BLOCKS)[:])
+    missing = []
+    for name in statistics:
+        array = store._array(name)
+        ratio = [
+            b // c for b, c in zip(store.layout.block, array.shards or array.chunks, strict=True)
+        ]
+        for i, j in np.argwhere(marks):
+            file = Path(store.path, name, "c", str(i * ratio[0]), str(j * ratio[1]))
+            if not file.is_file() or file.stat().st_size == 0:
+                missing.append((int(i), int(j)))
+    return missing
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise StoreError(f"there is no result store {path}; make one with scan(..., store=path)")
+    try:
+        attrs = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
+    except Exception as error:
+        raise StoreError(
+            f"{path} is no result store, or its zarr.json is damaged ({error}); give another "
+            "path, or remove it and scan again"
+        ) from error
+    if attrs.get(KIND) != RESULT:
+        raise StoreError(
+            f"{path} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
+            "give the path of a scan's result"
+        )
+    return attrs
+
+
+def _require_room(path: Path, layout: Layout, n_statistics: int) -> None:
+    """Refuse a disk that cannot hold the scores, before any of them is computed."""
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not os.access(parent, os.W_OK):
+        raise StoreError(f"{parent} cannot be written: no permission; give another store")
+    needed = 4 * n_statistics * layout.shape[0] * layout.shape[1]
+    free = shutil.disk_usage(parent).free
+    if needed > free:
+        raise StoreError(
+            f"{path} would take up to {needed / 1e9:.3g} GB, but {parent} has {free / 1e9:.3g} GB "
+            "free; free some space or give a store on another disk"
+        )
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn the errors of a file system into a StoreError that names the store and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"{path}: the disk is full; finished blocks are kept: free some space and run "
+                "the same scan again"
+            ) from error
+        if isinstance(error, PermissionError):
+            raise StoreError(f"{path} cannot be written: {error}; give another store") from error
+        raise StoreError(f"{path} cannot be used: {error}") from error

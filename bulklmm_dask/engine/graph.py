@@ -1,0 +1,239 @@
+"""The lazy graph: kinship and scan as dask arrays whose blocks call the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
+from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.groups import FittedTraits, NullOptions, fit_traits, lod_block
+from bulklmm_dask.lmm.kinship import check_kinship, cross_products, finish
+
+Array = npt.NDArray[np.float64]
+Names = npt.NDArray[np.object_]
+
+# Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
+_FAN_IN = 8
+
+
+@dataclass(frozen=True)
+class Study:
+    """The arrays of a scan, as NumPy or dask arrays; names serve the messages of errors.
+
+    Attributes
+    ----------
+    dosage : array (variants, samples)
+    maximum : float
+        Largest possible dosage.
+    traits : array (samples, traits)
+    covariates : array (samples, c)
+        In memory, with the intercept.
+    kinship : array (samples, samples) or None
+    variant_names, sample_names, trait_names : array of str
+    """
+
+    dosage: Any
+    maximum: float
+    traits: Any
+    covariates: Array
+    kinship: Any
+    variant_names: Names
+    sample_names: Names
+    trait_names: Names
+
+
+@dataclass(frozen=True)
+class ScanArrays:
+    """What a scan gives, as dask arrays: lod (variants, traits), the others (traits,)."""
+
+    lod: da.Array
+    h2: da.Array
+    sigma2: da.Array
+    n_samples: da.Array
+    trait_status: da.Array
+
+    def columns(self, j: int) -> dict[str, Any]:
+        """Delayed chunk j of everything that is known per trait, by the name it is stored under."""
+        return {
+            name: getattr(self, name).blocks[j].to_delayed()[0]
+            for name in ("h2", "sigma2", "n_samples", "trait_status")
+        }
+
+
+def is_lazy(array: Any) -> bool:
+    """Whether an array is a dask array, whose values are not known yet."""
+    return isinstance(array, da.Array)
+
+
+def as_dask(array: Any, chunks: tuple[Any, ...]) -> da.Array:
+    """Array as a dask array of these chunks."""
+    if isinstance(array, da.Array):
+        return array.rechunk(chunks)
+    return da.from_array(array, chunks=chunks, name=False)
+
+
+def lazy_kinship(
+    dosage: Any, maximum: float, method: str, strains: npt.NDArray[np.int64] | None
+) -> da.Array:
+    """Kinship (samples, samples) as a dask array of one chunk, accumulated over marker chunks."""
+    p, n = dosage.shape
+    size = dosage.chunks[0] if isinstance(dosage, da.Array) else max(1, 2**22 // max(n, 1))
+    blocks = as_dask(dosage, (size, n)).to_delayed().ravel()
+    parts = [delayed(_products)(block, method, maximum) for block in blocks]
+    while len(parts) > 1:
+        parts = [delayed(_add)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    whole = delayed(finish)(parts[0] if parts else np.zeros((n, n)), p, method, strains)
+    return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
+
+
+def _products(dosage: Array, method: str, maximum: float) -> Array:
+    with one_blas_thread():
+        return cross_products(dosage, method, maximum)
+
+
+def _add(parts: Sequence[Array]) -> Array:
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def load_kinship(study: Study) -> tuple[Study, Any]:
+    """The study with its kinship in memory, and the basis kept where it was computed.
+
+    For a run of many graphs: none of them computes either again.
+    """
+    if isinstance(study.kinship, da.Array):
+        study = replace(study, kinship=study.kinship.compute())
+    basis = lazy_basis(study)
+    return study, None if basis is None else basis.persist()
+
+
+def lazy_basis(study: Study) -> Any:
+    """Delayed basis of all samples, or None where a covariate is missing for some."""
+    if np.isnan(study.covariates).any():
+        return None
+    return delayed(_basis)(_one_chunk(study.kinship), study.covariates)
+
+
+def _basis(kinship: Array | None, covariates: Array) -> Basis:
+    with one_blas_thread():
+        checked = None if kinship is None else check_kinship(kinship, len(covariates))
+        return make_basis(checked, covariates)
+
+
+def _one_chunk(matrix: Any) -> Any:
+    """Delayed whole of a dask array, or what is in memory as it is."""
+    if isinstance(matrix, da.Array):
+        return matrix.rechunk(matrix.shape).to_delayed().ravel()[0]
+    return matrix
+
+
+def lazy_scan(
+    study: Study, plan: Plan, options: NullOptions, *, single: bool, basis: Any
+) -> ScanArrays:
+    """Lay out the graph of a scan: one fit a trait chunk, one task a block.
+
+    Parameters
+    ----------
+    study : Study
+        What is scanned.
+    plan : Plan
+        How it is cut.
+    options : NullOptions
+        How the null models are fitted.
+    single : bool
+        Multiply in single precision.
+    basis : delayed or Basis or None
+        Of all samples, from `lazy_basis`.
+    """
+    n = plan.n_samples
+    kinship = _one_chunk(study.kinship)
+    if isinstance(kinship, np.ndarray):
+        kinship = delayed(kinship)  # one node of the graph, not a copy in every task
+    blocks = as_dask(study.traits, (n, plan.trait_chunks)).to_delayed().ravel()
+    starts = np.cumsum((0, *plan.trait_chunks[:-1]))
+    fits = [
+        delayed(_fit)(
+            block,
+            kinship,
+            study.covariates,
+            options,
+            basis,
+            study.sample_names,
+            study.trait_names[start : start + size],
+        )
+        for block, start, size in zip(blocks, starts, plan.trait_chunks, strict=True)
+    ]
+    # A chunk of this array is a FittedTraits: dask hands it on without looking inside.
+    fitted = da.concatenate(
+        [
+            da.from_delayed(fit, shape=(size,), dtype=object)
+            for fit, size in zip(fits, plan.trait_chunks, strict=True)
+        ]
+    )
+    lod = da.blockwise(
+        _lods,
+        "vt",
+        as_dask(study.dosage, (plan.variant_chunks, n)),
+        "vs",
+        da.from_array(study.variant_names, chunks=(plan.variant_chunks,), name=False),
+        "v",
+        fitted,
+        "t",
+        sample_names=study.sample_names,
+        maximum=study.maximum,
+        single=single,
+        concatenate=True,
+        dtype=np.float32,
+        meta=np.empty((0, 0), dtype=np.float32),
+    )
+    return ScanArrays(
+        lod=lod,
+        h2=_column(fitted, "h2", np.float64),
+        sigma2=_column(fitted, "sigma2", np.float64),
+        n_samples=_column(fitted, "n_samples", np.int64),
+        trait_status=_column(fitted, "status", object),
+    )
+
+
+def _column(fitted: da.Array, name: str, dtype: type) -> da.Array:
+    return da.map_blocks(attrgetter(name), fitted, dtype=dtype, meta=np.empty(0, dtype=dtype))
+
+
+def _fit(
+    traits: Array,
+    kinship: Array | None,
+    covariates: Array,
+    options: NullOptions,
+    basis: Basis | None,
+    sample_names: Names,
+    trait_names: Names,
+) -> FittedTraits:
+    refuse_infinite(traits, "sample_trait", list(sample_names), list(trait_names))
+    with one_blas_thread():
+        return fit_traits(np.asarray(traits, dtype=np.float64), kinship, covariates, options, basis)
+
+
+def _lods(
+    dosage: npt.NDArray[np.floating],
+    variant_names: Names,
+    fitted: FittedTraits,
+    *,
+    sample_names: Names,
+    maximum: float,
+    single: bool,
+) -> npt.NDArray[np.float32]:
+    refuse_outside(dosage, maximum, list(variant_names), list(sample_names))
+    with one_blas_thread():
+        return lod_block(dosage, fitted, single=single)

@@ -1,0 +1,126 @@
+"""Where dask runs: threads of this process, worker processes of this machine, or a scheduler."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dask
+from dask.utils import parse_bytes
+from distributed import Client, LocalCluster
+
+from bulklmm_dask.errors import InputError
+
+_PATIENCE = "30s"
+
+
+@contextmanager
+def workers(
+    *,
+    scheduler: str | None = None,
+    processes: int = 0,
+    threads: int | None = None,
+    memory: str | None = None,
+) -> Iterator[str]:
+    """Run what is computed inside the ``with`` block on the workers asked for.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Address (``tcp://host:8786``) or scheduler file of a running Dask scheduler.
+    processes : int
+        Number of worker processes to start on this machine; 0 computes in this process.
+    threads : int, optional
+        Threads in this process, or in each worker process; by default all cores are used once.
+    memory : str, optional
+        Memory limit of each worker process, such as ``"4GB"``.
+
+    Yields
+    ------
+    str
+        What runs the work, in words.
+
+    Raises
+    ------
+    InputError
+        If options exclude each other, no scheduler answers, or the memory cannot be understood.
+    """
+    _require_one_kind(scheduler, processes, threads, memory)
+    if scheduler is not None:
+        with _connect(scheduler) as client:
+            found = client.scheduler_info(n_workers=-1)["workers"].values()
+            yield (
+                f"the scheduler at {client.scheduler.address}: {len(found)} workers so far, "
+                f"{sum(worker['nthreads'] for worker in found)} threads"
+            )
+    elif processes > 0:
+        with _processes(processes, threads, memory) as description:
+            yield description
+    else:
+        number = threads or available_cores()
+        with dask.config.set(scheduler="threads", num_workers=number):
+            yield f"{number} threads of this process"
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use (a batch job has fewer than its machine)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _require_one_kind(
+    scheduler: str | None, processes: int, threads: int | None, memory: str | None
+) -> None:
+    if scheduler is not None and (processes or threads is not None or memory is not None):
+        raise InputError(
+            f"the scheduler {scheduler!r} has its own workers: leave out the number of workers, "
+            "threads and memory, or the scheduler"
+        )
+    if memory is not None and processes == 0:
+        raise InputError(
+            f"a memory limit ({memory!r}) holds for worker processes: ask for at least one worker"
+        )
+
+
+def _connect(scheduler: str) -> Client:
+    """Connect to a running scheduler, given by its address or by its scheduler file."""
+    if os.path.exists(scheduler):
+        options = {"scheduler_file": scheduler}
+    elif ":" in scheduler:
+        options = {"address": scheduler}
+    else:
+        raise InputError(
+            f"no scheduler {scheduler!r}: it is neither an address such as tcp://host:8786 "
+            "nor an existing scheduler file"
+        )
+    try:
+        return Client(**options, timeout=_PATIENCE)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler'"
+        ) from error
+
+
+@contextmanager
+def _processes(number: int, threads: int | None, memory: str | None) -> Iterator[str]:
+    """Start worker processes on this machine, each under a nanny that starts it again."""
+    each = threads or max(1, available_cores() // number)
+    try:
+        limit = "auto" if memory is None else parse_bytes(memory)
+    except ValueError as error:
+        raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
+    with (
+        LocalCluster(
+            n_workers=number,
+            threads_per_worker=each,
+            memory_limit=limit,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster),
+    ):
+        yield f"{number} worker processes of {each} threads, dashboard {cluster.dashboard_link}"

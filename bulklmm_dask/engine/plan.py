@@ -1,0 +1,138 @@
+"""How a scan is cut into blocks: integer arithmetic that touches no data and can be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bulklmm_dask.errors import InputError
+
+# A block of LOD scores is kept near 32 MiB, wide enough in traits that rotating its markers again
+# for every chunk of traits costs little beside the product.
+_VARIANTS = 2048
+_TRAITS = 4096
+# Inner chunks of a stored block: what reading one trait or one marker must decompress.
+_INNER = 1024
+
+_DOUBLE, _SINGLE = 8, 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scan of n samples as a grid of blocks, one marker chunk x one trait chunk each.
+
+    Attributes
+    ----------
+    n_samples, n_variants, n_traits : int
+        The whole scan.
+    variants, traits : int
+        Size of a block; the last ones may be smaller.
+    """
+
+    n_samples: int
+    n_variants: int
+    n_traits: int
+    variants: int
+    traits: int
+
+    @property
+    def variant_chunks(self) -> tuple[int, ...]:
+        """Sizes of the marker chunks."""
+        return _chunks(self.n_variants, self.variants)
+
+    @property
+    def trait_chunks(self) -> tuple[int, ...]:
+        """Sizes of the trait chunks."""
+        return _chunks(self.n_traits, self.traits)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of blocks along variants and traits."""
+        return len(self.variant_chunks), len(self.trait_chunks)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Chunks within a stored block: they divide it, or are the block itself."""
+        return _inner(self.variants), _inner(self.traits)
+
+    @property
+    def tests(self) -> int:
+        """Number of pairs of a marker and a trait."""
+        return self.n_variants * self.n_traits
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of the one product X'Z."""
+        return 2 * self.n_samples * self.tests
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the LOD scores before compression."""
+        return _SINGLE * self.tests
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes that a block needs while it runs: markers read and rotated, scores, LODs."""
+        markers = 3 * self.variants * self.n_samples
+        traits = 2 * self.traits * self.n_samples
+        return _DOUBLE * (markers + traits) + _SINGLE * self.variants * self.traits
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.n_variants:,} variants x {self.n_traits:,} traits = {self.tests:,} tests in "
+            f"{self.shape[0]} x {self.shape[1]} blocks of {self.variants:,} x {self.traits:,}, "
+            f"{self.block_bytes / 2**20:.0f} MiB each; {self.flops / 1e9:,.0f} Gflop"
+        )
+
+
+def _inner(size: int) -> int:
+    return _INNER if size % _INNER == 0 else size
+
+
+def _chunks(total: int, size: int) -> tuple[int, ...]:
+    full, rest = divmod(total, size)
+    return (size,) * full + ((rest,) if rest else ())
+
+
+def make_plan(
+    n_samples: int,
+    n_variants: int,
+    n_traits: int,
+    chunks: str | Mapping[str, int] = "auto",
+) -> Plan:
+    """Cut a scan into blocks.
+
+    Parameters
+    ----------
+    n_samples, n_variants, n_traits : int
+        The whole scan.
+    chunks : "auto" or mapping
+        ``{"variants": ..., "traits": ...}`` sets the size of a block in either direction; what is
+        left out is chosen.
+    """
+    if isinstance(chunks, str):
+        if chunks != "auto":
+            raise InputError(
+                f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
+                "{'variants': 2048, 'traits': 4096}"
+            )
+        chunks = {}
+    unknown = set(chunks) - {"variants", "traits"}
+    if unknown:
+        raise InputError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
+    for name, size in chunks.items():
+        if size < 1:
+            raise InputError(f"chunks[{name!r}] is {size}; a block has at least one of each")
+    return Plan(
+        n_samples,
+        n_variants,
+        n_traits,
+        variants=min(chunks.get("variants", _VARIANTS), max(n_variants, 1)),
+        traits=min(chunks.get("traits", _TRAITS), max(n_traits, 1)),
+    )

@@ -1,0 +1,184 @@
+"""The resumable run: blocks of a lazy scan written into a store, a bounded number at a time."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask.base import compute, get_scheduler
+from dask.callbacks import Callback
+from dask.delayed import delayed
+from distributed import Client, Future, as_completed
+
+from bulklmm_dask.data.store import ResultStore
+from bulklmm_dask.engine.graph import ScanArrays
+from bulklmm_dask.engine.plan import Plan
+
+# Blocks handed to the scheduler together, and blocks in flight below which more follow.
+_BATCH = 512
+_RETRIES = 3
+
+Block = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run into a store has come.
+
+    Attributes
+    ----------
+    done, total : int
+        Blocks finished, those of earlier runs among them, and all blocks.
+    tests_done, tests_total : int
+        The same in pairs of a marker and a trait.
+    seconds : float
+        Time since this run began.
+    bytes_written : int
+        LOD scores written by this run, before compression.
+    """
+
+    done: int
+    total: int
+    tests_done: int
+    tests_total: int
+    seconds: float
+    bytes_written: int
+
+
+def run_into(
+    store: ResultStore,
+    plan: Plan,
+    arrays: ScanArrays,
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Compute what a store lacks and write it, block by block.
+
+    Any stop leaves a store that the same call finishes: a block is marked after its data.
+
+    Parameters
+    ----------
+    store : ResultStore
+        New, or left by an earlier run of the same scan.
+    plan : Plan
+        How the scan is cut.
+    arrays : ScanArrays
+        The lazy scan.
+    progress : callable, optional
+        Called with a `Progress` at the start and after each block.
+    """
+    began = time.perf_counter()
+    pending = store.pending_blocks()
+    done = plan.n_blocks - len(pending)
+    tests = plan.tests - int(sum(_tests(plan, i, j) for i, j in pending))
+    written = 0
+
+    def report() -> None:
+        if progress is not None:
+            seconds = time.perf_counter() - began
+            progress(Progress(done, plan.n_blocks, tests, plan.tests, seconds, written))
+
+    def count(block: Block | None) -> None:
+        nonlocal done, tests, written
+        if block is None:
+            return
+        done += 1
+        tests += _tests(plan, *block)
+        written += 4 * _tests(plan, *block)
+        report()
+
+    report()
+    batches = _batches(store, arrays, pending)
+    client = active_client()
+    if client is None:
+        _run_here(batches, count)
+    else:
+        _run_distributed(client, batches, count)
+
+
+def active_client() -> Client | None:
+    """The distributed client that dask computes on by default, if any."""
+    owner = getattr(get_scheduler(), "__self__", None)
+    return owner if isinstance(owner, Client) else None
+
+
+def _tests(plan: Plan, i: int, j: int) -> int:
+    return plan.variant_chunks[i] * plan.trait_chunks[j]
+
+
+def _batches(
+    store: ResultStore, arrays: ScanArrays, pending: npt.NDArray[np.int64]
+) -> Iterator[dict[Any, Block | None]]:
+    """Delayed writes with the block that each finishes (None: a chunk of heritabilities).
+
+    Blocks of one trait chunk stay together, so that its null models are fitted once.
+    """
+    of_column: dict[int, list[int]] = {int(j): [] for j in store.pending_traits()}
+    for i, j in pending:
+        of_column.setdefault(int(j), []).append(int(i))
+    run = uuid.uuid4().hex[:8]
+    write_block, write_traits = delayed(_write_block), delayed(_write_traits)
+    batch: dict[Any, Block | None] = {}
+    for j, rows in sorted(of_column.items()):
+        columns = arrays.columns(j)
+        batch[write_traits(store, j, columns, dask_key_name=f"write_traits-{run}-{j}")] = None
+        blocks = arrays.lod.blocks[:, j].to_delayed().ravel()
+        for i in rows:
+            key = f"write_block-{run}-{i}-{j}"
+            batch[write_block(store, i, j, blocks[i], dask_key_name=key)] = (i, j)
+            if len(batch) >= _BATCH:
+                yield batch
+                batch = {}
+    if batch:
+        yield batch
+
+
+def _write_block(store: ResultStore, i: int, j: int, lod: npt.NDArray[np.float32]) -> None:
+    store.write_block(i, j, {"lod": lod})
+
+
+def _write_traits(store: ResultStore, j: int, columns: dict[str, npt.NDArray[Any]]) -> None:
+    store.write_traits(j, columns)
+
+
+def _run_here(
+    batches: Iterator[dict[Any, Block | None]], count: Callable[[Block | None], None]
+) -> None:
+    """Threads, processes or no parallelism, whichever dask is set to."""
+    for batch in batches:
+        block_of = {task.key: block for task, block in batch.items()}
+
+        def after(key: Any, *_: Any, block_of: dict[Any, Block | None] = block_of) -> None:
+            count(block_of.get(key))
+
+        with Callback(posttask=after):
+            compute(*batch)
+
+
+def _run_distributed(
+    client: Client,
+    batches: Iterator[dict[Any, Block | None]],
+    count: Callable[[Block | None], None],
+) -> None:
+    """On a cluster: a bounded window of futures, filled again while others still run."""
+    block_of: dict[Any, Block | None] = {}
+    running = as_completed()
+    for batch in batches:
+        block_of |= {task.key: block for task, block in batch.items()}
+        for future in client.compute(list(batch), retries=_RETRIES):
+            running.add(future)
+        while running.count() > _BATCH // 2:
+            _finish(next(running), block_of, count)
+    for future in running:
+        _finish(future, block_of, count)
+
+
+def _finish(
+    future: Future[None], block_of: dict[Any, Block | None], count: Callable[[Block | None], None]
+) -> None:
+    future.result()
+    count(block_of.pop(future.key))

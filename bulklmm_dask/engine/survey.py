@@ -1,0 +1,81 @@
+"""One pass over the inputs before a long run: every value checked, every table fingerprinted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask.base import compute
+from dask.delayed import delayed
+
+from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
+from bulklmm_dask.data.fingerprint import fingerprint, row_digests
+from bulklmm_dask.engine.graph import Study, as_dask
+from bulklmm_dask.engine.plan import Plan
+
+Digests = npt.NDArray[np.uint64]
+
+
+def survey(study: Study, plan: Plan, options: object) -> dict[str, str]:
+    """Check the genotypes and traits of a study and fingerprint all that decides the scores.
+
+    Parameters
+    ----------
+    study : Study
+        With its kinship in memory.
+    plan : Plan
+        Whose chunks are read.
+    options : object
+        Anything whose repr tells scans apart.
+
+    Returns
+    -------
+    dict
+        Fingerprint of each input, under a name fit for a message.
+
+    Raises
+    ------
+    InputError
+        If a genotype lies outside its range or a trait is infinite.
+    """
+    dosage = as_dask(study.dosage, (plan.variant_chunks, plan.n_samples))
+    traits = as_dask(study.traits, (plan.n_samples, plan.trait_chunks))
+    samples = study.sample_names
+    of_variants = [
+        delayed(_survey_dosage)(block, study.maximum, names, samples)
+        for block, names in zip(
+            dosage.to_delayed().ravel(), _split(study.variant_names, dosage.chunks[0]), strict=True
+        )
+    ]
+    of_traits = [
+        delayed(_survey_traits)(block, names, samples)
+        for block, names in zip(
+            traits.to_delayed().ravel(), _split(study.trait_names, traits.chunks[1]), strict=True
+        )
+    ]
+    variant_digests, trait_digests = map(np.concatenate, compute(of_variants, of_traits))
+    return {
+        "genotypes": fingerprint([variant_digests, study.variant_names, study.maximum]),
+        "traits": fingerprint([trait_digests, study.trait_names]),
+        "samples": fingerprint([samples]),
+        "kinship": fingerprint([study.kinship]),
+        "covariates": fingerprint([study.covariates]),
+        "options": fingerprint([options]),
+    }
+
+
+def _split(names: npt.NDArray[np.object_], chunks: tuple[int, ...]) -> list[Any]:
+    return np.split(names, np.cumsum(chunks)[:-1])
+
+
+def _survey_dosage(
+    dosage: npt.NDArray[np.floating], maximum: float, variants: Any, samples: Any
+) -> Digests:
+    refuse_outside(dosage, maximum, list(variants), list(samples))
+    return row_digests(dosage)
+
+
+def _survey_traits(traits: npt.NDArray[np.floating], names: Any, samples: Any) -> Digests:
+    refuse_infinite(traits, "sample_trait", list(samples), list(names))
+    return row_digests(traits.T)
