@@ -1,7 +1,10 @@
 """Linear-mixed-model genome scans of very many traits, exact and in bulk."""
 
 from bulklmm_dask.data.create import create_dataset
+from bulklmm_dask.data.readers.csv import read_csv
+from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.store import open_result
+from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.results.maxima import max_lod
@@ -15,7 +18,11 @@ __all__ = [
     "create_dataset",
     "kinship",
     "max_lod",
+    "open_dataset",
     "open_result",
+    "read_csv",
+    "read_rqtl2",
+    "save",
     "scan",
     "simulate_study",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -112,15 +114,27 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
         limit = "auto" if memory is None else parse_bytes(memory)
     except ValueError as error:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
-    with (
-        LocalCluster(
+    with _deaf_to_interrupts():
+        cluster = LocalCluster(
             n_workers=number,
             threads_per_worker=each,
             memory_limit=limit,
             processes=True,
             dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
             silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster),
-    ):
+        )
+    with cluster, Client(cluster):
         yield f"{number} worker processes of {each} threads, dashboard {cluster.dashboard_link}"
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start meanwhile ignore Ctrl-C, which is for this one to act upon."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)

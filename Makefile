@@ -1,0 +1,46 @@
+# Needs only Python 3.11 or newer, make and git; everything else goes into $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= demo-output
+BIN = $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
+	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
+	@echo "make test                  lint, type checks and all tests"
+	@echo "make lint                  lint and type checks only"
+	@echo "make bench                 speed beside a matrix product of the same size"
+
+demo: $(VENV)/.demo
+	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
+
+test: lint
+	$(BIN)/python -m pytest --nbmake tests notebooks
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.demo
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# One stamp file per set of extras: pip runs again only when pyproject.toml has changed.
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[plot]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,44 @@
+"""What a STUDY and a kinship may be on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from bulklmm_dask.cli._base import names
+from bulklmm_dask.data.kinships import read_kinship
+from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.data.study import open_dataset
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.kinship import kinship
+from bulklmm_dask.lmm.kinship import METHODS
+
+
+def open_source(path: str | Path) -> xr.Dataset:
+    """Open a study: R/qtl2 files are read, anything else should be a Zarr study."""
+    source = Path(path)
+    if source.is_file() or (source.is_dir() and not (source / "zarr.json").exists()):
+        return read_rqtl2(source)
+    return open_dataset(source)
+
+
+def kinship_of(ds: xr.Dataset, name: str) -> str | xr.DataArray | None:
+    """Find what a name stands for: a variable of the study, none, a method, or a CSV table."""
+    if name == "none":
+        return None
+    if name in ds:
+        return name
+    if name in METHODS:
+        return kinship(ds, method=name)
+    if Path(name).is_file():
+        return read_kinship(name)
+    raise InputError(
+        f"the study has no kinship {name!r}, and there is no such table: compute it with "
+        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a CSV table or none"
+    )
+
+
+def table_or_columns(value: str) -> Path | list[str]:
+    """Take a value as the path of a table if there is such a file, else as names of columns."""
+    return Path(value) if Path(value).is_file() else names(value)

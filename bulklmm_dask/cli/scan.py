@@ -1,0 +1,165 @@
+"""Commands on a study that is there: scan, and the maxima of a scan."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulklmm_dask.cli._base import (
+    RESUME,
+    Command,
+    block,
+    compute_options,
+    examples,
+    grid,
+    names,
+    say,
+)
+from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.data.store import open_result
+from bulklmm_dask.engine.local import workers
+from bulklmm_dask.progress import ProgressBar
+from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.scan import scan
+
+
+@click.command(
+    "scan",
+    cls=Command,
+    short_help="Test every trait against every marker.",
+    epilog=examples(
+        "bulklmm scan bxd.zarr bxd-lod.zarr",
+        "bulklmm scan bxd.zip bxd-lod.zarr --kinship rqtl2 --threads 4",
+        "bulklmm scan bxd.zarr out.zarr --method null-grid --h2-grid 0:0.01:0.99 --reml",
+        "bulklmm scan bxd.zarr out.zarr --scheduler tcp://10.0.0.5:8786",
+    ),
+)
+@click.argument("study")
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option(
+    "--method",
+    type=click.Choice(["null-exact", "null-grid"]),
+    default="null-exact",
+    show_default=True,
+    help="How h2 of each trait is found: its exact maximum, or the best value of a grid.",
+)
+@click.option("--reml", is_flag=True, help="Restricted maximum likelihood instead of ML.")
+@click.option(
+    "--h2-grid",
+    callback=grid,
+    metavar="GRID",
+    help="Grid of null-grid: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
+)
+@click.option(
+    "--covariates",
+    default="all",
+    show_default=True,
+    metavar="all|none|NAMES",
+    help="Additive covariates, by name with commas between; an intercept is always in.",
+)
+@click.option(
+    "--kinship",
+    "kinship_name",
+    default="kinship",
+    show_default=True,
+    metavar="NAME|none|FILE",
+    help="A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute "
+    "it now; a CSV table; or none for ordinary regression.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["double", "single"]),
+    default="double",
+    show_default=True,
+    help="Of the matrix products; single is nearly twice as fast, LODs differ by less than 1e-4.",
+)
+@click.option(
+    "--chunks",
+    callback=block,
+    default="auto",
+    show_default=True,
+    metavar="VARIANTS,TRAITS",
+    help="Size of a block, which one task computes and one file keeps.",
+)
+@compute_options
+@click.pass_context
+def scan_command(
+    ctx: click.Context,
+    /,
+    study: str,
+    result: Path,
+    method: str,
+    reml: bool,
+    h2_grid: list[float] | None,
+    covariates: str,
+    kinship_name: str,
+    precision: str,
+    chunks: str | dict[str, int],
+    **compute: Any,
+) -> None:
+    """Scan every trait of STUDY against every marker into the Zarr store RESULT.
+
+    STUDY is a Zarr study, or R/qtl2 files. The LODs are written block by block; after a stop
+    (Ctrl-C, a lost node, a full disk) the same command does only what is left.
+    """
+    ctx.meta[RESUME] = f"; what is finished is in {result}: the same command goes on from there"
+    with workers(**compute) as where:
+        ds = open_source(study)
+        relation = kinship_of(ds, kinship_name)
+        say(
+            f"{ds.sizes['traits']:,} traits x {ds.sizes['variants']:,} markers, "
+            f"{ds.sizes['samples']:,} samples; {where}"
+        )
+        with ProgressBar() as bar:
+            scan(
+                ds,
+                method=method,
+                kinship=relation,
+                covariates={"all": True, "none": False}.get(covariates, names(covariates)),
+                reml=reml,
+                h2_grid=h2_grid,
+                precision=precision,
+                chunks=chunks,
+                store=result,
+                progress=bar,
+            )
+    say(f"{result} is complete; its highest LODs: bulklmm maxima {result}")
+
+
+@click.command(
+    "maxima",
+    cls=Command,
+    short_help="Highest LOD of each trait of a result.",
+    epilog=examples(
+        "bulklmm maxima bxd-lod.zarr --top 20",
+        "bulklmm maxima bxd-lod.zarr --by contig --out maxima.csv",
+    ),
+)
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
+@click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest.")
+@click.option(
+    "--out",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    help="Write a CSV table here instead of showing it.",
+)
+@compute_options
+def maxima_command(
+    result: Path, by: str | None, top: int | None, out: Path | None, **compute: Any
+) -> None:
+    """Give the highest LOD of every trait of RESULT and the marker it stands at."""
+    with workers(**compute):
+        table = max_lod(open_result(result), by=by)
+    if top is not None:
+        table = table.sort_values("lod", ascending=False, kind="stable").head(top)
+    if out is not None:
+        table.to_csv(out, index=False)
+        say(f"{len(table):,} rows written to {out}")
+    elif sys.stdout.isatty():
+        click.echo(table.to_string(index=False, float_format="{:.4g}".format))
+    else:
+        click.echo(table.to_csv(index=False), nl=False)

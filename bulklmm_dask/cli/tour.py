@@ -1,0 +1,63 @@
+"""Commands that show: info and demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulklmm_dask.cli._base import RESUME, Command, compute_options, examples
+from bulklmm_dask.demo import run_demo
+from bulklmm_dask.describe import describe
+from bulklmm_dask.engine.local import workers
+
+
+@click.command(
+    "info",
+    cls=Command,
+    short_help="Describe a study, a result or R/qtl2 files.",
+    epilog=examples(
+        "bulklmm info bxd-lod.zarr",
+    ),
+)
+@click.argument("store", type=click.Path(path_type=Path))
+def info_command(store: Path) -> None:
+    """Describe STORE: a Zarr study, the result of a scan (finished or not), or R/qtl2 files."""
+    click.echo(describe(store))
+
+
+@click.command(
+    "demo",
+    cls=Command,
+    short_help="From a study to its peaks and pictures.",
+    epilog=examples(
+        "bulklmm demo",
+        "bulklmm demo --study bxd.zip --out bxd-demo",
+    ),
+)
+@click.option(
+    "--study",
+    type=click.Path(exists=True, path_type=Path),
+    help="R/qtl2 files or a Zarr study; by default a study is simulated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="demo-output",
+    show_default=True,
+    help="Folder for study, result and pictures.",
+)
+@click.option("--traits", metavar="N", default=5000, show_default=True, help="Traits to simulate.")
+@compute_options
+@click.pass_context
+def demo_command(
+    ctx: click.Context, /, study: Path | None, out: Path, traits: int, **compute: Any
+) -> None:
+    """Take a study from its data to its peaks and pictures, saying what each step does.
+
+    Needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    """
+    ctx.meta[RESUME] = "; the same command goes on from the blocks that are finished"
+    with workers(**compute):
+        run_demo(study=study, out=out, n_traits=traits, echo=click.echo)

@@ -1,0 +1,243 @@
+"""A study kept in Zarr: written whole or not at all, opened lazily."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import struct
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.schema import text, validate
+from bulklmm_dask.data.store import KIND, RESULT
+from bulklmm_dask.errors import InputError, StoreError
+
+_STUDY = "study"
+_VERSION = "bulklmm_version"
+_CHUNK_BYTES = 2**22
+# What grows with the study, and the dimension along which it is cut; the samples stay together.
+_LARGE = {
+    "call_dosage": "variants",
+    "call_genotype_probability": "variants",
+    "sample_trait": "traits",
+}
+
+
+def save(ds: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a study to a Zarr store (format 3), without loss.
+
+    Lazy variables are streamed, so a study larger than memory can be saved. The store appears
+    under its name when it is complete; whatever goes wrong before, nothing is left behind.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A study, from `create_dataset` or a reader.
+    path : path
+        The folder to write, such as study.zarr.
+    overwrite : bool
+        Whether to replace a Zarr store of that name.
+
+    Raises
+    ------
+    StoreError
+        If something of that name exists, the folder cannot be written, or the disk is full.
+    InputError
+        If `ds` is no study.
+    """
+    validate(ds)
+    target = Path(path).expanduser().absolute()
+    _check_target(target, overwrite)
+    _check_space(target, ds.nbytes)
+    ds = _aligned(_plain(ds)).assign_attrs({KIND: _STUDY, _VERSION: version("bulklmm-dask")})
+    with _appearing(target, ds.nbytes) as partial:
+        ds.to_zarr(
+            partial,
+            mode="w",
+            zarr_format=3,
+            consolidated=False,
+            write_empty_chunks=True,
+            encoding={name: _encoding(ds[name]) for name in _LARGE if name in ds},
+        )
+
+
+def open_dataset(path: str | Path) -> xr.Dataset:
+    """Open a study that `save` wrote; genotypes and traits stay on disk until they are used.
+
+    Parameters
+    ----------
+    path : path
+        The folder of the store.
+
+    Returns
+    -------
+    Dataset
+        The study; genotypes and traits are dask arrays, all else is in memory.
+
+    Raises
+    ------
+    StoreError
+        If there is no such store, it is of another kind, or parts of it are missing or cut short.
+    """
+    folder = Path(path).expanduser()
+    group = _open_group(folder)
+    _check_chunks(folder, group)
+    try:
+        ds = xr.open_zarr(folder, consolidated=False, zarr_format=3, chunks={})
+        small = [name for name in ds.variables if name not in _LARGE]
+        ds = ds.assign({name: ds[name].load() for name in small if name in ds.data_vars})
+    except Exception as error:  # every codec fails in its own way
+        raise StoreError(f"{folder} is damaged ({error}); save the study again") from error
+    ds = _plain(ds)
+    del ds.attrs[KIND]
+    ds.attrs.pop(_VERSION, None)
+    try:
+        return validate(ds)
+    except InputError as error:
+        raise StoreError(f"{folder} holds no valid study: {error}") from error
+
+
+def _plain(ds: xr.Dataset) -> xr.Dataset:
+    """Drop how a study was stored before, and hold text as objects, which Zarr knows to store."""
+    ds = ds.drop_encoding()
+    for name, variable in ds.variables.items():
+        if variable.dtype.kind in "UT" or (variable.dtype == object and variable.chunks):
+            held = xr.Variable(variable.dims, _objects(variable.values), variable.attrs)
+            ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
+    return ds
+
+
+def _objects(values: np.ndarray) -> np.ndarray:
+    return text(values.ravel()).reshape(values.shape)
+
+
+def _aligned(ds: xr.Dataset) -> xr.Dataset:
+    """Cut lazy variables as the store is cut: two tasks must never write to one chunk."""
+    for name, variable in ds.data_vars.items():
+        if variable.chunks is not None:
+            pieces = _chunks(variable) if name in _LARGE else variable.shape
+            ds[name] = variable.chunk(dict(zip(variable.dims, pieces, strict=True)))
+    return ds
+
+
+def _encoding(variable: xr.DataArray) -> dict[str, Any]:
+    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+    return {"chunks": _chunks(variable), "compressors": (compressor,)}
+
+
+def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
+    """Cut along one dimension into pieces of about four MiB."""
+    along = _LARGE[str(variable.name)]
+    length = variable.sizes[along]
+    piece = max(1, _CHUNK_BYTES * length // max(variable.nbytes, 1))
+    return tuple(
+        max(1, min(size, piece) if dim == along else size) for dim, size in variable.sizes.items()
+    )
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.parent.is_dir():
+        raise StoreError(f"there is no folder {target.parent}; make it first")
+    if not target.exists():
+        return
+    if not overwrite:
+        raise StoreError(f"{target} exists; choose another name, or pass overwrite=True")
+    if not (target / "zarr.json").is_file():
+        raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
+
+
+def _check_space(target: Path, needed: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise StoreError(
+            f"{target} may need {_size(needed)}, but only {_size(free)} are free in "
+            f"{target.parent}; make room, or choose another disk"
+        )
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"
+
+
+@contextmanager
+def _appearing(target: Path, needed: int) -> Iterator[Path]:
+    """Give a name beside `target` to write to; move it to `target` once it is complete."""
+    mark = uuid.uuid4().hex[:8]
+    partial, old = (target.with_name(f".{target.name}.{part}-{mark}") for part in ("part", "old"))
+    try:
+        partial.mkdir()
+        yield partial
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"the disk is full, and up to {_size(needed)} are needed; make room"
+        raise StoreError(f"{target} cannot be written: {reason}") from error
+    finally:
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _open_group(folder: Path) -> zarr.Group:
+    """Open the root of a study's store; say what is there instead if it is none."""
+    if not folder.is_dir():
+        raise StoreError(f"there is no store {folder}; check the path")
+    if not (folder / "zarr.json").is_file():
+        raise StoreError(f"{folder} is no Zarr store (it has no zarr.json); check the path")
+    try:
+        group = zarr.open_group(folder, mode="r", zarr_format=3)
+    except Exception as error:  # whatever the damaged metadata lead to
+        raise StoreError(
+            f"{folder / 'zarr.json'} is damaged ({error}); save the study again"
+        ) from error
+    kind = group.attrs.get(KIND)
+    if kind == RESULT:
+        raise StoreError(f"{folder} holds a result, no study; open it with open_result")
+    if kind != _STUDY:
+        raise StoreError(
+            f"{folder} was not written by save (its attribute {KIND} is {kind!r}); read it with "
+            "xarray, and pass its arrays to create_dataset"
+        )
+    return group
+
+
+def _check_chunks(folder: Path, group: zarr.Group) -> None:
+    """Refuse a store in which a chunk is missing or cut short; looks at names and headers only."""
+    try:
+        arrays = dict(group.arrays())
+        absent = [
+            name for name, array in arrays.items() if array.nchunks_initialized < array.nchunks
+        ]
+    except Exception as error:  # whatever the damaged metadata lead to
+        raise StoreError(f"{folder} is damaged ({error}); save the study again") from error
+    if absent:
+        raise StoreError(f"{folder} lacks chunks of {listing(absent)}; save the study again")
+    for name in arrays:
+        for chunk in (folder / name / "c").rglob("*") if name in _LARGE else ():
+            if chunk.is_file() and not _is_whole(chunk):
+                raise StoreError(f"{chunk} is cut short; save the study again")
+
+
+def _is_whole(chunk: Path) -> bool:
+    """Compare a chunk's length with the one that its Blosc header states."""
+    with chunk.open("rb") as stream:
+        header = stream.read(16)
+    return len(header) == 16 and struct.unpack("<I", header[12:])[0] == os.path.getsize(chunk)

@@ -1,0 +1,214 @@
+"""A guided tour: a study, its kinship, a scan of all its traits, the peaks and two pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask import plot
+from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.data.study import open_dataset, save
+from bulklmm_dask.describe import shape_of
+from bulklmm_dask.kinship import kinship
+from bulklmm_dask.progress import ProgressBar, quantity
+from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.scan import scan
+from bulklmm_dask.simulate import simulate_study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_THRESHOLD = 5.0
+_NEAR = 5.0  # Mb
+_SHOWN = 10
+_WIDTH = 50  # characters of a trait's description
+
+Echo = Callable[[str], object]
+
+
+class _Tour:
+    """Says the steps, their Python or shell commands and their findings, each in its own form."""
+
+    def __init__(self, echo: Echo) -> None:
+        self._echo = echo
+        self._steps = 0
+
+    def step(self, title: str) -> None:
+        self._steps += 1
+        self._echo(f"\n{self._steps}. {title}")
+
+    def code(self, line: str) -> None:
+        self._echo(f"   >>> {line}")
+
+    def command(self, line: str) -> None:
+        self._echo(f"   $ bulklmm {line}")
+
+    def note(self, text: str) -> None:
+        for line in text.splitlines():
+            self._echo(f"   {line}")
+
+
+def run_demo(
+    *,
+    study: str | Path | None = None,
+    out: str | Path = "demo-output",
+    n_traits: int = 5000,
+    echo: Echo = print,
+) -> pd.DataFrame:
+    """Take a study from its data to its peaks, saying what each step does.
+
+    Run again, it finds the finished blocks of the scan in ``out`` and does only what is left.
+
+    Parameters
+    ----------
+    study : path, optional
+        R/qtl2 files (zip, control file or folder) or a Zarr study. By default a study of the
+        reference shape is simulated: 248 samples of 50 inbred lines, 7,321 markers on 20
+        chromosomes.
+    out : path
+        Folder for the study, the LOD scores, ``lod.png`` and ``eqtl.png``.
+    n_traits : int
+        Number of traits to simulate.
+    echo : callable
+        Takes each line of the tour.
+
+    Returns
+    -------
+    DataFrame
+        The highest LOD of every trait, as ``max_lod`` gives it.
+
+    Raises
+    ------
+    InputError
+        If the study cannot be read, or matplotlib is absent when it comes to the pictures.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    tour = _Tour(echo)
+    echo("The same by hand: in Python what follows >>>, or in a shell what follows $.")
+    tour.code("import bulklmm_dask as blmm")
+    ds, path = _study(study, folder, n_traits, tour)
+    store = folder / f"{path.stem}-scan.zarr"
+    result = _scan(ds, path, store, tour)
+    maxima = max_lod(result)
+    _tell_peaks(ds, maxima, store, tour)
+    _draw(ds, result, maxima, folder, tour)
+    return maxima
+
+
+def _study(
+    source: str | Path | None, folder: Path, n_traits: int, tour: _Tour
+) -> tuple[xr.Dataset, Path]:
+    """Read or simulate the study, with its kinship; what is no Zarr study yet becomes one."""
+    tour.step("The study: genotypes and traits of the same samples")
+    if source is None:
+        path = folder / f"simulated-{n_traits}.zarr"
+        tour.command(f"simulate {path} --traits {n_traits}")
+        tour.code(f"ds = blmm.simulate_study(n_traits={n_traits})")
+        ds = simulate_study(n_traits=n_traits)
+    elif (Path(source) / "zarr.json").is_file():
+        path = Path(source)
+        tour.code(f'ds = blmm.open_dataset("{path}")')
+        ds = open_dataset(path)
+    else:
+        path = folder / f"{Path(source).stem}.zarr"
+        tour.command(f"import {source} {path}")
+        tour.code(f'ds = blmm.read_rqtl2("{source}")')
+        ds = read_rqtl2(source)
+    tour.note(shape_of(ds))
+    tour.step("The kinship: how alike the samples are over all markers; kept with the study")
+    if "kinship" not in ds:
+        tour.command(f"kinship {path}")
+        tour.code('ds["kinship"] = blmm.kinship(ds)')
+        ds["kinship"] = kinship(ds)
+    if source is None or path != Path(source):
+        tour.code(f'blmm.save(ds, "{path}", overwrite=True)')
+        save(ds, path, overwrite=True)
+        tour.code(f'ds = blmm.open_dataset("{path}")')
+        ds = open_dataset(path)
+    return ds, path
+
+
+def _scan(ds: xr.Dataset, path: Path, store: Path, tour: _Tour) -> xr.Dataset:
+    tests = ds.sizes["variants"] * ds.sizes["traits"]
+    tour.step(f"The scan: a LOD score for each of {quantity(tests)} pairs of trait and marker")
+    tour.note(
+        "The heritability of each trait is estimated exactly. The LODs go to disk block by block,\n"
+        "so that a scan that was stopped goes on where it was."
+    )
+    tour.command(f"scan {path} {store}")
+    tour.code(f'result = blmm.scan(ds, store="{store}")')
+    with ProgressBar() as bar:
+        return scan(ds, store=store, progress=bar)
+
+
+def _tell_peaks(ds: xr.Dataset, maxima: pd.DataFrame, store: Path, tour: _Tour) -> None:
+    tour.step("The peaks: the highest LOD of each trait; the traits with the highest of all")
+    tour.command(f"maxima {store} --top {_SHOWN}")
+    tour.code("peaks = blmm.max_lod(result)")
+    known = "trait_true_variant" in ds
+    table = _with_truth(ds, maxima) if known else maxima.assign(**_descriptions(ds))
+    top = table.sort_values("lod", ascending=False, kind="stable").head(_SHOWN)
+    top = top.rename(columns={"lod": "LOD"})
+    tour.note(top.to_string(index=False, float_format=_number, na_rep="-"))
+    high = table[table["lod"] >= _THRESHOLD]
+    tour.note(f"{len(high):,} of {len(table):,} traits have a LOD of {_THRESHOLD:g} or more.")
+    if known and len(high):
+        near = (high["Mb apart"] <= _NEAR).mean()
+        tour.note(f"Of these, {near:.1%} have their peak within {_NEAR:g} Mb of the true locus.")
+
+
+def _with_truth(ds: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
+    """Set the found markers beside the simulated ones; other chromosomes are infinitely far."""
+    true = ds[["variant_contig", "variant_position"]].sel(variants=ds["trait_true_variant"].values)
+    same = ds["contig_id"].values[true["variant_contig"].values] == maxima["contig"]
+    apart = np.abs(true["variant_position"].values - maxima["position"])
+    return pd.DataFrame(
+        {
+            "trait": maxima["trait"],
+            "found marker": maxima["variant"],
+            "true marker": ds["trait_true_variant"].values,
+            "Mb apart": apart.where(same, np.inf),
+            "lod": maxima["lod"],
+            "h2": maxima["h2"],
+            "true h2": ds["trait_true_h2"].values,
+        }
+    )
+
+
+def _number(value: float) -> str:
+    return "elsewhere" if np.isinf(value) else f"{value:.2f}"
+
+
+def _descriptions(ds: xr.Dataset) -> dict[str, list[str]]:
+    if "trait_description" not in ds:
+        return {}
+    texts = ds["trait_description"].values
+    return {"description": [shorten(str(text), _WIDTH, placeholder=" ...") for text in texts]}
+
+
+def _draw(
+    ds: xr.Dataset, result: xr.Dataset, maxima: pd.DataFrame, folder: Path, tour: _Tour
+) -> None:
+    tour.step("The pictures: the LOD curve of the first trait above, and the map of all loci")
+    best = maxima["trait"][maxima["lod"].fillna(-1).argmax()]
+    curve, dots = folder / "lod.png", folder / "eqtl.png"
+    tour.code(f'blmm.plot.lod(result, "{best}").figure.savefig("{curve}", dpi=200)')
+    _keep(plot.lod(result, best), curve)
+    tour.code(f'blmm.plot.eqtl(peaks, ds).figure.savefig("{dots}", dpi=200)')
+    _keep(plot.eqtl(maxima, ds, threshold=_THRESHOLD), dots)
+
+
+def _keep(ax: Axes, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure = cast("Figure", ax.figure)
+    figure.savefig(path, dpi=200)
+    plt.close(figure)

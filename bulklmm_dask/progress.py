@@ -1,0 +1,92 @@
+"""Progress of a run into a store: a bar on a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+if TYPE_CHECKING:
+    from bulklmm_dask.engine.run import Progress
+
+_WIDTH = 24  # characters of the bar
+_QUIET = 10.0  # seconds between two plain lines
+
+
+class ProgressBar:
+    """Show the ``Progress`` that ``scan(..., progress=bar)`` reports after each block.
+
+    Parameters
+    ----------
+    stream : text stream, optional
+        Where to write, standard error by default. A terminal gets one line that is drawn again;
+        anything else (a log file) gets a plain line at most every ten seconds and at the end.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._first: Progress | None = None
+        self._written_at = float("-inf")
+        self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._open:
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def __call__(self, progress: Progress) -> None:
+        """Draw the bar, or write a line if the last one is old enough."""
+        if self._first is None:
+            self._first = progress
+        line = describe(progress, _rate(self._first, progress))
+        if self._terminal:
+            filled = _WIDTH * progress.done // max(progress.total, 1)
+            self._stream.write(f"\r[{'#' * filled:-<{_WIDTH}}] {line}\x1b[K")
+            self._open = True
+        elif progress.done == progress.total or progress.seconds - self._written_at >= _QUIET:
+            self._stream.write(line + "\n")
+            self._written_at = progress.seconds
+        self._stream.flush()
+
+
+def describe(progress: Progress, rate: float) -> str:
+    """One line: share, blocks, tests a second, time left (or used, at the end)."""
+    share = progress.tests_done / max(progress.tests_total, 1)
+    parts = [f"{int(100 * share):3d}%", f"{progress.done}/{progress.total} blocks"]
+    if rate > 0:
+        parts.append(f"{quantity(rate)} tests/s")
+    if progress.done == progress.total:
+        parts.append(f"done in {duration(progress.seconds)}")
+    elif rate > 0:
+        parts.append(f"{duration((progress.tests_total - progress.tests_done) / rate)} left")
+    return ", ".join(parts)
+
+
+def _rate(first: Progress, now: Progress) -> float:
+    """Tests a second of this run, which may have begun with blocks of an earlier one."""
+    seconds = now.seconds - first.seconds
+    return (now.tests_done - first.tests_done) / seconds if seconds > 0 else 0.0
+
+
+def quantity(number: float) -> str:
+    """Write a large number in thousands, millions or billions: 31.2 million."""
+    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if number >= size:
+            return f"{number / size:.3g}{word}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as 0:07, 12:34 or 1:23:45."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,43 @@
+"""Small studies for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+import bulklmm_dask as blmm
+
+
+def arrays(
+    n: int = 40, p: int = 30, m: int = 12, seed: int = 0, related: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dosages (n, p) of 0, 1, 2 and traits (n, m) with h2 from 0 to 1."""
+    rng = np.random.default_rng(seed)
+    parents = rng.binomial(2, 0.4, size=(max(3, n // 4), p))
+    mixed = parents[rng.integers(len(parents), size=n)] if related else rng.binomial(2, 0.4, (n, p))
+    dosage = np.where(rng.random((n, p)) < 0.7, mixed, rng.binomial(2, 0.4, (n, p))).astype(float)
+    scaled = dosage - dosage.mean(axis=0)
+    polygenic = scaled @ rng.standard_normal((p, m)) / np.sqrt(p)
+    h2 = np.linspace(0, 1, m)
+    return dosage, np.sqrt(h2) * polygenic + np.sqrt(1 - h2) * rng.standard_normal((n, m)) + 3
+
+
+def study(
+    n: int = 40, p: int = 30, m: int = 12, seed: int = 0, covariates: int = 0, missing: float = 0
+) -> xr.Dataset:
+    """A study with its kinship, optionally with covariates and with trait values missing."""
+    dosage, traits = arrays(n, p, m, seed)
+    rng = np.random.default_rng(seed + 1)
+    if missing:
+        patterns = rng.random((n, 3)) < missing
+        patterns[:, 0] = False
+        traits[patterns[:, rng.integers(3, size=m)]] = np.nan
+    ds = blmm.create_dataset(
+        dosage,
+        traits,
+        covariates=rng.standard_normal((n, covariates)) if covariates else None,
+        contigs=np.repeat(["1", "2"], [p // 2, p - p // 2]),
+        positions=np.concatenate([np.arange(p // 2), np.arange(p - p // 2)]).astype(float),
+    )
+    ds["kinship"] = blmm.kinship(ds).compute()
+    return ds

@@ -1,0 +1,254 @@
+"""create_dataset: samples matched by name, every check once, lazy input left alone."""
+
+import re
+import warnings
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bulklmm_dask.data.create import create_dataset
+from bulklmm_dask.data.schema import validate
+from bulklmm_dask.errors import InputError, StudyWarning
+
+CALLS = np.array([[0, 1, 2, 0], [1, 1, 0, 2], [2, 0, 1, 1.0]])
+TRAITS = np.array([[1.5, -2], [0.25, 3], [4, 0.5]])
+
+
+def named_calls(samples="abc"):
+    return pd.DataFrame(CALLS, index=list(samples), columns=["m1", "m2", "m3", "m4"])
+
+
+def named_traits(samples="abc"):
+    return pd.DataFrame(TRAITS, index=list(samples), columns=["t1", "t2"])
+
+
+def test_arrays_give_a_valid_study():
+    ds = create_dataset(
+        CALLS,
+        TRAITS,
+        contigs=["1", "1", "X", 2],
+        positions=[1, 2, 3, 4],
+        position_unit="cM",
+        alleles=["B", "D"],
+        covariates=[0, 1, 0],
+    )
+    validate(ds)
+    assert ds["call_dosage"].dims == ("variants", "samples")
+    assert ds["call_dosage"].attrs["maximum"] == 2
+    np.testing.assert_array_equal(ds["call_dosage"], CALLS.T)
+    np.testing.assert_array_equal(ds["sample_trait"], TRAITS)
+    assert list(ds["contig_id"].values) == ["1", "X", "2"]
+    assert list(ds["variant_contig"].values) == [0, 0, 1, 2]
+    assert ds["variant_position"].attrs["units"] == "cM"
+    assert list(ds["variant_allele"].values[3]) == ["B", "D"]
+    assert list(ds.indexes["samples"]) == ["sample1", "sample2", "sample3"]
+    assert list(ds.indexes["traits"]) == ["trait1", "trait2"]
+    assert ds["sample_covariate"].shape == (3, 1)
+    assert all(ds[name].dtype == object for name in ("variant_id", "sample_id", "variants"))
+
+
+def test_samples_are_matched_by_name_in_the_order_of_the_traits():
+    with pytest.warns(StudyWarning) as said:
+        ds = create_dataset(named_calls("abc"), named_traits("cxa"))
+    assert list(ds["sample_id"].values) == ["c", "a"]
+    np.testing.assert_array_equal(ds["call_dosage"], CALLS[[2, 0]].T)
+    np.testing.assert_array_equal(ds["sample_trait"], TRAITS[[0, 2]])
+    messages = [str(one.message) for one in said]
+    assert any(re.search(r"1 of 3 samples with traits .*'x'", text) for text in messages)
+    assert any(re.search(r"1 of 3 samples with genotypes .*'b'", text) for text in messages)
+    assert said[0].filename == __file__
+
+
+def test_names_of_dataarrays_and_sample_ids_count_as_names():
+    calls = xr.DataArray(CALLS.T, dims=("variants", "samples"), coords={"samples": ["a", "b", "c"]})
+    ds = create_dataset(calls, TRAITS, sample_ids=["c", "b", "a"])
+    np.testing.assert_array_equal(ds["call_dosage"], CALLS[::-1].T)
+    assert list(ds["sample_id"].values) == ["c", "b", "a"]
+    with pytest.raises(InputError, match="every table carries its own sample names"):
+        create_dataset(named_calls("abc"), named_traits("abc"), sample_ids=["c", "b", "a"])
+
+
+def test_one_unnamed_side_goes_by_position_and_needs_equal_lengths():
+    ds = create_dataset(CALLS, named_traits("xyz"))
+    assert list(ds["sample_id"].values) == ["x", "y", "z"]
+    ds = create_dataset(named_calls("xyz"), TRAITS)
+    assert list(ds["sample_id"].values) == ["x", "y", "z"]
+    with pytest.raises(InputError, match="genotypes have 3 samples and the traits 2"):
+        create_dataset(named_calls(), TRAITS[:2])
+
+
+def test_no_sample_in_common():
+    with pytest.raises(InputError, match=r"no sample in common: .*'a'.*'x'"):
+        create_dataset(named_calls("abc"), named_traits("xyz"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"sample_ids": ["a", "a", "b"]}, "sample_ids must be unique.*'a'"),
+        ({"variant_ids": ["m", "n", "m", "o"]}, "variant names .* unique.*'m'"),
+        ({"trait_ids": ["t", "t"]}, "trait names .* unique.*'t'"),
+        ({"covariates": np.eye(3), "covariate_ids": ["c", "d", "c"]}, "covariate names .*'c'"),
+        ({"trait_ids": ["t"]}, "1 names were given for the 2 traits"),
+        ({"sample_ids": ["a", "b"]}, "sample_ids has 2 names"),
+        ({"contigs": ["1"]}, "contigs has 1 entries for 4 variants"),
+        ({"positions": [1, 2, 3, np.nan]}, "1 variants have no position: 'variant4'"),
+        ({"positions": [1, 2, 3, 4], "position_unit": "kb"}, "position_unit is 'kb'"),
+        ({"contigs": ["1", None, "2", "2"]}, "1 variants have no contig: 'variant2'"),
+        ({"maximum": 3}, "maximum is 3"),
+        ({"covariates": np.ones((2, 1))}, "covariates has 2 rows for the 3 samples"),
+        ({"alleles": ["A", "B", "C"]}, r"alleles has shape \(3,\)"),
+    ],
+)
+def test_names_and_lengths_are_checked(names, message):
+    with pytest.raises(InputError, match=message):
+        create_dataset(CALLS, TRAITS, **names)
+
+
+def test_double_samples_in_a_table():
+    with pytest.raises(InputError, match=r"sample names of traits must be unique.*'a'"):
+        create_dataset(named_calls(), named_traits("aab"))
+
+
+@pytest.mark.parametrize(("value", "maximum"), [(2.5, None), (-0.1, None), (2, 1), (np.inf, None)])
+def test_genotypes_outside_their_range_are_quoted(value, maximum):
+    calls = named_calls()
+    calls.loc["b", "m3"] = value
+    calls = calls.clip(upper=1) if maximum == 1 else calls
+    calls.loc["b", "m3"] = value
+    with pytest.raises(InputError, match=f"{float(value)}.*'m3'.*'b'"):
+        create_dataset(calls, named_traits(), maximum=maximum)
+
+
+def test_rounding_may_pass_the_range_a_little():
+    ds = create_dataset(np.array([[1 + 1e-8, 0], [-1e-8, 1]]), np.eye(2))
+    assert ds["call_dosage"].attrs["maximum"] == 1
+
+
+def test_maximum_is_guessed_from_the_largest_dosage():
+    assert create_dataset(CALLS / 2, TRAITS)["call_dosage"].attrs["maximum"] == 1
+    assert create_dataset(CALLS, TRAITS)["call_dosage"].attrs["maximum"] == 2
+    assert create_dataset(CALLS / 2, TRAITS, maximum=2)["call_dosage"].attrs["maximum"] == 2
+
+
+@pytest.mark.parametrize("what", ["traits", "covariates"])
+def test_infinite_values_are_quoted(what):
+    tables = {"traits": named_traits(), "covariates": named_traits().add_prefix("c")}
+    tables[what].iloc[1, 0] = -np.inf
+    with pytest.raises(InputError, match=rf"{what} holds 1 infinite .*-inf in sample 'b'.*t1'"):
+        create_dataset(named_calls(), **tables)
+
+
+def test_text_in_a_table_is_quoted():
+    traits = named_traits().astype(object)
+    traits.loc["b", "t2"] = "high"
+    with pytest.raises(InputError, match="traits holds 'high' in row 'b', column 't2'"):
+        create_dataset(named_calls(), traits)
+
+
+def test_markers_without_calls_are_dropped_and_missing_calls_counted():
+    calls = named_calls()
+    calls["m2"] = np.nan
+    calls.loc["a", "m4"] = np.nan
+    with pytest.warns(StudyWarning) as said:
+        ds = create_dataset(calls, named_traits(), contigs=["1", "1", "2", "2"])
+    assert list(ds["variant_id"].values) == ["m1", "m3", "m4"]
+    assert list(ds["variant_contig"].values) == [0, 1, 1]
+    assert np.isnan(ds["call_dosage"].sel(variants="m4", samples="a"))
+    messages = " ".join(str(one.message) for one in said)
+    assert "1 of 4 variants have no call" in messages
+    assert "'m2'" in messages
+    assert "1 of 9 genotypes at 1 variants are missing" in messages
+    with pytest.raises(InputError, match="none of the 4 variants has a call"):
+        create_dataset(CALLS * np.nan, TRAITS)
+
+
+def test_empty_traits_are_kept_and_said():
+    traits = named_traits().assign(t1=np.nan)
+    with pytest.warns(StudyWarning, match="1 of 2 traits have no value.*'t1'"):
+        ds = create_dataset(named_calls(), traits)
+    assert ds.sizes["traits"] == 2
+
+
+def test_covariates_are_matched_by_name():
+    covariates = pd.DataFrame({"age": [3.0, 1.0, 9.0]}, index=["c", "a", "z"])
+    with pytest.warns(StudyWarning) as said:
+        ds = create_dataset(named_calls(), named_traits(), covariates=covariates)
+    np.testing.assert_array_equal(ds["sample_covariate"][:, 0], [1, np.nan, 3])
+    messages = " ".join(str(one.message) for one in said)
+    assert re.search("1 of 3 samples with covariates .*'z'", messages)
+    assert re.search("1 of 3 samples lack a covariate.*'b'", messages)
+
+
+def test_samples_take_the_genotypes_of_their_strain():
+    traits = pd.DataFrame({"t": [1.0, 2, 3, 4]}, index=["i", "j", "k", "l"])
+    strains = pd.Series({"l": "b", "k": "q", "j": "a", "i": "b"})
+    with pytest.warns(StudyWarning) as said:
+        ds = create_dataset(named_calls("abc"), traits, strains=strains)
+    assert "1 of 4 samples with traits have no genotypes and are dropped: 'k'" in str(
+        said[0].message
+    )
+    assert "1 of 3 strains with genotypes have no traits and are dropped: 'c'" in str(
+        said[1].message
+    )
+    assert list(ds["sample_strain"].values) == ["b", "a", "b"]
+    np.testing.assert_array_equal(ds["call_dosage"], CALLS[[1, 0, 1]].T)
+    own = create_dataset(named_calls("abc"), named_traits("abc"), strains=["s", "s", "r"])
+    np.testing.assert_array_equal(own["call_dosage"], CALLS.T)
+    with pytest.raises(InputError, match="1 samples have no strain: 'c'"):
+        create_dataset(named_calls("abc"), named_traits("abc"), strains={"a": "s", "b": "s"})
+    with pytest.raises(InputError, match="strains has 2 entries for 3 samples"):
+        create_dataset(named_calls("abc"), named_traits("abc"), strains=["s", "r"])
+
+
+def test_genotype_probabilities_are_kept_and_two_of_them_give_dosages():
+    second = np.array([[0.0, 0.9], [1.0, 0.2]])
+    ds = create_dataset(np.stack([1 - second, second], axis=2), np.eye(2))
+    assert ds["call_genotype_probability"].dims == ("variants", "samples", "genotypes")
+    np.testing.assert_array_equal(ds["call_dosage"], second.T)
+    assert ds["call_dosage"].attrs["maximum"] == 1
+    three = create_dataset(np.full((2, 5, 3), 1 / 3), np.eye(2))
+    assert "call_dosage" not in three
+    assert three["call_genotype_probability"].shape == (5, 2, 3)
+
+
+def test_whole_numbers_become_floats_and_floats_stay_as_they_are():
+    assert create_dataset(CALLS.astype(np.int8), TRAITS)["call_dosage"].dtype == np.float32
+    assert create_dataset(CALLS.astype(np.float32), TRAITS)["call_dosage"].dtype == np.float32
+    ds = create_dataset(CALLS, TRAITS.astype(np.float32))
+    assert ds["call_dosage"].dtype == ds["sample_trait"].dtype == np.float64
+
+
+def _refuse(block):
+    raise AssertionError("a lazy array was computed")
+
+
+def test_lazy_arrays_are_not_computed():
+    calls = da.zeros((3, 40), chunks=(2, 10)).map_blocks(_refuse, meta=np.empty((0, 0)))
+    traits = da.zeros((3, 6), chunks=(3, 2)).map_blocks(_refuse, meta=np.empty((0, 0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ds = create_dataset(calls, traits, maximum=1)
+    assert ds["call_dosage"].chunks == ((10, 10, 10, 10), (3,))
+    assert ds["sample_trait"].chunks == ((3,), (2, 2, 2))
+    with pytest.warns(StudyWarning, match="pass maximum=1"):
+        assert create_dataset(calls, traits)["call_dosage"].attrs["maximum"] == 2
+
+
+def test_lazy_arrays_are_matched_by_name_too():
+    calls = da.from_array(CALLS, chunks=2)
+    calls = xr.DataArray(calls, dims=("samples", "variants"), coords={"samples": list("abc")})
+    with pytest.warns(StudyWarning):
+        ds = create_dataset(calls, named_traits("cax"), maximum=2)
+    assert ds["call_dosage"].chunks is not None
+    np.testing.assert_array_equal(ds["call_dosage"], CALLS[[2, 0]].T)
+
+
+def test_shapes_are_named():
+    with pytest.raises(InputError, match=r"genotypes has shape \(3,\)"):
+        create_dataset(CALLS[:, 0], TRAITS)
+    with pytest.raises(InputError, match=r"traits has shape \(3, 2, 1\)"):
+        create_dataset(CALLS, TRAITS[:, :, None])

@@ -1,0 +1,112 @@
+import json
+import zipfile
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from bulklmm_dask.data.schema import text
+from bulklmm_dask.data.study import open_dataset, save
+from bulklmm_dask.demo import run_demo
+from bulklmm_dask.simulate import simulate_study
+
+mpl.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory):
+    """The demo with few traits: its folder, what it said, and its table."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    said: list[str] = []
+    maxima = run_demo(out=out, n_traits=25, echo=said.append)
+    return out, "\n".join(said), maxima
+
+
+def test_it_scans_the_reference_shape_and_draws_two_pictures(tour):
+    out, said, maxima = tour
+    assert "248 samples of 50 strains, 7,321 markers on 20 chromosomes, 25 traits" in said
+    assert len(maxima) == 25
+    for name in ("lod.png", "eqtl.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    assert dict(open_dataset(out / "simulated-25.zarr").sizes)["samples_0"] == 248
+
+
+def test_it_sets_the_peaks_beside_the_truth(tour):
+    _, said, maxima = tour
+    truth = simulate_study(n_traits=25)
+    best = maxima.loc[maxima.lod.idxmax()]
+    line = next(line for line in said.splitlines() if line.split()[:1] == [best.trait])
+    assert str(truth.trait_true_variant.sel(traits=best.trait).values) in line
+    assert best.variant in line
+    assert f"{best.lod:.2f}" in line
+    assert f"{float(truth.trait_true_h2.sel(traits=best.trait)):.2f}" in line
+    assert "have their peak within 5 Mb of the true locus" in said
+
+
+def test_the_python_that_it_shows_does_what_it_did(tour, tmp_path):
+    out, said, maxima = tour
+    shown = [line.split(">>> ")[1] for line in said.splitlines() if ">>> " in line]
+    space: dict[str, object] = {}
+    exec("\n".join(shown).replace(str(out), str(tmp_path)), space)
+    assert space["peaks"].equals(maxima)
+    assert (tmp_path / "lod.png").stat().st_size == (out / "lod.png").stat().st_size
+
+
+def test_run_again_it_finds_what_is_done(tour, capsys):
+    out, _, maxima = tour
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*-scan.zarr/**/c/**/*")}
+    again = run_demo(out=out, n_traits=25, echo=lambda line: None)
+    assert again.equals(maxima)
+    assert written
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+
+
+@pytest.fixture
+def small():
+    return simulate_study(n_samples=40, n_strains=20, n_variants=60, n_traits=12, n_contigs=3)
+
+
+def test_a_study_of_ones_own_is_read_from_zarr(small, tmp_path):
+    real = small.drop_vars([name for name in small if str(name).startswith("trait_true")])
+    real["trait_description"] = ("traits", text(f"weight of organ {i}" for i in range(12)))
+    save(real, tmp_path / "mine.zarr")
+    said: list[str] = []
+    maxima = run_demo(study=tmp_path / "mine.zarr", out=tmp_path / "out", echo=said.append)
+    assert len(maxima) == 12
+    assert "weight of organ 7" in "\n".join(said)
+    assert "true" not in "\n".join(said)
+    assert (tmp_path / "out" / "mine-scan.zarr").is_dir()
+
+
+def test_a_study_of_ones_own_is_read_from_an_rqtl2_zip(small, tmp_path):
+    with zipfile.ZipFile(tmp_path / "cross.zip", "w") as file:
+        for name, content in _rqtl2_files(small).items():
+            file.writestr(name, content)
+    maxima = run_demo(study=tmp_path / "cross.zip", out=tmp_path / "out", echo=lambda line: None)
+    assert maxima.trait.tolist() == small.traits.values.tolist()
+    assert (maxima.lod > 0).all()
+
+
+def _rqtl2_files(ds):
+    geno = np.where(ds.call_dosage.values.T > 0, "B", "A")
+    control = {
+        "crosstype": "riself", "geno": "geno.csv", "pheno": "pheno.csv", "pmap": "pmap.csv",
+        "genotypes": {"A": 1, "B": 2}, "alleles": ["A", "B"],
+    }  # fmt: skip
+
+    def table(corner, columns, rows, values):
+        lines = [",".join([corner, *columns])]
+        lines += [
+            ",".join([row, *map(str, cells)]) for row, cells in zip(rows, values, strict=True)
+        ]
+        return "\n".join(lines) + "\n"
+
+    place = zip(
+        ds.contig_id.values[ds.variant_contig.values], ds.variant_position.values, strict=True
+    )
+    return {
+        "cross.json": json.dumps(control),
+        "geno.csv": table("id", ds.variants.values, ds.samples.values, geno),
+        "pheno.csv": table("id", ds.traits.values, ds.samples.values, ds.sample_trait.values),
+        "pmap.csv": table("marker", ["chr", "pos"], ds.variants.values, place),
+    }

@@ -1,0 +1,136 @@
+"""Imports point down only: statistics below data below engine below the front doors."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import bulklmm_dask
+
+ROOT = Path(bulklmm_dask.__file__).parent
+NAME = ROOT.name
+PARTS = {"data", "lmm", "engine", "results", "cli"}
+
+# Part (a subpackage or a module) -> what it may import: parts of this package, and libraries.
+LIBRARIES = {
+    "errors": set(),
+    "lmm": {"numpy", "scipy"},
+    "data": {"numpy", "pandas", "xarray", "yaml", "zarr"},
+    "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},
+    "results": {"numpy", "pandas", "xarray"},
+    "progress": set(),
+    "simulate": {"numpy", "xarray"},
+    "plot": {"matplotlib", "numpy", "pandas", "xarray"},
+    "kinship": {"numpy", "pandas", "xarray"},
+    "scan": {"numpy", "pandas", "xarray"},
+    "describe": {"numpy", "xarray", "zarr"},
+    "demo": {"matplotlib", "numpy", "pandas", "xarray"},
+    "cli": {"click", "xarray"},
+}
+BELOW = {
+    "errors": set(),
+    "lmm": {"errors"},
+    "data": {"errors"},
+    "engine": {"errors", "lmm", "data"},
+    "results": {"errors", "data"},
+    "progress": {"engine"},
+    "simulate": {"errors", "data"},
+    "plot": {"errors", "data", "results"},
+    "kinship": {"errors", "lmm", "data", "engine"},
+    "scan": {"errors", "lmm", "data", "engine"},
+    "describe": {"errors", "data", "progress"},
+    "demo": PARTS | {"errors", "kinship", "plot", "progress", "scan", "simulate"} - {"cli"},
+    "cli": PARTS | {"errors", "demo", "describe", "kinship", "progress", "scan", "simulate"},
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = (NAME, *path.relative_to(ROOT).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path: Path, *, at_run_time: bool = False) -> set[str]:
+    """Dotted names that a module imports; at_run_time leaves out those for type checkers."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    names = set()
+    for node in ast.walk(tree):
+        if at_run_time and node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # "from package import module" imports the module, "from module import name" the module
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (inner & MODULES.keys()) or {node.module}
+    return names
+
+
+def part(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module):
+    here = part(module)
+    if here == "":
+        return  # the package itself gathers the public names
+    assert here in BELOW, f"{module}: a new part; give it its place in this test"
+    for name in imported(MODULES[module]):
+        top = name.split(".")[0]
+        if top == NAME:
+            there = part(name)
+            assert there == here or there in BELOW[here], f"{module} imports {name}"
+        elif top not in sys.stdlib_module_names:
+            assert top in LIBRARIES[here], f"{module} imports {name}"
+
+
+def test_only_the_engine_imports_dask():
+    users = {
+        part(module)
+        for module, path in MODULES.items()
+        if {name.split(".")[0] for name in imported(path)} & {"dask", "distributed"}
+    }
+    assert users <= {"engine"}
+
+
+def test_no_import_goes_in_a_circle():
+    edges = {
+        module: {name for name in imported(path, at_run_time=True) if name in MODULES}
+        for module, path in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in done:
+            for name in sorted(edges[module]):
+                visit(name, (*trail, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
+
+
+def test_nothing_is_made_at_import():
+    """Importing a module only defines: no calls at its top level that set global state."""
+    allowed = {"set", "dict", "frozenset", "tuple", "np.array", "version", "TypeVar"}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                name = ast.unparse(node.value.func)
+                assert name in allowed, f"{module}: {ast.unparse(node)}"
