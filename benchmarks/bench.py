@@ -72,8 +72,10 @@ def in_memory(ds: xr.Dataset, product: float, repeats: int, label: str) -> None:
     double = blmm.scan(ds).lod.isel(traits=slice(0, 4096)).values
     single = blmm.scan(ds, precision="single").lod.isel(traits=slice(0, 4096)).values
     below = double < 100
-    print(f"{label}: largest |single - double| of LODs under 100: "
-          f"{np.abs(single - double)[below].max():.1e}")
+    print(
+        f"{label}: largest |single - double| of LODs under 100: "
+        f"{np.abs(single - double)[below].max():.1e}"
+    )
 
 
 def from_zarr_to_zarr(ds: xr.Dataset, product: float, repeats: int) -> None:
@@ -116,8 +118,10 @@ def main() -> None:
     config.set(scheduler="threads", num_workers=THREADS)
     n, p, m = 248, 7321, options.traits
     product = bare_product(n, p, m, options.repeats)
-    print(f"bare float64 product {p} x {n} x {m}, {THREADS} threads: {product:.2f} s "
-          f"({2e-9 * n * p * m / product:.0f} Gflop/s)")
+    print(
+        f"bare float64 product {p} x {n} x {m}, {THREADS} threads: {product:.2f} s "
+        f"({2e-9 * n * p * m / product:.0f} Gflop/s)"
+    )
     replicated = study_of(m, 50)
     in_memory(replicated, product, options.repeats, "248 samples of 50 strains")
     from_zarr_to_zarr(replicated, product, options.repeats)

@@ -1,5 +1,6 @@
 """Linear-mixed-model genome scans of very many traits, exact and in bulk."""
 
+from bulklmm_dask import plot
 from bulklmm_dask.data.create import create_dataset
 from bulklmm_dask.data.readers.csv import read_csv
 from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
@@ -20,6 +21,7 @@ __all__ = [
     "max_lod",
     "open_dataset",
     "open_result",
+    "plot",
     "read_csv",
     "read_rqtl2",
     "save",

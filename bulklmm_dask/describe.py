@@ -13,6 +13,7 @@ from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.store import KIND, RESULT, finished
 from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.words import counted, storage
 
 _INTERNAL = {KIND, "block", "fingerprints", "statistics", "manifest"}
 
@@ -41,7 +42,7 @@ def describe(path: str | Path) -> str:
     if place.is_file() or not (place / "zarr.json").exists():
         return _study(read_rqtl2(place), f"{place}: R/qtl2 files")
     attrs = _attributes(place)
-    size = _bytes(sum(file.stat().st_size for file in place.rglob("*") if file.is_file()))
+    size = storage(sum(file.stat().st_size for file in place.rglob("*") if file.is_file()))
     if attrs.get(KIND) == RESULT:
         return _result(place, attrs, size)
     return _study(open_dataset(place), f"{place}: study, {size} on disk")
@@ -49,15 +50,15 @@ def describe(path: str | Path) -> str:
 
 def shape_of(ds: xr.Dataset) -> str:
     """Count samples, markers, traits and covariates of a study in words."""
-    samples = f"{ds.sizes['samples']:,} samples"
+    samples = counted(ds.sizes["samples"], "sample")
     if "sample_strain" in ds:
-        samples += f" of {len(set(ds['sample_strain'].values)):,} strains"
-    markers = f"{ds.sizes['variants']:,} markers"
+        samples += f" of {counted(len(set(ds['sample_strain'].values)), 'strain')}"
+    markers = counted(ds.sizes["variants"], "marker")
     if "contigs" in ds.sizes:
-        markers += f" on {ds.sizes['contigs']} chromosomes"
-    parts = [samples, markers, f"{ds.sizes['traits']:,} traits"]
-    if ds.sizes.get("covariates"):
-        parts.append(f"{ds.sizes['covariates']} covariates")
+        markers += f" on {counted(ds.sizes['contigs'], 'chromosome')}"
+    parts = [samples, markers, counted(ds.sizes["traits"], "trait")]
+    if number := ds.sizes.get("covariates"):
+        parts.append(counted(number, "covariate"))
     return ", ".join(parts)
 
 
@@ -83,8 +84,8 @@ def _result(path: Path, attrs: dict[str, Any], size: str) -> str:
     block = " x ".join(f"{length:,}" for length in attrs["block"])
     lines = [
         f"{path}: result of a scan, {state}, {size} on disk",
-        f"{variants:,} markers x {traits:,} traits = {variants * traits:,} tests",
-        f"{done:,} of {total:,} blocks of {block} are there",
+        f"{counted(variants, 'marker')} x {counted(traits, 'trait')} = {variants * traits:,} tests",
+        f"{done:,} of {counted(total, 'block')} of {block} finished",
         *_options(attrs),
     ]
     if done == total:
@@ -106,7 +107,7 @@ def _variables(ds: xr.Dataset) -> list[str]:
             str(name),
             " x ".join(f"{dim} {size:,}" for dim, size in variable.sizes.items()),
             "text" if variable.dtype.kind in "OUT" else str(variable.dtype),
-            "" if variable.dtype.kind in "OUT" else _bytes(variable.nbytes),
+            "" if variable.dtype.kind in "OUT" else storage(variable.nbytes),
         )
         for name, variable in sorted(ds.variables.items(), key=lambda item: -item[1].nbytes)
         if name not in ds.dims
@@ -125,12 +126,3 @@ def _attributes(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} is no Zarr store, or its zarr.json is damaged: {error}"
         ) from error
-
-
-def _bytes(count: int) -> str:
-    size, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"

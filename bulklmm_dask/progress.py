@@ -6,6 +6,9 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from bulklmm_dask.words import duration
+from bulklmm_dask.words import quantity as quantity
+
 if TYPE_CHECKING:
     from bulklmm_dask.engine.run import Progress
 
@@ -75,18 +78,3 @@ def _rate(first: Progress, now: Progress) -> float:
     """Tests a second of this run, which may have begun with blocks of an earlier one."""
     seconds = now.seconds - first.seconds
     return (now.tests_done - first.tests_done) / seconds if seconds > 0 else 0.0
-
-
-def quantity(number: float) -> str:
-    """Write a large number in thousands, millions or billions: 31.2 million."""
-    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
-        if number >= size:
-            return f"{number / size:.3g}{word}"
-    return f"{number:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as 0:07, 12:34 or 1:23:45."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,14 +1,17 @@
 """The cluster files: valid for their tools, and with commands that our command line takes."""
 
 import importlib.metadata
+import re
 import shlex
 import subprocess
 from pathlib import Path
 
 import click
+import dask
 import pytest
 import yaml
 
+import bulklmm_dask
 from bulklmm_dask.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[1] / "cluster_configs"
@@ -32,6 +35,11 @@ def commands_in(text: str) -> list[list[str]]:
     return [shlex.split(line.removesuffix("&"), comments=True) for line in found]
 
 
+def python_in(text: str) -> list[str]:
+    """The Python blocks of a Markdown text."""
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
 def test_sbatch_script_is_bash():
     subprocess.run(["bash", "-n", str(SBATCH)], check=True)
 
@@ -52,6 +60,15 @@ def test_readme_commands_parse(path):
     assert words
     for line in words:
         parse(line)
+
+
+def test_readme_names_what_there_is():
+    text = (CONFIGS / "README.md").read_text()
+    for name in re.findall(r"(?:slurm|kubernetes)/[\w.]+", text):
+        assert (CONFIGS / name).is_file(), name
+    for code in python_in(text):
+        for name in re.findall(r"blmm\.(\w+)", code):
+            assert hasattr(bulklmm_dask, name), name
 
 
 def custom_resources() -> dict[str, dict]:
@@ -152,10 +169,14 @@ def test_worker_commands_are_dasks():
 
 def test_jobqueue_defaults_make_a_job_script():
     jobqueue = pytest.importorskip("dask_jobqueue")
-    import dask
-
-    settings = yaml.safe_load((CONFIGS / "slurm" / "jobqueue.yaml").read_text())
-    with dask.config.set(settings), jobqueue.SLURMCluster(scheduler_options={"port": 0}) as cluster:
+    ours = yaml.safe_load((CONFIGS / "slurm" / "jobqueue.yaml").read_text())["jobqueue"]
+    defaults = dask.config.get("jobqueue")
+    assert ours["slurm"].keys() <= defaults["slurm"].keys()
+    merged = dask.config.merge(defaults, ours)
+    with (
+        dask.config.set(jobqueue=merged),
+        jobqueue.SLURMCluster(scheduler_options={"port": 0, "dashboard_address": ":0"}) as cluster,
+    ):
         script = cluster.job_script()
     assert "#SBATCH --cpus-per-task=8" in script
     assert "#SBATCH --mem=16G" in script

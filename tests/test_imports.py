@@ -10,11 +10,11 @@ import bulklmm_dask
 
 ROOT = Path(bulklmm_dask.__file__).parent
 NAME = ROOT.name
-PARTS = {"data", "lmm", "engine", "results", "cli"}
 
-# Part (a subpackage or a module) -> what it may import: parts of this package, and libraries.
+# Part (a subpackage or a module) -> the libraries and the parts of this package it may import.
 LIBRARIES = {
     "errors": set(),
+    "words": set(),
     "lmm": {"numpy", "scipy"},
     "data": {"numpy", "pandas", "xarray", "yaml", "zarr"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},
@@ -24,24 +24,27 @@ LIBRARIES = {
     "plot": {"matplotlib", "numpy", "pandas", "xarray"},
     "kinship": {"numpy", "pandas", "xarray"},
     "scan": {"numpy", "pandas", "xarray"},
-    "describe": {"numpy", "xarray", "zarr"},
+    "describe": {"xarray", "zarr"},
     "demo": {"matplotlib", "numpy", "pandas", "xarray"},
     "cli": {"click", "xarray"},
 }
+_BASE = {"errors", "words"}
+_DOORS = {"kinship", "scan", "simulate", "plot", "results", "data"}
 BELOW = {
     "errors": set(),
-    "lmm": {"errors"},
-    "data": {"errors"},
-    "engine": {"errors", "lmm", "data"},
-    "results": {"errors", "data"},
-    "progress": {"engine"},
-    "simulate": {"errors", "data"},
-    "plot": {"errors", "data", "results"},
-    "kinship": {"errors", "lmm", "data", "engine"},
-    "scan": {"errors", "lmm", "data", "engine"},
-    "describe": {"errors", "data", "progress"},
-    "demo": PARTS | {"errors", "kinship", "plot", "progress", "scan", "simulate"} - {"cli"},
-    "cli": PARTS | {"errors", "demo", "describe", "kinship", "progress", "scan", "simulate"},
+    "words": set(),
+    "lmm": _BASE,
+    "data": _BASE,
+    "engine": _BASE | {"lmm", "data"},
+    "results": _BASE | {"data"},
+    "progress": _BASE | {"engine"},
+    "simulate": _BASE | {"data"},
+    "plot": _BASE | {"data", "results"},
+    "kinship": _BASE | {"lmm", "data", "engine"},
+    "scan": _BASE | {"lmm", "data", "engine"},
+    "describe": _BASE | {"data"},
+    "demo": _BASE | _DOORS | {"describe", "progress"},
+    "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "progress"},
 }
 
 

@@ -101,7 +101,9 @@ def test_grid_equals_brute_force_at_the_same_h2(reml):
         y, kinship = ds.sample_trait.values[:, j], ds.kinship.values
         values = [brute.log_likelihood(h, y, covariates, kinship, reml) for h in grid]
         assert result.h2.values[j] == grid[np.argmax(values)]
-        scores = brute.lod_scores(ds.call_dosage.values, y, covariates, kinship, result.h2.values[j])
+        scores = brute.lod_scores(
+            ds.call_dosage.values, y, covariates, kinship, result.h2.values[j]
+        )
         np.testing.assert_allclose(result.lod.values[:, j], scores, atol=1e-5)
 
 
@@ -158,7 +160,10 @@ def test_sigma2_is_the_total_variance():
         result = blmm.scan(ds, reml=reml).compute()
         for j in range(6):
             _, (yw, cw) = brute.whiten(
-                result.h2.values[j], ds.kinship.values, ds.sample_trait.values[:, j], np.ones((60, 1))
+                result.h2.values[j],
+                ds.kinship.values,
+                ds.sample_trait.values[:, j],
+                np.ones((60, 1)),
             )
             rss = np.sum((yw - cw @ np.linalg.lstsq(cw, yw)[0]) ** 2)
             assert result.sigma2.values[j] == pytest.approx(rss / divisor, rel=1e-9)
@@ -186,7 +191,7 @@ def test_the_scale_of_the_kinship_changes_h2_but_no_score():
 
 def test_single_precision_is_within_a_ten_thousandth_below_100():
     rng = np.random.default_rng(7)
-    for n in (20, 248, 1500):
+    for n in (20, 248, 800):
         dosage = rng.binomial(1, 0.5, size=(n, 40)).astype(float)
         # From no association to nearly perfect ones, so that all sizes of LOD occur.
         noise = np.geomspace(3, 1e-4, 60)
@@ -238,7 +243,9 @@ def test_slope_is_the_derivative_and_grid_equals_points(reml):
         up, down = (profile_at(basis, y, np.full(5, h + d), reml=reml) for d in (step, -step))
         np.testing.assert_allclose(on_grid.value[k], at.value, rtol=1e-10)
         np.testing.assert_allclose(on_grid.slope[k], at.slope, rtol=1e-7, atol=1e-7)
-        np.testing.assert_allclose(at.slope, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            at.slope, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_interpolation_is_as_exact_as_it_says():

@@ -24,6 +24,7 @@ from bulklmm_dask.engine.local import workers
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.scan import scan
+from bulklmm_dask.words import counted
 
 
 @click.command(
@@ -110,8 +111,8 @@ def scan_command(
         ds = open_source(study)
         relation = kinship_of(ds, kinship_name)
         say(
-            f"{ds.sizes['traits']:,} traits x {ds.sizes['variants']:,} markers, "
-            f"{ds.sizes['samples']:,} samples; {where}"
+            f"{counted(ds.sizes['traits'], 'trait')} x {counted(ds.sizes['variants'], 'marker')}, "
+            f"{counted(ds.sizes['samples'], 'sample')}; {where}"
         )
         with ProgressBar() as bar:
             scan(
@@ -158,7 +159,7 @@ def maxima_command(
         table = table.sort_values("lod", ascending=False, kind="stable").head(top)
     if out is not None:
         table.to_csv(out, index=False)
-        say(f"{len(table):,} rows written to {out}")
+        say(f"{counted(len(table), 'row')} written to {out}")
     elif sys.stdout.isatty():
         click.echo(table.to_string(index=False, float_format="{:.4g}".format))
     else:

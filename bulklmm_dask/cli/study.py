@@ -18,10 +18,10 @@ from bulklmm_dask.engine.local import workers
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
+from bulklmm_dask.words import counted
 
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
-_file = click.Path(exists=True, path_type=Path)
-_new = click.Path(path_type=Path)
+_path = click.Path(path_type=Path)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 
 
@@ -35,13 +35,13 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
         "bulklmm import traits.csv mice.zarr --genotypes strains.csv --strains strain",
     ),
 )
-@click.argument("source", type=_file)
-@click.argument("study", type=_new)
+@click.argument("source", type=_path)
+@click.argument("study", type=_path)
 @click.option(
-    "--genotypes", type=_file, metavar="CSV", help="Genotypes, markers x samples or turned round."
+    "--genotypes", type=_path, metavar="CSV", help="Genotypes, markers x samples or turned round."
 )
 @click.option(
-    "--map", "variant_map", type=_file, metavar="CSV", help="Marker, chromosome and position."
+    "--map", "variant_map", type=_path, metavar="CSV", help="Marker, chromosome and position."
 )
 @click.option(
     "--position-unit",
@@ -108,7 +108,7 @@ def import_command(
         "bulklmm simulate study.zarr --traits 1000 --seed 7",
     ),
 )
-@click.argument("study", type=_new)
+@click.argument("study", type=_path)
 @click.option("--traits", metavar="N", default=5000, show_default=True, help="Traits.")
 @click.option("--samples", metavar="N", default=248, show_default=True, help="Samples.")
 @click.option(
@@ -175,7 +175,7 @@ def simulate_command(
         "bulklmm kinship bxd.zarr --method rqtl2",
     ),
 )
-@click.argument("study", type=_file)
+@click.argument("study", type=_path)
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -183,7 +183,7 @@ def simulate_command(
     show_default=True,
     help="Which estimator; see above.",
 )
-@click.option("--out", type=_new, metavar="CSV", help="Write a CSV table instead.")
+@click.option("--out", type=_path, metavar="CSV", help="Write a CSV table instead.")
 @_overwrite
 @compute_options
 def kinship_command(
@@ -200,7 +200,7 @@ def kinship_command(
         matrix = kinship(ds, method=method).load()
     if out is not None:
         write_kinship(matrix, ds["sample_id"].values, out)
-        say(f"{method} kinship of {ds.sizes['samples']:,} samples written to {out}")
+        say(f"{method} kinship of {counted(ds.sizes['samples'], 'sample')} written to {out}")
     else:
         add_kinship(study, matrix, overwrite=overwrite)
         say(f"{study} has its {method} kinship; next: bulklmm scan {study} RESULT.zarr")

@@ -38,7 +38,7 @@ def info_command(store: Path) -> None:
 )
 @click.option(
     "--study",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="R/qtl2 files or a Zarr study; by default a study is simulated.",
 )
 @click.option(

@@ -195,6 +195,7 @@ def lazy_scan(
         maximum=study.maximum,
         single=single,
         concatenate=True,
+        align_arrays=False,  # they are
         dtype=np.float32,
         meta=np.empty((0, 0), dtype=np.float32),
     )

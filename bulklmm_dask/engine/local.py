@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import dask
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 _PATIENCE = "30s"
 
@@ -53,9 +56,10 @@ def workers(
     if scheduler is not None:
         with _connect(scheduler) as client:
             found = client.scheduler_info(n_workers=-1)["workers"].values()
+            threads = sum(worker["nthreads"] for worker in found)
             yield (
-                f"the scheduler at {client.scheduler.address}: {len(found)} workers so far, "
-                f"{sum(worker['nthreads'] for worker in found)} threads"
+                f"the scheduler at {client.scheduler.address}: "
+                f"{counted(len(found), 'worker')} so far, {counted(threads, 'thread')}"
             )
     elif processes > 0:
         with _processes(processes, threads, memory) as description:
@@ -63,7 +67,7 @@ def workers(
     else:
         number = threads or available_cores()
         with dask.config.set(scheduler="threads", num_workers=number):
-            yield f"{number} threads of this process"
+            yield f"{counted(number, 'thread')} of this process"
 
 
 def available_cores() -> int:
@@ -89,20 +93,25 @@ def _require_one_kind(
 
 def _connect(scheduler: str) -> Client:
     """Connect to a running scheduler, given by its address or by its scheduler file."""
+    address = scheduler
     if os.path.exists(scheduler):
-        options = {"scheduler_file": scheduler}
-    elif ":" in scheduler:
-        options = {"address": scheduler}
-    else:
+        try:
+            with open(scheduler) as file:
+                address = str(json.load(file)["address"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{scheduler!r} is no scheduler file; 'dask scheduler --scheduler-file' makes one"
+            ) from error
+    elif ":" not in scheduler:
         raise InputError(
             f"no scheduler {scheduler!r}: it is neither an address such as tcp://host:8786 "
             "nor an existing scheduler file"
         )
     try:
-        return Client(**options, timeout=_PATIENCE)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Client(address, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler'"
+            f"no Dask scheduler answers at {address!r} ({error}); start one with 'dask scheduler'"
         ) from error
 
 
@@ -124,7 +133,9 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
             silence_logs=logging.ERROR,
         )
     with cluster, Client(cluster):
-        yield f"{number} worker processes of {each} threads, dashboard {cluster.dashboard_link}"
+        kind = "1 worker process" if number == 1 else f"{number} worker processes"
+        dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
+        yield f"{kind} of {counted(each, 'thread')}{dashboard}"
 
 
 @contextmanager

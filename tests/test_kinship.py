@@ -1,0 +1,119 @@
+"""Kinships against their formulas written out, whatever the chunks and the gaps."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import studies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bulklmm_dask as blmm
+from bulklmm_dask.lmm.kinship import METHODS
+
+
+def written_out(x: np.ndarray, method: str) -> np.ndarray:
+    """One pair at a time; x (variants, samples) scaled to 0..1."""
+    p, n = x.shape
+    out = np.empty((n, n))
+    for i in range(n):
+        for j in range(n):
+            if method in ("bulklmm", "rqtl2"):
+                out[i, j] = (
+                    sum(a * b + (1 - a) * (1 - b) for a, b in zip(x[:, i], x[:, j], strict=True))
+                    / p
+                )
+                if method == "bulklmm" and i == j:
+                    out[i, j] = 1
+                continue
+            total = 0.0
+            for row in 2 * x:
+                product = (row[i] - row.mean()) * (row[j] - row.mean())
+                if method == "standardized":
+                    product = product / row.var() if row.var() > 0 else 0.0
+                total += product
+            out[i, j] = total / p
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("maximum", [1, 2])
+def test_formulas(method, maximum):
+    dosage, traits = studies.arrays(n=8, p=25, m=2)
+    dosage[:, 5] = 1.0
+    ds = blmm.create_dataset(dosage * maximum / 2, traits, maximum=maximum)
+    np.testing.assert_allclose(
+        blmm.kinship(ds, method=method), written_out(dosage.T / 2, method), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_missing_dosages_take_the_mean_of_their_marker(method):
+    dosage, traits = studies.arrays(n=10, p=12, m=2)
+    holes = dosage.copy()
+    holes[::3, ::4] = np.nan
+    filled = np.where(np.isnan(holes), np.nanmean(holes, axis=0), holes)
+    with pytest.warns(blmm.StudyWarning, match="missing"):
+        gappy = blmm.create_dataset(holes, traits)
+    whole = blmm.create_dataset(filled, traits, maximum=2)
+    np.testing.assert_allclose(
+        blmm.kinship(gappy, method=method), blmm.kinship(whole, method=method), atol=1e-12
+    )
+
+
+@settings(deadline=None, max_examples=15)
+@given(chunk=st.integers(1, 40), method=st.sampled_from(METHODS))
+def test_any_chunks_give_the_same_kinship(chunk, method):
+    ds = studies.study(n=12, p=40)
+    expected = blmm.kinship(ds, method=method).values
+    lazy = blmm.kinship(ds.chunk(variants=chunk), method=method)
+    assert lazy.chunks is not None
+    np.testing.assert_allclose(lazy.values, expected, atol=1e-12)
+
+
+def test_nothing_is_computed_until_asked_and_never_all_at_once():
+    largest = []
+
+    def block(block_info=None):
+        shape = block_info[None]["chunk-shape"]
+        largest.append(shape[0])
+        return np.random.default_rng(0).binomial(2, 0.5, shape).astype(np.float32)
+
+    lazy = da.map_blocks(block, chunks=((100,) * 50, (9,)), dtype=np.float32, meta=np.empty((0, 0)))
+    ds = blmm.create_dataset(lazy.T, np.random.default_rng(1).random((9, 2)), maximum=2)
+    matrix = blmm.kinship(ds)
+    assert not largest
+    assert matrix.shape == (9, 9)
+    matrix.compute()
+    assert len(largest) == 50
+    assert max(largest) == 100
+
+
+def test_clones_of_a_strain_are_fully_related():
+    ds = blmm.simulate_study(n_samples=12, n_strains=4, n_variants=30, n_traits=2, n_contigs=2)
+    matrix = blmm.kinship(ds).values
+    same = ds.sample_strain.values[:, None] == ds.sample_strain.values[None, :]
+    assert (matrix[same] == 1).all()
+    assert (matrix[~same] < 1).all()
+
+
+def test_the_reference_kinship_is_that_of_the_strains(reference):
+    folder = reference / "bxd_longevity"
+    ds = blmm.read_csv(
+        folder / "samples.csv",
+        folder / "strain_genotypes.csv.gz",
+        variant_map=folder / "map.csv",
+        sample_strain="strain",
+    )
+    matrix = blmm.kinship(ds).values
+    _, first, of = np.unique(ds.sample_strain.values, return_index=True, return_inverse=True)
+    x = ds.call_dosage.values[:, first].astype(float)
+    strains = (x.T @ x + (1 - x).T @ (1 - x)) / len(x)
+    np.fill_diagonal(strains, 1.0)
+    np.testing.assert_allclose(matrix, strains[np.ix_(of, of)], atol=1e-12)
+
+
+def test_unknown_method():
+    with pytest.raises(blmm.InputError, match=r"'gemma'.*centered"):
+        blmm.kinship(studies.study(), method="gemma")

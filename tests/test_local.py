@@ -1,0 +1,77 @@
+"""Where the work is done: threads, worker processes, a scheduler; and that all of it goes again."""
+
+import os
+
+import dask
+import pytest
+from distributed import LocalCluster
+
+from bulklmm_dask.engine.local import available_cores, workers
+from bulklmm_dask.engine.run import active_client
+from bulklmm_dask.errors import InputError
+
+
+def process_of_a_task() -> int:
+    return dask.delayed(os.getpid)().compute()
+
+
+def test_threads_are_of_this_process():
+    with workers(threads=3) as description:
+        assert description == "3 threads of this process"
+        assert dask.config.get("num_workers") == 3
+        assert process_of_a_task() == os.getpid()
+    assert dask.config.get("num_workers", None) is None
+
+
+def test_all_cores_by_default():
+    with workers():
+        assert dask.config.get("num_workers") == available_cores()
+
+
+def test_worker_processes_come_and_go():
+    with workers(processes=1, threads=1, memory="1GB") as description:
+        assert description.startswith("1 worker process of 1 thread")
+        (worker,) = active_client().scheduler_info()["workers"].values()
+        assert worker["nthreads"] == 1
+        assert worker["memory_limit"] == 10**9
+        other = process_of_a_task()
+        assert other != os.getpid()
+    assert active_client() is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(other, 0)
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, port=0) as cluster:
+        place = cluster.scheduler_address
+        if by_file:
+            place = str(tmp_path / "scheduler.json")
+            cluster.scheduler.scheduler_file = place
+            (tmp_path / "scheduler.json").write_text(
+                f'{{"address": "{cluster.scheduler_address}"}}'
+            )
+        with workers(scheduler=place) as description:
+            assert description.endswith("1 worker so far, 2 threads")
+            assert active_client().scheduler.address == cluster.scheduler_address
+        assert active_client() is None
+        assert cluster.scheduler.workers
+
+
+def test_no_scheduler_answers(monkeypatch):
+    monkeypatch.setattr("bulklmm_dask.engine.local._PATIENCE", "1s")
+    with (
+        pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
+        workers(scheduler="tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_a_file_that_is_no_scheduler_file(tmp_path):
+    file = tmp_path / "scheduler.json"
+    file.write_text("{}")
+    with (
+        pytest.raises(InputError, match=r"scheduler.json' is no scheduler file"),
+        workers(scheduler=str(file)),
+    ):
+        pass
