@@ -1,6 +1,8 @@
-"""The slow, obvious way: one trait at a time, the covariance matrix itself, QR and a bounded search."""
+"""The slow, obvious way: one trait at a time, the covariance itself, QR and a bounded search."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import scipy.linalg
@@ -44,7 +46,7 @@ def null_h2(
         return -log_likelihood(h2, y, covariates, kinship, reml)
 
     candidates = [0.0, top]
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         found = minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
         candidates.append(float(found.x))
     return min(candidates, key=cost)

@@ -1,4 +1,4 @@
-"""The null methods against brute force: every trait alone, covariance matrix, QR, bounded search."""
+"""The null methods against brute force: a trait alone, its covariance, QR, a bounded search."""
 
 from __future__ import annotations
 
