@@ -50,7 +50,7 @@ def test_sbatch_command_parses():
     given = [arg for word in words for arg in (arguments if word == "$@" else [word])]
     context = parse(given)
     assert context.params["study"] == "study.zarr"
-    assert context.params["scheduler"] == "$scheduler"
+    assert context.params["scheduler"] == "$file"
     assert context.params["reml"]
 
 

@@ -166,7 +166,7 @@ def _run_distributed(
 ) -> None:
     """On a cluster: a bounded window of futures, filled again while others still run."""
     block_of: dict[Any, Block | None] = {}
-    running = as_completed()
+    running = as_completed(loop=client.loop)
     for batch in batches:
         block_of |= {task.key: block for task, block in batch.items()}
         for future in client.compute(list(batch), retries=_RETRIES):

@@ -73,8 +73,8 @@ def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
     c = basis.n_covariates
     if c:
         inverse, _ = inverse_and_logdet((w.T @ basis.covariate_products).reshape(-1, c, c))
-        weighted = (basis.covariates[:width, :, None] * w[:width, None, :]).reshape(width, -1)
-        b = (x @ weighted).reshape(len(x), c, len(nodes))
+        weighted = basis.covariates[:width, :, None] * w[:width, None, :]
+        b = (x @ weighted.reshape(width, c * len(nodes))).reshape(len(x), c, len(nodes))
         out -= np.einsum("iaq,qab,ibq->iq", b, inverse, b, optimize=True)
     return out
 

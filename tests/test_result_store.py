@@ -1,0 +1,255 @@
+"""The result store: resumed after any stop, refused where it does not fit, never half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+import studies
+import xarray as xr
+import zarr
+
+import bulklmm_dask as blmm
+from bulklmm_dask.data import store as store_module
+from bulklmm_dask.data.store import Layout, ResultStore, finished
+
+CHUNKS = {"variants": 7, "traits": 5}
+
+
+@pytest.fixture
+def ds():
+    return studies.study(n=30, p=30, m=12)
+
+
+@pytest.fixture
+def expected(ds):
+    return blmm.scan(ds).compute()
+
+
+def marks(path):
+    return zarr.open_array(path, path="manifest_blocks", mode="r+")
+
+
+def test_a_stored_scan_is_the_lazy_scan(ds, expected, tmp_path):
+    result = blmm.scan(ds, store=tmp_path / "r.zarr", chunks=CHUNKS)
+    assert result.lod.chunks == ((7, 7, 7, 7, 2), (5, 5, 2))
+    again = blmm.open_result(tmp_path / "r.zarr")
+    for opened in (result, again):
+        np.testing.assert_allclose(opened.lod, expected.lod, atol=1e-6)
+        np.testing.assert_allclose(opened.h2, expected.h2, atol=1e-8)
+        np.testing.assert_allclose(opened.sigma2, expected.sigma2)
+        for name in ("trait_status", "n_samples", "variant_position", "contig_id"):
+            np.testing.assert_array_equal(opened[name], expected[name])
+    assert again.attrs["method"] == "null-exact"
+    trait = str(ds.traits.values[3])
+    np.testing.assert_allclose(
+        again.lod.sel(traits=trait), expected.lod.sel(traits=trait), atol=1e-6
+    )
+
+
+def test_sharded_blocks_hold_the_same_scores(tmp_path, monkeypatch):
+    from bulklmm_dask.engine import plan
+
+    monkeypatch.setattr(plan, "_INNER", 4)
+    ds = studies.study(n=30, p=30, m=20)
+    result = blmm.scan(ds, store=tmp_path / "r.zarr", chunks={"variants": 8, "traits": 12})
+    array = zarr.open_array(tmp_path / "r.zarr", path="lod")
+    assert array.shards == (8, 12)
+    assert array.chunks == (4, 4)
+    np.testing.assert_allclose(result.lod, blmm.scan(ds).lod, atol=1e-6)
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(ds, expected, tmp_path):
+    path = tmp_path / "r.zarr"
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.done == 4:
+            raise StoppedError
+
+    with pytest.raises(StoppedError), dask.config.set(scheduler="synchronous"):
+        blmm.scan(ds, store=path, chunks=CHUNKS, progress=stop)
+    done, total = finished(path)
+    assert (done, total) == (4, 15)
+    with pytest.raises(blmm.StoreError, match=rf"unfinished: {done} of 15 blocks.*goes on"):
+        blmm.open_result(path)
+    steps = []
+    result = blmm.scan(ds, store=path, progress=steps.append)
+    assert steps[0].done == done
+    assert len(steps) == total - done + 1
+    np.testing.assert_allclose(result.lod, expected.lod, atol=1e-6)
+
+
+def test_only_missing_blocks_are_computed_and_finished_ones_are_kept(ds, expected, tmp_path):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    lod = zarr.open_array(path, path="lod", mode="r+")
+    lod[0:7, 0:5] = -1.0  # a finished block: not touched again
+    lod[7:14, 5:10] = -2.0
+    marks(path)[1, 1] = 0
+    result = blmm.scan(ds, store=path)
+    assert (result.lod[0:7, 0:5] == -1).all()
+    np.testing.assert_allclose(result.lod[7:14, 5:10], expected.lod[7:14, 5:10], atol=1e-6)
+
+
+def test_killed_at_any_moment_it_resumes(tmp_path):
+    """A process is killed outright while it writes; the same call finishes its store."""
+    path = tmp_path / "r.zarr"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import studies, bulklmm_dask as blmm;"
+        "ds = studies.study(n=30, p=400, m=300);"
+        "print('ready', flush=True);"
+        "blmm.scan(ds, store=sys.argv[2], chunks={'variants': 10, 'traits': 10})"
+    )
+    here = str(Path(__file__).parent)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, here, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        while not path.exists() or finished(path)[0] < 20:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    done, total = finished(path)
+    assert 20 <= done < total
+    ds = studies.study(n=30, p=400, m=300)
+    result = blmm.scan(ds, store=path)
+    np.testing.assert_allclose(result.lod, blmm.scan(ds).lod, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda ds: ds.assign(sample_trait=ds.sample_trait + 1e-9), "traits"),
+        (lambda ds: ds.assign(call_dosage=2 - ds.call_dosage.assign_attrs(maximum=2)), "genotypes"),
+        (lambda ds: ds.assign(kinship=ds.kinship * 2), "kinship"),
+        (lambda ds: ds.assign(sample_id=ds.sample_id.copy(data=ds.sample_id[::-1])), "samples"),
+    ],
+)
+def test_a_store_from_other_inputs_is_refused(ds, tmp_path, change, what):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path)
+    with xr.set_options(keep_attrs=True):
+        other = change(ds)
+    with pytest.raises(blmm.StoreError, match=f"other inputs: {what}.* differ; give another store"):
+        blmm.scan(other, store=path)
+    blmm.scan(ds, store=path)
+
+
+def test_a_store_from_other_options_is_refused(ds, tmp_path):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    with pytest.raises(blmm.StoreError, match="options differ"):
+        blmm.scan(ds, store=path, reml=True)
+    with pytest.raises(blmm.StoreError, match=r"blocks of 7 variants x 5 traits, not 30 x 3"):
+        blmm.scan(ds, store=path, chunks={"variants": 30, "traits": 3})
+
+
+def test_the_same_study_in_other_chunks_resumes(ds, tmp_path):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    blmm.scan(ds.chunk(variants=3, traits=2), store=path)
+    blmm.scan(ds.assign(call_dosage=ds.call_dosage.astype("f4")), store=path)
+
+
+def test_a_truncated_store(ds, expected, tmp_path):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    (path / "lod" / "c" / "2" / "1").write_bytes(b"")
+    (path / "lod" / "c" / "0" / "0").unlink()
+    with pytest.raises(blmm.StoreError, match=r"truncated: the files of 2 finished blocks"):
+        blmm.open_result(path)
+    np.testing.assert_allclose(blmm.scan(ds, store=path).lod, expected.lod, atol=1e-6)
+    (path / "zarr.json").write_text('{"zarr_format": 3, "node_')
+    for call in (lambda: blmm.open_result(path), lambda: blmm.scan(ds, store=path)):
+        with pytest.raises(blmm.StoreError, match=r"zarr\.json is damaged"):
+            call()
+
+
+def test_what_is_no_result_store(ds, tmp_path):
+    blmm.save(ds, tmp_path / "study.zarr")
+    with pytest.raises(blmm.StoreError, match="is a study, not a result store"):
+        blmm.open_result(tmp_path / "study.zarr")
+    with pytest.raises(blmm.StoreError, match="is a study, not a result store"):
+        blmm.scan(ds, store=tmp_path / "study.zarr")
+    with pytest.raises(blmm.StoreError, match="there is no result store"):
+        blmm.open_result(tmp_path / "nothing.zarr")
+
+
+def test_a_disk_too_small_is_refused_before_any_work(ds, tmp_path, monkeypatch):
+    usage = store_module.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(blmm.StoreError, match=r"would take up to .* 1e-06 GB free"):
+        blmm.scan(ds, store=tmp_path / "r.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_keeps_what_is_finished(ds, expected, tmp_path, monkeypatch):
+    path = tmp_path / "r.zarr"
+    write = ResultStore.write_block
+
+    def fill(self, i, j, values):
+        if (i, j) == (2, 1):
+            monkeypatch.setattr(zarr.Array, "__setitem__", full)
+        write(self, i, j, values)
+
+    def full(self, key, value):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        monkeypatch.setattr(ResultStore, "write_block", fill)
+        with pytest.raises(blmm.StoreError, match=r"disk is full; finished blocks are kept"):
+            blmm.scan(ds, store=path, chunks=CHUNKS)
+        patch.undo()
+    monkeypatch.undo()
+    assert 0 < finished(path)[0] < 15
+    np.testing.assert_allclose(blmm.scan(ds, store=path).lod, expected.lod, atol=1e-6)
+
+
+def test_a_folder_that_cannot_be_written(ds, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(blmm.StoreError, match="file"):
+        blmm.scan(ds, store=tmp_path / "file" / "r.zarr")
+    monkeypatch.setattr(store_module.os, "access", lambda *_: False)
+    with pytest.raises(blmm.StoreError, match="no permission"):
+        blmm.scan(ds, store=tmp_path / "r.zarr")
+    assert not (tmp_path / "r.zarr").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(ds, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(blmm.StoreError, match="no permission"):
+        blmm.scan(ds, store=tmp_path / "r.zarr")
+
+
+def test_writes_that_do_not_cover_a_block_are_refused(ds, tmp_path):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    store = ResultStore(str(path), Layout((30, 12), (7, 5), (7, 5)))
+    with pytest.raises(blmm.StoreError, match="corrupts its neighbours"):
+        store.write_block(0, 0, {"lod": np.zeros((7, 4), np.float32)})
+    with pytest.raises(blmm.StoreError, match="corrupts its neighbours"):
+        store.write_block(4, 2, {"lod": np.zeros((7, 5), np.float32)})
+
+
+def test_scores_are_stored_without_loss_and_all_files_are_written(tmp_path):
+    dosage, traits = studies.arrays(n=30, p=20, m=6)
+    dosage[:] = dosage[:, :1] * 0 + 1.0  # no variation anywhere: every LOD is zero
+    ds = blmm.create_dataset(dosage, traits, maximum=2)
+    result = blmm.scan(
+        ds, kinship=np.eye(30), store=tmp_path / "r.zarr", chunks={"variants": 10, "traits": 3}
+    )
+    assert (result.lod == 0).all()
+    files = [f for f in (tmp_path / "r.zarr" / "lod" / "c").rglob("*") if f.is_file()]
+    assert len(files) == 4
