@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data import store as store_module
+from bulklmm_dask.data import folders
 from bulklmm_dask.data.store import Layout, ResultStore, finished
 
 CHUNKS = {"variants": 7, "traits": 5}
@@ -187,9 +187,9 @@ def test_what_is_no_result_store(ds, tmp_path):
 
 
 def test_a_disk_too_small_is_refused_before_any_work(ds, tmp_path, monkeypatch):
-    usage = store_module.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(blmm.StoreError, match=r"would take up to .* 1e-06 GB free"):
+    usage = folders.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(blmm.StoreError, match=r"may need .* only 1 kB are free"):
         blmm.scan(ds, store=tmp_path / "r.zarr")
     assert list(tmp_path.iterdir()) == []
 
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_written(ds, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(blmm.StoreError, match="file"):
         blmm.scan(ds, store=tmp_path / "file" / "r.zarr")
-    monkeypatch.setattr(store_module.os, "access", lambda *_: False)
+    monkeypatch.setattr(folders.os, "access", lambda *_: False)
     with pytest.raises(blmm.StoreError, match="no permission"):
         blmm.scan(ds, store=tmp_path / "r.zarr")
     assert not (tmp_path / "r.zarr").exists()

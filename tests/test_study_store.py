@@ -140,7 +140,7 @@ def test_a_failed_overwrite_keeps_the_old_study(ds, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(xr.Dataset, "to_zarr", full)
-    with pytest.raises(StoreError, match=r"the disk is full, and up to .* are needed"):
+    with pytest.raises(StoreError, match=r"the disk is full; make room"):
         save(ds, path, overwrite=True)
     xr.testing.assert_identical(open_dataset(path).compute(), ds)
     assert [file.name for file in tmp_path.iterdir()] == ["study.zarr"]
@@ -170,7 +170,7 @@ def test_where_a_study_cannot_be_saved(ds, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(study_module.Path, "mkdir", refuse)
-    with pytest.raises(StoreError, match=r"other.zarr cannot be written: Permission denied"):
+    with pytest.raises(StoreError, match=r"other.zarr cannot be written: no permission"):
         save(ds, tmp_path / "other.zarr")
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from bulklmm_dask.data.folders import appearing
 from bulklmm_dask.data.readers._files import Folder
 from bulklmm_dask.data.readers._tables import Format, read_numbers
-from bulklmm_dask.data.study import _appearing, open_dataset
+from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError, StoreError
 
 _NAME = "kinship"
@@ -47,7 +48,7 @@ def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = Fal
     if matrix.shape != size:
         raise InputError(f"the kinship has shape {matrix.shape}; the study needs {size}")
     values = np.asarray(matrix.values, dtype=np.float64)
-    with _appearing(folder / _NAME, values.nbytes) as partial:
+    with appearing(folder / _NAME) as partial:
         zarr.create_array(
             partial,
             data=values,

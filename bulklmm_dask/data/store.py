@@ -8,12 +8,8 @@ refused.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +20,13 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
+from bulklmm_dask.data.folders import appearing, explained, require_room
 from bulklmm_dask.errors import StoreError
 
 KIND = "bulklmm_store"
 RESULT = "result"
+
+_KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 _TRAIT_VARIABLES: dict[str, Any] = {
@@ -82,7 +81,7 @@ class ResultStore:
         """Write block (i, j) of every statistic, then its mark."""
         region = self.layout.region(i, j)
         shape = tuple(part.stop - part.start for part in region)
-        with _explained(self.path):
+        with explained(self.path, _KEPT):
             for name, block in values.items():
                 if block.shape != shape:
                     raise StoreError(
@@ -95,13 +94,13 @@ class ResultStore:
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write what is known of every trait of chunk j, then its mark."""
         where = self.layout.region(0, j)[1]
-        with _explained(self.path):
+        with explained(self.path, _KEPT):
             for name, column in values.items():
                 self._array(name)[where] = column
             self._array(_TRAITS)[j] = 1
 
     def _array(self, name: str) -> Any:
-        with _explained(self.path):
+        with explained(self.path, _KEPT):
             return zarr.open_array(self.path, path=name, mode="r+", zarr_format=3)
 
 
@@ -135,15 +134,9 @@ def open_or_create(
     target = Path(path)
     if target.exists():
         return _resume(target, layout, fingerprints)
-    _require_room(target, layout, len(statistics))
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with _explained(str(target)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _create(partial, template, layout, statistics, fingerprints)
-            partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    require_room(target, 4 * len(statistics) * layout.shape[0] * layout.shape[1])
+    with appearing(target) as partial:
+        _create(partial, template, layout, statistics, fingerprints)
     return ResultStore(str(target), layout)
 
 
@@ -154,7 +147,7 @@ def _create(
     statistics: tuple[str, ...],
     fingerprints: Mapping[str, str],
 ) -> None:
-    template.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
+    template.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     group = zarr.open_group(path, mode="r+")
     group.attrs[KIND] = RESULT
     group.attrs["block"] = list(layout.block)
@@ -232,7 +225,7 @@ def block_of(path: str | os.PathLike[str]) -> dict[str, int] | None:
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and of all its blocks."""
-    with _explained(str(path)):
+    with explained(str(path)):
         marks = np.asarray(zarr.open_array(str(path), path=_BLOCKS, mode="r")[:])
     return int(marks.sum()), marks.size
 
@@ -265,7 +258,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
             "the same store again, and it goes on where it stopped"
         )
     block = tuple(attrs["block"])
-    with _explained(str(target)):
+    with explained(target):
         ds = xr.open_zarr(
             target, consolidated=False, chunks=None, drop_variables=[_BLOCKS, _TRAITS]
         )
@@ -319,33 +312,3 @@ def _attributes(path: Path) -> dict[str, Any]:
             "give the path of a scan's result"
         )
     return attrs
-
-
-def _require_room(path: Path, layout: Layout, n_statistics: int) -> None:
-    """Refuse a disk that cannot hold the scores, before any of them is computed."""
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not os.access(parent, os.W_OK):
-        raise StoreError(f"{parent} cannot be written: no permission; give another store")
-    needed = 4 * n_statistics * layout.shape[0] * layout.shape[1]
-    free = shutil.disk_usage(parent).free
-    if needed > free:
-        raise StoreError(
-            f"{path} would take up to {needed / 1e9:.3g} GB, but {parent} has {free / 1e9:.3g} GB "
-            "free; free some space or give a store on another disk"
-        )
-
-
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn the errors of a file system into a StoreError that names the store and the remedy."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"{path}: the disk is full; finished blocks are kept: free some space and run "
-                "the same scan again"
-            ) from error
-        if isinstance(error, PermissionError):
-            raise StoreError(f"{path} cannot be written: {error}; give another store") from error
-        raise StoreError(f"{path} cannot be used: {error}") from error

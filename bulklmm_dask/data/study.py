@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import struct
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.folders import appearing, require_room
 from bulklmm_dask.data.schema import text, validate
 from bulklmm_dask.data.store import KIND, RESULT
 from bulklmm_dask.errors import InputError, StoreError
@@ -59,9 +55,9 @@ def save(ds: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> None:
     validate(ds)
     target = Path(path).expanduser().absolute()
     _check_target(target, overwrite)
-    _check_space(target, ds.nbytes)
+    require_room(target, ds.nbytes)
     ds = _aligned(_plain(ds)).assign_attrs({KIND: _STUDY, _VERSION: version("bulklmm-dask")})
-    with _appearing(target, ds.nbytes) as partial:
+    with appearing(target) as partial:
         ds.to_zarr(
             partial,
             mode="w",
@@ -155,45 +151,6 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise StoreError(f"{target} exists; choose another name, or pass overwrite=True")
     if not (target / "zarr.json").is_file():
         raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
-
-
-def _check_space(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < needed:
-        raise StoreError(
-            f"{target} may need {_size(needed)}, but only {_size(free)} are free in "
-            f"{target.parent}; make room, or choose another disk"
-        )
-
-
-def _size(count: int) -> str:
-    size, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"
-
-
-@contextmanager
-def _appearing(target: Path, needed: int) -> Iterator[Path]:
-    """Give a name beside `target` to write to; move it to `target` once it is complete."""
-    mark = uuid.uuid4().hex[:8]
-    partial, old = (target.with_name(f".{target.name}.{part}-{mark}") for part in ("part", "old"))
-    try:
-        partial.mkdir()
-        yield partial
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = f"the disk is full, and up to {_size(needed)} are needed; make room"
-        raise StoreError(f"{target} cannot be written: {reason}") from error
-    finally:
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _open_group(folder: Path) -> zarr.Group:

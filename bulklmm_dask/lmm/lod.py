@@ -136,7 +136,7 @@ def lod_tiles(
     fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
     fast_z: Real = np.ascontiguousarray(z.astype(dtype, copy=False))
     to_lod = -0.5 * basis.n / np.log(10.0)
-    smallest = float(np.finfo(dtype).eps) / 2
+    smallest = float(np.spacing(dtype.type(1.0))) / 2
     # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2 stays
     # below 2e-5 up to this r2.
     limit = 230.0 / (basis.n + 230.0) if single else np.inf

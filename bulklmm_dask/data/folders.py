@@ -1,0 +1,63 @@
+"""Writing folders: room is checked first, a folder appears whole, and errors say the remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.words import storage
+
+
+def require_room(target: Path, needed: int) -> None:
+    """Raise StoreError where `target` cannot be made, or the disk lacks the bytes needed for it."""
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise StoreError(f"{target} cannot be made: {parent} is no folder; give another path")
+    if not os.access(parent, os.W_OK):
+        raise StoreError(f"{parent} cannot be written: no permission; give another path")
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise StoreError(
+            f"{target} may need {storage(needed)}, but only {storage(free)} are free "
+            f"in {parent}; make room, or choose another disk"
+        )
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside `target` to write to; move it to `target` once it is complete.
+
+    Whatever goes wrong before, nothing is left behind and an older `target` stays as it was.
+    """
+    mark = uuid.uuid4().hex[:8]
+    partial, old = (target.with_name(f".{target.name}.{part}-{mark}") for part in ("part", "old"))
+    try:
+        with explained(target):
+            partial.mkdir(parents=True)
+            yield partial
+            if target.exists():
+                target.rename(old)
+            partial.rename(target)
+    finally:
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def explained(target: Path | str, kept: str = "") -> Iterator[None]:
+    """Turn the errors of a file system into a StoreError; `kept` says what a full disk spared."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"the disk is full; {kept}make room and run it again"
+        elif isinstance(error, PermissionError):
+            reason = f"no permission ({reason}); give another path"
+        raise StoreError(f"{target} cannot be written: {reason}") from error
