@@ -16,10 +16,11 @@ from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.describe import shape_of
 from bulklmm_dask.kinship import kinship
-from bulklmm_dask.progress import ProgressBar, quantity
+from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
+from bulklmm_dask.words import quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

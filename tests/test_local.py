@@ -1,6 +1,7 @@
 """Where the work is done: threads, worker processes, a scheduler; and that all of it goes again."""
 
 import os
+from unittest.mock import ANY
 
 import dask
 import pytest
@@ -29,6 +30,7 @@ def test_all_cores_by_default():
 
 
 def test_worker_processes_come_and_go():
+    environment = dict(os.environ)
     with workers(processes=1, threads=1, memory="1GB") as description:
         assert description.startswith("1 worker process of 1 thread")
         (worker,) = active_client().scheduler_info()["workers"].values()
@@ -37,6 +39,7 @@ def test_worker_processes_come_and_go():
         other = process_of_a_task()
         assert other != os.getpid()
     assert active_client() is None
+    assert dict(os.environ) == environment | {"PYTEST_CURRENT_TEST": ANY}
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
 

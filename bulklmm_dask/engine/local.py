@@ -123,19 +123,32 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
         limit = "auto" if memory is None else parse_bytes(memory)
     except ValueError as error:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
-    with _deaf_to_interrupts():
-        cluster = LocalCluster(
-            n_workers=number,
-            threads_per_worker=each,
-            memory_limit=limit,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
-            silence_logs=logging.ERROR,
-        )
-    with cluster, Client(cluster):
-        kind = "1 worker process" if number == 1 else f"{number} worker processes"
-        dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
-        yield f"{kind} of {counted(each, 'thread')}{dashboard}"
+    with _environment_restored():
+        with _deaf_to_interrupts():
+            cluster = LocalCluster(
+                n_workers=number,
+                threads_per_worker=each,
+                memory_limit=limit,
+                processes=True,
+                dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
+                silence_logs=logging.ERROR,
+            )
+        with cluster, Client(cluster):
+            kind = "1 worker process" if number == 1 else f"{number} worker processes"
+            dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
+            yield f"{kind} of {counted(each, 'thread')}{dashboard}"
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Take back what nannies set for their workers (one BLAS thread) in this process too."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

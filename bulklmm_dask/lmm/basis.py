@@ -23,16 +23,16 @@ LARGEST_H2_IF_SINGULAR = 1.0 - 1e-5
 
 
 @dataclass(frozen=True)
-class Basis:
-    """Eigenbasis of the kinship of n samples, with the rotated covariates.
+class Spectrum:
+    """What a likelihood needs of a basis: eigenvalues and rotated covariates of k rows.
 
     Attributes
     ----------
-    eigenvalues : array (n,)
+    eigenvalues : array (k,)
         lam, in descending order, so that rows no marker reaches come last.
-    vectors : array (n, n) or None
-        U, one eigenvector a column; None stands for the identity (no kinship).
-    covariates : array (n, c)
+    copies : array (k,)
+        How many samples a row stands for in sum log v; 1 unless rows were folded (`fold`).
+    covariates : array (k, c)
         Orthonormal basis of the covariates with the intercept, rotated by U'.
     h2_max : float
         Upper end of the admissible heritabilities: 1, just below 1 for a singular kinship, 0
@@ -40,14 +40,24 @@ class Basis:
     """
 
     eigenvalues: Array
-    vectors: Array | None
+    copies: Array
     covariates: Array
     h2_max: float
 
     @property
+    def rows(self) -> int:
+        """Number of rows k."""
+        return len(self.eigenvalues)
+
+    @cached_property
     def n(self) -> int:
         """Number of samples."""
-        return len(self.eigenvalues)
+        return int(self.copies.sum())
+
+    @property
+    def scale(self) -> float:
+        """Mean of the eigenvalues: h scale / (h scale + 1 - h) is a share of the variance."""
+        return max(float(self.copies @ self.eigenvalues) / self.n, 1e-300)
 
     @property
     def n_covariates(self) -> int:
@@ -56,9 +66,27 @@ class Basis:
 
     @cached_property
     def covariate_products(self) -> Array:
-        """C_ka C_kb for every sample k, as (n, c * c): weighted sums of it are C'WC."""
+        """C_ka C_kb for every row k, as (k, c * c): weighted sums of it are C'WC."""
         c = self.covariates
-        return np.ascontiguousarray((c[:, :, None] * c[:, None, :]).reshape(self.n, -1))
+        return np.ascontiguousarray((c[:, :, None] * c[:, None, :]).reshape(self.rows, -1))
+
+    def variances(self, h2: npt.ArrayLike) -> Array:
+        """v_k(h) of every row k at every heritability, (k, len(h2))."""
+        h = np.asarray(h2, dtype=np.float64)
+        return self.eigenvalues[:, None] * h + (1.0 - h)
+
+
+@dataclass(frozen=True)
+class Basis(Spectrum):
+    """Eigenbasis of the kinship of n samples, one row a sample.
+
+    Attributes
+    ----------
+    vectors : array (n, n) or None
+        U, one eigenvector a column; None stands for the identity (no kinship).
+    """
+
+    vectors: Array | None
 
     def rotate(self, columns: Array) -> Array:
         """U' applied to columns (n, k)."""
@@ -68,10 +96,42 @@ class Basis:
         """The same for vectors that lie in rows (k, n)."""
         return rows if self.vectors is None else rows @ self.vectors
 
-    def variances(self, h2: npt.ArrayLike) -> Array:
-        """v_k(h) of every sample k at every heritability, (n, len(h2))."""
-        h = np.asarray(h2, dtype=np.float64)
-        return self.eigenvalues[:, None] * h + (1.0 - h)
+
+def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
+    """Fold the null space of the kinship into few rows; every likelihood of `y` stays the same.
+
+    All rows of eigenvalue 0 have the variance 1 - h, so any rotation among them is free: one
+    that leaves the covariates in the first c of them and the rest of each trait in one more.
+    Replicated samples have as many other rows as there are distinct genotypes (Lippert et al.
+    2011 use the same in FaST-LMM).
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of k rows.
+    y : array (k, traits)
+        Rotated traits.
+
+    Returns
+    -------
+    spectrum, y
+        Of rank + c + 1 rows, or what was handed in if that would be no gain.
+    """
+    rank, c = int(np.count_nonzero(spectrum.eigenvalues)), spectrum.n_covariates
+    if spectrum.rows - rank <= c + 1:
+        return spectrum, y
+    below = y[rank:]
+    directions, corner = np.linalg.qr(spectrum.covariates[rank:])
+    inside = directions.T @ below
+    rest = below - directions @ inside
+    length = np.sqrt(np.einsum("kj,kj->j", rest, rest))
+    folded = Spectrum(
+        eigenvalues=np.concatenate([spectrum.eigenvalues[:rank], np.zeros(c + 1)]),
+        copies=np.concatenate([np.ones(rank), np.zeros(c), [float(spectrum.rows - rank)]]),
+        covariates=np.concatenate([spectrum.covariates[:rank], corner, np.zeros((1, c))]),
+        h2_max=spectrum.h2_max,
+    )
+    return folded, np.concatenate([y[:rank], inside, length[None]])
 
 
 def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, list[int]]:
@@ -112,7 +172,7 @@ def make_basis(kinship: Array | None, covariates: Array) -> Basis:
     n = len(covariates)
     columns, _ = independent_columns(covariates)
     if kinship is None:
-        return Basis(np.ones(n), None, columns, 0.0)
+        return Basis(np.ones(n), np.ones(n), columns, 0.0, vectors=None)
     values, vectors = scipy.linalg.eigh(kinship, driver="evd")
     values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
     largest = values[0] if n else 0.0
@@ -126,7 +186,8 @@ def make_basis(kinship: Array | None, covariates: Array) -> Basis:
     singular = bool(n) and values[-1] == 0.0
     return Basis(
         eigenvalues=values,
-        vectors=vectors,
+        copies=np.ones(n),
         covariates=vectors.T @ columns,
         h2_max=LARGEST_H2_IF_SINGULAR if singular else 1.0,
+        vectors=vectors,
     )

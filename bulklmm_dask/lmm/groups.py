@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, make_basis
 from bulklmm_dask.lmm.kinship import impute
-from bulklmm_dask.lmm.lod import lod_tiles, prepare_markers
-from bulklmm_dask.lmm.nodes import Interpolation, interpolate
+from bulklmm_dask.lmm.lod import NullScan, prepare_markers
 from bulklmm_dask.lmm.null import ALL_MISSING, TOO_FEW, fit_null
 
 Array = npt.NDArray[np.float64]
@@ -43,9 +42,7 @@ class TraitGroup:
 
     columns: Index
     samples: Index
-    basis: Basis
-    scores: Array
-    interpolation: Interpolation
+    scanner: NullScan
 
 
 @dataclass(frozen=True)
@@ -111,15 +108,7 @@ def fit_traits(
         h2[columns], sigma2[columns], status[columns] = model.h2, model.sigma2, model.status
         if model.fitted.any():
             kept = model.fitted
-            groups.append(
-                TraitGroup(
-                    columns=columns[kept],
-                    samples=samples,
-                    basis=basis,
-                    scores=np.ascontiguousarray(model.scores[:, kept]),
-                    interpolation=interpolate(basis, model.h2[kept]),
-                )
-            )
+            groups.append(TraitGroup(columns[kept], samples, NullScan.of(basis, model)))
     return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status)
 
 
@@ -141,14 +130,6 @@ def lod_block(
     out = np.full((len(x), len(fitted.h2)), np.nan, dtype=np.float32)
     for group in fitted.groups:
         mine = x if len(group.samples) == x.shape[1] else x[:, group.samples]
-        markers = prepare_markers(group.basis, mine)
-        if len(group.columns) == out.shape[1]:
-            target = out
-        else:
-            target = np.empty((len(x), len(group.columns)), dtype=np.float32)
-        lod_tiles(
-            group.basis, markers, group.scores, group.interpolation, single=single, out=target
-        )
-        if target is not out:
-            out[:, group.columns] = target
+        markers = prepare_markers(group.scanner.basis, mine)
+        out[:, group.columns] = group.scanner.scan(markers, single=single)["lod"]
     return out

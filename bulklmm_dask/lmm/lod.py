@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.nodes import Interpolation
-from bulklmm_dask.lmm.profile import inverse_and_logdet
+from bulklmm_dask.lmm.nodes import Interpolation, interpolate
+from bulklmm_dask.lmm.null import NullModel
+from bulklmm_dask.lmm.profile import inverse_and_logdet, project
 
 Array = npt.NDArray[np.float64]
 Real = npt.NDArray[np.floating]
@@ -26,6 +28,8 @@ Real = npt.NDArray[np.floating]
 # Cells and columns of one tile: two tiles of doubles stay in a core's second-level cache.
 TILE_CELLS = 1 << 16
 TILE_TRAITS = 512
+
+_SMALLEST = 2.0**-53  # what 1 - r2 is at least: a perfect fit scores high, not infinite
 
 # A marker whose variation left after the covariates is below this share of its own has none.
 NO_VARIATION = 1e-10
@@ -101,57 +105,74 @@ def _explained(
     np.divide(out, scratch.astype(out.dtype, copy=False), out=out)
 
 
-def lod_tiles(
-    basis: Basis,
-    markers: Markers,
-    scores: Array,
-    interpolation: Interpolation,
-    *,
-    single: bool,
-    out: npt.NDArray[np.float32],
-) -> None:
-    """LOD scores (variants, traits) of a group of traits, written into `out`.
+@dataclass(frozen=True)
+class NullScan:
+    """Traits of one group, each with its own h2, ready to be scanned by the null methods.
 
-    Parameters
+    Attributes
     ----------
     basis : Basis
         Of the n samples of the group.
-    markers : Markers
-        A block of markers in that basis.
     scores : array (n, traits)
-        z of `NullModel`.
+        z = My / sqrt(S) at the trait's h2, in the rotated basis.
     interpolation : Interpolation
         Nodes and weights for the heritabilities of the traits.
-    single : bool
-        Multiply in single precision; pairs whose r2 is too near 1 for that are done again in
-        double precision, so that no LOD under 100 is off by 1e-4.
-    out : array (variants, traits) of float32
-        Where the scores go; may be a view.
     """
-    x = np.where(markers.tested[:, None], markers.rotated, 0.0)
-    sxx = variation(basis, markers, interpolation.nodes)
-    sxx[~markers.tested] = 1.0
-    z, weights = scores[: x.shape[1]], interpolation.weights
-    dtype = np.dtype(np.float32 if single else np.float64)
-    fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
-    fast_z: Real = np.ascontiguousarray(z.astype(dtype, copy=False))
-    to_lod = -0.5 * basis.n / np.log(10.0)
-    smallest = float(np.spacing(dtype.type(1.0))) / 2
-    # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2 stays
-    # below 2e-5 up to this r2.
-    limit = 230.0 / (basis.n + 230.0) if single else np.inf
-    tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
-    for rows, columns in _tiles(*out.shape):
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
-        r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
-        _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
-        large = np.flatnonzero(r2.max(axis=0) > limit) if single else ()
-        np.subtract(1.0, r2, out=r2)
-        np.maximum(r2, smallest, out=r2)
-        np.log(r2, out=r2)
-        np.multiply(r2, to_lod, out=out[rows, columns], casting="same_kind")
-        if len(large):
-            again = columns.start + large
-            exact = np.empty((shape[0], len(again)))
-            _explained(x[rows], z[:, again], sxx[rows], weights[:, again], exact, exact.copy())
-            out[rows, again] = to_lod * np.log(np.maximum(1.0 - exact, np.finfo(float).eps / 2))
+
+    basis: Basis
+    scores: Array
+    interpolation: Interpolation
+
+    @classmethod
+    def of(cls, basis: Basis, model: NullModel) -> Self:
+        """Prepare the traits that a null model could be fitted to."""
+        h2 = model.h2[model.fitted]
+        projected, _ = project(basis, model.rotated, h2)
+        size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
+        return cls(basis, projected / size, interpolate(basis, h2))
+
+    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[np.float32]]:
+        """LOD scores of a block of markers.
+
+        Parameters
+        ----------
+        markers : Markers
+            In the basis of the group.
+        single : bool
+            Multiply in single precision; pairs whose r2 is too near 1 for that are done again in
+            double precision, so that no LOD under 100 is off by 1e-4.
+
+        Returns
+        -------
+        dict
+            ``lod`` (variants, traits).
+        """
+        x = np.where(markers.tested[:, None], markers.rotated, 0.0)
+        sxx = variation(self.basis, markers, self.interpolation.nodes)
+        sxx[~markers.tested] = 1.0
+        z, weights = self.scores[: x.shape[1]], self.interpolation.weights
+        dtype = np.dtype(np.float32 if single else np.float64)
+        fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
+        fast_z: Real = np.ascontiguousarray(z.astype(dtype, copy=False))
+        to_lod = -0.5 * self.basis.n / np.log(10.0)
+        smallest = float(np.spacing(dtype.type(1.0))) / 2
+        # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2
+        # stays below 2e-5 up to this r2.
+        limit = 230.0 / (self.basis.n + 230.0) if single else np.inf
+        out = np.empty((len(x), z.shape[1]), dtype=np.float32)
+        tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
+        for rows, columns in _tiles(*out.shape):
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
+            r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
+            _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
+            large = np.flatnonzero(r2.max(axis=0) > limit) if single else ()
+            np.subtract(1.0, r2, out=r2)
+            np.maximum(r2, smallest, out=r2)
+            np.log(r2, out=r2)
+            np.multiply(r2, to_lod, out=out[rows, columns], casting="same_kind")
+            if len(large):
+                again = columns.start + large
+                exact = np.empty((shape[0], len(again)))
+                _explained(x[rows], z[:, again], sxx[rows], weights[:, again], exact, exact.copy())
+                out[rows, again] = to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
+        return {"lod": out}

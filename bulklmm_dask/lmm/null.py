@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import elementwise
 
-from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
 from bulklmm_dask.lmm.profile import bracketing_grid, profile_at, profile_on_grid, project
 
 Array = npt.NDArray[np.float64]
@@ -40,37 +40,38 @@ class NullModel:
     status : array (traits,) of str
         "ok", "constant", "too-few-samples", or "unbounded" where the likelihood grows up to
         h2 = 1 and the estimate is only the bound.
-    scores : array (n, traits)
-        z = My / sqrt(S) at the trait's h2, in the rotated basis: x'z is the score of a marker.
+    rotated : array (n, fitted traits)
+        The traits that could be fitted, rotated, without covariates, of length one: neither the
+        mean nor the scale changes any LOD, and a large mean would cost digits.
     """
 
     h2: Array
     sigma2: Array
     status: npt.NDArray[np.object_]
-    scores: Array
+    rotated: Array
 
     @property
     def fitted(self) -> npt.NDArray[np.bool_]:
         """Which traits have a null model."""
-        return ~np.isnan(self.sigma2)
+        return ~np.isnan(self.h2)
 
 
-def h2_exact(basis: Basis, y: Array, *, reml: bool) -> Array:
+def h2_exact(spectrum: Spectrum, y: Array, *, reml: bool) -> Array:
     """Heritability (traits,) that maximises the profile likelihood over [0, h2_max].
 
     Parameters
     ----------
-    basis : Basis
-        Of n samples.
-    y : array (n, traits)
+    spectrum : Spectrum
+        Of k rows.
+    y : array (k, traits)
         Rotated traits, none of them constant.
     reml : bool
         Restricted instead of full likelihood.
     """
-    grid = bracketing_grid(basis)
+    grid = bracketing_grid(spectrum)
     if len(grid) == 1:
         return np.zeros(y.shape[1])
-    on_grid = profile_on_grid(basis, y, grid, reml=reml)
+    on_grid = profile_on_grid(spectrum, y, grid, reml=reml)
     rising, falling = on_grid.slope > 0, on_grid.slope < 0
     ends = on_grid.value[[0, -1]]
     best = np.where(ends[1] > ends[0], grid[-1], grid[0])
@@ -87,12 +88,12 @@ def h2_exact(basis: Basis, y: Array, *, reml: bool) -> Array:
         return best
 
     def slope(h2: Array, index: npt.NDArray[np.int64]) -> Array:
-        return profile_at(basis, y[:, index], h2, reml=reml).slope
+        return profile_at(spectrum, y[:, index], h2, reml=reml).slope
 
     found = elementwise.find_root(
         slope, (grid[cell], grid[cell + 1]), args=(trait,), tolerances={"xatol": 1e-11}
     )
-    values = profile_at(basis, y[:, trait], found.x, reml=reml).value
+    values = profile_at(spectrum, y[:, trait], found.x, reml=reml).value
     order = np.argsort(values, kind="stable")  # the last write of a trait is its best candidate
     cell, trait, h2, values = cell[order], trait[order], found.x[order], values[order]
     candidate, candidate_value = best.copy(), np.full_like(best, -np.inf)
@@ -100,10 +101,10 @@ def h2_exact(basis: Basis, y: Array, *, reml: bool) -> Array:
     return np.where(candidate_value >= best_value, candidate, best)
 
 
-def h2_on_grid(basis: Basis, y: Array, grid: Array, *, reml: bool) -> Array:
+def h2_on_grid(spectrum: Spectrum, y: Array, grid: Array, *, reml: bool) -> Array:
     """The value of the grid, within [0, h2_max], with the largest profile likelihood, (traits,)."""
-    grid = np.unique(np.minimum(grid, basis.h2_max))
-    return grid[np.argmax(profile_on_grid(basis, y, grid, reml=reml).value, axis=0)]
+    grid = np.unique(np.minimum(grid, spectrum.h2_max))
+    return grid[np.argmax(profile_on_grid(spectrum, y, grid, reml=reml).value, axis=0)]
 
 
 def fit_null(basis: Basis, y: Array, *, reml: bool, grid: Array | None = None) -> NullModel:
@@ -123,31 +124,27 @@ def fit_null(basis: Basis, y: Array, *, reml: bool, grid: Array | None = None) -
     n, traits = y.shape
     h2, sigma2 = np.full(traits, np.nan), np.full(traits, np.nan)
     status = np.full(traits, OK, dtype=object)
-    scores = np.zeros((n, traits))
     if n < basis.n_covariates + 2:
         status[:] = TOO_FEW
-        return NullModel(h2, sigma2, status, scores)
-    # Covariates are projected out and the scale set to one first: neither changes any LOD, and a
-    # mean that is large beside the variation would cost digits in y'My.
+        return NullModel(h2, sigma2, status, np.empty((n, 0)))
     rotated = basis.rotate(y - y.mean(axis=0))
-    size = np.sqrt(np.einsum("kj,kj->j", y, y))
     for _ in range(2):
         rotated -= basis.covariates @ (basis.covariates.T @ rotated)
     spread = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
-    usable = spread > 1e-10 * size
+    usable = spread > 1e-10 * np.sqrt(np.einsum("kj,kj->j", y, y))
     status[~usable] = CONSTANT
+    rotated = rotated[:, usable] / spread[usable]
     if not usable.any():
-        return NullModel(h2, sigma2, status, scores)
-    scaled = rotated[:, usable] / spread[usable]
+        return NullModel(h2, sigma2, status, rotated)
+    spectrum, folded = fold(basis, rotated)
     if grid is None:
-        estimate = h2_exact(basis, scaled, reml=reml)
+        estimate = h2_exact(spectrum, folded, reml=reml)
     else:
-        estimate = h2_on_grid(basis, scaled, grid, reml=reml)
-    projected, _ = project(basis, scaled, estimate)
-    quadratic = np.einsum("kj,kj->j", scaled, projected)
+        estimate = h2_on_grid(spectrum, folded, grid, reml=reml)
+    projected, _ = project(spectrum, folded, estimate)
+    quadratic = np.einsum("kj,kj->j", folded, projected)
     if 0.0 < basis.h2_max < 1.0:
         status[np.flatnonzero(usable)[estimate == basis.h2_max]] = UNBOUNDED
     h2[usable] = estimate
     sigma2[usable] = quadratic / (n - basis.n_covariates * reml) * spread[usable] ** 2
-    scores[:, usable] = projected / np.sqrt(quadratic)
-    return NullModel(h2, sigma2, status, scores)
+    return NullModel(h2, sigma2, status, rotated)
