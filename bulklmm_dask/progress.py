@@ -6,8 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from bulklmm_dask.words import duration
-from bulklmm_dask.words import quantity as quantity
+from bulklmm_dask.words import duration, quantity
 
 if TYPE_CHECKING:
     from bulklmm_dask.engine.run import Progress

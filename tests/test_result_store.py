@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import dask
 import numpy as np
@@ -106,14 +105,15 @@ def test_killed_at_any_moment_it_resumes(tmp_path):
     """A process is killed outright while it writes; the same call finishes its store."""
     path = tmp_path / "r.zarr"
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import studies, bulklmm_dask as blmm;"
-        "ds = studies.study(n=30, p=400, m=300);"
+        "import sys, bulklmm_dask as blmm;"
         "print('ready', flush=True);"
-        "blmm.scan(ds, store=sys.argv[2], chunks={'variants': 10, 'traits': 10})"
+        "blmm.scan(blmm.open_dataset(sys.argv[1]), store=sys.argv[2],"
+        "          chunks={'variants': 10, 'traits': 10})"
     )
-    here = str(Path(__file__).parent)
+    study = tmp_path / "study.zarr"
+    blmm.save(studies.study(n=30, p=400, m=300), study)
     with subprocess.Popen(
-        [sys.executable, "-c", code, here, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(study), str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "ready\n"
         while not path.exists() or finished(path)[0] < 20:
@@ -122,7 +122,7 @@ def test_killed_at_any_moment_it_resumes(tmp_path):
         process.send_signal(signal.SIGKILL)
     done, total = finished(path)
     assert 20 <= done < total
-    ds = studies.study(n=30, p=400, m=300)
+    ds = blmm.open_dataset(study)
     result = blmm.scan(ds, store=path)
     np.testing.assert_allclose(result.lod, blmm.scan(ds).lod, atol=1e-6)
 
