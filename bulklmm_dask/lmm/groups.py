@@ -126,10 +126,34 @@ def lod_block(
     single : bool
         Multiply in single precision.
     """
-    x = impute(dosage)
-    out = np.full((len(x), len(fitted.h2)), np.nan, dtype=np.float32)
+    x, where = distinct_markers(impute(dosage))
+    lod = _scan_groups(x, fitted, single=single)
+    return lod if where is None else lod[where]
+
+
+def distinct_markers(x: Array) -> tuple[Array, Index | None]:
+    """Markers without their exact copies, and where each marker is found among them.
+
+    Neighbours that no recombination separates are copies: of the 7,321 markers of the 50 BXD
+    strains two thirds are. None stands for too few copies to be worth the trouble.
+    """
+    rows = np.ascontiguousarray(x).view(np.dtype((np.void, x.itemsize * x.shape[1])))[:, 0]
+    _, first, where = np.unique(rows, return_index=True, return_inverse=True)
+    if len(first) > 0.8 * len(x):
+        return x, None
+    return x[first], where
+
+
+def _scan_groups(x: Array, fitted: FittedTraits, *, single: bool) -> npt.NDArray[np.float32]:
+    n_traits = len(fitted.h2)
+    out: npt.NDArray[np.float32] | None = None
     for group in fitted.groups:
         mine = x if len(group.samples) == x.shape[1] else x[:, group.samples]
         markers = prepare_markers(group.scanner.basis, mine)
-        out[:, group.columns] = group.scanner.scan(markers, single=single)["lod"]
-    return out
+        lod = group.scanner.scan(markers, single=single)["lod"]
+        if len(group.columns) == n_traits:
+            return lod  # one group is the whole chunk: nothing to scatter
+        if out is None:
+            out = np.full((len(x), n_traits), np.nan, dtype=np.float32)
+        out[:, group.columns] = lod
+    return np.full((len(x), n_traits), np.nan, dtype=np.float32) if out is None else out
