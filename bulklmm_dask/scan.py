@@ -18,7 +18,7 @@ from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.data.schema import text, validate
 from bulklmm_dask.data.store import Layout, block_of, open_or_create, open_result
 from bulklmm_dask.engine.graph import (
-    ScanArrays,
+    LazyScan,
     Study,
     is_lazy,
     lazy_basis,
@@ -146,10 +146,10 @@ def scan(
     plan = make_plan(n, p, m, chunks)
     attrs = _attributes(options, names, kinship)
     if store is None:
-        arrays = lazy_scan(
+        lazy = lazy_scan(
             study, plan, options.null, single=precision == "single", basis=lazy_basis(study)
         )
-        return _dataset(ds, arrays).assign_attrs(attrs)
+        return _dataset(ds, lazy).assign_attrs(attrs)
     return _run(ds, study, plan, options, attrs, store, progress)
 
 
@@ -167,8 +167,8 @@ def _run(
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
     template = _labels(ds).assign_attrs(attrs)
     target = open_or_create(store, template, layout, ("lod",), prints)
-    arrays = lazy_scan(study, plan, options.null, single=options.precision == "single", basis=basis)
-    run_into(target, plan, arrays, progress)
+    single = options.precision == "single"
+    run_into(target, lazy_scan(study, plan, options.null, single=single, basis=basis), progress)
     return open_result(store)
 
 
@@ -301,11 +301,10 @@ def _labels(ds: xr.Dataset) -> xr.Dataset:
     return ds[kept].drop_attrs(deep=False)
 
 
-def _dataset(ds: xr.Dataset, arrays: ScanArrays) -> xr.Dataset:
-    variables: dict[str, Any] = {"lod": (("variants", "traits"), arrays.lod)}
-    for name in ("h2", "sigma2", "n_samples", "trait_status"):
-        variables[name] = ("traits", getattr(arrays, name))
-    return _labels(ds).assign(variables)
+def _dataset(ds: xr.Dataset, lazy: LazyScan) -> xr.Dataset:
+    pairs = {name: (("variants", "traits"), array) for name, array in lazy.per_pair().items()}
+    traits = {name: ("traits", array) for name, array in lazy.per_trait().items()}
+    return _labels(ds).assign(pairs).assign(traits)
 
 
 def _attributes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 import dask.array as da
@@ -24,6 +24,14 @@ Names = npt.NDArray[np.object_]
 
 # Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
 _FAN_IN = 8
+
+# What is known of every trait, with its dtype.
+TRAIT_COLUMNS: dict[str, Any] = {
+    "h2": np.float64,
+    "sigma2": np.float64,
+    "n_samples": np.int64,
+    "trait_status": object,
+}
 
 
 @dataclass(frozen=True)
@@ -50,24 +58,6 @@ class Study:
     variant_names: Names
     sample_names: Names
     trait_names: Names
-
-
-@dataclass(frozen=True)
-class ScanArrays:
-    """What a scan gives, as dask arrays: lod (variants, traits), the others (traits,)."""
-
-    lod: da.Array
-    h2: da.Array
-    sigma2: da.Array
-    n_samples: da.Array
-    trait_status: da.Array
-
-    def columns(self, j: int) -> dict[str, Any]:
-        """Delayed chunk j of everything that is known per trait, by the name it is stored under."""
-        return {
-            name: getattr(self, name).blocks[j].to_delayed()[0]
-            for name in ("h2", "sigma2", "n_samples", "trait_status")
-        }
 
 
 def is_lazy(array: Any) -> bool:
@@ -139,10 +129,72 @@ def _one_chunk(matrix: Any) -> Any:
     return matrix
 
 
+@dataclass(frozen=True)
+class LazyScan:
+    """A scan laid out: one delayed fit a trait chunk, and the markers cut as the plan says.
+
+    Attributes
+    ----------
+    study, plan : Study, Plan
+    single : bool
+        Multiply in single precision.
+    dosage : dask array (variants, samples)
+    fits : tuple of delayed FittedTraits
+        One for each trait chunk.
+    """
+
+    study: Study
+    plan: Plan
+    single: bool
+    dosage: da.Array
+    fits: tuple[Any, ...]
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `score_block`, besides the block's own data."""
+        return {
+            "sample_names": self.study.sample_names,
+            "maximum": self.study.maximum,
+            "single": self.single,
+        }
+
+    def per_pair(self) -> dict[str, da.Array]:
+        """Statistics of every pair, (variants, traits)."""
+        scores = da.blockwise(
+            score_block,
+            "vt",
+            self.dosage,
+            "vs",
+            da.from_array(self.study.variant_names, chunks=(self.plan.variant_chunks,), name=False),
+            "v",
+            self._fitted(),
+            "t",
+            **self.options(),
+            concatenate=True,
+            align_arrays=False,  # they are
+            dtype=object,
+            meta=np.empty((0, 0), dtype=object),
+        )
+        return {"lod": _part(scores, itemgetter("lod"), np.float32)}
+
+    def per_trait(self) -> dict[str, da.Array]:
+        """What is known of every trait, (traits,)."""
+        columns = _part(self._fitted(), trait_columns, object)
+        return {
+            name: _part(columns, itemgetter(name), dtype) for name, dtype in TRAIT_COLUMNS.items()
+        }
+
+    def _fitted(self) -> da.Array:
+        """Array whose chunks are FittedTraits: dask hands them on without looking inside."""
+        chunks = zip(self.fits, self.plan.trait_chunks, strict=True)
+        return da.concatenate(
+            [da.from_delayed(fit, shape=(size,), dtype=object) for fit, size in chunks]
+        )
+
+
 def lazy_scan(
     study: Study, plan: Plan, options: NullOptions, *, single: bool, basis: Any
-) -> ScanArrays:
-    """Lay out the graph of a scan: one fit a trait chunk, one task a block.
+) -> LazyScan:
+    """Lay out a scan: nothing is computed.
 
     Parameters
     ----------
@@ -163,7 +215,7 @@ def lazy_scan(
         kinship = delayed(kinship)  # one node of the graph, not a copy in every task
     blocks = as_dask(study.traits, (n, plan.trait_chunks)).to_delayed().ravel()
     starts = np.cumsum((0, *plan.trait_chunks[:-1]))
-    fits = [
+    fits = tuple(
         delayed(_fit)(
             block,
             kinship,
@@ -174,42 +226,14 @@ def lazy_scan(
             study.trait_names[start : start + size],
         )
         for block, start, size in zip(blocks, starts, plan.trait_chunks, strict=True)
-    ]
-    # A chunk of this array is a FittedTraits: dask hands it on without looking inside.
-    fitted = da.concatenate(
-        [
-            da.from_delayed(fit, shape=(size,), dtype=object)
-            for fit, size in zip(fits, plan.trait_chunks, strict=True)
-        ]
     )
-    lod = da.blockwise(
-        _lods,
-        "vt",
-        as_dask(study.dosage, (plan.variant_chunks, n)),
-        "vs",
-        da.from_array(study.variant_names, chunks=(plan.variant_chunks,), name=False),
-        "v",
-        fitted,
-        "t",
-        sample_names=study.sample_names,
-        maximum=study.maximum,
-        single=single,
-        concatenate=True,
-        align_arrays=False,  # they are
-        dtype=np.float32,
-        meta=np.empty((0, 0), dtype=np.float32),
-    )
-    return ScanArrays(
-        lod=lod,
-        h2=_column(fitted, "h2", np.float64),
-        sigma2=_column(fitted, "sigma2", np.float64),
-        n_samples=_column(fitted, "n_samples", np.int64),
-        trait_status=_column(fitted, "status", object),
-    )
+    dosage = as_dask(study.dosage, (plan.variant_chunks, n))
+    return LazyScan(study, plan, single, dosage, fits)
 
 
-def _column(fitted: da.Array, name: str, dtype: type) -> da.Array:
-    return da.map_blocks(attrgetter(name), fitted, dtype=dtype, meta=np.empty(0, dtype=dtype))
+def _part(array: da.Array, getter: Any, dtype: Any) -> da.Array:
+    meta = np.empty((0,) * array.ndim, dtype=dtype)
+    return da.map_blocks(getter, array, dtype=dtype, meta=meta)
 
 
 def _fit(
@@ -226,7 +250,17 @@ def _fit(
         return fit_traits(np.asarray(traits, dtype=np.float64), kinship, covariates, options, basis)
 
 
-def _lods(
+def trait_columns(fitted: FittedTraits) -> dict[str, npt.NDArray[Any]]:
+    """What is known of every trait of a chunk, under the names of `TRAIT_COLUMNS`."""
+    return {
+        "h2": fitted.h2,
+        "sigma2": fitted.sigma2,
+        "n_samples": fitted.n_samples,
+        "trait_status": fitted.status,
+    }
+
+
+def score_block(
     dosage: npt.NDArray[np.floating],
     variant_names: Names,
     fitted: FittedTraits,
@@ -234,7 +268,8 @@ def _lods(
     sample_names: Names,
     maximum: float,
     single: bool,
-) -> npt.NDArray[np.float32]:
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Statistics of every pair of a block, (variants, traits), under their names."""
     refuse_outside(dosage, maximum, list(variant_names), list(sample_names))
     with one_blas_thread():
-        return lod_block(dosage, fitted, single=single)
+        return {"lod": lod_block(dosage, fitted, single=single)}

@@ -16,8 +16,9 @@ from dask.delayed import delayed
 from distributed import Client, Future, as_completed
 
 from bulklmm_dask.data.store import ResultStore
-from bulklmm_dask.engine.graph import ScanArrays
+from bulklmm_dask.engine.graph import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.lmm.groups import FittedTraits
 
 # Blocks handed to the scheduler together, and blocks in flight below which more follow.
 _BATCH = 512
@@ -52,8 +53,7 @@ class Progress:
 
 def run_into(
     store: ResultStore,
-    plan: Plan,
-    arrays: ScanArrays,
+    scan: LazyScan,
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
     """Compute what a store lacks and write it, block by block.
@@ -64,14 +64,13 @@ def run_into(
     ----------
     store : ResultStore
         New, or left by an earlier run of the same scan.
-    plan : Plan
-        How the scan is cut.
-    arrays : ScanArrays
-        The lazy scan.
+    scan : LazyScan
+        What to compute.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
     """
     began = time.perf_counter()
+    plan = scan.plan
     pending = store.pending_blocks()
     done = plan.n_blocks - len(pending)
     tests = plan.tests - int(sum(_tests(plan, i, j) for i, j in pending))
@@ -92,7 +91,7 @@ def run_into(
         report()
 
     report()
-    batches = _batches(store, arrays, pending)
+    batches = _batches(store, scan, pending)
     client = active_client()
     if client is None:
         _run_here(batches, count)
@@ -111,9 +110,9 @@ def _tests(plan: Plan, i: int, j: int) -> int:
 
 
 def _batches(
-    store: ResultStore, arrays: ScanArrays, pending: npt.NDArray[np.int64]
+    store: ResultStore, scan: LazyScan, pending: npt.NDArray[np.int64]
 ) -> Iterator[dict[Any, Block | None]]:
-    """Delayed writes with the block that each finishes (None: a chunk of heritabilities).
+    """Delayed writes with the block that each finishes (None: what is known of a trait chunk).
 
     Blocks of one trait chunk stay together, so that its null models are fitted once.
     """
@@ -121,15 +120,25 @@ def _batches(
     for i, j in pending:
         of_column.setdefault(int(j), []).append(int(i))
     run = uuid.uuid4().hex[:8]
+    dosages = scan.dosage.to_delayed().ravel()
+    names = np.split(scan.study.variant_names, np.cumsum(scan.plan.variant_chunks)[:-1])
+    options = scan.options()
     write_block, write_traits = delayed(_write_block), delayed(_write_traits)
     batch: dict[Any, Block | None] = {}
     for j, rows in sorted(of_column.items()):
-        columns = arrays.columns(j)
-        batch[write_traits(store, j, columns, dask_key_name=f"write_traits-{run}-{j}")] = None
-        blocks = arrays.lod.blocks[:, j].to_delayed().ravel()
+        fit = scan.fits[j]
+        batch[write_traits(store, j, fit, dask_key_name=f"write_traits-{run}-{j}")] = None
         for i in rows:
-            key = f"write_block-{run}-{i}-{j}"
-            batch[write_block(store, i, j, blocks[i], dask_key_name=key)] = (i, j)
+            task = write_block(
+                store,
+                (i, j),
+                dosages[i],
+                names[i],
+                fit,
+                options,
+                dask_key_name=f"write_block-{run}-{i}-{j}",
+            )
+            batch[task] = (i, j)
             if len(batch) >= _BATCH:
                 yield batch
                 batch = {}
@@ -137,12 +146,19 @@ def _batches(
         yield batch
 
 
-def _write_block(store: ResultStore, i: int, j: int, lod: npt.NDArray[np.float32]) -> None:
-    store.write_block(i, j, {"lod": lod})
+def _write_block(
+    store: ResultStore,
+    block: Block,
+    dosage: npt.NDArray[np.floating],
+    variant_names: npt.NDArray[np.object_],
+    fitted: FittedTraits,
+    options: dict[str, Any],
+) -> None:
+    store.write_block(*block, score_block(dosage, variant_names, fitted, **options))
 
 
-def _write_traits(store: ResultStore, j: int, columns: dict[str, npt.NDArray[Any]]) -> None:
-    store.write_traits(j, columns)
+def _write_traits(store: ResultStore, j: int, fitted: FittedTraits) -> None:
+    store.write_traits(j, trait_columns(fitted))
 
 
 def _run_here(
