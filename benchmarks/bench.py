@@ -9,6 +9,8 @@ Usage: python benchmarks/bench.py [--traits M] [--study bxd.zip] [--repeats R] [
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
 import tempfile
 import time
 import warnings
@@ -104,6 +106,52 @@ def in_memory(ds: xr.Dataset, yardstick: Yardstick) -> None:
     print(f"largest difference of single from double precision: {gap:.1e}  at most 1e-4")
 
 
+def alternative(ds: xr.Dataset, yardstick: Yardstick) -> None:
+    """The alt methods, refinement included, reduced to the maximum per trait."""
+    single = {"precision": "single"}
+    for name, options, most in (
+        ("alt-exact, double", {"method": "alt-exact"}, 20),
+        ("alt-exact, single", {"method": "alt-exact"} | single, 12),
+        ("alt-grid of 10 values, double", {"method": "alt-grid"}, 13),
+        ("alt-grid of 10 values, single", {"method": "alt-grid"} | single, None),
+    ):
+        yardstick.case(name, lambda options=options: maxima(ds, **options), most)
+    result = blmm.scan(ds.isel(traits=slice(0, 4096)), method="alt-exact")
+    share = float(result.refined.mean())
+    print(f"alt-exact refined {share:.2%} of the pairs one by one")
+
+
+def gemma(ds: xr.Dataset, n_traits: int) -> None:
+    """Wall time per trait of GEMMA's likelihood ratio test, where GEMMA is installed."""
+    program = shutil.which("gemma")
+    if program is None:
+        print("gemma is not installed: no time of it")
+        return
+    n_variants = ds.sizes["variants"]
+    with tempfile.TemporaryDirectory() as folder:
+        dosage = np.char.mod("%g", 2 * ds.call_dosage.values.astype(float))
+        names = ds.variant_id.values
+        rows = (f"{names[i]}, A, B, " + ", ".join(dosage[i]) for i in range(n_variants))
+        Path(folder, "geno.txt").write_text("\n".join(rows) + "\n")
+        np.savetxt(Path(folder, "kin.txt"), ds.kinship.values)
+        np.savetxt(Path(folder, "pheno.txt"), ds.sample_trait.values[:, :n_traits])
+        filters = ["-notsnp", "-miss", "1", "-maf", "0", "-r2", "1", "-hwe", "0"]
+        command = [
+            program,
+            *["-g", "geno.txt", "-p", "pheno.txt", "-k", "kin.txt", "-lmm", "2"],
+            *filters,
+        ]
+        times = [
+            seconds(
+                lambda trait=trait: subprocess.run(
+                    [*command, "-n", str(trait + 1)], cwd=folder, check=True, capture_output=True
+                )
+            )
+            for trait in range(n_traits)
+        ]
+    print(f"GEMMA -lmm 2: {np.median(times):.2f} s a trait, median of {n_traits}")
+
+
 def from_zarr_to_zarr(ds: xr.Dataset, yardstick: Yardstick) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "study.zarr"
@@ -157,7 +205,10 @@ def main() -> None:
             ds["call_dosage"] = blur(ds.call_dosage)
         ds["kinship"] = blmm.kinship(ds).compute()
         in_memory(ds, yardstick)
+        alternative(ds, yardstick)
         from_zarr_to_zarr(ds, yardstick)
+        if strains is not None:
+            gemma(ds, 3)
     print()
     if options.study.exists():
         real_study(options.study)

@@ -8,6 +8,7 @@ from bulklmm_dask.data.store import open_result
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.kinship import kinship
+from bulklmm_dask.likelihood import profile
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
@@ -22,6 +23,7 @@ __all__ = [
     "open_dataset",
     "open_result",
     "plot",
+    "profile",
     "read_csv",
     "read_rqtl2",
     "save",

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask import plot
+from bulklmm_dask.data.folders import require_room
 from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.describe import shape_of
@@ -89,9 +90,11 @@ def run_demo(
     ------
     InputError
         If the study cannot be read, or matplotlib is absent when it comes to the pictures.
+    StoreError
+        If the folder cannot be written, or holds the scan of another study.
     """
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    require_room(folder / "lod.png", 0)
     tour = _Tour(echo)
     echo("The same by hand: in Python what follows >>>, or in a shell what follows $.")
     tour.code("import bulklmm_dask as blmm")
@@ -124,6 +127,7 @@ def _study(
         tour.code(f'ds = blmm.read_rqtl2("{source}")')
         ds = read_rqtl2(source)
     tour.note(shape_of(ds))
+    folder.mkdir(parents=True, exist_ok=True)
     tour.step("The kinship: how alike the samples are over all markers; kept with the study")
     if "kinship" not in ds:
         tour.command(f"kinship {path}")

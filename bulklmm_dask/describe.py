@@ -38,7 +38,7 @@ def describe(path: str | Path) -> str:
     """
     place = Path(path)
     if not place.exists():
-        raise InputError(f"there is no {place}")
+        raise InputError(f"there is no file or folder {place}; check the path")
     if place.is_file() or not (place / "zarr.json").exists():
         return _study(read_rqtl2(place), f"{place}: R/qtl2 files")
     attrs = _attributes(place)

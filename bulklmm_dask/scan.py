@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +16,7 @@ import xarray as xr
 from bulklmm_dask.data.aloud import listing, say
 from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.data.schema import text, validate
-from bulklmm_dask.data.store import Layout, block_of, open_or_create, open_result
+from bulklmm_dask.data.store import Layout, block_of, open_or_create, open_result, with_counts
 from bulklmm_dask.engine.graph import (
     LazyScan,
     Study,
@@ -30,11 +30,12 @@ from bulklmm_dask.engine.run import Progress, run_into
 from bulklmm_dask.engine.survey import survey
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import independent_columns
-from bulklmm_dask.lmm.groups import NullOptions
+from bulklmm_dask.lmm.groups import ModelOptions, statistics
 from bulklmm_dask.lmm.kinship import check_kinship
 
-METHODS = ("null-exact", "null-grid")
+METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")
 PRECISIONS = ("double", "single")
+DEFAULT_REFINE_ABOVE = 3.0
 DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
@@ -47,27 +48,55 @@ class ScanOptions:
     method: str
     reml: bool
     h2_grid: tuple[float, ...] | None
+    refine_above: float | None
     precision: str
 
     def __post_init__(self) -> None:
         _require_one_of(self.method, METHODS, "method")
         _require_one_of(self.precision, PRECISIONS, "precision")
-        if self.h2_grid is None:
-            return
-        if self.method != "null-grid":
+        if self.h2_grid is not None:
+            self._check_grid(self.h2_grid)
+        if self.refine_above is not None and self.method != "alt-exact":
+            raise InputError(
+                f"refine_above is {self.refine_above}, but method {self.method!r} refines no pair; "
+                "use method='alt-exact' or leave refine_above out"
+            )
+        if self.refine_above is not None and not self.refine_above >= 0.0:
+            raise InputError(f"refine_above is {self.refine_above}; it should be a LOD, 0 or more")
+
+    def _check_grid(self, grid: tuple[float, ...]) -> None:
+        if not self.method.endswith("-grid"):
             raise InputError(
                 f"h2_grid is given, but method {self.method!r} searches the whole interval; "
-                "use method='null-grid' or leave h2_grid out"
+                f"use method={self.method.replace('exact', 'grid')!r} or leave h2_grid out"
             )
-        outside = [h for h in self.h2_grid if not 0.0 <= h <= 1.0]
-        if outside or not self.h2_grid:
+        outside = [h for h in grid if not 0.0 <= h <= 1.0]
+        if outside or not grid:
             shown = listing(outside) if outside else "nothing"
             raise InputError(f"h2_grid holds {shown}; heritabilities lie in [0, 1]")
 
     @property
-    def null(self) -> NullOptions:
-        """How to fit the null models."""
-        return NullOptions(reml=self.reml, grid=self.h2_grid)
+    def model(self) -> ModelOptions:
+        """How heritabilities are estimated."""
+        grid = self.h2_grid
+        if grid is None and self.method.endswith("-grid"):
+            grid = DEFAULT_GRID
+        above = DEFAULT_REFINE_ABOVE if self.refine_above is None else self.refine_above
+        return ModelOptions(self.method.startswith("alt-"), self.reml, grid, above)
+
+    def attributes(self) -> dict[str, Any]:
+        """What a result says of them; JSON throughout."""
+        model = self.model
+        told: dict[str, Any] = {
+            "method": self.method,
+            "reml": self.reml,
+            "precision": self.precision,
+        }
+        if model.grid is not None:
+            told["h2_grid"] = list(model.grid)
+        if self.method == "alt-exact":
+            told["refine_above"] = model.refine_above
+        return told
 
 
 def scan(
@@ -78,6 +107,7 @@ def scan(
     covariates: bool | Sequence[str] = True,
     reml: bool = False,
     h2_grid: npt.ArrayLike | None = None,
+    refine_above: float | None = None,
     precision: str = "double",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
@@ -85,21 +115,27 @@ def scan(
 ) -> xr.Dataset:
     r"""Test every trait against every marker with a linear mixed model.
 
-    The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. Heritability is
-    estimated once per trait without a marker, and
+    The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. The null methods
+    estimate h2 once per trait, without a marker, and
 
         LOD = -(n/2) log10(1 - r2),  r2 = (x'My)^2 / (x'Mx y'My)
 
     with M the projection off the covariates in the metric of Var(y) (Kang et al. 2010, EMMAX; in
-    bulk: Yu, Farage and Sen 2024, BulkLMM).
+    bulk: Yu, Farage and Sen 2024, BulkLMM). The alt methods estimate h2 again for every pair,
+
+        LOD = (max_h l1(h) - max_h l0(h)) / ln 10
+
+    with l1 and l0 the log-likelihoods with and without the marker (Zhou and Stephens 2012, GEMMA's
+    likelihood ratio test). Under REML, h2 maximises the restricted likelihood of each model, and
+    the LOD is the ratio of the full likelihoods there; it may then be slightly negative.
 
     Parameters
     ----------
     ds : Dataset
         A study, from a reader, `create_dataset` or `open_dataset`. Missing trait values leave
         their samples out of that trait; missing dosages take the mean of their marker.
-    method : {"null-exact", "null-grid"}
-        Search h2 in all of [0, 1], or on a grid.
+    method : {"null-exact", "null-grid", "alt-exact", "alt-grid"}
+        Estimate h2 once a trait or again for every pair, in all of [0, 1] or on a grid.
     kinship : str, array (samples, samples), DataArray, DataFrame or None
         A variable of the study, or a matrix; labelled ones are matched to the samples by name.
         None is ordinary regression.
@@ -108,7 +144,10 @@ def scan(
     reml : bool
         Estimate h2 by restricted maximum likelihood.
     h2_grid : array, optional
-        Heritabilities in [0, 1] for ``"null-grid"``; 0, 0.1, ..., 0.9 by default.
+        Heritabilities in [0, 1] for the grid methods; 0, 0.1, ..., 0.9 by default.
+    refine_above : float, optional
+        With ``"alt-exact"``: the LOD from which on a pair is optimised by itself, to 1e-6; 3 by
+        default, 0 for all pairs. Others are within 5e-3, and 2e-4 on average.
     precision : {"double", "single"}
         Of the matrix products. No LOD under 100 differs by more than 1e-4 between the two.
     chunks : "auto" or mapping
@@ -122,10 +161,14 @@ def scan(
     Returns
     -------
     Dataset
-        ``lod`` (variants, traits) float32, lazy; ``h2`` and ``sigma2`` (traits); ``n_samples``
+        ``lod`` (variants, traits), lazy, in float32 (float64 from the alt methods in double
+        precision); ``h2`` and ``sigma2`` (traits); ``n_samples``
         (traits) used; ``trait_status`` (traits): "ok", or "all-missing", "constant" or
         "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood has no maximum below
-        h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an uncentred kinship).
+        h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an uncentred kinship). The alt
+        methods add ``h2_alt`` (variants, traits), the heritability with the marker in the model;
+        ``"alt-exact"`` also ``refined`` (variants, traits), which pairs were optimised by
+        themselves, and ``n_refined`` (traits), how many.
 
     Raises
     ------
@@ -135,9 +178,12 @@ def scan(
         If the store cannot be written or was made from other inputs.
     """
     grid = None if h2_grid is None else tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
-    if method == "null-grid" and grid is None:
-        grid = DEFAULT_GRID
-    options = ScanOptions(method, reml, grid, precision)
+    options = ScanOptions(method, reml, grid, refine_above, precision)
+    if kinship is None and method.startswith("alt-"):
+        raise InputError(
+            f"method {method!r} estimates a heritability for every pair, but there is none without "
+            "a kinship; use a null method, or give a kinship"
+        )
     names, matrix = _covariates(validate(ds), covariates)
     study = _study(ds, kinship, matrix)
     if store is not None and chunks == "auto":
@@ -147,7 +193,7 @@ def scan(
     attrs = _attributes(options, names, kinship)
     if store is None:
         lazy = lazy_scan(
-            study, plan, options.null, single=precision == "single", basis=lazy_basis(study)
+            study, plan, options.model, single=precision == "single", basis=lazy_basis(study)
         )
         return _dataset(ds, lazy).assign_attrs(attrs)
     return _run(ds, study, plan, options, attrs, store, progress)
@@ -163,12 +209,13 @@ def _run(
     progress: Callable[[Progress], None] | None,
 ) -> xr.Dataset:
     study, basis = load_kinship(study)
-    prints = survey(study, plan, asdict(options))
+    prints = survey(study, plan, options.attributes())
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
     template = _labels(ds).assign_attrs(attrs)
-    target = open_or_create(store, template, layout, ("lod",), prints)
     single = options.precision == "single"
-    run_into(target, lazy_scan(study, plan, options.null, single=single, basis=basis), progress)
+    kinds = statistics(options.model, single=single)
+    target = open_or_create(store, template, layout, kinds, prints)
+    run_into(target, lazy_scan(study, plan, options.model, single=single, basis=basis), progress)
     return open_result(store)
 
 
@@ -304,7 +351,7 @@ def _labels(ds: xr.Dataset) -> xr.Dataset:
 def _dataset(ds: xr.Dataset, lazy: LazyScan) -> xr.Dataset:
     pairs = {name: (("variants", "traits"), array) for name, array in lazy.per_pair().items()}
     traits = {name: ("traits", array) for name, array in lazy.per_trait().items()}
-    return _labels(ds).assign(pairs).assign(traits)
+    return with_counts(_labels(ds).assign(pairs).assign(traits))
 
 
 def _attributes(
@@ -313,8 +360,7 @@ def _attributes(
     """What the result says of itself; JSON throughout."""
     named = "none" if kinship is None else "given as a matrix"
     return {
-        **{name: value for name, value in asdict(options).items() if value is not None},
-        "h2_grid": list(options.h2_grid or []),
+        **options.attributes(),
         "covariates": covariates,
         "kinship": kinship if isinstance(kinship, str) else named,
         "version": version("bulklmm-dask"),

@@ -107,7 +107,7 @@ def simulate_study(
     n_patterns : int
         Number of distinct patterns of missing values; every trait has one of them.
     seed : int
-        The same seed gives the same study.
+        At least 0; the same seed gives the same study.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def simulate_study(
     InputError
         If a number is out of its range or the cross is not known.
     """
-    _check_sizes(n_samples, n_strains, n_variants, n_traits, n_contigs, n_covariates)
+    _check_sizes(n_samples, n_strains, n_variants, n_traits, n_contigs, n_covariates, seed)
     _check_model(cross, heritability, qtl_share, missing, n_patterns)
     *seeds, trait_seed = np.random.SeedSequence(seed).spawn(6)
     map_rng, cross_rng, truth_rng, covariate_rng, missing_rng = map(np.random.default_rng, seeds)
@@ -175,6 +175,7 @@ def _check_sizes(
     n_traits: int,
     n_contigs: int,
     n_covariates: int,
+    seed: int,
 ) -> None:
     for name, value, low, high in (
         ("n_samples", n_samples, 2, None),
@@ -183,6 +184,7 @@ def _check_sizes(
         ("n_variants", n_variants, n_contigs, None),
         ("n_traits", n_traits, 1, None),
         ("n_covariates", n_covariates, 0, None),
+        ("seed", seed, 0, None),
     ):
         if value is not None and (value < low or (high is not None and value > high)):
             limits = f"at least {low}" if high is None else f"{low}..{high}"

@@ -66,3 +66,129 @@ def lod_scores(
     slope[flat] = 0.0
     rss1 = np.sum((y0[:, None] - x0 * slope) ** 2, axis=0)
     return len(y) / 2 * np.log10(np.sum(y0**2) / rss1)
+
+
+def ratio(
+    x: np.ndarray,
+    y: np.ndarray,
+    covariates: np.ndarray,
+    kinship: np.ndarray,
+    h2: float,
+    h2_alt: float,
+) -> float:
+    """LOD of one marker: the ratio of the full likelihoods, each at its own heritability."""
+    wider = np.column_stack([covariates, x])
+    above = log_likelihood(h2_alt, y, wider, kinship, False)
+    return (above - log_likelihood(h2, y, covariates, kinship, False)) / np.log(10)
+
+
+def alternative(
+    x: np.ndarray, y: np.ndarray, covariates: np.ndarray, kinship: np.ndarray, *, reml: bool = False
+) -> tuple[float, float]:
+    """LOD and h2_alt of one marker that varies: both models searched, the marker a covariate."""
+    h2 = null_h2(y, covariates, kinship, reml=reml)
+    h2_alt = null_h2(y, np.column_stack([covariates, x]), kinship, reml=reml)
+    return ratio(x, y, covariates, kinship, h2, h2_alt), h2_alt
+
+
+class Pairs:
+    """The likelihoods of one trait with each marker, marker by marker at its own h2.
+
+    The same QR as above, many at a time: in eigenvectors of the kinship the covariance is diagonal.
+    """
+
+    def __init__(
+        self, dosage: np.ndarray, y: np.ndarray, covariates: np.ndarray, kinship: np.ndarray
+    ) -> None:
+        self.values, vectors = np.linalg.eigh(kinship)
+        self.top = largest_h2(kinship)
+        # The part of a marker outside the covariates: the span, and every likelihood, is the same.
+        q, _ = np.linalg.qr(covariates)
+        outside = dosage.T - q @ (q.T @ dosage.T)
+        outside -= q @ (q.T @ outside)
+        size = np.linalg.norm(outside, axis=0)
+        self.varies = size > 1e-9 * np.linalg.norm(dosage, axis=1)
+        self.markers = (vectors.T @ (outside / np.where(self.varies, size, 1.0))).T
+        self.y, self.covariates = vectors.T @ y, vectors.T @ q
+
+    def likelihood(self, h2: np.ndarray, markers: np.ndarray | None, reml: bool) -> np.ndarray:
+        """Profile log-likelihoods (k,) at h2 (k,), with markers (k,) by index, or with none."""
+        v = np.maximum(np.outer(h2, self.values) + 1 - h2[:, None], 1e-300)
+        root = 1 / np.sqrt(v)
+        fixed = np.broadcast_to(self.covariates, (len(h2), *self.covariates.shape))
+        if markers is not None:
+            fixed = np.concatenate([fixed, self.markers[markers][:, :, None]], axis=2)
+        q, r = np.linalg.qr(fixed * root[:, :, None])
+        rest = (self.y * root)[:, :, None]
+        for _ in range(2):
+            rest = rest - q @ (q.transpose(0, 2, 1) @ rest)
+        rss = (rest[:, :, 0] ** 2).sum(axis=1)
+        n, c = fixed.shape[1:]
+        logdet = np.log(v).sum(axis=1)
+        if not reml:
+            return -0.5 * (n * np.log(rss) + logdet)
+        diagonal = np.abs(np.diagonal(r, axis1=1, axis2=2))
+        return -0.5 * ((n - c) * np.log(rss) + logdet + 2 * np.log(diagonal).sum(axis=1))
+
+    def grid(self) -> np.ndarray:
+        """Heritabilities dense in the interval and denser towards its ends."""
+        tails = 10.0 ** -np.arange(2, 9.5, 0.5)
+        whole = np.concatenate([np.linspace(0, 1, 51), tails, 1 - tails])
+        return np.unique(np.concatenate([whole[whole < self.top], [self.top]]))
+
+    def on_grid(self, grid: np.ndarray, markers: np.ndarray | None, reml: bool) -> np.ndarray:
+        """Likelihoods (grid, markers), or (grid, 1) without a marker."""
+        k = 1 if markers is None else len(markers)
+        return np.array([self.likelihood(np.full(k, h), markers, reml) for h in grid])
+
+    def best(self, markers: np.ndarray | None, reml: bool) -> np.ndarray:
+        """The h2 of every marker: golden sections around each maximum of a grid, and both ends."""
+        grid = self.grid()
+        values = self.on_grid(grid, markers, reml)
+        padded = np.pad(values, ((1, 1), (0, 0)), constant_values=-np.inf)
+        peak = (values >= padded[:-2]) & (values >= padded[2:]) & (values > values.max(axis=0) - 5)
+        cell, pair = np.nonzero(peak)
+        which = None if markers is None else markers[pair]
+        low, high = grid[np.maximum(cell - 1, 0)], grid[np.minimum(cell + 1, len(grid) - 1)]
+        golden = (np.sqrt(5) - 1) / 2
+        for _ in range(50):
+            inner, outer = high - golden * (high - low), low + golden * (high - low)
+            left = self.likelihood(inner, which, reml) > self.likelihood(outer, which, reml)
+            low, high = np.where(left, low, inner), np.where(left, outer, high)
+        h2 = np.concatenate([(low + high) / 2, grid[cell]])
+        pair = np.concatenate([pair, pair])
+        found = self.likelihood(h2, None if markers is None else markers[pair], reml)
+        order = np.argsort(found, kind="stable")
+        chosen = np.empty(values.shape[1])
+        chosen[pair[order]] = h2[order]  # the last write of a pair is its best
+        return chosen
+
+
+def alternatives(
+    dosage: np.ndarray,
+    y: np.ndarray,
+    covariates: np.ndarray,
+    kinship: np.ndarray,
+    *,
+    reml: bool = False,
+    grid: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """LOD and h2_alt of every marker (variants, n), and the h2 of the null; also on a grid alone.
+
+    A marker that does not vary beside the covariates scores 0 at the h2 of the null.
+    """
+    pairs = Pairs(dosage, y, covariates, kinship)
+    markers = np.flatnonzero(pairs.varies)
+
+    def search(which: np.ndarray | None) -> np.ndarray:
+        if grid is None:
+            return pairs.best(which, reml)
+        admissible = np.unique(np.minimum(grid, pairs.top))
+        return admissible[pairs.on_grid(admissible, which, reml).argmax(axis=0)]
+
+    null = search(None)
+    lod, h2_alt = np.zeros(len(dosage)), np.full(len(dosage), null[0])
+    h2_alt[markers] = search(markers)
+    above = pairs.likelihood(h2_alt[markers], markers, False)
+    lod[markers] = (above - pairs.likelihood(null, None, False)) / np.log(10)
+    return lod, h2_alt, float(null[0])

@@ -8,6 +8,7 @@ import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,9 @@ import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
 from bulklmm_dask.data.store import finished
 from bulklmm_dask.data.study import open_dataset, save
+from bulklmm_dask.likelihood import profile
+
+mpl.use("Agg")
 
 SMALL = ["--traits", "12", "--samples", "40", "--strains", "20", "--variants", "90"]
 
@@ -50,7 +54,7 @@ def result(study):
 
 def test_commands_are_listed_in_the_order_of_use():
     out = run("--help").stdout
-    listed = ["import", "simulate", "kinship", "scan", "maxima", "info", "demo"]
+    listed = ["import", "simulate", "kinship", "scan", "maxima", "profile", "info", "demo"]
     places = [out.index(f"\n  {name} ") for name in listed]
     assert places == sorted(places)
 
@@ -144,6 +148,37 @@ def test_maxima_as_text_and_as_file(result, tmp_path):
     table = pd.read_csv(tmp_path / "m.csv", dtype={"contig": str})
     by_contig = blmm.max_lod(blmm.open_result(result), by="contig")
     pd.testing.assert_frame_equal(table, by_contig, check_dtype=False, rtol=1e-6)
+
+
+def test_profile_gives_what_the_library_gives(study, tmp_path):
+    ds = open_dataset(study)
+    trait, variant = ds.trait_id.values[3], ds.variant_id.values[40]
+    options = ["--covariates", "covariate2", "--kinship", "rqtl2", "--reml"]
+    table = tmp_path / "p.csv"
+    out = run("profile", study, trait, "--variant", variant, *options, "--csv", table)
+    relation = blmm.kinship(ds, method="rqtl2")
+    model = {"kinship": relation, "covariates": ["covariate2"], "reml": True}
+    expected = profile(ds, trait, variant=variant, **model)
+    found = pd.read_csv(table, index_col="h2")
+    assert list(found) == ["null", "alternative"]
+    curves = expected[["null", "alternative"]].to_dataframe()
+    pd.testing.assert_frame_equal(found, curves, rtol=1e-9)
+    assert f"{len(curves)} rows written" in out.stderr
+    lines = out.stdout.splitlines()
+    assert lines[0] == f"{trait}: REML on 40 samples"
+    assert lines[1].startswith(f"without a marker: h2 {float(expected.null_h2):.4g} (")
+    assert lines[2].endswith(f"log-likelihood {float(expected.alternative.max()):.6g}")
+    assert lines[3] == f"LOD: {float(expected.lod):.4g}"
+    assert len(run("profile", study, trait).stdout.splitlines()) == 2
+
+
+def test_profile_draws_a_picture(study, tmp_path):
+    picture = tmp_path / "p.png"
+    run("profile", study, "trait01", "--out", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    message = run("profile", study, "trait01", "--out", tmp_path / "p.doc", code=1).stderr
+    assert "p.doc is not a picture; end its name with one of" in message
+    assert "png" in message
 
 
 def test_info_describes_study_and_results(study, result, tmp_path):
@@ -311,6 +346,12 @@ def test_usage_errors(control_file, arguments, message):
     ("arguments", "message"),
     [
         (["info", "{0}/absent"], "there is no"),
+        (["import", "{1}", "{0}/s.zarr"], "a Zarr store already"),
+        (["simulate", "{0}/s.zarr", "--seed", "-1"], "seed is -1"),
+        (["kinship", "{1}", "--out", "{0}/none/k.csv"], "there is no folder {0}/none; make it"),
+        (["kinship", "{1}", "--out", "{1}/zarr.json"], "zarr.json exists"),
+        (["maxima", "{1}", "--out", "{0}/none/m.csv"], "there is no folder {0}/none; make it"),
+        (["demo", "--out", "{1}/zarr.json"], "zarr.json is no folder"),
         (["import", "{0}/absent.zip", "{0}/s.zarr"], "there is no"),
         (["kinship", "{0}/absent.zarr"], "there is no"),
         (["info", "{0}"], "control file"),
@@ -328,13 +369,16 @@ def test_usage_errors(control_file, arguments, message):
             "own workers",
         ),
         (["simulate", "{1}"], "exists"),
+        (["profile", "{1}", "trait1"], "no trait 'trait1' in the study; similar are 'trait"),
+        (["profile", "{1}", "trait01", "--variant", "rs1"], "no variant 'rs1'"),
+        (["profile", "{1}", "trait01", "--kinship", "none"], "no heritability"),
         (["demo", "--study", "{0}", "--out", "{0}/demo"], "{0}"),
     ],
 )
 def test_errors_are_one_line_and_exit_1(study, tmp_path, arguments, message):
     filled = [argument.format(tmp_path, study) for argument in arguments]
     assert message.format(tmp_path) in run(*filled, code=1).stderr
-    assert not (tmp_path / "r.zarr").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_study_is_replaced_when_asked(tmp_path):

@@ -215,6 +215,28 @@ def test_genotype_probabilities_are_kept_and_two_of_them_give_dosages():
     assert three["call_genotype_probability"].shape == (5, 2, 3)
 
 
+def test_probabilities_of_a_call_sum_to_1():
+    probability = np.full((2, 5, 2), 0.5)
+    probability[1, 3] = [0.5, 0.2]
+    with pytest.raises(InputError, match=r"1 calls.* to 0\.7 at variant 'variant4', .*'sample2'"):
+        create_dataset(probability, np.eye(2))
+    probability[1, 3] = np.nan
+    with pytest.warns(StudyWarning, match="1 of 10 genotypes"):
+        create_dataset(probability, np.eye(2))
+
+
+def test_positions_that_are_no_numbers_are_quoted():
+    with pytest.raises(InputError, match=r"variant 'variant2' is 'far', which is not a number"):
+        create_dataset(np.eye(2), np.eye(2), positions=[1, "far"])
+
+
+@pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")
+def test_a_study_without_samples_or_variants_is_refused():
+    for genotypes, traits in ((np.empty((0, 3)), np.empty((0, 1))), (np.empty((2, 0)), np.eye(2))):
+        with pytest.raises(InputError, match=r"genotypes have . samples and . variants"):
+            create_dataset(genotypes, traits)
+
+
 def test_whole_numbers_become_floats_and_floats_stay_as_they_are():
     assert create_dataset(CALLS.astype(np.int8), TRAITS)["call_dosage"].dtype == np.float32
     assert create_dataset(CALLS.astype(np.float32), TRAITS)["call_dosage"].dtype == np.float32

@@ -24,12 +24,13 @@ LIBRARIES = {
     "plot": {"matplotlib", "numpy", "pandas", "xarray"},
     "kinship": {"numpy", "pandas", "xarray"},
     "scan": {"numpy", "pandas", "xarray"},
+    "likelihood": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
     "demo": {"matplotlib", "numpy", "pandas", "xarray"},
     "cli": {"click", "xarray"},
 }
 _BASE = {"errors", "words"}
-_DOORS = {"kinship", "scan", "simulate", "plot", "results", "data"}
+_DOORS = {"kinship", "scan", "likelihood", "simulate", "plot", "results", "data"}
 BELOW = {
     "errors": set(),
     "words": set(),
@@ -42,6 +43,7 @@ BELOW = {
     "plot": _BASE | {"data", "results"},
     "kinship": _BASE | {"lmm", "data", "engine"},
     "scan": _BASE | {"lmm", "data", "engine"},
+    "likelihood": _BASE | {"lmm", "data", "engine", "scan"},
     "describe": _BASE | {"data"},
     "demo": _BASE | _DOORS | {"describe", "progress"},
     "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "progress"},

@@ -92,6 +92,23 @@ def test_an_unknown_grouping_is_refused(lod):
         max_lod(result_of(lod), by="chromosome")
 
 
+@pytest.mark.parametrize("by", [None, "contig"])
+def test_one_selected_trait_is_a_table_of_one_trait(lod, by):
+    result = result_of(lod)
+    one = max_lod(result.sel(traits="t3"), by=by)
+    pd.testing.assert_frame_equal(one, max_lod(result.sel(traits=["t3"]), by=by))
+
+
+def test_what_is_no_result_is_refused(lod):
+    result = result_of(lod)
+    for other in (result.lod, lod, result.drop_vars("lod")):
+        with pytest.raises(InputError, match="Dataset that scan or open_result gives"):
+            max_lod(other)
+    for none in (result.isel(variants=slice(0)), result.isel(traits=slice(0))):
+        with pytest.raises(InputError, match=r"has no LODs.*: 0"):
+            max_lod(none)
+
+
 def test_a_result_from_zarr_gives_the_same_table(lod, tmp_path):
     result = result_of(lod)
     lazy = result.assign(lod=result.lod.chunk(variants=30, traits=5))

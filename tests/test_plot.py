@@ -12,6 +12,8 @@ from matplotlib.colors import to_rgba
 
 from bulklmm_dask import plot
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.kinship import kinship
+from bulklmm_dask.likelihood import profile
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.simulate import simulate_study
 
@@ -153,6 +155,56 @@ def test_names_that_would_run_together_are_left_out():
     assert 5 < sum(label != "" for label in shown) < 25
 
 
+@pytest.fixture(scope="module")
+def related(study):
+    """The study with its kinship, the trait whose locus is largest, and that locus."""
+    trait = study.trait_id.values[int(np.argmax(study.trait_true_qtl_variance.values))]
+    variant = str(study.trait_true_variant.sel(traits=trait).values)
+    return study.assign(kinship=kinship(study).compute()), str(trait), variant
+
+
+def test_a_profile_shows_both_curves_above_the_null_maximum(related):
+    ds, trait, variant = related
+    values = profile(ds, trait, variant=variant)
+    ax = plot.profile(values)
+    null, alternative = ax.lines
+    assert null.get_ydata().max() == 0
+    assert alternative.get_ydata().max() == pytest.approx(float(values.lod) * np.log(10))
+    for line, name in ((null, "null_h2"), (alternative, "alternative_h2")):
+        (at,) = line.get_markevery()
+        assert line.get_xdata()[at] == float(values[name])
+        assert line.get_ydata()[at] == line.get_ydata().max() < ax.get_ylim()[1]
+    low, high = values.null_interval.values
+    (shaded,) = ax.patches
+    assert (shaded.get_x(), shaded.get_x() + shaded.get_width()) == pytest.approx((low, high))
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == [
+        f"without a marker: h² = {float(values.null_h2):.2f}",
+        f"with {variant}: h² = {float(values.alternative_h2):.2f}, LOD = {float(values.lod):.2f}",
+        f"95% interval without a marker: {low:.2f} to {high:.2f}",
+    ]
+    assert ax.get_legend().get_title().get_text() == trait
+    assert ax.get_ylim()[0] > -9
+    ax.figure.canvas.draw()
+
+
+def test_a_restricted_profile_has_each_curve_below_its_own_maximum(related):
+    ds, trait, variant = related
+    ax = plot.profile(profile(ds, trait, variant=variant, reml=True))
+    assert [line.get_ydata().max() for line in ax.lines] == [0, 0]
+    assert ax.get_ylabel() == "Restricted log-likelihood (nats)\nabove each maximum"
+
+
+def test_a_profile_without_a_marker_is_one_curve_where_it_is_told(related):
+    _, ax = plt.subplots()
+    values = profile(related[0], related[1])
+    assert plot.profile(values, ax=ax) is ax
+    assert len(ax.lines) == 1
+    values.attrs["null_status"] = "unbounded"
+    named = plot.profile(values).get_legend().get_texts()[0].get_text()
+    assert named.endswith("(no maximum below 1)")
+
+
 def test_what_cannot_be_drawn_is_refused(study, result):
     with pytest.raises(InputError, match=r"no trait 'trait77' here.*'trait01'"):
         plot.lod(result, ["trait01", "trait77"])
@@ -163,6 +215,8 @@ def test_what_cannot_be_drawn_is_refused(study, result):
     other = study.assign(trait_position=study.trait_position.assign_attrs(units="bp"))
     with pytest.raises(InputError, match="variant_position is in Mb but trait_position in bp"):
         plot.eqtl(max_lod(result), other)
+    with pytest.raises(InputError, match=r"no null here: draw what bulklmm_dask\.profile returns"):
+        plot.profile(result)
 
 
 def test_the_remedy_is_named_where_matplotlib_is_absent(result, monkeypatch):

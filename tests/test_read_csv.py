@@ -262,12 +262,21 @@ def test_covariates_from_a_table(write):
         ({}, {"covariates": ["sex"]}, "no column 'sex' for covariates; it has 't1', 't2'"),
         ({}, {"covariates": "sex"}, "there is no file sex"),
         ({}, {"maximum": 5}, "maximum is 5"),
+        ({"traits": "id,t\na,1\n,2\n"}, {}, "traits.csv: row 2 below the header has no name"),
+        ({"variant_map": MAP}, {"position_unit": "bp"}, "positions 'Mb', 'cM', not bp"),
+        ({}, {"position_unit": "bp"}, "position_unit is 'bp', but there is no map"),
+        ({}, {"sample_strain": "line"}, "'line', which is neither a file nor a column.*'t1', 't2'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")
 def test_bad_tables(write, tables, options, message):
     with pytest.raises(InputError, match=message):
         read_csv(**write(**tables), **options)
+
+
+def test_a_covariate_with_one_bad_cell_quotes_it(write):
+    paths = write(covariates="id,age\na,3\nb,2O\nc,5\n")
+    assert "all are numbers but 1, the first '2O' of 'b'" in read(**paths)[1]
 
 
 def test_missing_files(tmp_path):

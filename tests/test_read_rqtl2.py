@@ -246,6 +246,13 @@ def test_sex_from_a_file_and_cross_info_from_a_covariate(tmp_path):
         ({"geno.csv": "id,m1\na,L\na,C\n"}, {}, "row names of .*geno.csv must be unique.*'a'"),
         ({"geno.csv": "id,m1,m1\na,L,C\n"}, {}, "markers of the genotypes must be unique.*'m1'"),
         ({"pheno.csv": "id,t1\nx,1\ny,2\n"}, {}, "no sample in common"),
+        ({"pheno.csv": "id,t1\n"}, {}, "no sample in common.*the traits none"),
+        ({"geno.csv": "id,m1\n,L\n"}, {}, "geno.csv: row 1 below the header has no name"),
+        (
+            {"geno.csv": "id,m1\n" + "".join(f"s{i},{i}\n" for i in range(200))},
+            {},
+            "geno.csv: the genotypes hold more than 100 different calls",
+        ),
         ({}, {"geno": "other.csv"}, "there is no file .*other.csv"),
         ({}, {"geno": None}, "lists no geno"),
         ({}, {"pheno": None}, "lists no pheno"),

@@ -171,6 +171,7 @@ def test_missing_values_come_in_few_patterns():
         ({"qtl_share": (0, 2)}, r"qtl_share is \(0, 2\)"),
         ({"missing": 1.0}, "missing is 1.0"),
         ({"n_patterns": 0}, "n_patterns is 0"),
+        ({"seed": -1}, "seed is -1; it must be at least 0"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

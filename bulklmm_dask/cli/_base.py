@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -65,6 +67,18 @@ def _say_notes() -> None:
     warnings.showwarning = show
 
 
+def require_new(path: Path | None, *, overwrite: bool) -> None:
+    """Raise InputError, before any work, where an output file cannot be made or exists."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: no permission, or a folder; give another path")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name, or replace it with --overwrite")
+
+
 def say(message: str) -> None:
     """Tell what goes on, on standard error: standard output is for results."""
     click.echo(message, err=True)
@@ -106,6 +120,37 @@ def compute_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def model_options(function: Function) -> Function:
+    """Add the options that say which model is fitted."""
+    for option in (
+        click.option(
+            "--kinship",
+            "kinship_name",
+            default="kinship",
+            show_default=True,
+            metavar="NAME|none|FILE",
+            help="A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to "
+            "compute it now; a CSV table; or none for ordinary regression.",
+        ),
+        click.option(
+            "--covariates",
+            callback=_covariates,
+            default="all",
+            show_default=True,
+            metavar="all|none|NAMES",
+            help="Additive covariates, by name with commas between; an intercept is always in.",
+        ),
+        click.option("--reml", is_flag=True, help="Restricted maximum likelihood instead of ML."),
+    ):
+        function = option(function)
+    return function
+
+
+def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:
+    """Parse all, none or names."""
+    return {"all": True, "none": False}.get(value, names(value))
 
 
 def grid(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:

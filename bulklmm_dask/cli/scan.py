@@ -15,7 +15,8 @@ from bulklmm_dask.cli._base import (
     compute_options,
     examples,
     grid,
-    names,
+    model_options,
+    require_new,
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
@@ -47,29 +48,13 @@ from bulklmm_dask.words import counted
     show_default=True,
     help="How h2 of each trait is found: its exact maximum, or the best value of a grid.",
 )
-@click.option("--reml", is_flag=True, help="Restricted maximum likelihood instead of ML.")
 @click.option(
     "--h2-grid",
     callback=grid,
     metavar="GRID",
     help="Grid of null-grid: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
 )
-@click.option(
-    "--covariates",
-    default="all",
-    show_default=True,
-    metavar="all|none|NAMES",
-    help="Additive covariates, by name with commas between; an intercept is always in.",
-)
-@click.option(
-    "--kinship",
-    "kinship_name",
-    default="kinship",
-    show_default=True,
-    metavar="NAME|none|FILE",
-    help="A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute "
-    "it now; a CSV table; or none for ordinary regression.",
-)
+@model_options
 @click.option(
     "--precision",
     type=click.Choice(["double", "single"]),
@@ -95,7 +80,7 @@ def scan_command(
     method: str,
     reml: bool,
     h2_grid: list[float] | None,
-    covariates: str,
+    covariates: bool | list[str],
     kinship_name: str,
     precision: str,
     chunks: str | dict[str, int],
@@ -119,7 +104,7 @@ def scan_command(
                 ds,
                 method=method,
                 kinship=relation,
-                covariates={"all": True, "none": False}.get(covariates, names(covariates)),
+                covariates=covariates,
                 reml=reml,
                 h2_grid=h2_grid,
                 precision=precision,
@@ -153,6 +138,7 @@ def maxima_command(
     result: Path, by: str | None, top: int | None, out: Path | None, **compute: Any
 ) -> None:
     """Give the highest LOD of every trait of RESULT and the marker it stands at."""
+    require_new(out, overwrite=True)
     with workers(**compute):
         table = max_lod(open_result(result), by=by)
     if top is not None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from bulklmm_dask.cli._base import Command, compute_options, examples, say
+from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
 from bulklmm_dask.cli._sources import open_source, table_or_columns
-from bulklmm_dask.data.kinships import add_kinship, write_kinship
+from bulklmm_dask.data.kinships import add_kinship, require_none, write_kinship
 from bulklmm_dask.data.readers.csv import read_csv
 from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.study import save
@@ -195,8 +195,11 @@ def kinship_command(
     ones on the diagonal; rqtl2 is the same with the diagonal as it comes out (R/qtl2 itself uses
     twice this matrix); centered and standardized are GEMMA's -gk 1 and -gk 2.
     """
+    require_new(out, overwrite=overwrite)
     with workers(**compute):
-        ds = open_source(str(study))
+        ds = open_source(study)
+        if out is None and not overwrite:
+            require_none(ds, study)
         matrix = kinship(ds, method=method).load()
     if out is not None:
         write_kinship(matrix, ds["sample_id"].values, out)

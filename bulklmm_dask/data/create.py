@@ -19,6 +19,7 @@ from bulklmm_dask.data.tables import Names, Table, as_table, name_samples
 from bulklmm_dask.errors import InputError
 
 UNITS = ("bp", "Mb", "cM")
+_SUM_TOLERANCE = 0.01  # of the probabilities of a call, each rounded to a few decimals
 
 
 def create_dataset(
@@ -159,7 +160,7 @@ def _match(
     if not rows:
         raise InputError(
             f"genotypes and traits have no sample in common: the genotypes have "
-            f"{listing(calls.names, 3)}, the traits {listing(keys, 3)}; "
+            f"{listing(calls.names, 3) or 'none'}, the traits {listing(keys, 3) or 'none'}; "
             "use the same names on both sides"
         )
     labels = traits.names or [f"row {i + 1}" for i in range(size)]
@@ -257,7 +258,7 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
     if positions is not None:
         if unit not in UNITS:
             raise InputError(f"position_unit is {unit!r}; it should be one of {', '.join(UNITS)}")
-        place = np.asarray(positions, dtype=np.float64)
+        place = _places(positions, ds)
         _refuse_absent(~np.isfinite(place), "position", ds)
         ds["variant_position"] = ("variants", place, {"units": unit})
     if alleles is not None:
@@ -266,6 +267,18 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
             raise InputError(f"alleles has shape {names.shape}; it should be (2,) or ({size}, 2)")
         pairs = np.broadcast_to(names, (size, 2))
         ds["variant_allele"] = (("variants", "alleles"), text(pairs.ravel()).reshape(size, 2))
+
+
+def _places(positions: Any, ds: xr.Dataset) -> np.ndarray:
+    try:
+        return np.asarray(positions, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = pd.to_numeric(pd.Series(list(positions), dtype=object), errors="coerce").isna()
+        first = int(found.to_numpy().argmax())
+        raise InputError(
+            f"the position of variant {ds['variant_id'].values[first]!r} is "
+            f"{positions[first]!r}, which is not a number; correct it, or drop the variant"
+        ) from None
 
 
 def _refuse_absent(absent: np.ndarray, what: str, ds: xr.Dataset) -> None:
@@ -294,6 +307,8 @@ def _put_calls(
         refuse_outside(
             data.values, maximum, list(ds["variant_id"].values), list(ds["sample_id"].values)
         )
+        if data.ndim == 3:
+            _refuse_other_sums(ds, data.values)
         ds, data = _drop_uncalled(ds, data)
     if data.ndim == 3:
         ds["call_genotype_probability"] = data
@@ -309,6 +324,19 @@ def _put_calls(
     return ds
 
 
+def _refuse_other_sums(ds: xr.Dataset, probability: np.ndarray) -> None:
+    """Raise InputError quoting the first call whose probabilities (..., genotypes) miss 1."""
+    total = probability.sum(axis=2)
+    wrong = np.argwhere(np.abs(total - 1) > _SUM_TOLERANCE)
+    if wrong.size:
+        i, j = wrong[0]
+        raise InputError(
+            f"the genotype probabilities of {len(wrong)} calls do not sum to 1: the first to "
+            f"{total[i, j]:g} at variant {ds['variant_id'].values[i]!r}, sample "
+            f"{ds['sample_id'].values[j]!r}; pass the probability of every genotype"
+        )
+
+
 def _guess_maximum(values: np.ndarray) -> int:
     return 2 if np.fmax.reduce(values, axis=None, initial=0) > 1 + RANGE_TOLERANCE else 1
 
@@ -319,6 +347,11 @@ def _drop_uncalled(ds: xr.Dataset, data: xr.DataArray) -> tuple[xr.Dataset, xr.D
         absent = absent.any(axis=2)
     per_variant = absent.sum(axis=1)
     uncalled = per_variant == data.sizes["samples"]
+    if not absent.size:
+        raise InputError(
+            f"the genotypes have {data.sizes['samples']} samples and {data.sizes['variants']} "
+            "variants; a study needs some of both"
+        )
     if uncalled.all():
         raise InputError(f"none of the {len(uncalled)} variants has a call in the samples kept")
     if uncalled.any():

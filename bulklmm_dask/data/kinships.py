@@ -38,12 +38,8 @@ def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = Fal
     """
     folder = Path(path).expanduser().absolute()
     ds = open_dataset(folder)
-    if _NAME in ds and not overwrite:
-        method = ds[_NAME].attrs.get("method", "unknown")
-        raise StoreError(
-            f"{folder} has a kinship already (method: {method}); "
-            "overwrite=True (--overwrite) replaces it"
-        )
+    if not overwrite:
+        require_none(ds, folder)
     size = (ds.sizes["samples"],) * 2
     if matrix.shape != size:
         raise InputError(f"the kinship has shape {matrix.shape}; the study needs {size}")
@@ -55,6 +51,16 @@ def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = Fal
             chunks=size,
             dimension_names=("samples_0", "samples_1"),
             attributes=dict(matrix.attrs),
+        )
+
+
+def require_none(ds: xr.Dataset, path: str | Path) -> None:
+    """Raise StoreError if the study, stored at `path`, has a kinship."""
+    if _NAME in ds:
+        method = ds[_NAME].attrs.get("method", "unknown")
+        raise StoreError(
+            f"{path} has a kinship already (method: {method}); "
+            "overwrite=True (--overwrite) replaces it"
         )
 
 

@@ -26,6 +26,8 @@ from bulklmm_dask.errors import StoreError
 KIND = "bulklmm_store"
 RESULT = "result"
 
+# Blocks of nothing but the fill value are files like any other: absent means lost.
+_WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
@@ -77,7 +79,7 @@ class ResultStore:
         """Trait chunks whose heritabilities are not written."""
         return np.flatnonzero(np.asarray(self._array(_TRAITS)[:]) == 0)
 
-    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write block (i, j) of every statistic, then its mark."""
         region = self.layout.region(i, j)
         shape = tuple(part.stop - part.start for part in region)
@@ -101,14 +103,16 @@ class ResultStore:
 
     def _array(self, name: str) -> Any:
         with explained(self.path, _KEPT):
-            return zarr.open_array(self.path, path=name, mode="r+", zarr_format=3)
+            return zarr.open_array(
+                self.path, path=name, mode="r+", zarr_format=3, config=_WRITE_ALL
+            )
 
 
 def open_or_create(
     path: str | os.PathLike[str],
     template: xr.Dataset,
     layout: Layout,
-    statistics: tuple[str, ...],
+    statistics: Mapping[str, np.dtype[Any]],
     fingerprints: Mapping[str, str],
 ) -> ResultStore:
     """Make a result store, or open one that was made from the same inputs to go on with it.
@@ -121,8 +125,8 @@ def open_or_create(
         Names, positions and attributes to keep beside the scores.
     layout : Layout
         Sizes; those of an existing store must agree.
-    statistics : tuple of str
-        Names of the (variants, traits) arrays.
+    statistics : mapping of str to dtype
+        The (variants, traits) arrays.
     fingerprints : mapping of str to str
         Digest of each input and of the options, under a name fit for a message.
 
@@ -134,7 +138,8 @@ def open_or_create(
     target = Path(path)
     if target.exists():
         return _resume(target, layout, fingerprints)
-    require_room(target, 4 * len(statistics) * layout.shape[0] * layout.shape[1])
+    bytes_a_pair = sum(kind.itemsize for kind in statistics.values())
+    require_room(target, bytes_a_pair * layout.shape[0] * layout.shape[1])
     with appearing(target) as partial:
         _create(partial, template, layout, statistics, fingerprints)
     return ResultStore(str(target), layout)
@@ -144,7 +149,7 @@ def _create(
     path: Path,
     template: xr.Dataset,
     layout: Layout,
-    statistics: tuple[str, ...],
+    statistics: Mapping[str, np.dtype[Any]],
     fingerprints: Mapping[str, str],
 ) -> None:
     template.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
@@ -153,17 +158,17 @@ def _create(
     group.attrs["block"] = list(layout.block)
     group.attrs["statistics"] = list(statistics)
     group.attrs["fingerprints"] = dict(fingerprints)
-    options: Any = {"config": {"write_empty_chunks": True}}
+    options: Any = {"config": _WRITE_ALL}
     sharded = layout.inner != layout.block
-    for name in statistics:
+    for name, kind in statistics.items():
         group.create_array(
             name,
             shape=layout.shape,
-            dtype="float32",
+            dtype=kind,
             chunks=layout.inner,
             shards=layout.block if sharded else None,
             compressors=_COMPRESSOR,
-            fill_value=np.nan,
+            fill_value=False if kind == np.bool_ else np.nan,
             dimension_names=("variants", "traits"),
             **options,
         )
@@ -277,7 +282,14 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
             f"{target} is truncated: the files of {len(missing)} finished blocks are missing, the "
             f"first of block {missing[0]}; run the same scan again to compute them anew"
         )
-    return ds
+    return with_counts(ds)
+
+
+def with_counts(result: xr.Dataset) -> xr.Dataset:
+    """Add how many pairs of each trait were refined, where the scan kept which."""
+    if "refined" not in result:
+        return result
+    return result.assign(n_refined=result["refined"].sum("variants"))
 
 
 def _require_shards(store: ResultStore, statistics: list[str]) -> list[tuple[int, int]]:

@@ -148,7 +148,9 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not target.exists():
         return
     if not overwrite:
-        raise StoreError(f"{target} exists; choose another name, or pass overwrite=True")
+        raise StoreError(
+            f"{target} exists; choose another name; overwrite=True (--overwrite) replaces it"
+        )
     if not (target / "zarr.json").is_file():
         raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
 

@@ -16,7 +16,7 @@ from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.lmm.basis import Basis, make_basis
-from bulklmm_dask.lmm.groups import FittedTraits, NullOptions, fit_traits, lod_block
+from bulklmm_dask.lmm.groups import FittedTraits, ModelOptions, fit_traits, scan_block, statistics
 from bulklmm_dask.lmm.kinship import check_kinship, cross_products, finish
 
 Array = npt.NDArray[np.float64]
@@ -135,7 +135,7 @@ class LazyScan:
 
     Attributes
     ----------
-    study, plan : Study, Plan
+    study, plan, model : Study, Plan, ModelOptions
     single : bool
         Multiply in single precision.
     dosage : dask array (variants, samples)
@@ -145,6 +145,7 @@ class LazyScan:
 
     study: Study
     plan: Plan
+    model: ModelOptions
     single: bool
     dosage: da.Array
     fits: tuple[Any, ...]
@@ -154,6 +155,7 @@ class LazyScan:
         return {
             "sample_names": self.study.sample_names,
             "maximum": self.study.maximum,
+            "model": self.model,
             "single": self.single,
         }
 
@@ -174,7 +176,8 @@ class LazyScan:
             dtype=object,
             meta=np.empty((0, 0), dtype=object),
         )
-        return {"lod": _part(scores, itemgetter("lod"), np.float32)}
+        kinds = statistics(self.model, single=self.single)
+        return {name: _part(scores, itemgetter(name), kind) for name, kind in kinds.items()}
 
     def per_trait(self) -> dict[str, da.Array]:
         """What is known of every trait, (traits,)."""
@@ -192,7 +195,7 @@ class LazyScan:
 
 
 def lazy_scan(
-    study: Study, plan: Plan, options: NullOptions, *, single: bool, basis: Any
+    study: Study, plan: Plan, options: ModelOptions, *, single: bool, basis: Any
 ) -> LazyScan:
     """Lay out a scan: nothing is computed.
 
@@ -202,8 +205,8 @@ def lazy_scan(
         What is scanned.
     plan : Plan
         How it is cut.
-    options : NullOptions
-        How the null models are fitted.
+    options : ModelOptions
+        How heritabilities are estimated.
     single : bool
         Multiply in single precision.
     basis : delayed or Basis or None
@@ -228,7 +231,7 @@ def lazy_scan(
         for block, start, size in zip(blocks, starts, plan.trait_chunks, strict=True)
     )
     dosage = as_dask(study.dosage, (plan.variant_chunks, n))
-    return LazyScan(study, plan, single, dosage, fits)
+    return LazyScan(study, plan, options, single, dosage, fits)
 
 
 def _part(array: da.Array, getter: Any, dtype: Any) -> da.Array:
@@ -240,7 +243,7 @@ def _fit(
     traits: Array,
     kinship: Array | None,
     covariates: Array,
-    options: NullOptions,
+    options: ModelOptions,
     basis: Basis | None,
     sample_names: Names,
     trait_names: Names,
@@ -267,9 +270,10 @@ def score_block(
     *,
     sample_names: Names,
     maximum: float,
+    model: ModelOptions,
     single: bool,
-) -> dict[str, npt.NDArray[np.float32]]:
+) -> dict[str, npt.NDArray[Any]]:
     """Statistics of every pair of a block, (variants, traits), under their names."""
     refuse_outside(dosage, maximum, list(variant_names), list(sample_names))
     with one_blas_thread():
-        return {"lod": lod_block(dosage, fitted, single=single)}
+        return scan_block(dosage, fitted, model, single=single)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +131,7 @@ class NullScan:
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
         return cls(basis, projected / size, interpolate(basis, h2))
 
-    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[np.float32]]:
+    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
         """LOD scores of a block of markers.
 
         Parameters

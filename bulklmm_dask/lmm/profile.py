@@ -53,14 +53,15 @@ def inverse_and_logdet(a: Array) -> tuple[Array, Array]:
     return np.asarray(np.linalg.inv(a)), np.asarray(np.linalg.slogdet(a)[1])
 
 
+def covariate_terms(spectrum: Spectrum, a: Array, v: Array) -> tuple[Array, Array]:
+    """log|C'WC| and its slope in h, from C'WC (k, c, c) and the variances (rows, k)."""
+    inverse, logdet = inverse_and_logdet(a)
+    slope = -(((spectrum.eigenvalues - 1.0)[:, None] / (v * v)).T @ spectrum.covariate_products)
+    return logdet, np.einsum("kab,kba->k", inverse, slope.reshape(a.shape))
+
+
 def _combine(
-    spectrum: Spectrum,
-    reml: bool,
-    h2: Array,
-    quadratic: Array,
-    slope: Array,
-    a: Array,
-    a_slope: Array,
+    spectrum: Spectrum, reml: bool, h2: Array, quadratic: Array, slope: Array, a: Array
 ) -> Profile:
     """Put the parts together; `h2` (k,) goes with the leading axis of the others."""
     v = spectrum.variances(h2)
@@ -70,14 +71,29 @@ def _combine(
     count = spectrum.n
     if reml:
         count -= spectrum.n_covariates
-        inverse, logdet_a = inverse_and_logdet(a)
-        logdet = logdet + logdet_a
-        logdet_slope = logdet_slope + np.einsum("kab,kba->k", inverse, a_slope)
+        of_covariates, of_covariates_slope = covariate_terms(spectrum, a, v)
+        logdet, logdet_slope = logdet + of_covariates, logdet_slope + of_covariates_slope
     return Profile(
         value=-0.5 * (count * np.log(quadratic) + logdet.reshape(shape)),
         slope=-0.5 * (count * slope / quadratic + logdet_slope.reshape(shape)),
         quadratic=quadratic,
     )
+
+
+def _on_covariates(spectrum: Spectrum, weights: Array, y: Array) -> Array:
+    """C' diag(weights_g) y for every row g of the weights, (len(weights), c, traits)."""
+    k, c = len(weights), spectrum.n_covariates
+    stacked = (weights[:, None, :] * spectrum.covariates.T).reshape(k * c, spectrum.rows)
+    return (stacked @ y).reshape(k, c, y.shape[1])
+
+
+def forms_on_grid(spectrum: Spectrum, x: Array, y: Array, grid: Array) -> Array:
+    """x_j'M(h)y_j of paired columns (rows, pairs) at every h of a grid, (k, pairs)."""
+    w = 1.0 / spectrum.variances(grid).T
+    c = spectrum.n_covariates
+    a = (w @ spectrum.covariate_products).reshape(len(grid), c, c)
+    solved = inverse_and_logdet(a)[0] @ _on_covariates(spectrum, w, y)
+    return w @ (x * y) - (_on_covariates(spectrum, w, x) * solved).sum(axis=1)
 
 
 def profile_on_grid(spectrum: Spectrum, y: Array, grid: Array, *, reml: bool) -> Profile:
@@ -100,21 +116,17 @@ def profile_on_grid(spectrum: Spectrum, y: Array, grid: Array, *, reml: bool) ->
     w = 1.0 / spectrum.variances(grid).T
     wdw = w * w * (spectrum.eigenvalues - 1.0)
     y2 = y * y
-    quadratic, slope = w @ y2, -(wdw @ y2)
     a = (w @ spectrum.covariate_products).reshape(k, c, c)
     a_slope = -(wdw @ spectrum.covariate_products).reshape(k, c, c)
-    if c:
-        by_row = (k * c, spectrum.rows)
-        b = ((w[:, None, :] * spectrum.covariates.T).reshape(by_row) @ y).reshape(k, c, -1)
-        b_slope = -((wdw[:, None, :] * spectrum.covariates.T).reshape(by_row) @ y).reshape(k, c, -1)
-        coefficients = inverse_and_logdet(a)[0] @ b
-        quadratic = quadratic - (b * coefficients).sum(axis=1)
-        slope = (
-            slope
-            - 2.0 * (b_slope * coefficients).sum(axis=1)
-            + (coefficients * (a_slope @ coefficients)).sum(axis=1)
-        )
-    return _combine(spectrum, reml, grid, quadratic, slope, a, a_slope)
+    b, b_slope = _on_covariates(spectrum, w, y), -_on_covariates(spectrum, wdw, y)
+    coefficients = inverse_and_logdet(a)[0] @ b
+    quadratic = w @ y2 - (b * coefficients).sum(axis=1)
+    slope = (
+        -(wdw @ y2)
+        - 2.0 * (b_slope * coefficients).sum(axis=1)
+        + (coefficients * (a_slope @ coefficients)).sum(axis=1)
+    )
+    return _combine(spectrum, reml, grid, quadratic, slope, a)
 
 
 def project(spectrum: Spectrum, y: Array, h2: Array) -> tuple[Array, Array]:
@@ -132,13 +144,7 @@ def project(spectrum: Spectrum, y: Array, h2: Array) -> tuple[Array, Array]:
 
 def profile_at(spectrum: Spectrum, y: Array, h2: Array, *, reml: bool) -> Profile:
     """Profile likelihood of trait j at its own h_j: y (n, traits), h2 (traits,)."""
-    c = spectrum.n_covariates
     my, a = project(spectrum, y, h2)
     quadratic = np.einsum("kj,kj->j", y, my)
     slope = -((spectrum.eigenvalues - 1.0) @ (my * my))
-    a_slope = np.zeros_like(a)
-    if reml and c:
-        v = spectrum.variances(h2)
-        wdw = (spectrum.eigenvalues - 1.0)[:, None] / (v * v)
-        a_slope = -(wdw.T @ spectrum.covariate_products).reshape(-1, c, c)
-    return _combine(spectrum, reml, h2, quadratic, slope, a, a_slope)
+    return _combine(spectrum, reml, h2, quadratic, slope, a)

@@ -36,10 +36,19 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If ``by`` is something else, or "contig" and the result has no contigs.
+        If ``by`` is something else, or "contig" and the result has no contigs; or if ``result``
+        has no LODs.
     """
     if by not in (None, "contig"):
         raise InputError(f"by is {by!r}; it must be None or 'contig'")
+    if not isinstance(result, xr.Dataset) or "lod" not in result:
+        raise InputError("max_lod needs the Dataset that scan or open_result gives, with its lod")
+    if "traits" not in result.dims:  # one trait selected
+        sides = {"lod": result["lod"].expand_dims("traits", -1)}
+        sides["h2"] = result["h2"].expand_dims("traits")
+        result = result.drop_vars("traits").assign(sides)
+    if not result["lod"].size:
+        raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
     if by == "contig" and "variant_contig" not in result:
         raise InputError(
             "the result has no variant_contig, so there is no maximum by contig; "

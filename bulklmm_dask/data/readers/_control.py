@@ -108,6 +108,8 @@ def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
         raise InputError(f"there is no file or folder {path}; check the path")
     files: Folder | Archive
     if path.is_dir():
+        if (path / "zarr.json").is_file():
+            raise InputError(f"{path} is a Zarr store already; open a study with open_dataset")
         files = Folder(path)
         name = _find(files.names(), str(path))
     elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):

@@ -54,7 +54,7 @@ def split_covariates(
             labels[column] = dict(zip(names, cells, strict=True))
             say(
                 f"column {column!r} has {len(levels)} different texts, so it is no covariate; "
-                f"it is kept as sample_{column}: {listing(levels)}"
+                f"it is kept as sample_{column}: {listing(levels)}{_odd_one(names, cells)}"
             )
     covariates = pd.DataFrame(numbers, index=list(names)) if numbers else None
     return covariates, labels
@@ -77,6 +77,14 @@ def attach(ds: xr.Dataset, dim: str, column: str, by_name: Mapping[str, str]) ->
         parsed = _as_numbers(cells)
         values = text(cells) if parsed is None or np.isnan(parsed).all() else parsed
     ds[name] = (dim, values)
+
+
+def _odd_one(names: Sequence[str], cells: Sequence[str]) -> str:
+    """Quote the first cell that is no number, where most are: it is likely to be a mistake."""
+    odd = [at for at, cell in enumerate(cells) if cell and _as_numbers([cell]) is None]
+    if not odd or 2 * len(odd) >= sum(map(bool, cells)):
+        return ""
+    return f"; all are numbers but {len(odd)}, the first {cells[odd[0]]!r} of {names[odd[0]]!r}"
 
 
 def _as_numbers(cells: Sequence[str]) -> np.ndarray | None:

@@ -83,16 +83,19 @@ def read_numbers(
     def convert(cells: Sequence[str]) -> bytes:
         return np.array(_floats(cells, missing)).tobytes()
 
-    return _read(files, name, form, convert, np.float64, text_columns)
+    return _named(_read(files, name, form, convert, np.float64, text_columns))
 
 
 def read_calls(files: Folder | Archive, name: str, form: Format, calls: Calls) -> Table:
     """Read a table of genotype calls as uint8 codes, which `calls` explains."""
 
     def convert(cells: Sequence[str]) -> bytes:
-        return bytes(map(calls.__getitem__, cells))
+        try:
+            return bytes(map(calls.__getitem__, cells))
+        except InputError as error:
+            raise InputError(f"{files.label(name)}: {error}") from None
 
-    return _read(files, name, form, convert, np.uint8, ())
+    return _named(_read(files, name, form, convert, np.uint8, ()))
 
 
 def read_text(files: Folder | Archive, name: str, form: Format) -> Table:
@@ -160,6 +163,16 @@ def _read(
     if values.size == len(rows) * len(columns):  # all but tables of text
         values = values.reshape(len(rows), len(columns))
     return Table(label, header[0].strip(), rows, columns, values, texts)
+
+
+def _named(table: Table) -> Table:
+    """Refuse a row without a name: nothing could be matched to it."""
+    if "" in table.rows:
+        raise InputError(
+            f"{table.label}: row {table.rows.index('') + 1} below the header has no name in its "
+            "first column; name it, or remove the row"
+        )
+    return table
 
 
 def _numeric_part(

@@ -106,6 +106,11 @@ def read_csv(
     marker_map, unit = None, "Mb"
     if variant_map is not None:
         marker_map, unit = _read_map(variant_map, position_unit)
+    elif position_unit is not None:
+        raise InputError(
+            f"position_unit is {position_unit!r}, but there is no map whose positions it could "
+            "mean; pass variant_map too, or leave position_unit out"
+        )
     known = set() if marker_map is None else set(marker_map.index)
     calls, alleles = _read_genotypes(genotypes, table, strains, known, complementary)
     if marker_map is not None:
@@ -189,6 +194,11 @@ def _strains(traits: Table, sample_strain: object) -> pd.Series | None:
         label, frame = "sample_strain", sample_strain.reset_index(drop=numbered)
         columns = {str(column): list(frame[column]) for column in frame}
     else:
+        if not Path(str(sample_strain)).expanduser().is_file():
+            raise InputError(
+                f"sample_strain is {str(sample_strain)!r}, which is neither a file nor a column of "
+                f"the trait table; its columns are {listing([*traits.text, *traits.columns])}"
+            )
         files, name, form = _open(str(sample_strain))
         table = read_text(files, name, form)
         label, columns = table.label, _all_columns(table)
@@ -237,6 +247,11 @@ def _read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
         values = numeric_positions(columns[str(unnamed)], markers, table.label)
         unit = unit or _guess_unit(values, table.label, str(unnamed))
         numbers = {unit: values}
+    elif unit is not None and unit not in numbers:
+        raise InputError(
+            f"{table.label} calls its positions {listing(numbers)}, not {unit}; "
+            "leave position_unit out"
+        )
     best = next(iter(one for one in ("Mb", "bp", "cM") if one in numbers), str(unit))
     frame = pd.DataFrame({"contig": columns[contig], "position": numbers[best]}, index=markers)
     if best != "cM" and "cM" in numbers:

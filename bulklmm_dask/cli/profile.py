@@ -1,0 +1,96 @@
+"""The command that shows how well the data tell h2 of one trait: profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import xarray as xr
+
+from bulklmm_dask import plot
+from bulklmm_dask.cli._base import Command, examples, model_options, say
+from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.likelihood import profile
+from bulklmm_dask.words import counted
+
+_path = click.Path(path_type=Path)
+
+
+@click.command(
+    "profile",
+    cls=Command,
+    short_help="Profile likelihood of h2 of one trait.",
+    epilog=examples(
+        "bulklmm profile bxd.zarr 10001 --out profile.png",
+        "bulklmm profile bxd.zarr 10001 --variant rs3707673 --csv profile.csv",
+        "bulklmm profile bxd.zip 10001 --kinship rqtl2 --reml",
+    ),
+)
+@click.argument("study")
+@click.argument("trait")
+@click.option("--variant", metavar="NAME", help="A marker to put into the model.")
+@model_options
+@click.option("--out", type=_path, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
+@click.option("--csv", "table", type=_path, metavar="CSV", help="Write the curves as a table.")
+def profile_command(
+    study: str,
+    trait: str,
+    variant: str | None,
+    reml: bool,
+    covariates: bool | list[str],
+    kinship_name: str,
+    out: Path | None,
+    table: Path | None,
+) -> None:
+    """Profile the likelihood of the heritability of TRAIT, without and with a marker.
+
+    STUDY is a Zarr study, or R/qtl2 files. Shown are the optimum of h2 over the whole admissible
+    interval, its 95% likelihood interval and the log-likelihood at the optimum; with a marker also
+    the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    """
+    ds = open_source(study)
+    found = profile(
+        ds,
+        trait,
+        variant=variant,
+        kinship=kinship_of(ds, kinship_name),
+        covariates=covariates,
+        reml=reml,
+    )
+    click.echo("\n".join(_summary(found)))
+    curves = found[[name for name in ("null", "alternative") if name in found]].to_dataframe()
+    if table is not None:
+        curves.to_csv(table)
+        say(f"{counted(len(curves), 'row')} written to {table}")
+    if out is not None:
+        _draw(found, out)
+        say(f"picture written to {out}")
+
+
+def _summary(found: xr.Dataset) -> list[str]:
+    """Optimum and interval of every model, a line each."""
+    attrs = found.attrs
+    kind = "REML" if attrs["reml"] else "ML"
+    lines = [f"{attrs['trait']}: {kind} on {counted(attrs['n_samples'], 'sample')}"]
+    models = {"null": "without a marker", "alternative": f"with {attrs.get('variant')}"}
+    for name, words in models.items():
+        if name in found:
+            low, high = found[f"{name}_interval"].values
+            best = float(found[f"{name}_h2"])
+            height = float(found[name].sel(h2=best))
+            lines.append(
+                f"{words}: h2 {best:.4g} ({low:.4g} to {high:.4g}), log-likelihood {height:.6g}"
+            )
+    if "lod" in found:
+        lines.append(f"LOD: {float(found['lod']):.4g}")
+    return lines
+
+
+def _draw(found: xr.Dataset, path: Path) -> None:
+    figure = cast(Any, plot.profile(found).figure)
+    formats = sorted(figure.canvas.get_supported_filetypes())
+    if path.suffix.lower().lstrip(".") not in formats:
+        raise InputError(f"{path} is not a picture; end its name with one of {', '.join(formats)}")
+    figure.savefig(path, dpi=200)
