@@ -113,6 +113,12 @@ class Pairs:
 
     def likelihood(self, h2: np.ndarray, markers: np.ndarray | None, reml: bool) -> np.ndarray:
         """Profile log-likelihoods (k,) at h2 (k,), with markers (k,) by index, or with none."""
+        return self.profile(h2, markers, reml)[0]
+
+    def profile(
+        self, h2: np.ndarray, markers: np.ndarray | None, reml: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same and its slope in h2."""
         v = np.maximum(np.outer(h2, self.values) + 1 - h2[:, None], 1e-300)
         root = 1 / np.sqrt(v)
         fixed = np.broadcast_to(self.covariates, (len(h2), *self.covariates.shape))
@@ -122,13 +128,17 @@ class Pairs:
         rest = (self.y * root)[:, :, None]
         for _ in range(2):
             rest = rest - q @ (q.transpose(0, 2, 1) @ rest)
-        rss = (rest[:, :, 0] ** 2).sum(axis=1)
+        square = rest[:, :, 0] ** 2
+        rss = square.sum(axis=1)
         n, c = fixed.shape[1:]
-        logdet = np.log(v).sum(axis=1)
-        if not reml:
-            return -0.5 * (n * np.log(rss) + logdet)
-        diagonal = np.abs(np.diagonal(r, axis1=1, axis2=2))
-        return -0.5 * ((n - c) * np.log(rss) + logdet + 2 * np.log(diagonal).sum(axis=1))
+        change = (self.values - 1) / v
+        logdet, logdet_slope = np.log(v).sum(axis=1), change.sum(axis=1)
+        if reml:
+            n -= c
+            logdet += 2 * np.log(np.abs(np.diagonal(r, axis1=1, axis2=2))).sum(axis=1)
+            logdet_slope -= (change * (q**2).sum(axis=2)).sum(axis=1)
+        rss_slope = -(change * square).sum(axis=1)
+        return -0.5 * (n * np.log(rss) + logdet), -0.5 * (n * rss_slope / rss + logdet_slope)
 
     def grid(self) -> np.ndarray:
         """Heritabilities dense in the interval and denser towards its ends."""
@@ -142,7 +152,7 @@ class Pairs:
         return np.array([self.likelihood(np.full(k, h), markers, reml) for h in grid])
 
     def best(self, markers: np.ndarray | None, reml: bool) -> np.ndarray:
-        """The h2 of every marker: golden sections around each maximum of a grid, and both ends."""
+        """The h2 of every marker: each maximum of a grid narrowed down, and both ends."""
         grid = self.grid()
         values = self.on_grid(grid, markers, reml)
         padded = np.pad(values, ((1, 1), (0, 0)), constant_values=-np.inf)
@@ -151,10 +161,14 @@ class Pairs:
         which = None if markers is None else markers[pair]
         low, high = grid[np.maximum(cell - 1, 0)], grid[np.minimum(cell + 1, len(grid) - 1)]
         golden = (np.sqrt(5) - 1) / 2
-        for _ in range(50):
+        for _ in range(20):
             inner, outer = high - golden * (high - low), low + golden * (high - low)
             left = self.likelihood(inner, which, reml) > self.likelihood(outer, which, reml)
             low, high = np.where(left, low, inner), np.where(left, outer, high)
+        for _ in range(40):  # values are flat at their maximum, the slope is not
+            middle = (low + high) / 2
+            rising = self.profile(middle, which, reml)[1] > 0
+            low, high = np.where(rising, middle, low), np.where(rising, high, middle)
         h2 = np.concatenate([(low + high) / 2, grid[cell]])
         pair = np.concatenate([pair, pair])
         found = self.likelihood(h2, None if markers is None else markers[pair], reml)

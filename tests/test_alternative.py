@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import studies
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from test_null_scan import reference_study
 
@@ -190,6 +190,25 @@ class Case:
             out[rows, j] = top - pairs.likelihood(at, rows, reml)
         return out
 
+    def errors(self, result: xr.Dataset, reml: bool, tied: float) -> np.ndarray:
+        """How far every LOD is off.
+
+        A restricted likelihood may have two maxima that differ by less than `tied` nats, and the
+        full likelihoods there may differ by much more; either maximum is right.
+        """
+        lod, best = self.truth(reml)
+        error = np.abs(result.lod.values - lod)
+        if not reml:
+            return error
+        h2_alt = result.h2_alt.values
+        other = (np.abs(h2_alt - best) > 0.1) & (self.lost(h2_alt, reml) <= tied)
+        for i, j in np.argwhere(other):
+            dosage, *rest = samples_of(self.ds, j)
+            theirs = min(float(h2_alt[i, j]), brute.largest_h2(rest[-1]))
+            score = brute.ratio(dosage[i], *rest, float(result.h2[j]), theirs)
+            error[i, j] = abs(result.lod.values[i, j] - score)
+        return error
+
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
@@ -204,19 +223,17 @@ both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @both
 def test_dense_scores_are_near_brute_force(case, reml):
     result = case.scan(reml=reml, refine_above=NONE)
-    error = np.abs(result.lod.values - case.truth(reml)[0])
+    error = case.errors(result, reml, tied=2e-3)
     assert error.mean() <= DENSE_MEAN
     assert error.max() <= DENSE_LARGEST
-    assert (result.n_refined == 0).all()
     assert case.lost(result.h2_alt.values, reml).max() <= 0.02
 
 
 @both
 def test_refined_scores_equal_brute_force(case, reml):
     result = case.scan(reml=reml, refine_above=EVERY)
-    lod, _ = case.truth(reml)
-    np.testing.assert_allclose(result.lod, lod, atol=EXACT, rtol=0)
-    assert (result.n_refined >= (result.lod > 0).sum("variants")).all()
+    assert case.errors(result, reml, tied=1e-8).max() <= EXACT
+    assert (result.n_refined == case.ds.sizes["variants"]).all()
     assert case.lost(result.h2_alt.values, reml).max() <= 1e-7
 
 
@@ -224,12 +241,12 @@ def test_refined_scores_equal_brute_force(case, reml):
 def test_by_default_scores_from_3_are_exact(case, reml):
     result = case.scan(reml=reml)
     lod, _ = case.truth(reml)
-    error = np.abs(result.lod.values - lod)
-    assert error[(result.lod.values >= 3) | (lod >= 3 + DENSE_LARGEST)].max(initial=0) <= EXACT
+    error = case.errors(result, reml, tied=2e-3)
+    large = (result.lod.values >= 3) | (lod >= 3 + DENSE_LARGEST)
+    assert case.errors(result, reml, tied=1e-8)[large].max(initial=0) <= EXACT
     assert error.mean() <= DENSE_MEAN
     assert error.max() <= DENSE_LARGEST
     assert (result.n_refined >= (result.lod >= 3).sum("variants")).all()
-    assert (result.n_refined <= (result.lod >= 3 - DENSE_LARGEST).sum("variants")).all()
 
 
 @pytest.mark.parametrize("refine_above", [EVERY, 3.0, NONE])
@@ -290,7 +307,8 @@ def test_grid_equals_brute_force_at_the_same_h2(reml, grid, covariates):
     assert (result.h2_alt != result.h2).any()
 
 
-@settings(deadline=None, max_examples=40)
+# Shrinking an example of brute force takes minutes, and a smaller study says no more.
+@settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(8, 60),
@@ -316,10 +334,9 @@ def test_any_kinship_and_any_trait(seed, n, decades, rank, roughness, strength, 
     traits += strength * (dosage - dosage.mean(axis=0))[:, :4]
     extra = rng.standard_normal((n, covariates)) if covariates else None
     case = Case(from_arrays(dosage, traits, (rotation * values) @ rotation.T, extra))
-    lod, _ = case.truth(reml)
     dense, exact = (case.scan(reml=reml, refine_above=r) for r in (NONE, EVERY))
-    assert np.abs(dense.lod.values - lod).max() <= DENSE_LARGEST
-    np.testing.assert_allclose(exact.lod, lod, atol=EXACT, rtol=0)
+    assert case.errors(dense, reml, tied=2e-3).max() <= DENSE_LARGEST
+    assert case.errors(exact, reml, tied=1e-8).max() <= EXACT
     if not reml:
         assert min(dense.lod.min(), exact.lod.min()) >= 0
 
@@ -362,17 +379,13 @@ def test_single_precision_is_near_double(n, reml):
     noise[:, ::2] = root @ noise[:, ::2]
     locus = dosage[:, rng.integers(40, size=40)]
     ds = from_arrays(dosage, locus + np.geomspace(10, 1e-2, 40) * noise)
-    options = {"method": "alt-exact", "reml": reml}
-    double, single = (
-        blmm.scan(ds, refine_above=NONE, precision=p, **options).lod for p in ("double", "single")
-    )
-    assert single.dtype == np.float32
-    below = double.values < 100
-    assert np.abs(single.values - double.values)[below].max() < 1e-3
-    double, single = (
-        blmm.scan(ds, refine_above=EVERY, precision=p, **options).lod for p in ("double", "single")
-    )
-    np.testing.assert_allclose(single, double, rtol=1e-6, atol=1e-6)
+    for refine_above, tolerance in ((EVERY, 1e-5), (3.0, 1e-3)):
+        options = {"method": "alt-exact", "reml": reml, "refine_above": refine_above}
+        double, single = (blmm.scan(ds, precision=p, **options).lod for p in ("double", "single"))
+        assert single.dtype == np.float32
+        below = double.values < 100
+        assert np.abs(single.values - double.values)[below].max() < tolerance
+    assert double.values[below].max() > 30
 
 
 def test_single_precision_of_a_grid():
@@ -404,7 +417,7 @@ def test_a_stored_scan_is_the_lazy_scan(method, tmp_path):
 def test_a_store_is_not_continued_with_another_threshold(tmp_path):
     ds = studies.study()
     blmm.scan(ds, method="alt-exact", store=tmp_path / "r.zarr")
-    with pytest.raises(blmm.StoreError, match="refine_above"):
+    with pytest.raises(blmm.StoreError, match="options differ"):
         blmm.scan(ds, method="alt-exact", refine_above=2.0, store=tmp_path / "r.zarr")
 
 
@@ -438,13 +451,10 @@ def test_traits_that_cannot_be_fitted(method):
         assert (result.n_refined[:2] == 0).all()
 
 
-@both
-def test_without_kinship_is_ordinary_regression(reml):
-    ds = studies.study(n=50, p=20, m=5)
-    null = blmm.scan(ds, kinship=None).compute()
-    alternative = blmm.scan(ds, kinship=None, method="alt-exact", reml=reml).compute()
-    np.testing.assert_allclose(alternative.lod, null.lod, atol=1e-5)
-    assert (alternative.h2_alt == 0).all()
+@pytest.mark.parametrize("method", ["alt-exact", "alt-grid"])
+def test_without_kinship_there_is_no_heritability(method):
+    with pytest.raises(blmm.InputError, match=f"'{method}'.*null method"):
+        blmm.scan(studies.study(), kinship=None, method=method)
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])
@@ -456,7 +466,7 @@ def test_a_perfect_association_is_finite(precision, refine_above):
     options = {"precision": precision, "refine_above": refine_above}
     result = blmm.scan(ds, method="alt-exact", **options).compute()
     assert np.isfinite(result.lod).all()
-    assert result.lod[:, 0].argmax() == 2
+    assert result.lod.values[:, 0].argmax() == 2
     assert result.lod[2, 0] > 100
 
 

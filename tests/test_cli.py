@@ -88,13 +88,14 @@ def test_scan_passes_its_options_on(study, tmp_path):
     path = tmp_path / "out.zarr"
     options = "--method null-grid --h2-grid 0:0.25:0.75 --reml --precision single --chunks 40,5"
     run("scan", study, path, *options.split(), "--covariates", "covariate2", "--threads", "1")
-    attrs = blmm.open_result(path).attrs
+    found = blmm.open_result(path)
+    attrs = found.attrs
     assert attrs["method"] == "null-grid"
     assert attrs["h2_grid"] == [0, 0.25, 0.5, 0.75]
     assert attrs["reml"] is True
     assert attrs["precision"] == "single"
     assert attrs["covariates"] == ["covariate2"]
-    assert attrs["block"] == [40, 5]
+    assert found.lod.data.chunksize == (40, 5)
 
 
 def test_scan_without_covariates_and_kinship(study, tmp_path):
@@ -177,7 +178,7 @@ def test_profile_draws_a_picture(study, tmp_path):
     run("profile", study, "trait01", "--out", picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
     message = run("profile", study, "trait01", "--out", tmp_path / "p.doc", code=1).stderr
-    assert "p.doc is not a picture; end its name with one of" in message
+    assert "p.doc is not a picture; end its name with .png or" in message
     assert "png" in message
 
 
@@ -334,6 +335,7 @@ def test_scan_of_rqtl2_files(control_file, tmp_path):
         (["scan", "a", "b", "--method", "alt-exactly"], "alt-exactly"),
         (["scan", "a", "b", "--chunks", "100"], "2048,4096"),
         (["scan", "a"], "Missing argument"),
+        (["scan", "a", "b", "--covariates", ""], "names no covariate"),
         (["conquer"], "No such command"),
     ],
 )
@@ -372,6 +374,9 @@ def test_usage_errors(control_file, arguments, message):
         (["profile", "{1}", "trait1"], "no trait 'trait1' in the study; similar are 'trait"),
         (["profile", "{1}", "trait01", "--variant", "rs1"], "no variant 'rs1'"),
         (["profile", "{1}", "trait01", "--kinship", "none"], "no heritability"),
+        (["profile", "{1}", "trait1", "--out", "{0}/none/p.png"], "there is no folder {0}/none"),
+        (["profile", "{1}", "trait1", "--csv", "{1}"], "cannot be written"),
+        (["profile", "{1}", "trait1", "--out", "{0}/p.doc"], "p.doc is not a picture"),
         (["demo", "--study", "{0}", "--out", "{0}/demo"], "{0}"),
     ],
 )

@@ -50,6 +50,22 @@ def test_arrays_give_a_valid_study():
     assert all(ds[name].dtype == object for name in ("variant_id", "sample_id", "variants"))
 
 
+@pytest.mark.parametrize(
+    ("calls", "traits", "message"),
+    [
+        ([[0, 1], [1]], TRAITS, r"genotypes is no table .*rows of one length"),
+        ("x.csv", TRAITS, r"genotypes is 'x\.csv', not numbers; read_csv"),
+        (CALLS, TRAITS + 1j, r"traits holds values of dtype complex128.*not real"),
+        (CALLS, pd.DataFrame({"t": pd.to_datetime(["2020"] * 3)}), r"dtype datetime64.*not real"),
+        (named_calls(["a", np.nan, "c"]), TRAITS, r"genotypes lacks 1 name of 3, .* number 2"),
+        (CALLS, named_traits(["a", "b", None]), r"traits lacks 1 name of 3, .* number 3"),
+    ],
+)
+def test_what_is_no_table_of_numbers(calls, traits, message):
+    with pytest.raises(InputError, match=message):
+        create_dataset(calls, traits)
+
+
 def test_samples_are_matched_by_name_in_the_order_of_the_traits():
     with pytest.warns(StudyWarning) as said:
         ds = create_dataset(named_calls("abc"), named_traits("cxa"))
@@ -198,7 +214,7 @@ def test_samples_take_the_genotypes_of_their_strain():
     np.testing.assert_array_equal(ds["call_dosage"], CALLS[[1, 0, 1]].T)
     own = create_dataset(named_calls("abc"), named_traits("abc"), strains=["s", "s", "r"])
     np.testing.assert_array_equal(own["call_dosage"], CALLS.T)
-    with pytest.raises(InputError, match="1 samples have no strain: 'c'"):
+    with pytest.raises(InputError, match="no strain was given for 1 sample: 'c'"):
         create_dataset(named_calls("abc"), named_traits("abc"), strains={"a": "s", "b": "s"})
     with pytest.raises(InputError, match="strains has 2 entries for 3 samples"):
         create_dataset(named_calls("abc"), named_traits("abc"), strains=["s", "r"])
@@ -218,7 +234,9 @@ def test_genotype_probabilities_are_kept_and_two_of_them_give_dosages():
 def test_probabilities_of_a_call_sum_to_1():
     probability = np.full((2, 5, 2), 0.5)
     probability[1, 3] = [0.5, 0.2]
-    with pytest.raises(InputError, match=r"1 calls.* to 0\.7 at variant 'variant4', .*'sample2'"):
+    with pytest.raises(
+        InputError, match=r"in 1 call, the first to 0\.7 at variant 'variant4', .*'sample2'"
+    ):
         create_dataset(probability, np.eye(2))
     probability[1, 3] = np.nan
     with pytest.warns(StudyWarning, match="1 of 10 genotypes"):

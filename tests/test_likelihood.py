@@ -223,7 +223,7 @@ def test_what_cannot_be_profiled_is_refused(ds):
     refuses(r"trait 'trait1' has no variation in its \d+ complete", "trait1", study=bad)
     refuses(r"trait 'trait2' has 4 complete samples, too few .* 3 fixed", "trait2", study=bad)
     refuses(r"trait 'trait3' has 0 complete samples", "trait3", study=bad)
-    refuses(r"infinite values.*'trait4'", "trait4", study=bad)
+    refuses(r"infinite value.*'trait4'", "trait4", study=bad)
     refuses(r"outside 0\.\.2, the first 2\.5", "trait6", variant="variant1", study=bad)
     refuses(
         r"trait 'trait5' with variant 'variant2' has no variation .* 4 fixed effects",

@@ -167,13 +167,73 @@ def test_a_truncated_store(ds, expected, tmp_path):
     blmm.scan(ds, store=path, chunks=CHUNKS)
     (path / "lod" / "c" / "2" / "1").write_bytes(b"")
     (path / "lod" / "c" / "0" / "0").unlink()
-    with pytest.raises(blmm.StoreError, match=r"truncated: the files of 2 finished blocks"):
+    with pytest.raises(blmm.StoreError, match=r"truncated: 2 files of .* the first .*lod/c/0/0;"):
         blmm.open_result(path)
     np.testing.assert_allclose(blmm.scan(ds, store=path).lod, expected.lod, atol=1e-6)
     (path / "zarr.json").write_text('{"zarr_format": 3, "node_')
     for call in (lambda: blmm.open_result(path), lambda: blmm.scan(ds, store=path)):
         with pytest.raises(blmm.StoreError, match=r"zarr\.json is damaged"):
             call()
+
+
+@pytest.mark.parametrize("method", ["null-exact", "alt-exact"])
+@pytest.mark.parametrize("inner", [4, 2048])
+def test_a_file_cut_short_is_seen_and_made_anew(tmp_path, monkeypatch, method, inner):
+    """In every array, at the edge too, with shards and without; nothing else is computed."""
+    from bulklmm_dask.engine import plan
+
+    monkeypatch.setattr(plan, "_INNER", inner)
+    path = tmp_path / "r.zarr"
+    ds = studies.study(n=30, p=30, m=20)
+    whole = blmm.scan(ds, method=method, store=path, chunks={"variants": 8, "traits": 12}).compute()
+    assert (zarr.open_array(path, path="lod").shards is not None) == (inner == 4)
+    names = ["lod/c/3/1", "lod/c/0/0", "h2/c/1", "n_samples/c/0", "trait_status/c/1"]
+    for name in [*names, *(["refined/c/3/1"] if method == "alt-exact" else [])]:
+        size = (path / name).stat().st_size
+        for length in (0, 10, size // 2, size - 1):
+            os.truncate(path / name, length)
+            with pytest.raises(blmm.StoreError, match=rf"1 file of .* the first .*{name};"):
+                blmm.open_result(path)
+            steps = []
+            again = blmm.scan(ds, method=method, store=path, progress=steps.append)
+            xr.testing.assert_allclose(again.compute(), whole)
+            assert len(steps) == (2 if name.count("/") == 3 else 1)
+
+
+def test_lost_heritabilities_are_not_taken_for_zero(ds, expected, tmp_path):
+    path = tmp_path / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    assert np.isnan(zarr.open_array(path, path="h2").fill_value)
+    for name in ("h2", "sigma2", "n_samples", "trait_status"):
+        (path / name / "c" / "0").unlink()
+        with pytest.raises(blmm.StoreError, match=rf"truncated: 1 file .*{name}/c/0;"):
+            blmm.open_result(path)
+        again = blmm.scan(ds, store=path)
+        np.testing.assert_array_equal(again[name], expected[name])
+    zarr.open_array(path, path="manifest_traits", mode="r+")[1] = 0
+    with pytest.raises(blmm.StoreError, match="15 of 15 blocks and 2 of 3 trait chunks are there"):
+        blmm.open_result(path)
+
+
+@pytest.mark.parametrize("method", ["null-exact", "null-grid", "alt-exact"])
+def test_an_opened_result_looks_as_the_lazy_one(ds, tmp_path, method):
+    lazy = blmm.scan(ds, method=method)
+    opened = blmm.scan(ds, method=method, store=tmp_path / "r.zarr", chunks=CHUNKS)
+    assert opened.attrs == lazy.attrs
+    assert set(opened.coords) == set(lazy.coords)
+    for name in lazy.variables:
+        assert opened[name].dtype == lazy[name].dtype
+        assert opened[name].dims == lazy[name].dims
+        assert opened[name].attrs == lazy[name].attrs
+    assert set(opened.variables) == set(lazy.variables)
+    assert opened.trait_id.where(opened.trait_status != "ok", drop=True).size == 0
+
+
+def test_an_opened_result_goes_into_another_file(ds, tmp_path):
+    opened = blmm.scan(ds, store=tmp_path / "r.zarr", chunks=CHUNKS)
+    opened.to_zarr(tmp_path / "copy.zarr", consolidated=False)
+    assert not {"bulklmm_store", "block", "statistics", "fingerprints"} & set(opened.attrs)
+    assert not any(isinstance(value, dict) for value in opened.attrs.values())
 
 
 def test_what_is_no_result_store(ds, tmp_path):

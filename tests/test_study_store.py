@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import threading
+import time
 import warnings
 
 import dask
@@ -15,6 +16,7 @@ import zarr
 
 from bulklmm_dask.data import study as study_module
 from bulklmm_dask.data.create import create_dataset
+from bulklmm_dask.data.folders import appearing
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.errors import InputError, StoreError
 
@@ -129,6 +131,27 @@ def test_a_failure_leaves_nothing_behind(ds, tmp_path, small_chunks):
     )
     with pytest.raises(RuntimeError, match="the source broke"):
         save(ds, tmp_path / "study.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_still_write_leave_nothing_behind(tmp_path):
+    """A chunk that comes after the failure, into a folder that is made anew for it."""
+
+    def write_on(partial):
+        for number in range(10):
+            (partial / "c").mkdir(parents=True, exist_ok=True)
+            (partial / "c" / str(number)).touch()
+            time.sleep(0.02)
+
+    def fail(partial):
+        threads.append(threading.Thread(target=write_on, args=(partial,)))
+        threads[0].start()
+        raise RuntimeError
+
+    threads = []
+    with pytest.raises(RuntimeError), appearing(tmp_path / "study.zarr") as partial:
+        fail(partial)
+    threads[0].join()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -150,7 +150,10 @@ def model_options(function: Function) -> Function:
 
 def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:
     """Parse all, none or names."""
-    return {"all": True, "none": False}.get(value, names(value))
+    known = {"all": True, "none": False}
+    if value not in known and not names(value):
+        raise click.BadParameter(f"{value!r} names no covariate; give all, none or names")
+    return known.get(value, names(value))
 
 
 def grid(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:

@@ -9,12 +9,13 @@ import click
 import xarray as xr
 
 from bulklmm_dask import plot
-from bulklmm_dask.cli._base import Command, examples, model_options, say
+from bulklmm_dask.cli._base import Command, examples, model_options, require_new, say
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.likelihood import profile
 from bulklmm_dask.words import counted
 
+_PICTURES = (".png", ".pdf", ".svg")
 _path = click.Path(path_type=Path)
 
 
@@ -50,6 +51,10 @@ def profile_command(
     interval, its 95% likelihood interval and the log-likelihood at the optimum; with a marker also
     the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """
+    for path in (table, out):
+        require_new(path, overwrite=True)
+    if out is not None:
+        _require_picture(out)
     ds = open_source(study)
     found = profile(
         ds,
@@ -65,7 +70,7 @@ def profile_command(
         curves.to_csv(table)
         say(f"{counted(len(curves), 'row')} written to {table}")
     if out is not None:
-        _draw(found, out)
+        cast(Any, plot.profile(found).figure).savefig(out, dpi=200)
         say(f"picture written to {out}")
 
 
@@ -88,9 +93,6 @@ def _summary(found: xr.Dataset) -> list[str]:
     return lines
 
 
-def _draw(found: xr.Dataset, path: Path) -> None:
-    figure = cast(Any, plot.profile(found).figure)
-    formats = sorted(figure.canvas.get_supported_filetypes())
-    if path.suffix.lower().lstrip(".") not in formats:
-        raise InputError(f"{path} is not a picture; end its name with one of {', '.join(formats)}")
-    figure.savefig(path, dpi=200)
+def _require_picture(path: Path) -> None:
+    if path.suffix.lower() not in _PICTURES:
+        raise InputError(f"{path} is not a picture; end its name with {' or '.join(_PICTURES)}")

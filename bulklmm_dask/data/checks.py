@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 # How far a dosage may lie outside its range, for rounding in files.
 RANGE_TOLERANCE = 1e-6
@@ -22,8 +23,8 @@ def refuse_infinite(
     infinite = np.argwhere(np.isinf(values))
     i, j = infinite[0]
     raise InputError(
-        f"{what} holds {len(infinite)} infinite values, the first {values[i, j]} in sample "
-        f"{rows[i]!r}, column {columns[j]!r}; replace them by numbers or NaN"
+        f"{what} holds {counted(len(infinite), 'infinite value')}, the first {values[i, j]} in "
+        f"sample {rows[i]!r}, column {columns[j]!r}; replace them by numbers or NaN"
     )
 
 
@@ -40,7 +41,7 @@ def refuse_outside(
     outside = np.argwhere((values < -RANGE_TOLERANCE) | (values > maximum + RANGE_TOLERANCE))
     i, j = outside[0][:2]
     raise InputError(
-        f"{len(outside)} genotypes lie outside 0..{maximum:g}, the first "
+        f"{counted(len(outside), 'genotype')} outside 0..{maximum:g}, the first "
         f"{values[tuple(outside[0])]} at variant {variants[i]!r}, sample {samples[j]!r}; "
         "code them as dosages from 0 to 1 or from 0 to 2, NaN where missing"
     )

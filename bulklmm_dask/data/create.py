@@ -17,6 +17,7 @@ from bulklmm_dask.data.checks import RANGE_TOLERANCE, refuse_infinite, refuse_ou
 from bulklmm_dask.data.schema import require_unique, text, validate
 from bulklmm_dask.data.tables import Names, Table, as_table, name_samples
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 UNITS = ("bp", "Mb", "cM")
 _SUM_TOLERANCE = 0.01  # of the probabilities of a call, each rounded to a few decimals
@@ -211,8 +212,8 @@ def _put_strains(ds: xr.Dataset, strains: list[str | None]) -> None:
     ]
     if unknown:
         raise InputError(
-            f"{len(unknown)} samples have no strain: {listing(unknown)}; give the strain of every "
-            "sample, or leave strains out where each sample has its own genotypes"
+            f"no strain was given for {counted(len(unknown), 'sample')}: {listing(unknown)}; give "
+            "the strain of every sample, or leave strains out where each has its own genotypes"
         )
     ds["sample_strain"] = ("samples", text(strains))
 
@@ -331,8 +332,8 @@ def _refuse_other_sums(ds: xr.Dataset, probability: np.ndarray) -> None:
     if wrong.size:
         i, j = wrong[0]
         raise InputError(
-            f"the genotype probabilities of {len(wrong)} calls do not sum to 1: the first to "
-            f"{total[i, j]:g} at variant {ds['variant_id'].values[i]!r}, sample "
+            f"genotype probabilities do not sum to 1 in {counted(len(wrong), 'call')}, the first "
+            f"to {total[i, j]:g} at variant {ds['variant_id'].values[i]!r}, sample "
             f"{ds['sample_id'].values[j]!r}; pass the probability of every genotype"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.words import storage
+
+_TRIES, _PAUSE = 50, 0.05  # seconds
 
 
 def require_room(target: Path, needed: int) -> None:
@@ -46,7 +49,16 @@ def appearing(target: Path) -> Iterator[Path]:
             partial.rename(target)
     finally:
         for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _remove(leftover)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder for good: threads of a run that failed may go on writing to it a while."""
+    for _ in range(_TRIES):
+        if not folder.exists():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(_PAUSE)
 
 
 @contextmanager

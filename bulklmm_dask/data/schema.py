@@ -76,6 +76,17 @@ def text(values: Iterable[object]) -> np.ndarray:
     return out
 
 
+def plain(ds: xr.Dataset) -> xr.Dataset:
+    """Drop how a dataset was stored before, and hold text as objects, which Zarr knows to store."""
+    ds = ds.drop_encoding()
+    for name, variable in ds.variables.items():
+        if variable.dtype.kind in "UT" or (variable.dtype == object and variable.chunks):
+            values = text(variable.values.ravel()).reshape(variable.shape)
+            held = xr.Variable(variable.dims, values, variable.attrs)
+            ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
+    return ds
+
+
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
     """Raise InputError quoting the first names that occur twice."""
     seen: set[str] = set()
@@ -105,9 +116,14 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        If a required variable is absent, or a declared one has other dimensions or another
-        kind of values, or names are not unique.
+        If `ds` is no Dataset, a required variable is absent, or a declared one has other
+        dimensions or another kind of values, or names are not unique.
     """
+    if not isinstance(ds, xr.Dataset):
+        raise InputError(
+            f"a study is an xarray.Dataset, not {type(ds).__name__}; make one of arrays with "
+            "create_dataset"
+        )
     for name in _REQUIRED:
         if name not in ds.variables:
             raise InputError(
@@ -118,6 +134,12 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
             "the study has no genotypes: neither call_dosage nor "
             "call_genotype_probability; make one with create_dataset or a reader"
         )
+    for dim, name in NAMES.items():
+        if not ds[name].ndim:
+            raise InputError(
+                f"the study has lost its dimension {dim!r}, for one name was selected; select with "
+                f"a list instead: ds.sel({dim}=[{str(ds[name].values)!r}])"
+            )
     for name, declared in VARIABLES.items():
         if name not in ds.variables:
             continue

@@ -9,7 +9,7 @@ refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,11 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
+from bulklmm_dask.data.chunks import is_whole
 from bulklmm_dask.data.folders import appearing, explained, require_room
+from bulklmm_dask.data.schema import plain
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.words import counted
 
 KIND = "bulklmm_store"
 RESULT = "result"
@@ -31,6 +34,8 @@ _WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
+# What the group says of the store, apart from what a result says of its scan.
+_OWN = (KIND, "block", "statistics", "fingerprints")
 _TRAIT_VARIABLES: dict[str, Any] = {
     "h2": np.float64,
     "sigma2": np.float64,
@@ -103,9 +108,8 @@ class ResultStore:
 
     def _array(self, name: str) -> Any:
         with explained(self.path, _KEPT):
-            return zarr.open_array(
-                self.path, path=name, mode="r+", zarr_format=3, config=_WRITE_ALL
-            )
+            array = zarr.open_array(self.path, path=name, mode="r+", zarr_format=3)
+        return array.with_config(_WRITE_ALL)
 
 
 def open_or_create(
@@ -158,7 +162,6 @@ def _create(
     group.attrs["block"] = list(layout.block)
     group.attrs["statistics"] = list(statistics)
     group.attrs["fingerprints"] = dict(fingerprints)
-    options: Any = {"config": _WRITE_ALL}
     sharded = layout.inner != layout.block
     for name, kind in statistics.items():
         group.create_array(
@@ -168,9 +171,8 @@ def _create(
             chunks=layout.inner,
             shards=layout.block if sharded else None,
             compressors=_COMPRESSOR,
-            fill_value=False if kind == np.bool_ else np.nan,
+            fill_value=_fill_value(kind),
             dimension_names=("variants", "traits"),
-            **options,
         )
     for name, dtype in _TRAIT_VARIABLES.items():
         group.create_array(
@@ -178,8 +180,9 @@ def _create(
             shape=layout.shape[1:],
             dtype=dtype,
             chunks=layout.block[1:],
+            compressors=_COMPRESSOR,
+            fill_value=_fill_value(dtype),
             dimension_names=("traits",),
-            **options,
         )
     grid = ("variant_blocks", "trait_blocks")
     for name, shape, dims in (
@@ -193,8 +196,12 @@ def _create(
             chunks=(1,) * len(shape),
             compressors=None,
             dimension_names=dims,
-            **options,
         )
+
+
+def _fill_value(kind: Any) -> float | None:
+    """NaN for floats, which nobody takes for a result; the default of Zarr for others."""
+    return np.nan if np.dtype(kind).kind == "f" else None
 
 
 def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> ResultStore:
@@ -214,9 +221,10 @@ def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> Resu
     if not os.access(path, os.W_OK):
         raise StoreError(f"{path} cannot be written: no permission; give another store")
     store = ResultStore(str(path), layout)
-    missing = _require_shards(store, attrs["statistics"])
-    for i, j in missing:
-        store._array(_BLOCKS)[i, j] = 0
+    with explained(path):
+        for file, manifest, mark in list(_damaged(path, attrs["statistics"])):
+            store._array(manifest)[mark] = 0
+            file.unlink(missing_ok=True)
     return store
 
 
@@ -231,7 +239,7 @@ def block_of(path: str | os.PathLike[str]) -> dict[str, int] | None:
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and of all its blocks."""
     with explained(str(path)):
-        marks = np.asarray(zarr.open_array(str(path), path=_BLOCKS, mode="r")[:])
+        marks = _marks(path, _BLOCKS)
     return int(marks.sum()), marks.size
 
 
@@ -256,12 +264,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     target = Path(path)
     attrs = _attributes(target)
-    done, total = finished(target)
-    if done < total:
-        raise StoreError(
-            f"{target} is unfinished: {done} of {total} blocks are there; run the same scan with "
-            "the same store again, and it goes on where it stopped"
-        )
+    _require_whole(target, attrs["statistics"])
     block = tuple(attrs["block"])
     with explained(target):
         ds = xr.open_zarr(
@@ -272,17 +275,28 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
                 ds[name] = ds[name].chunk(variants=block[0], traits=block[1])
             else:
                 ds[name].load()
-    ds = ds.drop_encoding()
-    shape = (ds.sizes["variants"], ds.sizes["traits"])
-    missing = _require_shards(
-        ResultStore(str(target), Layout(shape, block, block)), attrs["statistics"]
-    )
-    if missing:
-        raise StoreError(
-            f"{target} is truncated: the files of {len(missing)} finished blocks are missing, the "
-            f"first of block {missing[0]}; run the same scan again to compute them anew"
-        )
+    ds = plain(ds)
+    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in _OWN}
     return with_counts(ds)
+
+
+def _require_whole(path: Path, statistics: list[str]) -> None:
+    done, total = finished(path)
+    with explained(path):
+        known = _marks(path, _TRAITS)
+    if done < total or not known.all():
+        raise StoreError(
+            f"{path} is unfinished: {done} of {total} blocks and {known.sum()} of {known.size} "
+            "trait chunks are there; run the same scan with the same store again, and it goes on "
+            "where it stopped"
+        )
+    with explained(path):
+        damaged = [file for file, _, _ in _damaged(path, statistics)]
+    if damaged:
+        raise StoreError(
+            f"{path} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
+            f"cut short, the first {damaged[0]}; run the same scan again to compute them anew"
+        )
 
 
 def with_counts(result: xr.Dataset) -> xr.Dataset:
@@ -292,20 +306,20 @@ def with_counts(result: xr.Dataset) -> xr.Dataset:
     return result.assign(n_refined=result["refined"].sum("variants"))
 
 
-def _require_shards(store: ResultStore, statistics: list[str]) -> list[tuple[int, int]]:
-    """Blocks that are marked as finished but whose file is missing or empty."""
-    marks = np.asarray(store._array(_BLOCKS)[:])
-    missing = []
-    for name in statistics:
-        array = store._array(name)
-        ratio = [
-            b // c for b, c in zip(store.layout.block, array.shards or array.chunks, strict=True)
-        ]
-        for i, j in np.argwhere(marks):
-            file = Path(store.path, name, "c", str(i * ratio[0]), str(j * ratio[1]))
-            if not file.is_file() or file.stat().st_size == 0:
-                missing.append((int(i), int(j)))
-    return missing
+def _damaged(path: Path, statistics: list[str]) -> Iterator[tuple[Path, str, tuple[int, ...]]]:
+    """Files that are missing or cut short though marked as finished; manifest and mark of each."""
+    for manifest, names in ((_BLOCKS, statistics), (_TRAITS, list(_TRAIT_VARIABLES))):
+        finished_marks = np.argwhere(_marks(path, manifest)).tolist()
+        for name in names:
+            array = zarr.open_array(path, path=name, mode="r")
+            for mark in finished_marks:
+                file = Path(path, name, "c", *map(str, mark))
+                if not is_whole(file, array):
+                    yield file, manifest, tuple(mark)
+
+
+def _marks(path: str | os.PathLike[str], manifest: str) -> npt.NDArray[np.uint8]:
+    return np.asarray(zarr.open_array(str(path), path=manifest, mode="r")[:])
 
 
 def _attributes(path: Path) -> dict[str, Any]:

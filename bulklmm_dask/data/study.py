@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import struct
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
 from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.chunks import is_whole
 from bulklmm_dask.data.folders import appearing, require_room
-from bulklmm_dask.data.schema import text, validate
+from bulklmm_dask.data.schema import plain, validate
 from bulklmm_dask.data.store import KIND, RESULT
 from bulklmm_dask.errors import InputError, StoreError
 
@@ -56,7 +54,7 @@ def save(ds: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> None:
     target = Path(path).expanduser().absolute()
     _check_target(target, overwrite)
     require_room(target, ds.nbytes)
-    ds = _aligned(_plain(ds)).assign_attrs({KIND: _STUDY, _VERSION: version("bulklmm-dask")})
+    ds = _aligned(plain(ds)).assign_attrs({KIND: _STUDY, _VERSION: version("bulklmm-dask")})
     with appearing(target) as partial:
         ds.to_zarr(
             partial,
@@ -95,27 +93,13 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         ds = ds.assign({name: ds[name].load() for name in small if name in ds.data_vars})
     except Exception as error:  # every codec fails in its own way
         raise StoreError(f"{folder} is damaged ({error}); save the study again") from error
-    ds = _plain(ds)
+    ds = plain(ds)
     del ds.attrs[KIND]
     ds.attrs.pop(_VERSION, None)
     try:
         return validate(ds)
     except InputError as error:
         raise StoreError(f"{folder} holds no valid study: {error}") from error
-
-
-def _plain(ds: xr.Dataset) -> xr.Dataset:
-    """Drop how a study was stored before, and hold text as objects, which Zarr knows to store."""
-    ds = ds.drop_encoding()
-    for name, variable in ds.variables.items():
-        if variable.dtype.kind in "UT" or (variable.dtype == object and variable.chunks):
-            held = xr.Variable(variable.dims, _objects(variable.values), variable.attrs)
-            ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
-    return ds
-
-
-def _objects(values: np.ndarray) -> np.ndarray:
-    return text(values.ravel()).reshape(values.shape)
 
 
 def _aligned(ds: xr.Dataset) -> xr.Dataset:
@@ -189,14 +173,7 @@ def _check_chunks(folder: Path, group: zarr.Group) -> None:
         raise StoreError(f"{folder} is damaged ({error}); save the study again") from error
     if absent:
         raise StoreError(f"{folder} lacks chunks of {listing(absent)}; save the study again")
-    for name in arrays:
+    for name, array in arrays.items():
         for chunk in (folder / name / "c").rglob("*") if name in _LARGE else ():
-            if chunk.is_file() and not _is_whole(chunk):
+            if chunk.is_file() and not is_whole(chunk, array):
                 raise StoreError(f"{chunk} is cut short; save the study again")
-
-
-def _is_whole(chunk: Path) -> bool:
-    """Compare a chunk's length with the one that its Blosc header states."""
-    with chunk.open("rb") as stream:
-        header = stream.read(16)
-    return len(header) == 16 and struct.unpack("<I", header[12:])[0] == os.path.getsize(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ import xarray as xr
 
 from bulklmm_dask.data.schema import require_unique
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 Names: TypeAlias = "Sequence[Hashable] | np.ndarray | pd.Index"
 
@@ -35,13 +37,18 @@ def as_table(source: Any, what: str, dims: tuple[str, ...], ids: Names | None) -
     those that the source carries.
     """
     data, index, columns = _unpack(source, what, dims)
+    if data.dtype.kind in "cmM":
+        raise InputError(
+            f"{what} holds values of dtype {data.dtype}, which are not real numbers; turn them "
+            "into such, or drop them"
+        )
     if data.dtype.kind not in "fiub":
         data = data.copy(data=_numbers(data.values, what, index, columns))
     if data.dtype.kind != "f":
         data = data.astype(np.float32 if what == "genotypes" else np.float64)
     side = data.dims[1]
     size = data.sizes[side]
-    labels = columns if ids is None else [str(name) for name in ids]
+    labels = columns if ids is None else _as_names(ids, what)
     if labels is None:
         labels = [f"{_ONE_OF[str(side)]}{i + 1}" for i in range(size)]
     if len(labels) != size:
@@ -63,9 +70,9 @@ def _unpack(
         source = source.to_frame()
     if isinstance(source, pd.DataFrame):
         data = xr.DataArray(_frame_values(source), dims=dims[:2])
-        return data, _index_names(source.index), _index_names(source.columns)
+        return data, _index_names(source.index, what), _index_names(source.columns, what)
     if not isinstance(source, xr.DataArray):
-        values = source if hasattr(source, "shape") else np.asarray(source)
+        values = source if hasattr(source, "shape") else _array(source, what)
         if values.ndim == 1 and what == "covariates":
             values = values[:, None]
         if values.ndim not in range(2, len(dims) + 1):
@@ -77,7 +84,7 @@ def _unpack(
         raise InputError(f"{what} has dimensions {source.dims}; they should be {dims}")
     ours = dims[: source.ndim]
     data = source.transpose(*ours) if set(source.dims) == set(ours) else source
-    row, column = (_coordinate_names(data, dim) for dim in data.dims[:2])
+    row, column = (_coordinate_names(data, dim, what) for dim in data.dims[:2])
     return xr.DataArray(data.data, dims=ours), row, column
 
 
@@ -87,15 +94,39 @@ def _frame_values(frame: pd.DataFrame) -> np.ndarray:
     return frame.astype(object).where(frame.notna(), np.nan).to_numpy()
 
 
-def _index_names(index: pd.Index) -> list[str] | None:
+def _array(source: Any, what: str) -> np.ndarray:
+    if isinstance(source, (str, os.PathLike)):
+        raise InputError(
+            f"{what} is {str(source)!r}, not numbers; read_csv and read_rqtl2 read files"
+        )
+    try:
+        return np.asarray(source)
+    except ValueError as error:
+        raise InputError(
+            f"{what} is no table of numbers ({error}); give rows of one length, NaN where missing"
+        ) from error
+
+
+def _index_names(index: pd.Index, what: str) -> list[str] | None:
     """Names, unless they are only the numbers that pandas gives to unnamed rows."""
     if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
         return None
-    return [str(name) for name in index]
+    return _as_names(index, what)
 
 
-def _coordinate_names(data: xr.DataArray, dim: Hashable) -> list[str] | None:
-    return [str(name) for name in data[dim].values] if dim in data.coords else None
+def _coordinate_names(data: xr.DataArray, dim: Hashable, what: str) -> list[str] | None:
+    return _as_names(data[dim].values, what) if dim in data.coords else None
+
+
+def _as_names(names: Names, what: str) -> list[str]:
+    """Names as text; a missing one would pass for a sample called nan."""
+    gaps = np.flatnonzero(pd.Series(list(names), dtype=object).isna())
+    if gaps.size:
+        raise InputError(
+            f"{what} lacks {counted(gaps.size, 'name')} of {len(names)}, the first at number "
+            f"{gaps[0] + 1}; name every one, or drop it"
+        )
+    return [str(name) for name in names]
 
 
 def _numbers(
@@ -123,7 +154,7 @@ def name_samples(sample_ids: Names | None, tables: list[Table]) -> None:
     """Give `sample_ids` to the tables that carry no sample names of their own."""
     if sample_ids is None:
         return
-    names = [str(name) for name in sample_ids]
+    names = _as_names(sample_ids, "sample_ids")
     require_unique(names, "sample_ids", "rename the samples")
     unnamed = [table for table in tables if table.names is None]
     if not unnamed and any(table.names != names for table in tables):

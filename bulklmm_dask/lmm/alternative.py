@@ -38,13 +38,16 @@ Index = npt.NDArray[np.int64]
 # Rows (traits x nodes) and markers of a tile: small enough to stay in cache.
 _TILE_ROWS, _TILE_MARKERS = 512, 256
 
-# Points per trait; the widest stride between them covers the whole curve.
-_POINTS = 17
+# Intervals between the points of a trait; the widest stride covers the whole curve.
+_INTERVALS = 32
 # They span where the null likelihood is within this many nats of its maximum.
 _DEPTH = 3.0
 _CLIMBS = 3
-# By how much, in nats, a peak may be higher than the points beside it.
-_BETWEEN = 0.06
+# By how much, in nats, a peak may be higher than the points beside it, and than an end.
+_BETWEEN, _BESIDE = 0.06, 2e-3
+# Traits with several maxima within _REACH nats are searched at every _COARSE-th point of the whole
+# curve too: one elsewhere that comes within _RIVAL of the best is settled by `pairs`.
+_REACH, _COARSE, _RIVAL = 30.0, 4, 0.3
 # A node outside the points whose likelihood comes this close to the best point's wins a search.
 _MARGIN = 0.5
 
@@ -262,6 +265,8 @@ class AltExact:
     nodes : GainNodes
     first, stride : array (traits,)
         The row of points of each trait: first, first + stride, ...
+    several : array (traits,) of bool
+        Whose null likelihood has more than one maximum.
     refine_above : float
         LOD from which on a pair is optimised on the full likelihood.
     """
@@ -271,6 +276,7 @@ class AltExact:
     nodes: GainNodes
     first: Index
     stride: Index
+    several: npt.NDArray[np.bool_]
     refine_above: float
 
     @classmethod
@@ -279,7 +285,8 @@ class AltExact:
         curve = Curve.of(basis)
         traits = AltTraits.of(basis, model, curve.points(), reml=reml)
         nodes = gain_nodes(fold(basis, model.rotated)[0], traits.points, reml=reml)
-        return cls(traits, curve, nodes, *_rows_of_points(traits.objective), refine_above)
+        rows = _rows_of_points(traits.objective)
+        return cls(traits, curve, nodes, *rows, _has_several_maxima(traits.objective), refine_above)
 
     def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
         """Score a block of markers in the basis of the group."""
@@ -311,35 +318,45 @@ class AltExact:
         """LOD and place on the curve of every pair of a tile, and which pairs are not settled."""
         traits, dtype = self.traits, tiles.dtype
         first, stride = self.first[tile.columns], self.stride[tile.columns]
-        points = first[:, None] + stride[:, None] * np.arange(_POINTS)
+        points = first[:, None] + stride[:, None] * np.arange(_INTERVALS + 1)
         weights = self.nodes.weights[points].astype(dtype)
         objective = traits.objective[tile.columns]
         own = np.take_along_axis(objective, points, axis=1)[:, :, None].astype(dtype)
         likelihood = weights @ gains
         likelihood += own
         peak = likelihood.argmax(axis=1)
-        middle = np.clip(peak, 2, _POINTS - 3)
+        middle = np.clip(peak, 2, _INTERVALS - 2)
         around = _Quartic.through(likelihood, middle)
-        offset = (peak - middle).astype(dtype)
+        offset = start = (peak - middle).astype(dtype)
         for _ in range(_CLIMBS):
             offset = around.climb(offset)
+        # The ends are exact; a peak beside one, or far above its points, is left to `pairs`.
+        at_end = (peak == 0) | (peak == _INTERVALS)
+        top = _pick(likelihood, peak)
+        unsure = around(offset) > top + np.where(at_end, _BESIDE, _BETWEEN).astype(dtype)
+        offset = np.where(at_end, start, offset)
         best = value = around(offset)
         if traits.reml:
             logs = weights @ (tile.logs * dtype.type(-0.5 * traits.basis.n))
             logs += np.take_along_axis(traits.full[tile.columns], points, axis=1)[:, :, None]
             value = _Quartic.through(logs, middle)(offset)
-        last = first + stride * (_POINTS - 1)
-        unsure = ((peak == 0) & (first > 0)[:, None]) | (
-            (peak == _POINTS - 1) & (last < STEPS)[:, None]
-        )
+        last = first + stride * _INTERVALS
+        unsure |= (peak == 0) & (first > 0)[:, None]
+        unsure |= (peak == _INTERVALS) & (last < STEPS)[:, None]
+        u = first[:, None] + stride[:, None] * (middle + offset)
+        several = np.flatnonzero(self.several[tile.columns])
+        if len(several):
+            coarse = self.nodes.weights[::_COARSE].astype(dtype) @ gains[several]
+            coarse += objective[several][:, ::_COARSE, None].astype(dtype)
+            rival = _is_peak(coarse) & (coarse > best[several][:, None, :] - _RIVAL)
+            apart = np.arange(0, STEPS + 1, _COARSE)[:, None] - u[several][:, None, :]
+            rival &= np.abs(apart) > stride[several][:, None, None] + _COARSE
+            unsure[several] |= rival.any(axis=1)
         index = self.nodes.index
-        unsure |= (peak == 0) & _rises_again(likelihood, best)
-        unsure |= (peak == _POINTS - 1) & _rises_again(likelihood[:, ::-1], best)
         inside = (index >= first[:, None]) & (index <= last[:, None])
         outside = np.where(inside, -np.inf, objective[:, index]).astype(dtype)
         unsure |= (gains + outside[:, :, None]).max(axis=1) > best - _MARGIN
-        u = (first[:, None] + stride[:, None] * (middle + offset)) / STEPS
-        return value * _TO_LOD, u.astype(dtype), unsure
+        return value * _TO_LOD, (u / STEPS).astype(dtype), unsure
 
     def _refine(self, tiles: _Tiles, waiting: _Waiting, out: Scores) -> None:
         """Optimise pairs on the full likelihood."""
@@ -385,20 +402,24 @@ def _rows_of_points(objective: Array) -> tuple[Index, Index]:
     high = objective >= objective.max(axis=1, keepdims=True) - _DEPTH
     low = high.argmax(axis=1)
     top = STEPS - high[:, ::-1].argmax(axis=1)
-    intervals = _POINTS - 1
-    stride = np.clip(-(-(top - low + 2) // intervals), 1, STEPS // intervals)
-    first = (low + top - stride * intervals) // 2
-    first = np.where(low == 0, 0, np.where(top == STEPS, STEPS - stride * intervals, first))
-    return np.clip(first, 0, STEPS - stride * intervals), stride
+    stride = np.clip(-(-(top - low + 2) // _INTERVALS), 1, STEPS // _INTERVALS)
+    first = (low + top - stride * _INTERVALS) // 2
+    first = np.where(low == 0, 0, np.where(top == STEPS, STEPS - stride * _INTERVALS, first))
+    return np.clip(first, 0, STEPS - stride * _INTERVALS), stride
 
 
-def _rises_again(likelihood: Real, best: Real) -> npt.NDArray[np.bool_]:
-    """Whether a second maximum may win over the one at the first point.
+def _has_several_maxima(objective: Array) -> npt.NDArray[np.bool_]:
+    """Which traits have a second maximum that a marker may lift above the first."""
+    near = objective >= objective.max(axis=1, keepdims=True) - _REACH
+    return (_is_peak(objective[:, :, None])[:, :, 0] & near).sum(axis=1) > 1
 
-    That one is exact, while a peak between two points is higher than either.
-    """
-    later = likelihood[:, 3:].max(axis=1)
-    return (later > likelihood[:, 2]) & (later > best - _BETWEEN)
+
+def _is_peak(values: Real) -> npt.NDArray[np.bool_]:
+    """Which points of (traits, points, markers) are higher than their neighbours, ends included."""
+    rising = np.ones(values.shape, np.bool_)
+    rising[:, 1:] = values[:, 1:] >= values[:, :-1]
+    rising[:, :-1] &= values[:, :-1] > values[:, 1:]
+    return rising
 
 
 @dataclass(frozen=True)

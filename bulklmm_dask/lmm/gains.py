@@ -27,9 +27,6 @@ _LEAST, _MOST = 8, 32
 _PAIRS = 160
 # Largest error of a simulated pair in units of n/2 ln, where its gain is below 20: 4e-4 of LOD.
 _TOLERANCE = 1e-3
-# Under REML a score is not at the maximum of its own likelihood, so errors of h2 count at first
-# order.
-_TOLERANCE_REML = 2e-5
 _STRONG = 20.0
 
 
@@ -114,12 +111,11 @@ def _simulated(spectrum: Spectrum, points: Array, seed: int, *, reml: bool) -> A
 def gain_nodes(spectrum: Spectrum, points: Array, *, reml: bool) -> GainNodes:
     """Choose nodes and weights for the gains of a basis; under REML for log S_xx as well."""
     train, test = (_simulated(spectrum, points, seed, reml=reml) for seed in (0, 1))
-    tolerance = _TOLERANCE_REML if reml else _TOLERANCE
     order = scipy.linalg.qr(train, mode="r", pivoting=True)[1]
     for count in range(_LEAST, _MOST + 1):
         index = order[:count]
         weights = scipy.linalg.lstsq(train[:, index], train, cond=1e-10)[0].T
         error = float(np.abs(test[:, index] @ weights.T - test).max())
-        if error <= tolerance:
+        if error <= _TOLERANCE:
             break
     return GainNodes(index, np.ascontiguousarray(weights), error)

@@ -11,6 +11,7 @@ import numpy as np
 from bulklmm_dask.data.aloud import say
 from bulklmm_dask.data.readers._tables import Table
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 _SUM_TOLERANCE = 2e-3  # of p and 1 - p, each rounded to three decimals
 _SEPARATORS = re.compile(r"([._:\-\s|]+)")
@@ -59,8 +60,8 @@ def keep_first_of_pairs(
     found = [stem or (one, "", "") for stem, (one, _) in zip(stems, pairs, strict=True)]
     endings = {stem[1:] for stem in found}
     say(
-        f"{table.label}: the {len(table.columns)} markers are {len(pairs)} pairs of complementary "
-        "probabilities; the first of each pair is kept"
+        f"{table.label}: the {len(table.columns)} markers are {counted(len(pairs), 'pair')} of "
+        "complementary probabilities; the first of each pair is kept"
     )
     kept = replace(table, columns=[stem[0] for stem in found], values=table.values[:, ::2])
     first, second = endings.pop() if len(endings) == 1 else ("", "")

@@ -26,6 +26,7 @@ from bulklmm_dask.data.readers._tables import (
 )
 from bulklmm_dask.data.schema import require_unique, text
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 _TWO_GENOTYPES = {1: 0.0, 2: 1.0}
 _THREE_GENOTYPES = {1: 0.0, 2: 0.5, 3: 1.0, 4: np.nan, 5: np.nan}  # 4, 5: not BB, not AA
@@ -170,12 +171,13 @@ def _dosages(
         elif call in heterozygous:
             out[i] = 0.5
             say(
-                f"{count} calls {call!r}, which {control.label} does not list, can only be "
-                "heterozygous and get the dosage 0.5"
+                f"{counted(count, 'call')} {call!r}, which {control.label} does not list and "
+                "which can only be heterozygous: taken as the dosage 0.5"
             )
         else:
             say(
-                f"{count} calls {call!r}, which {control.label} does not list, are taken as missing"
+                f"{counted(count, 'call')} {call!r}, which {control.label} does not list: taken as "
+                "missing"
             )
     return out
 
@@ -189,7 +191,10 @@ def _listed_dosage(
             f"the codes {', '.join(map(str, scale))} only; correct genotypes"
         )
     if np.isnan(scale[code]):
-        say(f"{count} calls {call!r} tell the genotype only in part and are taken as missing")
+        say(
+            f"{counted(count, 'call')} {call!r}, which tells the genotype only in part: taken as "
+            "missing"
+        )
     return scale[code]
 
 
