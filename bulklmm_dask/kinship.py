@@ -46,8 +46,10 @@ def kinship(ds: xr.Dataset, *, method: str = "bulklmm") -> xr.DataArray:
     if "sample_strain" in ds:
         strains = pd.factorize(ds["sample_strain"].values)[0].astype(np.int64)
     dosage = ds["call_dosage"]
-    matrix = lazy_kinship(dosage.data, float(dosage.attrs["maximum"]), method, strains)
     names = ds["sample_id"].values
+    maximum = float(dosage.attrs["maximum"])
+    variants = ds["variant_id"].values
+    matrix = lazy_kinship(dosage.data, maximum, method, strains, variants, names)
     return xr.DataArray(
         matrix,
         dims=("samples_0", "samples_1"),

@@ -54,6 +54,8 @@ class ScanOptions:
     def __post_init__(self) -> None:
         _require_one_of(self.method, METHODS, "method")
         _require_one_of(self.precision, PRECISIONS, "precision")
+        if not isinstance(self.reml, bool | np.bool_):
+            raise InputError(f"reml is {self.reml!r}; it should be True or False")
         if self.h2_grid is not None:
             self._check_grid(self.h2_grid)
         if self.refine_above is not None and self.method != "alt-exact":
@@ -104,7 +106,7 @@ def scan(
     *,
     method: str = "null-exact",
     kinship: KinshipLike = "kinship",
-    covariates: bool | Sequence[str] = True,
+    covariates: bool | Sequence[str] | None = True,
     reml: bool = False,
     h2_grid: npt.ArrayLike | None = None,
     refine_above: float | None = None,
@@ -140,7 +142,8 @@ def scan(
         A variable of the study, or a matrix; labelled ones are matched to the samples by name.
         None is ordinary regression.
     covariates : bool or sequence of str
-        True for all of the study, False for none, or their names; an intercept is always in.
+        True for all of the study, False or None for none, or their names; an intercept is always
+        in.
     reml : bool
         Estimate h2 by restricted maximum likelihood.
     h2_grid : array, optional
@@ -177,8 +180,7 @@ def scan(
     StoreError
         If the store cannot be written or was made from other inputs.
     """
-    grid = None if h2_grid is None else tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
-    options = ScanOptions(method, reml, grid, refine_above, precision)
+    options = ScanOptions(method, reml, _numbers(h2_grid), refine_above, precision)
     if kinship is None and method.startswith("alt-"):
         raise InputError(
             f"method {method!r} estimates a heritability for every pair, but there is none without "
@@ -189,7 +191,7 @@ def scan(
     if store is not None and chunks == "auto":
         chunks = block_of(store) or "auto"
     n, p, m = ds.sizes["samples"], ds.sizes["variants"], ds.sizes["traits"]
-    plan = make_plan(n, p, m, chunks)
+    plan = make_plan(n, p, m, chunks, alternative=options.model.alternative)
     attrs = _attributes(options, names, kinship)
     if store is None:
         lazy = lazy_scan(
@@ -217,6 +219,15 @@ def _run(
     target = open_or_create(store, template, layout, kinds, prints)
     run_into(target, lazy_scan(study, plan, options.model, single=single, basis=basis), progress)
     return open_result(store)
+
+
+def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
+    if h2_grid is None:
+        return None
+    try:
+        return tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
+    except (TypeError, ValueError):
+        raise InputError(f"h2_grid is {h2_grid!r}; it should be numbers in [0, 1]") from None
 
 
 def _require_one_of(value: str, known: Sequence[str], what: str) -> None:
@@ -253,12 +264,13 @@ def _study(ds: xr.Dataset, kinship: KinshipLike, covariates: npt.NDArray[np.floa
 
 
 def _covariates(
-    ds: xr.Dataset, wanted: bool | Sequence[str]
+    ds: xr.Dataset, wanted: bool | Sequence[str] | None
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Names of the covariates, and their matrix (samples, 1 + c) with the intercept first."""
     known = [str(name) for name in ds["covariate_id"].values] if "covariate_id" in ds else []
     if isinstance(wanted, str):
         wanted = [wanted]
+    wanted = False if wanted is None else wanted
     names = (known if wanted else []) if isinstance(wanted, bool) else [str(w) for w in wanted]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -307,6 +319,11 @@ def _kinship(ds: xr.Dataset, kinship: KinshipLike) -> Any:
                 "kinship=None for ordinary regression"
             )
         name, kinship = kinship, ds[kinship]
+        if set(kinship.dims) & {"variants", "traits"}:
+            raise InputError(
+                f"the variable {name!r} has dimensions {kinship.dims}; a kinship is "
+                "(samples_0, samples_1)"
+            )
     samples = [str(sample) for sample in ds["sample_id"].values]
     if isinstance(kinship, pd.DataFrame):
         kinship = xr.DataArray(kinship, dims=("samples_0", "samples_1")).assign_coords(
@@ -316,7 +333,11 @@ def _kinship(ds: xr.Dataset, kinship: KinshipLike) -> Any:
         kinship = _by_name(kinship, samples, name)
     if is_lazy(kinship):
         return kinship  # checked where it is computed
-    return check_kinship(np.asarray(kinship), len(samples), name)
+    try:
+        matrix = np.asarray(kinship, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} does not hold numbers; it should be (samples, samples)") from None
+    return check_kinship(matrix, len(samples), name)
 
 
 def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:

@@ -161,11 +161,11 @@ class Pairs:
         which = None if markers is None else markers[pair]
         low, high = grid[np.maximum(cell - 1, 0)], grid[np.minimum(cell + 1, len(grid) - 1)]
         golden = (np.sqrt(5) - 1) / 2
-        for _ in range(20):
+        for _ in range(8):
             inner, outer = high - golden * (high - low), low + golden * (high - low)
             left = self.likelihood(inner, which, reml) > self.likelihood(outer, which, reml)
             low, high = np.where(left, low, inner), np.where(left, outer, high)
-        for _ in range(40):  # values are flat at their maximum, the slope is not
+        for _ in range(45):  # values are flat at their maximum, the slope is not
             middle = (low + high) / 2
             rising = self.profile(middle, which, reml)[1] > 0
             low, high = np.where(rising, middle, low), np.where(rising, high, middle)
@@ -177,32 +177,24 @@ class Pairs:
         chosen[pair[order]] = h2[order]  # the last write of a pair is its best
         return chosen
 
+    def alternatives(
+        self, *, reml: bool = False, grid: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """LOD and h2_alt of every marker, and the h2 of the null; also on a grid alone.
 
-def alternatives(
-    dosage: np.ndarray,
-    y: np.ndarray,
-    covariates: np.ndarray,
-    kinship: np.ndarray,
-    *,
-    reml: bool = False,
-    grid: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """LOD and h2_alt of every marker (variants, n), and the h2 of the null; also on a grid alone.
+        A marker that does not vary beside the covariates scores 0 at the h2 of the null.
+        """
+        markers = np.flatnonzero(self.varies)
 
-    A marker that does not vary beside the covariates scores 0 at the h2 of the null.
-    """
-    pairs = Pairs(dosage, y, covariates, kinship)
-    markers = np.flatnonzero(pairs.varies)
+        def search(which: np.ndarray | None) -> np.ndarray:
+            if grid is None:
+                return self.best(which, reml)
+            admissible = np.unique(np.minimum(grid, self.top))
+            return admissible[self.on_grid(admissible, which, reml).argmax(axis=0)]
 
-    def search(which: np.ndarray | None) -> np.ndarray:
-        if grid is None:
-            return pairs.best(which, reml)
-        admissible = np.unique(np.minimum(grid, pairs.top))
-        return admissible[pairs.on_grid(admissible, which, reml).argmax(axis=0)]
-
-    null = search(None)
-    lod, h2_alt = np.zeros(len(dosage)), np.full(len(dosage), null[0])
-    h2_alt[markers] = search(markers)
-    above = pairs.likelihood(h2_alt[markers], markers, False)
-    lod[markers] = (above - pairs.likelihood(null, None, False)) / np.log(10)
-    return lod, h2_alt, float(null[0])
+        null = search(None)
+        lod, h2_alt = np.zeros(len(self.varies)), np.full(len(self.varies), null[0])
+        h2_alt[markers] = search(markers)
+        above = self.likelihood(h2_alt[markers], markers, False)
+        lod[markers] = (above - self.likelihood(null, None, False)) / np.log(10)
+        return lod, h2_alt, float(null[0])

@@ -132,11 +132,11 @@ CASES = {
     "related": lambda _: studies.study(n=60, p=40, m=12, seed=3),
     "covariates": lambda _: studies.study(n=60, p=40, m=12, seed=7, covariates=2),
     "missing": lambda _: studies.study(n=50, p=30, m=12, seed=8, covariates=1, missing=0.3),
-    "reference": lambda path: reference_study(path, 5).isel(variants=slice(None, None, 25)),
+    "reference": lambda path: reference_study(path, 5).isel(variants=slice(None, None, 50)),
     "bxd": bxd,
     "extremes": lambda _: extremes(60, 40, 12, seed=20),
     "extremes, n = 30": lambda _: extremes(30, 40, 12, seed=26),
-    "extremes, n = 1000": lambda _: extremes(1000, 12, 6, seed=27),
+    "extremes, n = 1000": lambda _: extremes(1000, 10, 6, seed=27),
     "one locus": lambda _: one_locus(),
     "two maxima": lambda _: two_maxima(),
     "nearly singular": lambda _: nearly_singular(),
@@ -163,12 +163,10 @@ class Case:
     def __init__(self, ds: xr.Dataset) -> None:
         self.ds = ds
         self.truth = cache(self._truth)
+        self.pairs = [brute.Pairs(*samples_of(ds, j)) for j in range(ds.sizes["traits"])]
 
     def _truth(self, reml: bool) -> tuple[np.ndarray, np.ndarray]:
-        found = [
-            brute.alternatives(*samples_of(self.ds, j), reml=reml)
-            for j in range(self.ds.sizes["traits"])
-        ]
+        found = [pairs.alternatives(reml=reml) for pairs in self.pairs]
         return np.column_stack([f[0] for f in found]), np.column_stack([f[1] for f in found])
 
     def scan(self, **options) -> xr.Dataset:
@@ -181,8 +179,7 @@ class Case:
         """How much likelihood every pair lacks at these h2, in nats; 0 for float32's rounding."""
         _, best = self.truth(reml)
         out = np.zeros_like(best)
-        for j in range(best.shape[1]):
-            pairs = brute.Pairs(*samples_of(self.ds, j))
+        for j, pairs in enumerate(self.pairs):
             differs = np.abs(h2_alt[:, j] - best[:, j]) > 1e-5
             rows = np.flatnonzero(pairs.varies & differs)
             at = np.minimum(h2_alt[rows, j].astype(float), pairs.top)
@@ -261,8 +258,7 @@ def test_likelihood_ratios_are_never_negative_nor_below_the_null_methods(case, r
 def test_the_cases_are_as_hard_as_they_claim():
     two = Case(two_maxima())
     several = moved = inside = 0
-    for j in range(20):
-        pairs = brute.Pairs(*samples_of(two.ds, j))
+    for j, pairs in enumerate(two.pairs):
         several += (maxima(pairs.on_grid(pairs.grid(), np.arange(30), False)) > 1).sum()
         null = brute.null_h2(*samples_of(two.ds, j)[1:])
         best = two.truth(False)[1][:, j]
@@ -281,11 +277,11 @@ def test_the_cases_are_as_hard_as_they_claim():
 def test_many_at_a_time_equal_one_by_one(reml):
     """Brute force itself: one bounded search a pair, with Cholesky factors, says the same."""
     for ds in (studies.study(n=40, m=12, covariates=1), nearly_singular()):
-        for j in (0, 6, 11):
+        for j in (0, 6):
             dosage, y, covariates, kinship = samples_of(ds, j)
-            lod, h2_alt, h2 = brute.alternatives(dosage, y, covariates, kinship, reml=reml)
+            lod, h2_alt, h2 = brute.Pairs(*samples_of(ds, j)).alternatives(reml=reml)
             assert h2 == pytest.approx(brute.null_h2(y, covariates, kinship, reml=reml), abs=1e-6)
-            for i in (0, 9, int(lod.argmax())):
+            for i in (0, int(lod.argmax())):
                 one = brute.alternative(dosage[i], y, covariates, kinship, reml=reml)
                 assert one == pytest.approx((lod[i], h2_alt[i]), abs=1e-6)
 
@@ -299,7 +295,7 @@ def test_grid_equals_brute_force_at_the_same_h2(reml, grid, covariates):
     assert result.lod.dtype == np.float64
     tried = np.arange(10) / 10 if grid is None else np.array(grid)
     for j in range(25):
-        lod, h2_alt, h2 = brute.alternatives(*samples_of(ds, j), reml=reml, grid=tried)
+        lod, h2_alt, h2 = brute.Pairs(*samples_of(ds, j)).alternatives(reml=reml, grid=tried)
         np.testing.assert_allclose(result.lod[:, j], lod, atol=EXACT, rtol=0)
         np.testing.assert_array_equal(result.h2_alt[:, j], h2_alt.astype(np.float32))
         assert result.h2[j] == h2

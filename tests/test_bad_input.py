@@ -154,3 +154,24 @@ def test_what_is_no_study(ds):
     refuses(r"no call_dosage", three, kinship=None)
     with pytest.raises(blmm.InputError, match="no call_dosage"):
         blmm.kinship(three)
+
+
+def test_options_of_the_wrong_kind(ds):
+    refuses(r"reml is 'no'", ds, reml="no")
+    refuses(r"h2_grid is \['a'\]", ds, method="null-grid", h2_grid=["a"])
+    refuses(r"chunks is 5", ds, chunks=5)
+    refuses(r"is 7\.5", ds, chunks={"variants": 7.5})
+    refuses(r"does not hold numbers", ds, kinship=np.full((20, 20), "x"))
+    refuses(r"'sample_trait' has dimensions", ds, kinship="sample_trait")
+    refuses(r"refine_above is -1", ds, method="alt-exact", refine_above=-1)
+    refuses(r"refine_above is 3.*null-exact", ds, refine_above=3)
+    refuses(r"none without a kinship", ds, method="alt-exact", kinship=None)
+    none = blmm.scan(ds, covariates=None).lod
+    np.testing.assert_array_equal(none, blmm.scan(ds, covariates=False).lod)
+
+
+def test_a_lazy_kinship_of_dosages_outside_their_range(ds):
+    bad = ds.copy(deep=True)
+    bad.call_dosage.values[6, 3] = 9.0
+    with pytest.raises(blmm.InputError, match=r"9\.0 at variant 'variant7', sample 'sample4'"):
+        blmm.kinship(lazily(bad)).compute()

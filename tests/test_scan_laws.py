@@ -202,3 +202,41 @@ def test_chunks_that_make_no_sense():
         blmm.scan(ds, chunks={"samples": 3})
     with pytest.raises(blmm.InputError, match="is 0"):
         blmm.scan(ds, chunks={"traits": 0})
+
+
+@pytest.mark.parametrize("method", ["null-exact", "alt-exact"])
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_a_block_stays_within_what_the_plan_announced(method, missing):
+    import tracemalloc
+
+    from bulklmm_dask.engine.graph import score_block
+    from bulklmm_dask.lmm.groups import ModelOptions, fit_traits
+
+    ds = studies.study(n=60, p=500, m=700, missing=missing)
+    model = ModelOptions(alternative=method == "alt-exact")
+    plan = make_plan(60, 500, 700, alternative=model.alternative)
+    arrays = (ds.sample_trait.values, ds.kinship.values, np.ones((60, 1)))
+    score = {"sample_names": ds.sample_id.values, "maximum": 2.0, "model": model, "single": False}
+    for _ in range(2):  # imports and caches first
+        tracemalloc.start()
+        fitted = fit_traits(*arrays, model)
+        score_block(ds.call_dosage.values, ds.variant_id.values, fitted, **score)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < plan.block_bytes < 20 * peak
+
+
+def test_nearly_perfect_fits_are_exact():
+    import brute
+
+    rng = np.random.default_rng(0)
+    dosage = rng.binomial(1, 0.5, size=(26, 40)).astype(float)
+    traits = dosage[:, :30] + np.geomspace(1e-1, 1e-4, 30) * rng.standard_normal((26, 30))
+    ds = blmm.create_dataset(dosage, traits)
+    ds["kinship"] = blmm.kinship(ds).compute()
+    result = blmm.scan(ds).compute()
+    for j in range(30):
+        y, kinship = traits[:, j], ds.kinship.values
+        scores = brute.lod_scores(dosage.T, y, np.ones((26, 1)), kinship, result.h2.values[j])
+        np.testing.assert_allclose(result.lod[:, j], scores, atol=1e-5, rtol=1e-6)
+    assert result.lod.max() > 90

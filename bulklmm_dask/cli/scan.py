@@ -24,7 +24,7 @@ from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.maxima import max_lod
-from bulklmm_dask.scan import scan
+from bulklmm_dask.scan import METHODS, scan
 from bulklmm_dask.words import counted
 
 
@@ -36,6 +36,7 @@ from bulklmm_dask.words import counted
         "bulklmm scan bxd.zarr bxd-lod.zarr",
         "bulklmm scan bxd.zip bxd-lod.zarr --kinship rqtl2 --threads 4",
         "bulklmm scan bxd.zarr out.zarr --method null-grid --h2-grid 0:0.01:0.99 --reml",
+        "bulklmm scan bxd.zarr alt.zarr --method alt-exact --precision single",
         "bulklmm scan bxd.zarr out.zarr --scheduler tcp://10.0.0.5:8786",
     ),
 )
@@ -43,16 +44,23 @@ from bulklmm_dask.words import counted
 @click.argument("result", type=click.Path(path_type=Path))
 @click.option(
     "--method",
-    type=click.Choice(["null-exact", "null-grid"]),
+    type=click.Choice(METHODS),
     default="null-exact",
     show_default=True,
-    help="How h2 of each trait is found: its exact maximum, or the best value of a grid.",
+    help="null: h2 once a trait; alt: again for every pair, as GEMMA does (some ten times the "
+    "work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
 )
 @click.option(
     "--h2-grid",
     callback=grid,
     metavar="GRID",
-    help="Grid of null-grid: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
+    help="Grid of the grid methods: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
+)
+@click.option(
+    "--refine-above",
+    type=float,
+    metavar="LOD",
+    help="With alt-exact: pairs from this LOD on are optimised one by one, to 1e-6; 3 by default.",
 )
 @model_options
 @click.option(
@@ -80,6 +88,7 @@ def scan_command(
     method: str,
     reml: bool,
     h2_grid: list[float] | None,
+    refine_above: float | None,
     covariates: bool | list[str],
     kinship_name: str,
     precision: str,
@@ -107,6 +116,7 @@ def scan_command(
                 covariates=covariates,
                 reml=reml,
                 h2_grid=h2_grid,
+                refine_above=refine_above,
                 precision=precision,
                 chunks=chunks,
                 store=result,

@@ -73,20 +73,30 @@ def as_dask(array: Any, chunks: tuple[Any, ...]) -> da.Array:
 
 
 def lazy_kinship(
-    dosage: Any, maximum: float, method: str, strains: npt.NDArray[np.int64] | None
+    dosage: Any,
+    maximum: float,
+    method: str,
+    strains: npt.NDArray[np.int64] | None,
+    variant_names: Names,
+    sample_names: Names,
 ) -> da.Array:
     """Kinship (samples, samples) as a dask array of one chunk, accumulated over marker chunks."""
     p, n = dosage.shape
     size = dosage.chunks[0] if isinstance(dosage, da.Array) else max(1, 2**22 // max(n, 1))
-    blocks = as_dask(dosage, (size, n)).to_delayed().ravel()
-    parts = [delayed(_products)(block, method, maximum) for block in blocks]
+    array = as_dask(dosage, (size, n))
+    names = np.split(variant_names, np.cumsum(array.chunks[0])[:-1])
+    parts = [
+        delayed(_products)(block, method, maximum, variants, sample_names)
+        for block, variants in zip(array.to_delayed().ravel(), names, strict=True)
+    ]
     while len(parts) > 1:
         parts = [delayed(_add)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
     whole = delayed(finish)(parts[0] if parts else np.zeros((n, n)), p, method, strains)
     return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
 
 
-def _products(dosage: Array, method: str, maximum: float) -> Array:
+def _products(dosage: Array, method: str, maximum: float, variants: Names, samples: Names) -> Array:
+    refuse_outside(dosage, maximum, list(variants), list(samples))
     with one_blas_thread():
         return cross_products(dosage, method, maximum)
 

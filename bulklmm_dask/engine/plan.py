@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from bulklmm_dask.errors import InputError
 
 # A block of LOD scores is kept near 32 MiB, wide enough in traits that rotating its markers again
@@ -15,6 +17,10 @@ _TRAITS = 4096
 _INNER = 1024
 
 _DOUBLE, _SINGLE = 8, 4
+# Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
+_NODES, _CURVE, _TILE = 48, 512, 1 << 14
+# Pairs that are optimised on the full likelihood at a time.
+_TOGETHER = 2048
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Plan:
         The whole scan.
     variants, traits : int
         Size of a block; the last ones may be smaller.
+    alternative : bool
+        Whether h2 is estimated again for every pair.
     """
 
     n_samples: int
@@ -34,6 +42,7 @@ class Plan:
     n_traits: int
     variants: int
     traits: int
+    alternative: bool = False
 
     @property
     def variant_chunks(self) -> tuple[int, ...]:
@@ -77,10 +86,15 @@ class Plan:
 
     @property
     def block_bytes(self) -> int:
-        """Bytes that a block needs while it runs: markers read and rotated, scores, LODs."""
-        markers = 3 * self.variants * self.n_samples
-        traits = 2 * self.traits * self.n_samples
-        return _DOUBLE * (markers + traits) + _SINGLE * self.variants * self.traits
+        """Bytes that a block needs while it runs, its traits and their null models among them."""
+        markers = 4 * self.variants * (self.n_samples + _NODES)
+        traits = 5 * self.traits * self.n_samples
+        pairs = self.variants * self.traits
+        if not self.alternative:
+            return _DOUBLE * (markers + traits + self.traits * _NODES) + 2 * _SINGLE * pairs
+        curves = (8 * self.traits + 5 * _TOGETHER) * _CURVE
+        tile = _TILE * (_NODES + self.n_samples)
+        return _DOUBLE * (markers + traits + curves + tile) + 2 * (_DOUBLE + _SINGLE + 1) * pairs
 
     def __str__(self) -> str:
         """One line for people."""
@@ -105,6 +119,8 @@ def make_plan(
     n_variants: int,
     n_traits: int,
     chunks: str | Mapping[str, int] = "auto",
+    *,
+    alternative: bool = False,
 ) -> Plan:
     """Cut a scan into blocks.
 
@@ -115,8 +131,10 @@ def make_plan(
     chunks : "auto" or mapping
         ``{"variants": ..., "traits": ...}`` sets the size of a block in either direction; what is
         left out is chosen.
+    alternative : bool
+        Whether h2 is estimated again for every pair.
     """
-    if isinstance(chunks, str):
+    if not isinstance(chunks, Mapping):
         if chunks != "auto":
             raise InputError(
                 f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
@@ -127,12 +145,13 @@ def make_plan(
     if unknown:
         raise InputError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
     for name, size in chunks.items():
-        if size < 1:
-            raise InputError(f"chunks[{name!r}] is {size}; a block has at least one of each")
+        if not isinstance(size, int | np.integer) or size < 1:
+            raise InputError(f"chunks[{name!r}] is {size}; a whole number from 1 on")
     return Plan(
         n_samples,
         n_variants,
         n_traits,
         variants=min(chunks.get("variants", _VARIANTS), max(n_variants, 1)),
         traits=min(chunks.get("traits", _TRAITS), max(n_traits, 1)),
+        alternative=alternative,
     )

@@ -29,7 +29,10 @@ Real = npt.NDArray[np.floating]
 TILE_CELLS = 1 << 16
 TILE_TRAITS = 512
 
-_SMALLEST = 2.0**-53  # what 1 - r2 is at least: a perfect fit scores high, not infinite
+# What 1 - r2 is at least, above rounding: a perfect fit scores 6.5 n, not infinity or noise.
+_SMALLEST = 1e-13
+# From this r2 on, an error of the interpolation would show: S_xx is computed exactly.
+_NEARLY_PERFECT = 0.99
 
 # A marker whose variation left after the covariates is below this share of its own has none.
 NO_VARIATION = 1e-10
@@ -113,6 +116,7 @@ class NullScan:
     ----------
     basis : Basis
         Of the n samples of the group.
+    h2 : array (traits,)
     scores : array (n, traits)
         z = My / sqrt(S) at the trait's h2, in the rotated basis.
     interpolation : Interpolation
@@ -120,6 +124,7 @@ class NullScan:
     """
 
     basis: Basis
+    h2: Array
     scores: Array
     interpolation: Interpolation
 
@@ -129,7 +134,7 @@ class NullScan:
         h2 = model.h2[model.fitted]
         projected, _ = project(basis, model.rotated, h2)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
-        return cls(basis, projected / size, interpolate(basis, h2))
+        return cls(basis, h2, projected / size, interpolate(basis, h2))
 
     def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
         """LOD scores of a block of markers.
@@ -140,7 +145,8 @@ class NullScan:
             In the basis of the group.
         single : bool
             Multiply in single precision; pairs whose r2 is too near 1 for that are done again in
-            double precision, so that no LOD under 100 is off by 1e-4.
+            double precision, so that no LOD under 100 is off by 1e-4. In either, traits that a
+            marker explains nearly perfectly are done again without interpolation.
 
         Returns
         -------
@@ -158,21 +164,24 @@ class NullScan:
         smallest = float(np.spacing(dtype.type(1.0))) / 2
         # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2
         # stays below 2e-5 up to this r2.
-        limit = 230.0 / (self.basis.n + 230.0) if single else np.inf
+        limit = 230.0 / (self.basis.n + 230.0) if single else _NEARLY_PERFECT
         out = np.empty((len(x), z.shape[1]), dtype=np.float32)
         tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
         for rows, columns in _tiles(*out.shape):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
             _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
-            large = np.flatnonzero(r2.max(axis=0) > limit) if single else ()
+            large = np.flatnonzero(r2.max(axis=0) > limit)
             np.subtract(1.0, r2, out=r2)
             np.maximum(r2, smallest, out=r2)
             np.log(r2, out=r2)
             np.multiply(r2, to_lod, out=out[rows, columns], casting="same_kind")
             if len(large):
                 again = columns.start + large
-                exact = np.empty((shape[0], len(again)))
-                _explained(x[rows], z[:, again], sxx[rows], weights[:, again], exact, exact.copy())
+                part = Markers(x[rows], markers.tested[rows])
+                exact = variation(self.basis, part, self.h2[again])
+                exact[~part.tested] = 1.0
+                exact = (part.rotated @ z[:, again]) ** 2 / exact
                 out[rows, again] = to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
+        out[~markers.tested] = 0.0
         return {"lod": out}
