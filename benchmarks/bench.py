@@ -205,9 +205,9 @@ def main() -> None:
             ds["call_dosage"] = blur(ds.call_dosage)
         ds["kinship"] = blmm.kinship(ds).compute()
         in_memory(ds, yardstick)
-        alternative(ds, yardstick)
         from_zarr_to_zarr(ds, yardstick)
         if strains is not None:
+            alternative(ds, yardstick)
             gemma(ds, 3)
     print()
     if options.study.exists():
