@@ -47,7 +47,7 @@ from bulklmm_dask.words import counted
     type=click.Choice(METHODS),
     default="null-exact",
     show_default=True,
-    help="null: h2 once a trait; alt: again for every pair, as GEMMA does (some ten times the "
+    help="null: h2 once a trait; alt: again for every pair, as GEMMA does (some twenty times the "
     "work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
 )
 @click.option(

@@ -47,7 +47,7 @@ _CLIMBS = 3
 _BETWEEN, _BESIDE = 0.06, 2e-3
 # Traits with several maxima within _REACH nats are searched at every _COARSE-th point of the whole
 # curve too: one elsewhere that comes within _RIVAL of the best is settled by `pairs`.
-_REACH, _COARSE, _RIVAL = 30.0, 4, 0.3
+_REACH, _COARSE, _RIVAL = 8.0, 8, 0.15
 # A node outside the points whose likelihood comes this close to the best point's wins a search.
 _MARGIN = 0.5
 
