@@ -150,7 +150,8 @@ def scan(
         Heritabilities in [0, 1] for the grid methods; 0, 0.1, ..., 0.9 by default.
     refine_above : float, optional
         With ``"alt-exact"``: the LOD from which on a pair is optimised by itself, to 1e-6; 3 by
-        default, 0 for all pairs. Others are within 5e-3, and 2e-4 on average.
+        default, 0 for all pairs. Others are mostly within 5e-3, and 2e-4 on average; with few
+        samples or under REML single ones are off by more (0.1 was seen).
     precision : {"double", "single"}
         Of the matrix products. No LOD under 100 differs by more than 1e-4 between the two.
     chunks : "auto" or mapping
