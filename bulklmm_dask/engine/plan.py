@@ -80,11 +80,6 @@ class Plan:
         return 2 * self.n_samples * self.tests
 
     @property
-    def stored_bytes(self) -> int:
-        """Bytes of the LOD scores before compression."""
-        return _SINGLE * self.tests
-
-    @property
     def block_bytes(self) -> int:
         """Bytes that a block needs while it runs, its traits and their null models among them."""
         markers = 4 * self.variants * (self.n_samples + _NODES)
