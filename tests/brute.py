@@ -142,7 +142,7 @@ class Pairs:
 
     def grid(self) -> np.ndarray:
         """Heritabilities dense in the interval and denser towards its ends."""
-        tails = 10.0 ** -np.arange(2, 9.5, 0.5)
+        tails = 10.0 ** -np.arange(2, 9.25, 0.25)
         whole = np.concatenate([np.linspace(0, 1, 51), tails, 1 - tails])
         return np.unique(np.concatenate([whole[whole < self.top], [self.top]]))
 

@@ -303,8 +303,25 @@ def test_grid_equals_brute_force_at_the_same_h2(reml, grid, covariates):
     assert (result.h2_alt != result.h2).any()
 
 
+# Studies with peaks near h2 = 1 that lie between points of the search, and flat restricted ones.
+NARROW_OR_FLAT = [
+    (37456, 19, 1.553, 0.784, 0.978, 1.78, 1, False),
+    (793345, 11, 1.463, 0.678, 0.572, 2.573, 0, False),
+    (457162, 37, 0.686, 0.907, -0.211, 0.581, 0, False),
+    (2808, 12, 5.847, 1.373, 0.155, 2.37, 1, False),
+    (722222, 12, 0.08, 0.709, 0.806, 0.048, 1, True),
+    (55554, 46, 0.772, 0.965, -0.405, 1.513, 1, True),
+    (155919, 59, 0.374, 0.95, 0.163, 0.075, 0, True),
+]
+
+
+@pytest.mark.parametrize("study", NARROW_OR_FLAT, ids=lambda study: str(study[0]))
+def test_peaks_that_are_easily_missed(study):
+    check_any(*study)
+
+
 # Shrinking an example of brute force takes minutes, and a smaller study says no more.
-@settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(deadline=None, max_examples=60, phases=[Phase.reuse, Phase.generate])
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(8, 60),
@@ -315,7 +332,11 @@ def test_grid_equals_brute_force_at_the_same_h2(reml, grid, covariates):
     covariates=st.integers(0, 2),
     reml=st.booleans(),
 )
-def test_any_kinship_and_any_trait(seed, n, decades, rank, roughness, strength, covariates, reml):
+def test_any_kinship_and_any_trait(**study):
+    check_any(**study)
+
+
+def check_any(seed, n, decades, rank, roughness, strength, covariates, reml):
     """Spectra of any steepness and rank, traits and markers smooth or rough along them."""
     rng = np.random.default_rng(seed)
     rotation, _ = np.linalg.qr(rng.standard_normal((n, n)))
@@ -331,12 +352,10 @@ def test_any_kinship_and_any_trait(seed, n, decades, rank, roughness, strength, 
     extra = rng.standard_normal((n, covariates)) if covariates else None
     case = Case(from_arrays(dosage, traits, (rotation * values) @ rotation.T, extra))
     dense, exact = (case.scan(reml=reml, refine_above=r) for r in (NONE, EVERY))
-    # One pair in some thousands has a peak near h2 = 1 too narrow for the dense search.
     error = case.errors(dense, reml, tied=2e-3)
-    assert (error > DENSE_LARGEST).sum() <= 6
-    assert error.max() <= 0.2
-    # Under REML a score is not at the maximum of its own likelihood: errors of h2 count.
-    assert case.errors(exact, reml, tied=1e-8).max() <= (5e-6 if reml else EXACT)
+    assert error.mean() <= DENSE_MEAN
+    assert error.max() <= DENSE_LARGEST
+    assert case.errors(exact, reml, tied=1e-8).max() <= EXACT
     if not reml:
         assert min(dense.lod.min(), exact.lod.min()) >= 0
 

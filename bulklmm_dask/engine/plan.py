@@ -19,8 +19,8 @@ _INNER = 1024
 _DOUBLE, _SINGLE = 8, 4
 # Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
 _NODES, _CURVE, _TILE = 48, 512, 1 << 14
-# Pairs that are optimised on the full likelihood at a time.
-_TOGETHER = 2048
+# Pairs that are looked at one by one at a time.
+_TOGETHER = 1024
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Plan:
         pairs = self.variants * self.traits
         if not self.alternative:
             return _DOUBLE * (markers + traits + self.traits * _NODES) + 2 * _SINGLE * pairs
-        curves = (8 * self.traits + 5 * _TOGETHER) * _CURVE
+        curves = (8 * self.traits + 10 * _TOGETHER) * _CURVE
         tile = _TILE * (_NODES + self.n_samples)
         return _DOUBLE * (markers + traits + curves + tile) + 2 * (_DOUBLE + _SINGLE + 1) * pairs
 

@@ -23,10 +23,11 @@ Index = npt.NDArray[np.int64]
 
 # Steps of a curve; divisible by many numbers, it can be walked in even strides.
 STEPS = 480
-_LEAST, _MOST = 8, 32
+_LEAST, _MOST = 8, 48
 _PAIRS = 160
-# Largest error of a simulated pair in units of n/2 ln, where its gain is below 20: 4e-4 of LOD.
-_TOLERANCE = 1e-3
+# Largest error of a simulated pair in nats, where its gain is below 20: 1.3e-4 of LOD. A LOD that is
+# not stationary at its h2 moves with the root of the error.
+_TOLERANCE, _TOLERANCE_REML = 3e-4, 1e-6
 _STRONG = 20.0
 
 
@@ -79,6 +80,11 @@ class GainNodes:
     weights: Array
     error: float
 
+    @property
+    def suffice(self) -> bool:
+        """Whether that error is small enough to tell which pairs deserve a closer look."""
+        return self.error <= _TOLERANCE
+
 
 def _simulated(spectrum: Spectrum, points: Array, seed: int, *, reml: bool) -> Array:
     """Curves of simulated pairs (curves, points): any h2, smooth or rough markers, any strength.
@@ -111,11 +117,12 @@ def _simulated(spectrum: Spectrum, points: Array, seed: int, *, reml: bool) -> A
 def gain_nodes(spectrum: Spectrum, points: Array, *, reml: bool) -> GainNodes:
     """Choose nodes and weights for the gains of a basis; under REML for log S_xx as well."""
     train, test = (_simulated(spectrum, points, seed, reml=reml) for seed in (0, 1))
+    tolerance = _TOLERANCE_REML if reml else _TOLERANCE
     order = scipy.linalg.qr(train, mode="r", pivoting=True)[1]
     for count in range(_LEAST, _MOST + 1):
         index = order[:count]
         weights = scipy.linalg.lstsq(train[:, index], train, cond=1e-10)[0].T
         error = float(np.abs(test[:, index] @ weights.T - test).max())
-        if error <= _TOLERANCE:
+        if error <= tolerance:
             break
     return GainNodes(index, np.ascontiguousarray(weights), error)
