@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -43,8 +44,8 @@ _DEPTH = 3.0
 # Traits with several maxima within _REACH nats are searched at every _COARSE-th point of the whole
 # curve too: where one elsewhere comes within _RIVAL of the best, more points are asked.
 _REACH, _COARSE, _RIVAL = 8.0, 8, 0.3
-# So they are where a node outside the points comes this close to the best.
-_MARGIN = 0.5
+# So they are where the likelihood beside the points may come this close to the best.
+_MARGIN = 1.0
 
 # LODs of the search are off by less than this.
 _SEARCH_ERROR = 0.01
@@ -134,6 +135,8 @@ class AltExact:
         The row of points of each trait: first, first + stride, ...
     several : array (traits,) of bool
         Whose null likelihood has more than one maximum.
+    outside : array (traits, nodes + 1)
+        Highest null likelihood beside the row of points: before, between and after the nodes.
     refine_above : float
         LOD from which on a pair is optimised on the full likelihood.
     """
@@ -144,6 +147,7 @@ class AltExact:
     first: Index
     stride: Index
     several: npt.NDArray[np.bool_]
+    outside: Array
     refine_above: float
 
     @classmethod
@@ -152,10 +156,19 @@ class AltExact:
         curve = Curve.of(basis)
         traits = AltTraits.of(basis, model, curve.points(), reml=reml)
         nodes = gain_nodes(fold(basis, model.rotated)[0], traits.points, reml=reml)
-        rows = _rows_of_points(traits.objective)
+        first, stride = _rows_of_points(traits.objective)
         # Zero means all pairs, also those that the search leaves a rounding below it.
         above = refine_above - _SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
-        return cls(traits, curve, nodes, *rows, _has_several_maxima(traits.objective), above)
+        return cls(
+            traits,
+            curve,
+            nodes,
+            first,
+            stride,
+            _has_several_maxima(traits.objective),
+            _beside(traits.objective, first, first + stride * _INTERVALS, nodes.index),
+            above,
+        )
 
     def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
         """Score a block of markers in the basis of the group."""
@@ -208,10 +221,14 @@ class AltExact:
             apart = np.arange(0, STEPS + 1, _COARSE)[:, None] - place[several][:, None, :]
             rival &= np.abs(apart) > stride[several][:, None, None] + _COARSE
             unsure[several] |= rival.any(axis=1)
-        index = self.nodes.index
-        inside = (index >= first[:, None]) & (index <= last[:, None])
-        outside = np.where(inside, -np.inf, objective[:, index]).astype(dtype)
-        unsure |= (gains + outside[:, :, None]).max(axis=1) > found.top - _MARGIN
+        # A gain hardly rises above both of its neighbouring nodes.
+        outside = self.outside[tile.columns, :, None].astype(dtype)
+        between = np.maximum(gains[:, :-1], gains[:, 1:])
+        between += outside[:, 1:-1]
+        elsewhere = between.max(axis=1)
+        for end in (0, -1):
+            np.maximum(elsewhere, gains[:, end] + outside[:, end], out=elsewhere)
+        unsure |= elsewhere > found.top - _MARGIN
         return replace(found, place=place), unsure
 
     def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
@@ -280,6 +297,17 @@ def _rows_of_points(objective: Array) -> tuple[Index, Index]:
     first = (low + top - stride * _INTERVALS) // 2
     first = np.where(low == 0, 0, np.where(top == STEPS, STEPS - stride * _INTERVALS, first))
     return np.clip(first, 0, STEPS - stride * _INTERVALS), stride
+
+
+def _beside(objective: Array, first: Index, last: Index, nodes: Index) -> Array:
+    """Maximum of the objective from node to node, without the points first to last."""
+    point = np.arange(STEPS + 1)
+    inside = (point >= first[:, None]) & (point <= last[:, None])
+    outside = np.where(inside, -np.inf, objective)
+    # Both nodes of an interval belong to it.
+    edges = np.concatenate([[0], nodes, [STEPS]])
+    parts = [outside[:, low : high + 1].max(axis=1) for low, high in pairwise(edges)]
+    return np.stack(parts, axis=1)
 
 
 def _has_several_maxima(objective: Array) -> npt.NDArray[np.bool_]:

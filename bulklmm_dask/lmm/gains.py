@@ -25,8 +25,8 @@ Index = npt.NDArray[np.int64]
 STEPS = 480
 _LEAST, _MOST = 8, 48
 _PAIRS = 160
-# Largest error of a simulated pair in nats, where its gain is below 20: 1.3e-4 of LOD. A LOD that is
-# not stationary at its h2 moves with the root of the error.
+# Largest error of a simulated pair in nats, where its gain is below 20: 1.3e-4 of LOD. A LOD that
+# is not stationary at its h2 moves with the root of the error.
 _TOLERANCE, _TOLERANCE_REML = 3e-4, 1e-6
 _STRONG = 20.0
 
@@ -70,7 +70,7 @@ class GainNodes:
     Attributes
     ----------
     index : array (q,)
-        Nodes among the points of the curve.
+        Nodes among the points of the curve, ascending.
     weights : array (points, q)
     error : float
         Largest error measured on simulated pairs, in nats of the likelihood.
@@ -120,7 +120,7 @@ def gain_nodes(spectrum: Spectrum, points: Array, *, reml: bool) -> GainNodes:
     tolerance = _TOLERANCE_REML if reml else _TOLERANCE
     order = scipy.linalg.qr(train, mode="r", pivoting=True)[1]
     for count in range(_LEAST, _MOST + 1):
-        index = order[:count]
+        index = np.sort(order[:count])
         weights = scipy.linalg.lstsq(train[:, index], train, cond=1e-10)[0].T
         error = float(np.abs(test[:, index] @ weights.T - test).max())
         if error <= tolerance:
