@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import zarr
+from bed_reader import to_bed
 from click.testing import CliRunner
 
 import bulklmm_dask as blmm
@@ -325,11 +327,100 @@ def test_scan_of_rqtl2_files(control_file, tmp_path):
     assert blmm.open_result(tmp_path / "r.zarr").lod.shape == (3, 3)
 
 
+CALLS = np.array([[0, 1, 2, 0, 1, 2], [1, 1, 0, 2, 0, 2], [2, 0, 0, 1, 2, 1]])  # markers x samples
+
+
+@pytest.fixture
+def sources(tables):
+    """The same calls of six samples in every format: its file, and the options it needs."""
+    named = ["--traits", tables / "t.csv"]
+    names = [f"s{i + 1}" for i in range(6)]
+    to_bed(tables / "p.bed", CALLS.T, properties={"iid": names, "fid": names})
+    (tables / "p.pheno").write_text("".join(f"{s} {s} {i} 1\n" for i, s in enumerate(names)))
+    (tables / "y.txt").write_text("".join(f"{i} 1\n" for i in range(6)))
+    (tables / "b.txt").write_text(
+        "".join(f"m{i} A C {' '.join(map(str, row))}\n" for i, row in enumerate(CALLS))
+    )
+    probabilities = np.eye(3)[CALLS].reshape(3, -1)
+    columns = [f"{sample}:{genotype}" for sample in names for genotype in ("AA", "AB", "BB")]
+    pd.DataFrame(probabilities, index=["m1", "m2", "m3"], columns=columns).to_csv(tables / "q.csv")
+    calls = np.array(["B", "H", "D"])[CALLS]
+    rows = [f"1\tm{i}\t{i}\t{i}\t" + "\t".join(row) for i, row in enumerate(calls)]
+    header = "\t".join(["Chr", "Locus", "cM", "Mb", *names])
+    (tables / "x.geno").write_text("\n".join(["@mat:B", "@pat:D", header, *rows]) + "\n")
+    group = zarr.open_group(tables / "v.vcz", mode="w", zarr_format=2)
+    pairs = np.stack([CALLS > 0, CALLS > 1], axis=2).astype(np.int8)
+    for name, values in {
+        "call_genotype": pairs,
+        "sample_id": np.array(names, dtype="T"),
+        "contig_id": np.array(["1"], dtype="T"),
+        "variant_contig": np.zeros(3, np.int8),
+        "variant_position": np.array([1, 2, 3]),
+        "variant_allele": np.array([["A", "C"]] * 3, dtype="T"),
+    }.items():
+        group.create_array(name, data=values)
+    return {
+        "plink": (tables / "p.bed", []),
+        "bimbam": (tables / "b.txt", ["--traits", tables / "y.txt"]),
+        "probabilities": (tables / "q.csv", [*named, "--map", tables / "m.csv"]),
+        "geno": (tables / "x.geno", named),
+        "vcf-zarr": (tables / "v.vcz", [*named, "--covariates", "age"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["plink", "bimbam", "probabilities", "geno", "vcf-zarr"])
+def test_import_of_every_format_named_and_guessed(sources, name, tmp_path):
+    source, options = sources[name]
+    run("import", name, source, tmp_path / "named.zarr", *options)
+    out = run("import", source, tmp_path / "guessed.zarr", *options)
+    assert "6 samples, 3 markers" in out.stderr
+    ds = open_dataset(tmp_path / "guessed.zarr")
+    assert ds.identical(open_dataset(tmp_path / "named.zarr"))
+    if name == "probabilities":
+        found = ds.call_genotype_probability.values @ [0, 1, 2]
+    else:
+        found = ds.call_dosage.values * (2 / ds.call_dosage.attrs["maximum"])
+    np.testing.assert_array_equal(found, CALLS)
+    assert ds.sizes["traits"] == (3 if name in ("probabilities", "geno") else 2)
+    assert ("sample_covariate" in ds) == (name == "vcf-zarr")
+
+
+def test_the_name_that_plink_files_share(sources, tmp_path):
+    run("import", sources["plink"][0].with_suffix(""), tmp_path / "s.zarr")
+    assert open_dataset(tmp_path / "s.zarr").sizes["variants"] == 3
+
+
+def test_scan_of_plink_files(sources, tmp_path):
+    run("scan", sources["plink"][0], tmp_path / "r.zarr", "--kinship", "none")
+    assert blmm.open_result(tmp_path / "r.zarr").lod.shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["plink", "bimbam", "probabilities", "geno", "vcf-zarr"])
+def test_nothing_half_written_of_a_damaged_file(sources, name, tmp_path):
+    source, options = sources[name]
+    damaged = source
+    if name == "vcf-zarr":
+        damaged = next((source / "call_genotype").glob("*.*.*"))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    out = run("import", name, source, tmp_path / "out.zarr", *options, code=1)
+    assert source.name in out.stderr.splitlines()[-1]
+    assert not list(tmp_path.glob("*out.zarr*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["import", "{}/t.csv", "s.zarr"], "add --genotypes"),
-        (["import", "{}/cross.yaml", "s.zarr", "--map", "{}/m.csv"], "--map go with CSV"),
+        (["import", "{}/cross.yaml", "s.zarr", "--map", "{}/m.csv"], "--map goes with csv or prob"),
+        (["import", "cvs", "{}/t.csv", "s.zarr"], "'cvs' is no format; choose one of rqtl2, csv,"),
+        (["import", "{}/t.csv"], "Missing [FORMAT] SOURCE STUDY"),
+        (["import", "csv", "a", "b", "c"], "4 words where there should be"),
+        (
+            ["import", "{}/t.csv", "s.zarr", "--traits", "x"],
+            "the format of {}/t.csv cannot be told",
+        ),
+        (["import", "bimbam", "{}/t.csv", "s.zarr"], "add --traits with its table"),
+        (["import", "geno", "{}/t.csv", "s.zarr", "--field", "call_DS"], "goes with vcf-zarr"),
         (["scan", "a", "b", "--h2-grid", "0:0:1"], "START:STEP:STOP"),
         (["scan", "a", "b", "--h2-grid", "0,half"], "'0,half'"),
         (["scan", "a", "b", "--method", "alt-exactly"], "alt-exactly"),
@@ -341,7 +432,7 @@ def test_scan_of_rqtl2_files(control_file, tmp_path):
 )
 def test_usage_errors(control_file, arguments, message):
     filled = [argument.format(control_file.parent) for argument in arguments]
-    assert message in run(*filled, code=2).stderr
+    assert message.format(control_file.parent) in run(*filled, code=2).stderr
 
 
 @pytest.mark.parametrize(

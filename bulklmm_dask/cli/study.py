@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
-from bulklmm_dask.cli._sources import open_source, table_or_columns
+from bulklmm_dask.cli._formats import FORMATS, read
+from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.data.kinships import add_kinship, require_none, write_kinship
-from bulklmm_dask.data.readers.csv import read_csv
-from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.study import save
 from bulklmm_dask.describe import shape_of
 from bulklmm_dask.engine.local import workers
@@ -20,7 +19,6 @@ from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.words import counted
 
-_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _path = click.Path(path_type=Path)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 
@@ -31,12 +29,20 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
     short_help="Read files into a Zarr study.",
     epilog=examples(
         "bulklmm import bxd.zip bxd.zarr",
+        "bulklmm import plink mice.bed mice.zarr",
+        "bulklmm import calls.vcz mice.zarr --traits expression.csv",
         "bulklmm import traits.csv mice.zarr --genotypes geno.csv --map map.csv",
         "bulklmm import traits.csv mice.zarr --genotypes strains.csv --strains strain",
     ),
 )
-@click.argument("source", type=_path)
-@click.argument("study", type=_path)
+@click.argument("words", nargs=-1, metavar="[FORMAT] SOURCE STUDY")
+@click.option(
+    "--traits",
+    "--phenotypes",
+    type=_path,
+    metavar="FILE",
+    help="Traits by sample name (vcf-zarr, probabilities, geno), as PLINK or BIMBAM phenotypes.",
+)
 @click.option(
     "--genotypes", type=_path, metavar="CSV", help="Genotypes, markers x samples or turned round."
 )
@@ -49,55 +55,79 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
     help="Unit of the map's positions, where their column does not say.",
 )
 @click.option(
+    "--annotation", type=_path, metavar="FILE", help="BIMBAM's variant, position, chromosome."
+)
+@click.option(
     "--covariates",
-    metavar="CSV|COLUMNS",
-    help="Covariates of the samples: a table, or columns of SOURCE with commas between.",
+    metavar="FILE|COLUMNS",
+    help="Covariates of the samples: a table, or columns of the traits with commas between.",
 )
 @click.option(
     "--strains",
     metavar="CSV|COLUMN",
     help="Strain of every sample, when the genotypes are those of strains: a table, or the "
-    "column of SOURCE that names it.",
+    "column of the traits that names it.",
+)
+@click.option(
+    "--field",
+    type=click.Choice(["call_dosage", "call_DS", "call_genotype"]),
+    help="What a VCF Zarr store's dosages are taken from.  [default: the first it has]",
 )
 @_overwrite
 def import_command(
-    source: Path,
-    study: Path,
+    words: tuple[str, ...],
+    traits: Path | None,
     genotypes: Path | None,
     variant_map: Path | None,
     position_unit: str | None,
+    annotation: Path | None,
     covariates: str | None,
     strains: str | None,
+    field: str | None,
     overwrite: bool,
 ) -> None:
-    """Read SOURCE and keep it as the Zarr study STUDY.
+    r"""Read SOURCE and keep it as the Zarr study STUDY.
 
-    SOURCE is an R/qtl2 zip, its control file (json or yaml) or folder; or, with --genotypes, a
-    CSV table of traits. Samples are matched by name; what is dropped is said.
+    \b
+    FORMAT        SOURCE
+    rqtl2         an R/qtl2 zip, its control file (json or yaml) or folder
+    csv           a CSV table of traits, with --genotypes
+    plink         a .bed file, or the name it shares with .bim and .fam; .pheno and
+                  .covar beside it are read too
+    bimbam        mean genotypes, with --traits
+    vcf-zarr      a store of vcf2zarr or sgkit, with --traits
+    probabilities a CSV table of markers x sample:genotype, with --traits
+    geno          a GeneNetwork .geno file, with --traits
+
+    FORMAT is guessed where it is left out. Samples are matched by name (in BIMBAM files by
+    order); what is dropped is said. Genotypes pass through memory a part at a time.
     """
-    beside = {
+    name, source, study = _positions(words)
+    given = {
+        "--traits": traits,
+        "--genotypes": genotypes,
         "--map": variant_map,
         "--position-unit": position_unit,
+        "--annotation": annotation,
         "--covariates": covariates,
         "--strains": strains,
+        "--field": field,
     }
-    if genotypes is not None:
-        ds = read_csv(
-            source,
-            genotypes,
-            variant_map=variant_map,
-            covariates=None if covariates is None else table_or_columns(covariates),
-            sample_strain=strains,
-            position_unit=position_unit,
-        )
-    elif given := [option for option, value in beside.items() if value is not None]:
-        raise click.UsageError(f"{', '.join(given)} go with CSV tables: add --genotypes")
-    elif source.name.endswith(_TABLES):
-        raise click.UsageError(f"{source} is a table of traits: add --genotypes with theirs")
-    else:
-        ds = read_rqtl2(source)
+    ds = read(name, source, {key: value for key, value in given.items() if value is not None})
     save(ds, study, overwrite=overwrite)
     say(f"{study}: {shape_of(ds)}; next: bulklmm kinship {study}")
+
+
+def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
+    """Tell FORMAT, which may be left out, from SOURCE and STUDY."""
+    if len(words) not in (2, 3):
+        found = "Missing" if len(words) < 2 else f"{len(words)} words where there should be"
+        raise click.UsageError(f"{found} [FORMAT] SOURCE STUDY.")
+    if len(words) == 3 and words[0] not in FORMATS:
+        raise click.UsageError(
+            f"{words[0]!r} is no format; choose one of {', '.join(FORMATS)}, or leave it out"
+        )
+    return words[0] if len(words) == 3 else None, Path(words[-2]), Path(words[-1])
 
 
 @click.command(
@@ -173,6 +203,7 @@ def simulate_command(
     short_help="Compute the kinship of a study.",
     epilog=examples(
         "bulklmm kinship bxd.zarr --method rqtl2",
+        "bulklmm kinship bxd.zarr --loco",
     ),
 )
 @click.argument("study", type=_path)
@@ -183,11 +214,16 @@ def simulate_command(
     show_default=True,
     help="Which estimator; see above.",
 )
+@click.option(
+    "--loco",
+    is_flag=True,
+    help="One kinship a chromosome, from the markers of all others; kept beside the one of all.",
+)
 @click.option("--out", type=_path, metavar="CSV", help="Write a CSV table instead.")
 @_overwrite
 @compute_options
 def kinship_command(
-    study: Path, method: str, out: Path | None, overwrite: bool, **compute: Any
+    study: Path, method: str, loco: bool, out: Path | None, overwrite: bool, **compute: Any
 ) -> None:
     """Compute the kinship of the samples of STUDY and keep it there, as scans expect it.
 
@@ -195,15 +231,18 @@ def kinship_command(
     ones on the diagonal; rqtl2 is the same with the diagonal as it comes out (R/qtl2 itself uses
     twice this matrix); centered and standardized are GEMMA's -gk 1 and -gk 2.
     """
+    if loco and out is not None:
+        raise click.UsageError("--out writes one table; leave it or --loco out")
     require_new(out, overwrite=overwrite)
     with workers(**compute):
         ds = open_source(study)
         if out is None and not overwrite:
-            require_none(ds, study)
-        matrix = kinship(ds, method=method).load()
+            require_none(ds, study, loco=loco)
+        matrix = kinship(ds, method=method, loco=loco).load()
     if out is not None:
         write_kinship(matrix, ds["sample_id"].values, out)
         say(f"{method} kinship of {counted(ds.sizes['samples'], 'sample')} written to {out}")
     else:
         add_kinship(study, matrix, overwrite=overwrite)
-        say(f"{study} has its {method} kinship; next: bulklmm scan {study} RESULT.zarr")
+        which, option = ("kinships by chromosome", " --loco") if loco else ("kinship", "")
+        say(f"{study} has its {method} {which}; next: bulklmm scan {study} RESULT.zarr{option}")

@@ -5,7 +5,7 @@ Every reader ends here, so that each check exists once and reads the same for ev
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def create_dataset(
     variant_ids: Names | None = None,
     trait_ids: Names | None = None,
     covariate_ids: Names | None = None,
-    alleles: Sequence[str] | np.ndarray | None = None,
+    alleles: Sequence[str] | Sequence[tuple[str, str]] | np.ndarray | None = None,
     strains: Names | Mapping[Hashable, Hashable] | pd.Series | None = None,
     maximum: int | None = None,
 ) -> xr.Dataset:
@@ -309,7 +309,9 @@ def _put_calls(
             data.values, maximum, list(ds["variant_id"].values), list(ds["sample_id"].values)
         )
         if data.ndim == 3:
-            _refuse_other_sums(ds, data.values)
+            refuse_other_sums(
+                data.values, list(ds["variant_id"].values), list(ds["sample_id"].values)
+            )
         ds, data = _drop_uncalled(ds, data)
     if data.ndim == 3:
         ds["call_genotype_probability"] = data
@@ -325,7 +327,9 @@ def _put_calls(
     return ds
 
 
-def _refuse_other_sums(ds: xr.Dataset, probability: np.ndarray) -> None:
+def refuse_other_sums(
+    probability: np.ndarray, variants: Sequence[str], samples: Sequence[str]
+) -> None:
     """Raise InputError quoting the first call whose probabilities (..., genotypes) miss 1."""
     total = probability.sum(axis=2)
     wrong = np.argwhere(np.abs(total - 1) > _SUM_TOLERANCE)
@@ -333,8 +337,8 @@ def _refuse_other_sums(ds: xr.Dataset, probability: np.ndarray) -> None:
         i, j = wrong[0]
         raise InputError(
             f"genotype probabilities do not sum to 1 in {counted(len(wrong), 'call')}, the first "
-            f"to {total[i, j]:g} at variant {ds['variant_id'].values[i]!r}, sample "
-            f"{ds['sample_id'].values[j]!r}; pass the probability of every genotype"
+            f"to {total[i, j]:g} at variant {variants[i]!r}, sample {samples[j]!r}; pass the "
+            "probability of every genotype"
         )
 
 
@@ -356,16 +360,27 @@ def _drop_uncalled(ds: xr.Dataset, data: xr.DataArray) -> tuple[xr.Dataset, xr.D
     if uncalled.all():
         raise InputError(f"none of the {len(uncalled)} variants has a call in the samples kept")
     if uncalled.any():
-        say(
-            f"{uncalled.sum()} of {len(uncalled)} variants have no call in any sample and are "
-            f"dropped: {listing(ds['variant_id'].values[uncalled])}"
-        )
+        say_uncalled(ds["variant_id"].values[uncalled], len(uncalled))
         keep = np.flatnonzero(~uncalled)
         ds, data, per_variant = ds.isel(variants=keep), data[keep], per_variant[keep]
-    if per_variant.any():
-        say(
-            f"{per_variant.sum()} of {data.sizes['variants'] * data.sizes['samples']} genotypes at "
-            f"{(per_variant > 0).sum()} variants are missing; each is filled with its marker's "
-            "mean in the scan"
-        )
+    total = data.sizes["variants"] * data.sizes["samples"]
+    say_missing(int(per_variant.sum()), total, int((per_variant > 0).sum()))
     return ds, data
+
+
+def say_uncalled(names: Collection[str], total: int) -> None:
+    """Say which variants have no call, if any."""
+    if len(names):
+        say(
+            f"{len(names)} of {total} variants have no call in any sample and are "
+            f"dropped: {listing(names)}"
+        )
+
+
+def say_missing(count: int, total: int, variants: int) -> None:
+    """Say how many genotypes are missing, and at how many variants, if any."""
+    if count:
+        say(
+            f"{count} of {total} genotypes at {variants} variants are missing; each is filled with "
+            "its marker's mean in the scan"
+        )

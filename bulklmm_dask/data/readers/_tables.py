@@ -81,9 +81,31 @@ def read_numbers(
     missing = form.missing | {""}
 
     def convert(cells: Sequence[str]) -> bytes:
-        return np.array(_floats(cells, missing)).tobytes()
+        return np.array(floats(cells, missing)).tobytes()
 
     return _named(_read(files, name, form, convert, np.float64, text_columns))
+
+
+def number_rows(
+    files: Folder | Archive, name: str, form: Format
+) -> Iterator[tuple[str, str, list[float]]]:
+    """Read a table of numbers row by row: where it stands (file and line), its name, its numbers.
+
+    What `read_numbers` checks is checked here too, but nothing is kept.
+    """
+    label, missing = files.label(name), form.missing | {""}
+    with files.open(name) as stream:
+        lines = _Lines(stream, form.comment)
+        header, records = _records(lines, form.sep, label)
+        count = 0
+        for row, *cells in records:
+            count += 1
+            try:
+                numbers = floats(cells, missing)
+            except CellError as error:
+                raise _no_number(label, lines.number, row.strip(), header[1:], error) from None
+            yield f"{label}, line {lines.number}", row.strip(), numbers
+    _check_shape(label, lines.comments, count, len(header))
 
 
 def read_calls(files: Folder | Archive, name: str, form: Format, calls: Calls) -> Table:
@@ -151,12 +173,8 @@ def _read(
                 kept.append(form.text(record[at]))
             try:
                 held += convert(take(record))
-            except _CellError as error:
-                raise InputError(
-                    f"{label}, line {lines.number} ({rows[-1]!r}), column "
-                    f"{take(header)[error.at]!r}: {error.cell!r} is not a number; correct it, or "
-                    "mark it as missing"
-                ) from None
+            except CellError as error:
+                raise _no_number(label, lines.number, rows[-1], take(header), error) from None
     _check_shape(label, lines.comments, len(rows), len(header))
     columns = [column for column in columns if column not in texts]
     values = np.frombuffer(held, dtype)
@@ -226,12 +244,24 @@ def _records(lines: _Lines, sep: str, label: str) -> tuple[list[str], Iterator[l
     return header, checked()
 
 
-class _CellError(Exception):
+class CellError(Exception):
+    """A cell that is no number, and where it stands in its row."""
+
     def __init__(self, at: int, cell: str) -> None:
         self.at, self.cell = at, cell
 
 
-def _floats(cells: Sequence[str], missing: frozenset[str]) -> list[float]:
+def _no_number(
+    label: str, line: int, row: str, columns: Sequence[str], error: CellError
+) -> InputError:
+    return InputError(
+        f"{label}, line {line} ({row!r}), column {columns[error.at]!r}: {error.cell!r} is not a "
+        "number; correct it, or mark it as missing"
+    )
+
+
+def floats(cells: Sequence[str], missing: frozenset[str]) -> list[float]:
+    """Turn cells into numbers, missing ones into NaN; CellError at the first that is none."""
     nan = float("nan")
     try:
         # Python reads 1_0 as ten, which no table means.
@@ -250,7 +280,7 @@ def _float(at: int, cell: str, missing: frozenset[str]) -> float:
             return float(cell)
     except ValueError:
         pass
-    raise _CellError(at, cell)
+    raise CellError(at, cell)
 
 
 def _check_shape(label: str, comments: list[str], rows: int, columns: int) -> None:

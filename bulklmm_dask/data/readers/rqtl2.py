@@ -11,11 +11,11 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.data.aloud import listing, say
-from bulklmm_dask.data.create import create_dataset
 from bulklmm_dask.data.readers._control import Control, open_control
 from bulklmm_dask.data.readers._files import Archive, Folder
 from bulklmm_dask.data.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.data.readers._metadata import attach, split_covariates
+from bulklmm_dask.data.readers._samples import SampleTables, by_column
 from bulklmm_dask.data.readers._tables import (
     Calls,
     Table,
@@ -72,21 +72,13 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     if traits is None:
         raise InputError(f"{control.label} lists no pheno; a study needs a table of traits")
     covariates, labels = _covariates(files, control)
-    ds = create_dataset(
+    ds = SampleTables(traits, covariates, labels=labels).study(
         dosages,
-        _frame(traits),
-        covariates=covariates,
-        contigs=None if placed is None else placed["contig"].to_numpy(),
-        positions=None if placed is None else placed["position"].to_numpy(),
-        position_unit="Mb" if control.listed("pmap") else "cM",
+        placed,
+        "Mb" if control.listed("pmap") else "cM",
         alleles=_alleles(control),
         maximum=1,
     )
-    if placed is not None and "genetic" in placed:
-        genetic = placed["genetic"].reindex(ds["variant_id"].values).to_numpy()
-        ds["variant_genetic_position"] = ("variants", genetic, {"units": "cM"})
-    for column, by_name in labels.items():
-        attach(ds, "samples", column, by_name)
     _attach_phenocovar(ds, files, control)
     return ds.assign_attrs(_attributes(Path(source), control))
 
@@ -108,10 +100,6 @@ def _joined(
     for table in tables:
         require_unique(table.rows, f"the row names of {table.label}", "keep one of each")
     return bind(tables, fill)
-
-
-def _frame(table: Table) -> pd.DataFrame:
-    return pd.DataFrame(table.values, index=table.rows, columns=table.columns, copy=False)
 
 
 def _genotypes(
@@ -149,8 +137,8 @@ def _scale(control: Control) -> dict[int, float]:
         raise InputError(
             f"{control.label}: crosstype {control.crosstype!r} with alleles {_alleles(control)} "
             f"cannot be read from calls, which works for two founders ({', '.join(_CROSSES)}); "
-            "compute genotype probabilities (R/qtl2: calc_genoprob) and pass them to "
-            "create_dataset"
+            "compute genotype probabilities (R/qtl2: calc_genoprob) and read them with "
+            "read_probabilities"
         )
     return scale
 
@@ -249,8 +237,7 @@ def _covariates(
     others: dict[str, dict[str, str]] = {}
     if table is not None:
         require_unique(table.columns, f"the columns of {table.label}", "rename one")
-        columns = dict(zip(table.columns, table.values.T, strict=True))
-        covariates, others = split_covariates(table.rows, columns)
+        covariates, others = split_covariates(table.rows, by_column(table))
     labels: dict[str, dict[str, str]] = {}
     for key in ("sex", "cross_info"):
         name, column, codes = control.source_of(key)

@@ -1,0 +1,62 @@
+"""guess_format: formats by their names and first lines."""
+
+import gzip
+
+import pytest
+
+from bulklmm_dask.data.readers.guess import guess_format
+from bulklmm_dask.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("x.yaml", "", "rqtl2"),
+        ("x.json", "", "rqtl2"),
+        ("x.zip", "", "rqtl2"),
+        ("x.bed", "", "plink"),
+        ("x.fam", "", "plink"),
+        ("x.txt", "rs1, A, T, 0.02, NA, 1.5e-3\n", "bimbam"),
+        ("x.geno", "rs1 A TT 0 1 2\n", "bimbam"),
+        ("x.geno", "# comment\n@name:BXD\n", "geno"),
+        ("x", "Chr\tLocus\tcM\tMb\tBXD1\n", "geno"),
+        ("x.csv", '"","1:AA","1:BB"\n', "probabilities"),
+        ("x.csv", "sample,height,weight\n", None),
+        ("x.csv", "sample,a:b,weight\n", None),
+        ("x.txt", "a b c tall\n", None),
+        ("x", "", None),
+        ("x", b"\xff\xfe\x00", None),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files(tmp_path, name, content, expected, packed):
+    content = content if isinstance(content, bytes) else content.encode()
+    by_name = expected in ("rqtl2", "plink")
+    path = tmp_path / (name + ".gz" * (packed and not by_name))
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    assert guess_format(path) == expected
+
+
+def test_folders(tmp_path):
+    assert guess_format(tmp_path) == "rqtl2"
+    for form in ("call_genotype/.zarray", "call_DS/zarr.json"):
+        (tmp_path / form).parent.mkdir()
+        (tmp_path / form).touch()
+        assert guess_format(tmp_path) == "vcf-zarr"
+        (tmp_path / form).unlink()
+    (tmp_path / "call_DS" / "zarr.json").touch()
+    (tmp_path / "trait_id").mkdir()  # a study of ours
+    assert guess_format(tmp_path) == "rqtl2"
+
+
+def test_a_name_that_files_share(tmp_path):
+    (tmp_path / "x.bed").touch()
+    assert guess_format(tmp_path / "x") == "plink"
+
+
+def test_what_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match=r"there is no file or folder .*x; check the path"):
+        guess_format(tmp_path / "x")
+    (tmp_path / "x.vcf.gz").touch()
+    with pytest.raises(InputError, match=r"x.vcf.gz is a VCF file; convert it with vcf2zarr"):
+        guess_format(tmp_path / "x.vcf.gz")
