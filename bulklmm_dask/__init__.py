@@ -2,11 +2,17 @@
 
 from bulklmm_dask import plot
 from bulklmm_dask.data.create import create_dataset
+from bulklmm_dask.data.readers.bimbam import read_bimbam
 from bulklmm_dask.data.readers.csv import read_csv
+from bulklmm_dask.data.readers.geno import read_geno
+from bulklmm_dask.data.readers.plink import read_plink
+from bulklmm_dask.data.readers.probabilities import read_probabilities
 from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.data.readers.vcf_zarr import open_vcf_zarr
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+from bulklmm_dask.heritability import heritability
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.likelihood import profile
 from bulklmm_dask.results.maxima import max_lod
@@ -18,13 +24,19 @@ __all__ = [
     "StoreError",
     "StudyWarning",
     "create_dataset",
+    "heritability",
     "kinship",
     "max_lod",
     "open_dataset",
     "open_result",
+    "open_vcf_zarr",
     "plot",
     "profile",
+    "read_bimbam",
     "read_csv",
+    "read_geno",
+    "read_plink",
+    "read_probabilities",
     "read_rqtl2",
     "save",
     "scan",

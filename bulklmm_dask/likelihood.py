@@ -17,12 +17,12 @@ from bulklmm_dask.data.schema import text, validate
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.graph import is_lazy
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.inputs import KinshipLike, covariate_matrix, kinship_matrix
 from bulklmm_dask.lmm.basis import Basis, fold, independent_columns, make_basis
 from bulklmm_dask.lmm.kinship import check_kinship, impute
 from bulklmm_dask.lmm.lod import prepare_markers
 from bulklmm_dask.lmm.null import CONSTANT, TOO_FEW, UNBOUNDED, NullModel, fit_null
 from bulklmm_dask.lmm.profile import bracketing_grid, profile_on_grid
-from bulklmm_dask.scan import KinshipLike, _covariates, _kinship
 
 Array = npt.NDArray[np.float64]
 
@@ -133,7 +133,7 @@ def profile(
     """
     if n_points < 2:
         raise InputError(f"n_points is {n_points}; a curve needs at least 2")
-    names, matrix = _covariates(validate(ds), covariates)
+    names, matrix = covariate_matrix(validate(ds), covariates)
     y = _values(ds, trait)
     used = np.flatnonzero(~np.isnan(y) & ~np.isnan(matrix).any(axis=1))
     x = None if variant is None else _dosages(ds, variant)
@@ -194,7 +194,7 @@ def _dosages(ds: xr.Dataset, variant: str) -> Array:
 
 def _matrix(ds: xr.Dataset, kinship: KinshipLike) -> Array:
     """The kinship in memory, checked."""
-    matrix = _kinship(ds, kinship)
+    matrix = kinship_matrix(ds, kinship)
     if matrix is None:
         raise InputError(
             "kinship is None, but without a kinship there is no heritability to profile; name the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bulklmm_dask.cli._base import Group
+from bulklmm_dask.cli.heritability import heritability_command
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.cli.scan import maxima_command, scan_command
 from bulklmm_dask.cli.study import import_command, kinship_command, simulate_command
@@ -38,6 +39,7 @@ for command in (
     kinship_command,
     scan_command,
     maxima_command,
+    heritability_command,
     profile_command,
     info_command,
     demo_command,

@@ -122,8 +122,8 @@ def compute_options(function: Function) -> Function:
     return function
 
 
-def model_options(function: Function) -> Function:
-    """Add the options that say which model is fitted."""
+def relation_options(function: Function) -> Function:
+    """Add the options that say which kinship and covariates are in the model."""
     for option in (
         click.option(
             "--kinship",
@@ -142,10 +142,15 @@ def model_options(function: Function) -> Function:
             metavar="all|none|NAMES",
             help="Additive covariates, by name with commas between; an intercept is always in.",
         ),
-        click.option("--reml", is_flag=True, help="Restricted maximum likelihood instead of ML."),
     ):
         function = option(function)
     return function
+
+
+def model_options(function: Function) -> Function:
+    """Add the options that say which model is fitted, by maximum likelihood unless asked."""
+    reml = click.option("--reml", is_flag=True, help="Restricted maximum likelihood instead of ML.")
+    return reml(relation_options(function))
 
 
 def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:

@@ -1,0 +1,96 @@
+"""The command that estimates h2 of all traits: heritability."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import xarray as xr
+
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    relation_options,
+    require_new,
+    say,
+)
+from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.engine.local import workers
+from bulklmm_dask.heritability import heritability
+from bulklmm_dask.lmm.heritability import discoveries
+from bulklmm_dask.words import counted
+
+_LEVEL = 0.05
+
+
+@click.command(
+    "heritability",
+    cls=Command,
+    short_help="h2 of every trait, with standard error and test.",
+    epilog=examples(
+        "bulklmm heritability bxd.zarr --out h2.csv",
+        "bulklmm heritability bxd.zip --kinship rqtl2 --covariates none --ml",
+    ),
+)
+@click.argument("study")
+@click.option("--reml/--ml", default=True, show_default=True, help="Which likelihood.")
+@relation_options
+@click.option(
+    "--out",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    help="Write a CSV table here, one row a trait.",
+)
+@compute_options
+def heritability_command(
+    study: str,
+    reml: bool,
+    covariates: bool | list[str],
+    kinship_name: str,
+    out: Path | None,
+    **compute: Any,
+) -> None:
+    """Estimate the heritability of every trait of STUDY, without a marker.
+
+    STUDY is a Zarr study, or R/qtl2 files. Shown is how h2 is distributed, and how many traits are
+    heritable by the likelihood-ratio test of h2 = 0. The table has h2 with its standard error, the
+    total variance, both log-likelihoods, the test, the number of samples and the status.
+    """
+    require_new(out, overwrite=True)
+    with workers(**compute):
+        ds = open_source(study)
+        found = heritability(
+            ds, kinship=kinship_of(ds, kinship_name), covariates=covariates, reml=reml
+        )
+    click.echo("\n".join(_summary(found)))
+    if out is not None:
+        columns = [name for name in found.data_vars if not str(name).startswith("trait_")]
+        table = found[[*columns, "trait_status"]].reset_coords(drop=True).to_dataframe()
+        table.rename_axis("trait").to_csv(out)
+        say(f"{counted(len(table), 'row')} written to {out}")
+
+
+def _summary(found: xr.Dataset) -> list[str]:
+    """Traits and samples, the distribution of h2, and how many are heritable."""
+    kind = "REML" if found.attrs["reml"] else "ML"
+    status = Counter(found["trait_status"].values.tolist())
+    lines = [
+        f"{counted(found.sizes['traits'], 'trait')}, {kind}: "
+        + ", ".join(f"{n:,} {name}" for name, n in status.most_common())
+    ]
+    h2, p_value = found["h2"].dropna("traits"), found["p_value"].dropna("traits")
+    if h2.size:
+        low, lower, middle, upper, high = h2.quantile([0, 0.25, 0.5, 0.75, 1]).values
+        lines.append(
+            f"h2: median {middle:.3g}, quartiles {lower:.3g} and {upper:.3g}, "
+            f"from {low:.3g} to {high:.3g}; {int((h2 == 0).sum()):,} at 0"
+        )
+    if p_value.size:
+        lines.append(
+            f"h2 = 0 rejected for {int((p_value < _LEVEL).sum()):,} with p < {_LEVEL:g}, "
+            f"{discoveries(p_value.values, _LEVEL):,} at a false discovery rate of {_LEVEL:g}"
+        )
+    return lines
