@@ -10,35 +10,52 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing, say
-from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
+from bulklmm_dask.conditions import ConditionLike, own_conditions, shared_condition
+from bulklmm_dask.data.aloud import listing
 from bulklmm_dask.data.schema import text, validate
-from bulklmm_dask.data.store import Layout, block_of, open_or_create, open_result, with_counts
+from bulklmm_dask.data.store import (
+    Field,
+    Layout,
+    block_of,
+    open_or_create,
+    open_result,
+    with_counts,
+)
 from bulklmm_dask.engine.graph import (
     LazyScan,
     Study,
-    is_lazy,
-    lazy_basis,
+    lazy_bases,
     lazy_scan,
     load_kinship,
+    trait_kinds,
 )
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.run import Progress, run_into
 from bulklmm_dask.engine.survey import survey
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.basis import independent_columns
-from bulklmm_dask.lmm.groups import ModelOptions, statistics
-from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.inputs import (
+    KinshipLike,
+    VectorLike,
+    covariate_matrix,
+    genotype_arrays,
+    genotype_variable,
+    labels,
+    measurements,
+    numbers,
+    require_flag,
+    require_one_of,
+    sample_weights,
+)
+from bulklmm_dask.lmm.groups import STATISTICS, ModelOptions
+from bulklmm_dask.lmm.groups import statistics as pair_statistics
+from bulklmm_dask.lmm.prior import Prior
 
 METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")
 PRECISIONS = ("double", "single")
 DEFAULT_REFINE_ABOVE = 3.0
 DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
-
-KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -50,12 +67,21 @@ class ScanOptions:
     h2_grid: tuple[float, ...] | None
     refine_above: float | None
     precision: str
+    statistics: tuple[str, ...] = ("lod",)
+    genotypes: int | None = None
+    interaction: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_one_of(self.method, METHODS, "method")
-        _require_one_of(self.precision, PRECISIONS, "precision")
-        if not isinstance(self.reml, bool | np.bool_):
-            raise InputError(f"reml is {self.reml!r}; it should be True or False")
+        require_one_of(self.method, METHODS, "method")
+        require_one_of(self.precision, PRECISIONS, "precision")
+        require_flag(self.reml, "reml")
+        for name in self.statistics:
+            require_one_of(name, ("lod", *STATISTICS), "statistic")
+        if "lod_interaction" in self.statistics and not self.interaction:
+            raise InputError(
+                "statistics asks for lod_interaction, but there is no interaction; name the "
+                "covariates with interaction=[...]"
+            )
         if self.h2_grid is not None:
             self._check_grid(self.h2_grid)
         if self.refine_above is not None and self.method != "alt-exact":
@@ -65,6 +91,17 @@ class ScanOptions:
             )
         if self.refine_above is not None and not self.refine_above >= 0.0:
             raise InputError(f"refine_above is {self.refine_above}; it should be a LOD, 0 or more")
+        if self.alternative and self.model.joint:
+            what = "an interaction" if self.interaction else f"{self.genotypes} genotypes"
+            raise InputError(
+                f"method {self.method!r} tests one column a marker, and {what} need several at a "
+                "time; use a null method"
+            )
+
+    @property
+    def alternative(self) -> bool:
+        """Whether h2 is estimated again for every pair."""
+        return self.method.startswith("alt-")
 
     def _check_grid(self, grid: tuple[float, ...]) -> None:
         if not self.method.endswith("-grid"):
@@ -84,7 +121,15 @@ class ScanOptions:
         if grid is None and self.method.endswith("-grid"):
             grid = DEFAULT_GRID
         above = DEFAULT_REFINE_ABOVE if self.refine_above is None else self.refine_above
-        return ModelOptions(self.method.startswith("alt-"), self.reml, grid, above)
+        return ModelOptions(
+            alternative=self.alternative,
+            reml=self.reml,
+            grid=grid,
+            refine_above=above,
+            genotypes=self.genotypes,
+            interactions=len(self.interaction),
+            wanted=tuple(name for name in STATISTICS if name in self.statistics),
+        )
 
     def attributes(self) -> dict[str, Any]:
         """What a result says of them; JSON throughout."""
@@ -93,6 +138,7 @@ class ScanOptions:
             "method": self.method,
             "reml": self.reml,
             "precision": self.precision,
+            "interaction": list(self.interaction),
         }
         if model.grid is not None:
             told["h2_grid"] = list(model.grid)
@@ -106,10 +152,18 @@ def scan(
     *,
     method: str = "null-exact",
     kinship: KinshipLike = "kinship",
+    loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    interaction: str | Sequence[str] | None = None,
+    condition: ConditionLike = None,
+    weights: VectorLike | None = None,
+    replicates: VectorLike | None = None,
     reml: bool = False,
+    prior: Prior | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     h2_grid: npt.ArrayLike | None = None,
     refine_above: float | None = None,
+    statistics: str | Sequence[str] = ("lod",),
+    genotypes: str | None = None,
     precision: str = "double",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
@@ -150,8 +204,7 @@ def scan(
         Heritabilities in [0, 1] for the grid methods; 0, 0.1, ..., 0.9 by default.
     refine_above : float, optional
         With ``"alt-exact"``: the LOD from which on a pair is optimised by itself, to 1e-6; 3 by
-        default, 0 for all pairs. Others are mostly within 5e-3, and 2e-4 on average; with few
-        samples or under REML single ones are off by more (0.1 was seen).
+        default, 0 for all pairs. The others are within 5e-3, and 2e-4 on average.
     precision : {"double", "single"}
         Of the matrix products. No LOD under 100 differs by more than 1e-4 between the two.
     chunks : "auto" or mapping
@@ -181,25 +234,88 @@ def scan(
     StoreError
         If the store cannot be written or was made from other inputs.
     """
-    options = ScanOptions(method, reml, _numbers(h2_grid), refine_above, precision)
-    if kinship is None and method.startswith("alt-"):
+    calls = genotype_variable(validate(ds), genotypes)
+    options = ScanOptions(
+        method=method,
+        reml=reml,
+        h2_grid=numbers(h2_grid),
+        refine_above=refine_above,
+        precision=precision,
+        statistics=(statistics,) if isinstance(statistics, str) else tuple(statistics),
+        genotypes=calls.sizes.get("genotypes"),
+        interaction=(interaction,) if isinstance(interaction, str) else tuple(interaction or ()),
+    )
+    if kinship is None and options.alternative:
         raise InputError(
             f"method {method!r} estimates a heritability for every pair, but there is none without "
             "a kinship; use a null method, or give a kinship"
         )
-    names, matrix = _covariates(validate(ds), covariates)
-    study = _study(ds, kinship, matrix)
+    names, matrix = covariate_matrix(ds, covariates)
+    unknown = [name for name in options.interaction if name not in names]
+    if unknown:
+        raise InputError(
+            f"interaction names {listing(unknown)}, not among the covariates of the scan "
+            f"({listing(names) or 'none'}): what interacts must also be additive"
+        )
+    measured = measurements(
+        ds,
+        kinship,
+        np.concatenate([matrix, shared_condition(ds, condition)], axis=1),
+        weights=sample_weights(ds, weights, replicates),
+        loco=loco,
+    )
+    study = Study(
+        **vars(measured),
+        **genotype_arrays(ds, calls, loco=loco),
+        interacting=tuple(1 + names.index(name) for name in options.interaction),
+        prior=_prior(prior, ds, options, kinship),
+        conditions=own_conditions(ds, condition),
+    )
+    if study.conditions is not None and (options.alternative or options.model.joint):
+        raise InputError(
+            "condition gives every trait its own markers, which the null methods take with dosages "
+            "only; name markers for all traits, as condition=[...]"
+        )
     if store is not None and chunks == "auto":
         chunks = block_of(store) or "auto"
     n, p, m = ds.sizes["samples"], ds.sizes["variants"], ds.sizes["traits"]
-    plan = make_plan(n, p, m, chunks, alternative=options.model.alternative)
-    attrs = _attributes(options, names, kinship)
+    plan = make_plan(n, p, m, chunks, alternative=options.alternative)
+    attrs = _attributes(options, names, kinship, loco=loco, calls=calls)
     if store is None:
         lazy = lazy_scan(
-            study, plan, options.model, single=precision == "single", basis=lazy_basis(study)
+            study, plan, options.model, single=precision == "single", bases=lazy_bases(study)
         )
-        return _dataset(ds, lazy).assign_attrs(attrs)
+        return _dataset(ds, lazy, options).assign_attrs(attrs)
     return _run(ds, study, plan, options, attrs, store, progress)
+
+
+def _prior(
+    prior: Prior | tuple[npt.ArrayLike, npt.ArrayLike] | None,
+    ds: xr.Dataset,
+    options: ScanOptions,
+    kinship: KinshipLike,
+) -> Prior | None:
+    """The prior as the statistics take it; one for all traits or one for each."""
+    if prior is None:
+        return None
+    if options.alternative or kinship is None:
+        why = "without a kinship" if kinship is None else f"with method {options.method!r}"
+        raise InputError(f"prior has no use {why}: it moves the h2 of a null method; leave it out")
+    try:
+        variance, size = (prior.variance, prior.sample_size) if isinstance(prior, Prior) else prior
+        values = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (variance, size)))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"prior is {prior!r}; it should be (variance, sample_size), each a number or one a "
+            "trait"
+        ) from None
+    traits = ds.sizes["traits"]
+    if values[0].shape not in ((), (traits,)):
+        raise InputError(
+            f"prior has shape {values[0].shape}; give one number for all of the {traits} traits "
+            "or one each"
+        )
+    return Prior(*(np.broadcast_to(each, traits) for each in values))
 
 
 def _run(
@@ -211,173 +327,69 @@ def _run(
     store: str | os.PathLike[str],
     progress: Callable[[Progress], None] | None,
 ) -> xr.Dataset:
-    study, basis = load_kinship(study)
-    prints = survey(study, plan, options.attributes())
+    study, bases = load_kinship(study)
+    told = options.attributes() | {"statistics": options.model.wanted}
+    prints = survey(study, plan, told)
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
-    template = _labels(ds).assign_attrs(attrs)
     single = options.precision == "single"
-    kinds = statistics(options.model, single=single)
-    target = open_or_create(store, template, layout, kinds, prints)
-    run_into(target, lazy_scan(study, plan, options.model, single=single, basis=basis), progress)
+    template = _labels(ds, options).assign_attrs(attrs)
+    target = open_or_create(store, template, layout, *_fields(study, plan, options), prints)
+    run_into(target, lazy_scan(study, plan, options.model, single=single, bases=bases), progress)
     return open_result(store)
 
 
-def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
-    if h2_grid is None:
-        return None
-    try:
-        return tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
-    except (TypeError, ValueError):
-        raise InputError(f"h2_grid is {h2_grid!r}; it should be numbers in [0, 1]") from None
-
-
-def _require_one_of(value: str, known: Sequence[str], what: str) -> None:
-    if value not in known:
-        raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
-
-
-def _study(ds: xr.Dataset, kinship: KinshipLike, covariates: npt.NDArray[np.float64]) -> Study:
-    """The arrays of a study; values in memory are checked at once, others when they are read."""
-    if "call_dosage" not in ds:
-        raise InputError(
-            "the study has no call_dosage: scans of genotype probabilities with more than two "
-            "genotypes are not possible; reduce them to dosages with create_dataset"
+def _fields(
+    study: Study, plan: Plan, options: ScanOptions
+) -> tuple[dict[str, Field], dict[str, Field]]:
+    """The arrays of a result: of every pair, and of every trait."""
+    effects = "effects" if options.interaction else "genotypes"
+    pairs = {
+        name: Field(
+            ("variants", "traits", *(effects for _ in kind.shape)),
+            (plan.n_variants, plan.n_traits, *kind.shape),
+            kind.dtype,
         )
-    dosage, traits = ds["call_dosage"], ds["sample_trait"]
-    samples, variants = list(ds["sample_id"].values), list(ds["variant_id"].values)
-    if not samples or not variants or not ds.sizes["traits"]:
-        raise InputError(f"nothing to scan: the study has sizes {dict(ds.sizes)}")
-    maximum = float(dosage.attrs["maximum"])
-    if dosage.chunks is None:
-        refuse_outside(dosage.values, maximum, variants, samples)
-    if traits.chunks is None:
-        refuse_infinite(traits.values, "sample_trait", samples, list(ds["trait_id"].values))
-    return Study(
-        dosage=dosage.data,
-        maximum=maximum,
-        traits=traits.data,
-        covariates=covariates,
-        kinship=_kinship(ds, kinship),
-        variant_names=text(variants),
-        sample_names=text(samples),
-        trait_names=text(ds["trait_id"].values),
-    )
-
-
-def _covariates(
-    ds: xr.Dataset, wanted: bool | Sequence[str] | None
-) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """Names of the covariates, and their matrix (samples, 1 + c) with the intercept first."""
-    known = [str(name) for name in ds["covariate_id"].values] if "covariate_id" in ds else []
-    if isinstance(wanted, str):
-        wanted = [wanted]
-    wanted = False if wanted is None else wanted
-    names = (known if wanted else []) if isinstance(wanted, bool) else [str(w) for w in wanted]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise InputError(
-            f"no covariate {listing(unknown)} in the study; it has "
-            f"{listing(known) if known else 'none'}"
+        for name, kind in pair_statistics(
+            options.model, single=options.precision == "single"
+        ).items()
+    }
+    traits = {
+        name: Field(
+            (*("contigs" for _ in kind.shape), "traits"), (*kind.shape, plan.n_traits), kind.dtype
         )
-    n = ds.sizes["samples"]
-    intercept = np.ones((n, 1))
-    if not names:
-        return [], intercept
-    columns = ds["sample_covariate"].values[:, [known.index(name) for name in names]]
-    samples = list(ds["sample_id"].values)
-    refuse_infinite(columns, "sample_covariate", samples, names)
-    matrix = np.concatenate([intercept, columns], axis=1)
-    gaps = np.isnan(matrix).any(axis=1)
-    if gaps.any():
-        lost = listing(np.array(samples, dtype=object)[gaps])
-        say(f"{gaps.sum()} of {n} samples lack a covariate and are left out of every trait: {lost}")
-    complete = matrix[~gaps]
-    if len(complete) < matrix.shape[1] + 2:
-        raise InputError(
-            f"{len(names)} covariates and the intercept leave nothing to test in "
-            f"{len(complete)} complete samples; use fewer covariates"
-        )
-    dependent = independent_columns(complete)[1]
-    if dependent:
-        culprits = listing(names[index - 1] for index in dependent)
-        raise InputError(
-            f"covariates are collinear: {culprits} follow from the intercept and the covariates "
-            "before them; leave them out with covariates=[...]"
-        )
-    return names, matrix
+        for name, kind in trait_kinds(study.relations).items()
+    }
+    return pairs, traits
 
 
-def _kinship(ds: xr.Dataset, kinship: KinshipLike) -> Any:
-    """The kinship as an array in the order of the samples; checked if it is in memory."""
-    if kinship is None:
-        return None
-    name = "the kinship"
-    if isinstance(kinship, str):
-        if kinship not in ds:
-            raise InputError(
-                f"the study has no variable {kinship!r}; make it with "
-                f"ds[{kinship!r}] = bulklmm_dask.kinship(ds), hand a matrix over, or use "
-                "kinship=None for ordinary regression"
-            )
-        name, kinship = kinship, ds[kinship]
-        if set(kinship.dims) & {"variants", "traits"}:
-            raise InputError(
-                f"the variable {name!r} has dimensions {kinship.dims}; a kinship is "
-                "(samples_0, samples_1)"
-            )
-    samples = [str(sample) for sample in ds["sample_id"].values]
-    if isinstance(kinship, pd.DataFrame):
-        kinship = xr.DataArray(kinship, dims=("samples_0", "samples_1")).assign_coords(
-            samples_0=kinship.index, samples_1=kinship.columns
-        )
-    if isinstance(kinship, xr.DataArray):
-        kinship = _by_name(kinship, samples, name)
-    if is_lazy(kinship):
-        return kinship  # checked where it is computed
-    try:
-        matrix = np.asarray(kinship, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} does not hold numbers; it should be (samples, samples)") from None
-    return check_kinship(matrix, len(samples), name)
-
-
-def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:
-    """Rows and columns in the order of the samples, where they carry names."""
-    if kinship.ndim != 2:
-        raise InputError(
-            f"{name} has dimensions {kinship.dims}; a scan needs one matrix (samples, samples)"
-        )
-    for dim in kinship.dims:
-        if dim not in kinship.coords:
-            continue
-        where = {str(label): i for i, label in enumerate(kinship[dim].values)}
-        unknown = [sample for sample in samples if sample not in where]
-        if unknown:
-            raise InputError(
-                f"{name} lacks {len(unknown)} of the {len(samples)} samples: {listing(unknown)}; "
-                "give a kinship of all samples of the study"
-            )
-        order = [where[sample] for sample in samples]
-        if order != list(range(kinship.sizes[dim])):
-            kinship = kinship.isel({dim: order})
-    return kinship.data
-
-
-def _labels(ds: xr.Dataset) -> xr.Dataset:
-    """Names, positions and metadata of variants and traits, as a result keeps them."""
+def _labels(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
+    """Names of everything that a result has a dimension for."""
     dims = {"variants", "traits", "contigs", "alleles"}
-    kept = [name for name, variable in ds.variables.items() if set(variable.dims) <= dims]
-    return ds[kept].drop_attrs(deep=False)
+    wanted = options.model.effects if {"beta", "se"} & set(options.statistics) else ()
+    if not wanted or not options.interaction:
+        return labels(ds, dims | {"genotypes" for _ in wanted})
+    tested = ["dosage"]
+    if options.genotypes is not None:
+        names = ds["genotype_id"].values if "genotype_id" in ds else range(options.genotypes)
+        tested = [str(name) for name in names][1:]
+    products = [f"{name}:{other}" for other in options.interaction for name in tested]
+    return labels(ds, dims).assign_coords(effects=text([*tested, *products]))
 
 
-def _dataset(ds: xr.Dataset, lazy: LazyScan) -> xr.Dataset:
-    pairs = {name: (("variants", "traits"), array) for name, array in lazy.per_pair().items()}
-    traits = {name: ("traits", array) for name, array in lazy.per_trait().items()}
-    return with_counts(_labels(ds).assign(pairs).assign(traits))
+def _dataset(ds: xr.Dataset, lazy: LazyScan, options: ScanOptions) -> xr.Dataset:
+    pairs, traits = _fields(lazy.study, lazy.plan, options)
+    arrays = {name: (pairs[name].dims, array) for name, array in lazy.per_pair().items()}
+    columns = {name: (traits[name].dims, array) for name, array in lazy.per_trait().items()}
+    return with_counts(_labels(ds, options).assign(arrays).assign(columns))
 
 
 def _attributes(
-    options: ScanOptions, covariates: list[str], kinship: KinshipLike
+    options: ScanOptions,
+    covariates: list[str],
+    kinship: KinshipLike,
+    *,
+    loco: bool,
+    calls: xr.DataArray,
 ) -> dict[str, Any]:
     """What the result says of itself; JSON throughout."""
     named = "none" if kinship is None else "given as a matrix"
@@ -385,5 +397,7 @@ def _attributes(
         **options.attributes(),
         "covariates": covariates,
         "kinship": kinship if isinstance(kinship, str) else named,
+        "loco": int(loco),
+        "genotypes": str(calls.name),
         "version": version("bulklmm-dask"),
     }

@@ -49,7 +49,10 @@ def test_kinship(ds):
     refuses(r"smallest eigenvalue is -0\.5, the largest 1;", ds, kinship=negative)
     refuses(r"not positive semi-definite", ds.assign(kinship=ds.kinship - 1.0))
     three = xr.DataArray(np.stack([good] * 2), dims=("contigs", "samples_0", "samples_1"))
-    refuses(r"dimensions .*contigs.*one matrix", ds, kinship=three)
+    refuses(r"one matrix for each contig left out; .*loco=True", ds, kinship=three)
+    refuses(r"loco=True needs one kinship a contig.*kinship_loco", ds, loco=True)
+    refuses(r"has 3 matrices for the \d contigs", ds, kinship=np.stack([good] * 3), loco=True)
+    refuses(r"loco=True needs a kinship", ds, kinship=None, loco=True)
     names = [f"s{i}" for i in range(20)]
     frame = pd.DataFrame(good, index=names, columns=names)
     refuses(r"lacks 20 of the 20 samples: 'sample1'", ds, kinship=frame)
@@ -151,9 +154,9 @@ def test_what_is_no_study(ds):
     refuses(r"attrs\['maximum'\] is None", ds.assign(call_dosage=ds.call_dosage.drop_attrs()))
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=(20, 10))
     three = blmm.create_dataset(probabilities, ds.sample_trait.values)
-    refuses(r"no call_dosage", three, kinship=None)
-    with pytest.raises(blmm.InputError, match="no call_dosage"):
-        blmm.kinship(three)
+    refuses(r"no genotypes 'call_dosage'", three, kinship=None, genotypes="call_dosage")
+    with pytest.raises(blmm.InputError, match="'centered' needs dosages"):
+        blmm.kinship(three, method="centered")
 
 
 def test_options_of_the_wrong_kind(ds):

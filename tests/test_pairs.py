@@ -10,6 +10,7 @@ from bulklmm_dask.lmm import gains
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.groups import ModelOptions, fit_traits, scan_block
 from bulklmm_dask.lmm.pairs import optimise_pairs, pair_profile
+from bulklmm_dask.lmm.samples import Samples
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 
@@ -70,9 +71,9 @@ def test_the_climb_finds_the_maximum_wherever_it_starts(reml, rank):
 def test_too_few_nodes_leave_every_pair_to_the_full_likelihood(monkeypatch):
     kinship, covariates, x, y = pairs(60)
     options = ModelOptions(alternative=True)
-    enough = fit_traits(y, kinship, covariates, options)
+    enough = fit_traits(y, Samples(covariates, kinship), options)
     monkeypatch.setattr(gains, "_MOST", gains._LEAST)
-    fitted = fit_traits(y, kinship, covariates, options)
+    fitted = fit_traits(y, Samples(covariates, kinship), options)
     assert enough.groups[0].scanner.nodes.suffice
     assert not fitted.groups[0].scanner.nodes.suffice
     found = scan_block(x.T, fitted, options, single=False)

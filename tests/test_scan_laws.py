@@ -138,7 +138,7 @@ def test_null_models_are_fitted_once_for_all_blocks_of_a_trait_chunk(monkeypatch
 
     calls = []
     fit = graph.fit_traits
-    monkeypatch.setattr(graph, "fit_traits", lambda *a: calls.append(1) or fit(*a))
+    monkeypatch.setattr(graph, "fit_traits", lambda *a, **o: calls.append(1) or fit(*a, **o))
     ds = studies.study(m=20)
     result = blmm.scan(ds, chunks={"variants": 3, "traits": 10})
     with dask.config.set(scheduler="threads"):
@@ -208,18 +208,20 @@ def test_chunks_that_make_no_sense():
 def test_a_block_stays_within_what_the_plan_announced(method, missing):
     import tracemalloc
 
-    from bulklmm_dask.engine.graph import score_block
+    from bulklmm_dask.engine.graph import Variants, score_block
     from bulklmm_dask.lmm.groups import ModelOptions, fit_traits
+    from bulklmm_dask.lmm.samples import Samples
 
     ds = studies.study(n=60, p=500, m=700, missing=missing)
     model = ModelOptions(alternative=method == "alt-exact")
     plan = make_plan(60, 500, 700, alternative=model.alternative)
-    arrays = (ds.sample_trait.values, ds.kinship.values, np.ones((60, 1)))
+    samples = Samples(np.ones((60, 1)), ds.kinship.values)
     score = {"sample_names": ds.sample_id.values, "maximum": 2.0, "model": model, "single": False}
+    variants = Variants(ds.variant_id.values, np.zeros(500, dtype=int))
     for _ in range(2):  # imports and caches first
         tracemalloc.start()
-        fitted = fit_traits(*arrays, model)
-        score_block(ds.call_dosage.values, ds.variant_id.values, fitted, **score)
+        fitted = fit_traits(ds.sample_trait.values, samples, model)
+        score_block(ds.call_dosage.values, variants, {0: fitted}, **score)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < plan.block_bytes < 20 * peak

@@ -8,7 +8,10 @@ import xarray as xr
 
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.data.kinships import read_kinship
+from bulklmm_dask.data.readers.guess import guess_format
+from bulklmm_dask.data.readers.plink import read_plink
 from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.data.schema import LOCO
 from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.kinship import kinship
@@ -16,26 +19,29 @@ from bulklmm_dask.lmm.kinship import METHODS
 
 
 def open_source(path: str | Path) -> xr.Dataset:
-    """Open a study: R/qtl2 files are read, anything else should be a Zarr study."""
+    """Open a study: R/qtl2 and PLINK files are read, anything else should be a Zarr study."""
     source = Path(path)
+    if source.is_file() and guess_format(source) == "plink":
+        return read_plink(source)
     if source.is_file() or (source.is_dir() and not (source / "zarr.json").exists()):
         return read_rqtl2(source)
     return open_dataset(source)
 
 
-def kinship_of(ds: xr.Dataset, name: str) -> str | xr.DataArray | None:
+def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:
     """Find what a name stands for: a variable of the study, none, a method, or a CSV table."""
     if name == "none":
         return None
-    if name in ds:
+    if name in ds or (loco and LOCO in ds and name == "kinship"):
         return name
     if name in METHODS:
-        return kinship(ds, method=name)
+        return kinship(ds, method=name, loco=loco)
     if Path(name).is_file():
         return read_kinship(name)
     raise InputError(
         f"the study has no kinship {name!r}, and there is no such table: compute it with "
-        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a CSV table or none"
+        f"'bulklmm kinship{' --loco' if loco else ''}', or choose one of "
+        f"{', '.join(METHODS)}, a CSV table or none"
     )
 
 

@@ -20,6 +20,7 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._tests import condition_of, test_options, vector_of
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.progress import ProgressBar
@@ -37,6 +38,7 @@ from bulklmm_dask.words import counted
         "bulklmm scan bxd.zip bxd-lod.zarr --kinship rqtl2 --threads 4",
         "bulklmm scan bxd.zarr out.zarr --method null-grid --h2-grid 0:0.01:0.99 --reml",
         "bulklmm scan bxd.zarr alt.zarr --method alt-exact --precision single",
+        "bulklmm scan bxd.zarr loco.zarr --loco --statistics beta,se,neg_log10_p",
         "bulklmm scan bxd.zarr out.zarr --scheduler tcp://10.0.0.5:8786",
     ),
 )
@@ -47,8 +49,8 @@ from bulklmm_dask.words import counted
     type=click.Choice(METHODS),
     default="null-exact",
     show_default=True,
-    help="null: h2 once a trait; alt: again for every pair, as GEMMA does (some twenty times the "
-    "work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
+    help="null: h2 once a trait; alt: again for every pair, as GEMMA does (some fifteen times "
+    "the work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
 )
 @click.option(
     "--h2-grid",
@@ -63,6 +65,7 @@ from bulklmm_dask.words import counted
     help="With alt-exact: pairs from this LOD on are optimised one by one, to 1e-6; 3 by default.",
 )
 @model_options
+@test_options
 @click.option(
     "--precision",
     type=click.Choice(["double", "single"]),
@@ -93,6 +96,14 @@ def scan_command(
     kinship_name: str,
     precision: str,
     chunks: str | dict[str, int],
+    loco: bool,
+    interaction: list[str],
+    condition: str | None,
+    weights: str | None,
+    replicates: str | None,
+    prior: tuple[float, float] | None,
+    genotypes: str | None,
+    statistics: list[str],
     **compute: Any,
 ) -> None:
     """Scan every trait of STUDY against every marker into the Zarr store RESULT.
@@ -103,7 +114,7 @@ def scan_command(
     ctx.meta[RESUME] = f"; what is finished is in {result}: the same command goes on from there"
     with workers(**compute) as where:
         ds = open_source(study)
-        relation = kinship_of(ds, kinship_name)
+        relation = kinship_of(ds, kinship_name, loco=loco)
         say(
             f"{counted(ds.sizes['traits'], 'trait')} x {counted(ds.sizes['variants'], 'marker')}, "
             f"{counted(ds.sizes['samples'], 'sample')}; {where}"
@@ -113,10 +124,18 @@ def scan_command(
                 ds,
                 method=method,
                 kinship=relation,
+                loco=loco,
                 covariates=covariates,
+                interaction=interaction,
+                condition=condition_of(condition),
+                weights=vector_of(ds, weights),
+                replicates=vector_of(ds, replicates),
                 reml=reml,
+                prior=prior,
                 h2_grid=h2_grid,
                 refine_above=refine_above,
+                statistics=["lod", *statistics],
+                genotypes=genotypes,
                 precision=precision,
                 chunks=chunks,
                 store=result,

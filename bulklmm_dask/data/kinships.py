@@ -11,6 +11,7 @@ import zarr
 from bulklmm_dask.data.folders import appearing
 from bulklmm_dask.data.readers._files import Folder
 from bulklmm_dask.data.readers._tables import Format, read_numbers
+from bulklmm_dask.data.schema import LOCO
 from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError, StoreError
 
@@ -24,8 +25,9 @@ def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = Fal
     ----------
     path : path
         A study that `save` wrote.
-    matrix : DataArray (samples_0, samples_1)
-        The kinship of its samples, in their order.
+    matrix : DataArray (samples_0, samples_1) or (contigs, samples_0, samples_1)
+        The kinship of its samples, in their order; those that leave a contig out are kept apart
+        from the one of all markers.
     overwrite : bool
         Whether to replace a kinship that is there.
 
@@ -39,25 +41,31 @@ def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = Fal
     folder = Path(path).expanduser().absolute()
     ds = open_dataset(folder)
     if not overwrite:
-        require_none(ds, folder)
-    size = (ds.sizes["samples"],) * 2
+        require_none(ds, folder, loco=matrix.ndim == 3)
+    size: tuple[int, ...] = (ds.sizes["samples"],) * 2
+    if matrix.ndim == 3:
+        size = (ds.sizes.get("contigs", 0), *size)
     if matrix.shape != size:
         raise InputError(f"the kinship has shape {matrix.shape}; the study needs {size}")
     values = np.asarray(matrix.values, dtype=np.float64)
-    with appearing(folder / _NAME) as partial:
+    with appearing(folder / _name(matrix.ndim == 3)) as partial:
         zarr.create_array(
             partial,
             data=values,
             chunks=size,
-            dimension_names=("samples_0", "samples_1"),
+            dimension_names=[str(dim) for dim in matrix.dims],
             attributes=dict(matrix.attrs),
         )
 
 
-def require_none(ds: xr.Dataset, path: str | Path) -> None:
-    """Raise StoreError if the study, stored at `path`, has a kinship."""
-    if _NAME in ds:
-        method = ds[_NAME].attrs.get("method", "unknown")
+def _name(loco: bool) -> str:
+    return LOCO if loco else _NAME
+
+
+def require_none(ds: xr.Dataset, path: str | Path, *, loco: bool = False) -> None:
+    """Raise StoreError if the study, stored at `path`, has a kinship of this sort."""
+    if _name(loco) in ds:
+        method = ds[_name(loco)].attrs.get("method", "unknown")
         raise StoreError(
             f"{path} has a kinship already (method: {method}); "
             "overwrite=True (--overwrite) replaces it"

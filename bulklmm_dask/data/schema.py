@@ -26,6 +26,9 @@ class Variable:
 _TEXT = "OUT"
 _REAL = "fiu"
 
+# Where a scan that leaves one chromosome out looks for its kinships first.
+LOCO = "kinship_loco"
+
 VARIABLES: dict[str, Variable] = {
     "call_dosage": Variable(
         (("variants", "samples"),),
@@ -34,6 +37,9 @@ VARIABLES: dict[str, Variable] = {
     ),
     "call_genotype_probability": Variable(
         (("variants", "samples", "genotypes"),), "f", "probability of each genotype; NaN where none"
+    ),
+    "genotype_id": Variable(
+        (("genotypes",),), _TEXT, "name of the genotype, unique, as in call_genotype_probability"
     ),
     "variant_id": Variable((("variants",),), _TEXT, "name of the marker, unique"),
     "variant_contig": Variable((("variants",),), "iu", "index into contig_id"),
@@ -59,6 +65,11 @@ VARIABLES: dict[str, Variable] = {
         (("samples_0", "samples_1"), ("contigs", "samples_0", "samples_1")),
         "f",
         "relationship of every pair of samples (with contigs: leaving that contig out)",
+    ),
+    LOCO: Variable(
+        (("contigs", "samples_0", "samples_1"),),
+        "f",
+        "relationship of every pair of samples by the markers of all contigs but one",
     ),
 }
 

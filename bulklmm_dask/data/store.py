@@ -8,6 +8,7 @@ refused.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,13 +36,7 @@ _KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # What the group says of the store, apart from what a result says of its scan.
-_OWN = (KIND, "block", "statistics", "fingerprints")
-_TRAIT_VARIABLES: dict[str, Any] = {
-    "h2": np.float64,
-    "sigma2": np.float64,
-    "n_samples": np.int64,
-    "trait_status": str,
-}
+_OWN = (KIND, "block", "statistics", "of_traits", "fingerprints")
 # Scores are noise in their last bits: a higher level costs time and saves a percent or two.
 _COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
@@ -69,6 +64,20 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Field:
+    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits)."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Size without compression."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class ResultStore:
     """A result on disk; cheap to hand to any worker, for it is only a path and a layout."""
 
@@ -90,7 +99,7 @@ class ResultStore:
         shape = tuple(part.stop - part.start for part in region)
         with explained(self.path, _KEPT):
             for name, block in values.items():
-                if block.shape != shape:
+                if block.shape[:2] != shape:
                     raise StoreError(
                         f"{self.path}: block ({i}, {j}) of {name} has shape {block.shape}, not "
                         f"{shape}; a write that does not cover whole blocks corrupts its neighbours"
@@ -103,7 +112,7 @@ class ResultStore:
         where = self.layout.region(0, j)[1]
         with explained(self.path, _KEPT):
             for name, column in values.items():
-                self._array(name)[where] = column
+                self._array(name)[..., where] = column
             self._array(_TRAITS)[j] = 1
 
     def _array(self, name: str) -> Any:
@@ -116,7 +125,8 @@ def open_or_create(
     path: str | os.PathLike[str],
     template: xr.Dataset,
     layout: Layout,
-    statistics: Mapping[str, np.dtype[Any]],
+    of_pairs: Mapping[str, Field],
+    of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> ResultStore:
     """Make a result store, or open one that was made from the same inputs to go on with it.
@@ -129,8 +139,8 @@ def open_or_create(
         Names, positions and attributes to keep beside the scores.
     layout : Layout
         Sizes; those of an existing store must agree.
-    statistics : mapping of str to dtype
-        The (variants, traits) arrays.
+    of_pairs, of_traits : mapping of str to Field
+        The arrays of every pair and of every trait.
     fingerprints : mapping of str to str
         Digest of each input and of the options, under a name fit for a message.
 
@@ -142,10 +152,9 @@ def open_or_create(
     target = Path(path)
     if target.exists():
         return _resume(target, layout, fingerprints)
-    bytes_a_pair = sum(kind.itemsize for kind in statistics.values())
-    require_room(target, bytes_a_pair * layout.shape[0] * layout.shape[1])
+    require_room(target, sum(field.nbytes for field in of_pairs.values()))
     with appearing(target) as partial:
-        _create(partial, template, layout, statistics, fingerprints)
+        _create(partial, template, layout, of_pairs, of_traits, fingerprints)
     return ResultStore(str(target), layout)
 
 
@@ -153,37 +162,24 @@ def _create(
     path: Path,
     template: xr.Dataset,
     layout: Layout,
-    statistics: Mapping[str, np.dtype[Any]],
+    of_pairs: Mapping[str, Field],
+    of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> None:
     template.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     group = zarr.open_group(path, mode="r+")
     group.attrs[KIND] = RESULT
     group.attrs["block"] = list(layout.block)
-    group.attrs["statistics"] = list(statistics)
+    group.attrs["statistics"] = list(of_pairs)
+    group.attrs["of_traits"] = list(of_traits)
     group.attrs["fingerprints"] = dict(fingerprints)
     sharded = layout.inner != layout.block
-    for name, kind in statistics.items():
-        group.create_array(
-            name,
-            shape=layout.shape,
-            dtype=kind,
-            chunks=layout.inner,
-            shards=layout.block if sharded else None,
-            compressors=_COMPRESSOR,
-            fill_value=_fill_value(kind),
-            dimension_names=("variants", "traits"),
-        )
-    for name, dtype in _TRAIT_VARIABLES.items():
-        group.create_array(
-            name,
-            shape=layout.shape[1:],
-            dtype=dtype,
-            chunks=layout.block[1:],
-            compressors=_COMPRESSOR,
-            fill_value=_fill_value(dtype),
-            dimension_names=("traits",),
-        )
+    for name, field in of_pairs.items():
+        rest = field.shape[2:]
+        shards = (*layout.block, *rest) if sharded else None
+        _create_array(group, name, field, (*layout.inner, *rest), shards)
+    for name, field in of_traits.items():
+        _create_array(group, name, field, (*field.shape[:-1], layout.block[1]))
     grid = ("variant_blocks", "trait_blocks")
     for name, shape, dims in (
         (_BLOCKS, layout.blocks, grid),
@@ -197,6 +193,26 @@ def _create(
             compressors=None,
             dimension_names=dims,
         )
+
+
+def _create_array(
+    group: zarr.Group,
+    name: str,
+    field: Field,
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None = None,
+) -> None:
+    dtype: Any = str if field.dtype == object else field.dtype
+    group.create_array(
+        name,
+        shape=field.shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shards,
+        compressors=_COMPRESSOR,
+        fill_value=_fill_value(dtype),
+        dimension_names=field.dims,
+    )
 
 
 def _fill_value(kind: Any) -> float | None:
@@ -222,7 +238,7 @@ def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> Resu
         raise StoreError(f"{path} cannot be written: no permission; give another store")
     store = ResultStore(str(path), layout)
     with explained(path):
-        for file, manifest, mark in list(_damaged(path, attrs["statistics"])):
+        for file, manifest, mark in list(_damaged(path, attrs)):
             store._array(manifest)[mark] = 0
             file.unlink(missing_ok=True)
     return store
@@ -264,7 +280,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     target = Path(path)
     attrs = _attributes(target)
-    _require_whole(target, attrs["statistics"])
+    _require_whole(target, attrs)
     block = tuple(attrs["block"])
     with explained(target):
         ds = xr.open_zarr(
@@ -280,7 +296,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     return with_counts(ds)
 
 
-def _require_whole(path: Path, statistics: list[str]) -> None:
+def _require_whole(path: Path, attrs: Mapping[str, Any]) -> None:
     done, total = finished(path)
     with explained(path):
         known = _marks(path, _TRAITS)
@@ -291,7 +307,7 @@ def _require_whole(path: Path, statistics: list[str]) -> None:
             "where it stopped"
         )
     with explained(path):
-        damaged = [file for file, _, _ in _damaged(path, statistics)]
+        damaged = [file for file, _, _ in _damaged(path, attrs)]
     if damaged:
         raise StoreError(
             f"{path} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
@@ -306,14 +322,18 @@ def with_counts(result: xr.Dataset) -> xr.Dataset:
     return result.assign(n_refined=result["refined"].sum("variants"))
 
 
-def _damaged(path: Path, statistics: list[str]) -> Iterator[tuple[Path, str, tuple[int, ...]]]:
+def _damaged(path: Path, attrs: Mapping[str, Any]) -> Iterator[tuple[Path, str, tuple[int, ...]]]:
     """Files that are missing or cut short though marked as finished; manifest and mark of each."""
-    for manifest, names in ((_BLOCKS, statistics), (_TRAITS, list(_TRAIT_VARIABLES))):
+    for manifest, names in ((_BLOCKS, attrs["statistics"]), (_TRAITS, attrs["of_traits"])):
         finished_marks = np.argwhere(_marks(path, manifest)).tolist()
         for name in names:
             array = zarr.open_array(path, path=name, mode="r")
+            # Other dimensions are one chunk: after those of pairs, before that of traits.
+            others = ["0"] * (array.ndim - (2 if manifest == _BLOCKS else 1))
             for mark in finished_marks:
-                file = Path(path, name, "c", *map(str, mark))
+                place = [str(index) for index in mark]
+                parts = [*place, *others] if manifest == _BLOCKS else [*others, *place]
+                file = Path(path, name, "c", *parts)
                 if not is_whole(file, array):
                     yield file, manifest, tuple(mark)
 

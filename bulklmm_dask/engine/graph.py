@@ -2,62 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from operator import getitem, sub
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask.base import persist
 from dask.delayed import delayed
 
 from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.lmm.basis import Basis, make_basis
-from bulklmm_dask.lmm.groups import FittedTraits, ModelOptions, fit_traits, scan_block, statistics
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.groups import (
+    FittedTraits,
+    Kind,
+    ModelOptions,
+    fit_traits,
+    scan_block,
+    statistics,
+)
 from bulklmm_dask.lmm.kinship import check_kinship, cross_products, finish
+from bulklmm_dask.lmm.null import OK
+from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.lmm.samples import Samples
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 Names = npt.NDArray[np.object_]
+Columns = dict[str, npt.NDArray[Any]]
 
 # Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
 _FAN_IN = 8
 
-# What is known of every trait, with its dtype.
-TRAIT_COLUMNS: dict[str, Any] = {
-    "h2": np.float64,
-    "sigma2": np.float64,
-    "n_samples": np.int64,
-    "trait_status": object,
-}
-
 
 @dataclass(frozen=True)
-class Study:
-    """The arrays of a scan, as NumPy or dask arrays; names serve the messages of errors.
+class Conditions:
+    """Markers among the covariates, of every trait its own.
 
     Attributes
     ----------
-    dosage : array (variants, samples)
-    maximum : float
-        Largest possible dosage.
+    dosage : array (samples, markers)
+        Without gaps.
+    index : array (traits, k) of int
+        Columns of `dosage`; -1 for none.
+    """
+
+    dosage: Array
+    index: Index
+
+    def of(self, traits: slice) -> Array:
+        """Values (samples, traits, k), zeros for none."""
+        index = self.index[traits]
+        return np.where(index < 0, 0.0, self.dosage[:, np.maximum(index, 0)])
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured on the samples, as NumPy or dask arrays; names serve messages of errors.
+
+    Attributes
+    ----------
     traits : array (samples, traits)
     covariates : array (samples, c)
         In memory, with the intercept.
-    kinship : array (samples, samples) or None
-    variant_names, sample_names, trait_names : array of str
+    kinship : array (samples, samples) or (contigs, samples, samples) or None
+        One, or one for the markers of each contig.
+    sample_names, trait_names : array of str
+    weights : array (samples,) or None
+        Residual weights.
     """
 
-    dosage: Any
-    maximum: float
     traits: Any
     covariates: Array
     kinship: Any
-    variant_names: Names
     sample_names: Names
     trait_names: Names
+    weights: Array | None = None
+
+    @property
+    def relations(self) -> int | None:
+        """Number of kinships, one a contig; None where one serves all markers."""
+        return len(self.kinship) if np.ndim(self.kinship) == 3 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Measurements):
+    """The same with the markers of a scan.
+
+    Attributes
+    ----------
+    genotypes : array (variants, samples) or (variants, samples, genotypes)
+        Dosages, or the probability of each genotype.
+    maximum : float
+        Largest possible value of them.
+    variant_names : array of str
+    contig : array (variants,) of int
+        Which kinship each variant is scanned with; zeros where there is one only.
+    interacting : tuple of int
+        Columns of the covariates whose product with the genotype is tested.
+    prior : Prior or None
+        On the residual variance.
+    conditions : Conditions or None
+    """
+
+    genotypes: Any
+    maximum: float
+    variant_names: Names
+    contig: Index
+    interacting: tuple[int, ...] = ()
+    prior: Prior | None = None
+    conditions: Conditions | None = None
 
 
 def is_lazy(array: Any) -> bool:
@@ -73,32 +131,75 @@ def as_dask(array: Any, chunks: tuple[Any, ...]) -> da.Array:
 
 
 def lazy_kinship(
-    dosage: Any,
+    genotypes: Any,
     maximum: float,
     method: str,
     strains: npt.NDArray[np.int64] | None,
     variant_names: Names,
     sample_names: Names,
+    contigs: Index | None = None,
+    alleles: Array | None = None,
 ) -> da.Array:
-    """Kinship (samples, samples) as a dask array of one chunk, accumulated over marker chunks."""
-    p, n = dosage.shape
-    size = dosage.chunks[0] if isinstance(dosage, da.Array) else max(1, 2**22 // max(n, 1))
-    array = as_dask(dosage, (size, n))
-    names = np.split(variant_names, np.cumsum(array.chunks[0])[:-1])
-    parts = [
-        delayed(_products)(block, method, maximum, variants, sample_names)
-        for block, variants in zip(array.to_delayed().ravel(), names, strict=True)
-    ]
+    """Kinship as a dask array, accumulated over marker chunks.
+
+    (samples, samples), in one chunk; or, with the contig of every variant, (contigs, samples,
+    samples): one chunk a contig, of all markers but its own, each product computed once.
+    """
+    p, n = genotypes.shape[:2]
+    rest = genotypes.shape[2:]
+    size = genotypes.chunks[0] if is_lazy(genotypes) else max(1, 2**22 // max(n, 1))
+    array = as_dask(genotypes, (size, n, *rest))
+    cuts = np.cumsum(array.chunks[0])[:-1]
+    blocks = array.to_delayed().ravel()
+    names = np.split(variant_names, cuts)
+    if contigs is None:
+        parts = [
+            delayed(_products)(block, method, maximum, variants, sample_names, alleles)
+            for block, variants in zip(blocks, names, strict=True)
+        ]
+        whole = delayed(finish)(_sum(parts, n), p, method, strains)
+        return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
+    parts_of: dict[int, list[Any]] = {int(contig): [] for contig in np.unique(contigs)}
+    for block, variants, where in zip(blocks, names, np.split(contigs, cuts), strict=True):
+        for contig in np.unique(where):
+            mine = where == contig
+            part = block if mine.all() else delayed(getitem)(block, mine)
+            parts_of[int(contig)].append(
+                delayed(_products)(part, method, maximum, variants[mine], sample_names, alleles)
+            )
+    own = {contig: _sum(parts, n) for contig, parts in parts_of.items()}
+    everything = _sum(list(own.values()), n)
+    matrices = []
+    for contig in range(int(contigs.max()) + 1):
+        products, count = everything, p
+        if contig in own:
+            products, count = (
+                delayed(sub)(everything, own[contig]),
+                p - int((contigs == contig).sum()),
+            )
+        matrix = delayed(finish)(products, count, method, strains)
+        matrices.append(da.from_delayed(matrix, shape=(n, n), dtype=np.float64))
+    return da.stack(matrices)
+
+
+def _products(
+    genotypes: Array,
+    method: str,
+    maximum: float,
+    variants: Names,
+    samples: Names,
+    alleles: Array | None,
+) -> Array:
+    refuse_outside(genotypes, maximum, list(variants), list(samples))
+    with one_blas_thread():
+        return cross_products(genotypes, method, maximum, alleles)
+
+
+def _sum(parts: Sequence[Any], n: int) -> Any:
+    """Delayed sum of matrices (n, n), few of them alive at a time."""
     while len(parts) > 1:
         parts = [delayed(_add)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
-    whole = delayed(finish)(parts[0] if parts else np.zeros((n, n)), p, method, strains)
-    return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
-
-
-def _products(dosage: Array, method: str, maximum: float, variants: Names, samples: Names) -> Array:
-    refuse_outside(dosage, maximum, list(variants), list(samples))
-    with one_blas_thread():
-        return cross_products(dosage, method, maximum)
+    return parts[0] if parts else np.zeros((n, n))
 
 
 def _add(parts: Sequence[Array]) -> Array:
@@ -109,27 +210,48 @@ def _add(parts: Sequence[Array]) -> Array:
 
 
 def load_kinship(study: Study) -> tuple[Study, Any]:
-    """The study with its kinship in memory, and the basis kept where it was computed.
+    """The study with its kinship in memory, and the bases kept where they were computed.
 
     For a run of many graphs: none of them computes either again.
     """
-    if isinstance(study.kinship, da.Array):
+    if is_lazy(study.kinship):
         study = replace(study, kinship=study.kinship.compute())
-    basis = lazy_basis(study)
-    return study, None if basis is None else basis.persist()
+    return study, list(persist(*lazy_bases(study)))
 
 
-def lazy_basis(study: Study) -> Any:
-    """Delayed basis of all samples, or None where a covariate is missing for some."""
+def lazy_bases(study: Measurements) -> list[Any]:
+    """Delayed bases of all samples, one a kinship; None where some lack a covariate."""
     if np.isnan(study.covariates).any():
-        return None
-    return delayed(_basis)(_one_chunk(study.kinship), study.covariates)
+        return [None] * (study.relations or 1)
+    return [delayed(_basis)(samples) for samples in samples_nodes(study)]
 
 
-def _basis(kinship: Array | None, covariates: Array) -> Basis:
+def _basis(samples: Samples) -> Basis:
     with one_blas_thread():
-        checked = None if kinship is None else check_kinship(kinship, len(covariates))
-        return make_basis(checked, covariates)
+        return samples.basis()
+
+
+def samples_nodes(study: Measurements, interacting: tuple[int, ...] = ()) -> list[Any]:
+    """Delayed `Samples`, one a kinship: nodes of the graph, not copies in every task."""
+    matrices = [study.kinship] if study.relations is None else list(study.kinship)
+    return [
+        delayed(_samples)(_one_chunk(matrix), study.covariates, study.weights, interacting)
+        for matrix in matrices
+    ]
+
+
+def _samples(
+    kinship: Array | None, covariates: Array, weights: Array | None, interacting: tuple[int, ...]
+) -> Samples:
+    checked = None if kinship is None else check_kinship(kinship, len(covariates))
+    return Samples(covariates, checked, weights, interacting)
+
+
+def trait_blocks(study: Measurements, chunks: tuple[int, ...]) -> list[tuple[Any, Names]]:
+    """Delayed values (samples, traits in the chunk) of every chunk of traits, and their names."""
+    blocks = as_dask(study.traits, (len(study.sample_names), chunks)).to_delayed().ravel()
+    names = np.split(study.trait_names, np.cumsum(chunks)[:-1])
+    return list(zip(blocks, names, strict=True))
 
 
 def _one_chunk(matrix: Any) -> Any:
@@ -141,24 +263,24 @@ def _one_chunk(matrix: Any) -> Any:
 
 @dataclass(frozen=True)
 class LazyScan:
-    """A scan laid out: one delayed fit a trait chunk, and the markers cut as the plan says.
+    """A scan laid out: delayed fits of every trait chunk, and the markers cut as the plan says.
 
     Attributes
     ----------
     study, plan, model : Study, Plan, ModelOptions
     single : bool
         Multiply in single precision.
-    dosage : dask array (variants, samples)
-    fits : tuple of delayed FittedTraits
-        One for each trait chunk.
+    genotypes : dask array (variants, samples, ...)
+    fits : tuple of tuple of delayed FittedTraits
+        For each trait chunk, one a kinship.
     """
 
     study: Study
     plan: Plan
     model: ModelOptions
     single: bool
-    dosage: da.Array
-    fits: tuple[Any, ...]
+    genotypes: da.Array
+    fits: tuple[tuple[Any, ...], ...]
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `score_block`, besides the block's own data."""
@@ -169,43 +291,84 @@ class LazyScan:
             "single": self.single,
         }
 
+    def variants(self) -> list[Variants]:
+        """Names and contigs of the variants of every marker chunk."""
+        cuts = np.cumsum(self.plan.variant_chunks)[:-1]
+        parts = (np.split(self.study.variant_names, cuts), np.split(self.study.contig, cuts))
+        return [Variants(names, contig) for names, contig in zip(*parts, strict=True)]
+
+    def needed(self, i: int, j: int) -> dict[int, Any]:
+        """Delayed fits that block (i, j) needs, by the number of their kinship."""
+        return {int(c): self.fits[j][int(c)] for c in np.unique(self.variants()[i].contig)}
+
     def per_pair(self) -> dict[str, da.Array]:
-        """Statistics of every pair, (variants, traits)."""
+        """Statistics of every pair, (variants, traits, ...)."""
+        rows = self.plan.variant_chunks
+        variants = da.concatenate(
+            [
+                da.from_delayed(delayed(part), shape=(size,), dtype=object)
+                for part, size in zip(self.variants(), rows, strict=True)
+            ]
+        )
+        indices = "vsg"[: self.genotypes.ndim]
         scores = da.blockwise(
             score_block,
             "vt",
-            self.dosage,
-            "vs",
-            da.from_array(self.study.variant_names, chunks=(self.plan.variant_chunks,), name=False),
+            self.genotypes,
+            indices,
+            variants,
             "v",
             self._fitted(),
-            "t",
+            "vt",
             **self.options(),
             concatenate=True,
             align_arrays=False,  # they are
             dtype=object,
             meta=np.empty((0, 0), dtype=object),
         )
-        kinds = statistics(self.model, single=self.single)
-        return {name: _part(scores, itemgetter(name), kind) for name, kind in kinds.items()}
-
-    def per_trait(self) -> dict[str, da.Array]:
-        """What is known of every trait, (traits,)."""
-        columns = _part(self._fitted(), trait_columns, object)
         return {
-            name: _part(columns, itemgetter(name), dtype) for name, dtype in TRAIT_COLUMNS.items()
+            name: _part(scores, name, kind.dtype, kind.shape)
+            for name, kind in statistics(self.model, single=self.single).items()
         }
 
+    def per_trait(self) -> dict[str, da.Array]:
+        """What is known of every trait, (traits,) or (contigs, traits)."""
+        chunks = self.plan.trait_chunks
+        columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
+        relations = self.study.relations
+        out = {}
+        for name, kind in trait_kinds(relations).items():
+            parts = [
+                da.from_delayed(delayed(getitem)(column, name), (*kind.shape, size), kind.dtype)
+                for column, size in zip(columns, chunks, strict=True)
+            ]
+            out[name] = da.concatenate(parts, axis=-1)
+        return out
+
     def _fitted(self) -> da.Array:
-        """Array whose chunks are FittedTraits: dask hands them on without looking inside."""
-        chunks = zip(self.fits, self.plan.trait_chunks, strict=True)
-        return da.concatenate(
-            [da.from_delayed(fit, shape=(size,), dtype=object) for fit, size in chunks]
+        """Array whose chunks are the fits of a block: dask hands them on without looking inside."""
+        rows, columns = self.plan.variant_chunks, self.plan.trait_chunks
+        return da.block(
+            [
+                [
+                    da.from_delayed(delayed(self.needed(i, j)), shape=(height, width), dtype=object)
+                    for j, width in enumerate(columns)
+                ]
+                for i, height in enumerate(rows)
+            ]
         )
 
 
+@dataclass(frozen=True)
+class Variants:
+    """Names and contigs of the variants of a marker chunk."""
+
+    names: Names
+    contig: Index
+
+
 def lazy_scan(
-    study: Study, plan: Plan, options: ModelOptions, *, single: bool, basis: Any
+    study: Study, plan: Plan, options: ModelOptions, *, single: bool, bases: Sequence[Any]
 ) -> LazyScan:
     """Lay out a scan: nothing is computed.
 
@@ -219,71 +382,117 @@ def lazy_scan(
         How heritabilities are estimated.
     single : bool
         Multiply in single precision.
-    basis : delayed or Basis or None
-        Of all samples, from `lazy_basis`.
+    bases : sequence of delayed or Basis or None
+        Of all samples, one a kinship, from `lazy_bases`.
     """
-    n = plan.n_samples
-    kinship = _one_chunk(study.kinship)
-    if isinstance(kinship, np.ndarray):
-        kinship = delayed(kinship)  # one node of the graph, not a copy in every task
-    blocks = as_dask(study.traits, (n, plan.trait_chunks)).to_delayed().ravel()
-    starts = np.cumsum((0, *plan.trait_chunks[:-1]))
-    fits = tuple(
-        delayed(_fit)(
-            block,
-            kinship,
-            study.covariates,
-            options,
-            basis,
-            study.sample_names,
-            study.trait_names[start : start + size],
+    nodes = samples_nodes(study, study.interacting)
+    fits = []
+    start = 0
+    for block, names in trait_blocks(study, plan.trait_chunks):
+        mine = slice(start, start + len(names))
+        start = mine.stop
+        own = {
+            "prior": None
+            if study.prior is None
+            else study.prior.take(np.arange(mine.start, mine.stop)),
+            "conditions": None if study.conditions is None else study.conditions.of(mine),
+        }
+        fits.append(
+            tuple(
+                delayed(_fit)(block, samples, options, basis, study.sample_names, names, own)
+                for samples, basis in zip(nodes, bases, strict=True)
+            )
         )
-        for block, start, size in zip(blocks, starts, plan.trait_chunks, strict=True)
+    shape = (plan.variant_chunks, *study.genotypes.shape[1:])
+    genotypes = as_dask(study.genotypes, shape)
+    return LazyScan(study, plan, options, single, genotypes, tuple(fits))
+
+
+def _part(scores: da.Array, name: str, dtype: Any, rest: tuple[int, ...]) -> da.Array:
+    """One statistic of the scores, with `rest` more dimensions."""
+    meta = np.empty((0,) * (2 + len(rest)), dtype=dtype)
+    return da.map_blocks(
+        getitem,
+        scores,
+        name,
+        dtype=dtype,
+        meta=meta,
+        new_axis=list(range(2, 2 + len(rest))) or None,
+        chunks=(*scores.chunks, *((size,) for size in rest)),
     )
-    dosage = as_dask(study.dosage, (plan.variant_chunks, n))
-    return LazyScan(study, plan, options, single, dosage, fits)
-
-
-def _part(array: da.Array, getter: Any, dtype: Any) -> da.Array:
-    meta = np.empty((0,) * array.ndim, dtype=dtype)
-    return da.map_blocks(getter, array, dtype=dtype, meta=meta)
 
 
 def _fit(
     traits: Array,
-    kinship: Array | None,
-    covariates: Array,
+    samples: Samples,
     options: ModelOptions,
     basis: Basis | None,
     sample_names: Names,
     trait_names: Names,
+    own: dict[str, Any],
 ) -> FittedTraits:
     refuse_infinite(traits, "sample_trait", list(sample_names), list(trait_names))
+    values = np.asarray(traits, dtype=np.float64)
     with one_blas_thread():
-        return fit_traits(np.asarray(traits, dtype=np.float64), kinship, covariates, options, basis)
+        return fit_traits(values, samples, options, complete=basis, **own)
 
 
-def trait_columns(fitted: FittedTraits) -> dict[str, npt.NDArray[Any]]:
-    """What is known of every trait of a chunk, under the names of `TRAIT_COLUMNS`."""
+def trait_kinds(relations: int | None) -> dict[str, Kind]:
+    """Dtype of what is known of every trait, and its dimensions before the traits."""
+    each = () if relations is None else (relations,)
     return {
-        "h2": fitted.h2,
-        "sigma2": fitted.sigma2,
-        "n_samples": fitted.n_samples,
-        "trait_status": fitted.status,
+        "h2": Kind(np.dtype(np.float64), each),
+        "sigma2": Kind(np.dtype(np.float64), each),
+        "n_samples": Kind(np.dtype(np.int64)),
+        "trait_status": Kind(np.dtype(object)),
+    }
+
+
+def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
+    """What is known of every trait of a chunk, under the names of `trait_kinds`.
+
+    Of the states that a trait has with different kinships, the first that is not "ok" counts.
+    """
+    first = fits[0]
+    if len(fits) == 1:
+        return {
+            "h2": first.h2,
+            "sigma2": first.sigma2,
+            "n_samples": first.n_samples,
+            "trait_status": first.status,
+        }
+    status = first.status
+    for fit in fits[1:]:
+        status = np.where(status == OK, fit.status, status)
+    return {
+        "h2": np.stack([fit.h2 for fit in fits]),
+        "sigma2": np.stack([fit.sigma2 for fit in fits]),
+        "n_samples": first.n_samples,
+        "trait_status": status,
     }
 
 
 def score_block(
-    dosage: npt.NDArray[np.floating],
-    variant_names: Names,
-    fitted: FittedTraits,
+    genotypes: npt.NDArray[np.floating],
+    variants: Variants,
+    fits: Mapping[int, FittedTraits],
     *,
     sample_names: Names,
     maximum: float,
     model: ModelOptions,
     single: bool,
-) -> dict[str, npt.NDArray[Any]]:
-    """Statistics of every pair of a block, (variants, traits), under their names."""
-    refuse_outside(dosage, maximum, list(variant_names), list(sample_names))
+) -> Columns:
+    """Statistics of every pair of a block, (variants, traits, ...), under their names."""
+    refuse_outside(genotypes, maximum, list(variants.names), list(sample_names))
     with one_blas_thread():
-        return scan_block(dosage, fitted, model, single=single)
+        if len(fits) == 1:
+            (fit,) = fits.values()
+            return scan_block(genotypes, fit, model, single=single)
+        out: Columns = {}
+        for contig, fit in fits.items():
+            mine = variants.contig == contig
+            for name, values in scan_block(genotypes[mine], fit, model, single=single).items():
+                if name not in out:
+                    out[name] = np.empty((len(mine), *values.shape[1:]), values.dtype)
+                out[name][mine] = values
+        return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from dask.delayed import delayed
 from distributed import Client, Future, as_completed
 
 from bulklmm_dask.data.store import ResultStore
-from bulklmm_dask.engine.graph import LazyScan, score_block, trait_columns
+from bulklmm_dask.engine.graph import LazyScan, Variants, score_block, trait_columns
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.lmm.groups import FittedTraits
 
@@ -120,21 +120,21 @@ def _batches(
     for i, j in pending:
         of_column.setdefault(int(j), []).append(int(i))
     run = uuid.uuid4().hex[:8]
-    dosages = scan.dosage.to_delayed().ravel()
-    names = np.split(scan.study.variant_names, np.cumsum(scan.plan.variant_chunks)[:-1])
+    genotypes = scan.genotypes.to_delayed().ravel()
+    variants = scan.variants()
     options = scan.options()
     write_block, write_traits = delayed(_write_block), delayed(_write_traits)
     batch: dict[Any, Block | None] = {}
     for j, rows in sorted(of_column.items()):
-        fit = scan.fits[j]
-        batch[write_traits(store, j, fit, dask_key_name=f"write_traits-{run}-{j}")] = None
+        fits = list(scan.fits[j])
+        batch[write_traits(store, j, fits, dask_key_name=f"write_traits-{run}-{j}")] = None
         for i in rows:
             task = write_block(
                 store,
                 (i, j),
-                dosages[i],
-                names[i],
-                fit,
+                genotypes[i],
+                variants[i],
+                scan.needed(i, j),
                 options,
                 dask_key_name=f"write_block-{run}-{i}-{j}",
             )
@@ -149,16 +149,16 @@ def _batches(
 def _write_block(
     store: ResultStore,
     block: Block,
-    dosage: npt.NDArray[np.floating],
-    variant_names: npt.NDArray[np.object_],
-    fitted: FittedTraits,
+    genotypes: npt.NDArray[np.floating],
+    variants: Variants,
+    fits: Mapping[int, FittedTraits],
     options: dict[str, Any],
 ) -> None:
-    store.write_block(*block, score_block(dosage, variant_names, fitted, **options))
+    store.write_block(*block, score_block(genotypes, variants, fits, **options))
 
 
-def _write_traits(store: ResultStore, j: int, fitted: FittedTraits) -> None:
-    store.write_traits(j, trait_columns(fitted))
+def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> None:
+    store.write_traits(j, trait_columns(fits))
 
 
 def _run_here(

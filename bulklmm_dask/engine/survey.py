@@ -39,13 +39,15 @@ def survey(study: Study, plan: Plan, options: object) -> dict[str, str]:
     InputError
         If a genotype lies outside its range or a trait is infinite.
     """
-    dosage = as_dask(study.dosage, (plan.variant_chunks, plan.n_samples))
+    genotypes = as_dask(study.genotypes, (plan.variant_chunks, *study.genotypes.shape[1:]))
     traits = as_dask(study.traits, (plan.n_samples, plan.trait_chunks))
     samples = study.sample_names
     of_variants = [
-        delayed(_survey_dosage)(block, study.maximum, names, samples)
+        delayed(_survey_genotypes)(block, study.maximum, names, samples)
         for block, names in zip(
-            dosage.to_delayed().ravel(), _split(study.variant_names, dosage.chunks[0]), strict=True
+            genotypes.to_delayed().ravel(),
+            _split(study.variant_names, plan.variant_chunks),
+            strict=True,
         )
     ]
     of_traits = [
@@ -56,11 +58,16 @@ def survey(study: Study, plan: Plan, options: object) -> dict[str, str]:
     ]
     variant_digests, trait_digests = map(np.concatenate, compute(of_variants, of_traits))
     return {
-        "genotypes": fingerprint([variant_digests, study.variant_names, study.maximum]),
+        "genotypes": fingerprint(
+            [variant_digests, study.variant_names, study.maximum, study.contig]
+        ),
         "traits": fingerprint([trait_digests, study.trait_names]),
         "samples": fingerprint([samples]),
         "kinship": fingerprint([study.kinship]),
-        "covariates": fingerprint([study.covariates]),
+        "covariates": fingerprint([study.covariates, study.interacting]),
+        "weights": fingerprint([study.weights]),
+        "prior": fingerprint(_parts(study.prior)),
+        "conditions": fingerprint(_parts(study.conditions)),
         "options": fingerprint([options]),
     }
 
@@ -69,11 +76,16 @@ def _split(names: npt.NDArray[np.object_], chunks: tuple[int, ...]) -> list[Any]
     return np.split(names, np.cumsum(chunks)[:-1])
 
 
-def _survey_dosage(
-    dosage: npt.NDArray[np.floating], maximum: float, variants: Any, samples: Any
+def _parts(item: object) -> list[object]:
+    """Fields of a frozen object; an absent one counts as itself."""
+    return [None] if item is None else list(vars(item).values())
+
+
+def _survey_genotypes(
+    genotypes: npt.NDArray[np.floating], maximum: float, variants: Any, samples: Any
 ) -> Digests:
-    refuse_outside(dosage, maximum, list(variants), list(samples))
-    return row_digests(dosage)
+    refuse_outside(genotypes, maximum, list(variants), list(samples))
+    return row_digests(genotypes.reshape(len(genotypes), -1))
 
 
 def _survey_traits(traits: npt.NDArray[np.floating], names: Any, samples: Any) -> Digests:

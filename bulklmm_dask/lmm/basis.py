@@ -3,6 +3,7 @@ r"""The eigenbasis of a kinship: factored once, used for every trait and every m
 The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. With K = U diag(lam) U',
 the rotated entries U'y are independent with variances s2 v_k(h), v_k(h) = h lam_k + 1 - h. This
 form, unlike the ratio h/(1-h), stays finite on the whole of [0, 1] as long as every lam_k > 0.
+Samples of unequal weight are multiplied by their weight before.
 """
 
 from __future__ import annotations
@@ -84,17 +85,22 @@ class Basis(Spectrum):
     ----------
     vectors : array (n, n) or None
         U, one eigenvector a column; None stands for the identity (no kinship).
+    weights : array (n,) or None
+        w, what every sample is multiplied by before; None for ones.
     """
 
     vectors: Array | None
+    weights: Array | None = None
 
     def rotate(self, columns: Array) -> Array:
-        """U' applied to columns (n, k)."""
-        return columns if self.vectors is None else self.vectors.T @ columns
+        """U' diag(w) applied to columns (n, k)."""
+        weighted = columns if self.weights is None else columns * self.weights[:, None]
+        return weighted if self.vectors is None else self.vectors.T @ weighted
 
     def rotate_rows(self, rows: Array) -> Array:
         """The same for vectors that lie in rows (k, n)."""
-        return rows if self.vectors is None else rows @ self.vectors
+        weighted = rows if self.weights is None else rows * self.weights
+        return weighted if self.vectors is None else weighted @ self.vectors
 
 
 def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
@@ -154,7 +160,7 @@ def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, 
     return (np.column_stack(kept) if kept else np.empty((len(matrix), 0))), dependent
 
 
-def make_basis(kinship: Array | None, covariates: Array) -> Basis:
+def make_basis(kinship: Array | None, covariates: Array, weights: Array | None = None) -> Basis:
     """Factor the kinship of n samples and rotate the covariates.
 
     Parameters
@@ -163,6 +169,9 @@ def make_basis(kinship: Array | None, covariates: Array) -> Basis:
         Symmetric and positive semi-definite; None for ordinary regression.
     covariates : array (n, c)
         With the intercept; columns that depend on earlier ones are left out.
+    weights : array (n,), optional
+        w > 0 of samples with Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. With y, C and the markers
+        multiplied by w, and K by w on both sides, this is the unweighted model.
 
     Raises
     ------
@@ -170,9 +179,12 @@ def make_basis(kinship: Array | None, covariates: Array) -> Basis:
         If an eigenvalue lies below -1e-6 of the largest.
     """
     n = len(covariates)
+    if weights is not None:
+        covariates = covariates * weights[:, None]
+        kinship = None if kinship is None else kinship * np.outer(weights, weights)
     columns, _ = independent_columns(covariates)
     if kinship is None:
-        return Basis(np.ones(n), np.ones(n), columns, 0.0, vectors=None)
+        return Basis(np.ones(n), np.ones(n), columns, 0.0, None, weights)
     values, vectors = scipy.linalg.eigh(kinship, driver="evd")
     values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
     largest = values[0] if n else 0.0
@@ -190,4 +202,5 @@ def make_basis(kinship: Array | None, covariates: Array) -> Basis:
         covariates=vectors.T @ columns,
         h2_max=LARGEST_H2_IF_SINGULAR if singular else 1.0,
         vectors=vectors,
+        weights=weights,
     )

@@ -13,35 +13,78 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.alternative import AltExact, AltGrid
-from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.effects import explained, neg_log10_p
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.lmm.lod import Markers, NullScan, prepare_markers
 from bulklmm_dask.lmm.null import ALL_MISSING, TOO_FEW, NullModel, fit_null
+from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.lmm.samples import Samples, sample_groups
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
+# What may be asked of every pair besides its LOD.
+STATISTICS = ("beta", "se", "neg_log10_p", "explained", "lod_interaction")
+
+
 @dataclass(frozen=True)
 class ModelOptions:
-    """How heritabilities are estimated.
+    """How heritabilities are estimated, what is tested, and what is told of it.
 
     Attributes
     ----------
     alternative : bool
-        Again for every pair of a marker and a trait, not only once a trait.
+        Estimate h2 again for every pair of a marker and a trait, not only once a trait.
     reml : bool
         By restricted instead of full maximum likelihood.
     grid : tuple of float or None
         Heritabilities to choose from; None searches the whole interval.
     refine_above : float
         LOD from which on a pair is optimised on its full likelihood (alternative, without grid).
+    genotypes : int or None
+        Number of genotypes whose probabilities a marker has; None for dosages.
+    interactions : int
+        Number of covariates whose product with the genotype is tested along.
+    wanted : tuple of str
+        Of `STATISTICS`.
     """
 
     alternative: bool = False
     reml: bool = False
     grid: tuple[float, ...] | None = None
     refine_above: float = 3.0
+    genotypes: int | None = None
+    interactions: int = 0
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def joint(self) -> bool:
+        """Whether a marker has several columns that are tested together."""
+        return self.genotypes is not None or self.interactions > 0
+
+    @property
+    def additive(self) -> int:
+        """Columns of a marker without its interactions: all genotypes but the first."""
+        return 1 if self.genotypes is None else self.genotypes - 1
+
+    @property
+    def effects(self) -> tuple[int, ...]:
+        """Shape of the effects of a pair: one, one a genotype, or one a column."""
+        if not self.joint:
+            return ()
+        if self.interactions:
+            return (self.additive * (1 + self.interactions),)
+        return (self.additive + 1,)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Dtype of an array of a result, and the sizes of its dimensions besides the usual ones."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] = ()
 
 
 class Scanner(Protocol):
@@ -63,31 +106,33 @@ class TraitGroup:
 
 @dataclass(frozen=True)
 class FittedTraits:
-    """A chunk of traits with its null models: one entry a trait, in the order of the chunk."""
+    """A chunk of traits with its null models.
+
+    Attributes
+    ----------
+    groups : tuple of TraitGroup
+    h2, sigma2, n_samples, status : array (traits,)
+        In the order of the chunk.
+    modifiers : array (samples, q)
+        Covariates whose product with the genotype is tested along.
+    """
 
     groups: tuple[TraitGroup, ...]
     h2: Array
     sigma2: Array
     n_samples: Index
     status: npt.NDArray[np.object_]
-
-
-def group_by_samples(observed: npt.NDArray[np.bool_]) -> list[tuple[Index, Index]]:
-    """Samples and columns of every distinct pattern of `observed` (samples, traits)."""
-    members: dict[bytes, list[int]] = {}
-    for column, key in enumerate(np.packbits(observed, axis=0).T):
-        members.setdefault(key.tobytes(), []).append(column)
-    return [
-        (np.flatnonzero(observed[:, columns[0]]), np.array(columns)) for columns in members.values()
-    ]
+    modifiers: Array
 
 
 def fit_traits(
     traits: Array,
-    kinship: Array | None,
-    covariates: Array,
+    samples: Samples,
     options: ModelOptions,
+    *,
     complete: Basis | None = None,
+    prior: Prior | None = None,
+    conditions: Array | None = None,
 ) -> FittedTraits:
     """Fit the null models of a chunk of traits, each on the samples where it was measured.
 
@@ -95,38 +140,41 @@ def fit_traits(
     ----------
     traits : array (samples, traits)
         NaN where missing.
-    kinship : array (samples, samples) or None
-        None for ordinary regression.
-    covariates : array (samples, c)
-        With the intercept; a sample with a NaN here is left out of every trait.
+    samples : Samples
     options : ModelOptions
         How to fit.
     complete : Basis, optional
         The basis of all samples, if it was made before.
+    prior : Prior, optional
+        On the residual variance of these traits.
+    conditions : array (samples, traits, k), optional
+        More covariates, of every trait its own.
     """
-    n, t = traits.shape
-    complete_rows = ~np.isnan(covariates).any(axis=1, keepdims=True)
-    observed = ~np.isnan(traits) & complete_rows
+    t = traits.shape[1]
+    observed = ~np.isnan(traits) & samples.complete[:, None]
     h2, sigma2 = np.full(t, np.nan), np.full(t, np.nan)
     status = np.full(t, ALL_MISSING, dtype=object)
     grid = None if options.grid is None else np.array(options.grid)
     groups = []
-    for samples, columns in group_by_samples(observed):
-        if len(samples) < 2:
-            status[columns] = TOO_FEW if len(samples) else ALL_MISSING
+    for rows, columns, basis in sample_groups(traits, samples, complete):
+        if basis is None:
+            status[columns] = TOO_FEW if len(rows) else ALL_MISSING
             continue
-        if complete is not None and len(samples) == n:
-            basis = complete
-        else:
-            within = None if kinship is None else kinship[np.ix_(samples, samples)]
-            basis = make_basis(within, covariates[samples])
-        model = fit_null(basis, traits[np.ix_(samples, columns)], reml=options.reml, grid=grid)
+        model = fit_null(
+            basis,
+            traits[np.ix_(rows, columns)],
+            reml=options.reml,
+            grid=grid,
+            prior=None if prior is None else prior.take(columns),
+            extra=None if conditions is None else conditions[np.ix_(rows, columns)],
+        )
         h2[columns], sigma2[columns], status[columns] = model.h2, model.sigma2, model.status
         if model.fitted.any():
             kept = model.fitted
             scanner = _scanner(basis, model, options)
-            groups.append(TraitGroup(columns[kept], samples, basis, scanner))
-    return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status)
+            groups.append(TraitGroup(columns[kept], rows, basis, scanner))
+    modifiers = samples.covariates[:, list(samples.interacting)]
+    return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status, modifiers)
 
 
 def _scanner(basis: Basis, model: NullModel, options: ModelOptions) -> Scanner:
@@ -137,26 +185,35 @@ def _scanner(basis: Basis, model: NullModel, options: ModelOptions) -> Scanner:
     return AltExact.of(basis, model, reml=options.reml, refine_above=options.refine_above)
 
 
-def statistics(options: ModelOptions, *, single: bool) -> dict[str, np.dtype[Any]]:
-    """Names and dtypes of what `scan_block` gives of every pair.
+def statistics(options: ModelOptions, *, single: bool) -> dict[str, Kind]:
+    """What `scan_block` gives of every pair.
 
     Scores of single pairs that are optimised exactly deserve more digits than float32 holds.
     """
-    if not options.alternative:
-        return {"lod": np.dtype(np.float32)}
-    kinds = {"lod": np.dtype(np.float32 if single else np.float64), "h2_alt": np.dtype(np.float32)}
-    return kinds if options.grid is not None else {**kinds, "refined": np.dtype(np.bool_)}
+    exact = options.alternative and not single
+    kinds = {"lod": Kind(np.dtype(np.float64 if exact else np.float32))}
+    if options.alternative:
+        kinds["h2_alt"] = Kind(np.dtype(np.float32))
+        if options.grid is None:
+            kinds["refined"] = Kind(np.dtype(np.bool_))
+    if options.joint:
+        kinds["df"] = Kind(np.dtype(np.int16))
+    for name in options.wanted:
+        shape = options.effects if name in ("beta", "se") else ()
+        kinds[name] = Kind(np.dtype(np.float64 if exact else np.float32), shape)
+    return kinds
 
 
 def scan_block(
-    dosage: npt.ArrayLike, fitted: FittedTraits, options: ModelOptions, *, single: bool
+    genotypes: npt.ArrayLike, fitted: FittedTraits, options: ModelOptions, *, single: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """Scan a chunk of markers against a chunk of traits.
 
     Parameters
     ----------
-    dosage : array (variants, samples)
-        NaN where there is no call: such cells take the mean of their marker.
+    genotypes : array (variants, samples) or (variants, samples, genotypes)
+        Dosages, or probabilities of genotypes; NaN where there is no call: such cells take the
+        mean of their marker.
     fitted : FittedTraits
         The traits; those without a null model get NaN.
     options : ModelOptions
@@ -167,15 +224,21 @@ def scan_block(
     Returns
     -------
     dict
-        The arrays (variants, traits) that `statistics` lists.
+        The arrays (variants, traits, ...) that `statistics` lists.
     """
-    x, where = distinct_markers(impute(dosage))
+    x, where = distinct_markers(impute(genotypes))
     kinds = statistics(options, single=single)
     shape = (len(x), len(fitted.h2))
     out: dict[str, npt.NDArray[Any]] = {}
     for group in fitted.groups:
-        mine = x if len(group.samples) == x.shape[1] else x[:, group.samples]
-        found = group.scanner.scan(prepare_markers(group.basis, mine), single=single)
+        everyone = len(group.samples) == x.shape[1]
+        found = _scan_group(
+            group,
+            x if everyone else x[:, group.samples],
+            fitted.modifiers[group.samples],
+            options,
+            single=single,
+        )
         if len(group.columns) == shape[1]:
             out = found  # one group is the whole chunk: nothing to scatter
             break
@@ -186,11 +249,22 @@ def scan_block(
     return out if where is None else {name: values[where] for name, values in out.items()}
 
 
-def _unfitted(
-    kinds: dict[str, np.dtype[Any]], shape: tuple[int, int]
+def _scan_group(
+    group: TraitGroup, x: Array, modifiers: Array, options: ModelOptions, *, single: bool
 ) -> dict[str, npt.NDArray[Any]]:
+    """Statistics of the traits of one group, from the genotypes of its samples."""
+    found = group.scanner.scan(prepare_markers(group.basis, x), single=single)
+    n, df = len(group.samples), found.get("df", 1)
+    if "neg_log10_p" in options.wanted:
+        found["neg_log10_p"] = neg_log10_p(found["lod"], df).astype(found["lod"].dtype)
+    if "explained" in options.wanted:
+        found["explained"] = explained(found["lod"], n).astype(found["lod"].dtype)
+    return found
+
+
+def _unfitted(kinds: dict[str, Kind], shape: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
     return {
-        name: np.zeros(shape, kind) if kind == np.bool_ else np.full(shape, np.nan, kind)
+        name: np.full((*shape, *kind.shape), np.nan if kind.dtype.kind == "f" else 0, kind.dtype)
         for name, kind in kinds.items()
     }
 
@@ -201,7 +275,8 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
     Neighbours that no recombination separates are copies: of the 7,321 markers of the 50 BXD
     strains two thirds are. None stands for too few copies to be worth the trouble.
     """
-    rows = np.ascontiguousarray(x).view(np.dtype((np.void, x.itemsize * x.shape[1])))[:, 0]
+    flat = np.ascontiguousarray(x).reshape(len(x), -1)
+    rows = flat.view(np.dtype((np.void, x.itemsize * flat.shape[1])))[:, 0]
     _, first, where = np.unique(rows, return_index=True, return_inverse=True)
     if len(first) > 0.8 * len(x):
         return x, None

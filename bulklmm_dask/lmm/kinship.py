@@ -11,7 +11,9 @@ method                    K_ij                                                  
 ``"standardized"``        the same, each marker divided by its variance over samples  GEMMA -gk 2
 ========================  ==========================================================  =============
 
-Missing dosages take the mean of their marker.
+Of genotype probabilities the first two take the shares of the alleles: x_i x_j + (1-x_i)(1-x_j)
+becomes the sum over alleles of their shares' product. Missing genotypes take the mean of their
+marker.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Array = npt.NDArray[np.float64]
 
 
 def impute(dosage: npt.ArrayLike) -> Array:
-    """Dosages (variants, samples) as float64, missing ones replaced by the mean of their marker.
+    """Genotypes (variants, samples, ...) as float64, missing ones replaced by their marker's mean.
 
     A marker without any call becomes 0 everywhere, which no test and no kinship can tell from a
     marker without variation.
@@ -35,31 +37,39 @@ def impute(dosage: npt.ArrayLike) -> Array:
     x = np.array(dosage, dtype=np.float64)
     missing = np.isnan(x)
     if missing.any():
-        rows = missing.any(axis=1)
+        rows = missing.reshape(len(x), -1).any(axis=1)
         part, gaps = x[rows], missing[rows]
         calls = (~gaps).sum(axis=1)
         means = np.where(gaps, 0.0, part).sum(axis=1) / np.maximum(calls, 1)
-        x[rows] = np.where(gaps, means[:, None], part)
+        x[rows] = np.where(gaps, np.expand_dims(means, 1), part)
     return x
 
 
-def cross_products(dosage: npt.ArrayLike, method: str, maximum: float) -> Array:
+def cross_products(
+    genotypes: npt.ArrayLike, method: str, maximum: float, alleles: Array | None = None
+) -> Array:
     """Sum over a block of markers of the products that `finish` turns into a kinship.
 
     Parameters
     ----------
-    dosage : array (variants, samples)
-        Dosages 0..`maximum`, NaN where missing.
+    genotypes : array (variants, samples) or (variants, samples, genotypes)
+        Dosages 0..`maximum`, or probabilities; NaN where missing.
     method : str
-        One of `METHODS`.
+        One of `METHODS`; with probabilities ``"bulklmm"`` or ``"rqtl2"``.
     maximum : float
         1 or 2, the dosage of a homozygote for the counted allele.
+    alleles : array (genotypes, alleles), optional
+        With probabilities: the share of each allele in each genotype.
 
     Returns
     -------
     array (samples, samples)
     """
-    x = impute(dosage) / maximum
+    if alleles is not None:
+        share = (impute(genotypes) @ alleles).transpose(1, 0, 2)
+        flat = share.reshape(len(share), -1)
+        return (flat @ flat.T - 0.5 * share.shape[1]) / 2.0  # as `finish` expects it
+    x = impute(genotypes) / maximum
     if method in ("bulklmm", "rqtl2"):
         x -= 0.5
     else:

@@ -1,0 +1,95 @@
+"""Markers among the covariates: the same for every trait, or of every trait its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.schema import text
+from bulklmm_dask.engine.graph import Conditions
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.kinship import impute
+
+Array = npt.NDArray[np.float64]
+ConditionLike = (
+    str | Sequence[str] | Mapping[str, str | Sequence[str]] | pd.Series | xr.DataArray | None
+)
+
+
+def shared_condition(ds: xr.Dataset, condition: ConditionLike) -> Array:
+    """Columns (samples, k) of markers that join the covariates of every trait.
+
+    Of a marker with probabilities only, all genotypes but the first.
+    """
+    if condition is None or _is_per_trait(condition):
+        return np.empty((ds.sizes["samples"], 0))
+    names = [condition] if isinstance(condition, str) else [str(name) for name in condition]
+    where = _find(ds, names)
+    variable = "call_dosage" if "call_dosage" in ds else "call_genotype_probability"
+    calls = impute(ds[variable].isel(variants=where).values)
+    if calls.ndim == 3:
+        calls = calls[:, :, 1:].transpose(0, 2, 1).reshape(-1, calls.shape[1])
+    return np.ascontiguousarray(calls.T)
+
+
+def own_conditions(ds: xr.Dataset, condition: ConditionLike) -> Conditions | None:
+    """Markers of every trait its own, as ``max_lod`` names the highest of each."""
+    if condition is None or not _is_per_trait(condition):
+        return None
+    if "call_dosage" not in ds:
+        raise InputError(
+            "condition gives every trait its own markers, which needs call_dosage; the study has "
+            "genotype probabilities only: name markers for all traits, as condition=[...]"
+        )
+    chosen = _per_trait(ds, condition)
+    names = sorted({name for own in chosen for name in own})
+    where = _find(ds, names)
+    column = {name: i for i, name in enumerate(names)}
+    index = np.full((len(chosen), max(map(len, chosen))), -1, dtype=np.int64)
+    for row, own in zip(index, chosen, strict=True):
+        row[: len(own)] = [column[name] for name in own]
+    order = np.argsort(where)  # a lazy study is read in its own order
+    dosage = np.empty((ds.sizes["samples"], len(names)))
+    dosage[:, order] = impute(ds["call_dosage"].isel(variants=where[order]).values).T
+    return Conditions(dosage, index)
+
+
+def _is_per_trait(condition: Any) -> bool:
+    return isinstance(condition, Mapping | pd.Series | xr.DataArray)
+
+
+def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
+    """Names of the markers of every trait; an empty name or NaN is none."""
+    series = condition.to_series() if isinstance(condition, xr.DataArray) else pd.Series(condition)
+    traits = text(ds["trait_id"].values)
+    table = {str(trait): value for trait, value in series.items()}
+    unknown = sorted(set(table) - set(traits))
+    if unknown:
+        raise InputError(
+            f"condition names {len(unknown)} traits that the study has not: {listing(unknown)}; "
+            "give it by trait, such as max_lod(result).set_index('trait').variant"
+        )
+    chosen = []
+    for trait in traits:
+        value = table.get(trait)
+        own = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        chosen.append([str(name) for name in own if isinstance(name, str) and name])
+    if not any(chosen):
+        raise InputError("condition names no marker for any trait; leave it out")
+    return chosen
+
+
+def _find(ds: xr.Dataset, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    where = pd.Index(text(ds["variant_id"].values)).get_indexer(list(names))
+    unknown = [name for name, place in zip(names, where, strict=True) if place < 0]
+    if unknown:
+        raise InputError(
+            f"condition names {len(unknown)} markers that the study has not: {listing(unknown)}"
+        )
+    return np.asarray(where, dtype=np.int64)

@@ -1,0 +1,73 @@
+r"""A prior on the residual variance s2_e = (1 - h) s2: scaled inverse chi-square.
+
+With scale t2 and sample size nu its density is proportional to s2_e^-(nu/2 + 1) exp(-nu t2 /
+(2 s2_e)): as much as nu more residuals of mean square t2 would tell. It keeps the residual
+variance off 0, and with it the heritability off 1, where the likelihood alone may have no maximum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.errors import InputError
+
+Array = npt.NDArray[np.float64]
+
+# With a prior h2 = 1 has no density, whatever the kinship.
+LARGEST_H2 = 1.0 - 1e-9
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Scaled inverse chi-square prior on the residual variance, one for all traits or one each.
+
+    Attributes
+    ----------
+    variance : float or array (traits,)
+        Scale t2, in squared units of the trait.
+    sample_size : float or array (traits,)
+        Sample size nu.
+
+    Raises
+    ------
+    InputError
+        If either is not positive and finite.
+    """
+
+    variance: npt.ArrayLike
+    sample_size: npt.ArrayLike
+
+    def __post_init__(self) -> None:
+        for name in ("variance", "sample_size"):
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            wrong = values[~((values > 0.0) & np.isfinite(values))]
+            if len(wrong):
+                raise InputError(
+                    f"the {name} of the prior is {wrong[0]:g}; it must be positive and finite "
+                    "(without a prior, leave it out)"
+                )
+
+    @property
+    def pull(self) -> Array:
+        """Sum of squares nu t2 that the prior adds to the residuals."""
+        return np.asarray(self.variance, np.float64) * np.asarray(self.sample_size, np.float64)
+
+    @property
+    def count(self) -> Array:
+        """What the prior adds to the number of residuals, nu + 2."""
+        return np.asarray(self.sample_size, np.float64) + 2.0
+
+    def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Prior:
+        """The prior of some traits, by index or mask."""
+        variance, sample_size = (
+            value if np.ndim(value) == 0 else np.asarray(value)[index]
+            for value in (self.variance, self.sample_size)
+        )
+        return Prior(variance, sample_size)
+
+    def in_units(self, size: Array) -> Prior:
+        """The prior of traits that were divided by their `size` (traits,)."""
+        return Prior(np.asarray(self.variance, np.float64) / size**2, self.sample_size)
