@@ -48,8 +48,8 @@ from bulklmm_dask.inputs import (
     require_one_of,
     sample_weights,
 )
-from bulklmm_dask.lmm.groups import STATISTICS, ModelOptions
-from bulklmm_dask.lmm.groups import statistics as pair_statistics
+from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
+from bulklmm_dask.lmm.options import statistics as pair_statistics
 from bulklmm_dask.lmm.prior import Prior
 
 METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")
@@ -279,7 +279,16 @@ def scan(
     if store is not None and chunks == "auto":
         chunks = block_of(store) or "auto"
     n, p, m = ds.sizes["samples"], ds.sizes["variants"], ds.sizes["traits"]
-    plan = make_plan(n, p, m, chunks, alternative=options.alternative)
+    kinds = pair_statistics(options.model, single=precision == "single")
+    plan = make_plan(
+        n,
+        p,
+        m,
+        chunks,
+        alternative=options.alternative,
+        columns=options.model.columns,
+        pair_bytes=sum(kind.itemsize for kind in kinds.values()),
+    )
     attrs = _attributes(options, names, kinship, loco=loco, calls=calls)
     if store is None:
         lazy = lazy_scan(
@@ -366,12 +375,14 @@ def _labels(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
     """Names of everything that a result has a dimension for."""
     dims = {"variants", "traits", "contigs", "alleles"}
     wanted = options.model.effects if {"beta", "se"} & set(options.statistics) else ()
-    if not wanted or not options.interaction:
-        return labels(ds, dims | {"genotypes" for _ in wanted})
-    tested = ["dosage"]
-    if options.genotypes is not None:
-        names = ds["genotype_id"].values if "genotype_id" in ds else range(options.genotypes)
-        tested = [str(name) for name in names][1:]
+    if not wanted:
+        return labels(ds, dims)
+    names = [f"genotype{i + 1}" for i in range(options.genotypes or 0)]
+    if "genotype_id" in ds:
+        names = [str(name) for name in ds["genotype_id"].values]
+    if not options.interaction:
+        return labels(ds, dims).assign_coords(genotypes=text(names))
+    tested = names[1:] or ["dosage"]
     products = [f"{name}:{other}" for other in options.interaction for name in tested]
     return labels(ds, dims).assign_coords(effects=text([*tested, *products]))
 
@@ -393,11 +404,23 @@ def _attributes(
 ) -> dict[str, Any]:
     """What the result says of itself; JSON throughout."""
     named = "none" if kinship is None else "given as a matrix"
+    told = options.attributes()
+    if {"beta", "se"} & set(options.statistics):
+        told["effect_unit"] = _effect_unit(options, calls)
     return {
-        **options.attributes(),
+        **told,
         "covariates": covariates,
         "kinship": kinship if isinstance(kinship, str) else named,
         "loco": int(loco),
         "genotypes": str(calls.name),
         "version": version("bulklmm-dask"),
     }
+
+
+def _effect_unit(options: ScanOptions, calls: xr.DataArray) -> str:
+    """What a unit of the genotype is that effects are per."""
+    if options.genotypes is not None:
+        return "from the first genotype" if options.interaction else "mean of each genotype"
+    if calls.attrs["maximum"] == 2:
+        return "per copy of the last allele in variant_allele"
+    return "from none to two copies of the last allele in variant_allele"

@@ -209,3 +209,12 @@ def test_gemma_run_now(kind, tmp_path):
     np.testing.assert_allclose(result.lod, live.lod, atol=1e-4, rtol=0)
     live.check_h2(result.h2_alt.values, reml=False)
     live.check_h2(live.scan(refine_above=0, reml=True).h2_alt.values, reml=True)
+
+
+def test_effects_and_their_errors(analysis):
+    """GEMMA's beta and se are those at the restricted estimate of each marker, per allele copy."""
+    found = analysis.scan(reml=True, refine_above=0, statistics=("beta", "se"))
+    beta, se = (analysis.gemma[name].to_numpy() for name in ("beta", "se"))
+    # Its signs refer to the allele of its own file, the same for all markers.
+    np.testing.assert_allclose(found.se, se, rtol=1e-4)
+    np.testing.assert_allclose(found.beta, beta, rtol=1e-4, atol=1e-4 * se.min())

@@ -8,7 +8,8 @@ import pytest
 
 from bulklmm_dask.lmm import gains
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.groups import ModelOptions, fit_traits, scan_block
+from bulklmm_dask.lmm.groups import fit_traits, scan_block
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.pairs import optimise_pairs, pair_profile
 from bulklmm_dask.lmm.samples import Samples
 

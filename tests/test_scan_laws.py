@@ -209,7 +209,8 @@ def test_a_block_stays_within_what_the_plan_announced(method, missing):
     import tracemalloc
 
     from bulklmm_dask.engine.graph import Variants, score_block
-    from bulklmm_dask.lmm.groups import ModelOptions, fit_traits
+    from bulklmm_dask.lmm.groups import fit_traits
+    from bulklmm_dask.lmm.options import ModelOptions
     from bulklmm_dask.lmm.samples import Samples
 
     ds = studies.study(n=60, p=500, m=700, missing=missing)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.groups import STATISTICS
+from bulklmm_dask.lmm.options import STATISTICS
 
 Function = Callable[..., Any]
 

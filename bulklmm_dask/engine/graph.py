@@ -17,16 +17,10 @@ from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.groups import (
-    FittedTraits,
-    Kind,
-    ModelOptions,
-    fit_traits,
-    scan_block,
-    statistics,
-)
+from bulklmm_dask.lmm.groups import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.kinship import check_kinship, cross_products, finish
 from bulklmm_dask.lmm.null import OK
+from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples
 

@@ -16,7 +16,7 @@ _TRAITS = 4096
 # Inner chunks of a stored block: what reading one trait or one marker must decompress.
 _INNER = 1024
 
-_DOUBLE, _SINGLE = 8, 4
+_DOUBLE = 8
 # Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
 _NODES, _CURVE, _TILE = 48, 512, 1 << 14
 # Pairs that are looked at one by one at a time.
@@ -35,6 +35,10 @@ class Plan:
         Size of a block; the last ones may be smaller.
     alternative : bool
         Whether h2 is estimated again for every pair.
+    columns : int
+        Columns of a marker that are tested together.
+    pair_bytes : int
+        Size of all that is told of a pair.
     """
 
     n_samples: int
@@ -43,6 +47,8 @@ class Plan:
     variants: int
     traits: int
     alternative: bool = False
+    columns: int = 1
+    pair_bytes: int = 4
 
     @property
     def variant_chunks(self) -> tuple[int, ...]:
@@ -82,14 +88,14 @@ class Plan:
     @property
     def block_bytes(self) -> int:
         """Bytes that a block needs while it runs, its traits and their null models among them."""
-        markers = 4 * self.variants * (self.n_samples + _NODES)
-        traits = 5 * self.traits * self.n_samples
-        pairs = self.variants * self.traits
-        if not self.alternative:
-            return _DOUBLE * (markers + traits + self.traits * _NODES) + 2 * _SINGLE * pairs
-        curves = (8 * self.traits + 10 * _TOGETHER) * _CURVE
-        tile = _TILE * (_NODES + self.n_samples)
-        return _DOUBLE * (markers + traits + curves + tile) + 2 * (_DOUBLE + _SINGLE + 1) * pairs
+        per_marker = self.columns * (self.n_samples + self.columns * _NODES)
+        cells = 4 * self.variants * per_marker + 5 * self.traits * self.n_samples
+        if self.alternative:
+            cells += (8 * self.traits + 10 * _TOGETHER) * _CURVE
+            cells += _TILE * (_NODES + self.n_samples)
+        else:
+            cells += self.traits * _NODES
+        return _DOUBLE * cells + 2 * self.pair_bytes * self.variants * self.traits
 
     def __str__(self) -> str:
         """One line for people."""
@@ -116,6 +122,8 @@ def make_plan(
     chunks: str | Mapping[str, int] = "auto",
     *,
     alternative: bool = False,
+    columns: int = 1,
+    pair_bytes: int = 4,
 ) -> Plan:
     """Cut a scan into blocks.
 
@@ -128,6 +136,10 @@ def make_plan(
         left out is chosen.
     alternative : bool
         Whether h2 is estimated again for every pair.
+    columns : int
+        Columns of a marker that are tested together: the more, the fewer markers in a block.
+    pair_bytes : int
+        Size of all that is told of a pair.
     """
     if not isinstance(chunks, Mapping):
         if chunks != "auto":
@@ -142,11 +154,14 @@ def make_plan(
     for name, size in chunks.items():
         if not isinstance(size, int | np.integer) or size < 1:
             raise InputError(f"chunks[{name!r}] is {size}; a whole number from 1 on")
+    variants = max(1, _VARIANTS >> (columns - 1).bit_length())
     return Plan(
         n_samples,
         n_variants,
         n_traits,
-        variants=min(chunks.get("variants", _VARIANTS), max(n_variants, 1)),
+        variants=min(chunks.get("variants", variants), max(n_variants, 1)),
         traits=min(chunks.get("traits", _TRAITS), max(n_traits, 1)),
         alternative=alternative,
+        columns=columns,
+        pair_bytes=pair_bytes,
     )

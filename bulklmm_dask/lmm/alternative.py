@@ -17,7 +17,7 @@ the full likelihoods at the two estimates of h2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -112,6 +112,12 @@ class AltGrid:
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
 
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Effects and standard errors, each pair at its h2."""
+        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
+
 
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
     """No LOD where nothing is tested, and none below zero where a maximum cannot be."""
@@ -192,6 +198,12 @@ class AltExact:
         self._look_closer(tiles, waiting, out)
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
+
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Effects and standard errors, each pair at its h2."""
+        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
 
     def _near_null(
         self, tiles: Tiles, tile: Tile, gains: Real

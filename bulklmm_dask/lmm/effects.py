@@ -29,10 +29,14 @@ def neg_log10_p(lod: npt.ArrayLike, df: npt.ArrayLike) -> Array:
         where = freedom == k
         half = np.maximum(score[where], 0.0) * np.log(10.0)
         log_p = np.log(2.0) + log_ndtr(-np.sqrt(2.0 * half)) if k % 2 else -half
+        known = ~np.isnan(half)
+        half, log_p = half[known], log_p[known]
         log_half = np.log(np.maximum(half, 1e-300))
         for order in np.arange(1.0 if k % 2 == 0 else 0.5, k / 2):
             log_p = np.logaddexp(log_p, order * log_half - half - gammaln(order + 1.0))
-        out[where] = np.maximum(-log_p / np.log(10.0), 0.0)
+        values = np.full(known.shape, np.nan)
+        values[known] = np.maximum(-log_p / np.log(10.0), 0.0)
+        out[where] = values
     return out
 
 

@@ -6,6 +6,7 @@ them against a chunk of markers. Together they are the whole scan of one block, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,9 +16,11 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.alternative import AltExact, AltGrid
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.effects import explained, neg_log10_p
+from bulklmm_dask.lmm.joint import JointScan
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.lmm.lod import Markers, NullScan, prepare_markers
 from bulklmm_dask.lmm.null import ALL_MISSING, TOO_FEW, NullModel, fit_null
+from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples, sample_groups
 
@@ -25,73 +28,16 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
-# What may be asked of every pair besides its LOD.
-STATISTICS = ("beta", "se", "neg_log10_p", "explained", "lod_interaction")
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """How heritabilities are estimated, what is tested, and what is told of it.
-
-    Attributes
-    ----------
-    alternative : bool
-        Estimate h2 again for every pair of a marker and a trait, not only once a trait.
-    reml : bool
-        By restricted instead of full maximum likelihood.
-    grid : tuple of float or None
-        Heritabilities to choose from; None searches the whole interval.
-    refine_above : float
-        LOD from which on a pair is optimised on its full likelihood (alternative, without grid).
-    genotypes : int or None
-        Number of genotypes whose probabilities a marker has; None for dosages.
-    interactions : int
-        Number of covariates whose product with the genotype is tested along.
-    wanted : tuple of str
-        Of `STATISTICS`.
-    """
-
-    alternative: bool = False
-    reml: bool = False
-    grid: tuple[float, ...] | None = None
-    refine_above: float = 3.0
-    genotypes: int | None = None
-    interactions: int = 0
-    wanted: tuple[str, ...] = ()
-
-    @property
-    def joint(self) -> bool:
-        """Whether a marker has several columns that are tested together."""
-        return self.genotypes is not None or self.interactions > 0
-
-    @property
-    def additive(self) -> int:
-        """Columns of a marker without its interactions: all genotypes but the first."""
-        return 1 if self.genotypes is None else self.genotypes - 1
-
-    @property
-    def effects(self) -> tuple[int, ...]:
-        """Shape of the effects of a pair: one, one a genotype, or one a column."""
-        if not self.joint:
-            return ()
-        if self.interactions:
-            return (self.additive * (1 + self.interactions),)
-        return (self.additive + 1,)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Dtype of an array of a result, and the sizes of its dimensions besides the usual ones."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...] = ()
-
-
 class Scanner(Protocol):
     """Traits of one group, ready for any block of markers in the basis of the group."""
 
     def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
         """Statistics of every pair, (variants, traits), under their names."""
+
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Effects and standard errors of every pair, given what a scan found."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +47,7 @@ class TraitGroup:
     columns: Index
     samples: Index
     basis: Basis
-    scanner: Scanner
+    scanner: Scanner | JointScan
 
 
 @dataclass(frozen=True)
@@ -113,8 +59,6 @@ class FittedTraits:
     groups : tuple of TraitGroup
     h2, sigma2, n_samples, status : array (traits,)
         In the order of the chunk.
-    modifiers : array (samples, q)
-        Covariates whose product with the genotype is tested along.
     """
 
     groups: tuple[TraitGroup, ...]
@@ -122,7 +66,6 @@ class FittedTraits:
     sigma2: Array
     n_samples: Index
     status: npt.NDArray[np.object_]
-    modifiers: Array
 
 
 def fit_traits(
@@ -156,6 +99,7 @@ def fit_traits(
     status = np.full(t, ALL_MISSING, dtype=object)
     grid = None if options.grid is None else np.array(options.grid)
     groups = []
+    scanner: Scanner | JointScan
     for rows, columns, basis in sample_groups(traits, samples, complete):
         if basis is None:
             status[columns] = TOO_FEW if len(rows) else ALL_MISSING
@@ -171,10 +115,15 @@ def fit_traits(
         h2[columns], sigma2[columns], status[columns] = model.h2, model.sigma2, model.status
         if model.fitted.any():
             kept = model.fitted
-            scanner = _scanner(basis, model, options)
+            if options.joint:
+                values = traits[np.ix_(rows, columns[kept])]
+                fixed = samples.covariates[rows]
+                modifiers = fixed[:, list(samples.interacting)]
+                scanner = JointScan.of(basis, model, values, fixed, modifiers, options)
+            else:
+                scanner = _scanner(basis, model, options)
             groups.append(TraitGroup(columns[kept], rows, basis, scanner))
-    modifiers = samples.covariates[:, list(samples.interacting)]
-    return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status, modifiers)
+    return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status)
 
 
 def _scanner(basis: Basis, model: NullModel, options: ModelOptions) -> Scanner:
@@ -183,25 +132,6 @@ def _scanner(basis: Basis, model: NullModel, options: ModelOptions) -> Scanner:
     if options.grid is not None:
         return AltGrid.of(basis, model, np.array(options.grid), reml=options.reml)
     return AltExact.of(basis, model, reml=options.reml, refine_above=options.refine_above)
-
-
-def statistics(options: ModelOptions, *, single: bool) -> dict[str, Kind]:
-    """What `scan_block` gives of every pair.
-
-    Scores of single pairs that are optimised exactly deserve more digits than float32 holds.
-    """
-    exact = options.alternative and not single
-    kinds = {"lod": Kind(np.dtype(np.float64 if exact else np.float32))}
-    if options.alternative:
-        kinds["h2_alt"] = Kind(np.dtype(np.float32))
-        if options.grid is None:
-            kinds["refined"] = Kind(np.dtype(np.bool_))
-    if options.joint:
-        kinds["df"] = Kind(np.dtype(np.int16))
-    for name in options.wanted:
-        shape = options.effects if name in ("beta", "se") else ()
-        kinds[name] = Kind(np.dtype(np.float64 if exact else np.float32), shape)
-    return kinds
 
 
 def scan_block(
@@ -235,7 +165,6 @@ def scan_block(
         found = _scan_group(
             group,
             x if everyone else x[:, group.samples],
-            fitted.modifiers[group.samples],
             options,
             single=single,
         )
@@ -250,16 +179,22 @@ def scan_block(
 
 
 def _scan_group(
-    group: TraitGroup, x: Array, modifiers: Array, options: ModelOptions, *, single: bool
+    group: TraitGroup, x: Array, options: ModelOptions, *, single: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """Statistics of the traits of one group, from the genotypes of its samples."""
-    found = group.scanner.scan(prepare_markers(group.basis, x), single=single)
-    n, df = len(group.samples), found.get("df", 1)
+    if isinstance(group.scanner, JointScan):
+        found = group.scanner.scan(x, single=single)
+    else:
+        markers = prepare_markers(group.basis, x)
+        found = group.scanner.scan(markers, single=single)
+        if {"beta", "se"} & set(options.wanted):
+            found |= group.scanner.effects(markers, found)
     if "neg_log10_p" in options.wanted:
-        found["neg_log10_p"] = neg_log10_p(found["lod"], df).astype(found["lod"].dtype)
+        found["neg_log10_p"] = neg_log10_p(found["lod"], found.get("df", 1))
     if "explained" in options.wanted:
-        found["explained"] = explained(found["lod"], n).astype(found["lod"].dtype)
-    return found
+        found["explained"] = explained(found["lod"], len(group.samples))
+    kinds = statistics(options, single=single)
+    return {name: found[name].astype(kind.dtype, copy=False) for name, kind in kinds.items()}
 
 
 def _unfitted(kinds: dict[str, Kind], shape: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:

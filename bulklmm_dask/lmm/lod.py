@@ -6,11 +6,15 @@ S_xx,ij = x_i' M(h_j) x_i, depends on the trait only through the scalar h_j and 
 computed at a few nodes h_q for every marker and interpolated, a product of inner size Q.
 
 LOD_ij = -(n/2) log10(1 - r2_ij),  r2_ij = S_xy^2 / S_xx.
+
+Traits with covariates of their own (`conditional`), K directions u_jk each, take M_j = M - sum over
+k of u_jk u_jk' instead: z_j = M_j y_j / sqrt(S_j), and S_xx,ij less the squares of K more products,
+x_i'u_jk, whatever the number of distinct covariates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,12 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.conditional import NO_SHARE
 from bulklmm_dask.lmm.nodes import Interpolation, interpolate
 from bulklmm_dask.lmm.null import NullModel
-from bulklmm_dask.lmm.profile import inverse_and_logdet, project
+from bulklmm_dask.lmm.profile import directions, inverse_and_logdet, project
 
 Array = npt.NDArray[np.float64]
 Real = npt.NDArray[np.floating]
+Index = npt.NDArray[np.int64]
 
 # Cells and columns of one tile: two tiles of doubles stay in a core's second-level cache.
 TILE_CELLS = 1 << 16
@@ -33,6 +39,8 @@ TILE_TRAITS = 512
 _SMALLEST = 1e-13
 # From this r2 on, an error of the interpolation would show: S_xx is computed exactly.
 _NEARLY_PERFECT = 0.99
+# And where a trait's own covariates leave less than this share of S_xx.
+_SMALL_SHARE = 1e-3
 
 # A marker whose variation left after the covariates is below this share of its own has none.
 NO_VARIATION = 1e-10
@@ -57,9 +65,8 @@ class Markers:
 
 def prepare_markers(basis: Basis, dosage: Array) -> Markers:
     """Centre and rotate dosages (variants, n) of the samples of a group, none missing."""
-    centred = dosage - dosage.mean(axis=1, keepdims=True)
-    size = np.einsum("ik,ik->i", centred, centred)
-    rotated = basis.rotate_rows(centred)
+    rotated = basis.rotate_rows(dosage - dosage.mean(axis=1, keepdims=True))
+    size = np.einsum("ik,ik->i", rotated, rotated)
     inside = rotated @ basis.covariates
     left = size - np.einsum("ic,ic->i", inside, inside)
     tested = left > NO_VARIATION * np.maximum(size, 1e-300)
@@ -108,6 +115,24 @@ def _explained(
     np.divide(out, scratch.astype(out.dtype, copy=False), out=out)
 
 
+def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) -> Index:
+    """Divide r2 of a tile by the share of the variation that own covariates (K, r, traits) leave.
+
+    Returns the traits to do again: an error of S_xx counts 1/share times.
+    """
+    share = np.ones(variation.shape, own.dtype)
+    for u in own:
+        product = x @ u
+        np.multiply(product, product, out=product)
+        np.divide(product, variation, out=product, casting="same_kind")
+        np.subtract(share, product, out=share)
+    little = share.min(axis=0) < _SMALL_SHARE
+    np.maximum(share, _SMALL_SHARE, out=share)
+    np.divide(r2, share, out=r2)
+    np.divide(r2, share, out=share)
+    return np.flatnonzero(little | (share.max(axis=0) > limit))
+
+
 @dataclass(frozen=True)
 class NullScan:
     """Traits of one group, each with its own h2, ready to be scanned by the null methods.
@@ -119,6 +144,10 @@ class NullScan:
     h2 : array (traits,)
     scores : array (n, traits)
         z = My / sqrt(S) at the trait's h2, in the rotated basis.
+    own : array (K, n, traits)
+        Directions u of the traits' own covariates; zeros for none.
+    size : array (traits,)
+        sqrt(S) in units of the trait.
     interpolation : Interpolation
         Nodes and weights for the heritabilities of the traits.
     """
@@ -126,15 +155,20 @@ class NullScan:
     basis: Basis
     h2: Array
     scores: Array
+    own: Array
+    size: Array
     interpolation: Interpolation
 
     @classmethod
     def of(cls, basis: Basis, model: NullModel) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         h2 = model.h2[model.fitted]
+        own = directions(basis, model.given, h2)
         projected, _ = project(basis, model.rotated, h2)
+        for u in own:
+            projected -= u * np.einsum("kj,kj->j", u, model.rotated)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
-        return cls(basis, h2, projected / size, interpolate(basis, h2))
+        return cls(basis, h2, projected / size, own, size * model.scale, interpolate(basis, h2))
 
     def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
         """LOD scores of a block of markers.
@@ -146,7 +180,8 @@ class NullScan:
         single : bool
             Multiply in single precision; pairs whose r2 is too near 1 for that are done again in
             double precision, so that no LOD under 100 is off by 1e-4. In either, traits that a
-            marker explains nearly perfectly are done again without interpolation.
+            marker explains nearly perfectly are done again without interpolation, and so are those
+            whose own covariates leave little of a marker. Less than 1e-7 of it scores 0.
 
         Returns
         -------
@@ -156,32 +191,70 @@ class NullScan:
         x = np.where(markers.tested[:, None], markers.rotated, 0.0)
         sxx = variation(self.basis, markers, self.interpolation.nodes)
         sxx[~markers.tested] = 1.0
-        z, weights = self.scores[: x.shape[1]], self.interpolation.weights
+        width, weights = x.shape[1], self.interpolation.weights
         dtype = np.dtype(np.float32 if single else np.float64)
         fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
-        fast_z: Real = np.ascontiguousarray(z.astype(dtype, copy=False))
+        fast_z: Real = np.ascontiguousarray(self.scores[:width].astype(dtype, copy=False))
+        own: Real = np.ascontiguousarray(self.own[:, :width].astype(dtype, copy=False))
         to_lod = -0.5 * self.basis.n / np.log(10.0)
         smallest = float(np.spacing(dtype.type(1.0))) / 2
         # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2
         # stays below 2e-5 up to this r2.
         limit = 230.0 / (self.basis.n + 230.0) if single else _NEARLY_PERFECT
-        out = np.empty((len(x), z.shape[1]), dtype=np.float32)
+        out = np.empty((len(x), len(self.h2)), dtype=np.float32)
         tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
         for rows, columns in _tiles(*out.shape):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
             _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
-            large = np.flatnonzero(r2.max(axis=0) > limit)
+            if len(own):
+                large = _beside_own(fast_x[rows], own[:, :, columns], double, r2, limit)
+            else:
+                large = np.flatnonzero(r2.max(axis=0) > limit)
             np.subtract(1.0, r2, out=r2)
             np.maximum(r2, smallest, out=r2)
             np.log(r2, out=r2)
             np.multiply(r2, to_lod, out=out[rows, columns], casting="same_kind")
             if len(large):
                 again = columns.start + large
-                part = Markers(x[rows], markers.tested[rows])
-                exact = variation(self.basis, part, self.h2[again])
-                exact[~part.tested] = 1.0
-                exact = (part.rotated @ z[:, again]) ** 2 / exact
-                out[rows, again] = to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
+                exact = self._exactly(Markers(x[rows], markers.tested[rows]), again)
+                out[rows, again] = 0.0 + to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
         out[~markers.tested] = 0.0
         return {"lod": out}
+
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """``beta`` and ``se`` of a block of markers, (variants, traits), per unit of the dosage.
+
+        b = S_xy / S_xx, se = sqrt((S - S_xy b) / (n - c - 1) / S_xx); NaN where nothing is tested.
+        """
+        degrees = self.basis.n - self.basis.n_covariates - 1.0 - self.own.any(axis=1).sum(axis=0)
+        beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan, dtype=np.float32)
+        for rows, columns in _tiles(*beta.shape):
+            tested = rows.start + np.flatnonzero(markers.tested[rows])
+            part = Markers(markers.rotated[tested], markers.tested[tested])
+            traits = np.arange(columns.start, columns.stop)
+            score = part.rotated @ self.scores[: part.rotated.shape[1], columns]
+            sxx = self._variation_left(part, traits)
+            r2 = np.minimum(score * score / sxx, 1.0 - _SMALLEST)
+            size = self.size[columns]
+            none = np.isinf(sxx)
+            beta[tested, columns] = np.where(none, np.nan, score * size / sxx)
+            variance = (1.0 - r2) / (degrees[columns] * sxx)
+            se[tested, columns] = np.where(none, np.nan, size * np.sqrt(variance))
+        return {"beta": beta, "se": se}
+
+    def _variation_left(self, markers: Markers, columns: Index) -> Array:
+        """S_xx of some traits, not interpolated; infinite where their own columns leave none."""
+        x, width = markers.rotated, markers.rotated.shape[1]
+        sxx = variation(self.basis, markers, self.h2[columns])
+        sxx[~markers.tested] = 1.0
+        left = sxx - sum((x @ u[:width, columns]) ** 2 for u in self.own)
+        left[left < NO_SHARE * sxx] = np.inf
+        return np.asarray(left)
+
+    def _exactly(self, markers: Markers, columns: Index) -> Array:
+        """r2 of some traits in double precision, without interpolation."""
+        score = markers.rotated @ self.scores[: markers.rotated.shape[1], columns]
+        return np.asarray(score * score / self._variation_left(markers, columns))

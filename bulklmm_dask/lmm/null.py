@@ -7,14 +7,16 @@ interval are candidates. ``h2_on_grid`` takes the best value of a given grid, as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import elementwise
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.profile import bracketing_grid, profile_at, profile_on_grid, project
+from bulklmm_dask.lmm.basis import Basis, Spectrum
+from bulklmm_dask.lmm.conditional import fold_together, orthonormal_columns, outside
+from bulklmm_dask.lmm.prior import LARGEST_H2, Prior
+from bulklmm_dask.lmm.profile import Profile, bracketing_grid, profile_at, profile_on_grid
 
 Array = npt.NDArray[np.float64]
 
@@ -37,18 +39,26 @@ class NullModel:
         Heritability; NaN for a trait that could not be fitted.
     sigma2 : array (traits,)
         Total variance s2 of Var(y) = s2 [h2 K + (1 - h2) I]: S/n under ML, S/(n-c) under REML.
+        With a prior, the residual variance of the posterior's mode over 1 - h2.
     status : array (traits,) of str
         "ok", "constant", "too-few-samples", or "unbounded" where the likelihood grows up to
         h2 = 1 and the estimate is only the bound.
     rotated : array (n, fitted traits)
         The traits that could be fitted, rotated, without covariates, of length one: neither the
         mean nor the scale changes any LOD, and a large mean would cost digits.
+    given : array (K, n, fitted traits)
+        Covariates that every trait has for itself, rotated, without the others, of length one;
+        zeros for none.
+    scale : array (fitted traits,)
+        What the fitted traits were divided by.
     """
 
     h2: Array
     sigma2: Array
     status: npt.NDArray[np.object_]
     rotated: Array
+    given: Array
+    scale: Array
 
     @property
     def fitted(self) -> npt.NDArray[np.bool_]:
@@ -56,7 +66,14 @@ class NullModel:
         return ~np.isnan(self.h2)
 
 
-def h2_exact(spectrum: Spectrum, y: Array, *, reml: bool) -> Array:
+def h2_exact(
+    spectrum: Spectrum,
+    y: Array,
+    *,
+    reml: bool,
+    prior: Prior | None = None,
+    given: Array | None = None,
+) -> Array:
     """Heritability (traits,) that maximises the profile likelihood over [0, h2_max].
 
     Parameters
@@ -67,11 +84,15 @@ def h2_exact(spectrum: Spectrum, y: Array, *, reml: bool) -> Array:
         Rotated traits, none of them constant.
     reml : bool
         Restricted instead of full likelihood.
+    prior : Prior, optional
+        On the residual variance, in squared units of `y`; needs h2_max below 1.
+    given : array (K, k, traits), optional
+        Covariates that every trait has for itself, rotated; zeros for none.
     """
     grid = bracketing_grid(spectrum)
     if len(grid) == 1:
         return np.zeros(y.shape[1])
-    on_grid = profile_on_grid(spectrum, y, grid, reml=reml)
+    on_grid = profile_on_grid(spectrum, y, grid, reml=reml, prior=prior, given=given)
     rising, falling = on_grid.slope > 0, on_grid.slope < 0
     ends = on_grid.value[[0, -1]]
     best = np.where(ends[1] > ends[0], grid[-1], grid[0])
@@ -87,13 +108,18 @@ def h2_exact(spectrum: Spectrum, y: Array, *, reml: bool) -> Array:
     if len(cell) == 0:
         return best
 
-    def slope(h2: Array, index: npt.NDArray[np.int64]) -> Array:
-        return profile_at(spectrum, y[:, index], h2, reml=reml).slope
+    def profile(h2: Array, index: npt.NDArray[np.int64]) -> Profile:
+        some_prior = None if prior is None else prior.take(index)
+        some_given = None if given is None else given[:, :, index]
+        return profile_at(spectrum, y[:, index], h2, reml=reml, prior=some_prior, given=some_given)
 
     found = elementwise.find_root(
-        slope, (grid[cell], grid[cell + 1]), args=(trait,), tolerances={"xatol": 1e-11}
+        lambda h2, index: profile(h2, index).slope,
+        (grid[cell], grid[cell + 1]),
+        args=(trait,),
+        tolerances={"xatol": 1e-11},
     )
-    values = profile_at(spectrum, y[:, trait], found.x, reml=reml).value
+    values = profile(found.x, trait).value
     order = np.argsort(values, kind="stable")  # the last write of a trait is its best candidate
     cell, trait, h2, values = cell[order], trait[order], found.x[order], values[order]
     candidate, candidate_value = best.copy(), np.full_like(best, -np.inf)
@@ -101,13 +127,30 @@ def h2_exact(spectrum: Spectrum, y: Array, *, reml: bool) -> Array:
     return np.where(candidate_value >= best_value, candidate, best)
 
 
-def h2_on_grid(spectrum: Spectrum, y: Array, grid: Array, *, reml: bool) -> Array:
+def h2_on_grid(
+    spectrum: Spectrum,
+    y: Array,
+    grid: Array,
+    *,
+    reml: bool,
+    prior: Prior | None = None,
+    given: Array | None = None,
+) -> Array:
     """The value of the grid, within [0, h2_max], with the largest profile likelihood, (traits,)."""
     grid = np.unique(np.minimum(grid, spectrum.h2_max))
-    return grid[np.argmax(profile_on_grid(spectrum, y, grid, reml=reml).value, axis=0)]
+    on_grid = profile_on_grid(spectrum, y, grid, reml=reml, prior=prior, given=given)
+    return grid[np.argmax(on_grid.value, axis=0)]
 
 
-def fit_null(basis: Basis, y: Array, *, reml: bool, grid: Array | None = None) -> NullModel:
+def fit_null(
+    basis: Basis,
+    y: Array,
+    *,
+    reml: bool,
+    grid: Array | None = None,
+    prior: Prior | None = None,
+    extra: Array | None = None,
+) -> NullModel:
     """Fit the null model of every trait of a group of complete samples.
 
     Parameters
@@ -120,31 +163,42 @@ def fit_null(basis: Basis, y: Array, *, reml: bool, grid: Array | None = None) -
         Restricted instead of full likelihood.
     grid : array, optional
         Search this grid only (null-grid) instead of the whole interval.
+    prior : Prior, optional
+        On the residual variance, in squared units of the traits as measured.
+    extra : array (n, traits, K), optional
+        Covariates that every trait has for itself, as measured, without missing values. One that
+        adds nothing to the covariates and to those before it (zeros, say) is left out.
     """
     n, traits = y.shape
     h2, sigma2 = np.full(traits, np.nan), np.full(traits, np.nan)
     status = np.full(traits, OK, dtype=object)
+    if extra is None:
+        extra = np.empty((n, traits, 0))
     if n < basis.n_covariates + 2:
         status[:] = TOO_FEW
-        return NullModel(h2, sigma2, status, np.empty((n, 0)))
-    rotated = basis.rotate(y - y.mean(axis=0))
-    for _ in range(2):
-        rotated -= basis.covariates @ (basis.covariates.T @ rotated)
-    spread = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
-    usable = spread > 1e-10 * np.sqrt(np.einsum("kj,kj->j", y, y))
-    status[~usable] = CONSTANT
-    rotated = rotated[:, usable] / spread[usable]
+        nothing = np.empty((extra.shape[2], n, 0))
+        return NullModel(h2, sigma2, status, np.empty((n, 0)), nothing, np.empty(0))
+    given = orthonormal_columns(basis, extra)
+    rotated = outside(basis, given, basis.rotate(y - y.mean(axis=0)))
+    scale = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
+    status[scale <= 1e-10 * np.sqrt(np.einsum("kj,kj->j", y, y))] = CONSTANT
+    status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
+    usable = status == OK
+    scale, given = scale[usable], given[:, :, usable]
+    rotated = rotated[:, usable] / scale
     if not usable.any():
-        return NullModel(h2, sigma2, status, rotated)
-    spectrum, folded = fold(basis, rotated)
+        return NullModel(h2, sigma2, status, rotated, given, scale)
+    spectrum, folded, folded_given = fold_together(basis, rotated, given)
+    if prior is not None:
+        spectrum = replace(spectrum, h2_max=min(spectrum.h2_max, LARGEST_H2))
+        prior = prior.take(usable).in_units(scale)
     if grid is None:
-        estimate = h2_exact(spectrum, folded, reml=reml)
+        estimate = h2_exact(spectrum, folded, reml=reml, prior=prior, given=folded_given)
     else:
-        estimate = h2_on_grid(spectrum, folded, grid, reml=reml)
-    projected, _ = project(spectrum, folded, estimate)
-    quadratic = np.einsum("kj,kj->j", folded, projected)
-    if 0.0 < basis.h2_max < 1.0:
-        status[np.flatnonzero(usable)[estimate == basis.h2_max]] = UNBOUNDED
+        estimate = h2_on_grid(spectrum, folded, grid, reml=reml, prior=prior, given=folded_given)
+    best = profile_at(spectrum, folded, estimate, reml=reml, prior=prior, given=folded_given)
+    if 0.0 < spectrum.h2_max < 1.0:
+        status[np.flatnonzero(usable)[estimate == spectrum.h2_max]] = UNBOUNDED
     h2[usable] = estimate
-    sigma2[usable] = quadratic / (n - basis.n_covariates * reml) * spread[usable] ** 2
-    return NullModel(h2, sigma2, status, rotated)
+    sigma2[usable] = best.quadratic / best.count * scale**2
+    return NullModel(h2, sigma2, status, rotated, given, scale)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Spectrum
-from bulklmm_dask.lmm.profile import inverse_and_logdet
+from bulklmm_dask.lmm.profile import inverse_and_logdet, project
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -51,16 +51,16 @@ def pair_profile(spectrum: Spectrum, x: Array, y: Array, h2: Array, *, reml: boo
     a = (w.T @ spectrum.covariate_products).reshape(-1, c, c)
     inverse, logdet_a = inverse_and_logdet(a)
 
-    def project(u: Array) -> Array:
+    def projected(u: Array) -> Array:
         on = np.einsum("jab,bj->aj", inverse, covariates.T @ (w * u))
         return np.asarray(w * (u - covariates @ on))
 
-    mx, my = project(x), project(y)
+    mx, my = projected(x), projected(y)
     sxx = _dot(x, mx)
     e = my - mx * (_dot(x, my) / sxx)
     changed = change[:, None] * e
     rss, slope = _dot(v, e * e), -_dot(changed, e)
-    bend = 2.0 * (_dot(changed, project(changed)) - _dot(mx, changed) ** 2 / sxx)
+    bend = 2.0 * (_dot(changed, projected(changed)) - _dot(mx, changed) ** 2 / sxx)
     logdet = (
         spectrum.copies @ np.log(v),
         (spectrum.copies * change) @ w,
@@ -73,13 +73,36 @@ def pair_profile(spectrum: Spectrum, x: Array, y: Array, h2: Array, *, reml: boo
     changed = change[:, None] * mx
     log_sxx = (
         np.log(sxx),
-        *_of_logarithm(sxx, -_dot(changed, mx), 2.0 * _dot(changed, project(changed))),
+        *_of_logarithm(sxx, -_dot(changed, mx), 2.0 * _dot(changed, projected(changed))),
     )
     terms = zip(
         log_rss, logdet, (logdet_a, *_of_covariates(spectrum, inverse, w)), log_sxx, strict=True
     )
     value = [-0.5 * ((n - c - 1) * s + d + a + m) for s, d, a, m in terms]
     return PairProfile(*value, *full)
+
+
+def pair_effects(spectrum: Spectrum, x: Array, y: Array, h2: Array) -> tuple[Array, Array]:
+    """Effect of each marker on each trait at its own h_j, and its standard error.
+
+    b = S_xy / S_xx and se = sqrt(RSS1 / (n - c - 1) / S_xx), generalised least squares.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of k rows.
+    x : array (k, pairs)
+        Rotated markers.
+    y : array (k, pairs) or (k, 1)
+        Rotated traits, or one for all pairs.
+    h2 : array (pairs,)
+    """
+    mx, my = (project(spectrum, part, h2)[0] for part in (x, y))
+    sxx = _dot(x, mx)
+    beta = _dot(x, my) / sxx
+    residual = my - mx * beta
+    rss = _dot(spectrum.variances(h2), residual * residual)
+    return beta, np.sqrt(rss / (spectrum.n - spectrum.n_covariates - 1) / sxx)
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -46,15 +46,18 @@ class Samples:
         """Which samples have all covariates."""
         return np.asarray(~np.isnan(self.covariates).any(axis=1))
 
-    def basis(self, rows: Index | None = None) -> Basis:
-        """Basis of some samples, or of all."""
-        if rows is None or len(rows) == len(self):
-            return make_basis(self.kinship, self.covariates, self.weights)
-        return make_basis(
-            None if self.kinship is None else self.kinship[np.ix_(rows, rows)],
+    def take(self, rows: Index) -> Samples:
+        """Some of the samples."""
+        return Samples(
             self.covariates[rows],
+            None if self.kinship is None else self.kinship[np.ix_(rows, rows)],
             None if self.weights is None else self.weights[rows],
+            self.interacting,
         )
+
+    def basis(self) -> Basis:
+        """Basis of these samples."""
+        return make_basis(self.kinship, self.covariates, self.weights)
 
 
 def sample_groups(
@@ -87,5 +90,5 @@ def sample_groups(
         if complete is not None and len(rows) == len(samples):
             basis = complete
         elif len(rows) >= 2:
-            basis = samples.basis(rows)
+            basis = samples.take(rows).basis()
         yield rows, np.array(columns), basis

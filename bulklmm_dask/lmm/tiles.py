@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
 from bulklmm_dask.lmm.lod import Markers, variation
 from bulklmm_dask.lmm.null import NullModel
+from bulklmm_dask.lmm.pairs import TOGETHER, pair_effects
 from bulklmm_dask.lmm.profile import profile_at, profile_on_grid, project
 
 Array = npt.NDArray[np.float64]
@@ -47,6 +48,8 @@ class AltTraits:
         The full (ML) null likelihood, relative to its value at the null estimate.
     reference : array (traits,)
         That value.
+    scale : array (traits,)
+        What a trait was divided by.
     count : int
         What the logarithm of 1 - r2 is multiplied by, times -1/2: n, or n - c - 1 under REML.
     """
@@ -59,6 +62,7 @@ class AltTraits:
     objective: Array
     full: Array
     reference: Array
+    scale: Array
     count: int
 
     @classmethod
@@ -84,8 +88,27 @@ class AltTraits:
             np.ascontiguousarray(objective),
             np.ascontiguousarray(full),
             reference,
+            model.scale,
             count,
         )
+
+    def effects(self, markers: Markers, h2: Real) -> tuple[Real, Real]:
+        """Effect of every marker on every trait and its standard error, at h2 (variants, traits).
+
+        NaN where nothing is tested.
+        """
+        spectrum, y = self.rows_for(markers)
+        tested = np.flatnonzero(markers.tested)
+        x = np.zeros((spectrum.rows, len(tested)))
+        x[: markers.rotated.shape[1]] = markers.rotated[tested].T
+        beta, se = np.full((2, *h2.shape), np.nan)
+        for j in range(h2.shape[1]):
+            for start in range(0, len(tested), TOGETHER):
+                some = slice(start, start + TOGETHER)
+                rows = tested[some]
+                at = np.minimum(h2[rows, j].astype(np.float64), spectrum.h2_max)
+                beta[rows, j], se[rows, j] = pair_effects(spectrum, x[:, some], y[:, [j]], at)
+        return beta * self.scale, se * self.scale
 
     def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
         """The traits in as few rows as hold them and the markers."""

@@ -1,0 +1,226 @@
+"""A prior on the residual variance: against the posterior density itself, searched numerically."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import brute
+import numpy as np
+import pytest
+import scipy.linalg
+import studies
+from scipy.optimize import minimize_scalar
+from scipy.stats import invgamma
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.basis import make_basis
+from bulklmm_dask.lmm.lod import NullScan, prepare_markers
+from bulklmm_dask.lmm.null import fit_null
+from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.lmm.profile import profile_at, profile_on_grid
+
+both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+SCALE, SIZE = 0.3, 5.0
+
+
+def problem(n: int = 40, m: int = 8, c: int = 2, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Dosages (p, n), traits (n, m), kinship and covariates."""
+    dosage, traits = studies.arrays(n, 80, m, seed)
+    scaled = dosage - dosage.mean(axis=0)
+    kinship = scaled @ scaled.T / 80 + 0.05 * np.eye(n)
+    extra = np.random.default_rng(seed).standard_normal((n, c - 1))
+    return dosage.T, traits, kinship, np.column_stack([np.ones(n), extra])
+
+
+def log_posterior(h2, y, covariates, kinship, reml, scale=SCALE, size=SIZE):
+    """Largest log posterior density over the residual variance at h2, and that variance.
+
+    Normal density of the data with variance s2 (delta K + I) at the fitted fixed effects, or with
+    those integrated out, times the density of the prior.
+    """
+    n, c = covariates.shape
+    covariance = h2 / (1 - h2) * kinship + np.eye(n)
+    factor = np.linalg.cholesky(covariance)
+    yw, cw = (scipy.linalg.solve_triangular(factor, a, lower=True) for a in (y, covariates))
+    q, r = np.linalg.qr(cw)
+    rss = np.sum((yw - q @ (q.T @ yw)) ** 2)
+    logdet = 2 * np.log(np.diag(factor)).sum()
+    if reml:
+        n, logdet = n - c, logdet + 2 * np.log(np.abs(np.diag(r))).sum()
+
+    def negative(log_s2: float) -> float:
+        s2 = np.exp(log_s2)
+        prior = invgamma.logpdf(s2, size / 2, scale=size * scale / 2)
+        return 0.5 * (n * np.log(2 * np.pi * s2) + logdet + rss / s2) - prior
+
+    found = minimize_scalar(negative, bounds=(-15, 15), options={"xatol": 1e-9}, method="bounded")
+    return -found.fun, np.exp(found.x)
+
+
+def mode(*args, top=1 - 1e-9):
+    """h2 and residual variance of the highest posterior density."""
+
+    def cost(h2: float) -> float:
+        return -log_posterior(h2, *args)[0]
+
+    edges = [*np.linspace(0, 0.9, 7), 0.97, 0.999, 0.99999, top]
+    found = [
+        float(minimize_scalar(cost, bounds=piece, options={"xatol": 1e-10}, method="bounded").x)
+        for piece in pairwise(edges)
+    ]
+    best = min([0.0, *found], key=cost)
+    return best, log_posterior(best, *args)[1]
+
+
+@both
+def test_profile_is_the_posterior_and_slope_its_derivative(reml):
+    _, y, kinship, covariates = problem()
+    basis, h2 = make_basis(kinship, covariates), np.array([0.0, 0.2, 0.7, 0.95, 0.9999])
+    prior = Prior(np.geomspace(0.01, 3, 8), np.linspace(0.5, 20, 8))
+    on_grid = profile_on_grid(basis, basis.rotate(y), h2, reml=reml, prior=prior)
+    step = 1e-6
+    for j in range(8):
+        t2, nu = np.asarray(prior.variance)[j], np.asarray(prior.sample_size)[j]
+        expected = np.array(
+            [log_posterior(h, y[:, j], covariates, kinship, reml, t2, nu)[0] for h in h2]
+        )
+        found = on_grid.value[:, j]
+        np.testing.assert_allclose(found - found[0], expected - expected[0], atol=2e-8, rtol=1e-7)
+    for k, h in enumerate(h2[1:], 1):
+        low, at, high = (
+            profile_at(basis, basis.rotate(y), np.full(8, h + d), reml=reml, prior=prior)
+            for d in (-step, 0.0, step)
+        )
+        np.testing.assert_allclose(on_grid.value[k], at.value, rtol=1e-10)
+        np.testing.assert_allclose(on_grid.slope[k], at.slope, rtol=1e-7, atol=1e-7)
+        change = (high.value - low.value) / (2 * step)
+        np.testing.assert_allclose(at.slope, change, rtol=1e-3 if h > 0.99 else 1e-6, atol=1e-5)
+
+
+@both
+@pytest.mark.parametrize("size", [1.0, 100.0])
+def test_the_mode_equals_brute_force(reml, size):
+    _, y, kinship, covariates = problem()
+    model = fit_null(make_basis(kinship, covariates), y, reml=reml, prior=Prior(SCALE, size))
+    assert set(model.status) == {"ok"}
+    for j in range(8):
+        args = (y[:, j], covariates, kinship, reml, SCALE, size)
+        h2, residual = mode(*args)
+        gain = log_posterior(model.h2[j], *args)[0] - log_posterior(h2, *args)[0]
+        assert gain > -1e-9
+        assert model.h2[j] == pytest.approx(h2, abs=1e-5)
+        assert model.sigma2[j] * (1 - model.h2[j]) == pytest.approx(residual, rel=1e-4)
+
+
+@both
+def test_on_a_grid(reml):
+    _, y, kinship, covariates = problem()
+    grid = np.linspace(0, 1, 21)
+    basis = make_basis(kinship, covariates)
+    model = fit_null(basis, y, reml=reml, grid=grid, prior=Prior(SCALE, SIZE))
+    for j in range(8):
+        values = [log_posterior(h, y[:, j], covariates, kinship, reml)[0] for h in grid[:-1]]
+        assert model.h2[j] == grid[np.argmax(values)]
+
+
+def test_it_repairs_a_likelihood_without_maximum():
+    dosage, y, _, _ = problem(m=20, seed=1)
+    # Centred on the analysed samples, the null space of K is the intercept.
+    centred = dosage - dosage.mean(axis=1, keepdims=True)
+    kinship, intercept = centred.T @ centred / len(dosage), np.ones((40, 1))
+    basis = make_basis(kinship, intercept)
+    without = fit_null(basis, y, reml=False)
+    unbounded = without.status == "unbounded"
+    assert unbounded.any()
+    model = fit_null(basis, y, reml=False, prior=Prior(0.1, 4.0))
+    assert set(model.status) == {"ok"}
+    assert (model.h2 < 0.999).all()
+    for j in np.flatnonzero(unbounded)[:5]:
+        h2, _ = mode(y[:, j], intercept, kinship, False, 0.1, 4.0)
+        assert model.h2[j] == pytest.approx(h2, abs=1e-5)
+
+
+def test_an_optimum_close_to_one_is_found():
+    _, y, kinship, covariates = problem()
+    y = kinship @ y  # along the kinship: h2 = 1 without a prior
+    basis = make_basis(kinship, covariates)
+    top = fit_null(basis, y, reml=False).h2 == 1.0
+    assert top.any()
+    model = fit_null(basis, y, reml=False, prior=Prior(1e-7, 1.0))
+    assert (model.status[top] == "ok").all()
+    assert (model.h2[top] > 1 - 1e-5).all()
+    values = [
+        profile_at(
+            basis,
+            model.rotated[:, top],
+            1 - factor * (1 - model.h2[top]),
+            reml=False,
+            prior=Prior(1e-7, 1.0).in_units(np.linalg.norm(_residual(y, covariates), axis=0)[top]),
+        ).value
+        for factor in (0.9, 1.0, 1.1)
+    ]
+    assert (np.argmax(values, axis=0) == 1).all()
+
+
+def _residual(y, covariates):
+    return y - covariates @ np.linalg.lstsq(covariates, y)[0]
+
+
+@both
+def test_it_is_in_squared_units_of_the_trait(reml):
+    _, y, kinship, covariates = problem()
+    basis, factor = make_basis(kinship, covariates), np.geomspace(1e-4, 1e4, 8)
+    plain = fit_null(basis, y, reml=reml, prior=Prior(SCALE, SIZE))
+    scaled = fit_null(basis, y * factor, reml=reml, prior=Prior(SCALE * factor**2, SIZE))
+    np.testing.assert_allclose(scaled.h2, plain.h2, atol=1e-8)
+    np.testing.assert_allclose(scaled.sigma2, plain.sigma2 * factor**2, rtol=1e-7)
+
+
+def test_one_per_trait_is_one_at_a_time():
+    _, y, kinship, covariates = problem()
+    y[:, 2] = 7.0
+    prior = Prior(np.geomspace(0.01, 10, 8), np.geomspace(0.5, 50, 8))
+    basis = make_basis(kinship, covariates)
+    model = fit_null(basis, y, reml=True, prior=prior)
+    assert list(np.flatnonzero(model.status == "constant")) == [2]
+    for j in range(8):
+        alone = fit_null(basis, y[:, [j]], reml=True, prior=prior.take(np.array([j])))
+        np.testing.assert_allclose(model.h2[j], alone.h2[0], atol=1e-9)
+
+
+@both
+def test_a_strong_prior_is_the_residual_variance(reml):
+    _, y, kinship, covariates = problem()
+    prior = Prior(SCALE, 1e7)
+    model = fit_null(make_basis(kinship, covariates), y, reml=reml, prior=prior)
+    np.testing.assert_allclose((1 - model.h2) * model.sigma2, SCALE, rtol=1e-4)
+
+
+@both
+def test_without_kinship_the_variance_shrinks_to_the_prior(reml):
+    _, y, _, covariates = problem()
+    model = fit_null(make_basis(None, covariates), y, reml=reml, prior=Prior(SCALE, SIZE))
+    rss = (_residual(y, covariates) ** 2).sum(axis=0)
+    assert (model.h2 == 0).all()
+    expected = (rss + SIZE * SCALE) / (40 - 2 * reml + SIZE + 2)
+    np.testing.assert_allclose(model.sigma2, expected, rtol=1e-12)
+
+
+@both
+def test_scores_are_likelihood_ratios_at_the_mode(reml):
+    dosage, y, kinship, covariates = problem()
+    basis = make_basis(kinship, covariates)
+    model = fit_null(basis, y, reml=reml, prior=Prior(SCALE, SIZE))
+    lod = NullScan.of(basis, model).scan(prepare_markers(basis, dosage), single=False)["lod"]
+    for j in range(8):
+        expected = brute.lod_scores(dosage, y[:, j], covariates, kinship, model.h2[j])
+        np.testing.assert_allclose(lod[:, j], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variance", "size", "named"),
+    [(0.0, 1.0, "variance"), (1.0, [2.0, -1.0], "sample_size"), (np.nan, 1.0, "variance")],
+)
+def test_a_prior_that_is_none_is_refused(variance, size, named):
+    with pytest.raises(InputError, match=f"the {named} of the prior is (0|-1|nan)"):
+        Prior(variance, size)
