@@ -18,7 +18,7 @@ _INNER = 1024
 
 _DOUBLE = 8
 # Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
-_NODES, _CURVE, _TILE = 48, 512, 1 << 14
+_NODES, _CURVE, _TILE = 48, 512, 1 << 16
 # Pairs that are looked at one by one at a time.
 _TOGETHER = 1024
 

@@ -30,7 +30,7 @@ from bulklmm_dask.lmm.gains import STEPS, Curve, GainNodes, gain_nodes
 from bulklmm_dask.lmm.lod import Markers
 from bulklmm_dask.lmm.null import NullModel
 from bulklmm_dask.lmm.pairs import TOGETHER, optimise_pairs
-from bulklmm_dask.lmm.search import Summit, is_peak, pick, summit
+from bulklmm_dask.lmm.search import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.tiles import AltTraits, Tile, Tiles
 
 Array = npt.NDArray[np.float64]
@@ -41,10 +41,9 @@ Index = npt.NDArray[np.int64]
 _INTERVALS = 32
 # They span where the null likelihood is within this many nats of its maximum.
 _DEPTH = 3.0
-# Traits with several maxima within _REACH nats are searched at every _COARSE-th point of the whole
-# curve too: where one elsewhere comes within _RIVAL of the best, more points are asked.
-_REACH, _COARSE, _RIVAL = 8.0, 8, 0.3
-# So they are where the likelihood beside the points may come this close to the best.
+# A null likelihood has several maxima if another comes within this many nats of the highest.
+_REACH = 8.0
+# More points are asked where the likelihood beside the row may come this close to the best.
 _MARGIN = 1.0
 
 # LODs of the search are off by less than this.
@@ -105,7 +104,8 @@ class AltGrid:
             likelihood = tiles.gains(tile)
             likelihood += objective[tile.columns, :, None]
             best = likelihood.argmax(axis=1)
-            value = pick(tile.logs, best) * (-0.5 * traits.basis.n)
+            value = np.take_along_axis(tile.logs, best[:, None], axis=1)[:, 0]
+            value *= -0.5 * traits.basis.n
             value += np.take_along_axis(full[tile.columns], best, axis=1)
             out.lod[tile.rows, tile.columns] = value.T * _TO_LOD
             out.h2_alt[tile.rows, tile.columns] = traits.points[best].T
@@ -212,27 +212,21 @@ class AltExact:
         traits, dtype = self.traits, tiles.dtype
         first, stride = self.first[tile.columns], self.stride[tile.columns]
         points = first[:, None] + stride[:, None] * np.arange(_INTERVALS + 1)
-        weights = self.nodes.weights[points].astype(dtype)
+        # Pairs (traits, markers, points): the points of a pair lie together.
+        weights = self.nodes.weights[points].astype(dtype).swapaxes(1, 2)
         objective = traits.objective[tile.columns]
-        likelihood = weights @ gains
-        likelihood += np.take_along_axis(objective, points, axis=1)[:, :, None].astype(dtype)
+        likelihood = gains.swapaxes(1, 2) @ weights
+        likelihood += np.take_along_axis(objective, points, axis=1)[:, None].astype(dtype)
         full = None
         if traits.reml:
-            full = weights @ (tile.logs * dtype.type(-0.5 * traits.basis.n))
-            full += np.take_along_axis(traits.full[tile.columns], points, axis=1)[:, :, None]
+            full = (tile.logs * dtype.type(-0.5 * traits.basis.n)).swapaxes(1, 2) @ weights
+            full += np.take_along_axis(traits.full[tile.columns], points, axis=1)[:, None]
         found = summit(likelihood, full, error=max(self._error(tiles), _APART))
         last = first + stride * _INTERVALS
         unsure = found.unsure | found.at_start & (first > 0)[:, None]
         unsure |= found.at_end & (last < STEPS)[:, None]
-        place = first[:, None].astype(dtype) + stride[:, None].astype(dtype) * found.place
         several = np.flatnonzero(self.several[tile.columns])
-        if len(several):
-            coarse = self.nodes.weights[::_COARSE].astype(dtype) @ gains[several]
-            coarse += objective[several][:, ::_COARSE, None].astype(dtype)
-            rival = is_peak(coarse) & (coarse > found.top[several][:, None, :] - _RIVAL)
-            apart = np.arange(0, STEPS + 1, _COARSE)[:, None] - place[several][:, None, :]
-            rival &= np.abs(apart) > stride[several][:, None, None] + _COARSE
-            unsure[several] |= rival.any(axis=1)
+        unsure[several] |= has_rival(likelihood[several], found.place[several], found.top[several])
         # A gain hardly rises above both of its neighbouring nodes.
         outside = self.outside[tile.columns, :, None].astype(dtype)
         between = np.maximum(gains[:, :-1], gains[:, 1:])
@@ -241,22 +235,24 @@ class AltExact:
         for end in (0, -1):
             np.maximum(elsewhere, gains[:, end] + outside[:, end], out=elsewhere)
         unsure |= elsewhere > found.top - _MARGIN
+        place = first[:, None].astype(dtype) + stride[:, None].astype(dtype) * found.place
         return replace(found, place=place), unsure
 
     def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
         """Search all points of the curve, and optimise what deserves it on the full likelihood."""
         traits = self.traits
         for i, j, gains in waiting.batches():
-            curves = gains @ self.nodes.weights.T + traits.objective[j]
+            curves = gains @ self.nodes.weights.T.astype(tiles.dtype)
+            curves += traits.objective[j]
             full = None
             if traits.reml:
                 alone = (gains - tiles.added[:, i].T) * (traits.basis.n / traits.count)
-                full = (alone @ self.nodes.weights.T + traits.full[j])[:, :, None]
-            found = summit(curves[:, :, None], full, error=self._error(tiles))
-            lod = found.value[:, 0] * _TO_LOD
+                full = alone @ self.nodes.weights.T + traits.full[j]
+            found = summit(curves, full, error=self._error(tiles))
+            lod = found.value * _TO_LOD
             out.lod[i, j] = lod
-            out.h2_alt[i, j] = self.curve.h2(found.place[:, 0] / STEPS)
-            exact = np.flatnonzero(found.unsure[:, 0] | (lod >= self.refine_above))
+            out.h2_alt[i, j] = self.curve.h2(found.place / STEPS)
+            exact = np.flatnonzero(found.unsure | (lod >= self.refine_above))
             self._refine(tiles, i[exact], j[exact], curves[exact], out)
 
     def _error(self, tiles: Tiles) -> float:
@@ -325,4 +321,4 @@ def _beside(objective: Array, first: Index, last: Index, nodes: Index) -> Array:
 def _has_several_maxima(objective: Array) -> npt.NDArray[np.bool_]:
     """Which traits have a second maximum that a marker may lift above the first."""
     near = objective >= objective.max(axis=1, keepdims=True) - _REACH
-    return (is_peak(objective[:, :, None])[:, :, 0] & near).sum(axis=1) > 1
+    return (is_peak(objective) & near).sum(axis=1) > 1

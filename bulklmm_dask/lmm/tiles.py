@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 Real = npt.NDArray[np.floating]
 
 # Rows (traits x nodes) and markers of a tile.
-_TILE_ROWS, _TILE_MARKERS = 512, 256
+_TILE_ROWS, _TILE_MARKERS = 1024, 512
 
 
 @dataclass(frozen=True)
