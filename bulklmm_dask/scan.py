@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -44,107 +43,10 @@ from bulklmm_dask.inputs import (
     labels,
     measurements,
     numbers,
-    require_flag,
-    require_one_of,
     sample_weights,
 )
-from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
 from bulklmm_dask.lmm.options import statistics as pair_statistics
-from bulklmm_dask.lmm.prior import Prior
-
-METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")
-PRECISIONS = ("double", "single")
-DEFAULT_REFINE_ABOVE = 3.0
-DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """Everything that decides the scores besides the data."""
-
-    method: str
-    reml: bool
-    h2_grid: tuple[float, ...] | None
-    refine_above: float | None
-    precision: str
-    statistics: tuple[str, ...] = ("lod",)
-    genotypes: int | None = None
-    interaction: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_one_of(self.method, METHODS, "method")
-        require_one_of(self.precision, PRECISIONS, "precision")
-        require_flag(self.reml, "reml")
-        for name in self.statistics:
-            require_one_of(name, ("lod", *STATISTICS), "statistic")
-        if "lod_interaction" in self.statistics and not self.interaction:
-            raise InputError(
-                "statistics asks for lod_interaction, but there is no interaction; name the "
-                "covariates with interaction=[...]"
-            )
-        if self.h2_grid is not None:
-            self._check_grid(self.h2_grid)
-        if self.refine_above is not None and self.method != "alt-exact":
-            raise InputError(
-                f"refine_above is {self.refine_above}, but method {self.method!r} refines no pair; "
-                "use method='alt-exact' or leave refine_above out"
-            )
-        if self.refine_above is not None and not self.refine_above >= 0.0:
-            raise InputError(f"refine_above is {self.refine_above}; it should be a LOD, 0 or more")
-        if self.alternative and self.model.joint:
-            what = "an interaction" if self.interaction else f"{self.genotypes} genotypes"
-            raise InputError(
-                f"method {self.method!r} tests one column a marker, and {what} need several at a "
-                "time; use a null method"
-            )
-
-    @property
-    def alternative(self) -> bool:
-        """Whether h2 is estimated again for every pair."""
-        return self.method.startswith("alt-")
-
-    def _check_grid(self, grid: tuple[float, ...]) -> None:
-        if not self.method.endswith("-grid"):
-            raise InputError(
-                f"h2_grid is given, but method {self.method!r} searches the whole interval; "
-                f"use method={self.method.replace('exact', 'grid')!r} or leave h2_grid out"
-            )
-        outside = [h for h in grid if not 0.0 <= h <= 1.0]
-        if outside or not grid:
-            shown = listing(outside) if outside else "nothing"
-            raise InputError(f"h2_grid holds {shown}; heritabilities lie in [0, 1]")
-
-    @property
-    def model(self) -> ModelOptions:
-        """How heritabilities are estimated."""
-        grid = self.h2_grid
-        if grid is None and self.method.endswith("-grid"):
-            grid = DEFAULT_GRID
-        above = DEFAULT_REFINE_ABOVE if self.refine_above is None else self.refine_above
-        return ModelOptions(
-            alternative=self.alternative,
-            reml=self.reml,
-            grid=grid,
-            refine_above=above,
-            genotypes=self.genotypes,
-            interactions=len(self.interaction),
-            wanted=tuple(name for name in STATISTICS if name in self.statistics),
-        )
-
-    def attributes(self) -> dict[str, Any]:
-        """What a result says of them; JSON throughout."""
-        model = self.model
-        told: dict[str, Any] = {
-            "method": self.method,
-            "reml": self.reml,
-            "precision": self.precision,
-            "interaction": list(self.interaction),
-        }
-        if model.grid is not None:
-            told["h2_grid"] = list(model.grid)
-        if self.method == "alt-exact":
-            told["refine_above"] = model.refine_above
-        return told
+from bulklmm_dask.options import PriorLike, ScanOptions, prior_of_traits
 
 
 def scan(
@@ -159,7 +61,7 @@ def scan(
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
     reml: bool = False,
-    prior: Prior | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    prior: PriorLike = None,
     h2_grid: npt.ArrayLike | None = None,
     refine_above: float | None = None,
     statistics: str | Sequence[str] = ("lod",),
@@ -195,16 +97,42 @@ def scan(
     kinship : str, array (samples, samples), DataArray, DataFrame or None
         A variable of the study, or a matrix; labelled ones are matched to the samples by name.
         None is ordinary regression.
+    loco : bool
+        Scan each contig with the kinship of all others: (contigs, samples, samples), from
+        ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``.
     covariates : bool or sequence of str
         True for all of the study, False or None for none, or their names; an intercept is always
         in.
+    interaction : str or sequence of str, optional
+        Covariates whose product with the genotype is tested along with it, against the model with
+        the covariates alone (R/qtl2's intcovar).
+    condition : str, sequence of str, mapping, Series or DataArray, optional
+        Markers that join the covariates: names, for all traits; or by trait its own, one or
+        several, such as ``max_lod(result).set_index("trait").variant``. h2 is estimated with them.
+    weights : str, array (samples,), DataArray or Series, optional
+        Residual weights w: Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. A variable of the study, or
+        numbers; labelled ones are matched by name.
+    replicates : the same, optional
+        Numbers n_i of replicates behind the samples' means, for weights sqrt(n_i).
     reml : bool
         Estimate h2 by restricted maximum likelihood.
+    prior : Prior or (variance, sample_size), optional
+        Scaled inverse chi-square prior on the residual variance s2 (1 - h2), in squared units of
+        the trait, one for all traits or one each; h2 is then the mode of the posterior. It keeps
+        h2 off 1 where the likelihood has no maximum, and moves that of other traits too.
     h2_grid : array, optional
         Heritabilities in [0, 1] for the grid methods; 0, 0.1, ..., 0.9 by default.
     refine_above : float, optional
         With ``"alt-exact"``: the LOD from which on a pair is optimised by itself, to 1e-6; 3 by
         default, 0 for all pairs. The others are within 5e-3, and 2e-4 on average.
+    statistics : str or sequence of str
+        Beside ``"lod"``: ``"beta"`` and ``"se"``, effect and standard error by generalised least
+        squares, s2 = RSS1 / (n - c - df); ``"neg_log10_p"`` of the LOD (chi-square with its df);
+        ``"explained"``, 1 - 10^(-2 LOD / n); ``"lod_interaction"``, the LOD of an interaction over
+        the additive model.
+    genotypes : {"call_dosage", "call_genotype_probability"}, optional
+        What to test; by default the probabilities where there are more than two genotypes. Of k
+        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1).
     precision : {"double", "single"}
         Of the matrix products. No LOD under 100 differs by more than 1e-4 between the two.
     chunks : "auto" or mapping
@@ -219,13 +147,17 @@ def scan(
     -------
     Dataset
         ``lod`` (variants, traits), lazy, in float32 (float64 from the alt methods in double
-        precision); ``h2`` and ``sigma2`` (traits); ``n_samples``
-        (traits) used; ``trait_status`` (traits): "ok", or "all-missing", "constant" or
-        "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood has no maximum below
-        h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an uncentred kinship). The alt
+        precision), and the statistics asked for; ``h2`` and ``sigma2`` (traits), with `loco`
+        (contigs, traits); ``n_samples`` (traits) used; ``trait_status`` (traits): "ok", or
+        "all-missing", "constant" or "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood
+        has no maximum below h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an
+        uncentred kinship). The alt
         methods add ``h2_alt`` (variants, traits), the heritability with the marker in the model;
         ``"alt-exact"`` also ``refined`` (variants, traits), which pairs were optimised by
-        themselves, and ``n_refined`` (traits), how many.
+        themselves, and ``n_refined`` (traits), how many. Where several columns are tested
+        together, ``df`` (variants, traits) is their rank beside the covariates, and effects have a
+        third dimension: ``genotypes``, the mean of each with the other covariates at zero
+        (R/qtl2's scan1coef before it takes their mean out), or with an interaction ``effects``.
 
     Raises
     ------
@@ -245,11 +177,8 @@ def scan(
         genotypes=calls.sizes.get("genotypes"),
         interaction=(interaction,) if isinstance(interaction, str) else tuple(interaction or ()),
     )
-    if kinship is None and options.alternative:
-        raise InputError(
-            f"method {method!r} estimates a heritability for every pair, but there is none without "
-            "a kinship; use a null method, or give a kinship"
-        )
+    if kinship is None:
+        options.require_kinship(prior=prior is not None)
     names, matrix = covariate_matrix(ds, covariates)
     unknown = [name for name in options.interaction if name not in names]
     if unknown:
@@ -268,14 +197,12 @@ def scan(
         **vars(measured),
         **genotype_arrays(ds, calls, loco=loco),
         interacting=tuple(1 + names.index(name) for name in options.interaction),
-        prior=_prior(prior, ds, options, kinship),
+        prior=prior_of_traits(prior, ds.sizes["traits"]),
         conditions=own_conditions(ds, condition),
     )
-    if study.conditions is not None and (options.alternative or options.model.joint):
-        raise InputError(
-            "condition gives every trait its own markers, which the null methods take with dosages "
-            "only; name markers for all traits, as condition=[...]"
-        )
+    options.require_null_method(
+        prior=prior is not None, own_conditions=study.conditions is not None
+    )
     if store is not None and chunks == "auto":
         chunks = block_of(store) or "auto"
     n, p, m = ds.sizes["samples"], ds.sizes["variants"], ds.sizes["traits"]
@@ -296,35 +223,6 @@ def scan(
         )
         return _dataset(ds, lazy, options).assign_attrs(attrs)
     return _run(ds, study, plan, options, attrs, store, progress)
-
-
-def _prior(
-    prior: Prior | tuple[npt.ArrayLike, npt.ArrayLike] | None,
-    ds: xr.Dataset,
-    options: ScanOptions,
-    kinship: KinshipLike,
-) -> Prior | None:
-    """The prior as the statistics take it; one for all traits or one for each."""
-    if prior is None:
-        return None
-    if options.alternative or kinship is None:
-        why = "without a kinship" if kinship is None else f"with method {options.method!r}"
-        raise InputError(f"prior has no use {why}: it moves the h2 of a null method; leave it out")
-    try:
-        variance, size = (prior.variance, prior.sample_size) if isinstance(prior, Prior) else prior
-        values = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (variance, size)))
-    except (TypeError, ValueError):
-        raise InputError(
-            f"prior is {prior!r}; it should be (variance, sample_size), each a number or one a "
-            "trait"
-        ) from None
-    traits = ds.sizes["traits"]
-    if values[0].shape not in ((), (traits,)):
-        raise InputError(
-            f"prior has shape {values[0].shape}; give one number for all of the {traits} traits "
-            "or one each"
-        )
-    return Prior(*(np.broadcast_to(each, traits) for each in values))
 
 
 def _run(
@@ -406,7 +304,7 @@ def _attributes(
     named = "none" if kinship is None else "given as a matrix"
     told = options.attributes()
     if {"beta", "se"} & set(options.statistics):
-        told["effect_unit"] = _effect_unit(options, calls)
+        told["effect_unit"] = options.effect_unit(calls.attrs.get("maximum", 1))
     return {
         **told,
         "covariates": covariates,
@@ -415,12 +313,3 @@ def _attributes(
         "genotypes": str(calls.name),
         "version": version("bulklmm-dask"),
     }
-
-
-def _effect_unit(options: ScanOptions, calls: xr.DataArray) -> str:
-    """What a unit of the genotype is that effects are per."""
-    if options.genotypes is not None:
-        return "from the first genotype" if options.interaction else "mean of each genotype"
-    if calls.attrs["maximum"] == 2:
-        return "per copy of the last allele in variant_allele"
-    return "from none to two copies of the last allele in variant_allele"

@@ -25,6 +25,7 @@ LIBRARIES = {
     "kinship": {"numpy", "pandas", "xarray"},
     "inputs": {"numpy", "pandas", "xarray"},
     "conditions": {"numpy", "pandas", "xarray"},
+    "options": {"numpy"},
     "scan": {"numpy", "xarray"},
     "heritability": {"xarray"},
     "likelihood": {"numpy", "xarray"},
@@ -47,12 +48,13 @@ BELOW = {
     "kinship": _BASE | {"lmm", "data", "engine"},
     "inputs": _BASE | {"lmm", "data", "engine"},
     "conditions": _BASE | {"lmm", "data", "engine"},
-    "scan": _BASE | {"lmm", "data", "engine", "inputs", "conditions"},
+    "options": _BASE | {"lmm", "data", "inputs"},
+    "scan": _BASE | {"lmm", "data", "engine", "inputs", "conditions", "options"},
     "heritability": _BASE | {"lmm", "data", "engine", "inputs"},
     "likelihood": _BASE | {"lmm", "data", "engine", "inputs"},
     "describe": _BASE | {"data"},
     "demo": _BASE | _DOORS | {"describe", "progress"},
-    "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "progress"},
+    "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "options", "progress"},
 }
 
 

@@ -111,3 +111,16 @@ def test_one_contig_cannot_be_left_out():
     bare = ds.drop_vars(["variant_contig", "contig_id", "contigs"])
     with pytest.raises(blmm.InputError, match="no variant_contig"):
         blmm.kinship(bare, loco=True)
+
+
+@pytest.mark.parametrize("by", [None, "contig"])
+def test_maxima_tell_the_h2_of_their_contig(by):
+    ds = studies.study(n=30, p=40, m=5)
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    result = blmm.scan(ds, loco=True)
+    table = blmm.max_lod(result, by=by)
+    for row in table.itertuples():
+        expected = result.h2.sel(contigs=row.contig, traits=row.trait)
+        assert row.h2 == pytest.approx(float(expected))
+    one = blmm.max_lod(result.sel(traits="trait2"))
+    assert one.h2[0] == pytest.approx(table[table.trait == "trait2"].h2.max(), abs=1)

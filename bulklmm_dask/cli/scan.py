@@ -23,9 +23,10 @@ from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tests import condition_of, test_options, vector_of
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
+from bulklmm_dask.options import METHODS
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.maxima import max_lod
-from bulklmm_dask.scan import METHODS, scan
+from bulklmm_dask.scan import scan
 from bulklmm_dask.words import counted
 
 

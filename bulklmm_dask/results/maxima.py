@@ -19,9 +19,9 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     result : Dataset
-        A result of ``scan`` or ``open_result``: ``lod`` (variants, traits), ``h2`` (traits) and,
-        where the study has a marker map, ``variant_contig``, ``contig_id`` and
-        ``variant_position``.
+        A result of ``scan`` or ``open_result``: ``lod`` (variants, traits), ``h2`` (traits) or
+        (contigs, traits) and, where the study has a marker map, ``variant_contig``, ``contig_id``
+        and ``variant_position``.
     by : None or "contig"
         One row a trait, or one row a trait and contig.
 
@@ -45,7 +45,7 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
         raise InputError("max_lod needs the Dataset that scan or open_result gives, with its lod")
     if "traits" not in result.dims:  # one trait selected
         sides = {"lod": result["lod"].expand_dims("traits", -1)}
-        sides["h2"] = result["h2"].expand_dims("traits")
+        sides["h2"] = result["h2"].expand_dims("traits", -1)
         result = result.drop_vars("traits").assign(sides)
     if not result["lod"].size:
         raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
@@ -56,7 +56,13 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
         )
     groups = _contig_members(result) if by else [np.arange(result.sizes["variants"])]
     lod, where, h2 = _maxima(result, groups)
-    return _table(result, lod.T.ravel(), where.T.ravel(), np.repeat(h2, len(groups)))
+    where = where.T.ravel()
+    trait = np.repeat(np.arange(h2.shape[-1]), len(groups))
+    if h2.ndim == 1:
+        h2 = h2[trait]
+    else:  # one a contig: that of the marker's
+        h2 = np.where(where < 0, np.nan, h2[result["variant_contig"].values[where], trait])
+    return _table(result, lod.T.ravel(), where, h2)
 
 
 def _contig_members(result: xr.Dataset) -> list[np.ndarray]:
