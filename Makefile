@@ -17,8 +17,9 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
 
+# Tests multiply small matrices: threads of BLAS would only wait for each other.
 test: lint
-	$(BIN)/python -m pytest --nbmake tests notebooks
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake tests notebooks
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import getitem, sub
 from typing import Any
 
@@ -285,6 +286,7 @@ class LazyScan:
             "single": self.single,
         }
 
+    @cached_property
     def variants(self) -> list[Variants]:
         """Names and contigs of the variants of every marker chunk."""
         cuts = np.cumsum(self.plan.variant_chunks)[:-1]
@@ -293,7 +295,7 @@ class LazyScan:
 
     def needed(self, i: int, j: int) -> dict[int, Any]:
         """Delayed fits that block (i, j) needs, by the number of their kinship."""
-        return {int(c): self.fits[j][int(c)] for c in np.unique(self.variants()[i].contig)}
+        return {number: self.fits[j][number] for number in self.variants[i].relations}
 
     def per_pair(self) -> dict[str, da.Array]:
         """Statistics of every pair, (variants, traits, ...)."""
@@ -301,7 +303,7 @@ class LazyScan:
         variants = da.concatenate(
             [
                 da.from_delayed(delayed(part), shape=(size,), dtype=object)
-                for part, size in zip(self.variants(), rows, strict=True)
+                for part, size in zip(self.variants, rows, strict=True)
             ]
         )
         indices = "vsg"[: self.genotypes.ndim]
@@ -360,6 +362,11 @@ class Variants:
     names: Names
     contig: Index
 
+    @cached_property
+    def relations(self) -> list[int]:
+        """Numbers of the kinships that they are scanned with."""
+        return [int(number) for number in np.unique(self.contig)]
+
 
 def lazy_scan(
     study: Study, plan: Plan, options: ModelOptions, *, single: bool, bases: Sequence[Any]
@@ -380,6 +387,7 @@ def lazy_scan(
         Of all samples, one a kinship, from `lazy_bases`.
     """
     nodes = samples_nodes(study, study.interacting)
+    conditions = None if study.conditions is None else delayed(study.conditions)
     fits = []
     start = 0
     for block, names in trait_blocks(study, plan.trait_chunks):
@@ -389,7 +397,7 @@ def lazy_scan(
             "prior": None
             if study.prior is None
             else study.prior.take(np.arange(mine.start, mine.stop)),
-            "conditions": None if study.conditions is None else study.conditions.of(mine),
+            "conditions": None if conditions is None else conditions.of(mine),
         }
         fits.append(
             tuple(

@@ -121,7 +121,7 @@ def _batches(
         of_column.setdefault(int(j), []).append(int(i))
     run = uuid.uuid4().hex[:8]
     genotypes = scan.genotypes.to_delayed().ravel()
-    variants = scan.variants()
+    variants = scan.variants
     options = scan.options()
     write_block, write_traits = delayed(_write_block), delayed(_write_traits)
     batch: dict[Any, Block | None] = {}

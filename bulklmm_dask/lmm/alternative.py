@@ -83,10 +83,21 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class AltGrid:
-    """Heritability of every pair chosen from a grid: the points of `traits`."""
+class _Alternative:
+    """Traits whose h2 is estimated again with every marker."""
 
     traits: AltTraits
+
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Effects and standard errors, each pair at its h2."""
+        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
+
+
+@dataclass(frozen=True)
+class AltGrid(_Alternative):
+    """Heritability of every pair chosen from a grid: the points of `traits`."""
 
     @classmethod
     def of(cls, basis: Basis, model: NullModel, grid: Array, *, reml: bool) -> Self:
@@ -112,12 +123,6 @@ class AltGrid:
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
 
-    def effects(
-        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Effects and standard errors, each pair at its h2."""
-        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
-
 
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
     """No LOD where nothing is tested, and none below zero where a maximum cannot be."""
@@ -128,7 +133,7 @@ def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
 
 
 @dataclass(frozen=True)
-class AltExact:
+class AltExact(_Alternative):
     """Heritability of every pair over the whole interval.
 
     Attributes
@@ -147,7 +152,6 @@ class AltExact:
         LOD from which on a pair is optimised on the full likelihood.
     """
 
-    traits: AltTraits
     curve: Curve
     nodes: GainNodes
     first: Index
@@ -198,12 +202,6 @@ class AltExact:
         self._look_closer(tiles, waiting, out)
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
-
-    def effects(
-        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Effects and standard errors, each pair at its h2."""
-        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
 
     def _near_null(
         self, tiles: Tiles, tile: Tile, gains: Real
