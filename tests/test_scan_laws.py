@@ -203,26 +203,45 @@ def test_chunks_that_make_no_sense():
         blmm.scan(ds, chunks={"traits": 0})
 
 
-@pytest.mark.parametrize("method", ["null-exact", "alt-exact"])
+MODELS = {
+    "null": {},
+    "alternative": {"alternative": True},
+    "alternative, reml": {"alternative": True, "reml": True},
+    "genotypes": {"genotypes": 4, "wanted": ("beta", "se")},
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("missing", [0.0, 0.3])
-def test_a_block_stays_within_what_the_plan_announced(method, missing):
+def test_a_block_stays_within_what_the_plan_announced(model, missing):
     import tracemalloc
 
     from bulklmm_dask.engine.graph import Variants, score_block
     from bulklmm_dask.lmm.groups import fit_traits
-    from bulklmm_dask.lmm.options import ModelOptions
+    from bulklmm_dask.lmm.options import ModelOptions, statistics
     from bulklmm_dask.lmm.samples import Samples
 
     ds = studies.study(n=60, p=500, m=700, missing=missing)
-    model = ModelOptions(alternative=method == "alt-exact")
-    plan = make_plan(60, 500, 700, alternative=model.alternative)
+    options = ModelOptions(**MODELS[model])
+    plan = make_plan(
+        60,
+        500,
+        700,
+        {"variants": 500},
+        alternative=options.alternative,
+        columns=options.columns,
+        pair_bytes=sum(kind.itemsize for kind in statistics(options, single=False).values()),
+    )
+    genotypes = ds.call_dosage.values
+    if options.joint:
+        genotypes = np.random.default_rng(0).dirichlet(np.ones(4), size=genotypes.shape)
     samples = Samples(np.ones((60, 1)), ds.kinship.values)
-    score = {"sample_names": ds.sample_id.values, "maximum": 2.0, "model": model, "single": False}
+    score = {"sample_names": ds.sample_id.values, "maximum": 2.0, "model": options, "single": False}
     variants = Variants(ds.variant_id.values, np.zeros(500, dtype=int))
     for _ in range(2):  # imports and caches first
         tracemalloc.start()
-        fitted = fit_traits(ds.sample_trait.values, samples, model)
-        score_block(ds.call_dosage.values, variants, {0: fitted}, **score)
+        fitted = fit_traits(ds.sample_trait.values, samples, options)
+        score_block(genotypes, variants, {0: fitted}, **score)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < plan.block_bytes < 20 * peak

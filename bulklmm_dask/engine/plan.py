@@ -95,7 +95,10 @@ class Plan:
             cells += _TILE * (_NODES + self.n_samples)
         else:
             cells += self.traits * _NODES
-        return _DOUBLE * cells + 2 * self.pair_bytes * self.variants * self.traits
+        pairs = self.variants * self.traits
+        if self.columns > 1:  # what all columns of a pair explain, and tiles of their products
+            cells += 2 * pairs + _TILE * self.columns**2
+        return _DOUBLE * cells + 2 * self.pair_bytes * pairs
 
     def __str__(self) -> str:
         """One line for people."""
