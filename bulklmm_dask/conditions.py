@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,20 +22,20 @@ ConditionLike = (
 )
 
 
-def shared_condition(ds: xr.Dataset, condition: ConditionLike) -> Array:
+def shared_condition(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike) -> Array:
     """Columns (samples, k) of markers that join the covariates of every trait.
 
-    Of a marker with probabilities only, all genotypes but the first.
+    Of the genotypes `calls` that are scanned: dosages, or of k probabilities all but the first.
     """
     if condition is None or _is_per_trait(condition):
         return np.empty((ds.sizes["samples"], 0))
-    names = [condition] if isinstance(condition, str) else [str(name) for name in condition]
-    where = _find(ds, names)
-    variable = "call_dosage" if "call_dosage" in ds else "call_genotype_probability"
-    calls = impute(ds[variable].isel(variants=where).values)
-    if calls.ndim == 3:
-        calls = calls[:, :, 1:].transpose(0, 2, 1).reshape(-1, calls.shape[1])
-    return np.ascontiguousarray(calls.T)
+    names = _names(condition)
+    if not names:
+        raise InputError("condition names no marker; leave it out")
+    columns = impute(calls.isel(variants=_find(ds, names)).values)
+    if columns.ndim == 3:
+        columns = columns[:, :, 1:].transpose(0, 2, 1).reshape(-1, columns.shape[1])
+    return np.ascontiguousarray(columns.T)
 
 
 def own_conditions(ds: xr.Dataset, condition: ConditionLike) -> Conditions | None:
@@ -60,29 +60,36 @@ def own_conditions(ds: xr.Dataset, condition: ConditionLike) -> Conditions | Non
     return Conditions(dosage, index)
 
 
+def in_words(condition: ConditionLike) -> list[str] | str:
+    """What a result says of its condition: the markers of all traits, or that each has its own."""
+    return "by trait" if _is_per_trait(condition) else _names(condition)
+
+
 def _is_per_trait(condition: Any) -> bool:
     return isinstance(condition, Mapping | pd.Series | xr.DataArray)
 
 
+def _names(value: Any) -> list[str]:
+    """Names of markers: of one, of several, or of none (an empty name, None or NaN)."""
+    several = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    return [str(name) for name in several if not pd.isna(name) and name != ""]
+
+
 def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
-    """Names of the markers of every trait; an empty name or NaN is none."""
-    series = condition.to_series() if isinstance(condition, xr.DataArray) else pd.Series(condition)
-    traits = text(ds["trait_id"].values)
-    table = {str(trait): value for trait, value in series.items()}
-    unknown = sorted(set(table) - set(traits))
+    """Names of the markers of every trait; a trait that occurs twice has the markers of both."""
+    given = condition.to_series() if isinstance(condition, xr.DataArray) else condition
+    chosen: dict[str, list[str]] = {trait: [] for trait in text(ds["trait_id"].values)}
+    unknown = sorted({str(trait) for trait in given.keys()} - set(chosen))  # noqa: SIM118
     if unknown:
         raise InputError(
             f"condition names {len(unknown)} traits that the study has not: {listing(unknown)}; "
             "give it by trait, such as max_lod(result).set_index('trait').variant"
         )
-    chosen = []
-    for trait in traits:
-        value = table.get(trait)
-        own = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
-        chosen.append([str(name) for name in own if isinstance(name, str) and name])
-    if not any(chosen):
+    for trait, value in given.items():
+        chosen[str(trait)] += _names(value)
+    if not any(chosen.values()):
         raise InputError("condition names no marker for any trait; leave it out")
-    return chosen
+    return list(chosen.values())
 
 
 def _find(ds: xr.Dataset, names: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.data.schema import LOCO
 from bulklmm_dask.data.store import KIND, RESULT, finished
 from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError, StoreError
@@ -63,12 +64,12 @@ def shape_of(ds: xr.Dataset) -> str:
 
 
 def _study(ds: xr.Dataset, title: str) -> str:
-    kinship = (
-        f"kinship: {ds['kinship'].attrs.get('method', 'of unknown method')}"
-        if "kinship" in ds
-        else "kinship: none yet; make one with: bulklmm kinship"
-    )
-    lines = [title, shape_of(ds), kinship, *_options(ds.attrs), "", *_variables(ds)]
+    kinships = [
+        f"{words}: {ds[name].attrs.get('method', 'of unknown method')}"
+        for name, words in (("kinship", "kinship"), (LOCO, "kinship by chromosome"))
+        if name in ds
+    ] or ["kinship: none yet; make one with: bulklmm kinship"]
+    lines = [title, shape_of(ds), *kinships, *_options(ds.attrs), "", *_variables(ds)]
     return "\n".join(lines)
 
 

@@ -12,14 +12,16 @@ import xarray as xr
 
 from bulklmm_dask.data.aloud import listing, say
 from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
-from bulklmm_dask.data.schema import LOCO, text
+from bulklmm_dask.data.schema import LOCO, NAMES, require_unique, text
 from bulklmm_dask.engine.graph import Measurements, is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import independent_columns
 from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.prior import Prior
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 VectorLike = str | npt.ArrayLike | xr.DataArray | pd.Series
+PriorLike = Prior | tuple[VectorLike, VectorLike] | None
 
 
 def require_one_of(value: str, known: Sequence[str], what: str) -> None:
@@ -110,7 +112,7 @@ def sample_weights(
             "give one of them"
         )
     what = "weights" if weights is not None else "replicates"
-    values = _per_sample(ds, weights if weights is not None else replicates, what)
+    values = vector(ds, weights if weights is not None else replicates, what, "samples")
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         raise InputError(
@@ -120,30 +122,60 @@ def sample_weights(
     return values if what == "weights" else np.sqrt(values)
 
 
-def _per_sample(ds: xr.Dataset, given: Any, what: str) -> npt.NDArray[np.float64]:
-    """Numbers (samples,): a variable of the study, or an array or labelled table."""
-    samples = [str(name) for name in ds["sample_id"].values]
+def prior_of_traits(prior: PriorLike, ds: xr.Dataset) -> Prior | None:
+    """The prior as the statistics take it, one for each trait."""
+    if prior is None:
+        return None
+    try:
+        variance, size = (prior.variance, prior.sample_size) if isinstance(prior, Prior) else prior
+    except (TypeError, ValueError):
+        raise InputError(
+            f"prior is {prior!r}; it should be (variance, sample_size), each a number or one a "
+            "trait"
+        ) from None
+    return Prior(_of_traits(variance, "variance", ds), _of_traits(size, "sample_size", ds))
+
+
+def _of_traits(given: VectorLike, name: str, ds: xr.Dataset) -> npt.NDArray[np.float64]:
+    if np.ndim(given) == 0 and not isinstance(given, str):
+        return np.full(ds.sizes["traits"], np.asarray(given, dtype=np.float64))
+    return vector(ds, given, f"the {name} of the prior", "traits")
+
+
+def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[np.float64]:
+    """Numbers along "samples" or "traits": a variable of the study, an array or labelled table."""
+    names = [str(name) for name in ds[NAMES[dim]].values]
     if isinstance(given, str):
-        if given not in ds or ds[given].dims != ("samples",):
-            raise InputError(
-                f"{what} is {given!r}, but the study has no variable of that name over the samples"
-            )
-        given = ds[given].values
+        given = _named_vector(ds, given, what, dim)
     if isinstance(given, xr.DataArray):
         given = given.to_series() if given.coords else given.values
     if isinstance(given, pd.Series):
         series = given.set_axis(given.index.map(str))
-        absent = [name for name in samples if name not in series.index]
+        require_unique(series.index, f"the {dim} of {what}", "give one number for each")
+        absent = [name for name in names if name not in series.index]
         if absent:
-            raise InputError(f"{what} lacks {len(absent)} samples: {listing(absent)}")
-        given = series.loc[samples].to_numpy()
+            raise InputError(f"{what} lacks {len(absent)} {dim}: {listing(absent)}")
+        given = series.loc[names].to_numpy()
     try:
         values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{what} does not hold numbers; give one for each sample") from None
-    if values.shape != (len(samples),):
-        raise InputError(f"{what} has shape {values.shape} for {len(samples)} samples")
+        raise InputError(f"{what} does not hold numbers; give one for each of the {dim}") from None
+    if values.shape != (len(names),):
+        raise InputError(f"{what} has shape {values.shape} for {len(names)} {dim}")
     return values
+
+
+def _named_vector(ds: xr.Dataset, name: str, what: str, dim: str) -> npt.NDArray[Any]:
+    """A variable over a dimension; of the samples, also a covariate."""
+    if name in ds and ds[name].dims == (dim,):
+        return np.asarray(ds[name].values)
+    covariates = [str(each) for each in ds["covariate_id"].values] if "covariate_id" in ds else []
+    if dim == "samples" and name in covariates:
+        return np.asarray(ds["sample_covariate"].values[:, covariates.index(name)])
+    other = ", and no such covariate" if dim == "samples" else ""
+    raise InputError(
+        f"{what} is {name!r}, but the study has no variable of that name over the {dim}{other}"
+    )
 
 
 def covariate_matrix(
@@ -215,6 +247,12 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
         if loco:
             kinship = _by_contig(ds, kinship, name)
         kinship = _by_name(kinship, samples, name)
+    count = np.shape(kinship)[0] if loco else None
+    if loco and ("variant_contig" not in ds or count != ds.sizes["contigs"]):
+        raise InputError(
+            f"{name} has {count} matrices for the {ds.sizes.get('contigs', 0)} contigs of "
+            "the study; make them with bulklmm_dask.kinship(ds, loco=True)"
+        )
     if is_lazy(kinship):
         return kinship  # checked where it is computed
     try:
@@ -222,11 +260,6 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
     except (TypeError, ValueError):
         raise InputError(f"{name} does not hold numbers; it should be (samples, samples)") from None
     if loco:
-        if "variant_contig" not in ds or len(matrix) != ds.sizes["contigs"]:
-            raise InputError(
-                f"{name} has {len(matrix)} matrices for the {ds.sizes.get('contigs', 0)} contigs "
-                "of the study; make them with bulklmm_dask.kinship(ds, loco=True)"
-            )
         return np.stack([check_kinship(each, len(samples), name) for each in matrix])
     return check_kinship(matrix, len(samples), name)
 
@@ -281,6 +314,7 @@ def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:
     for dim in kinship.dims[-2:]:
         if dim not in kinship.coords:
             continue
+        require_unique(kinship[dim].values, f"the samples of {name}", "give each sample once")
         where = {str(label): i for i, label in enumerate(kinship[dim].values)}
         unknown = [sample for sample in samples if sample not in where]
         if unknown:
@@ -298,5 +332,9 @@ def labels(
     ds: xr.Dataset, dims: Set[str] = frozenset({"variants", "traits", "contigs", "alleles"})
 ) -> xr.Dataset:
     """Names, positions and metadata of variants and traits, as a result keeps them."""
-    kept = [name for name, variable in ds.variables.items() if set(variable.dims) <= dims]
+    kept = [
+        name
+        for name, variable in ds.variables.items()
+        if set(variable.dims) <= dims and not {"variants", "traits"} <= set(variable.dims)
+    ]
     return ds[kept].drop_attrs(deep=False)

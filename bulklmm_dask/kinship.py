@@ -31,8 +31,8 @@ def kinship(ds: xr.Dataset, *, method: str = "bulklmm", loco: bool = False) -> x
         (R/qtl2 doubles it internally: scan with twice this kinship to get its h2);
         ``"centered"`` and ``"standardized"`` are GEMMA's ``-gk 1`` and ``-gk 2``. Of genotype
         probabilities the first two are the mean of the sum over alleles of the product of their
-        shares; genotypes named by two letters (SS, SB, BB) have two alleles each, others are
-        alleles themselves (founders).
+        shares; genotypes named by two letters each, homozygotes among them (SS, SB, BB), have two
+        alleles, others are alleles themselves (founders).
     loco : bool
         One kinship a contig, from the markers of all others (leave one chromosome out).
 
@@ -59,7 +59,14 @@ def kinship(ds: xr.Dataset, *, method: str = "bulklmm", loco: bool = False) -> x
     variants = ds["variant_id"].values
     contigs = _contigs(ds) if loco else None
     matrix = lazy_kinship(
-        genotypes.data, maximum, method, strains, variants, names, contigs, alleles
+        genotypes.data,
+        maximum,
+        method,
+        strains,
+        variants,
+        names,
+        None if contigs is None else (contigs, ds.sizes["contigs"]),
+        alleles,
     )
     coords = {"samples_0": names, "samples_1": names}
     dims: tuple[str, ...] = ("samples_0", "samples_1")
@@ -88,9 +95,11 @@ def _genotypes(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, npt.NDArray[n
 
 def _allele_shares(names: npt.NDArray[np.object_] | None, count: int) -> npt.NDArray[np.float64]:
     """Share of each allele in each genotype, (genotypes, alleles)."""
-    if names is None or any(len(name) != 2 for name in names):
+    if names is None or any(len(name) != 2 or not name.isalpha() for name in names):
         return np.eye(count)
     alleles = sorted(set("".join(names)))
+    if any(2 * allele not in names for allele in alleles):  # names of founders, such as AJ
+        return np.eye(count)
     return np.array([[name.count(allele) / 2 for allele in alleles] for name in names])
 
 

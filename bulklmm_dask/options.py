@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.data.aloud import listing
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.inputs import require_flag, require_one_of
 from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
-from bulklmm_dask.lmm.prior import Prior
 
 METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")
 PRECISIONS = ("double", "single")
 DEFAULT_REFINE_ABOVE = 3.0
 DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
-
-PriorLike = Prior | tuple[npt.ArrayLike, npt.ArrayLike] | None
 
 
 @dataclass(frozen=True)
@@ -142,23 +138,3 @@ class ScanOptions:
         if self.method == "alt-exact":
             told["refine_above"] = model.refine_above
         return told
-
-
-def prior_of_traits(prior: PriorLike, traits: int) -> Prior | None:
-    """The prior as the statistics take it, one for each trait."""
-    if prior is None:
-        return None
-    try:
-        variance, size = (prior.variance, prior.sample_size) if isinstance(prior, Prior) else prior
-        values = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (variance, size)))
-    except (TypeError, ValueError):
-        raise InputError(
-            f"prior is {prior!r}; it should be (variance, sample_size), each a number or one a "
-            "trait"
-        ) from None
-    if values[0].shape not in ((), (traits,)):
-        raise InputError(
-            f"prior has shape {values[0].shape}; give one number for all of the {traits} traits "
-            "or one each"
-        )
-    return Prior(*(np.broadcast_to(each, traits) for each in values))

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.conditions import ConditionLike, own_conditions, shared_condition
+from bulklmm_dask.conditions import ConditionLike, in_words, own_conditions, shared_condition
 from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.fingerprint import fingerprint
 from bulklmm_dask.data.schema import text, validate
 from bulklmm_dask.data.store import (
     Field,
@@ -36,6 +37,7 @@ from bulklmm_dask.engine.survey import survey
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.inputs import (
     KinshipLike,
+    PriorLike,
     VectorLike,
     covariate_matrix,
     genotype_arrays,
@@ -43,10 +45,12 @@ from bulklmm_dask.inputs import (
     labels,
     measurements,
     numbers,
+    prior_of_traits,
     sample_weights,
 )
 from bulklmm_dask.lmm.options import statistics as pair_statistics
-from bulklmm_dask.options import PriorLike, ScanOptions, prior_of_traits
+from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.options import ScanOptions
 
 
 def scan(
@@ -110,8 +114,8 @@ def scan(
         Markers that join the covariates: names, for all traits; or by trait its own, one or
         several, such as ``max_lod(result).set_index("trait").variant``. h2 is estimated with them.
     weights : str, array (samples,), DataArray or Series, optional
-        Residual weights w: Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. A variable of the study, or
-        numbers; labelled ones are matched by name.
+        Residual weights w: Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. A variable or covariate of
+        the study, or numbers; labelled ones are matched by name.
     replicates : the same, optional
         Numbers n_i of replicates behind the samples' means, for weights sqrt(n_i).
     reml : bool
@@ -189,7 +193,7 @@ def scan(
     measured = measurements(
         ds,
         kinship,
-        np.concatenate([matrix, shared_condition(ds, condition)], axis=1),
+        np.concatenate([matrix, shared_condition(ds, calls, condition)], axis=1),
         weights=sample_weights(ds, weights, replicates),
         loco=loco,
     )
@@ -197,7 +201,7 @@ def scan(
         **vars(measured),
         **genotype_arrays(ds, calls, loco=loco),
         interacting=tuple(1 + names.index(name) for name in options.interaction),
-        prior=prior_of_traits(prior, ds.sizes["traits"]),
+        prior=prior_of_traits(prior, ds),
         conditions=own_conditions(ds, condition),
     )
     options.require_null_method(
@@ -217,6 +221,7 @@ def scan(
         pair_bytes=sum(kind.itemsize for kind in kinds.values()),
     )
     attrs = _attributes(options, names, kinship, loco=loco, calls=calls)
+    attrs |= _beyond(condition, study.prior, weights=weights, replicates=replicates)
     if store is None:
         lazy = lazy_scan(
             study, plan, options.model, single=precision == "single", bases=lazy_bases(study)
@@ -239,8 +244,13 @@ def _run(
     prints = survey(study, plan, told)
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
     single = options.precision == "single"
-    template = _labels(ds, options).assign_attrs(attrs)
-    target = open_or_create(store, template, layout, *_fields(study, plan, options), prints)
+    of_pairs, of_traits = _fields(study, plan, options)
+    template = _labels(ds, options).drop_vars([*of_pairs, *of_traits], errors="ignore")
+    parts = [(name, template[name].values) for name in sorted(map(str, template.variables))]
+    prints["labels"] = fingerprint(part for named in parts for part in named)
+    target = open_or_create(
+        store, template.assign_attrs(attrs), layout, of_pairs, of_traits, prints
+    )
     run_into(target, lazy_scan(study, plan, options.model, single=single, bases=bases), progress)
     return open_result(store)
 
@@ -276,7 +286,7 @@ def _labels(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
     if not wanted:
         return labels(ds, dims)
     names = [f"genotype{i + 1}" for i in range(options.genotypes or 0)]
-    if "genotype_id" in ds:
+    if options.genotypes and "genotype_id" in ds:
         names = [str(name) for name in ds["genotype_id"].values]
     if not options.interaction:
         return labels(ds, dims).assign_coords(genotypes=text(names))
@@ -313,3 +323,23 @@ def _attributes(
         "genotypes": str(calls.name),
         "version": version("bulklmm-dask"),
     }
+
+
+def _beyond(
+    condition: ConditionLike,
+    prior: Prior | None,
+    *,
+    weights: VectorLike | None,
+    replicates: VectorLike | None,
+) -> dict[str, Any]:
+    """What it says of inputs that most scans do without."""
+    out: dict[str, Any] = {}
+    if condition is not None:
+        out["condition"] = in_words(condition)
+    for name, given in (("weights", weights), ("replicates", replicates)):
+        if given is not None:
+            out[name] = given if isinstance(given, str) else "given"
+    if prior is not None:
+        values = np.unique([prior.variance, prior.sample_size], axis=1)
+        out["prior"] = values[:, 0].tolist() if values.shape[1] == 1 else "by trait"
+    return out

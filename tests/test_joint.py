@@ -205,3 +205,16 @@ def test_what_cannot_be():
     ):
         with pytest.raises(blmm.InputError, match=message):
             blmm.scan(ds, **options)
+
+
+def test_nothing_is_told_where_columns_are_as_many_as_samples():
+    ds = founders(n=20, p=6, m=2, k=8)
+    ds.sample_trait.values[7:, 0] = np.nan
+    ds.sample_trait.values[:7, 0] = np.arange(7.0)
+    result = blmm.scan(ds, kinship=None, covariates=False, statistics=("neg_log10_p",)).compute()
+    full = result.df[:, 0] >= 6
+    assert full.any()
+    assert np.isnan(result.lod[:, 0].values[full]).all()
+    assert np.isnan(result.neg_log10_p[:, 0].values[full]).all()
+    assert np.isfinite(result.lod[:, 1]).all()
+    assert blmm.max_lod(result).trait.tolist() == ["trait1", "trait2"]

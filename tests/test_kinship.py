@@ -117,3 +117,31 @@ def test_the_reference_kinship_is_that_of_the_strains(reference):
 def test_unknown_method():
     with pytest.raises(blmm.InputError, match=r"'gemma'.*centered"):
         blmm.kinship(studies.study(), method="gemma")
+
+
+def test_founders_with_names_of_two_letters_are_alleles():
+    """B6 and AJ are strains, not heterozygotes; SS, SB and BB are two alleles."""
+    probability = np.random.default_rng(0).dirichlet(np.ones(3), size=(12, 9))
+
+    def of(names):
+        ds = blmm.create_dataset(probability, np.ones((12, 1)))
+        ds = ds.assign(genotype_id=("genotypes", np.array(names, dtype=object)))
+        return blmm.kinship(ds, method="rqtl2").values
+
+    expected = np.einsum("ivg,jvg->ij", probability, probability) / 9
+    for names in (["B6", "D2", "C3"], ["AJ", "NZ", "WS"], ["A", "B", "C"]):
+        np.testing.assert_allclose(of(names), expected, atol=1e-12)
+    first = probability @ [1, 0.5, 0]
+    two = (first @ first.T + (1 - first) @ (1 - first).T) / 9
+    np.testing.assert_allclose(of(["SS", "SB", "BB"]), two, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["bulklmm", "rqtl2", "centered", "standardized"])
+def test_markers_without_a_call_do_not_count(method):
+    """Dropped with a warning from arrays, left out of the sum where they are lazy."""
+    ds = studies.study(n=20, p=30, m=1)
+    expected = blmm.kinship(ds.isel(variants=slice(0, 24)), method=method)
+    calls = ds.call_dosage.copy(data=ds.call_dosage.values.astype(float))
+    calls[24:] = np.nan
+    lazy = ds.assign(call_dosage=calls.chunk(variants=7))
+    np.testing.assert_allclose(blmm.kinship(lazy, method=method), expected, atol=1e-12)

@@ -124,3 +124,18 @@ def test_maxima_tell_the_h2_of_their_contig(by):
         assert row.h2 == pytest.approx(float(expected))
     one = blmm.max_lod(result.sel(traits="trait2"))
     assert one.h2[0] == pytest.approx(table[table.trait == "trait2"].h2.max(), abs=1)
+
+
+def test_contigs_without_markers_keep_the_kinship_of_all():
+    """A study cut to some chromosomes still names the others."""
+    rng = np.random.default_rng(2)
+    dosage, traits = rng.integers(0, 3, (30, 40)), rng.standard_normal((30, 3))
+    ds = blmm.create_dataset(dosage, traits, contigs=np.repeat(list("abcd"), 10), maximum=2)
+    last = ds.sizes["contigs"] - 1
+    part = ds.isel(variants=np.flatnonzero(ds.variant_contig.values != last))
+    loco = blmm.kinship(part, loco=True)
+    np.testing.assert_allclose(loco[last], blmm.kinship(part), atol=1e-12)
+    result = blmm.scan(part, loco=True, kinship=loco).compute()
+    assert np.isfinite(result.lod).all()
+    with pytest.raises(blmm.InputError, match="matrices for the"):
+        blmm.scan(part, loco=True, kinship=loco[:1].drop_vars("contigs"))

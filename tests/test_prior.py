@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import brute
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.linalg
 import studies
 from scipy.optimize import minimize_scalar
 from scipy.stats import invgamma
 
+import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.lod import NullScan, prepare_markers
@@ -224,3 +226,143 @@ def test_scores_are_likelihood_ratios_at_the_mode(reml):
 def test_a_prior_that_is_none_is_refused(variance, size, named):
     with pytest.raises(InputError, match=f"the {named} of the prior is (0|-1|nan)"):
         Prior(variance, size)
+
+
+def front_door(**options):
+    """Seven traits, some of them on fewer samples."""
+    return studies.study(n=50, p=20, m=7, covariates=1, missing=0.2, **options)
+
+
+EACH = np.geomspace(0.05, 5, 7), np.linspace(1, 30, 7)
+
+
+@both
+@pytest.mark.parametrize("method", ["null-exact", "null-grid"])
+@pytest.mark.parametrize("prior", [(0.5, 8), (EACH[0], 8.0), EACH], ids=["one", "mixed", "each"])
+def test_scan_equals_one_trait_at_a_time(reml, method, prior):
+    ds = front_door()
+    result = blmm.scan(ds, method=method, reml=reml, prior=prior).compute()
+    variance, size = (np.broadcast_to(part, 7) for part in prior)
+    for j in range(7):
+        y = ds.sample_trait.values[:, j]
+        has = np.flatnonzero(~np.isnan(y))
+        fixed = np.column_stack([np.ones(len(has)), ds.sample_covariate.values[has]])
+        kinship = ds.kinship.values[np.ix_(has, has)]
+        grid = np.arange(10) / 10 if method == "null-grid" else None
+        own = Prior(variance[j], size[j])
+        model = fit_null(
+            make_basis(kinship, fixed), y[has][:, None], reml=reml, prior=own, grid=grid
+        )
+        assert result.h2[j] == pytest.approx(model.h2[0], abs=1e-7)
+        assert result.sigma2[j] == pytest.approx(model.sigma2[0], rel=1e-6)
+        if grid is None:
+            h2, _ = mode(y[has], fixed, kinship, reml, variance[j], size[j])
+            assert result.h2[j] == pytest.approx(h2, abs=1e-5)
+        dosage = ds.call_dosage.values[:, has]
+        expected = brute.lod_scores(dosage, y[has], fixed, kinship, model.h2[0])
+        np.testing.assert_allclose(result.lod[:, j], expected, atol=1e-5)
+    assert np.abs(result.h2 - blmm.scan(ds, method=method, reml=reml).h2).max() > 0.01
+
+
+def test_scan_is_repaired():
+    """A kinship centred on the samples scanned: under ML h2 runs up to 1 - 1e-5."""
+    ds = studies.study(n=40, p=80, m=20, seed=1)
+    ds["kinship"] = blmm.kinship(ds, method="centered")
+    without = blmm.scan(ds).compute()
+    unbounded = without.trait_status.values == "unbounded"
+    assert unbounded.any()
+    assert (without.h2.values[unbounded] == 1 - 1e-5).all()
+    variance = ds.sample_trait.var("samples")
+    result = blmm.scan(ds, prior=(0.5 * variance, 4)).compute()
+    assert set(result.trait_status.values) == {"ok"}
+    assert (result.h2 < 0.999).all()
+    for j in np.flatnonzero(unbounded)[:3]:
+        y, scale = ds.sample_trait.values[:, j], 0.5 * float(variance[j])
+        h2, _ = mode(y, np.ones((40, 1)), ds.kinship.values, False, scale, 4.0)
+        assert result.h2[j] == pytest.approx(h2, abs=1e-5)
+
+
+def test_any_way_to_give_it():
+    ds = front_door()
+    expected = blmm.scan(ds, prior=EACH).compute()
+    series = (
+        pd.Series(part, index=ds.traits.values).sample(frac=1, random_state=0) for part in EACH
+    )
+    named = ds.assign(trait_scale=("traits", EACH[0]))
+    for study, prior in (
+        (ds, Prior(*EACH)),
+        (ds, tuple(series)),
+        (named, ("trait_scale", EACH[1])),
+        (named.chunk(traits=2), (named.trait_scale[::-1], EACH[1])),
+    ):
+        result = blmm.scan(study, prior=prior, chunks={"variants": 7, "traits": 3})
+        np.testing.assert_allclose(result.lod, expected.lod, atol=2e-6)
+        np.testing.assert_allclose(result.h2, expected.h2, atol=1e-8)
+    one = blmm.scan(ds, prior=(0.5, 8)).h2.values
+    np.testing.assert_array_equal(blmm.scan(ds, prior=Prior(np.array(0.5), 8)).h2, one)
+
+
+def test_it_goes_with_the_other_options():
+    """One contig left out, weights, conditions by trait, probabilities: each trait as alone."""
+    ds = front_door()
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
+    share = ds.call_dosage / 2
+    genotypes = [(1 - share) ** 2, 2 * share * (1 - share), share**2]
+    probability = np.stack(genotypes, axis=2).clip(0.02)
+    joint = ds.drop_vars("call_dosage").assign(
+        call_genotype_probability=(("variants", "samples", "genotypes"), probability)
+    )
+    weights = np.linspace(1, 2, 50)
+    own = {"condition": {f"trait{j + 1}": f"variant{j + 3}" for j in range(7)}}
+    for study, options in (
+        (ds, {"loco": True}),
+        (ds, {"weights": weights}),
+        (ds, own),
+        (joint, {}),
+    ):
+        result = blmm.scan(study, prior=EACH, **options).compute()
+        for j in range(7):
+            part = options
+            if "condition" in options:
+                part = {"condition": [options["condition"][f"trait{j + 1}"]]}
+            prior = EACH[0][j], EACH[1][j]
+            alone = blmm.scan(study.isel(traits=[j]), prior=prior, **part).compute()
+            np.testing.assert_allclose(result.lod[:, j], alone.lod[:, 0], atol=1e-5)
+            np.testing.assert_allclose(result.h2[..., j], alone.h2[..., 0], atol=1e-6)
+
+
+def test_a_store_knows_its_prior(tmp_path):
+    ds = front_door()
+    store = tmp_path / "r.zarr"
+    stored = blmm.scan(ds, prior=(0.5, 8), store=store)
+    np.testing.assert_array_equal(stored.lod, blmm.scan(ds, prior=(0.5, 8)).lod)
+    assert stored.attrs["prior"] == [0.5, 8]
+    for other in (None, (0.5, 9), (np.full(7, 0.6), 8)):
+        with pytest.raises(blmm.StoreError, match="other inputs: prior differ"):
+            blmm.scan(ds, prior=other, store=store)
+    again = blmm.scan(ds, prior=(np.full(7, 0.5), np.full(7, 8)), store=store)
+    np.testing.assert_array_equal(again.lod, stored.lod)
+    each = blmm.scan(ds, prior=EACH, store=tmp_path / "each.zarr")
+    assert each.attrs["prior"] == "by trait"
+
+
+@pytest.mark.parametrize(
+    ("prior", "options", "message"),
+    [
+        (3.0, {}, r"prior is 3.0; it should be \(variance, sample_size\)"),
+        ((1, 2, 3), {}, r"prior is \(1, 2, 3\); it should be \(variance, sample_size\)"),
+        (([1.0, 2.0], 3), {}, r"the variance of the prior has shape \(2,\) for 7 traits"),
+        ((1.0, np.ones((7, 1))), {}, r"the sample_size of the prior has shape \(7, 1\)"),
+        (("scale", 3), {}, r"the variance of the prior is 'scale', but the study has no variable"),
+        ((pd.Series([1.0], index=["trait1"]), 3), {}, r"lacks 6 traits: 'trait2'"),
+        ((-1.0, 3), {}, r"the variance of the prior is -1; it must be positive and finite"),
+        ((1.0, 0), {}, r"the sample_size of the prior is 0"),
+        ((None, 3), {}, r"the variance of the prior is nan"),
+        ((1.0, 3), {"kinship": None}, r"none without a kinship"),
+        ((1.0, 3), {"method": "alt-exact"}, r"'alt-exact' takes no prior"),
+        ((1.0, 3), {"method": "alt-grid"}, r"'alt-grid' takes no prior"),
+    ],
+)
+def test_a_prior_that_a_scan_cannot_use(prior, options, message):
+    with pytest.raises(InputError, match=message):
+        blmm.scan(front_door(), prior=prior, **options)

@@ -313,3 +313,21 @@ def test_scores_are_stored_without_loss_and_all_files_are_written(tmp_path):
     assert (result.lod == 0).all()
     files = [f for f in (tmp_path / "r.zarr" / "lod" / "c").rglob("*") if f.is_file()]
     assert len(files) == 4
+
+
+def test_a_corrected_map_is_another_input(tmp_path):
+    """Labels are part of a result: an old store must not pass for one with the new ones."""
+    ds = studies.study(m=4)
+    blmm.scan(ds, store=tmp_path / "r.zarr")
+    moved = ds.assign(variant_position=ds.variant_position + 1)
+    with pytest.raises(blmm.StoreError, match="labels differ"):
+        blmm.scan(moved, store=tmp_path / "r.zarr")
+
+
+def test_a_study_may_hold_what_a_result_is_called(tmp_path):
+    ds = studies.study(m=4)
+    before = blmm.scan(ds).compute()
+    holds = ds.assign(h2=before.h2 / 2, lod_before=before.lod)
+    result = blmm.scan(holds, store=tmp_path / "r.zarr")
+    np.testing.assert_array_equal(result.h2, before.h2)
+    assert "lod_before" not in result

@@ -32,16 +32,21 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
     """Find what a name stands for: a variable of the study, none, a method, or a CSV table."""
     if name == "none":
         return None
-    if name in ds or (loco and LOCO in ds and name == "kinship"):
+    stored = LOCO if loco and name == "kinship" and LOCO in ds else name
+    if stored in ds and (ds[stored].ndim == 3 or not loco):
         return name
     if name in METHODS:
         return kinship(ds, method=name, loco=loco)
+    if loco:
+        raise InputError(
+            f"the study has no kinship {name!r} by chromosome: compute it with 'bulklmm kinship "
+            f"--loco', or choose one of {', '.join(METHODS)}"
+        )
     if Path(name).is_file():
         return read_kinship(name)
     raise InputError(
         f"the study has no kinship {name!r}, and there is no such table: compute it with "
-        f"'bulklmm kinship{' --loco' if loco else ''}', or choose one of "
-        f"{', '.join(METHODS)}, a CSV table or none"
+        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a CSV table or none"
     )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
-import xarray as xr
 
 from bulklmm_dask.cli._base import names
+from bulklmm_dask.data.readers._columns import all_columns, open_table
+from bulklmm_dask.data.readers._tables import read_text
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import STATISTICS
 
@@ -37,17 +37,6 @@ def test_options(function: Function) -> Function:
             callback=_prior,
             metavar="VARIANCE,SIZE",
             help="Prior on the residual variance: its scale and its weight in samples.",
-        ),
-        click.option(
-            "--replicates",
-            metavar="NAME|CSV",
-            help="Replicates behind each sample's mean: a sample variable of the study, or a CSV "
-            "table of samples and numbers.",
-        ),
-        click.option(
-            "--weights",
-            metavar="NAME|CSV",
-            help="Residual weights (the root of the number of replicates) in the same way.",
         ),
         click.option(
             "--condition",
@@ -87,32 +76,22 @@ def _prior(
     return variance, size
 
 
-def condition_of(value: str | None) -> list[str] | pd.Series | None:
+def condition_of(value: str | None) -> list[str] | dict[str, list[str]] | None:
     """Markers by name, or of every trait its own from a CSV table."""
     if value is None:
         return None
-    if not Path(value).is_file():
+    file = Path(value)
+    if not file.is_file():
+        if file.suffix.lower() == ".csv":
+            raise InputError(f"there is no file {value}; check the path")
         return names(value)
-    table = pd.read_csv(value, dtype=str)
-    if not {"trait", "variant"} <= set(table.columns):
+    columns = all_columns(read_text(*open_table(file)))
+    if not {"trait", "variant"} <= set(columns):
         raise InputError(
-            f"{value} has the columns {', '.join(table.columns)}; a table of conditions needs "
-            "trait and variant"
+            f"{value} has the columns {', '.join(columns)}; a table of conditions needs trait and "
+            "variant"
         )
-    return table.groupby("trait", sort=False)["variant"].apply(
-        lambda markers: markers.dropna().tolist()
-    )
-
-
-def vector_of(ds: xr.Dataset, value: str | None) -> str | pd.Series | None:
-    """A sample variable of the study by its name, with or without sample_, or a CSV table."""
-    if value is None:
-        return None
-    if Path(value).is_file():
-        table = pd.read_csv(value, index_col=0)
-        if table.shape[1] != 1:
-            raise InputError(
-                f"{value} has {1 + table.shape[1]} columns; it should have two, samples and numbers"
-            )
-        return table.iloc[:, 0]
-    return f"sample_{value}" if f"sample_{value}" in ds else value
+    markers: dict[str, list[str]] = {}
+    for trait, variant in zip(columns["trait"], columns["variant"], strict=True):
+        markers.setdefault(trait, []).append(variant)
+    return markers

@@ -18,6 +18,7 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.heritability import heritability
 from bulklmm_dask.lmm.heritability import discoveries
@@ -33,11 +34,13 @@ _LEVEL = 0.05
     epilog=examples(
         "bulklmm heritability bxd.zarr --out h2.csv",
         "bulklmm heritability bxd.zip --kinship rqtl2 --covariates none --ml",
+        "bulklmm heritability means.zarr --replicates counts.csv",
     ),
 )
 @click.argument("study")
 @click.option("--reml/--ml", default=True, show_default=True, help="Which likelihood.")
 @relation_options
+@weight_options
 @click.option(
     "--out",
     metavar="CSV",
@@ -50,6 +53,8 @@ def heritability_command(
     reml: bool,
     covariates: bool | list[str],
     kinship_name: str,
+    weights: str | None,
+    replicates: str | None,
     out: Path | None,
     **compute: Any,
 ) -> None:
@@ -63,7 +68,12 @@ def heritability_command(
     with workers(**compute):
         ds = open_source(study)
         found = heritability(
-            ds, kinship=kinship_of(ds, kinship_name), covariates=covariates, reml=reml
+            ds,
+            kinship=kinship_of(ds, kinship_name),
+            covariates=covariates,
+            weights=vector_of(ds, weights),
+            replicates=vector_of(ds, replicates),
+            reml=reml,
         )
     click.echo("\n".join(_summary(found)))
     if out is not None:

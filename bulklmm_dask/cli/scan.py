@@ -20,7 +20,8 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
-from bulklmm_dask.cli._tests import condition_of, test_options, vector_of
+from bulklmm_dask.cli._tests import condition_of, test_options
+from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.options import METHODS
@@ -67,6 +68,7 @@ from bulklmm_dask.words import counted
 )
 @model_options
 @test_options
+@weight_options
 @click.option(
     "--precision",
     type=click.Choice(["double", "single"]),

@@ -36,18 +36,22 @@ _KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # What the group says of the store, apart from what a result says of its scan.
-_OWN = (KIND, "block", "statistics", "of_traits", "fingerprints")
+_OWN = (KIND, "block", "dims", "statistics", "of_traits", "fingerprints")
 # Scores are noise in their last bits: a higher level costs time and saves a percent or two.
 _COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes of a result: all of it, one block of it, one inner chunk of a block."""
+    """Sizes of a result: all of it, one block of it, one inner chunk of a block; what it is over.
+
+    The second dimension is that of the traits.
+    """
 
     shape: tuple[int, int]
     block: tuple[int, int]
     inner: tuple[int, int]
+    dims: tuple[str, str] = ("variants", "traits")
 
     def region(self, i: int, j: int) -> tuple[slice, slice]:
         """Variants and traits of block (i, j)."""
@@ -170,6 +174,7 @@ def _create(
     group = zarr.open_group(path, mode="r+")
     group.attrs[KIND] = RESULT
     group.attrs["block"] = list(layout.block)
+    group.attrs["dims"] = list(layout.dims)
     group.attrs["statistics"] = list(of_pairs)
     group.attrs["of_traits"] = list(of_traits)
     group.attrs["fingerprints"] = dict(fingerprints)
@@ -180,7 +185,7 @@ def _create(
         _create_array(group, name, field, (*layout.inner, *rest), shards)
     for name, field in of_traits.items():
         _create_array(group, name, field, (*field.shape[:-1], layout.block[1]))
-    grid = ("variant_blocks", "trait_blocks")
+    grid = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
     for name, shape, dims in (
         (_BLOCKS, layout.blocks, grid),
         (_TRAITS, layout.blocks[1:], grid[1:]),
@@ -231,8 +236,9 @@ def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> Resu
         )
     if list(layout.block) != attrs["block"]:
         raise StoreError(
-            f"{path} has blocks of {attrs['block'][0]} variants x {attrs['block'][1]} traits, not "
-            f"{layout.block[0]} x {layout.block[1]}; leave chunks out to go on with its own"
+            f"{path} has blocks of {attrs['block'][0]} {layout.dims[0]} x {attrs['block'][1]} "
+            f"traits, not {layout.block[0]} x {layout.block[1]}; leave chunks out to go on with "
+            "its own"
         )
     if not os.access(path, os.W_OK):
         raise StoreError(f"{path} cannot be written: no permission; give another store")
@@ -248,8 +254,12 @@ def block_of(path: str | os.PathLike[str]) -> dict[str, int] | None:
     """Block sizes of an existing result store, or None where there is nothing yet."""
     if not Path(path).exists():
         return None
-    variants, traits = _attributes(Path(path))["block"]
-    return {"variants": variants, "traits": traits}
+    return _sizes(_attributes(Path(path)))
+
+
+def _sizes(attrs: Mapping[str, Any]) -> dict[str, int]:
+    """Block sizes by dimension; older stores do not name them."""
+    return dict(zip(attrs.get("dims", Layout.dims), attrs["block"], strict=True))
 
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -265,13 +275,13 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     Parameters
     ----------
     path : path
-        What ``scan(..., store=path)`` wrote.
+        What ``scan(..., store=path)`` or ``permute(..., store=path)`` wrote.
 
     Returns
     -------
     Dataset
-        ``lod`` (variants, traits) as a dask array of one chunk a block; ``h2``, ``sigma2``,
-        ``n_samples`` and ``trait_status`` (traits) in memory.
+        ``lod`` (variants, traits), or what else it was made for, as a dask array of one chunk a
+        block; ``h2``, ``sigma2``, ``n_samples`` and ``trait_status`` (traits) in memory.
 
     Raises
     ------
@@ -281,14 +291,13 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     target = Path(path)
     attrs = _attributes(target)
     _require_whole(target, attrs)
-    block = tuple(attrs["block"])
     with explained(target):
         ds = xr.open_zarr(
             target, consolidated=False, chunks=None, drop_variables=[_BLOCKS, _TRAITS]
         )
         for name in ds.variables:
             if name in attrs["statistics"]:
-                ds[name] = ds[name].chunk(variants=block[0], traits=block[1])
+                ds[name] = ds[name].chunk(_sizes(attrs))
             else:
                 ds[name].load()
     ds = plain(ds)
@@ -303,7 +312,7 @@ def _require_whole(path: Path, attrs: Mapping[str, Any]) -> None:
     if done < total or not known.all():
         raise StoreError(
             f"{path} is unfinished: {done} of {total} blocks and {known.sum()} of {known.size} "
-            "trait chunks are there; run the same scan with the same store again, and it goes on "
+            "trait chunks are there; make the same call with the same store again, and it goes on "
             "where it stopped"
         )
     with explained(path):

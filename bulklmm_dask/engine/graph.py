@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from operator import getitem, sub
+from functools import cached_property, reduce
+from operator import add, getitem, sub
 from typing import Any
 
 import dask.array as da
@@ -19,7 +19,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.groups import FittedTraits, fit_traits, scan_block
-from bulklmm_dask.lmm.kinship import check_kinship, cross_products, finish
+from bulklmm_dask.lmm.kinship import Products, check_kinship, cross_products, finish
 from bulklmm_dask.lmm.null import OK
 from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
 from bulklmm_dask.lmm.prior import Prior
@@ -132,15 +132,16 @@ def lazy_kinship(
     strains: npt.NDArray[np.int64] | None,
     variant_names: Names,
     sample_names: Names,
-    contigs: Index | None = None,
+    contigs: tuple[Index, int] | None = None,
     alleles: Array | None = None,
 ) -> da.Array:
     """Kinship as a dask array, accumulated over marker chunks.
 
-    (samples, samples), in one chunk; or, with the contig of every variant, (contigs, samples,
-    samples): one chunk a contig, of all markers but its own, each product computed once.
+    (samples, samples), in one chunk; or, with the contig of every variant and the number of
+    contigs, (contigs, samples, samples): one chunk a contig, of all markers but its own, each
+    product computed once.
     """
-    p, n = genotypes.shape[:2]
+    n = genotypes.shape[1]
     rest = genotypes.shape[2:]
     size = genotypes.chunks[0] if is_lazy(genotypes) else max(1, 2**22 // max(n, 1))
     array = as_dask(genotypes, (size, n, *rest))
@@ -152,28 +153,27 @@ def lazy_kinship(
             delayed(_products)(block, method, maximum, variants, sample_names, alleles)
             for block, variants in zip(blocks, names, strict=True)
         ]
-        whole = delayed(finish)(_sum(parts, n), p, method, strains)
+        whole = delayed(finish)(_sum(parts, n), method, strains)
         return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
-    parts_of: dict[int, list[Any]] = {int(contig): [] for contig in np.unique(contigs)}
-    for block, variants, where in zip(blocks, names, np.split(contigs, cuts), strict=True):
-        for contig in np.unique(where):
-            mine = where == contig
+    contig, count = contigs
+    parts_of: dict[int, list[Any]] = {number: [] for number in range(count)}
+    for block, variants, where in zip(blocks, names, np.split(contig, cuts), strict=True):
+        for number in np.unique(where):
+            mine = where == number
             part = block if mine.all() else delayed(getitem)(block, mine)
-            parts_of[int(contig)].append(
+            parts_of[int(number)].append(
                 delayed(_products)(part, method, maximum, variants[mine], sample_names, alleles)
             )
-    own = {contig: _sum(parts, n) for contig, parts in parts_of.items()}
-    everything = _sum(list(own.values()), n)
-    matrices = []
-    for contig in range(int(contigs.max()) + 1):
-        products, count = everything, p
-        if contig in own:
-            products, count = (
-                delayed(sub)(everything, own[contig]),
-                p - int((contigs == contig).sum()),
-            )
-        matrix = delayed(finish)(products, count, method, strains)
-        matrices.append(da.from_delayed(matrix, shape=(n, n), dtype=np.float64))
+    own = [_sum(parts, n) for parts in parts_of.values()]
+    everything = _sum(own, n)
+    matrices = [
+        da.from_delayed(
+            delayed(finish)(delayed(sub)(everything, mine), method, strains),
+            shape=(n, n),
+            dtype=np.float64,
+        )
+        for mine in own
+    ]
     return da.stack(matrices)
 
 
@@ -184,24 +184,18 @@ def _products(
     variants: Names,
     samples: Names,
     alleles: Array | None,
-) -> Array:
+) -> Products:
     refuse_outside(genotypes, maximum, list(variants), list(samples))
     with one_blas_thread():
         return cross_products(genotypes, method, maximum, alleles)
 
 
 def _sum(parts: Sequence[Any], n: int) -> Any:
-    """Delayed sum of matrices (n, n), few of them alive at a time."""
+    """Delayed sum of products, few of them alive at a time."""
     while len(parts) > 1:
-        parts = [delayed(_add)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
-    return parts[0] if parts else np.zeros((n, n))
-
-
-def _add(parts: Sequence[Array]) -> Array:
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total
+        groups = [parts[i : i + _FAN_IN] for i in range(0, len(parts), _FAN_IN)]
+        parts = [delayed(reduce)(add, group) for group in groups]
+    return parts[0] if parts else Products(np.zeros((n, n)), 0)
 
 
 def load_kinship(study: Study) -> tuple[Study, Any]:

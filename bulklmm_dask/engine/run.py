@@ -40,7 +40,7 @@ class Progress:
     seconds : float
         Time since this run began.
     bytes_written : int
-        LOD scores written by this run, before compression.
+        Written by this run, before compression.
     """
 
     done: int
@@ -69,29 +69,69 @@ def run_into(
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
     """
-    began = time.perf_counter()
     plan = scan.plan
     pending = store.pending_blocks()
-    done = plan.n_blocks - len(pending)
-    tests = plan.tests - int(sum(_tests(plan, i, j) for i, j in pending))
-    written = 0
+    work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
+    drive(_batches(store, scan, pending), work, [(int(i), int(j)) for i, j in pending], progress)
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a run has to do.
+
+    Attributes
+    ----------
+    blocks, tests : int
+        Numbers of both.
+    tests_of : callable
+        Number of tests of a block.
+    bytes_a_test : float
+        What is written of a test, on average.
+    """
+
+    blocks: int
+    tests: int
+    tests_of: Callable[[Block], int]
+    bytes_a_test: float
+
+
+def drive(
+    batches: Iterator[dict[Any, Block | None]],
+    work: Work,
+    pending: Sequence[Block],
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Compute delayed writes wherever dask computes by default, and report each finished block.
+
+    Parameters
+    ----------
+    batches : iterator of dict
+        Delayed writes with the block that each finishes, None for what is no block.
+    work : Work
+    pending : sequence of (int, int)
+        Blocks not yet finished.
+    progress : callable, optional
+        Called with a `Progress` at the start and after each block.
+    """
+    began = time.perf_counter()
+    done = work.blocks - len(pending)
+    earlier = tests = work.tests - sum(work.tests_of(block) for block in pending)
 
     def report() -> None:
         if progress is not None:
             seconds = time.perf_counter() - began
-            progress(Progress(done, plan.n_blocks, tests, plan.tests, seconds, written))
+            written = int(work.bytes_a_test * (tests - earlier))
+            progress(Progress(done, work.blocks, tests, work.tests, seconds, written))
 
     def count(block: Block | None) -> None:
-        nonlocal done, tests, written
+        nonlocal done, tests
         if block is None:
             return
         done += 1
-        tests += _tests(plan, *block)
-        written += 4 * _tests(plan, *block)
+        tests += work.tests_of(block)
         report()
 
     report()
-    batches = _batches(store, scan, pending)
     client = active_client()
     if client is None:
         _run_here(batches, count)

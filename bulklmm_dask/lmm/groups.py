@@ -28,6 +28,10 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
+# Markers whose scores are turned into other statistics at a time.
+_PIECE = 64
+
+
 class Scanner(Protocol):
     """Traits of one group, ready for any block of markers in the basis of the group."""
 
@@ -189,10 +193,17 @@ def _scan_group(
         found = group.scanner.scan(markers, single=single)
         if {"beta", "se"} & set(options.wanted):
             found |= group.scanner.effects(markers, found)
-    if "neg_log10_p" in options.wanted:
-        found["neg_log10_p"] = neg_log10_p(found["lod"], found.get("df", 1))
-    if "explained" in options.wanted:
-        found["explained"] = explained(found["lod"], len(group.samples))
+    lod = found["lod"]
+    df = np.broadcast_to(found.get("df", 1), lod.shape)
+    for name in {"neg_log10_p", "explained"} & set(options.wanted):
+        found[name] = np.empty_like(lod)
+        for start in range(0, len(lod), _PIECE):  # logarithms of all at once would take the memory
+            some = slice(start, start + _PIECE)
+            found[name][some] = (
+                neg_log10_p(lod[some], df[some])
+                if name == "neg_log10_p"
+                else explained(lod[some], len(group.samples))
+            )
     kinds = statistics(options, single=single)
     return {name: found[name].astype(kind.dtype, copy=False) for name, kind in kinds.items()}
 

@@ -113,8 +113,12 @@ def _judge(
     # The fit keeps the traits scaled; their s2 brings the scale back.
     degrees = spectrum.n - spectrum.n_covariates * reml
     constant = degrees / 2 * (np.log(best.quadratic) - np.log(2 * np.pi * sigma2) - 1.0)
-    if basis.weights is not None:  # back from w y to y
+    if basis.weights is not None:  # back from w y and w C to y and C
         constant += np.log(basis.weights).sum()
+        if reml:
+            fixed = basis.covariates if basis.vectors is None else basis.vectors @ basis.covariates
+            corner = np.linalg.qr(fixed / basis.weights[:, None], mode="r")
+            constant += np.log(np.abs(np.diag(corner))).sum()
     # One that grows without end does so as k/2 log 1/(1-h), with k whole.
     grows = best.slope * (1.0 - h2) > 0.25
     error = standard_error(spectrum, y, h2, reml=reml)

@@ -18,6 +18,8 @@ marker.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,8 +33,8 @@ Array = npt.NDArray[np.float64]
 def impute(dosage: npt.ArrayLike) -> Array:
     """Genotypes (variants, samples, ...) as float64, missing ones replaced by their marker's mean.
 
-    A marker without any call becomes 0 everywhere, which no test and no kinship can tell from a
-    marker without variation.
+    A marker without any call becomes 0 everywhere, which no test can tell from a marker without
+    variation.
     """
     x = np.array(dosage, dtype=np.float64)
     missing = np.isnan(x)
@@ -45,10 +47,26 @@ def impute(dosage: npt.ArrayLike) -> Array:
     return x
 
 
+@dataclass(frozen=True)
+class Products:
+    """Sum over markers of products of samples, (samples, samples), and the number of markers."""
+
+    total: Array
+    count: int
+
+    def __add__(self, other: Products) -> Products:
+        return Products(self.total + other.total, self.count + other.count)
+
+    def __sub__(self, other: Products) -> Products:
+        return Products(self.total - other.total, self.count - other.count)
+
+
 def cross_products(
     genotypes: npt.ArrayLike, method: str, maximum: float, alleles: Array | None = None
-) -> Array:
+) -> Products:
     """Sum over a block of markers of the products that `finish` turns into a kinship.
+
+    Markers without any call are left out, and do not count.
 
     Parameters
     ----------
@@ -61,15 +79,16 @@ def cross_products(
     alleles : array (genotypes, alleles), optional
         With probabilities: the share of each allele in each genotype.
 
-    Returns
-    -------
-    array (samples, samples)
     """
+    given = np.asarray(genotypes, dtype=np.float64)
+    called = ~np.isnan(given).all(axis=tuple(range(1, given.ndim)))
+    x = impute(given if called.all() else given[called])
     if alleles is not None:
-        share = (impute(genotypes) @ alleles).transpose(1, 0, 2)
+        share = (x @ alleles).transpose(1, 0, 2)
         flat = share.reshape(len(share), -1)
-        return (flat @ flat.T - 0.5 * share.shape[1]) / 2.0  # as `finish` expects it
-    x = impute(genotypes) / maximum
+        # As `finish` expects it.
+        return Products((flat @ flat.T - 0.5 * len(x)) / 2.0, len(x))
+    x /= maximum
     if method in ("bulklmm", "rqtl2"):
         x -= 0.5
     else:
@@ -78,12 +97,10 @@ def cross_products(
         if method == "standardized":
             variance = np.mean(x * x, axis=1, keepdims=True)
             x /= np.sqrt(np.where(variance > 0, variance, 1.0))
-    return x.T @ x
+    return Products(x.T @ x, len(x))
 
 
-def finish(
-    products: Array, n_variants: int, method: str, strains: npt.NDArray[np.int64] | None = None
-) -> Array:
+def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | None = None) -> Array:
     """Kinship (samples, samples) from the summed products of all markers.
 
     `strains` (samples,) numbers the inbred strains: under ``"bulklmm"``, whose diagonal is 1 by
@@ -91,11 +108,11 @@ def finish(
     """
     if method not in METHODS:
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
-    if n_variants == 0:
-        raise InputError("a kinship needs at least one marker, but there are none")
+    if products.count == 0:
+        raise InputError("a kinship needs at least one marker with calls, but there are none")
     if method not in ("bulklmm", "rqtl2"):
-        return products / n_variants
-    kinship = 2.0 * products / n_variants + 0.5
+        return products.total / products.count
+    kinship = 2.0 * products.total / products.count + 0.5
     if method == "bulklmm":
         if strains is None:
             np.fill_diagonal(kinship, 1.0)

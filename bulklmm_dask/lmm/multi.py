@@ -196,7 +196,8 @@ class MultiScan:
         -------
         dict
             ``lod`` (variants, traits) float32 of all columns together and, if `additive` is
-            given, ``lod_interaction``, the LOD of all less that of the additive columns.
+            given, ``lod_interaction``, the LOD of all less that of the additive columns. NaN where
+            the columns and the covariates are as many as the samples.
             Degrees of freedom: `Designs.df`, and for the interaction the difference to
             `Designs.leading_df`.
         """
@@ -214,6 +215,10 @@ class MultiScan:
         out = {"lod": lods[-1].astype(np.float32, copy=False)}
         if additive is not None:
             out["lod_interaction"] = (lods[1] - lods[0]).astype(np.float32)
+        # As many columns as samples fit anything, and leave nothing to tell the variance from.
+        saturated = designs.df >= self.basis.n - self.basis.n_covariates
+        for values in out.values():
+            values[saturated] = np.nan
         return out
 
     def _lods(

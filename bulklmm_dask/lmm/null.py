@@ -92,6 +92,9 @@ def h2_exact(
     grid = bracketing_grid(spectrum)
     if len(grid) == 1:
         return np.zeros(y.shape[1])
+    if prior is not None:  # a strong one may hold a trait anywhere below h2 = 1
+        beyond = 1.0 - np.geomspace(1.0 - grid[-2], 1.0 - grid[-1], 12)[1:-1]
+        grid = np.concatenate([grid[:-1], beyond, grid[-1:]])
     on_grid = profile_on_grid(spectrum, y, grid, reml=reml, prior=prior, given=given)
     rising, falling = on_grid.slope > 0, on_grid.slope < 0
     ends = on_grid.value[[0, -1]]
@@ -181,7 +184,8 @@ def fit_null(
     given = orthonormal_columns(basis, extra)
     rotated = outside(basis, given, basis.rotate(y - y.mean(axis=0)))
     scale = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
-    status[scale <= 1e-10 * np.sqrt(np.einsum("kj,kj->j", y, y))] = CONSTANT
+    given_size = np.linalg.norm(y if basis.weights is None else y * basis.weights[:, None], axis=0)
+    status[scale <= 1e-10 * given_size] = CONSTANT
     status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
     usable = status == OK
     scale, given = scale[usable], given[:, :, usable]

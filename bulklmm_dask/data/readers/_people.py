@@ -81,7 +81,7 @@ def _names(pairs: Sequence[tuple[str, str]], path: Path) -> list[str]:
 
 def own_phenotype(people: People) -> Table:
     """Give column 6 of the .fam file as the only trait."""
-    values = people.phenotype[:, None].copy()
+    values = np.where(people.phenotype == -9, np.nan, people.phenotype)[:, None]
     if np.isin(values[~np.isnan(values)], 0).all():
         raise InputError(
             f"{people.label} has no phenotypes (its column 6 is -9 or 0 throughout), and there is "

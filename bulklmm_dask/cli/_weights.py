@@ -1,0 +1,52 @@
+"""Residual weights on the command line: their two options, and what these stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.data.readers._columns import open_table
+from bulklmm_dask.data.readers._tables import read_columns, read_numbers
+from bulklmm_dask.errors import InputError
+
+Function = Callable[..., Any]
+
+
+def weight_options(function: Function) -> Function:
+    """Add the options that say how exactly each sample was measured."""
+    for option in (
+        click.option(
+            "--replicates",
+            metavar="NAME|CSV",
+            help="Replicates behind each sample's mean: a sample variable or covariate of the "
+            "study, or a CSV table of samples and numbers.",
+        ),
+        click.option(
+            "--weights",
+            metavar="NAME|CSV",
+            help="Residual weights (the root of the number of replicates) in the same way.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def vector_of(ds: xr.Dataset, value: str | None) -> str | pd.Series | None:
+    """A sample variable of the study by its name, with or without sample_, or a CSV table."""
+    if value is None:
+        return None
+    if not Path(value).is_file():
+        return f"sample_{value}" if f"sample_{value}" in ds else value
+    source = open_table(value)
+    columns = read_columns(*source)
+    if len(columns) != 2:
+        raise InputError(
+            f"{value} has {len(columns)} columns; it should have two, samples and numbers"
+        )
+    table = read_numbers(*source)
+    return pd.Series(table.values[:, 0], index=table.rows)
