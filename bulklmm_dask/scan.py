@@ -246,8 +246,10 @@ def _run(
     single = options.precision == "single"
     of_pairs, of_traits = _fields(study, plan, options)
     template = _labels(ds, options).drop_vars([*of_pairs, *of_traits], errors="ignore")
-    parts = [(name, template[name].values) for name in sorted(map(str, template.variables))]
-    prints["labels"] = fingerprint(part for named in parts for part in named)
+    parts = [
+        (name, template[name].values.tolist()) for name in sorted(map(str, template.variables))
+    ]
+    prints["labels"] = fingerprint(parts)
     target = open_or_create(
         store, template.assign_attrs(attrs), layout, of_pairs, of_traits, prints
     )
