@@ -15,7 +15,10 @@ from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.heritability import heritability
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.likelihood import profile
+from bulklmm_dask.results.hits import find_hits
+from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.results.peaks import bayes_interval, find_peaks, lod_interval
 from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
 
@@ -23,9 +26,14 @@ __all__ = [
     "InputError",
     "StoreError",
     "StudyWarning",
+    "bayes_interval",
     "create_dataset",
+    "find_hits",
+    "find_peaks",
     "heritability",
+    "hotspots",
     "kinship",
+    "lod_interval",
     "max_lod",
     "open_dataset",
     "open_result",

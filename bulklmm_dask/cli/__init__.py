@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bulklmm_dask.cli._base import Group
+from bulklmm_dask.cli.findings import hits_command, hotspots_command, peaks_command
 from bulklmm_dask.cli.heritability import heritability_command
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.cli.scan import maxima_command, scan_command
@@ -39,6 +40,9 @@ for command in (
     kinship_command,
     scan_command,
     maxima_command,
+    hits_command,
+    peaks_command,
+    hotspots_command,
     heritability_command,
     profile_command,
     info_command,

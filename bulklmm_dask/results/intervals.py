@@ -1,0 +1,157 @@
+"""Peaks of LOD curves and their intervals, for many curves of one contig at a time.
+
+The rules are those of R/qtl2 (Broman et al. 2019): Broman's peaks with a drop between them, LOD
+support intervals, and Bayes credible intervals, which weight 10^LOD by the width around a marker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Index: TypeAlias = npt.NDArray[np.intp]
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Peaks of curves, ordered by curve and marker.
+
+    Attributes
+    ----------
+    curve : array (peaks,)
+        Which curve it is on.
+    top : array (peaks,)
+        The marker it stands at, the first of equal ones.
+    start, end : array (peaks,)
+        The valleys beside it, or the ends of the contig.
+    """
+
+    curve: Index
+    top: Index
+    start: Index
+    end: Index
+
+    def take(self, which: slice) -> Peaks:
+        """Some of the peaks."""
+        return Peaks(self.curve[which], self.top[which], self.start[which], self.end[which])
+
+
+def peaks_of(lod: npt.NDArray[np.floating], threshold: Array, peakdrop: float) -> Peaks:
+    """Find the peaks of curves.
+
+    Parameters
+    ----------
+    lod : array (markers, curves)
+        In order of position; NaN is passed over.
+    threshold : array (curves,)
+        A peak lies above.
+    peakdrop : float
+        How far the curve falls between two peaks, from the lower of them; infinite for one peak.
+    """
+    high = np.fmax.reduce(lod, axis=0) > threshold
+    curves = np.flatnonzero(high)
+    some = lod[:, curves].astype(np.float64)
+    if np.isinf(peakdrop):
+        top = np.where(np.isnan(some), -np.inf, some).argmax(axis=0)
+        return Peaks(curves, top, np.zeros_like(top), np.full_like(top, len(lod) - 1))
+    found = _several(some, threshold[curves], peakdrop)
+    order = np.lexsort((found.top, found.curve))
+    return Peaks(curves[found.curve[order]], found.top[order], found.start[order], found.end[order])
+
+
+def _several(lod: Array, threshold: Array, peakdrop: float) -> Peaks:
+    """Walk along all curves at once; a peak is final once the next one has begun."""
+    markers, m = lod.shape
+    top, valley, start = (np.full(m, value) for value in (-1, 0, 0))
+    height, low = np.zeros(m), np.zeros(m)
+    final: list[tuple[Index, ...]] = []
+    for i, now in enumerate(lod):
+        lower = now < low
+        low[lower], valley[lower] = now[lower], i
+        high = now > threshold
+        begun = top >= 0
+        another = high & begun & (np.minimum(height, now) > low + peakdrop)
+        if another.any():
+            which = np.flatnonzero(another)
+            final.append((which, top[which], start[which], valley[which]))
+            start[which] = valley[which]
+        moved = another | (high & (~begun | (now > height)))
+        top[moved], valley[moved] = i, i
+        height[moved], low[moved] = now[moved], now[moved]
+    which = np.flatnonzero(top >= 0)
+    final.append((which, top[which], start[which], np.full(which.size, markers - 1)))
+    return Peaks(*(np.concatenate(part) for part in zip(*final, strict=True)))
+
+
+def rows_of(lod: npt.NDArray[np.floating], peaks: Peaks) -> Array:
+    """Curve of every peak between its valleys, (peaks, markers); -inf elsewhere."""
+    marker = np.arange(len(lod))
+    rows = lod[:, peaks.curve].T.astype(np.float64)
+    inside = (marker >= peaks.start[:, None]) & (marker <= peaks.end[:, None])
+    return np.where(inside & ~np.isnan(rows), rows, -np.inf)
+
+
+def tied_position(rows: Array, peaks: Peaks, position: Array) -> Array:
+    """Mean position of the markers that share the LOD of their peak."""
+    tied = rows == _heights(rows, peaks)
+    return np.asarray((tied @ position) / tied.sum(axis=1))
+
+
+def lod_ends(rows: Array, peaks: Peaks, drop: float) -> tuple[Index, Index]:
+    """First and last marker of LOD support intervals.
+
+    The interval holds all markers of LOD above the peak's less ``drop``, and ends at the next
+    marker on either side.
+    """
+    above = rows > _heights(rows, peaks) - drop
+    above[np.arange(len(rows)), peaks.top] = True
+    last = rows.shape[1] - 1
+    left = above.argmax(axis=1) - 1
+    right = last - above[:, ::-1].argmax(axis=1) + 1
+    return np.maximum(left, 0), np.minimum(right, last)
+
+
+def bayes_ends(rows: Array, peaks: Peaks, position: Array, prob: float) -> tuple[Index, Index]:
+    """First and last marker of Bayes credible intervals.
+
+    Markers are taken in order of falling LOD, of equal ones the first, until their share of the sum
+    of 10^LOD x width between the valleys is ``prob``; the interval holds them all.
+    """
+    weight = np.power(10.0, rows - _heights(rows, peaks)) * _widths(position)
+    order = np.argsort(-rows, axis=1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+    short = (reached < prob * reached[:, -1:]).sum(axis=1)
+    taken = np.arange(rows.shape[1]) <= short[:, None]
+    left = np.where(taken, order, rows.shape[1]).min(axis=1)
+    right = np.where(taken, order, -1).max(axis=1)
+    return np.minimum(left, peaks.top), np.maximum(right, peaks.top)
+
+
+def _widths(position: Array) -> Array:
+    """Half the distance between the neighbours of a marker; at an end, the distance to the next."""
+    if position.size < 2:
+        return np.ones(position.size)
+    inner = (position[2:] - position[:-2]) / 2
+    return np.concatenate([position[1:2] - position[:1], inner, position[-1:] - position[-2:-1]])
+
+
+def _heights(rows: Array, peaks: Peaks) -> Array:
+    """LOD of every peak, (peaks, 1)."""
+    return np.take_along_axis(rows, peaks.top[:, None], axis=1)
+
+
+def to_markers(left: Index, right: Index, marker: npt.NDArray[np.bool_]) -> tuple[Index, Index]:
+    """Move ends outwards to what is a marker; to the end of the contig where there is none."""
+    where: npt.NDArray[Any] = np.flatnonzero(marker)
+    if not where.size:
+        return np.zeros_like(left), np.full_like(right, marker.size - 1)
+    before = np.searchsorted(where, left, side="right") - 1
+    after = np.searchsorted(where, right, side="left")
+    return (
+        np.where(before < 0, 0, where[before]),
+        np.where(after == where.size, marker.size - 1, where[np.minimum(after, where.size - 1)]),
+    )

@@ -1,0 +1,319 @@
+"""Peaks of LOD curves with intervals, by the rules of R/qtl2's find_peaks, lod_int, bayes_int."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.data.aloud import listing, say
+from bulklmm_dask.data.schema import text
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
+from bulklmm_dask.results.intervals import (
+    Peaks,
+    bayes_ends,
+    lod_ends,
+    peaks_of,
+    rows_of,
+    tied_position,
+    to_markers,
+)
+from bulklmm_dask.results.streams import (
+    Columns,
+    Threshold,
+    blocks,
+    gathered,
+    h2_of,
+    joined,
+    number,
+    require_map,
+    require_result,
+    thresholds,
+)
+from bulklmm_dask.words import counted
+
+DROP = 1.5
+# What R/qtl2 calls the places it adds between markers.
+_PSEUDOMARKER = r"c.+\.loc-*[0-9]+(\.[0-9]+)*"
+# Cells of the curves that are looked at together.
+_TOGETHER = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What is a peak, and which interval it is given."""
+
+    peakdrop: float
+    drop: float | None
+    prob: float | None
+    expand: bool
+
+    @property
+    def intervals(self) -> bool:
+        return self.drop is not None or self.prob is not None
+
+
+def find_peaks(
+    result: xr.Dataset,
+    *,
+    threshold: Threshold = 3.0,
+    peakdrop: float | None = None,
+    drop: float | None = DROP,
+    prob: float | None = None,
+    expand2markers: bool = True,
+    trait_positions: pd.DataFrame | None = None,
+    cis_window: float | None = None,
+) -> pd.DataFrame:
+    """Peaks of every trait on every contig, with intervals, as R/qtl2's ``find_peaks``.
+
+    The LODs of one contig and one chunk of traits are held at a time, and every block is computed
+    once.
+
+    Parameters
+    ----------
+    result : Dataset
+        A result of ``scan`` or ``open_result`` with a marker map.
+    threshold : float, Series, mapping or DataArray
+        A peak is higher. One number; one a trait, by name; or a DataArray with ``traits``,
+        ``contigs`` or both, such as another threshold for the X chromosome.
+    peakdrop : float, optional
+        Look for several peaks on a contig: between two of them the LOD falls by more than this
+        below the lower one. Without it each contig has its highest peak only.
+    drop : float or None
+        LOD support intervals: all markers within ``drop`` of the peak, and the next one on either
+        side. At most ``peakdrop``. None for no intervals.
+    prob : float, optional
+        Bayes credible intervals of this probability, instead of ``drop``.
+    expand2markers : bool
+        Move the ends of intervals outwards from R/qtl2's pseudomarkers (named like c1.loc5) to
+        markers.
+    trait_positions : DataFrame, optional
+        Columns ``trait`` (or the index), ``contig`` and ``position`` in the unit of the markers:
+        where the traits themselves lie; by default the result's ``trait_contig`` and
+        ``trait_position``, if it has them.
+    cis_window : float, optional
+        Largest distance between a trait and its peak that is called cis; 5 Mb or 5 cM by default.
+
+    Returns
+    -------
+    DataFrame
+        One row a peak, by trait, contig and position: ``trait``, ``contig``, ``position`` (the mean
+        position of markers with equal LOD), ``variant`` (the first of them), ``lod``; with
+        intervals ``ci_lo``, ``ci_hi`` (positions) and ``ci_lo_variant``, ``ci_hi_variant``;
+        ``h2`` (of the contig where one was left out); and, where the places of traits are known,
+        ``cis`` (NA where that of the trait is not).
+
+    Raises
+    ------
+    InputError
+        If there is no marker map, or an option cannot be used.
+    """
+    whole = _by_contig(require_result(result, "find_peaks"), "find_peaks")
+    rules = _rules(peakdrop, drop, prob, expand2markers)
+    whole["threshold"] = thresholds(result, threshold)
+    whole = with_trait_places(whole, result, trait_positions, cis_window)
+    return _table(whole, rules, text(result["contig_id"].values))
+
+
+def lod_interval(
+    result: xr.Dataset,
+    trait: str,
+    contig: str,
+    *,
+    drop: float = DROP,
+    threshold: float = 0.0,
+    peakdrop: float | None = None,
+    expand2markers: bool = True,
+) -> pd.DataFrame:
+    """LOD support interval of one trait on one contig, as R/qtl2's ``lod_int``.
+
+    Parameters
+    ----------
+    result : Dataset
+        A result of ``scan`` or ``open_result`` with a marker map.
+    trait, contig : str
+        Their names.
+    drop, threshold, peakdrop, expand2markers
+        As for `find_peaks`.
+
+    Returns
+    -------
+    DataFrame
+        One row a peak, with the columns of `find_peaks`.
+
+    Raises
+    ------
+    InputError
+        If the result has no such trait or contig, or an option cannot be used.
+    """
+    rules = _rules(peakdrop, drop, None, expand2markers)
+    return _of_one(result, trait, contig, threshold, rules, "lod_interval")
+
+
+def bayes_interval(
+    result: xr.Dataset,
+    trait: str,
+    contig: str,
+    *,
+    prob: float = 0.95,
+    threshold: float = 0.0,
+    peakdrop: float | None = None,
+    expand2markers: bool = True,
+) -> pd.DataFrame:
+    """Bayes credible interval of one trait on one contig, as R/qtl2's ``bayes_int``.
+
+    Parameters
+    ----------
+    result : Dataset
+        A result of ``scan`` or ``open_result`` with a marker map.
+    trait, contig : str
+        Their names.
+    prob, threshold, peakdrop, expand2markers
+        As for `find_peaks`.
+
+    Returns
+    -------
+    DataFrame
+        One row a peak, with the columns of `find_peaks`.
+
+    Raises
+    ------
+    InputError
+        If the result has no such trait or contig, or an option cannot be used.
+    """
+    rules = _rules(peakdrop, None, prob, expand2markers)
+    return _of_one(result, trait, contig, threshold, rules, "bayes_interval")
+
+
+def _rules(peakdrop: float | None, drop: float | None, prob: float | None, expand: bool) -> _Rules:
+    between = np.inf if peakdrop is None else number(peakdrop, "peakdrop", 0.0)
+    if prob is not None:
+        if drop not in (None, DROP):
+            raise InputError(f"drop is {drop!r} and prob is {prob!r}; give one of them")
+        return _Rules(between, None, number(prob, "prob", 0.0, 1.0), expand)
+    if drop is None:
+        return _Rules(between, None, None, expand)
+    within = number(drop, "drop", 0.0)
+    if within > between:
+        raise InputError(
+            f"drop is {drop:g}, more than peakdrop, {peakdrop:g}: the intervals of two peaks would "
+            "overlap; lower drop or raise peakdrop"
+        )
+    return _Rules(between, within, None, expand)
+
+
+def _of_one(
+    result: xr.Dataset, trait: str, contig: str, threshold: float, rules: _Rules, caller: str
+) -> pd.DataFrame:
+    require_map(require_result(result, caller), caller)
+    contigs = list(text(result["contig_id"].values))
+    traits = list(text(result["traits"].values))
+    for name, known, what in ((trait, traits, "trait"), (contig, contigs, "contig")):
+        if str(name) not in known:
+            raise InputError(f"no {what} {name!r} here; the names are like {listing(known, 3)}")
+    mine = np.flatnonzero(result["variant_contig"].values == contigs.index(str(contig)))
+    if not mine.size:
+        raise InputError(f"contig {contig!r} has no markers in this result")
+    one = result.isel(traits=[traits.index(str(trait))], variants=mine)
+    whole = _by_contig(one, caller)
+    whole["threshold"] = thresholds(result, threshold)
+    return _table(whole, rules, text(contigs))
+
+
+def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
+    """Blocks of one contig each, the markers in order of position."""
+    require_map(result, caller)
+    contig = result["variant_contig"].values
+    position = result["variant_position"].values.astype(np.float64)
+    order = np.lexsort((position, contig))
+    placed = order[~np.isnan(position[order])]
+    if placed.size < order.size:
+        lost = counted(order.size - placed.size, "marker")
+        say(f"{caller} leaves out {lost} of unknown position")
+    if not placed.size:
+        raise InputError("no marker of the result has a position; give the study a marker map")
+    whole = blocks(result, ["lod"])
+    if not np.array_equal(placed, np.arange(order.size)):
+        whole = whole.isel(variants=placed)
+    sizes = np.unique(contig[placed], return_counts=True)[1]
+    return whole.assign(lod=whole["lod"].chunk(variants=tuple(sizes.tolist()))).unify_chunks()
+
+
+def _table(whole: xr.Dataset, rules: _Rules, contigs: npt.NDArray[Any]) -> pd.DataFrame:
+    parts = gathered(
+        whole,
+        _sift,
+        _gather,
+        sift_with={"rules": rules, "contigs": contigs},
+        gather_with={},
+    )
+    columns = joined(parts)
+    if "cis" in columns:
+        columns["cis"] = as_labels(columns["cis"])
+    return pd.DataFrame(columns)
+
+
+def _sift(block: xr.Dataset, *, rules: _Rules, contigs: npt.NDArray[Any]) -> Columns:
+    """Peaks of the curves of one contig and one chunk of traits."""
+    lod = block["lod"].values
+    contig = int(block["contig"].values[0])
+    threshold = block["threshold"]
+    if "contigs" in threshold.dims:
+        threshold = threshold.isel(contigs=contig)
+    wanted = np.broadcast_to(threshold.values, lod.shape[1])
+    peaks = peaks_of(lod, wanted, rules.peakdrop)
+    together = max(1, _TOGETHER // len(lod))
+    pieces = [slice(at, at + together) for at in range(0, max(1, peaks.top.size), together)]
+    found = joined([_described(block, lod, peaks.take(piece), rules) for piece in pieces])
+    position = found.pop("position")
+    ends = {name: found.pop(name) for name in list(found) if name.startswith("ci_")}
+    return {
+        "trait": block["trait"].values[peaks.curve],
+        "contig": np.full(peaks.top.size, contigs[contig], dtype=object),
+        "position": position,
+        "variant": block["variant"].values[peaks.top],
+        "lod": lod[peaks.top, peaks.curve],
+        **ends,
+        "h2": h2_of(block, peaks.top, peaks.curve),
+        **is_cis(block, contig, position, peaks.curve),
+        "_column": block["column"].values[peaks.curve],
+        "_contig": np.full(peaks.top.size, contig),
+    }
+
+
+def _described(
+    block: xr.Dataset, lod: npt.NDArray[np.floating], peaks: Peaks, rules: _Rules
+) -> Columns:
+    """Position and interval of some peaks of a block."""
+    position = block["position"].values
+    rows = rows_of(lod, peaks)
+    out = {"position": tied_position(rows, peaks, position)}
+    if not rules.intervals:
+        return out
+    if rules.prob is not None:
+        ends = bayes_ends(rows, peaks, position, rules.prob)
+    else:
+        assert rules.drop is not None
+        ends = lod_ends(rows, peaks, rules.drop)
+    names = block["variant"].values
+    if rules.expand:
+        pseudo = pd.Series(names, dtype=object).str.fullmatch(_PSEUDOMARKER).to_numpy(bool)
+        ends = to_markers(*ends, ~pseudo)
+    for name, end in zip(("ci_lo", "ci_hi"), ends, strict=True):
+        out[name] = position[end]
+    for name, end in zip(("ci_lo_variant", "ci_hi_variant"), ends, strict=True):
+        out[name] = names[end]
+    return out
+
+
+def _gather(parts: list[Columns], chunk: int) -> Columns:
+    """Peaks of a chunk of traits, by trait, contig and position."""
+    found = joined(parts)
+    column, contig = found.pop("_column"), found.pop("_contig")
+    order = np.lexsort((found["position"], contig, column))
+    return {name: values[order] for name, values in found.items()}
