@@ -265,7 +265,7 @@ class MultiScan:
         A relative error e of r2 changes a LOD by n/2 log10(e) e r2/(1 - r2).
         """
         error = interpolation.error + _ROUNDING * interpolation.growth
-        allowed = _LOD_ERROR / (0.5 * self.basis.n * np.log10(np.e) * error)
+        allowed = _LOD_ERROR * np.log(10.0) / (0.5 * self.basis.n * error)
         limit = min(_NEARLY_PERFECT, allowed / (1.0 + allowed))
         # The same for the rounding of single precision, as in `NullScan.scan`.
         return min(limit, 230.0 / (self.basis.n + 230.0)) if single else limit
