@@ -1,0 +1,82 @@
+"""The profile likelihood of the heritability of one trait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._canvas import COLOURS, NORMAL, RULE, axes, legend_above, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (4.2, 3.2)  # inches
+_DEEPEST = 8.0  # nats below the null maximum that a profile shows
+
+
+def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw the profile log-likelihood of the heritability of a trait.
+
+    Parameters
+    ----------
+    values : Dataset
+        What ``bulklmm_dask.profile`` returns, with or without a marker.
+    ax : Axes, optional
+        Where to draw; a figure of its own if not given.
+
+    Returns
+    -------
+    Axes
+        Heritability (x) and log-likelihood in nats (y). Under ML both curves are relative to the
+        maximum without a marker, so that the other rises LOD x ln 10 above it; under REML each is
+        relative to its own maximum. Optima are marked; the 95% likelihood interval of the model
+        without a marker is shaded.
+
+    Raises
+    ------
+    InputError
+        If this is no profile, or matplotlib is absent.
+    """
+    missing = [name for name in ("h2", "null", "null_h2", "null_interval") if name not in values]
+    if missing:
+        raise InputError(f"there is no {missing[0]} here: draw what bulklmm_dask.profile returns")
+    reml = bool(values.attrs["reml"])
+    heights = {
+        name: values[name].values - float(values[name if reml else "null"].max())
+        for name in ("null", "alternative")
+        if name in values
+    }
+    top = max(float(height.max()) for height in heights.values())
+    bottom = max(-_DEEPEST, min(float(height.min()) for height in heights.values()))
+    margin = 0.06 * (top - bottom)
+    ax = axes(ax, _SIZE)
+    for (name, height), colour in zip(heights.items(), COLOURS, strict=False):
+        best = float(values[f"{name}_h2"])
+        at = int(np.argmin(np.abs(values["h2"].values - best)))
+        (line,) = ax.plot(values["h2"].values, height, "-o", markevery=[at], color=colour, zorder=3)
+        line.set(linewidth=1.1, markersize=4, label=_described(values, name))
+        ax.vlines(best, bottom - margin, height[at], color=colour, linewidth=0.7, linestyle=":")
+    low, high = values["null_interval"].values
+    label = f"95% interval without a marker: {low:.2f} to {high:.2f}"
+    ax.axvspan(low, high, color=RULE, linewidth=0, zorder=0, label=label)
+    ax.set(xlim=(-0.02, 1.02), ylim=(bottom - margin, top + margin))
+    ax.set_xlabel("Heritability h²", fontsize=NORMAL)
+    kind, base = ("Restricted log-likelihood", "each") if reml else ("Log-likelihood", "the null")
+    ax.set_ylabel(f"{kind} (nats)\nabove {base} maximum", fontsize=NORMAL)
+    tidy(ax)
+    legend_above(ax, title=str(values.attrs["trait"]))
+    return ax
+
+
+def _described(values: xr.Dataset, name: str) -> str:
+    """A model of a profile and its optimum, in words."""
+    which = "without a marker" if name == "null" else f"with {values.attrs['variant']}"
+    text = f"{which}: h² = {float(values[f'{name}_h2']):.2f}"
+    if values.attrs.get(f"{name}_status") == "unbounded":
+        text += " (no maximum below 1)"
+    if name == "alternative" and "lod" in values:
+        text += f", LOD = {float(values['lod']):.2f}"
+    return text

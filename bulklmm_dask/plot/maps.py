@@ -1,0 +1,80 @@
+"""Maps of all traits: where their loci lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.plot._canvas import NORMAL, axes, coloured_points, tidy
+from bulklmm_dask.plot._genome import chromosomes, contig_index, layout, require_traits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (6.2, 5.2)  # inches
+
+
+def eqtl(
+    maxima: pd.DataFrame,
+    study: xr.Dataset,
+    *,
+    threshold: float = 5,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw where the traits' loci lie: marker position against the trait's own position.
+
+    Parameters
+    ----------
+    maxima : DataFrame
+        Rows with ``trait``, ``contig``, ``position`` and ``lod``, as ``max_lod`` returns them.
+    study : Dataset
+        The study or its result, for the marker map; with ``trait_contig`` (index into
+        ``contig_id``) and ``trait_position`` the traits are placed on the genome, otherwise they
+        stand in their order.
+    threshold : float
+        The lowest LOD to draw.
+    ax : Axes, optional
+        Where to draw; a figure of its own if not given.
+
+    Returns
+    -------
+    Axes
+        One point a row, coloured by its LOD; the colour scale ends at the 95th percentile.
+
+    Raises
+    ------
+    InputError
+        If there is no marker map, a trait or contig is not in the study, the trait positions have
+        another unit than the markers', or matplotlib is absent.
+    """
+    hits = maxima[maxima["lod"] >= threshold].sort_values("lod", kind="stable")
+    require_traits(study, list(hits["trait"]))
+    genome = layout(study)
+    ax = axes(ax, _SIZE)
+    chromosomes(ax, genome, "x")
+    x = genome.place(contig_index(genome, hits["contig"]), hits["position"].to_numpy())
+    order = pd.Index(study["traits"].values).get_indexer(pd.Index(hits["trait"]))
+    if "trait_contig" in study and "trait_position" in study:
+        chromosomes(ax, genome, "y")
+        y = genome.place(study["trait_contig"].values, study["trait_position"].values)[order]
+        ax.set_ylabel("Trait position (chromosome)", fontsize=NORMAL)
+    else:
+        y = order
+        ax.set_ylim(0, study.sizes["traits"])
+        ax.set_ylabel("Trait (in order)", fontsize=NORMAL)
+    ax.set_xlabel("Marker position (chromosome)", fontsize=NORMAL)
+    tidy(ax)
+    if hits.empty:
+        ax.text(
+            0.5,
+            0.5,
+            f"no LOD of {threshold:g} or more",
+            transform=ax.transAxes,
+            ha="center",
+            fontsize=NORMAL,
+        )
+    else:
+        coloured_points(ax, x, y, hits["lod"].to_numpy(), threshold)
+    return ax
