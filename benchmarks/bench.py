@@ -51,13 +51,15 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 class Yardstick:
-    """The bare product p x n x m in float64, timed beside each case."""
+    """The bare product p x n x m, in float64 if nothing else is said, timed beside each case."""
 
-    def __init__(self, n_traits: int, repeats: int, threads: int) -> None:
+    def __init__(
+        self, n_traits: int, repeats: int, threads: int, dtype: type[np.floating] = np.float64
+    ) -> None:
         rng = np.random.default_rng(0)
-        self.left = rng.standard_normal((N_VARIANTS, N_SAMPLES))
-        self.right = rng.standard_normal((N_SAMPLES, n_traits))
-        self.out = np.empty((N_VARIANTS, n_traits))
+        self.left = rng.standard_normal((N_VARIANTS, N_SAMPLES)).astype(dtype)
+        self.right = rng.standard_normal((N_SAMPLES, n_traits)).astype(dtype)
+        self.out = np.empty((N_VARIANTS, n_traits), dtype)
         self.repeats, self.threads = repeats, threads
         self.product()  # touches its memory
 
@@ -65,11 +67,18 @@ class Yardstick:
         with threadpool_limits(self.threads, user_api="blas"):
             return seconds(lambda: np.matmul(self.left, self.right, out=self.out))
 
-    def case(self, name: str, action: Callable[[], object], most: float | None = None) -> None:
+    def case(
+        self,
+        name: str,
+        action: Callable[[], object],
+        most: float | None = None,
+        products: int = 1,
+    ) -> None:
+        """Time `action` as a ratio to so many products."""
         action()  # imports, caches
         pairs = []
         for _ in range(self.repeats):
-            product = min(self.product(), self.product())
+            product = products * min(self.product(), self.product())
             pairs.append((seconds(action), product))
         wall = np.median([pair[0] for pair in pairs])
         ratios = sorted(taken / product for taken, product in pairs)
@@ -187,6 +196,23 @@ def joint(n_strains: int | None, yardstick: Yardstick) -> None:
         )
 
 
+def permutations(ds: xr.Dataset, yardstick: Yardstick) -> None:
+    """Maxima of 1,000 permutations: of some traits, each its own, and of all from a shared null."""
+    single = Yardstick(32_000, yardstick.repeats, yardstick.threads, np.float32)
+    some = ds.isel(traits=slice(0, 256))
+    single.case(
+        "maxima of 256 traits, to the single product",
+        lambda: blmm.permute(some, n_permutations=1000).max_lod.compute(),
+        1.3,
+        products=256 * 1000 // 32_000,
+    )
+    yardstick.case(
+        "thresholds of all traits, shared",
+        lambda: blmm.thresholds(blmm.permute(ds, n_permutations=1000, method="shared")),
+        1.5,
+    )
+
+
 def from_zarr_to_zarr(ds: xr.Dataset, yardstick: Yardstick) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "study.zarr"
@@ -241,6 +267,7 @@ def main() -> None:
         ds["kinship"] = blmm.kinship(ds).compute()
         in_memory(ds, yardstick)
         from_zarr_to_zarr(ds, yardstick)
+        permutations(ds, yardstick)
         if strains is not None:
             alternative(ds, yardstick)
             gemma(ds, 3)

@@ -15,10 +15,12 @@ from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.heritability import heritability
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.likelihood import profile
+from bulklmm_dask.permute import permute
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import bayes_interval, find_peaks, lod_interval
+from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
 from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
 
@@ -26,6 +28,7 @@ __all__ = [
     "InputError",
     "StoreError",
     "StudyWarning",
+    "adjusted_p",
     "bayes_interval",
     "create_dataset",
     "find_hits",
@@ -38,6 +41,7 @@ __all__ = [
     "open_dataset",
     "open_result",
     "open_vcf_zarr",
+    "permute",
     "plot",
     "profile",
     "read_bimbam",
@@ -49,4 +53,6 @@ __all__ = [
     "save",
     "scan",
     "simulate_study",
+    "thresholds",
+    "trait_fdr",
 ]

@@ -16,7 +16,7 @@ from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.words import counted, storage
 
-_INTERNAL = {KIND, "block", "fingerprints", "statistics", "manifest"}
+_INTERNAL = {KIND, "block", "dims", "fingerprints", "statistics", "of_traits", "manifest"}
 
 
 def describe(path: str | Path) -> str:
@@ -81,11 +81,18 @@ def _result(path: Path, attrs: dict[str, Any], size: str) -> str:
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(f"{path} is damaged ({error}); scan again into another store") from error
     ds = ds.drop_vars([name for name in ds.variables if str(name).startswith("manifest_")])
-    variants, traits = ds.sizes["variants"], ds.sizes["traits"]
+    traits = ds.sizes["traits"]
+    if variants := ds.sizes.get("variants"):
+        what = "result of a scan"
+        size_of = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
+        size_of += f" = {variants * traits:,} tests"
+    else:
+        what = "maxima of permutations"
+        size_of = f"{counted(ds.sizes['permutations'], 'permutation')} x {counted(traits, 'trait')}"
     block = " x ".join(f"{length:,}" for length in attrs["block"])
     lines = [
-        f"{path}: result of a scan, {state}, {size} on disk",
-        f"{counted(variants, 'marker')} x {counted(traits, 'trait')} = {variants * traits:,} tests",
+        f"{path}: {what}, {state}, {size} on disk",
+        size_of,
         f"{done:,} of {counted(total, 'block')} of {block} finished",
         *_options(attrs),
     ]

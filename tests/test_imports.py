@@ -18,7 +18,7 @@ LIBRARIES = {
     "lmm": {"numpy", "scipy"},
     "data": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},
-    "results": {"numpy", "pandas", "xarray"},
+    "results": {"numpy", "pandas", "scipy", "xarray"},
     "progress": set(),
     "simulate": {"numpy", "xarray"},
     "plot": {"matplotlib", "numpy", "pandas", "xarray"},
@@ -27,14 +27,16 @@ LIBRARIES = {
     "conditions": {"numpy", "pandas", "xarray"},
     "options": {"numpy"},
     "scan": {"numpy", "xarray"},
+    "permute": {"numpy", "pandas", "xarray"},
     "heritability": {"xarray"},
     "likelihood": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
     "demo": {"matplotlib", "numpy", "pandas", "xarray"},
-    "cli": {"click", "pandas", "xarray"},
+    "cli": {"click", "numpy", "pandas", "xarray"},
 }
 _BASE = {"errors", "words"}
-_DOORS = {"kinship", "scan", "heritability", "likelihood", "simulate", "plot", "results", "data"}
+_DOORS = {"kinship", "scan", "heritability", "likelihood", "permute", "simulate", "plot"}
+_DOORS |= {"results", "data"}
 BELOW = {
     "errors": set(),
     "words": set(),
@@ -50,6 +52,7 @@ BELOW = {
     "conditions": _BASE | {"lmm", "data", "engine"},
     "options": _BASE | {"lmm", "data", "inputs"},
     "scan": _BASE | {"lmm", "data", "engine", "inputs", "conditions", "options"},
+    "permute": _BASE | {"lmm", "data", "engine", "inputs", "options"},
     "heritability": _BASE | {"lmm", "data", "engine", "inputs"},
     "likelihood": _BASE | {"lmm", "data", "engine", "inputs"},
     "describe": _BASE | {"data"},

@@ -7,6 +7,7 @@ import click
 from bulklmm_dask.cli._base import Group
 from bulklmm_dask.cli.findings import hits_command, hotspots_command, peaks_command
 from bulklmm_dask.cli.heritability import heritability_command
+from bulklmm_dask.cli.permute import permute_command, thresholds_command
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.cli.scan import maxima_command, scan_command
 from bulklmm_dask.cli.study import import_command, kinship_command, simulate_command
@@ -43,6 +44,8 @@ for command in (
     hits_command,
     peaks_command,
     hotspots_command,
+    permute_command,
+    thresholds_command,
     heritability_command,
     profile_command,
     info_command,

@@ -88,10 +88,10 @@ class ResultStore:
     path: str
     layout: Layout
 
-    def pending_blocks(self) -> npt.NDArray[np.int64]:
-        """Blocks (i, j) that are not finished, trait chunk by trait chunk, (k, 2)."""
+    def pending_blocks(self) -> list[tuple[int, int]]:
+        """Blocks (i, j) that are not finished, trait chunk by trait chunk."""
         done = np.asarray(self._array(_BLOCKS)[:])
-        return np.argwhere(done.T == 0)[:, ::-1]
+        return [(int(i), int(j)) for j, i in np.argwhere(done.T == 0)]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
         """Trait chunks whose heritabilities are not written."""

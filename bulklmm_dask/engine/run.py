@@ -72,7 +72,8 @@ def run_into(
     plan = scan.plan
     pending = store.pending_blocks()
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
-    drive(_batches(store, scan, pending), work, [(int(i), int(j)) for i, j in pending], progress)
+    writes = batches(store, pending, scan.fits, _block_writer(store, scan))
+    drive(writes, work, pending, progress)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Work:
 
 
 def drive(
-    batches: Iterator[dict[Any, Block | None]],
+    writes: Iterator[dict[Any, Block | None]],
     work: Work,
     pending: Sequence[Block],
     progress: Callable[[Progress], None] | None = None,
@@ -105,7 +106,7 @@ def drive(
 
     Parameters
     ----------
-    batches : iterator of dict
+    writes : iterator of dict
         Delayed writes with the block that each finishes, None for what is no block.
     work : Work
     pending : sequence of (int, int)
@@ -134,9 +135,9 @@ def drive(
     report()
     client = active_client()
     if client is None:
-        _run_here(batches, count)
+        _run_here(writes, count)
     else:
-        _run_distributed(client, batches, count)
+        _run_distributed(client, writes, count)
 
 
 def active_client() -> Client | None:
@@ -149,41 +150,55 @@ def _tests(plan: Plan, i: int, j: int) -> int:
     return plan.variant_chunks[i] * plan.trait_chunks[j]
 
 
-def _batches(
-    store: ResultStore, scan: LazyScan, pending: npt.NDArray[np.int64]
+def batches(
+    store: ResultStore,
+    pending: Sequence[Block],
+    fits: Sequence[Sequence[Any]],
+    write: Callable[[Block, str], Any],
 ) -> Iterator[dict[Any, Block | None]]:
     """Delayed writes with the block that each finishes (None: what is known of a trait chunk).
 
     Blocks of one trait chunk stay together, so that its null models are fitted once.
+
+    Parameters
+    ----------
+    store : ResultStore
+    pending : sequence of (int, int)
+        Blocks not yet finished.
+    fits : sequence of sequence of delayed
+        Null models of each trait chunk.
+    write : callable
+        ``write(block, key)``: the delayed write of a block, under a key of its own.
     """
-    of_column: dict[int, list[int]] = {int(j): [] for j in store.pending_traits()}
-    for i, j in pending:
-        of_column.setdefault(int(j), []).append(int(i))
-    run = uuid.uuid4().hex[:8]
-    genotypes = scan.genotypes.to_delayed().ravel()
-    variants = scan.variants
-    options = scan.options()
-    write_block, write_traits = delayed(_write_block), delayed(_write_traits)
+    of_column: dict[int, list[Block]] = {int(j): [] for j in store.pending_traits()}
+    unknown = set(of_column)
+    for block in pending:
+        of_column.setdefault(block[1], []).append(block)
+    run, write_traits = uuid.uuid4().hex[:8], delayed(_write_traits)
     batch: dict[Any, Block | None] = {}
-    for j, rows in sorted(of_column.items()):
-        fits = list(scan.fits[j])
-        batch[write_traits(store, j, fits, dask_key_name=f"write_traits-{run}-{j}")] = None
-        for i in rows:
-            task = write_block(
-                store,
-                (i, j),
-                genotypes[i],
-                variants[i],
-                scan.needed(i, j),
-                options,
-                dask_key_name=f"write_block-{run}-{i}-{j}",
-            )
-            batch[task] = (i, j)
+    for j, blocks in sorted(of_column.items()):
+        if j in unknown:
+            key = f"write_traits-{run}-{j}"
+            batch[write_traits(store, j, list(fits[j]), dask_key_name=key)] = None
+        for block in blocks:
+            batch[write(block, f"write_block-{run}-{block[0]}-{j}")] = block
             if len(batch) >= _BATCH:
                 yield batch
                 batch = {}
     if batch:
         yield batch
+
+
+def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], Any]:
+    """Delayed writes of the blocks of a scan."""
+    genotypes = scan.genotypes.to_delayed().ravel()
+    variants, options, write = scan.variants, scan.options(), delayed(_write_block)
+
+    def of_block(block: Block, key: str) -> Any:
+        i, needed = block[0], scan.needed(*block)
+        return write(store, block, genotypes[i], variants[i], needed, options, dask_key_name=key)
+
+    return of_block
 
 
 def _write_block(
@@ -202,10 +217,10 @@ def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> N
 
 
 def _run_here(
-    batches: Iterator[dict[Any, Block | None]], count: Callable[[Block | None], None]
+    writes: Iterator[dict[Any, Block | None]], count: Callable[[Block | None], None]
 ) -> None:
     """Threads, processes or no parallelism, whichever dask is set to."""
-    for batch in batches:
+    for batch in writes:
         block_of = {task.key: block for task, block in batch.items()}
 
         def after(key: Any, *_: Any, block_of: dict[Any, Block | None] = block_of) -> None:
@@ -217,13 +232,13 @@ def _run_here(
 
 def _run_distributed(
     client: Client,
-    batches: Iterator[dict[Any, Block | None]],
+    writes: Iterator[dict[Any, Block | None]],
     count: Callable[[Block | None], None],
 ) -> None:
     """On a cluster: a bounded window of futures, filled again while others still run."""
     block_of: dict[Any, Block | None] = {}
     running = as_completed(loop=client.loop)
-    for batch in batches:
+    for batch in writes:
         block_of |= {task.key: block for task, block in batch.items()}
         for future in client.compute(list(batch), retries=_RETRIES):
             running.add(future)

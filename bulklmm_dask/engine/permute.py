@@ -1,0 +1,229 @@
+"""Permutation maxima on Dask: a block is some permutations of some traits, against all markers.
+
+A task takes one chunk of markers; the maxima of the chunks are put together. The null models are
+those of a scan, laid out by `graph.lazy_scan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from bulklmm_dask.data.checks import refuse_outside
+from bulklmm_dask.data.store import ResultStore
+from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.graph import LazyScan
+from bulklmm_dask.engine.plan import Plan, make_plan
+from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.lmm.permute import NONE, permutations, permuted_maxima, split_markers
+
+Index = npt.NDArray[np.int64]
+Maxima = npt.NDArray[np.float32]
+
+# Markers of a task times samples: enough that rotating each permuted trait again costs little
+# beside the product, and what memory allows of many samples.
+_MARKER_CELLS, _MOST_CELLS = 2**21, 2**24
+# Products of a task, in multiplications, and most permutations and traits of a block.
+_TASK, _PERMUTATIONS, _TRAITS = 2**39, 1024, 256
+_AT_LEAST = 8  # blocks, if there are as many traits: for as many cores
+
+
+def plan_permutations(
+    n_samples: int,
+    n_variants: int,
+    n_traits: int,
+    n_permutations: int,
+    chunks: str | Mapping[str, int] = "auto",
+) -> tuple[Plan, int]:
+    """Cut the markers and traits, and say how many permutations a block has.
+
+    Parameters
+    ----------
+    n_samples, n_variants, n_traits, n_permutations : int
+        All of them.
+    chunks : "auto" or mapping
+        ``{"permutations": ..., "traits": ...}``: the size of a block; what is left out is chosen.
+    """
+    wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
+    own = wanted.pop("permutations", _PERMUTATIONS)
+    if not isinstance(own, int | np.integer) or own < 1:
+        raise InputError(f"chunks['permutations'] is {own}; a whole number from 1 on")
+    if set(wanted) - {"traits"} or (chunks != "auto" and not isinstance(chunks, Mapping)):
+        raise InputError(
+            f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
+            "{'permutations': 1000, 'traits': 256}"
+        )
+    size = min(int(own), n_permutations)
+    n = max(n_samples, 1)
+    variants = max(1, _MARKER_CELLS // n, min(4 * n, _MOST_CELLS // n))
+    work = max(1, min(variants, n_variants) * n * size)
+    traits = max(1, min(_TRAITS, _TASK // work, -(-n_traits // _AT_LEAST)))
+    cut = {"variants": variants, "traits": traits} | wanted
+    return make_plan(n_samples, n_variants, n_traits, cut), size
+
+
+@dataclass(frozen=True)
+class MarkerChunk:
+    """Names of the markers of a chunk, which kinship is theirs, and where they count."""
+
+    names: npt.NDArray[np.object_]
+    relation: Index
+    places: Index
+
+
+def marker_chunks(scan: LazyScan, places: Index | None) -> list[tuple[Any, MarkerChunk]]:
+    """Delayed genotypes of every chunk of markers, and what is known of them."""
+    study, cuts = scan.study, np.cumsum(scan.plan.variant_chunks)[:-1]
+    places = np.zeros_like(study.contig) if places is None else places
+    parts = (np.split(a, cuts) for a in (study.variant_names, study.contig, places))
+    known = [MarkerChunk(*each) for each in zip(*parts, strict=True)]
+    return list(zip(scan.genotypes.to_delayed().ravel(), known, strict=True))
+
+
+@dataclass(frozen=True)
+class LazyPermutations:
+    """Permutation maxima laid out: nothing is computed.
+
+    Attributes
+    ----------
+    scan : LazyScan
+        Markers and null models.
+    places : array (variants,) of int, or None
+        Where each marker counts, its contig; None where all count together.
+    n_places : int or None
+        None for one maximum over all markers.
+    seed, count, size : int
+        Of the permutations: where they come from, how many, and how many a block has.
+    strata : array (samples,) of int
+        Samples are exchanged within a stratum only.
+    reml : bool
+        Estimate the h2 of every permuted trait by restricted instead of full likelihood.
+    """
+
+    scan: LazyScan
+    places: Index | None
+    n_places: int | None
+    seed: int
+    count: int
+    size: int
+    strata: Index
+    reml: bool
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes of the blocks along permutations and traits."""
+        own = [min(self.size, self.count - start) for start in range(0, self.count, self.size)]
+        return tuple(own), self.scan.plan.trait_chunks
+
+    @cached_property
+    def orders(self) -> list[Any]:
+        """Delayed permutations of every chunk of them."""
+        starts = range(0, self.count, self.size)
+        return [
+            delayed(permutations)(self.seed, range(a, min(a + self.size, self.count)), self.strata)
+            for a in starts
+        ]
+
+    @cached_property
+    def _markers(self) -> list[tuple[Any, MarkerChunk]]:
+        return marker_chunks(self.scan, self.places)
+
+    def block(self, i: int, j: int) -> Any:
+        """Delayed maxima (permutations, traits[, places]) of the block (i, j)."""
+        study, parts = self.scan.study, []
+        for genotypes, chunk in self._markers:
+            fits = {int(c): self.scan.fits[j][int(c)] for c in np.unique(chunk.relation)}
+            parts.append(
+                delayed(_part)(
+                    genotypes,
+                    chunk,
+                    fits,
+                    self.orders[i],
+                    n_places=self.n_places or 1,
+                    sample_names=study.sample_names,
+                    maximum=study.maximum,
+                    reml=self.reml,
+                    single=self.scan.single,
+                )
+            )
+        return delayed(highest)(parts, flat=self.n_places is None)
+
+    def array(self) -> da.Array:
+        """The maxima as a dask array (permutations, traits[, places])."""
+        rows, columns = self.chunks
+        rest = () if self.n_places is None else (self.n_places,)
+        blocks = [
+            [
+                da.from_delayed(self.block(i, j), (height, width, *rest), np.float32)
+                for j, width in enumerate(columns)
+            ]
+            for i, height in enumerate(rows)
+        ]
+        return da.concatenate([da.concatenate(row, axis=1) for row in blocks], axis=0)
+
+
+def _part(
+    genotypes: npt.NDArray[np.floating],
+    chunk: MarkerChunk,
+    fits: Mapping[int, FittedTraits],
+    orders: Index,
+    *,
+    n_places: int,
+    sample_names: npt.NDArray[np.object_],
+    maximum: float,
+    reml: bool,
+    single: bool,
+) -> Maxima:
+    """Maxima over a chunk of markers, `NONE` where it has none."""
+    refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
+    best: Maxima | None = None
+    with one_blas_thread():
+        for relation, fitted in fits.items():
+            mine = chunk.relation == relation
+            markers = split_markers(genotypes[mine], chunk.places[mine])
+            found = permuted_maxima(markers, n_places, fitted, orders, reml=reml, single=single)
+            best = found if best is None else np.maximum(best, found, out=best)
+    assert best is not None
+    return best
+
+
+def highest(parts: Sequence[Maxima], *, flat: bool) -> Maxima:
+    """The highest of all chunks of markers, NaN where there is none; `flat` has no places."""
+    best = np.maximum.reduce(list(parts))
+    best = np.where(best == NONE, np.float32(np.nan), best)
+    return best[..., 0] if flat else best
+
+
+def run_permutations(
+    store: ResultStore,
+    lazy: LazyPermutations,
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Compute what a store lacks and write it, block by block, as `run.run_into` does."""
+    rows, columns = lazy.chunks
+    markers = lazy.scan.plan.n_variants
+    pending, write = store.pending_blocks(), delayed(_write_block)
+    work = Work(
+        len(rows) * len(columns),
+        lazy.count * lazy.scan.plan.tests,
+        lambda block: rows[block[0]] * columns[block[1]] * markers,
+        4 * (lazy.n_places or 1) / markers,
+    )
+
+    def of_block(block: Block, key: str) -> Any:
+        return write(store, block, lazy.block(*block), dask_key_name=key)
+
+    drive(batches(store, pending, lazy.scan.fits, of_block), work, pending, progress)
+
+
+def _write_block(store: ResultStore, block: Block, values: Maxima) -> None:
+    store.write_block(*block, {"max_lod": values})

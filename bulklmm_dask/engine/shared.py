@@ -1,0 +1,170 @@
+"""The shared null on Dask: one task a pattern of missing values and chunk of markers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask.base import compute
+from dask.delayed import delayed
+
+from bulklmm_dask.data.checks import refuse_outside
+from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.graph import LazyScan, samples_nodes, trait_columns
+from bulklmm_dask.engine.permute import MarkerChunk, highest, marker_chunks
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.lmm.permute import split_markers
+from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.shared import nodes, noise, shared_maxima
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Maxima = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SharedNull:
+    """Maxima of random residuals of every pattern of missing values.
+
+    Attributes
+    ----------
+    max_lod : array (permutations, patterns, nodes[, places])
+    h2 : array (patterns, nodes) or (relations, patterns, nodes)
+        Heritabilities of the nodes.
+    pattern : array (traits,) of int
+        Pattern of every trait; -1 without a null model.
+    columns : dict
+        What is known of every trait.
+    """
+
+    max_lod: Maxima
+    h2: Array
+    pattern: Index
+    columns: dict[str, npt.NDArray[Any]]
+
+
+def draw_shared(
+    scan: LazyScan,
+    bases: Sequence[Any],
+    places: Index | None,
+    n_places: int | None,
+    *,
+    seed: int,
+    count: int,
+    reml: bool,
+) -> SharedNull:
+    """Compute the null of all traits.
+
+    Parameters
+    ----------
+    scan : LazyScan
+        Markers and null models.
+    bases : sequence of delayed or Basis or None
+        Of all samples, one a kinship.
+    places : array (variants,) of int, or None
+        Where each marker counts; None where all count together.
+    n_places : int or None
+        How many places there are; with a kinship for each contig there must be some.
+    seed, count : int
+        Where the draws come from, and how many.
+    reml : bool
+        Estimate the h2 of every draw by restricted instead of full likelihood.
+    """
+    columns, rows, pattern = _patterns(scan)
+    study = scan.study
+    draws = delayed(noise)(seed, range(count), len(study.sample_names))
+    relations = list(zip(samples_nodes(study), bases, strict=True))
+    chunks = marker_chunks(scan, places)
+    found, at = [], []
+    for some in rows:
+        mine = [delayed(_basis)(samples, basis, some) for samples, basis in relations]
+        parts = [
+            delayed(_part)(
+                genotypes,
+                chunk,
+                {int(c): mine[int(c)] for c in np.unique(chunk.relation)},
+                some,
+                draws,
+                n_places=n_places or 1,
+                sample_names=study.sample_names,
+                maximum=study.maximum,
+                reml=reml,
+                single=scan.single,
+            )
+            for genotypes, chunk in chunks
+        ]
+        found.append(delayed(highest)(parts, flat=n_places is None))
+        at.append([delayed(nodes)(basis) for basis in mine])
+    maxima, heritabilities = compute(found, at)
+    h2 = np.array(heritabilities).swapaxes(0, 1)
+    return SharedNull(
+        np.stack(maxima, axis=1), h2[0] if study.relations is None else h2, pattern, columns
+    )
+
+
+def _patterns(
+    scan: LazyScan,
+) -> tuple[dict[str, npt.NDArray[Any]], list[Index], Index]:
+    """What is known of every trait, the samples of every pattern, and the pattern of every trait.
+
+    A contig without a null model of a trait, as may be with a kinship of its own, has no maximum.
+    """
+    parts = compute(*(delayed(_summary)(list(fits)) for fits in scan.fits))
+    known: dict[bytes, int] = {}
+    rows: list[Index] = []
+    pattern, start = np.full(scan.plan.n_traits, -1), 0
+    for columns, groups in parts:
+        for samples, members in groups:
+            key = samples.tobytes()
+            if key not in known:
+                known[key] = len(rows)
+                rows.append(samples)
+            pattern[start + members] = known[key]
+        start += len(columns["trait_status"])
+    names = parts[0][0]
+    merged = {name: np.concatenate([part[0][name] for part in parts], axis=-1) for name in names}
+    return merged, rows, pattern
+
+
+def _summary(
+    fits: Sequence[FittedTraits],
+) -> tuple[dict[str, npt.NDArray[Any]], list[tuple[Index, Index]]]:
+    groups = [(group.samples, group.columns) for fit in fits for group in fit.groups]
+    return trait_columns(fits), groups
+
+
+def _basis(samples: Samples, complete: Basis | None, rows: Index) -> Basis:
+    if complete is not None and len(rows) == len(samples):
+        return complete
+    with one_blas_thread():
+        return samples.take(rows).basis()
+
+
+def _part(
+    genotypes: npt.NDArray[np.floating],
+    chunk: MarkerChunk,
+    bases: Mapping[int, Basis],
+    rows: Index,
+    draws: Array,
+    *,
+    n_places: int,
+    sample_names: npt.NDArray[np.object_],
+    maximum: float,
+    reml: bool,
+    single: bool,
+) -> Maxima:
+    """Maxima over a chunk of markers, `NONE` where it has none."""
+    refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
+    found = []
+    with one_blas_thread():
+        for relation, basis in bases.items():
+            mine = chunk.relation == relation
+            markers = split_markers(genotypes[mine], chunk.places[mine])
+            found.append(
+                shared_maxima(markers, n_places, basis, rows, draws, reml=reml, single=single)
+            )
+    return np.maximum.reduce(found)

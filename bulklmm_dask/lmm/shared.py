@@ -1,0 +1,81 @@
+r"""A null shared by many traits: maxima of LOD scores of random residuals, at some heritabilities.
+
+Under the null the whitened residuals of a trait are noise whatever its h2, so that the distribution
+of the highest LOD depends on the trait only through h2, which decides how markers are weighted.
+Noise of unit variance stands in for the residuals of `permute`, the same at every node; a trait
+between two nodes gets a mixture of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.lmm.basis import Basis, Spectrum
+from bulklmm_dask.lmm.lod import prepare_markers
+from bulklmm_dask.lmm.permute import NONE, stream
+from bulklmm_dask.lmm.refit import Refit, to_lod
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+# Shares of the variance at which the null is drawn, denser where it changes fast.
+_SHARES = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999, 1.0)
+
+
+def nodes(spectrum: Spectrum) -> Array:
+    """Heritabilities at which the null is drawn, ascending, the ends of the interval among them.
+
+    They depend on the samples alone: a trait's threshold does not depend on the other traits.
+    """
+    share = np.array(_SHARES)
+    h2 = share / (share + spectrum.scale * (1.0 - share))
+    return np.minimum(h2, spectrum.h2_max)
+
+
+def noise(seed: int, numbers: Sequence[int], n: int) -> Array:
+    """Standard normal vectors (len(numbers), n), each from a stream of its own."""
+    return np.stack([stream(seed, number).standard_normal(n) for number in numbers])
+
+
+def shared_maxima(
+    markers: Mapping[int, Array],
+    n_places: int,
+    basis: Basis,
+    samples: Index,
+    draws: Array,
+    *,
+    reml: bool,
+    single: bool,
+) -> npt.NDArray[np.float32]:
+    """Largest LOD of every draw and node at every place, (N, nodes, places).
+
+    Parameters
+    ----------
+    markers : mapping of int to array (variants, n)
+        Dosages by place, of all samples, from `permute.split_markers`.
+    n_places : int
+        Number of places; those without markers get `NONE`.
+    basis : Basis
+        Of the samples chosen.
+    samples : array (k,)
+        Which they are.
+    draws : array (N, n)
+        From `noise`, of all samples.
+    reml : bool
+        Estimate the h2 of every draw by restricted instead of full likelihood.
+    single : bool
+        Multiply in single precision.
+    """
+    parts = [prepare_markers(basis, x[:, samples]) for x in markers.values()]
+    vectors, at = np.ascontiguousarray(draws[:, samples]), nodes(basis)
+
+    def draw(j: int, which: slice | Index) -> Array:
+        return vectors[which]
+
+    found = Refit.of(basis, reml=reml).largest(at, parts, draw, len(draws), single=single)
+    out = np.full((len(draws), len(at), n_places), NONE, dtype=np.float32)
+    out[:, :, list(markers)] = to_lod(found, basis.n).transpose(1, 2, 0)
+    return out

@@ -1,0 +1,391 @@
+"""The front door of permutations: how high each trait would score with nothing to find."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.data.aloud import listing, say
+from bulklmm_dask.data.fingerprint import fingerprint
+from bulklmm_dask.data.schema import require_unique, validate
+from bulklmm_dask.data.store import Field, Layout, block_of, open_or_create, open_result
+from bulklmm_dask.engine.graph import (
+    LazyScan,
+    Study,
+    lazy_bases,
+    lazy_scan,
+    load_kinship,
+    trait_kinds,
+)
+from bulklmm_dask.engine.permute import LazyPermutations, plan_permutations, run_permutations
+from bulklmm_dask.engine.plan import Plan, make_plan
+from bulklmm_dask.engine.run import Progress
+from bulklmm_dask.engine.shared import SharedNull, draw_shared
+from bulklmm_dask.engine.survey import survey
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.inputs import (
+    KinshipLike,
+    VectorLike,
+    covariate_matrix,
+    genotype_arrays,
+    genotype_variable,
+    labels,
+    measurements,
+    require_flag,
+    require_one_of,
+    sample_weights,
+)
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.options import PRECISIONS
+
+METHODS = ("per-trait", "shared")
+
+_DIMS = ("permutations", "traits")
+_SHARED_MARKERS = 2048
+# What a result says of itself, but is fingerprinted by what it stands for.
+_TOLD_ONLY = ("kinship", "covariates", "strata", "version")
+
+Index = npt.NDArray[np.int64]
+
+
+def permute(
+    ds: xr.Dataset,
+    *,
+    n_permutations: int = 1000,
+    method: str = "per-trait",
+    kinship: KinshipLike = "kinship",
+    loco: bool = False,
+    covariates: bool | Sequence[str] | None = True,
+    weights: VectorLike | None = None,
+    replicates: VectorLike | None = None,
+    reml: bool = False,
+    strata: str | npt.ArrayLike | xr.DataArray | pd.Series | None = None,
+    seed: int = 0,
+    by: str | None = None,
+    precision: str = "single",
+    chunks: str | Mapping[str, int] = "auto",
+    store: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> xr.Dataset:
+    r"""Highest LOD of every trait in data without loci: the null of a genome-wide threshold.
+
+    With V = h2 K + (1 - h2) I at the trait's own h2, the residuals of V^(-1/2) y beside the
+    covariates V^(-1/2) C are uncorrelated and exchangeable. They are permuted (the same permutation
+    for all traits and contigs), and V^(1/2) gives them back the covariance of the trait. Of every
+    permuted trait the covariates are projected out again (Freedman and Lane 1983), h2 is estimated
+    again (on a grid), and the highest LOD over all markers is kept, to which those of ``scan`` with
+    method "null-exact" compare. V^(-1/2) is the symmetric root, so that an entry belongs to a
+    sample: strata hold, and samples without a value take no part. The h2 that traits are permuted
+    with is always estimated by REML, which has the least bias.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A study with dosages. Missing values are treated as in `scan`; traits measured on some of
+        the samples move as those measured on all wherever that is possible.
+    n_permutations : int
+        How many.
+    method : {"per-trait", "shared"}
+        ``"per-trait"`` permutes the residuals of every trait. ``"shared"`` draws normal residuals
+        at twelve values of h2 for all traits together: the null depends on a trait almost only
+        through its h2, and interpolating between them gives every trait its own in seconds. It
+        relies on residuals that are close to normal.
+    kinship, loco, covariates, weights, replicates, reml
+        As in the scan that the maxima are for.
+    strata : str, array (samples,), DataArray or Series, optional
+        Labels of the samples, or the name of a variable or covariate of the study: residuals are
+        exchanged among samples of the same label only (``"per-trait"``).
+    seed : int
+        The same seed gives the same numbers (but for rounding), whatever the chunks, the workers
+        and the other traits; its first 100 permutations are the first 100 of its 1,000.
+    by : None or "contig"
+        Keep the maximum over all markers, or that of every contig.
+    precision : {"single", "double"}
+        Of the matrix products; no LOD differs by 1e-4.
+    chunks : "auto" or mapping
+        ``{"permutations": ..., "traits": ...}``: the size of a block.
+    store : path, optional
+        Run now into a Zarr store; an unfinished one is finished. `open_result` opens it. Without
+        it ``"per-trait"`` computes nothing until asked.
+    progress : callable, optional
+        Called with a `Progress` after each block written to the store.
+
+    Returns
+    -------
+    Dataset
+        For `thresholds` and `adjusted_p`. ``max_lod`` (permutations, traits[, contigs]), float32,
+        NaN for a trait without a null model; ``h2``, ``sigma2``, ``n_samples`` and
+        ``trait_status`` as in the result of a `scan` with REML. With ``"shared"``, ``max_lod``
+        (permutations, patterns, nodes[, contigs]) at ``null_h2`` (patterns, nodes), computed;
+        ``trait_pattern`` (traits) tells which pattern of missing values a trait has.
+
+    Raises
+    ------
+    InputError
+        If the study or an option cannot be used; conditions, interactions, genotype probabilities
+        and the alt methods have no permutations.
+    StoreError
+        If the store cannot be written or was made from other inputs.
+    """
+    require_one_of(method, METHODS, "method")
+    require_one_of(precision, PRECISIONS, "precision")
+    require_flag(reml, "reml")
+    _require_count(n_permutations, "n_permutations", 1)
+    _require_count(seed, "seed", 0)
+    calls = _dosages(validate(ds))
+    if strata is not None and method == "shared":
+        raise InputError(
+            "strata say which samples may be exchanged, but method 'shared' draws random residuals "
+            "and exchanges none; use method='per-trait', or leave strata out"
+        )
+    names, matrix = covariate_matrix(ds, covariates)
+    weight = sample_weights(ds, weights, replicates)
+    study = Study(
+        **vars(measurements(ds, kinship, matrix, weights=weight, loco=loco)),
+        **genotype_arrays(ds, calls, loco=loco),
+    )
+    none = "none" if kinship is None else "given as a matrix"
+    attrs = {
+        "method": method,
+        "n_permutations": int(n_permutations),
+        "seed": int(seed),
+        "strata": strata if isinstance(strata, str) else ("none" if strata is None else "given"),
+        "by": by or "none",
+        "reml": bool(reml),
+        "precision": precision,
+        "covariates": names,
+        "kinship": kinship if isinstance(kinship, str) else none,
+        "loco": int(loco),
+        "version": version("bulklmm-dask"),
+    }
+    task = _Task(ds, study, attrs, _places(ds, by), _strata(ds, strata))
+    if method == "shared":
+        return task.shared(store)
+    if store is None:
+        return task.lazy(chunks)
+    if chunks == "auto":
+        chunks = block_of(store) or "auto"
+    return task.run(chunks, store, progress)
+
+
+def _require_count(value: object, what: str, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
+
+
+def _dosages(ds: xr.Dataset) -> xr.DataArray:
+    """The dosages of a study; refused where it has probabilities only."""
+    if "call_dosage" not in ds:
+        raise InputError(
+            "permutations are of dosages, but the study has genotype probabilities only; a study "
+            "with call_dosage can be permuted"
+        )
+    if genotype_variable(ds, None).name != "call_dosage":
+        say(
+            "the dosages are tested, one degree of freedom each, while scan tests the "
+            "probabilities by default: compare with scan(ds, genotypes='call_dosage')"
+        )
+    return ds["call_dosage"]
+
+
+def _places(ds: xr.Dataset, by: str | None) -> Index | None:
+    """Contig of every marker, where each keeps its maximum."""
+    if by not in (None, "contig"):
+        raise InputError(f"by is {by!r}; it must be None or 'contig'")
+    if by is None:
+        return None
+    if "variant_contig" not in ds:
+        raise InputError(
+            "the study has no variant_contig, so there is no maximum by contig; give it a marker "
+            "map, or use by=None"
+        )
+    return np.asarray(ds["variant_contig"].values, dtype=np.int64)
+
+
+def _strata(ds: xr.Dataset, given: Any) -> Index:
+    """Number of the stratum of every sample; zeros where all are one."""
+    n = ds.sizes["samples"]
+    if given is None:
+        return np.zeros(n, dtype=np.int64)
+    if isinstance(given, str):
+        given = _variable(ds, given)
+    if isinstance(given, xr.DataArray):
+        given = given.to_series() if given.coords else given.values
+    if isinstance(given, pd.Series):
+        series = given.set_axis(given.index.map(str))
+        samples = [str(name) for name in ds["sample_id"].values]
+        require_unique(series.index, "the samples of strata", "give one label for each")
+        absent = [name for name in samples if name not in series.index]
+        if absent:
+            raise InputError(f"strata lack {len(absent)} samples: {listing(absent)}")
+        given = series.loc[samples].to_numpy()
+    labels_of = pd.Series(np.asarray(given).ravel())
+    if len(labels_of) != n:
+        raise InputError(f"strata have shape {np.shape(given)} for {n} samples")
+    if labels_of.isna().any():
+        lost = listing(ds["sample_id"].values[labels_of.isna().to_numpy()])
+        raise InputError(f"strata lack a label for {lost}; every sample needs one")
+    return np.unique(labels_of.astype(str).to_numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def _variable(ds: xr.Dataset, name: str) -> npt.NDArray[Any]:
+    """A variable over the samples, or else a covariate."""
+    if name in ds and ds[name].dims == ("samples",):
+        return np.asarray(ds[name].values)
+    known = [str(each) for each in ds["covariate_id"].values] if "covariate_id" in ds else []
+    if name in known:
+        return np.asarray(ds["sample_covariate"].values[:, known.index(name)])
+    raise InputError(
+        f"strata is {name!r}, but the study has no variable of that name over the samples, and no "
+        "such covariate"
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is permuted, checked.
+
+    Attributes
+    ----------
+    ds : Dataset
+        The study, for its names.
+    study : Study
+    attrs : dict
+        Every option, as the result tells them.
+    places : array (variants,) of int, or None
+        Contig of every marker, where each contig keeps its maximum.
+    strata : array (samples,) of int
+    """
+
+    ds: xr.Dataset
+    study: Study
+    attrs: dict[str, Any]
+    places: Index | None
+    strata: Index
+
+    def lazy(self, chunks: str | Mapping[str, int]) -> xr.Dataset:
+        """The result, not computed."""
+        plan, size = self._plan(chunks)
+        laid_out = self._lay_out(self.study, lazy_bases(self.study), plan, size)
+        pairs, traits = self._fields()
+        columns = laid_out.scan.per_trait()
+        known = {name: (traits[name].dims, array) for name, array in columns.items()}
+        maxima = {"max_lod": (pairs["max_lod"].dims, laid_out.array())}
+        return self._template().assign(maxima).assign(known)
+
+    def run(
+        self,
+        chunks: str | Mapping[str, int],
+        store: str | os.PathLike[str],
+        progress: Callable[[Progress], None] | None,
+    ) -> xr.Dataset:
+        """The result, computed into a store or finished there."""
+        plan, size = self._plan(chunks)
+        study, bases = load_kinship(self.study)
+        block = (size, plan.traits)
+        layout = Layout((self._count, plan.n_traits), block, block, _DIMS)
+        prints = self._prints(study, plan)
+        target = open_or_create(store, self._template(), layout, *self._fields(), prints)
+        run_permutations(target, self._lay_out(study, bases, plan, size), progress)
+        return open_result(store)
+
+    def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
+        """The result of random residuals, computed: it is small."""
+        study, bases = load_kinship(self.study)
+        plan = make_plan(*self._sizes, {"variants": _SHARED_MARKERS})
+        places, n_places = self.places, self._n_places
+        if places is None and study.relations is not None:
+            # A trait has another h2 for every contig: their maxima meet where it is known.
+            places, n_places = study.contig, study.relations
+        null = draw_shared(
+            self._scan(study, bases, plan),
+            bases,
+            places,
+            n_places,
+            seed=self.attrs["seed"],
+            count=self._count,
+            reml=self.attrs["reml"],
+        )
+        result = self._template().assign(self._shared_arrays(null))
+        if store is None:
+            return result
+        one = (1, 1)
+        target = open_or_create(
+            store, result, Layout(one, one, one, _DIMS), {}, {}, self._prints(study, plan)
+        )
+        target.write_traits(0, {})  # nothing is left to write: all is in the template
+        target.write_block(0, 0, {})
+        return open_result(store)
+
+    @property
+    def _count(self) -> int:
+        return int(self.attrs["n_permutations"])
+
+    @property
+    def _n_places(self) -> int | None:
+        return None if self.places is None else self.ds.sizes["contigs"]
+
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        sizes = self.ds.sizes
+        return sizes["samples"], sizes["variants"], sizes["traits"]
+
+    def _plan(self, chunks: str | Mapping[str, int]) -> tuple[Plan, int]:
+        return plan_permutations(*self._sizes, self._count, chunks)
+
+    def _scan(self, study: Study, bases: Sequence[Any], plan: Plan) -> LazyScan:
+        model = ModelOptions(reml=True)  # of all estimates, the one with the least bias
+        single = self.attrs["precision"] == "single"
+        return lazy_scan(study, plan, model, single=single, bases=bases)
+
+    def _lay_out(
+        self, study: Study, bases: Sequence[Any], plan: Plan, size: int
+    ) -> LazyPermutations:
+        return LazyPermutations(
+            self._scan(study, bases, plan),
+            self.places,
+            self._n_places,
+            seed=self.attrs["seed"],
+            count=self._count,
+            size=size,
+            strata=self.strata,
+            reml=self.attrs["reml"],
+        )
+
+    def _template(self) -> xr.Dataset:
+        return labels(self.ds, {"traits", "contigs"}).assign_attrs(self.attrs)
+
+    def _fields(self) -> tuple[dict[str, Field], dict[str, Field]]:
+        """The arrays of every permutation and trait, and of every trait."""
+        m = self.ds.sizes["traits"]
+        rest = () if self.places is None else (self.ds.sizes["contigs"],)
+        dims = (*_DIMS, *(("contigs",) if rest else ()))
+        maxima = Field(dims, (self._count, m, *rest), np.dtype(np.float32))
+        traits = {
+            name: Field((*("contigs" for _ in kind.shape), "traits"), (*kind.shape, m), kind.dtype)
+            for name, kind in trait_kinds(self.study.relations).items()
+        }
+        return {"max_lod": maxima}, traits
+
+    def _shared_arrays(self, null: SharedNull) -> dict[str, Any]:
+        traits = self._fields()[1]
+        contigs = ("contigs",) if null.max_lod.ndim == 4 else ()
+        first = ("contigs",) if null.h2.ndim == 3 else ()
+        return {
+            "max_lod": (("permutations", "patterns", "nodes", *contigs), null.max_lod),
+            "null_h2": ((*first, "patterns", "nodes"), null.h2),
+            "trait_pattern": ("traits", null.pattern),
+            **{name: (traits[name].dims, values) for name, values in null.columns.items()},
+        }
+
+    def _prints(self, study: Study, plan: Plan) -> dict[str, str]:
+        told = {name: value for name, value in self.attrs.items() if name not in _TOLD_ONLY}
+        return survey(study, plan, told | {"order": fingerprint([self.strata, self.places])})

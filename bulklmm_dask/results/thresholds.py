@@ -1,0 +1,214 @@
+"""Genome-wide thresholds and adjusted p of LOD scores, from the maxima that `permute` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from scipy.stats import false_discovery_control, genpareto
+
+from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.schema import text
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.results.nulls import Array, Index, Maxima
+
+# The tail is fitted to this share of the maxima, if there are as many.
+_TAIL, _LEAST = 0.1, 20
+
+COUNTED, FITTED = "counted", "tail"
+
+
+def thresholds(
+    perm: xr.Dataset, alpha: float | Sequence[float] = (0.10, 0.05), *, by: str | None = None
+) -> xr.Dataset:
+    """LOD that a trait exceeds anywhere on the genome with probability alpha if nothing is there.
+
+    Parameters
+    ----------
+    perm : Dataset
+        What `permute` gives, or `open_result` of its store.
+    alpha : float or sequence of float
+        Between 0 and 1, no smaller than 1/(1 + number of permutations).
+    by : None or "contig"
+        Of the maximum over all markers, or of each contig by itself (from maxima kept by contig).
+
+    Returns
+    -------
+    Dataset
+        ``threshold`` (traits, alpha[, contigs]): the quantile 1 - alpha of the maxima, between two
+        of them in proportion (as R's and NumPy's default); NaN for a trait without a null model.
+
+    Raises
+    ------
+    InputError
+        If `perm` is something else, or `alpha` or `by` cannot be had from it.
+    StoreError
+        If maxima are missing from a store.
+    """
+    maxima = Maxima.of(perm, by)
+    levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
+    least = 1.0 / (1.0 + maxima.count)
+    wrong = [level for level in levels if not least <= level < 1.0]
+    if wrong or not levels.size:
+        raise InputError(
+            f"alpha is {listing(wrong) or 'empty'}; {maxima.count:,} permutations give levels from "
+            f"{least:.3g} to below 1"
+        )
+    parts = [
+        np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)
+        for _, values in maxima.chunks(np.arange(perm.sizes["traits"]))
+    ]
+    found = np.concatenate(parts)
+    dims: tuple[str, ...] = ("traits", "alpha", "contigs")
+    if by is None:
+        dims, found = dims[:2], found[:, :, 0]
+    kept = [name for name in perm.coords if set(perm[name].dims) <= set(dims)]
+    out = xr.Dataset({"threshold": (dims, found)}, coords={"alpha": levels})
+    return out.assign_coords({name: perm[name] for name in kept}).assign_attrs(perm.attrs)
+
+
+def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
+    """Adjusted p of LOD scores: how often chance alone gives the trait as much anywhere.
+
+    Parameters
+    ----------
+    perm : Dataset
+        What `permute` gives, or `open_result` of its store.
+    hits : DataFrame
+        With columns ``trait`` and ``lod`` (with `by` also ``contig``), such as the tables of
+        `max_lod` and `find_hits`.
+    by : None or "contig"
+        Chance anywhere on the genome, or anywhere on the contig of the hit.
+
+    Returns
+    -------
+    DataFrame
+        `hits` with two more columns. ``p_adjusted`` is (1 + count) / (1 + N), with count the
+        maxima among N that are no lower (Phipson and Smyth 2010), and ``p_source`` "counted". Where
+        no maximum is as high, and N is at least 200, a generalised Pareto tail is fitted to the
+        highest tenth of the maxima by their probability-weighted moments (Hosking and Wallis 1987;
+        Knijnenburg et al. 2009), its shape no less than 0, for a LOD has no upper end; ``p_source``
+        is then "tail", and the p an extrapolation: its order of magnitude counts. NaN where there
+        is no null model or no LOD.
+
+    Raises
+    ------
+    InputError
+        If a column is absent, or a trait or contig of the hits is not among the permutations.
+    StoreError
+        If maxima are missing from a store.
+    """
+    maxima = Maxima.of(perm, by)
+    needed = ["trait", "lod", *(["contig"] if by else [])]
+    absent = [name for name in needed if name not in hits]
+    if absent:
+        raise InputError(f"hits have no column {listing(absent)}; they have {listing(hits)}")
+    trait = _positions(perm["traits"].values, hits["trait"], "trait")
+    place = np.zeros(len(hits), dtype=np.int64)
+    if by:
+        place = _positions(perm["contigs"].values, hits["contig"], "contig")
+    lod = hits["lod"].to_numpy(np.float64)
+    p, tail = np.full(len(hits), np.nan), np.zeros(len(hits), dtype=bool)
+    for traits, values in maxima.chunks(np.unique(trait)):
+        mine = np.flatnonzero((trait >= traits[0]) & (trait <= traits[-1]) & ~np.isnan(lod))
+        column = np.searchsorted(traits, trait[mine])
+        p[mine], tail[mine] = _exceeded(np.sort(values, axis=0), lod[mine], column, place[mine])
+    source = np.where(np.isnan(p), "", np.where(tail, FITTED, COUNTED))
+    return hits.assign(p_adjusted=p, p_source=text(source))
+
+
+def trait_fdr(perm: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
+    """False discovery rate over traits: which of them have a locus anywhere.
+
+    Parameters
+    ----------
+    perm : Dataset
+        What `permute` gives, or `open_result` of its store.
+    maxima : DataFrame
+        The highest LOD of every trait, from `max_lod`.
+
+    Returns
+    -------
+    DataFrame
+        `maxima` with ``p_adjusted`` and ``p_source`` of `adjusted_p`, one test a trait, and
+        ``fdr``: the rate among the traits of no higher p (Benjamini and Hochberg 1995, by
+        `scipy.stats.false_discovery_control`); NaN for a trait without a null model. `find_hits`
+        has a rate over all pairs instead, which counts every marker of a locus.
+
+    Raises
+    ------
+    InputError
+        As `adjusted_p`, or if a trait has several rows.
+    """
+    found = adjusted_p(perm, maxima)
+    twice = found["trait"][found["trait"].duplicated()]
+    if len(twice):
+        raise InputError(
+            f"the trait {twice.iloc[0]!r} has several rows; the rate over traits takes the highest "
+            "LOD of each, as max_lod(result) gives it"
+        )
+    fdr = found["p_adjusted"].to_numpy(copy=True)
+    tested = np.flatnonzero(~np.isnan(fdr))
+    fdr[tested] = false_discovery_control(fdr[tested])
+    return found.assign(fdr=fdr)
+
+
+def _positions(known: npt.NDArray[np.object_], wanted: pd.Series, what: str) -> Index:
+    found = pd.Index(known.astype(str)).get_indexer(pd.Index(wanted.astype(str)))
+    unknown = pd.unique(wanted[found < 0])
+    if len(unknown):
+        raise InputError(
+            f"{len(unknown)} {what}s of the hits were not permuted: {listing(unknown)}; permute "
+            "the same study"
+        )
+    return found.astype(np.int64)
+
+
+def _exceeded(
+    ordered: Array, lod: Array, column: Index, place: Index
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Adjusted p of LODs from ascending maxima (N, traits, places), and which are of the tail."""
+    count, _, places = ordered.shape
+    distinct, null = np.unique(column * places + place, return_inverse=True)
+    own = ordered.reshape(count, -1)[:, distinct]
+    no_lower = np.empty(len(lod))
+    for values, mine in zip(own.T, _members(null), strict=True):
+        no_lower[mine] = count - np.searchsorted(values, lod[mine])
+    p = (1.0 + no_lower) / (1.0 + count)
+    p[np.isnan(own[-1])[null]] = np.nan
+    size = int(_TAIL * count)
+    if size < _LEAST:
+        return p, np.zeros(len(lod), dtype=bool)
+    highest = own[count - size - 1 :]
+    wide = highest[-1] > highest[0]  # a tail of equal maxima has no width
+    beyond = (no_lower == 0) & wide[null]
+    level, shape, scale = (values[null[beyond]] for values in _tails(highest))
+    fitted = size / count * np.exp(genpareto.logsf(lod[beyond] - level, shape, scale=scale))
+    p[beyond] = np.minimum(p[beyond], fitted)
+    return p, beyond
+
+
+def _members(group: Index) -> list[Index]:
+    """Positions of each group, numbered from 0 on without gaps."""
+    return np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+
+
+def _tails(highest: Array) -> tuple[Array, Array, Array]:
+    """Level, shape and scale of the tails of some nulls, from the ascending highest maxima.
+
+    The first is the level beyond which the others, k a null, lie. With b0 the mean excess and b1
+    the mean of excesses times the share of higher ones, the generalised Pareto distribution has
+    shape 2 - b0 / (b0 - 2 b1) and scale 2 b0 b1 / (b0 - 2 b1).
+    """
+    level, excess = highest[0], highest[1:] - highest[0]
+    k = len(excess)
+    higher = (k - np.arange(1, k + 1) + 0.35) / k
+    b0, b1 = excess.mean(axis=0), (higher[:, None] * excess).mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shape = 2.0 - b0 / (b0 - 2.0 * b1)
+        scale = 2.0 * b0 * b1 / (b0 - 2.0 * b1)
+    bounded = ~(shape > 0.0)
+    return level, np.where(bounded, 0.0, shape), np.where(bounded, b0, scale)
