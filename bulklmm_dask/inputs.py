@@ -58,6 +58,22 @@ def genotype_variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
     return ds[name]
 
 
+def strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Give one name or several as several."""
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def interacting_columns(covariates: list[str], interaction: Sequence[str]) -> tuple[int, ...]:
+    """Where the covariates that interact stand, behind the intercept and among the others."""
+    unknown = [name for name in interaction if name not in covariates]
+    if unknown:
+        raise InputError(
+            f"interaction names {listing(unknown)}, not among the covariates of the scan "
+            f"({listing(covariates) or 'none'}): what interacts must also be additive"
+        )
+    return tuple(1 + covariates.index(name) for name in interaction)
+
+
 def genotype_arrays(ds: xr.Dataset, genotypes: xr.DataArray, *, loco: bool) -> dict[str, Any]:
     """What a `Study` has beyond `Measurements`, checked if it is in memory."""
     samples, variants = list(ds["sample_id"].values), list(ds["variant_id"].values)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing, say
+from bulklmm_dask.data.aloud import listing
 from bulklmm_dask.data.fingerprint import fingerprint
 from bulklmm_dask.data.schema import require_unique, validate
 from bulklmm_dask.data.store import Field, Layout, block_of, open_or_create, open_result
@@ -37,14 +37,15 @@ from bulklmm_dask.inputs import (
     covariate_matrix,
     genotype_arrays,
     genotype_variable,
+    interacting_columns,
     labels,
     measurements,
-    require_flag,
     require_one_of,
     sample_weights,
+    strings,
 )
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.options import PRECISIONS
+from bulklmm_dask.options import ScanOptions
 
 METHODS = ("per-trait", "shared")
 
@@ -66,6 +67,8 @@ def permute(
     covariates: bool | Sequence[str] | None = True,
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
+    genotypes: str | None = None,
+    interaction: str | Sequence[str] | None = None,
     reml: bool = False,
     strata: str | npt.ArrayLike | xr.DataArray | pd.Series | None = None,
     seed: int = 0,
@@ -89,7 +92,7 @@ def permute(
     Parameters
     ----------
     ds : Dataset
-        A study with dosages. Missing values are treated as in `scan`; traits measured on some of
+        A study. Missing values are treated as in `scan`; traits measured on some of
         the samples move as those measured on all wherever that is possible.
     n_permutations : int
         How many.
@@ -98,8 +101,10 @@ def permute(
         at twelve values of h2 for all traits together: the null depends on a trait almost only
         through its h2, and interpolating between them gives every trait its own in seconds. It
         relies on residuals that are close to normal.
-    kinship, loco, covariates, weights, replicates, reml
-        As in the scan that the maxima are for.
+    kinship, loco, covariates, weights, replicates, genotypes, interaction, reml
+        As in the scan that the maxima are for. Where a marker has several columns (genotype
+        probabilities, interactions), the permuted traits go through a whole scan, which costs as
+        many times more as it does there.
     strata : str, array (samples,), DataArray or Series, optional
         Labels of the samples, or the name of a variable or covariate of the study: residuals are
         exchanged among samples of the same label only (``"per-trait"``).
@@ -130,17 +135,23 @@ def permute(
     Raises
     ------
     InputError
-        If the study or an option cannot be used; conditions, interactions, genotype probabilities
-        and the alt methods have no permutations.
+        If the study or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
     """
     require_one_of(method, METHODS, "method")
-    require_one_of(precision, PRECISIONS, "precision")
-    require_flag(reml, "reml")
     _require_count(n_permutations, "n_permutations", 1)
     _require_count(seed, "seed", 0)
-    calls = _dosages(validate(ds))
+    calls = genotype_variable(validate(ds), genotypes)
+    options = ScanOptions(
+        method="null-exact",
+        reml=reml,
+        h2_grid=None,
+        refine_above=None,
+        precision=precision,
+        genotypes=calls.sizes.get("genotypes"),
+        interaction=strings(interaction),
+    )
     if strata is not None and method == "shared":
         raise InputError(
             "strata say which samples may be exchanged, but method 'shared' draws random residuals "
@@ -151,6 +162,7 @@ def permute(
     study = Study(
         **vars(measurements(ds, kinship, matrix, weights=weight, loco=loco)),
         **genotype_arrays(ds, calls, loco=loco),
+        interacting=interacting_columns(names, options.interaction),
     )
     none = "none" if kinship is None else "given as a matrix"
     attrs = {
@@ -161,12 +173,14 @@ def permute(
         "by": by or "none",
         "reml": bool(reml),
         "precision": precision,
+        "interaction": list(options.interaction),
+        "genotypes": str(calls.name),
         "covariates": names,
         "kinship": kinship if isinstance(kinship, str) else none,
         "loco": int(loco),
         "version": version("bulklmm-dask"),
     }
-    task = _Task(ds, study, attrs, _places(ds, by), _strata(ds, strata))
+    task = _Task(ds, study, options.model, attrs, _places(ds, by), _strata(ds, strata))
     if method == "shared":
         return task.shared(store)
     if store is None:
@@ -179,21 +193,6 @@ def permute(
 def _require_count(value: object, what: str, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
-
-
-def _dosages(ds: xr.Dataset) -> xr.DataArray:
-    """The dosages of a study; refused where it has probabilities only."""
-    if "call_dosage" not in ds:
-        raise InputError(
-            "permutations are of dosages, but the study has genotype probabilities only; a study "
-            "with call_dosage can be permuted"
-        )
-    if genotype_variable(ds, None).name != "call_dosage":
-        say(
-            "the dosages are tested, one degree of freedom each, while scan tests the "
-            "probabilities by default: compare with scan(ds, genotypes='call_dosage')"
-        )
-    return ds["call_dosage"]
 
 
 def _places(ds: xr.Dataset, by: str | None) -> Index | None:
@@ -258,6 +257,8 @@ class _Task:
     ds : Dataset
         The study, for its names.
     study : Study
+    model : ModelOptions
+        How permuted traits are estimated, and what is tested.
     attrs : dict
         Every option, as the result tells them.
     places : array (variants,) of int, or None
@@ -267,6 +268,7 @@ class _Task:
 
     ds: xr.Dataset
     study: Study
+    model: ModelOptions
     attrs: dict[str, Any]
     places: Index | None
     strata: Index
@@ -300,7 +302,8 @@ class _Task:
     def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
         """The result of random residuals, computed: it is small."""
         study, bases = load_kinship(self.study)
-        plan = make_plan(*self._sizes, {"variants": _SHARED_MARKERS})
+        cut = {"variants": max(1, _SHARED_MARKERS // self.model.columns)}
+        plan = make_plan(*self._sizes, cut)
         places, n_places = self.places, self._n_places
         if places is None and study.relations is not None:
             # A trait has another h2 for every contig: their maxima meet where it is known.
@@ -312,7 +315,7 @@ class _Task:
             n_places,
             seed=self.attrs["seed"],
             count=self._count,
-            reml=self.attrs["reml"],
+            model=self.model,
         )
         result = self._template().assign(self._shared_arrays(null))
         if store is None:
@@ -339,7 +342,8 @@ class _Task:
         return sizes["samples"], sizes["variants"], sizes["traits"]
 
     def _plan(self, chunks: str | Mapping[str, int]) -> tuple[Plan, int]:
-        return plan_permutations(*self._sizes, self._count, chunks)
+        columns = self.model.columns
+        return plan_permutations(*self._sizes, self._count, chunks, columns=columns)
 
     def _scan(self, study: Study, bases: Sequence[Any], plan: Plan) -> LazyScan:
         model = ModelOptions(reml=True)  # of all estimates, the one with the least bias
@@ -357,7 +361,7 @@ class _Task:
             count=self._count,
             size=size,
             strata=self.strata,
-            reml=self.attrs["reml"],
+            model=self.model,
         )
 
     def _template(self) -> xr.Dataset:

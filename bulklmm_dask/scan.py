@@ -12,7 +12,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.conditions import ConditionLike, in_words, own_conditions, shared_condition
-from bulklmm_dask.data.aloud import listing
 from bulklmm_dask.data.fingerprint import fingerprint
 from bulklmm_dask.data.schema import text, validate
 from bulklmm_dask.data.store import (
@@ -34,7 +33,6 @@ from bulklmm_dask.engine.graph import (
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.run import Progress, run_into
 from bulklmm_dask.engine.survey import survey
-from bulklmm_dask.errors import InputError
 from bulklmm_dask.inputs import (
     KinshipLike,
     PriorLike,
@@ -42,11 +40,13 @@ from bulklmm_dask.inputs import (
     covariate_matrix,
     genotype_arrays,
     genotype_variable,
+    interacting_columns,
     labels,
     measurements,
     numbers,
     prior_of_traits,
     sample_weights,
+    strings,
 )
 from bulklmm_dask.lmm.options import statistics as pair_statistics
 from bulklmm_dask.lmm.prior import Prior
@@ -177,19 +177,13 @@ def scan(
         h2_grid=numbers(h2_grid),
         refine_above=refine_above,
         precision=precision,
-        statistics=(statistics,) if isinstance(statistics, str) else tuple(statistics),
+        statistics=strings(statistics),
         genotypes=calls.sizes.get("genotypes"),
-        interaction=(interaction,) if isinstance(interaction, str) else tuple(interaction or ()),
+        interaction=strings(interaction),
     )
     if kinship is None:
         options.require_kinship(prior=prior is not None)
     names, matrix = covariate_matrix(ds, covariates)
-    unknown = [name for name in options.interaction if name not in names]
-    if unknown:
-        raise InputError(
-            f"interaction names {listing(unknown)}, not among the covariates of the scan "
-            f"({listing(names) or 'none'}): what interacts must also be additive"
-        )
     measured = measurements(
         ds,
         kinship,
@@ -200,7 +194,7 @@ def scan(
     study = Study(
         **vars(measured),
         **genotype_arrays(ds, calls, loco=loco),
-        interacting=tuple(1 + names.index(name) for name in options.interaction),
+        interacting=interacting_columns(names, options.interaction),
         prior=prior_of_traits(prior, ds),
         conditions=own_conditions(ds, condition),
     )

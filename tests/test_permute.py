@@ -12,6 +12,7 @@ import scipy.linalg
 import studies
 import xarray as xr
 from click.testing import CliRunner
+from scipy.stats import binom
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
@@ -289,14 +290,16 @@ def without_loci(n_traits: int, seed: int = 1) -> xr.Dataset:
 
 
 @pytest.mark.parametrize("method", ["per-trait", "shared"])
-def test_one_in_twenty_traits_without_loci_exceeds_its_threshold(method):
-    ds = without_loci(600)
-    lod = blmm.max_lod(blmm.scan(ds)).lod.values
-    levels = blmm.thresholds(blmm.permute(ds, n_permutations=400, method=method, seed=1))
+@pytest.mark.parametrize("reml", [False, True])
+def test_one_in_twenty_traits_without_loci_exceeds_its_threshold(method, reml):
+    ds = without_loci(2000)
+    lod = blmm.max_lod(blmm.scan(ds, reml=reml)).lod.values
+    perm = blmm.permute(ds, n_permutations=500, method=method, seed=1, reml=reml)
+    levels = blmm.thresholds(perm).threshold
     for alpha in (0.1, 0.05):
-        share = (lod > levels.threshold.sel(alpha=alpha).values).mean()
-        error = np.sqrt(alpha * (1 - alpha) / 600)
-        assert abs(share - alpha) < 3 * error, (alpha, share)
+        share = (lod > levels.sel(alpha=alpha).values).mean()
+        low, high = binom(2000, alpha).ppf([0.025, 0.975]) / 2000
+        assert low <= share <= high, (alpha, share)
 
 
 def test_shared_thresholds_are_those_of_each_trait():
@@ -316,6 +319,8 @@ def test_shared_thresholds_are_those_of_each_trait():
         ({"n_permutations": 0}, "n_permutations is 0; .* from 1 on"),
         ({"n_permutations": 10.0}, "n_permutations is 10.0"),
         ({"seed": -1}, "seed is -1; .* from 0 on"),
+        ({"by": "contig", "genotypes": "calls"}, "no genotypes 'calls'"),
+        ({"interaction": "age"}, "interaction names 'age', not among the covariates"),
         ({"by": "chromosome"}, "by is 'chromosome'; it must be None or 'contig'"),
         ({"strata": "sex"}, "strata is 'sex', but the study has no variable of that name"),
         ({"strata": np.arange(3)}, r"strata have shape \(3,\) for 12 samples"),
@@ -332,19 +337,82 @@ def test_options_that_cannot_be_used_are_refused(options, message):
         blmm.permute(ds, **options)
 
 
-def test_probabilities_are_refused_or_pointed_out():
+def founders(ds, k=3):
+    """The study with probabilities of k genotypes beside its dosages."""
+    draws = np.random.default_rng(7).dirichlet(np.full(k, 0.3), size=ds.call_dosage.shape)
+    dims = ("variants", "samples", "genotypes")
+    return ds.assign(call_genotype_probability=xr.DataArray(draws, dims=dims))
+
+
+def slow_joint_maxima(columns, y, covariates, kinship, orders, *, weights=None):
+    """Several columns (variants, n, d) a marker; h2 of every permuted trait searched anew."""
+    if weights is not None:
+        columns, covariates = columns * weights[:, None], covariates * weights[:, None]
+        y, kinship = y * weights, kinship * np.outer(weights, weights)
+    h2 = brute.null_h2(y, covariates, kinship, reml=True)
+    root = scipy.linalg.sqrtm(h2 * kinship + (1 - h2) * np.eye(len(y))).real
+    q, _ = np.linalg.qr(np.linalg.solve(root, covariates))
+    residual = np.linalg.solve(root, y)
+    residual = residual - q @ (q.T @ residual)
+    found = []
+    for order in orders:
+        permuted = root @ residual[order]
+        at = brute.null_h2(permuted, covariates, kinship, reml=False)
+        v = np.linalg.cholesky(at * kinship + (1 - at) * np.eye(len(y)))
+
+        def rss(x, v=v, y=permuted):
+            x, y = np.linalg.solve(v, x), np.linalg.solve(v, y)
+            return np.sum((y - x @ np.linalg.lstsq(x, y, rcond=None)[0]) ** 2)
+
+        full = [rss(np.column_stack([covariates, x])) for x in columns]
+        found.append(len(y) / 2 * np.log10(rss(covariates) / min(full)))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "interaction", "weighted"])
+def test_several_columns_a_marker_equal_the_slow_way(kind):
+    ds = studies.study(n=30, p=12, m=3, covariates=1, missing=0.1)
+    covariates = np.column_stack([np.ones(30), ds.sample_covariate.values])
+    weights, options = None, {}
+    if kind == "interaction":
+        x = ds.call_dosage.values.astype(float)
+        columns = np.stack([x, x * covariates[:, 1]], axis=-1)
+        options = {"interaction": "covariate1"}
+    else:
+        ds = founders(ds)
+        columns = ds.call_genotype_probability.values[:, :, 1:]
+        if kind == "weighted":
+            weights = np.random.default_rng(3).uniform(0.5, 2, 30)
+    orders = permutations(2, range(5), np.zeros(30, int))
+    result = blmm.permute(ds, n_permutations=5, seed=2, weights=weights, **options).max_lod.values
+    for j in range(3):
+        y = ds.sample_trait.values[:, j]
+        some = np.flatnonzero(~np.isnan(y))
+        own = None if weights is None else weights[some]
+        part = (columns[:, some], y[some], covariates[some], ds.kinship.values[np.ix_(some, some)])
+        expected = slow_joint_maxima(*part, restricted(orders, some), weights=own)
+        np.testing.assert_allclose(result[:, j], expected, atol=2e-5)
+
+
+def test_maxima_by_contig_need_contigs():
     ds = studies.study(n=12, p=8, m=2)
-    shape = (8, 12, 3)
-    probability = xr.DataArray(
-        np.full(shape, 1 / 3), dims=("variants", "samples", "genotypes"), attrs={"maximum": 1}
-    )
-    both = ds.assign(call_genotype_probability=probability)
-    with pytest.warns(blmm.StudyWarning, match="genotypes='call_dosage'"):
-        blmm.permute(both, n_permutations=2)
-    with pytest.raises(blmm.InputError, match="genotype probabilities only"):
-        blmm.permute(both.drop_vars("call_dosage"))
     with pytest.raises(blmm.InputError, match="no variant_contig"):
         blmm.permute(ds.drop_vars("variant_contig"), by="contig")
+
+
+def test_several_columns_by_contig_left_out_shared_and_in_blocks():
+    ds = founders(studies.study(n=30, p=20, m=6))
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
+    options = {"n_permutations": 60, "loco": True, "by": "contig"}
+    whole = blmm.permute(ds, **options).compute()
+    parts = blmm.permute(ds, **options, chunks={"permutations": 13, "traits": 4})
+    np.testing.assert_allclose(parts.max_lod, whole.max_lod, atol=1e-4)
+    assert whole.attrs["genotypes"] == "call_genotype_probability"
+    shared = blmm.permute(ds, **options, method="shared")
+    own, other = (blmm.thresholds(each, 0.5).threshold for each in (whole, shared))
+    assert float(abs(own - other).max()) < 0.6
+    dosages = blmm.permute(ds, **options, genotypes="call_dosage")
+    assert float(dosages.max_lod.mean()) < float(whole.max_lod.mean())  # one column, not two
 
 
 def test_strata_by_name_and_by_label():

@@ -27,12 +27,6 @@ def test_options(function: Function) -> Function:
             help=f"More than the LOD, with commas between: {', '.join(STATISTICS)}.",
         ),
         click.option(
-            "--genotypes",
-            type=click.Choice(["call_dosage", "call_genotype_probability"]),
-            help="What to test; by default the probabilities where there are three genotypes or "
-            "more.",
-        ),
-        click.option(
             "--prior",
             callback=_prior,
             metavar="VARIANCE,SIZE",
@@ -43,6 +37,20 @@ def test_options(function: Function) -> Function:
             metavar="MARKERS|CSV",
             help="Markers that join the covariates: names with commas between, or a CSV table of "
             "traits and their markers, as 'bulklmm maxima --out' writes it.",
+        ),
+    ):
+        function = option(function)
+    return marker_options(function)
+
+
+def marker_options(function: Function) -> Function:
+    """Add the options that say what is tested at a marker, and with which kinship."""
+    for option in (
+        click.option(
+            "--genotypes",
+            type=click.Choice(["call_dosage", "call_genotype_probability"]),
+            help="What to test; by default the probabilities where there are three genotypes or "
+            "more.",
         ),
         click.option(
             "--interaction",

@@ -19,6 +19,7 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._tests import marker_options
 from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.cli.findings import _give as give_table
 from bulklmm_dask.data.store import open_result
@@ -73,7 +74,7 @@ from bulklmm_dask.words import counted
 @click.option(
     "--by", type=click.Choice(["contig"]), help="Keep the highest LOD of each chromosome."
 )
-@click.option("--loco", is_flag=True, help="As in the scan: needs 'bulklmm kinship --loco'.")
+@marker_options
 @model_options
 @weight_options
 @click.option(
@@ -96,6 +97,8 @@ def permute_command(
     strata: str | None,
     by: str | None,
     loco: bool,
+    interaction: list[str],
+    genotypes: str | None,
     reml: bool,
     covariates: bool | list[str],
     kinship_name: str,
@@ -126,6 +129,8 @@ def permute_command(
                 covariates=covariates,
                 weights=vector_of(ds, weights),
                 replicates=vector_of(ds, replicates),
+                genotypes=genotypes,
+                interaction=interaction,
                 reml=reml,
                 strata=f"sample_{strata}" if f"sample_{strata}" in ds else strata,
                 seed=seed,

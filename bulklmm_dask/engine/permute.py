@@ -19,12 +19,14 @@ from dask.delayed import delayed
 from bulklmm_dask.data.checks import refuse_outside
 from bulklmm_dask.data.store import ResultStore
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.graph import LazyScan
+from bulklmm_dask.engine.graph import LazyScan, samples_nodes
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute import NONE, permutations, permuted_maxima, split_markers
+from bulklmm_dask.lmm.samples import Samples
 
 Index = npt.NDArray[np.int64]
 Maxima = npt.NDArray[np.float32]
@@ -43,6 +45,8 @@ def plan_permutations(
     n_traits: int,
     n_permutations: int,
     chunks: str | Mapping[str, int] = "auto",
+    *,
+    columns: int = 1,
 ) -> tuple[Plan, int]:
     """Cut the markers and traits, and say how many permutations a block has.
 
@@ -52,6 +56,8 @@ def plan_permutations(
         All of them.
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}``: the size of a block; what is left out is chosen.
+    columns : int
+        Of a marker, tested together.
     """
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = wanted.pop("permutations", _PERMUTATIONS)
@@ -64,8 +70,8 @@ def plan_permutations(
         )
     size = min(int(own), n_permutations)
     n = max(n_samples, 1)
-    variants = max(1, _MARKER_CELLS // n, min(4 * n, _MOST_CELLS // n))
-    work = max(1, min(variants, n_variants) * n * size)
+    variants = max(1, max(_MARKER_CELLS // n, min(4 * n, _MOST_CELLS // n)) // columns)
+    work = max(1, min(variants, n_variants) * n * size * columns**2)
     traits = max(1, min(_TRAITS, _TASK // work, -(-n_traits // _AT_LEAST)))
     cut = {"variants": variants, "traits": traits} | wanted
     return make_plan(n_samples, n_variants, n_traits, cut), size
@@ -105,8 +111,8 @@ class LazyPermutations:
         Of the permutations: where they come from, how many, and how many a block has.
     strata : array (samples,) of int
         Samples are exchanged within a stratum only.
-    reml : bool
-        Estimate the h2 of every permuted trait by restricted instead of full likelihood.
+    model : ModelOptions
+        How permuted traits are estimated, and what is tested.
     """
 
     scan: LazyScan
@@ -116,7 +122,7 @@ class LazyPermutations:
     count: int
     size: int
     strata: Index
-    reml: bool
+    model: ModelOptions
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -137,21 +143,26 @@ class LazyPermutations:
     def _markers(self) -> list[tuple[Any, MarkerChunk]]:
         return marker_chunks(self.scan, self.places)
 
+    @cached_property
+    def _samples(self) -> list[Any]:
+        return samples_nodes(self.scan.study, self.scan.study.interacting)
+
     def block(self, i: int, j: int) -> Any:
         """Delayed maxima (permutations, traits[, places]) of the block (i, j)."""
-        study, parts = self.scan.study, []
+        study, parts, fits = self.scan.study, [], self.scan.fits[j]
         for genotypes, chunk in self._markers:
-            fits = {int(c): self.scan.fits[j][int(c)] for c in np.unique(chunk.relation)}
+            present = map(int, np.unique(chunk.relation))
+            mine = {c: (fits[c], self._samples[c]) for c in present}
             parts.append(
                 delayed(_part)(
                     genotypes,
                     chunk,
-                    fits,
+                    mine,
                     self.orders[i],
                     n_places=self.n_places or 1,
                     sample_names=study.sample_names,
                     maximum=study.maximum,
-                    reml=self.reml,
+                    model=self.model,
                     single=self.scan.single,
                 )
             )
@@ -174,23 +185,25 @@ class LazyPermutations:
 def _part(
     genotypes: npt.NDArray[np.floating],
     chunk: MarkerChunk,
-    fits: Mapping[int, FittedTraits],
+    fits: Mapping[int, tuple[FittedTraits, Samples]],
     orders: Index,
     *,
     n_places: int,
     sample_names: npt.NDArray[np.object_],
     maximum: float,
-    reml: bool,
+    model: ModelOptions,
     single: bool,
 ) -> Maxima:
     """Maxima over a chunk of markers, `NONE` where it has none."""
     refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
     best: Maxima | None = None
     with one_blas_thread():
-        for relation, fitted in fits.items():
+        for relation, (fitted, samples) in fits.items():
             mine = chunk.relation == relation
             markers = split_markers(genotypes[mine], chunk.places[mine])
-            found = permuted_maxima(markers, n_places, fitted, orders, reml=reml, single=single)
+            found = permuted_maxima(
+                markers, n_places, fitted, samples, orders, model, single=single
+            )
             best = found if best is None else np.maximum(best, found, out=best)
     assert best is not None
     return best

@@ -17,6 +17,7 @@ from bulklmm_dask.engine.graph import LazyScan, samples_nodes, trait_columns
 from bulklmm_dask.engine.permute import MarkerChunk, highest, marker_chunks
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute import split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.lmm.shared import nodes, noise, shared_maxima
@@ -55,7 +56,7 @@ def draw_shared(
     *,
     seed: int,
     count: int,
-    reml: bool,
+    model: ModelOptions,
 ) -> SharedNull:
     """Compute the null of all traits.
 
@@ -71,17 +72,17 @@ def draw_shared(
         How many places there are; with a kinship for each contig there must be some.
     seed, count : int
         Where the draws come from, and how many.
-    reml : bool
-        Estimate the h2 of every draw by restricted instead of full likelihood.
+    model : ModelOptions
+        How draws are estimated, and what is tested.
     """
     columns, rows, pattern = _patterns(scan)
     study = scan.study
     draws = delayed(noise)(seed, range(count), len(study.sample_names))
-    relations = list(zip(samples_nodes(study), bases, strict=True))
+    relations = list(zip(samples_nodes(study, study.interacting), bases, strict=True))
     chunks = marker_chunks(scan, places)
     found, at = [], []
     for some in rows:
-        mine = [delayed(_basis)(samples, basis, some) for samples, basis in relations]
+        mine = [delayed(_chosen)(samples, basis, some) for samples, basis in relations]
         parts = [
             delayed(_part)(
                 genotypes,
@@ -92,13 +93,13 @@ def draw_shared(
                 n_places=n_places or 1,
                 sample_names=study.sample_names,
                 maximum=study.maximum,
-                reml=reml,
+                model=model,
                 single=scan.single,
             )
             for genotypes, chunk in chunks
         ]
         found.append(delayed(highest)(parts, flat=n_places is None))
-        at.append([delayed(nodes)(basis) for basis in mine])
+        at.append([delayed(_nodes)(basis) for basis in mine])
     maxima, heritabilities = compute(found, at)
     h2 = np.array(heritabilities).swapaxes(0, 1)
     return SharedNull(
@@ -137,34 +138,40 @@ def _summary(
     return trait_columns(fits), groups
 
 
-def _basis(samples: Samples, complete: Basis | None, rows: Index) -> Basis:
+def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samples, Basis]:
+    """Some of the samples and their basis."""
     if complete is not None and len(rows) == len(samples):
-        return complete
+        return samples, complete
+    some = samples.take(rows)
     with one_blas_thread():
-        return samples.take(rows).basis()
+        return some, some.basis()
+
+
+def _nodes(chosen: tuple[Samples, Basis]) -> Array:
+    return nodes(chosen[1])
 
 
 def _part(
     genotypes: npt.NDArray[np.floating],
     chunk: MarkerChunk,
-    bases: Mapping[int, Basis],
+    chosen: Mapping[int, tuple[Samples, Basis]],
     rows: Index,
     draws: Array,
     *,
     n_places: int,
     sample_names: npt.NDArray[np.object_],
     maximum: float,
-    reml: bool,
+    model: ModelOptions,
     single: bool,
 ) -> Maxima:
     """Maxima over a chunk of markers, `NONE` where it has none."""
     refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
     found = []
     with one_blas_thread():
-        for relation, basis in bases.items():
+        for relation, (samples, basis) in chosen.items():
             mine = chunk.relation == relation
             markers = split_markers(genotypes[mine], chunk.places[mine])
             found.append(
-                shared_maxima(markers, n_places, basis, rows, draws, reml=reml, single=single)
+                shared_maxima(markers, n_places, basis, samples, rows, draws, model, single=single)
             )
     return np.maximum.reduce(found)

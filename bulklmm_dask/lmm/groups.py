@@ -166,7 +166,7 @@ def scan_block(
     out: dict[str, npt.NDArray[Any]] = {}
     for group in fitted.groups:
         everyone = len(group.samples) == x.shape[1]
-        found = _scan_group(
+        found = scan_group(
             group,
             x if everyone else x[:, group.samples],
             options,
@@ -182,7 +182,7 @@ def scan_block(
     return out if where is None else {name: values[where] for name, values in out.items()}
 
 
-def _scan_group(
+def scan_group(
     group: TraitGroup, x: Array, options: ModelOptions, *, single: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """Statistics of the traits of one group, from the genotypes of its samples."""

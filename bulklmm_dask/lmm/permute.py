@@ -41,8 +41,11 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.groups import FittedTraits, distinct_markers
 from bulklmm_dask.lmm.kinship import impute
-from bulklmm_dask.lmm.lod import NullScan, prepare_markers
-from bulklmm_dask.lmm.refit import Draw, Refit, to_lod
+from bulklmm_dask.lmm.lod import NullScan
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.redraw import highest_lods
+from bulklmm_dask.lmm.refit import Draw
+from bulklmm_dask.lmm.samples import Samples
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -124,7 +127,7 @@ def permuted(scan: NullScan, orders: Index) -> Draw:
 
 
 def split_markers(genotypes: npt.ArrayLike, places: Index) -> dict[int, Array]:
-    """Distinct dosages (variants, samples) of every place, without gaps."""
+    """Distinct genotypes (variants, samples, ...) of every place, without gaps."""
     x = impute(genotypes)
     return {int(place): distinct_markers(x[places == place])[0] for place in np.unique(places)}
 
@@ -133,41 +136,46 @@ def permuted_maxima(
     markers: Mapping[int, Array],
     n_places: int,
     fitted: FittedTraits,
+    samples: Samples,
     orders: Index,
+    model: ModelOptions,
     *,
-    reml: bool,
     single: bool,
 ) -> npt.NDArray[np.float32]:
     """Largest LOD of every permutation and trait at every place, (N, traits, places).
 
     Parameters
     ----------
-    markers : mapping of int to array (variants, n)
-        Dosages by place (a contig, or one for all), from `split_markers`.
+    markers : mapping of int to array (variants, n, ...)
+        Genotypes by place (a contig, or one for all), from `split_markers`.
     n_places : int
         Number of places.
     fitted : FittedTraits
         A chunk of traits, by REML; those without a null model get `NONE`.
+    samples : Samples
+        All of them.
     orders : array (N, n)
         From `permutations`, of all samples.
-    reml : bool
-        Estimate the h2 of every permuted trait by restricted instead of full likelihood.
+    model : ModelOptions
+        How the permuted traits are estimated, and what is tested.
     single : bool
         Multiply in single precision.
     """
     out = np.full((len(orders), len(fitted.h2), n_places), NONE, dtype=np.float32)
     places = list(markers)
     for group in fitted.groups:
-        scan, everyone = group.scanner, len(group.samples) == orders.shape[1]
+        scan, rows = group.scanner, group.samples
         assert isinstance(scan, NullScan)
-        parts = [
-            prepare_markers(group.basis, x if everyone else x[:, group.samples])
-            for x in markers.values()
-        ]
-        mine = orders if everyone else restricted(orders, group.samples)
-        refit = Refit.of(scan.basis, reml=reml)
-        draw = permuted(scan, mine)
-        found = refit.largest(scan.h2, parts, draw, len(mine), single=single)
-        lod = to_lod(found, group.basis.n).transpose(1, 2, 0)
-        out[:, group.columns[:, None], places] = lod
+        everyone = len(rows) == orders.shape[1]
+        found = highest_lods(
+            [x if everyone else x[:, rows] for x in markers.values()],
+            group.basis,
+            samples if everyone else samples.take(rows),
+            scan.h2,
+            permuted(scan, orders if everyone else restricted(orders, rows)),
+            len(orders),
+            model,
+            single=single,
+        )
+        out[:, group.columns[:, None], places] = found
     return out

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, Spectrum
-from bulklmm_dask.lmm.lod import prepare_markers
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute import NONE, stream
-from bulklmm_dask.lmm.refit import Refit, to_lod
+from bulklmm_dask.lmm.redraw import highest_lods
+from bulklmm_dask.lmm.samples import Samples
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -44,38 +45,42 @@ def shared_maxima(
     markers: Mapping[int, Array],
     n_places: int,
     basis: Basis,
-    samples: Index,
+    samples: Samples,
+    rows: Index,
     draws: Array,
+    model: ModelOptions,
     *,
-    reml: bool,
     single: bool,
 ) -> npt.NDArray[np.float32]:
     """Largest LOD of every draw and node at every place, (N, nodes, places).
 
     Parameters
     ----------
-    markers : mapping of int to array (variants, n)
-        Dosages by place, of all samples, from `permute.split_markers`.
+    markers : mapping of int to array (variants, n, ...)
+        Genotypes by place, of all samples, from `permute.split_markers`.
     n_places : int
         Number of places; those without markers get `NONE`.
     basis : Basis
         Of the samples chosen.
-    samples : array (k,)
+    samples : Samples
+        These.
+    rows : array (k,)
         Which they are.
     draws : array (N, n)
         From `noise`, of all samples.
-    reml : bool
-        Estimate the h2 of every draw by restricted instead of full likelihood.
+    model : ModelOptions
+        How the draws are estimated, and what is tested.
     single : bool
         Multiply in single precision.
     """
-    parts = [prepare_markers(basis, x[:, samples]) for x in markers.values()]
-    vectors, at = np.ascontiguousarray(draws[:, samples]), nodes(basis)
+    vectors, at = np.ascontiguousarray(draws[:, rows]), nodes(basis)
 
     def draw(j: int, which: slice | Index) -> Array:
         return vectors[which]
 
-    found = Refit.of(basis, reml=reml).largest(at, parts, draw, len(draws), single=single)
+    chosen = [x[:, rows] for x in markers.values()]
     out = np.full((len(draws), len(at), n_places), NONE, dtype=np.float32)
-    out[:, :, list(markers)] = to_lod(found, basis.n).transpose(1, 2, 0)
+    out[:, :, list(markers)] = highest_lods(
+        chosen, basis, samples, at, draw, len(draws), model, single=single
+    )
     return out
