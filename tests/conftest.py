@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
@@ -13,3 +14,15 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip(f"the reference data are not here: no folder {REFERENCE}")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Two worker processes, and a client that is used only where it is asked for."""
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as running,
+        Client(running, set_as_default=False) as client,
+    ):
+        yield client

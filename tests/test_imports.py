@@ -31,6 +31,7 @@ LIBRARIES = {
     "heritability": {"xarray"},
     "likelihood": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
+    "report": {"jinja2", "matplotlib", "numpy", "pandas", "xarray"},
     "demo": {"matplotlib", "numpy", "pandas", "xarray"},
     "cli": {"click", "numpy", "pandas", "xarray"},
 }
@@ -56,6 +57,7 @@ BELOW = {
     "heritability": _BASE | {"lmm", "data", "engine", "inputs"},
     "likelihood": _BASE | {"lmm", "data", "engine", "inputs"},
     "describe": _BASE | {"data"},
+    "report": _BASE | {"lmm", "data", "results", "plot"},
     "demo": _BASE | _DOORS | {"describe", "progress"},
     "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "options", "progress"},
 }

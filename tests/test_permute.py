@@ -186,6 +186,19 @@ def test_a_seed_gives_the_same_whatever_is_around_it():
     np.testing.assert_allclose(*levels, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["per-trait", "shared"])
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "distributed"])
+def test_any_scheduler_gives_the_same_maxima(scheduler, method, cluster, tmp_path):
+    ds = studies.study(n=30, p=30, m=12, missing=0.1)
+    options = {"n_permutations": 20, "method": method}
+    expected = blmm.permute(ds, **options).max_lod.values
+    with dask.config.set(scheduler=cluster if scheduler == "distributed" else scheduler):
+        lazy = blmm.permute(ds, **options, chunks=CHUNKS)
+        np.testing.assert_allclose(lazy.max_lod, expected, atol=1e-5)
+        stored = blmm.permute(ds, **options, chunks=CHUNKS, store=tmp_path / "p.zarr")
+    np.testing.assert_allclose(stored.max_lod, expected, atol=1e-5)
+
+
 def test_the_same_permutation_for_all_traits_keeps_their_correlation():
     ds = studies.study(n=40, p=30, m=6)
     traits = ds.sample_trait.values.copy()

@@ -9,7 +9,6 @@ import pytest
 import studies
 import xarray as xr
 from dask.base import tokenize
-from distributed import Client, LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,17 +69,6 @@ def test_samples_and_markers_in_any_order(order):
     same(by_marker, expected.isel(variants=order))
     by_sample = ds.isel(samples=order, samples_0=order, samples_1=order)
     same(blmm.scan(by_sample).compute(), expected)
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as running,
-        Client(running, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes", "distributed"])
