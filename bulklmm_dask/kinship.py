@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.data.schema import validate
-from bulklmm_dask.engine.graph import lazy_kinship
+from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
 

@@ -1,11 +1,11 @@
-"""The lazy graph: kinship and scan as dask arrays whose blocks call the statistics."""
+"""The lazy graph of a scan: dask arrays whose blocks call the statistics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
-from operator import add, getitem, sub
+from functools import cached_property
+from operator import getitem
 from typing import Any
 
 import dask.array as da
@@ -19,7 +19,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.groups import FittedTraits, fit_traits, scan_block
-from bulklmm_dask.lmm.kinship import Products, check_kinship, cross_products, finish
+from bulklmm_dask.lmm.kinship import check_kinship
 from bulklmm_dask.lmm.null import OK
 from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
 from bulklmm_dask.lmm.prior import Prior
@@ -29,9 +29,6 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 Names = npt.NDArray[np.object_]
 Columns = dict[str, npt.NDArray[Any]]
-
-# Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
-_FAN_IN = 8
 
 
 @dataclass(frozen=True)
@@ -123,79 +120,6 @@ def as_dask(array: Any, chunks: tuple[Any, ...]) -> da.Array:
     if isinstance(array, da.Array):
         return array.rechunk(chunks)
     return da.from_array(array, chunks=chunks, name=False)
-
-
-def lazy_kinship(
-    genotypes: Any,
-    maximum: float,
-    method: str,
-    strains: npt.NDArray[np.int64] | None,
-    variant_names: Names,
-    sample_names: Names,
-    contigs: tuple[Index, int] | None = None,
-    alleles: Array | None = None,
-) -> da.Array:
-    """Kinship as a dask array, accumulated over marker chunks.
-
-    (samples, samples), in one chunk; or, with the contig of every variant and the number of
-    contigs, (contigs, samples, samples): one chunk a contig, of all markers but its own, each
-    product computed once.
-    """
-    n = genotypes.shape[1]
-    rest = genotypes.shape[2:]
-    size = genotypes.chunks[0] if is_lazy(genotypes) else max(1, 2**22 // max(n, 1))
-    array = as_dask(genotypes, (size, n, *rest))
-    cuts = np.cumsum(array.chunks[0])[:-1]
-    blocks = array.to_delayed().ravel()
-    names = np.split(variant_names, cuts)
-    if contigs is None:
-        parts = [
-            delayed(_products)(block, method, maximum, variants, sample_names, alleles)
-            for block, variants in zip(blocks, names, strict=True)
-        ]
-        whole = delayed(finish)(_sum(parts, n), method, strains)
-        return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
-    contig, count = contigs
-    parts_of: dict[int, list[Any]] = {number: [] for number in range(count)}
-    for block, variants, where in zip(blocks, names, np.split(contig, cuts), strict=True):
-        for number in np.unique(where):
-            mine = where == number
-            part = block if mine.all() else delayed(getitem)(block, mine)
-            parts_of[int(number)].append(
-                delayed(_products)(part, method, maximum, variants[mine], sample_names, alleles)
-            )
-    own = [_sum(parts, n) for parts in parts_of.values()]
-    everything = _sum(own, n)
-    matrices = [
-        da.from_delayed(
-            delayed(finish)(delayed(sub)(everything, mine), method, strains),
-            shape=(n, n),
-            dtype=np.float64,
-        )
-        for mine in own
-    ]
-    return da.stack(matrices)
-
-
-def _products(
-    genotypes: Array,
-    method: str,
-    maximum: float,
-    variants: Names,
-    samples: Names,
-    alleles: Array | None,
-) -> Products:
-    refuse_outside(genotypes, maximum, list(variants), list(samples))
-    with one_blas_thread():
-        return cross_products(genotypes, method, maximum, alleles)
-
-
-def _sum(parts: Sequence[Any], n: int) -> Any:
-    """Delayed sum of products, few of them alive at a time."""
-    while len(parts) > 1:
-        groups = [parts[i : i + _FAN_IN] for i in range(0, len(parts), _FAN_IN)]
-        parts = [delayed(reduce)(add, group) for group in groups]
-    return parts[0] if parts else Products(np.zeros((n, n)), 0)
 
 
 def load_kinship(study: Study) -> tuple[Study, Any]:
