@@ -16,6 +16,7 @@ from bulklmm_dask.heritability import heritability
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.likelihood import profile
 from bulklmm_dask.permute import permute
+from bulklmm_dask.report import report
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.maxima import max_lod
@@ -50,6 +51,7 @@ __all__ = [
     "read_plink",
     "read_probabilities",
     "read_rqtl2",
+    "report",
     "save",
     "scan",
     "simulate_study",

@@ -1,4 +1,4 @@
-"""Writing folders: room is checked first, a folder appears whole, and errors say the remedy."""
+"""Writing to disk: room is checked first, all appears whole, and errors say the remedy."""
 
 from __future__ import annotations
 
@@ -50,6 +50,21 @@ def appearing(target: Path) -> Iterator[Path]:
     finally:
         for leftover in (partial, old):
             _remove(leftover)
+
+
+@contextmanager
+def appearing_file(target: Path) -> Iterator[Path]:
+    """Give a name beside `target`, of the same suffix, to write; rename it once it is complete.
+
+    Whatever goes wrong before, nothing is left behind and an older `target` stays as it was.
+    """
+    partial = target.with_name(f".{target.stem}.part-{uuid.uuid4().hex[:8]}{target.suffix}")
+    try:
+        with explained(target):
+            yield partial
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

@@ -1,0 +1,84 @@
+"""The command that writes what a scan has found as one page: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
+from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.data.store import open_result
+from bulklmm_dask.engine.local import workers
+from bulklmm_dask.report import report
+from bulklmm_dask.words import storage
+
+_path = click.Path(path_type=Path)
+
+
+@click.command(
+    "report",
+    cls=Command,
+    short_help="All that a scan has found as one page.",
+    epilog=examples(
+        "bulklmm report bxd-lod.zarr --out report.html",
+        "bulklmm report bxd-lod.zarr --out report.html --study bxd.zarr --perm bxd-perm.zarr",
+        "bulklmm report bxd-lod.zarr --out report.html --threshold 4 --top 500 --overwrite",
+    ),
+)
+@click.argument("result", type=_path)
+@click.option(
+    "--out", type=_path, metavar="HTML", required=True, help="The page to write: report.html."
+)
+@click.option("--study", metavar="STUDY", help="What was scanned: adds samples, missing values.")
+@click.option(
+    "--perm", type=_path, metavar="PERM", help="Of bulklmm permute: adds genome-wide adjusted p."
+)
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="LOD",
+    default=5.0,
+    show_default=True,
+    help="A peak is higher.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="Rows of the table of peaks.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file of that name.")
+@compute_options
+def report_command(
+    result: Path,
+    out: Path,
+    study: str | None,
+    perm: Path | None,
+    threshold: float,
+    top: int,
+    overwrite: bool,
+    **compute: Any,
+) -> None:
+    """Write what the scan RESULT has found as one page that opens in any browser.
+
+    The page has the facts of the study, heritabilities, the highest peaks in a table to sort and
+    search, the map of all peaks, hotspots, p-values, LOD curves, and the calls and versions to
+    make it again. It needs no network and can be sent as it is. Pictures need matplotlib: pip
+    install 'bulklmm-dask[plot]'.
+    """
+    require_new(out, overwrite=overwrite)
+    with workers(**compute):
+        report(
+            open_result(result),
+            out,
+            study=None if study is None else open_source(study),
+            perm=None if perm is None else open_result(perm),
+            threshold=threshold,
+            n_top=top,
+            overwrite=overwrite,
+        )
+    say(f"{out} is written, {storage(out.stat().st_size)}: open it in a browser")
