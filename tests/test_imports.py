@@ -21,7 +21,7 @@ LIBRARIES = {
     "results": {"numpy", "pandas", "scipy", "xarray"},
     "progress": set(),
     "simulate": {"numpy", "xarray"},
-    "plot": {"matplotlib", "numpy", "pandas", "xarray"},
+    "plot": {"matplotlib", "numpy", "pandas", "scipy", "xarray"},
     "kinship": {"numpy", "pandas", "xarray"},
     "inputs": {"numpy", "pandas", "xarray"},
     "conditions": {"numpy", "pandas", "xarray"},
@@ -33,7 +33,7 @@ LIBRARIES = {
     "describe": {"xarray", "zarr"},
     "report": {"jinja2", "matplotlib", "numpy", "pandas", "xarray"},
     "demo": {"matplotlib", "numpy", "pandas", "xarray"},
-    "cli": {"click", "numpy", "pandas", "xarray"},
+    "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
 _BASE = {"errors", "words"}
 _DOORS = {"kinship", "scan", "heritability", "likelihood", "permute", "simulate", "plot"}
@@ -44,10 +44,10 @@ BELOW = {
     "lmm": _BASE,
     "data": _BASE,
     "engine": _BASE | {"lmm", "data"},
-    "results": _BASE | {"data"},
+    "results": _BASE | {"lmm", "data"},
     "progress": _BASE | {"engine"},
     "simulate": _BASE | {"data"},
-    "plot": _BASE | {"data", "results"},
+    "plot": _BASE | {"lmm", "data", "results"},
     "kinship": _BASE | {"lmm", "data", "engine"},
     "inputs": _BASE | {"lmm", "data", "engine"},
     "conditions": _BASE | {"lmm", "data", "engine"},
@@ -59,7 +59,7 @@ BELOW = {
     "describe": _BASE | {"data"},
     "report": _BASE | {"lmm", "data", "results", "plot"},
     "demo": _BASE | _DOORS | {"describe", "progress"},
-    "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "options", "progress"},
+    "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "options", "progress", "report"},
 }
 
 

@@ -8,7 +8,9 @@ from bulklmm_dask.cli._base import Group
 from bulklmm_dask.cli.findings import hits_command, hotspots_command, peaks_command
 from bulklmm_dask.cli.heritability import heritability_command
 from bulklmm_dask.cli.permute import permute_command, thresholds_command
+from bulklmm_dask.cli.plot import plot_group
 from bulklmm_dask.cli.profile import profile_command
+from bulklmm_dask.cli.report import report_command
 from bulklmm_dask.cli.scan import maxima_command, scan_command
 from bulklmm_dask.cli.study import import_command, kinship_command, simulate_command
 from bulklmm_dask.cli.tour import demo_command, info_command
@@ -48,6 +50,8 @@ for command in (
     thresholds_command,
     heritability_command,
     profile_command,
+    plot_group,
+    report_command,
     info_command,
     demo_command,
 ):

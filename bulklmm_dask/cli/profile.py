@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import click
 import xarray as xr
 
 from bulklmm_dask import plot
 from bulklmm_dask.cli._base import Command, examples, model_options, require_new, say
+from bulklmm_dask.cli._pictures import require_picture, write_picture
 from bulklmm_dask.cli._sources import kinship_of, open_source
-from bulklmm_dask.errors import InputError
 from bulklmm_dask.likelihood import profile
 from bulklmm_dask.words import counted
 
-_PICTURES = (".png", ".pdf", ".svg")
 _path = click.Path(path_type=Path)
 
 
@@ -51,10 +49,9 @@ def profile_command(
     interval, its 95% likelihood interval and the log-likelihood at the optimum; with a marker also
     the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """
-    for path in (table, out):
-        require_new(path, overwrite=True)
+    require_new(table, overwrite=True)
     if out is not None:
-        _require_picture(out)
+        require_picture(out)
     ds = open_source(study)
     found = profile(
         ds,
@@ -70,8 +67,7 @@ def profile_command(
         curves.to_csv(table)
         say(f"{counted(len(curves), 'row')} written to {table}")
     if out is not None:
-        cast(Any, plot.profile(found).figure).savefig(out, dpi=200)
-        say(f"picture written to {out}")
+        write_picture(plot.profile(found), out)
 
 
 def _summary(found: xr.Dataset) -> list[str]:
@@ -91,8 +87,3 @@ def _summary(found: xr.Dataset) -> list[str]:
     if "lod" in found:
         lines.append(f"LOD: {float(found['lod']):.4g}")
     return lines
-
-
-def _require_picture(path: Path) -> None:
-    if path.suffix.lower() not in _PICTURES:
-        raise InputError(f"{path} is not a picture; end its name with {' or '.join(_PICTURES)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkest first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", ":", "-.")
+HEAT = "magma_r"  # from light to dark, for matrices
+GREY = "0.35"
 SHADE = "0.945"
 RULE = "0.88"
 SMALL, NORMAL = 7, 8  # points
+MANY = 20_000  # marks from which on they are kept as pixels in a PDF or SVG
+
+_POINT = 1 / 72  # inches
+_LETTER = 0.64 * SMALL * _POINT  # inches, the width of a digit
+_GRID = (4000, 1500)  # places at which points of a picture can be told apart, generously
 
 
 def pyplot() -> ModuleType:
@@ -35,6 +43,41 @@ def axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes, about, for they are laid out when drawn."""
+    extent = ax.get_window_extent()
+    return float(extent.width / ax.figure.dpi), float(extent.height / ax.figure.dpi)
+
+
+def text_size(name: str) -> tuple[float, float]:
+    """Width and height of a small label in inches, about."""
+    return _LETTER * len(re.sub(r"\$.*?\$", "a", name)), SMALL * _POINT
+
+
+def colour_bar(ax: Axes, coloured: Any, label: str, *, extend: str = "neither") -> None:
+    bar = ax.figure.colorbar(coloured, ax=ax, extend=extend, shrink=0.6, aspect=25)
+    bar.set_label(label, fontsize=NORMAL)
+    bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+    bar.outline.set_linewidth(0.6)
+
+
+def extension(values: np.ndarray, low: float, high: float) -> str:
+    """Which ends of a colour bar have values beyond them."""
+    beyond = (
+        bool(np.nanmin(values, initial=low) < low),
+        bool(np.nanmax(values, initial=high) > high),
+    )
+    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
+
+
+def _dark_enough(name: str) -> Any:
+    """A scale of colours without its lightest ones, which points on white need."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps[name](np.linspace(0.12, 1.0, 256)))
+
+
 def coloured_points(
     ax: Axes, x: np.ndarray, y: np.ndarray, lods: np.ndarray, threshold: float
 ) -> None:
@@ -44,29 +87,57 @@ def coloured_points(
         y,
         c=lods,
         s=5,
-        cmap="viridis_r",
+        cmap=_dark_enough("viridis_r"),
         vmin=threshold,
         vmax=top,
         linewidths=0,
         rasterized=True,
         zorder=3,
     )
-    bar = ax.figure.colorbar(
-        points, ax=ax, extend="max" if lods.max() > top else "neither", shrink=0.6, aspect=25
-    )
-    bar.set_label("LOD score", fontsize=NORMAL)
-    bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
-    bar.outline.set_linewidth(0.6)
+    colour_bar(ax, points, "LOD score", extend=extension(lods, threshold, top))
 
 
-def legend_above(ax: Axes, *, title: str | None = None, ncols: int = 1) -> None:
-    """Name the curves above the picture, where they hide nothing."""
+def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Indices of points enough for the picture of all of them: one of those at one place."""
+    if x.size <= MANY:
+        return np.arange(x.size)
+    cell = np.zeros(x.size, dtype=np.int64)
+    for values, number in zip((x, y), _GRID, strict=True):
+        low, high = float(np.min(values)), float(np.max(values))
+        share = (values - low) / ((high - low) or 1.0)
+        cell = cell * number + np.minimum(share * number, number - 1).astype(np.int64)
+    return np.sort(np.unique(cell, return_index=True)[1])
+
+
+def name_levels(ax: Axes, levels: dict[str, float]) -> None:
+    """Name heights at the right end of the picture, none over another."""
+    low, high = ax.get_ylim()
+    gap = 1.15 * text_size("")[1] / inches(ax)[1]
+    place: dict[str, Any] = {"transform": ax.transAxes, "va": "center", "ha": "left"}
+    named = sorted(levels, key=lambda name: levels[name])
+    at = [(levels[name] - low) / (high - low) for name in named]
+    for _ in named:
+        for i in range(len(at) - 1):
+            middle, half = (at[i] + at[i + 1]) / 2, max(at[i + 1] - at[i], gap) / 2
+            at[i : i + 2] = middle - half, middle + half
+    for name, y in zip(named, at, strict=True):
+        ax.text(1.008, y, name, fontsize=SMALL, color=GREY, **place)
+
+
+def legend_above(ax: Axes, *, title: str | None = None, across: bool = False) -> float:
+    """Name the curves above the picture, where they hide nothing; one below the other or across.
+
+    Returns the height of it in inches, about.
+    """
+    names = ax.get_legend_handles_labels()[1]
+    longest = max(text_size(text)[0] for text in names)
+    columns = max(1, int(inches(ax)[0] / (longest + 0.45))) if across else 1
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
         borderaxespad=0.2,
         borderpad=0,
-        ncols=ncols,
+        ncols=columns,
         fontsize=SMALL,
         frameon=False,
         handlelength=1.6,
@@ -75,6 +146,25 @@ def legend_above(ax: Axes, *, title: str | None = None, ncols: int = 1) -> None:
         title_fontsize=NORMAL,
         alignment="left",
     )
+    return -(-len(names) // columns) * 1.5 * text_size("")[1]
+
+
+def at_level(alpha: float) -> str:
+    return rf"$\alpha$ = {alpha:g}"
+
+
+def say_empty(ax: Axes, words: str) -> None:
+    """Say in the middle of a picture why nothing is drawn."""
+    place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+    ax.text(0.5, 0.5, words, fontsize=NORMAL, **place)
+
+
+def count_up(ax: Axes) -> None:
+    """Number the ticks of y by whole numbers, thousands told apart."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def tidy(ax: Axes) -> None:

@@ -1,4 +1,4 @@
-"""The genome along an axis: contigs side by side, their lengths to scale."""
+"""The genome along an axis: contigs side by side, their lengths to scale; or one of them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,46 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._canvas import NORMAL, RULE, SHADE, SMALL
+from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, text_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
+
+# Width of a contig with a single marker, as a share of the mean.
+_NARROW = 0.1
 
 
 @dataclass(frozen=True)
 class Genome:
-    """Contigs laid side by side to scale: a place is ``offset[contig] + position``."""
+    """Contigs laid side by side to scale: a place is ``offset[contig] + scale * position``."""
 
     names: list[str]
     edges: np.ndarray
     offset: np.ndarray
+    scale: float = 1.0
 
     def place(self, contig: np.ndarray, position: np.ndarray) -> np.ndarray:
-        return self.offset[contig] + position
+        return self.offset[contig] + self.scale * position
 
 
-def require_traits(ds: xr.Dataset, names: list[str]) -> None:
-    unknown = pd.Index(names).difference(pd.Index(ds["traits"].values))
+def require_names(ds: xr.Dataset, dim: str, names: list[str]) -> None:
+    """Raise InputError unless all the names are among those of the dimension, such as traits."""
+    unknown = pd.Index(names).difference(pd.Index(ds[dim].values))
     if len(unknown):
-        first = ", ".join(repr(str(name)) for name in ds["traits"].values[:3])
-        raise InputError(f"no trait {unknown[0]!r} here; the names are like {first}")
+        first = ", ".join(repr(str(name)) for name in ds[dim].values[:3])
+        kind = dim.removesuffix("s")
+        raise InputError(f"no {kind} {str(unknown[0])!r} here; the names are like {first}")
 
 
-def layout(ds: xr.Dataset) -> Genome:
-    """Lay out the contigs that have markers, each as long as its markers and traits reach."""
+def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
+    """Lay out the contigs that have markers, each as long as these (and the traits) reach."""
     for name in ("variant_contig", "contig_id", "variant_position"):
         if name not in ds:
             raise InputError(f"there is no {name}: a picture of the genome needs a marker map")
     contig, position = ds["variant_contig"].values, ds["variant_position"].values
-    if "trait_contig" in ds and "trait_position" in ds:
+    if of_traits:
         units = [ds[name].attrs.get("units") for name in ("variant_position", "trait_position")]
         if units[0] != units[1]:
             raise InputError(
@@ -51,55 +59,120 @@ def layout(ds: xr.Dataset) -> Genome:
         contig = np.concatenate([contig, ds["trait_contig"].values])
         position = np.concatenate([position, ds["trait_position"].values])
     extent = pd.Series(position).groupby(contig).agg(["min", "max"])
-    extent = extent.reindex(range(ds.sizes["contigs"]), fill_value=0.0)
-    edges = np.concatenate([[0.0], np.cumsum(extent["max"] - extent["min"])])
+    extent = extent.reindex(range(ds.sizes["contigs"]))
+    first = extent["min"].fillna(0.0).to_numpy()
+    length = (extent["max"] - extent["min"]).to_numpy()
+    with_room = np.where(length == 0, _NARROW * np.nanmean(length) or 1.0, length)
+    width = np.nan_to_num(with_room)
+    edges = np.concatenate([[0.0], np.cumsum(width)])
     return Genome(
         names=[str(name) for name in ds["contig_id"].values],
         edges=edges,
-        offset=edges[:-1] - extent["min"].to_numpy(),
+        offset=edges[:-1] - first + np.where(length == 0, width / 2, 0.0),
     )
 
 
-def contig_index(genome: Genome, names: pd.Series) -> np.ndarray:
-    index = pd.Index(genome.names).get_indexer(pd.Index(names))
+def contig_index(genome: Genome, names: Sequence[str] | pd.Series) -> np.ndarray:
+    wanted = pd.Series(names).astype(str)
+    index = pd.Index(genome.names).get_indexer(pd.Index(wanted))
     if (index < 0).any():
-        raise InputError(f"contig {names[index < 0].iloc[0]!r} is not in the study")
+        raise InputError(f"contig {wanted[index < 0].iloc[0]!r} is not in the study")
     return index
 
 
-def along(genome: Genome, result: xr.Dataset, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def staged(ds: xr.Dataset, contig: str | None) -> tuple[xr.Dataset, Genome]:
+    """What of the data lies on the genome or on one contig, which is then all of the genome."""
+    genome = layout(ds)
+    if contig is None:
+        return ds, genome
+    index = int(contig_index(genome, [contig])[0])
+    ds = ds.isel(variants=np.flatnonzero(ds["variant_contig"].values == index))
+    if not ds.sizes["variants"]:
+        raise InputError(f"contig {contig!r} has no markers")
+    scale = 1e-6 if ds["variant_position"].attrs.get("units") == "bp" else 1.0
+    x = scale * ds["variant_position"].values
+    ends = np.array([x.min(), x.max()])
+    return ds, Genome(genome.names, ends, np.zeros(len(genome.names)), scale)
+
+
+def draw_stage(
+    ax: Axes, shown: xr.Dataset, genome: Genome, contig: str | None, *, curves: bool
+) -> None:
+    """Lay what `staged` gave along x.
+
+    Chromosomes are shaded, and markers ticked, for curves; points tell them by themselves.
+    """
+    if contig is None:
+        chromosomes(ax, genome, "x", shade=curves)
+        return
+    low, high = genome.edges
+    margin = 0.01 * (high - low) or 1.0
+    ax.set_xlim(low - margin, high + margin)
+    if curves:
+        _tick_markers(ax, genome.scale * shown["variant_position"].values)
+    unit = shown["variant_position"].attrs.get("units", "")
+    unit = {"bp": " (Mb)", "": ""}.get(unit, f" ({unit})")
+    ax.set_xlabel(f"Position on chromosome {contig}{unit}", fontsize=NORMAL)
+
+
+def _tick_markers(ax: Axes, x: np.ndarray) -> None:
+    ax.plot(
+        x,
+        np.full(x.size, 0.012),
+        "|",
+        transform=ax.get_xaxis_transform(),
+        color="0.55",
+        markersize=4,
+        markeredgewidth=0.4,
+        rasterized=x.size > MANY,
+        zorder=2,
+        label="_markers",
+    )
+
+
+def along(
+    genome: Genome, contig: np.ndarray, position: np.ndarray, curve: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates of one curve in genome order, broken (NaN) between the contigs."""
-    contig = result["variant_contig"].values
-    x = genome.place(contig, result["variant_position"].values)
+    x = genome.place(contig, position)
     order = np.lexsort((x, contig))
     breaks = np.flatnonzero(np.diff(contig[order])) + 1
+    curve = np.asarray(curve, dtype=np.float64)
     return np.insert(x[order], breaks, np.nan), np.insert(curve[order], breaks, np.nan)
 
 
-def chromosomes(ax: Axes, genome: Genome, axis: Literal["x", "y"], *, shade: bool = False) -> None:
+def chromosomes(
+    ax: Axes,
+    genome: Genome,
+    axis: Literal["x", "y"],
+    *,
+    shade: bool = False,
+    rule: str = RULE,
+) -> None:
     """Name the chromosomes along an axis; shade every other one, or rule between them."""
     span, line = (ax.axvspan, ax.axvline) if axis == "x" else (ax.axhspan, ax.axhline)
     pairs = list(zip(genome.edges[:-1], genome.edges[1:], strict=True))
-    for low, high in pairs[1::2] if shade else ():
+    for low, high in [pair for pair in pairs if pair[1] > pair[0]][1::2] if shade else ():
         span(low, high, color=SHADE, linewidth=0, zorder=0)
     for edge in () if shade else genome.edges[1:-1]:
-        line(edge, color=RULE, linewidth=0.5, zorder=0)
+        line(edge, color=rule, linewidth=0.5, zorder=0)
     centres = [(low + high) / 2 for low, high in pairs]
     ax.set(**{f"{axis}lim": (0, genome.edges[-1]), f"{axis}ticks": centres})
-    ax.set(**{f"{axis}ticklabels": _spaced(ax, genome, centres)})
+    ax.set(**{f"{axis}ticklabels": _spaced(ax, genome, axis)})
     ax.tick_params(axis=axis, length=0)
     if axis == "x":
         ax.set_xlabel("Chromosome", fontsize=NORMAL)
 
 
-def _spaced(ax: Axes, genome: Genome, centres: list[float]) -> list[str]:
+def _spaced(ax: Axes, genome: Genome, axis: Literal["x", "y"]) -> list[str]:
     """Names of the chromosomes, those left out that would run into the one before."""
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    letter = 0.0088 * SMALL / inches * genome.edges[-1]
-    labels, free = [], -np.inf
-    for name, centre in zip(genome.names, centres, strict=True):
-        half = letter * len(name) / 2
-        fits = centre - half >= free
+    dim = 0 if axis == "x" else 1
+    scale = genome.edges[-1] / inches(ax)[dim]
+    letter = text_size("i")[0] * scale
+    labels, free = [], -letter
+    for name, low, high in zip(genome.names, genome.edges[:-1], genome.edges[1:], strict=True):
+        centre, half = (low + high) / 2, text_size(name)[dim] / 2 * scale
+        fits = high > low and centre - half >= free
         labels.append(name if fits else "")
         free = centre + half + letter / 5 if fits else free
     return labels

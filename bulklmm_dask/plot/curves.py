@@ -1,31 +1,50 @@
-"""LOD curves along the genome."""
+"""LOD curves along the genome, with thresholds and the intervals of peaks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.plot._canvas import COLOURS, DASHES, NORMAL, axes, legend_above, tidy
-from bulklmm_dask.plot._genome import along, chromosomes, layout, require_traits
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._canvas import (
+    COLOURS,
+    DASHES,
+    GREY,
+    MANY,
+    NORMAL,
+    axes,
+    legend_above,
+    name_levels,
+    tidy,
+)
+from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, require_names, staged
+from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
+from bulklmm_dask.results.streams import require_result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SIZE = (7.2, 2.5)  # inches
+# Height of a row of intervals, and of all of them at most, as shares of the curves'.
+_ROW, _ROWS = 0.05, 0.3
 
 
 def lod(
     result: xr.Dataset,
     traits: str | Sequence[str],
     *,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
+    intervals: pd.DataFrame | None = None,
+    contig: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the LOD curves of some traits along the genome.
+    """Draw the LOD curves of some traits along the genome, or along one chromosome.
 
     Parameters
     ----------
@@ -34,39 +53,109 @@ def lod(
         asked for are computed.
     traits : str or sequence of str
         One or several names of traits.
-    threshold : float, optional
-        A LOD at which to draw a dashed line.
+    threshold : float, sequence of float, or Dataset, optional
+        LODs at which to draw dashed lines; or what ``thresholds`` returns, of which every trait
+        gets its own, in its colour where there are several.
+    intervals : DataFrame, optional
+        What ``find_peaks`` returns: the intervals of the traits drawn stand below the curves as
+        bars, the peaks as dots.
+    contig : str, optional
+        One chromosome only, with ticks where its markers are.
     ax : Axes, optional
         Where to draw; a figure of its own if not given.
 
     Returns
     -------
     Axes
-        Chromosomes to scale side by side (x) and LOD scores (y).
+        Chromosomes to scale side by side (x), or the position on one; and LOD scores (y).
 
     Raises
     ------
     InputError
-        If a trait is not in the result, the result has no marker map, or matplotlib is absent.
+        If a trait or contig is not in the result, a trait has no threshold, the result has no
+        marker map, the table has no intervals, or matplotlib is absent.
     """
     names = [traits] if isinstance(traits, str) else list(traits)
-    require_traits(result, names)
-    genome = layout(result)
-    ax = axes(ax, _SIZE)
-    chromosomes(ax, genome, "x", shade=True)
-    curves = result["lod"].sel(traits=names).transpose("traits", "variants").values
-    styles = cycle(product(DASHES, COLOURS))
-    for name, curve, (dash, colour) in zip(names, curves, styles, strict=False):
-        x, y = along(genome, result, curve)
-        ax.plot(x, y, dash, color=colour, linewidth=0.9, label=name, zorder=3)
-    if threshold is not None:
-        ax.axhline(threshold, color="0.35", linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
-    top = np.fmax.reduce(curves, axis=None, initial=max(1.0, threshold or 0.0))
-    ax.set_ylim(min(0.0, np.fmin.reduce(curves, axis=None, initial=0.0)), 1.06 * top)
+    if not names:
+        raise InputError("there are no traits to draw; name one or several")
+    require_names(require_result(result, "plot.lod"), "traits", names)
+    shown, genome = staged(result, contig)
+    levels = levels_of(threshold, names, genome, contig)
+    rows = None if intervals is None else _of_interest(intervals, names, contig, genome)
+    curves = shown["lod"].sel(traits=names).transpose("traits", "variants").values
+    own, ax = ax is None, axes(ax, _SIZE)
+    draw_stage(ax, shown, genome, contig, curves=True)
+    places = shown["variant_contig"].values, shown["variant_position"].values
+    colours = {}
+    for name, curve, (dash, colour) in zip(
+        names, curves, cycle(product(DASHES, COLOURS)), strict=False
+    ):
+        x, y = along(genome, *places, curve)
+        _draw_curve(ax, x, y, dash, color=colour, label=name)
+        colours[name] = colour
+    draw_levels(ax, levels, genome, colours)
+    top = np.fmax.reduce(curves, axis=None, initial=max([1.0, *(level.top for level in levels)]))
+    bottom = min(0.0, np.fmin.reduce(curves, axis=None, initial=0.0))
+    ax.set_ylim(bottom, 1.06 * top)
     ax.set_ylabel("LOD score", fontsize=NORMAL)
     tidy(ax)
+    if rows is not None:
+        _draw_intervals(ax, rows, genome, colours)
+    name_levels(ax, common(levels))
+    for label, pattern in dashes(levels).items():
+        ax.plot([], [], color=GREY, linewidth=0.8, linestyle=pattern, label=label)
     if len(names) == 1:
         ax.set_title(names[0], loc="left", fontsize=NORMAL)
     else:
-        legend_above(ax, ncols=5)
+        height = legend_above(ax, across=True)
+        if own:
+            cast("Figure", ax.figure).set_figheight(_SIZE[1] + height)
     return ax
+
+
+def _draw_curve(ax: Axes, x: np.ndarray, y: np.ndarray, dash: str, **style: Any) -> None:
+    """A curve; where a contig has one marker only, a dot."""
+    gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
+    alone = np.flatnonzero(gap[:-2] & gap[2:] & ~gap[1:-1]).tolist()
+    many = x.size > MANY
+    (line,) = ax.plot(x, y, dash, linewidth=0.9, zorder=3, rasterized=many, **style)
+    if alone:
+        line.set(marker="o", markersize=2.4, markeredgewidth=0, markevery=alone)
+
+
+def _of_interest(
+    intervals: pd.DataFrame, names: list[str], contig: str | None, genome: Genome
+) -> pd.DataFrame:
+    """Rows of the traits and the contig that are drawn."""
+    absent = [
+        name
+        for name in ("trait", "contig", "position", "ci_lo", "ci_hi")
+        if name not in intervals.columns
+    ]
+    if absent:
+        raise InputError(
+            f"intervals have no column {absent[0]!r}; give what find_peaks(result, drop=1.5) gives"
+        )
+    rows = intervals[intervals["trait"].astype(str).isin(names)]
+    contig_index(genome, rows["contig"])
+    return rows if contig is None else rows[rows["contig"].astype(str) == contig]
+
+
+def _draw_intervals(ax: Axes, rows: pd.DataFrame, genome: Genome, colours: dict[str, str]) -> None:
+    """Bars below the curves, a row a trait, in a strip that is added to the picture."""
+    low, high = ax.get_ylim()
+    row = min(_ROW, _ROWS / len(colours)) * (high - low)
+    ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= high])
+    ax.set_ylim(low - (len(colours) + 1) * row, high)
+    ax.axhline(low, color=GREY, linewidth=0.5, zorder=1)
+    ax.spines["left"].set_bounds(low, high)
+    for number, (name, colour) in enumerate(colours.items(), 1):
+        mine = rows[rows["trait"].astype(str) == name]
+        where = contig_index(genome, mine["contig"])
+        start, peak, end = (
+            genome.place(where, mine[column].to_numpy(np.float64))
+            for column in ("ci_lo", "position", "ci_hi")
+        )
+        y = np.full(len(mine), low - number * row)
+        ax.hlines(y, start, end, color=colour, linewidth=1.6, zorder=3, label=f"_{name}")
+        ax.plot(peak, y, "o", color=colour, markersize=2.4, markeredgewidth=0, zorder=3)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.plot._canvas import NORMAL, axes, coloured_points, tidy
-from bulklmm_dask.plot._genome import chromosomes, contig_index, layout, require_traits
+from bulklmm_dask.plot._canvas import NORMAL, axes, coloured_points, count_up, say_empty, tidy
+from bulklmm_dask.plot._genome import chromosomes, contig_index, layout, require_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SIZE = (6.2, 5.2)  # inches
+_SIZE = (6.6, 5.4)  # inches
 
 
 def eqtl(
@@ -50,31 +50,26 @@ def eqtl(
         another unit than the markers', or matplotlib is absent.
     """
     hits = maxima[maxima["lod"] >= threshold].sort_values("lod", kind="stable")
-    require_traits(study, list(hits["trait"]))
-    genome = layout(study)
+    require_names(study, "traits", list(hits["trait"]))
+    placed = "trait_contig" in study and "trait_position" in study
+    genome = layout(study, of_traits=placed)
+    x = genome.place(contig_index(genome, hits["contig"]), hits["position"].to_numpy())
     ax = axes(ax, _SIZE)
     chromosomes(ax, genome, "x")
-    x = genome.place(contig_index(genome, hits["contig"]), hits["position"].to_numpy())
     order = pd.Index(study["traits"].values).get_indexer(pd.Index(hits["trait"]))
-    if "trait_contig" in study and "trait_position" in study:
+    if placed:
         chromosomes(ax, genome, "y")
         y = genome.place(study["trait_contig"].values, study["trait_position"].values)[order]
         ax.set_ylabel("Trait position (chromosome)", fontsize=NORMAL)
     else:
         y = order
         ax.set_ylim(0, study.sizes["traits"])
+        count_up(ax)
         ax.set_ylabel("Trait (in order)", fontsize=NORMAL)
     ax.set_xlabel("Marker position (chromosome)", fontsize=NORMAL)
     tidy(ax)
     if hits.empty:
-        ax.text(
-            0.5,
-            0.5,
-            f"no LOD of {threshold:g} or more",
-            transform=ax.transAxes,
-            ha="center",
-            fontsize=NORMAL,
-        )
+        say_empty(ax, f"no LOD of {threshold:g} or more")
     else:
         coloured_points(ax, x, y, hits["lod"].to_numpy(), threshold)
     return ax

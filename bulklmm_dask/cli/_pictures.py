@@ -1,0 +1,64 @@
+"""What commands that draw share: the picture's name, its resolution, numbers with commas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulklmm_dask.cli._base import require_new, say
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._files import keep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DPI = 300
+_PICTURES = (".png", ".pdf", ".svg")
+
+
+def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where the picture goes."""
+    for option in (
+        click.option(
+            "--dpi",
+            type=click.IntRange(36, 2400),
+            default=_DPI,
+            show_default=True,
+            help="Dots an inch; in a pdf or svg those of the parts with very many points.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            metavar="PICTURE",
+            required=True,
+            help="The picture: a png, pdf or svg file.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def require_picture(path: Path) -> None:
+    """Raise InputError, before any work, unless a picture can be written there."""
+    if path.suffix.lower() not in _PICTURES:
+        raise InputError(f"{path} is not a picture; end its name with {' or '.join(_PICTURES)}")
+    require_new(path, overwrite=True)
+
+
+def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:
+    """Write a picture and say so."""
+    keep(ax, path, dpi)
+    say(f"picture written to {path}")
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
+    """Parse numbers with commas between."""
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not numbers with commas between") from None

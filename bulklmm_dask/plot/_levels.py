@@ -1,0 +1,105 @@
+"""Thresholds: of all traits or of each, on the whole genome or on every contig."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._canvas import GREY, at_level
+from bulklmm_dask.plot._genome import Genome, require_names
+from bulklmm_dask.results.streams import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Threshold: TypeAlias = "float | Sequence[float] | xr.Dataset | xr.DataArray"
+Dash: TypeAlias = tuple[int, tuple[float, float]]
+
+_LONG: Dash = (0, (4, 3))
+_SHORT: Dash = (0, (1.2, 1.6))
+
+
+@dataclass(frozen=True)
+class Level:
+    """One threshold: of a trait or (None) of all, everywhere or (values > 1) of every contig."""
+
+    trait: str | None
+    label: str
+    values: np.ndarray
+    dash: Dash = _LONG
+
+    @property
+    def top(self) -> float:
+        return float(np.nanmax(self.values))
+
+
+def levels_of(
+    threshold: Threshold | None, traits: list[str], genome: Genome, contig: str | None
+) -> list[Level]:
+    """Thresholds as given: numbers, or those of `thresholds` for the traits, on a contig or all."""
+    if threshold is None:
+        return []
+    if not isinstance(threshold, xr.Dataset | xr.DataArray):
+        one = isinstance(threshold, str) or not isinstance(threshold, Sequence | np.ndarray)
+        given: Any = [threshold] if one else threshold
+        values = [number(value, "threshold", -np.inf) for value in given]
+        return [Level(None, f"{value:.3g}", np.array([value])) for value in values]
+    found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
+    if found is None or "traits" not in found.dims or "alpha" not in found.coords:
+        raise InputError(
+            "threshold is no number and has no threshold (traits, alpha); give what "
+            "bulklmm_dask.thresholds returns"
+        )
+    require_names(found.to_dataset(name="threshold"), "traits", traits)
+    found = found if "alpha" in found.dims else found.expand_dims("alpha")
+    each = " each" if "contigs" in found.dims and contig is None else ""
+    if "contigs" in found.dims:
+        found = found.reindex(contigs=genome.names if contig is None else [contig])
+    strictest = float(found["alpha"].min())
+    levels = [
+        Level(
+            trait if len(traits) > 1 else None,
+            at_level(alpha) + each,
+            np.atleast_1d(found.sel(traits=trait, alpha=alpha).values.astype(np.float64)),
+            _LONG if alpha == strictest else _SHORT,
+        )
+        for trait in traits
+        for alpha in found["alpha"].values
+    ]
+    return [level for level in levels if np.isfinite(level.values).any()]
+
+
+def draw_levels(ax: Axes, levels: list[Level], genome: Genome, colours: dict[str, str]) -> None:
+    """Draw thresholds across the picture or, where each contig has its own, in steps."""
+    for level in levels:
+        style: dict[str, Any] = {
+            "color": GREY if level.trait is None else colours[level.trait],
+            "linewidth": 0.8,
+            "linestyle": level.dash,
+            "zorder": 2,
+        }
+        if level.values.size == 1:
+            ax.axhline(float(level.values[0]), **style)
+        else:
+            x = np.column_stack([genome.edges[:-1], genome.edges[1:], genome.edges[1:]])
+            y = np.column_stack([level.values, level.values, np.full(level.values.size, np.nan)])
+            ax.plot(x.ravel(), y.ravel(), **style)
+
+
+def common(levels: list[Level]) -> dict[str, float]:
+    """Names of the thresholds that are not of one trait among several; their heights at the end."""
+    return {
+        level.label: float(level.values[np.isfinite(level.values)][-1])
+        for level in levels
+        if level.trait is None
+    }
+
+
+def dashes(levels: list[Level]) -> dict[str, Dash]:
+    """What the dashes mean where every trait has thresholds of its own."""
+    return {level.label: level.dash for level in levels if level.trait is not None}

@@ -1,0 +1,79 @@
+"""Where on the genome many traits have loci."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._canvas import (
+    COLOURS,
+    GREY,
+    MANY,
+    NORMAL,
+    at_level,
+    axes,
+    count_up,
+    name_levels,
+    tidy,
+)
+from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (7.2, 2.5)  # inches
+
+
+def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw how many traits have loci at every place of the genome.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        What ``hotspots`` returns: ``contig``, ``position`` and ``traits`` of every window. Where
+        its ``attrs`` have a ``threshold``, a count that chance alone seldom exceeds anywhere, it is
+        drawn as a dashed line.
+    study : Dataset
+        The study or its result, for the marker map.
+    ax : Axes, optional
+        Where to draw; a figure of its own if not given.
+
+    Returns
+    -------
+    Axes
+        Chromosomes to scale side by side (x) and numbers of traits (y).
+
+    Raises
+    ------
+    InputError
+        If a column is absent, a contig is not in the study, there is no marker map, or matplotlib
+        is absent.
+    """
+    absent = [name for name in ("contig", "position", "traits") if name not in counts.columns]
+    if absent:
+        raise InputError(f"the counts have no column {absent[0]!r}; give what hotspots returns")
+    genome = layout(study)
+    contig = contig_index(genome, counts["contig"])
+    ax = axes(ax, _SIZE)
+    chromosomes(ax, genome, "x", shade=True)
+    x, y = along(
+        genome, contig, counts["position"].to_numpy(np.float64), counts["traits"].to_numpy()
+    )
+    style: dict[str, Any] = {"color": COLOURS[0], "rasterized": x.size > MANY, "zorder": 3}
+    ax.plot(x, y, linewidth=0.8, **style)
+    ax.fill_between(x, 0, y, linewidth=0, alpha=0.35, **style)
+    threshold, alpha = counts.attrs.get("threshold"), counts.attrs.get("alpha")
+    ax.set_ylim(0, 1.06 * max([1.0, threshold or 0.0, *counts["traits"]]))
+    window, unit = counts.attrs.get("window"), study["variant_position"].attrs.get("units", "")
+    wide = "" if window is None else f" of {window:g} {unit}".rstrip()
+    ax.set_ylabel(f"Traits with a locus\nin a window{wide}", fontsize=NORMAL)
+    count_up(ax)
+    tidy(ax)
+    if threshold is not None:
+        ax.axhline(threshold, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
+        name_levels(ax, {f"{threshold:g}" if alpha is None else at_level(alpha): threshold})
+    return ax

@@ -1,0 +1,190 @@
+"""A trait by the genotype at one marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from scipy.special import stdtrit
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._canvas import (
+    COLOURS,
+    MANY,
+    NORMAL,
+    SMALL,
+    axes,
+    inches,
+    say_empty,
+    text_size,
+    tidy,
+)
+from bulklmm_dask.plot._genome import require_names
+from bulklmm_dask.words import counted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_HEIGHT, _MARGIN, _EACH, _WIDEST = 3.0, 1.2, 0.75, 7.2  # inches
+_JITTER = 0.5  # width of a cloud of points, in genotypes
+_GOLDEN = (5.0**0.5 - 1.0) / 2.0
+# How far a number of copies, 0 to 2, may be from a whole one, and in how many samples it has to be
+# as near, to be taken for it.
+_NEAR, _SHARE = 0.2, 0.95
+
+
+@dataclass(frozen=True)
+class _Genotypes:
+    """Genotype of every sample, NaN for none: an index into names, or (None) a dosage."""
+
+    value: np.ndarray
+    names: list[str] | None
+
+
+def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = None) -> Axes:
+    """Draw a trait by the genotype at a marker: every sample, means with 95% intervals.
+
+    Parameters
+    ----------
+    study : Dataset
+        A study. Of ``call_genotype_probability`` the most probable genotype counts, if it has more
+        than half; without it the dosages do, which are taken for 0, 1 and 2 copies where nearly all
+        are close to these, and are drawn as they are, with the regression line, where not.
+    trait, variant : str
+        Their names.
+    ax : Axes, optional
+        Where to draw; a figure of its own if not given.
+
+    Returns
+    -------
+    Axes
+        Genotypes that occur (x) and values of the trait (y), as measured: nothing is adjusted for
+        covariates or kinship, and the intervals (Student's) take the samples for independent.
+        Samples without value or genotype are left out, and counted below.
+
+    Raises
+    ------
+    InputError
+        If the trait or marker is not in the study, or matplotlib is absent.
+    """
+    for name in ("sample_trait", "samples"):
+        if name not in study.variables:
+            raise InputError(f"there is no {name}: effects are drawn from a study, not a result")
+    require_names(study, "traits", [trait])
+    require_names(study, "variants", [variant])
+    values = study["sample_trait"].sel(traits=trait).values
+    here = study.sel(variants=variant)
+    genotypes = _genotypes(here)
+    measured, called = ~np.isnan(values), ~np.isnan(genotypes.value)
+    used = measured & called
+    y, x = values[used], genotypes.value[used]
+    classes = np.unique(x) if genotypes.names else np.arange(4)
+    ax = axes(ax, (min(_WIDEST, _MARGIN + _EACH * max(3, classes.size)), _HEIGHT))
+    if genotypes.names is None:
+        _draw_line(ax, x, y)
+    else:
+        _draw_classes(ax, x, y, {int(number): genotypes.names[int(number)] for number in classes})
+    missing = {"trait value": (~measured).sum(), "genotype": (measured & ~called).sum()}
+    lost = [f"{number:,} without {what}" for what, number in missing.items() if number]
+    kind = "Genotype" if genotypes.names else "Dosage"
+    told = f"{kind} at {_place(here, variant)}\n{counted(int(used.sum()), 'sample')}"
+    ax.set_xlabel(told + (f"; {' and '.join(lost)}" if lost else ""), fontsize=NORMAL)
+    ax.set_ylabel("Trait value", fontsize=NORMAL)
+    ax.set_title(trait, loc="left", fontsize=NORMAL)
+    tidy(ax)
+    if not used.any():
+        ax.set(xticks=[], yticks=[])
+        say_empty(ax, "no sample has both")
+    return ax
+
+
+def _genotypes(here: xr.Dataset) -> _Genotypes:
+    """Genotypes of all samples at one marker, told apart where that can be done."""
+    if "call_genotype_probability" in here:
+        p = here["call_genotype_probability"].transpose("samples", "genotypes").values
+        best = np.argmax(np.nan_to_num(p, nan=-1.0), axis=1)
+        sure = p[np.arange(len(p)), best] > 0.5
+        known = here["genotype_id"].values if "genotype_id" in here else range(1, p.shape[1] + 1)
+        return _Genotypes(np.where(sure, best, np.nan), [str(name) for name in known])
+    dosage = here["call_dosage"].values.astype(np.float64)
+    copies = dosage * (2.0 / here["call_dosage"].attrs["maximum"])
+    near = np.abs(copies - np.round(copies)) <= _NEAR
+    if near.sum() < _SHARE * (~np.isnan(copies)).sum():
+        return _Genotypes(dosage, None)
+    return _Genotypes(np.round(copies), _of_copies(here))
+
+
+def _of_copies(here: xr.Dataset) -> list[str]:
+    """Names of the genotypes with 0, 1 and 2 copies of the counted allele."""
+    alleles = (
+        [str(name) for name in here["variant_allele"].values] if "variant_allele" in here else []
+    )
+    alleles = [name for name in alleles if name]
+    if len(alleles) != 2:
+        return [f"{0.5 * here['call_dosage'].attrs['maximum'] * copies:g}" for copies in range(3)]
+    between = "" if max(map(len, alleles)) == 1 else "/"
+    (one, two) = alleles
+    return [between.join(pair) for pair in ((one, one), (one, two), (two, two))]
+
+
+def _place(here: xr.Dataset, variant: str) -> str:
+    """A marker and where it lies, if that is known."""
+    if not all(name in here for name in ("variant_contig", "contig_id", "variant_position")):
+        return variant
+    contig = here["contig_id"].values[int(here["variant_contig"])]
+    position, unit = (
+        float(here["variant_position"]),
+        here["variant_position"].attrs.get("units", ""),
+    )
+    number = f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
+    return f"{variant} (chr {contig}, {number} {unit})".replace(" )", ")")
+
+
+def _draw_classes(ax: Axes, x: np.ndarray, y: np.ndarray, names: dict[int, str]) -> None:
+    """Points beside each other in clouds; mean and interval of each."""
+    groups = [y[x == number] for number in names]
+    for place, group in enumerate(groups):
+        rank = np.argsort(np.argsort(group, kind="stable"))
+        across = place + _JITTER * ((rank * _GOLDEN) % 1.0 - 0.5)
+        _draw_points(ax, across, group)
+    size = np.array([group.size for group in groups])
+    mean = np.array([group.mean() for group in groups])
+    several = np.maximum(size - 1, 1)
+    spread = np.array([group.std(ddof=1) if group.size > 1 else np.nan for group in groups])
+    half = stdtrit(several, 0.975) * spread / np.sqrt(size)
+    bars: dict[str, Any] = {
+        "color": "black",
+        "elinewidth": 1.1,
+        "capsize": 3,
+        "capthick": 1.1,
+        "zorder": 4,
+    }
+    ax.errorbar(np.arange(size.size), mean, half, fmt="_", markersize=16, **bars)
+    room = inches(ax)[0] / max(size.size, 1)
+    sizes = [f"n = {number:,}" for number in size]
+    long = max([text_size(name)[0] for name in (*names.values(), *sizes)], default=0.0) > room
+    joint = ", " if long else "\n"
+    labels = [joint.join(pair) for pair in zip(names.values(), sizes, strict=True)]
+    ax.set_xticks(np.arange(size.size), labels, rotation=90 if long else 0, fontsize=SMALL)
+    ax.set_xlim(-0.6, max(size.size, 1) - 0.4)
+
+
+def _draw_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Points at their dosages, and the regression line."""
+    _draw_points(ax, x, y)
+    if np.unique(x).size > 1:
+        ends = np.array([x.min(), x.max()])
+        slope, at_zero = np.polyfit(x, y, 1)
+        ax.plot(ends, at_zero + slope * ends, color="black", linewidth=1.1, zorder=4)
+
+
+def _draw_points(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    style: dict[str, Any] = {
+        "linewidths": 0,
+        "alpha": 0.75,
+        "rasterized": x.size > MANY,
+        "zorder": 3,
+    }
+    ax.scatter(x, y, s=9, color=COLOURS[-1], **style)

@@ -1,0 +1,100 @@
+"""The highest LODs of a trait that chance alone gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.plot._canvas import (
+    COLOURS,
+    GREY,
+    NORMAL,
+    at_level,
+    axes,
+    count_up,
+    legend_above,
+    say_empty,
+    tidy,
+)
+from bulklmm_dask.results.nulls import null_maxima
+from bulklmm_dask.results.streams import number
+from bulklmm_dask.results.thresholds import thresholds
+from bulklmm_dask.words import counted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (4.2, 3.0)  # inches
+_BINS = (10, 60)
+
+
+def permutations(
+    perm: xr.Dataset,
+    trait: str,
+    *,
+    alpha: float | Sequence[float] = (0.10, 0.05),
+    observed: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how high the highest LOD of a trait is by chance alone.
+
+    Parameters
+    ----------
+    perm : Dataset
+        What ``permute`` gives, or ``open_result`` of its store; of either method.
+    trait : str
+        Its name.
+    alpha : float or sequence of float
+        Probabilities whose thresholds are drawn.
+    observed : float, optional
+        The highest LOD of the trait itself, to be marked with its adjusted p.
+    ax : Axes, optional
+        Where to draw; a figure of its own if not given.
+
+    Returns
+    -------
+    Axes
+        Highest LOD on the genome (x) and how many permutations have one like it (y).
+
+    Raises
+    ------
+    InputError
+        If the trait was not permuted, `alpha` cannot be had from so few permutations, or matplotlib
+        is absent.
+    """
+    maxima = null_maxima(perm, trait)
+    if observed is not None:
+        observed = number(observed, "observed", -np.inf)
+    mine = perm.sel(traits=[trait])
+    found = thresholds(mine, alpha)["threshold"].sortby("alpha", ascending=False)
+    ax = axes(ax, _SIZE)
+    ax.set_xlabel("Highest LOD score on the genome", fontsize=NORMAL)
+    ax.set_ylabel("Permutations", fontsize=NORMAL)
+    count_up(ax)
+    tidy(ax)
+    if np.isnan(maxima).any():
+        ax.set_title(trait, loc="left", fontsize=NORMAL)
+        say_empty(ax, "no LODs: this trait has no model")
+        return ax
+    bins = int(np.clip(np.sqrt(maxima.size), *_BINS))
+    label = counted(maxima.size, "permutation")
+    ax.hist(maxima, bins=bins, histtype="stepfilled", color=COLOURS[-1], label=label)
+    for level, value in zip(found["alpha"].values, found.values[0], strict=True):
+        dash = "--" if level == found["alpha"].values[-1] else ":"
+        words = f"{at_level(level)}: LOD {value:.2f}"
+        ax.axvline(value, color=GREY, linewidth=0.9, linestyle=dash, label=words)
+    if observed is not None:
+        words = f"observed: LOD {observed:.2f}, adjusted p {_p(maxima, observed)}"
+        ax.axvline(observed, color=COLOURS[1], linewidth=1.2, label=words)
+    ax.set_xlim(left=0)
+    legend_above(ax, title=trait)
+    return ax
+
+
+def _p(maxima: np.ndarray, value: float) -> str:
+    """Adjusted p of a LOD, as `adjusted_p` counts it."""
+    higher = int((maxima >= value).sum())
+    return f"{'=' if higher else '≤'} {(1 + higher) / (1 + maxima.size):.2g}"

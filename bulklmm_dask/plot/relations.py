@@ -1,0 +1,132 @@
+"""How related the samples are, as colours."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (4.6, 3.9)  # inches
+_FIELDS = 800  # of a side, at most
+_NAMED = 28  # samples up to which they are named
+
+
+def kinship(
+    kinship: xr.DataArray | xr.Dataset, *, order: bool = True, ax: Axes | None = None
+) -> Axes:
+    """Draw a kinship as colours, related samples beside each other.
+
+    Parameters
+    ----------
+    kinship : DataArray (samples_0, samples_1) or Dataset
+        A kinship, or a study that has one.
+    order : bool
+        Order the samples by hierarchical clustering (average linkage of the distances
+        sqrt(k_ii + k_jj - 2 k_ij)), or leave them as they are. For n samples this needs 8 n^2 bytes
+        more, and for 10,000 some seconds.
+    ax : Axes, optional
+        Where to draw; a figure of its own if not given.
+
+    Returns
+    -------
+    Axes
+        Samples in both directions. The colours go from the 1st to the 99th percentile of the
+        relationships between different samples. Of more than 800 samples neighbours are averaged.
+
+    Raises
+    ------
+    InputError
+        If there is no kinship, it is one for each contig or not square, it holds NaN, or matplotlib
+        is absent.
+    """
+    matrix, names = _matrix(kinship)
+    values = np.asarray(matrix.values)
+    n = len(values)
+    if not np.isfinite(values).all():
+        raise InputError("the kinship holds NaN or infinite values; compute it again")
+    ax = axes(ax, _SIZE)
+    arranged = _clustered(values) if order and n > 2 else np.arange(n)
+    image = _averaged(values, arranged)
+    low, high = _range(image)
+    drawn = ax.imshow(image, cmap=HEAT, vmin=low, vmax=high, extent=(0, n, n, 0), aspect="auto")
+    ax.set_box_aspect(1)
+    ax.spines[:].set_linewidth(0.6)
+    ax.tick_params(labelsize=SMALL, length=0)
+    how = "clustered" if order else "in order"
+    if n <= _NAMED and names is not None:
+        labels = [str(names[i]) for i in arranged]
+        ax.set_xticks(np.arange(n) + 0.5, labels, rotation=90)
+        ax.set_yticks(np.arange(n) + 0.5, labels)
+    else:
+        ax.set(xticks=[], yticks=[])
+        ax.set_xlabel(f"{n:,} samples, {how}", fontsize=NORMAL)
+    method = matrix.attrs.get("method")
+    colour_bar(
+        ax,
+        drawn,
+        "Kinship" + (f" ({method})" if method else ""),
+        extend=extension(image, low, high),
+    )
+    return ax
+
+
+def _matrix(kinship: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, np.ndarray | None]:
+    """The kinship, and the names of the samples where they are known."""
+    names = None
+    if isinstance(kinship, xr.Dataset):
+        if "kinship" not in kinship:
+            raise InputError(
+                "the study has no kinship to draw: ds['kinship'] = bulklmm_dask.kinship(ds)"
+            )
+        names = kinship["sample_id"].values if "sample_id" in kinship else None
+        kinship = kinship["kinship"]
+    if kinship.ndim == 3:
+        raise InputError(
+            "this is a kinship for each contig left out; draw one of them: "
+            "ds['kinship_loco'].isel(contigs=0)"
+        )
+    if kinship.ndim != 2 or kinship.shape[0] != kinship.shape[1] or not kinship.size:
+        raise InputError(f"a kinship is square, samples by samples, not {kinship.shape}")
+    dim = kinship.dims[0]
+    return kinship, kinship[dim].values if names is None and dim in kinship.coords else names
+
+
+def _clustered(values: np.ndarray) -> np.ndarray:
+    """Order of the samples that puts related ones together."""
+    diagonal = np.diagonal(values)
+    n = len(values)
+    distance = np.empty(n * (n - 1) // 2)
+    end = 0
+    for i in range(n - 1):
+        start, end = end, end + n - 1 - i
+        distance[start:end] = diagonal[i] + diagonal[i + 1 :] - 2.0 * values[i, i + 1 :]
+    np.sqrt(np.maximum(distance, 0.0, out=distance), out=distance)
+    return np.asarray(leaves_list(linkage(distance, "average")))
+
+
+def _averaged(values: np.ndarray, arranged: np.ndarray) -> np.ndarray:
+    """The matrix in an order, neighbours averaged where it is larger than the picture."""
+    n = len(values)
+    starts = np.linspace(0, n, min(n, _FIELDS) + 1).astype(int)
+    size = np.diff(starts)
+    rows = [
+        np.add.reduceat(values[arranged[low:high]].mean(axis=0)[arranged], starts[:-1]) / size
+        for low, high in pairwise(starts)
+    ]
+    return np.stack(rows)
+
+
+def _range(image: np.ndarray) -> tuple[float, float]:
+    """Where the colours begin and end: the values off the diagonal, the extreme ones left out."""
+    between = image[~np.eye(len(image), dtype=bool)] if len(image) > 1 else image.ravel()
+    low, high = np.percentile(between, [1, 99])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
