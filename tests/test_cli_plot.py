@@ -122,7 +122,7 @@ def test_traits_without_lods_do_not_hinder_a_map(files):
         (["heatmap", "lod.zarr", "--traits", "trait01,nobody"], "no trait 'nobody' here"),
         (["kinship", "study.zarr", "--kinship", "none"], "no picture of no kinship"),
         (["effects", "study.zarr", "trait01", "rs0"], "no variant 'rs0' here"),
-        (["permutations", "perm.zarr", "trait99"], "'trait99' was not permuted"),
+        (["permutations", "perm.zarr", "trait99"], "no trait 'trait99' here"),
         (["permutations", "lod.zarr", "trait01"], "needs the Dataset that permute gives"),
     ],
 )

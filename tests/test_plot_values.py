@@ -233,7 +233,7 @@ def test_what_makes_no_sense_is_refused(permuted):
         plot.effects(ds, "height", variant)
     with pytest.raises(InputError, match="from a study, not a result"):
         plot.effects(GENOME, "trait0", "m0")
-    with pytest.raises(InputError, match="'height' was not permuted"):
+    with pytest.raises(InputError, match="no trait 'height' here"):
         plot.permutations(permuted[0], "height")
     with pytest.raises(InputError, match="needs the Dataset that permute gives"):
         plot.permutations(GENOME, "trait0")

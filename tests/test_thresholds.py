@@ -220,7 +220,7 @@ def test_the_maxima_of_one_trait(method):
     level = level.sel(traits="trait2", contigs=perm.contigs[0]).item()
     assert first.max() <= whole.max()
     np.testing.assert_allclose(np.quantile(first, 0.8), level)
-    with pytest.raises(blmm.InputError, match=r"trait 'x' was not permuted; .* 'trait1'"):
+    with pytest.raises(blmm.InputError, match=r"no trait 'x' here; .* 'trait1'"):
         null_maxima(perm, "x")
     with pytest.raises(blmm.InputError, match="no contig '9'"):
         null_maxima(perm, "trait1", "9")

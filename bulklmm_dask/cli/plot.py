@@ -17,10 +17,10 @@ from bulklmm_dask.cli._pictures import numbers, out_options, require_picture, wr
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli.findings import _read as read_table
 from bulklmm_dask.cli.profile import profile_command
+from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._genome import require_names
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
 

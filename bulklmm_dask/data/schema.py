@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.data.aloud import listing
 from bulklmm_dask.errors import InputError
 
 
@@ -96,6 +97,16 @@ def plain(ds: xr.Dataset) -> xr.Dataset:
             held = xr.Variable(variable.dims, values, variable.attrs)
             ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
     return ds
+
+
+def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
+    """Raise InputError unless all the names are among those of a dimension, such as traits."""
+    known = text(ds[dim].values)
+    present = set(known)
+    unknown = [name for name in map(str, names) if name not in present]
+    if unknown:
+        kind = dim.removesuffix("s")
+        raise InputError(f"no {kind} {unknown[0]!r} here; the names are like {listing(known, 3)}")
 
 
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:

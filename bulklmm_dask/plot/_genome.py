@@ -34,15 +34,6 @@ class Genome:
         return self.offset[contig] + self.scale * position
 
 
-def require_names(ds: xr.Dataset, dim: str, names: list[str]) -> None:
-    """Raise InputError unless all the names are among those of the dimension, such as traits."""
-    unknown = pd.Index(names).difference(pd.Index(ds[dim].values))
-    if len(unknown):
-        first = ", ".join(repr(str(name)) for name in ds[dim].values[:3])
-        kind = dim.removesuffix("s")
-        raise InputError(f"no {kind} {str(unknown[0])!r} here; the names are like {first}")
-
-
 def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
     """Lay out the contigs that have markers, each as long as these (and the traits) reach."""
     for name in ("variant_contig", "contig_id", "variant_position"):

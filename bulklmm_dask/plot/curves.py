@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     COLOURS,
@@ -22,7 +23,7 @@ from bulklmm_dask.plot._canvas import (
     name_levels,
     tidy,
 )
-from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, require_names, staged
+from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
 from bulklmm_dask.results.streams import require_result
 

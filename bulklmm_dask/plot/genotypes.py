@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import stdtrit
 
+from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     COLOURS,
@@ -21,7 +22,6 @@ from bulklmm_dask.plot._canvas import (
     text_size,
     tidy,
 )
-from bulklmm_dask.plot._genome import require_names
 from bulklmm_dask.words import counted
 
 if TYPE_CHECKING:

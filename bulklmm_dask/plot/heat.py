@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     HEAT,
@@ -20,7 +21,7 @@ from bulklmm_dask.plot._canvas import (
     extension,
     tidy,
 )
-from bulklmm_dask.plot._genome import Genome, chromosomes, layout, require_names
+from bulklmm_dask.plot._genome import Genome, chromosomes, layout
 from bulklmm_dask.results.streams import Columns, blocks, gathered, require_result
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import betaincinv, chdtri
 
+from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.effects import neg_log10_p
 from bulklmm_dask.plot._canvas import (
@@ -25,7 +26,7 @@ from bulklmm_dask.plot._canvas import (
     say_empty,
     tidy,
 )
-from bulklmm_dask.plot._genome import draw_stage, require_names, staged
+from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
 from bulklmm_dask.results.quantiles import pvalue_counts
 from bulklmm_dask.results.streams import require_result

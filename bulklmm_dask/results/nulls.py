@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.schema import require_names, text
 from bulklmm_dask.errors import InputError, StoreError
 
 Array = npt.NDArray[np.float64]
@@ -106,16 +107,11 @@ def _between(nodes: Array, h2: Array) -> tuple[Index, Array]:
 def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Array:
     """Maxima of one trait, on the whole genome or on one contig, ascending."""
     maxima = Maxima.of(perm, None if contig is None else "contig")
-    known = list(perm["traits"].values.astype(str))
-    if str(trait) not in known:
-        raise InputError(
-            f"trait {trait!r} was not permuted; the names are like {listing(known, 3)}"
-        )
+    require_names(perm, "traits", [trait])
     place = 0
     if contig is not None:
-        contigs = list(perm["contigs"].values.astype(str))
-        if str(contig) not in contigs:
-            raise InputError(f"there is no contig {contig!r}; there are {listing(contigs)}")
-        place = contigs.index(str(contig))
-    ((_, values),) = maxima.chunks(np.array([known.index(str(trait))]))
+        require_names(perm, "contigs", [contig])
+        place = list(text(perm["contigs"].values)).index(str(contig))
+    at = list(text(perm["traits"].values)).index(str(trait))
+    ((_, values),) = maxima.chunks(np.array([at]))
     return np.sort(values[:, 0, place])
