@@ -1,11 +1,10 @@
-"""A guided tour: a study, its kinship, a scan of all its traits, the peaks and two pictures."""
+"""A guided tour: a study, a scan of all its traits, peaks, pictures, thresholds and a report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -17,19 +16,21 @@ from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.describe import shape_of
 from bulklmm_dask.kinship import kinship
+from bulklmm_dask.permute import permute
+from bulklmm_dask.plot._files import keep
 from bulklmm_dask.progress import ProgressBar
+from bulklmm_dask.report import report
 from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.results.thresholds import thresholds, trait_fdr
 from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.words import quantity
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 _THRESHOLD = 5.0
 _NEAR = 5.0  # Mb
 _SHOWN = 10
+_DPI = 200
+_DRAWS, _ALPHA = 200, 0.05
 _WIDTH = 50  # characters of a trait's description
 
 Echo = Callable[[str], object]
@@ -75,7 +76,7 @@ def run_demo(
         reference shape is simulated: 248 samples of 50 inbred lines, 7,321 markers on 20
         chromosomes.
     out : path
-        Folder for the study, the LOD scores, ``lod.png`` and ``eqtl.png``.
+        Folder for the study, the LOD scores, ``lod.png``, ``eqtl.png`` and ``report.html``.
     n_traits : int
         Number of traits to simulate.
     echo : callable
@@ -104,6 +105,8 @@ def run_demo(
     maxima = max_lod(result)
     _tell_peaks(ds, maxima, store, tour)
     _draw(ds, result, maxima, folder, tour)
+    perm = _tell_chance(ds, path, maxima, folder, tour)
+    _write_report(ds, result, perm, folder, store, tour)
     return maxima
 
 
@@ -205,15 +208,39 @@ def _draw(
     tour.step("The pictures: the LOD curve of the first trait above, and the map of all loci")
     best = maxima["trait"][maxima["lod"].fillna(-1).argmax()]
     curve, dots = folder / "lod.png", folder / "eqtl.png"
-    tour.code(f'blmm.plot.lod(result, "{best}").figure.savefig("{curve}", dpi=200)')
-    _keep(plot.lod(result, best), curve)
-    tour.code(f'blmm.plot.eqtl(peaks, ds).figure.savefig("{dots}", dpi=200)')
-    _keep(plot.eqtl(maxima, ds, threshold=_THRESHOLD), dots)
+    tour.code(f'blmm.plot.lod(result, "{best}").figure.savefig("{curve}", dpi={_DPI})')
+    keep(plot.lod(result, best), curve, _DPI)
+    tour.code(f'blmm.plot.eqtl(peaks, ds).figure.savefig("{dots}", dpi={_DPI})')
+    keep(plot.eqtl(maxima, ds, threshold=_THRESHOLD), dots, _DPI)
 
 
-def _keep(ax: Axes, path: Path) -> None:
-    import matplotlib.pyplot as plt
+def _tell_chance(
+    ds: xr.Dataset, path: Path, maxima: pd.DataFrame, folder: Path, tour: _Tour
+) -> xr.Dataset:
+    tour.step("The thresholds: how high the LOD of each trait is by chance alone")
+    tour.note("Random residuals stand in for those of all traits, at some heritabilities.")
+    store = folder / f"{path.stem}-perm.zarr"
+    options = f'method="shared", n_permutations={_DRAWS}'
+    tour.command(f"permute {path} {store} --method shared --permutations {_DRAWS}")
+    tour.code(f'perm = blmm.permute(ds, {options}, store="{store}")')
+    perm = permute(ds, method="shared", n_permutations=_DRAWS, store=store)
+    tour.code("found = blmm.trait_fdr(perm, peaks)")
+    found = trait_fdr(perm, maxima)
+    levels = thresholds(perm, _ALPHA)["threshold"]
+    tour.note(
+        f"LODs that chance exceeds with probability {_ALPHA:g}: "
+        f"{float(levels.min()):.2f} to {float(levels.max()):.2f}, by trait.\n"
+        f"{int((found['fdr'] <= _ALPHA).sum()):,} traits have a locus at a false discovery rate of "
+        f"{_ALPHA:.0%}."
+    )
+    return perm
 
-    figure = cast("Figure", ax.figure)
-    figure.savefig(path, dpi=200)
-    plt.close(figure)
+
+def _write_report(
+    ds: xr.Dataset, result: xr.Dataset, perm: xr.Dataset, folder: Path, store: Path, tour: _Tour
+) -> None:
+    tour.step("The report: all of it on one page, with tables to sort and how to repeat it")
+    page = folder / "report.html"
+    tour.command(f"report {store} --out {page} --overwrite")
+    tour.code(f'blmm.report(result, "{page}", study=ds, perm=perm, overwrite=True)')
+    report(result, page, study=ds, perm=perm, overwrite=True)

@@ -8,6 +8,9 @@ import pytest
 from bulklmm_dask.data.schema import text
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.demo import run_demo
+from bulklmm_dask.kinship import kinship
+from bulklmm_dask.permute import permute
+from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.simulate import simulate_study
 
 mpl.use("Agg")
@@ -22,12 +25,15 @@ def tour(tmp_path_factory):
     return out, "\n".join(said), maxima
 
 
-def test_it_scans_the_reference_shape_and_draws_two_pictures(tour):
+def test_it_scans_the_reference_shape_draws_and_reports(tour):
     out, said, maxima = tour
     assert "248 samples of 50 strains, 7,321 markers on 20 chromosomes, 25 traits" in said
     assert len(maxima) == 25
     for name in ("lod.png", "eqtl.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
+    page = (out / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
     assert dict(open_dataset(out / "simulated-25.zarr").sizes)["samples_0"] == 248
 
 
@@ -41,6 +47,16 @@ def test_it_sets_the_peaks_beside_the_truth(tour):
     assert f"{best.lod:.2f}" in line
     assert f"{float(truth.trait_true_h2.sel(traits=best.trait)):.2f}" in line
     assert "have their peak within 5 Mb of the true locus" in said
+
+
+def test_it_says_which_traits_chance_does_not_explain(tour):
+    _, said, maxima = tour
+    study = simulate_study(n_traits=25)
+    study["kinship"] = kinship(study)
+    perm = permute(study, method="shared", n_permutations=200)
+    found = int((trait_fdr(perm, maxima).fdr <= 0.05).sum())
+    assert found > 0
+    assert f"{found} traits have a locus at a false discovery rate of 5%" in said
 
 
 def test_the_python_that_it_shows_does_what_it_did(tour, tmp_path):

@@ -32,7 +32,7 @@ LIBRARIES = {
     "likelihood": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
     "report": {"jinja2", "matplotlib", "numpy", "pandas", "xarray"},
-    "demo": {"matplotlib", "numpy", "pandas", "xarray"},
+    "demo": {"numpy", "pandas", "xarray"},
     "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
 _BASE = {"errors", "words"}
@@ -58,7 +58,7 @@ BELOW = {
     "likelihood": _BASE | {"lmm", "data", "engine", "inputs"},
     "describe": _BASE | {"data"},
     "report": _BASE | {"lmm", "data", "results", "plot"},
-    "demo": _BASE | _DOORS | {"describe", "progress"},
+    "demo": _BASE | _DOORS | {"describe", "progress", "report"},
     "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "options", "progress", "report"},
 }
 
