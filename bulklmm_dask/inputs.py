@@ -138,6 +138,22 @@ def sample_weights(
     return values if what == "weights" else np.sqrt(values)
 
 
+def given_weights(weights: VectorLike | None, replicates: VectorLike | None) -> dict[str, str]:
+    """What a result says of the weights of samples."""
+    return {
+        name: given if isinstance(given, str) else "given"
+        for name, given in (("weights", weights), ("replicates", replicates))
+        if given is not None
+    }
+
+
+def kinship_in_words(kinship: KinshipLike) -> str:
+    """What a result says of the kinship."""
+    if isinstance(kinship, str):
+        return kinship
+    return "none" if kinship is None else "given as a matrix"
+
+
 def prior_of_traits(prior: PriorLike, ds: xr.Dataset) -> Prior | None:
     """The prior as the statistics take it, one for each trait."""
     if prior is None:
@@ -160,6 +176,15 @@ def _of_traits(given: VectorLike, name: str, ds: xr.Dataset) -> npt.NDArray[np.f
 
 def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[np.float64]:
     """Numbers along "samples" or "traits": a variable of the study, an array or labelled table."""
+    found = aligned(ds, given, what, dim)
+    try:
+        return found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} does not hold numbers; give one for each of the {dim}") from None
+
+
+def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]:
+    """Values along a dimension, one each: a variable of the study, an array or labelled table."""
     names = [str(name) for name in ds[NAMES[dim]].values]
     if isinstance(given, str):
         given = _named_vector(ds, given, what, dim)
@@ -167,15 +192,12 @@ def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[np.fl
         given = given.to_series() if given.coords else given.values
     if isinstance(given, pd.Series):
         series = given.set_axis(given.index.map(str))
-        require_unique(series.index, f"the {dim} of {what}", "give one number for each")
+        require_unique(series.index, f"the {dim} of {what}", "give one value for each")
         absent = [name for name in names if name not in series.index]
         if absent:
             raise InputError(f"{what} lacks {len(absent)} {dim}: {listing(absent)}")
         given = series.loc[names].to_numpy()
-    try:
-        values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} does not hold numbers; give one for each of the {dim}") from None
+    values = np.asarray(given)
     if values.shape != (len(names),):
         raise InputError(f"{what} has shape {values.shape} for {len(names)} {dim}")
     return values
@@ -185,6 +207,8 @@ def _named_vector(ds: xr.Dataset, name: str, what: str, dim: str) -> npt.NDArray
     """A variable over a dimension; of the samples, also a covariate."""
     if name in ds and ds[name].dims == (dim,):
         return np.asarray(ds[name].values)
+    if dim == "samples" and f"sample_{name}" in ds:
+        return _named_vector(ds, f"sample_{name}", what, dim)
     covariates = [str(each) for each in ds["covariate_id"].values] if "covariate_id" in ds else []
     if dim == "samples" and name in covariates:
         return np.asarray(ds["sample_covariate"].values[:, covariates.index(name)])

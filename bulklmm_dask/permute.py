@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing
-from bulklmm_dask.data.fingerprint import fingerprint
-from bulklmm_dask.data.schema import require_unique, validate
+from bulklmm_dask.data.aloud import listing, say
+from bulklmm_dask.data.checks import whole_number
+from bulklmm_dask.data.fingerprint import fingerprint, of_labels
+from bulklmm_dask.data.schema import validate
 from bulklmm_dask.data.store import Field, Layout, block_of, open_or_create, open_result
 from bulklmm_dask.engine.graph import (
     LazyScan,
@@ -34,10 +36,13 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.inputs import (
     KinshipLike,
     VectorLike,
+    aligned,
     covariate_matrix,
     genotype_arrays,
     genotype_variable,
+    given_weights,
     interacting_columns,
+    kinship_in_words,
     labels,
     measurements,
     require_one_of,
@@ -50,7 +55,8 @@ from bulklmm_dask.options import ScanOptions
 METHODS = ("per-trait", "shared")
 
 _DIMS = ("permutations", "traits")
-_SHARED_MARKERS = 2048
+# Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
+_SHARED_MARKERS, _SHARED_TRAITS = 2048, 512
 # What a result says of itself, but is fingerprinted by what it stands for.
 _TOLD_ONLY = ("kinship", "covariates", "strata", "version")
 
@@ -65,11 +71,11 @@ def permute(
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    interaction: str | Sequence[str] | None = None,
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
-    genotypes: str | None = None,
-    interaction: str | Sequence[str] | None = None,
     reml: bool = False,
+    genotypes: str | None = None,
     strata: str | npt.ArrayLike | xr.DataArray | pd.Series | None = None,
     seed: int = 0,
     by: str | None = None,
@@ -100,11 +106,13 @@ def permute(
         ``"per-trait"`` permutes the residuals of every trait. ``"shared"`` draws normal residuals
         at twelve values of h2 for all traits together: the null depends on a trait almost only
         through its h2, and interpolating between them gives every trait its own in seconds. It
-        relies on residuals that are close to normal.
-    kinship, loco, covariates, weights, replicates, genotypes, interaction, reml
+        relies on residuals that are close to normal. All traits share its chance error: take
+        several thousand draws, which are cheap.
+    kinship, loco, covariates, interaction, weights, replicates, reml, genotypes
         As in the scan that the maxima are for. Where a marker has several columns (genotype
         probabilities, interactions), the permuted traits go through a whole scan, which costs as
-        many times more as it does there.
+        many times more as it does there. Priors and conditions are not permuted under; the dosage
+        of a marker that all traits are conditioned on can be a covariate of the study instead.
     strata : str, array (samples,), DataArray or Series, optional
         Labels of the samples, or the name of a variable or covariate of the study: residuals are
         exchanged among samples of the same label only (``"per-trait"``).
@@ -119,9 +127,9 @@ def permute(
         ``{"permutations": ..., "traits": ...}``: the size of a block.
     store : path, optional
         Run now into a Zarr store; an unfinished one is finished. `open_result` opens it. Without
-        it ``"per-trait"`` computes nothing until asked.
+        it ``"per-trait"`` computes nothing until asked; call ``compute`` once if it is asked often.
     progress : callable, optional
-        Called with a `Progress` after each block written to the store.
+        Called with a `Progress` after each block written to the store (``"per-trait"``).
 
     Returns
     -------
@@ -140,8 +148,8 @@ def permute(
         If the store cannot be written or was made from other inputs.
     """
     require_one_of(method, METHODS, "method")
-    _require_count(n_permutations, "n_permutations", 1)
-    _require_count(seed, "seed", 0)
+    n_permutations = whole_number(n_permutations, "n_permutations", 1)
+    seed = whole_number(seed, "seed", 0)
     calls = genotype_variable(validate(ds), genotypes)
     options = ScanOptions(
         method="null-exact",
@@ -157,6 +165,10 @@ def permute(
             "strata say which samples may be exchanged, but method 'shared' draws random residuals "
             "and exchanges none; use method='per-trait', or leave strata out"
         )
+    if method == "shared" and chunks != "auto":
+        raise InputError(
+            f"chunks is {chunks!r}, but method 'shared' has no blocks of traits; leave it out"
+        )
     names, matrix = covariate_matrix(ds, covariates)
     weight = sample_weights(ds, weights, replicates)
     study = Study(
@@ -164,20 +176,18 @@ def permute(
         **genotype_arrays(ds, calls, loco=loco),
         interacting=interacting_columns(names, options.interaction),
     )
-    none = "none" if kinship is None else "given as a matrix"
     attrs = {
-        "method": method,
-        "n_permutations": int(n_permutations),
-        "seed": int(seed),
+        "n_permutations": n_permutations,
+        "seed": seed,
         "strata": strata if isinstance(strata, str) else ("none" if strata is None else "given"),
         "by": by or "none",
-        "reml": bool(reml),
-        "precision": precision,
-        "interaction": list(options.interaction),
-        "genotypes": str(calls.name),
+        **options.attributes(),
+        "method": method,
         "covariates": names,
-        "kinship": kinship if isinstance(kinship, str) else none,
+        "kinship": kinship_in_words(kinship),
         "loco": int(loco),
+        "genotypes": str(calls.name),
+        **given_weights(weights, replicates),
         "version": version("bulklmm-dask"),
     }
     task = _Task(ds, study, options.model, attrs, _places(ds, by), _strata(ds, strata))
@@ -186,13 +196,8 @@ def permute(
     if store is None:
         return task.lazy(chunks)
     if chunks == "auto":
-        chunks = block_of(store) or "auto"
+        chunks = block_of(store, _DIMS) or "auto"
     return task.run(chunks, store, progress)
-
-
-def _require_count(value: object, what: str, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
 
 
 def _places(ds: xr.Dataset, by: str | None) -> Index | None:
@@ -214,38 +219,25 @@ def _strata(ds: xr.Dataset, given: Any) -> Index:
     n = ds.sizes["samples"]
     if given is None:
         return np.zeros(n, dtype=np.int64)
-    if isinstance(given, str):
-        given = _variable(ds, given)
-    if isinstance(given, xr.DataArray):
-        given = given.to_series() if given.coords else given.values
-    if isinstance(given, pd.Series):
-        series = given.set_axis(given.index.map(str))
-        samples = [str(name) for name in ds["sample_id"].values]
-        require_unique(series.index, "the samples of strata", "give one label for each")
-        absent = [name for name in samples if name not in series.index]
-        if absent:
-            raise InputError(f"strata lack {len(absent)} samples: {listing(absent)}")
-        given = series.loc[samples].to_numpy()
-    labels_of = pd.Series(np.asarray(given).ravel())
-    if len(labels_of) != n:
-        raise InputError(f"strata have shape {np.shape(given)} for {n} samples")
+    labels_of = pd.Series(aligned(ds, given, "strata", "samples"))
+    samples = ds["sample_id"].values
     if labels_of.isna().any():
-        lost = listing(ds["sample_id"].values[labels_of.isna().to_numpy()])
-        raise InputError(f"strata lack a label for {lost}; every sample needs one")
-    return np.unique(labels_of.astype(str).to_numpy(), return_inverse=True)[1].astype(np.int64)
-
-
-def _variable(ds: xr.Dataset, name: str) -> npt.NDArray[Any]:
-    """A variable over the samples, or else a covariate."""
-    if name in ds and ds[name].dims == ("samples",):
-        return np.asarray(ds[name].values)
-    known = [str(each) for each in ds["covariate_id"].values] if "covariate_id" in ds else []
-    if name in known:
-        return np.asarray(ds["sample_covariate"].values[:, known.index(name)])
-    raise InputError(
-        f"strata is {name!r}, but the study has no variable of that name over the samples, and no "
-        "such covariate"
-    )
+        raise InputError(
+            f"strata lack a label for {listing(samples[labels_of.isna()])}; every sample needs one"
+        )
+    _, stratum, size = np.unique(labels_of.astype(str), return_inverse=True, return_counts=True)
+    alone = size[stratum] == 1
+    if alone.all() and n > 1:
+        raise InputError(
+            f"strata have as many labels as there are samples, {n:,}, so that no residual could "
+            "move; give labels of groups"
+        )
+    if alone.any():
+        say(
+            f"{alone.sum():,} of {n:,} samples are alone in their stratum and keep their "
+            f"residuals: {listing(samples[alone])}"
+        )
+    return stratum.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -302,14 +294,27 @@ class _Task:
     def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
         """The result of random residuals, computed: it is small."""
         study, bases = load_kinship(self.study)
-        cut = {"variants": max(1, _SHARED_MARKERS // self.model.columns)}
-        plan = make_plan(*self._sizes, cut)
+        if store is None:
+            return self._drawn(study, bases)
+        # It is in the template of its store, which appears whole: there are no blocks to write.
+        prints = self._prints(study, self._shared_plan())
+        whole = self._template() if Path(store).exists() else self._drawn(study, bases)
+        target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
+        target.write_traits(0, {})
+        target.write_block(0, 0, {})
+        return open_result(store)
+
+    def _shared_plan(self) -> Plan:
+        cut = {"variants": max(1, _SHARED_MARKERS // self.model.columns), "traits": _SHARED_TRAITS}
+        return make_plan(*self._sizes, cut)
+
+    def _drawn(self, study: Study, bases: Sequence[Any]) -> xr.Dataset:
         places, n_places = self.places, self._n_places
         if places is None and study.relations is not None:
             # A trait has another h2 for every contig: their maxima meet where it is known.
             places, n_places = study.contig, study.relations
         null = draw_shared(
-            self._scan(study, bases, plan),
+            self._scan(study, bases, self._shared_plan()),
             bases,
             places,
             n_places,
@@ -317,16 +322,7 @@ class _Task:
             count=self._count,
             model=self.model,
         )
-        result = self._template().assign(self._shared_arrays(null))
-        if store is None:
-            return result
-        one = (1, 1)
-        target = open_or_create(
-            store, result, Layout(one, one, one, _DIMS), {}, {}, self._prints(study, plan)
-        )
-        target.write_traits(0, {})  # nothing is left to write: all is in the template
-        target.write_block(0, 0, {})
-        return open_result(store)
+        return self._template().assign(self._shared_arrays(null))
 
     @property
     def _count(self) -> int:
@@ -365,7 +361,9 @@ class _Task:
         )
 
     def _template(self) -> xr.Dataset:
-        return labels(self.ds, {"traits", "contigs"}).assign_attrs(self.attrs)
+        names = labels(self.ds, {"traits", "contigs"})
+        own = [*self._fields()[0], *self._fields()[1], "null_h2", "trait_pattern"]
+        return names.drop_vars(own, errors="ignore").assign_attrs(self.attrs)
 
     def _fields(self) -> tuple[dict[str, Field], dict[str, Field]]:
         """The arrays of every permutation and trait, and of every trait."""
@@ -392,4 +390,5 @@ class _Task:
 
     def _prints(self, study: Study, plan: Plan) -> dict[str, str]:
         told = {name: value for name, value in self.attrs.items() if name not in _TOLD_ONLY}
-        return survey(study, plan, told | {"order": fingerprint([self.strata, self.places])})
+        prints = survey(study, plan, told | {"order": fingerprint([self.strata, self.places])})
+        return prints | {"labels": of_labels(self._template())}

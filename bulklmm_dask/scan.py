@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.conditions import ConditionLike, in_words, own_conditions, shared_condition
-from bulklmm_dask.data.fingerprint import fingerprint
+from bulklmm_dask.data.fingerprint import of_labels
 from bulklmm_dask.data.schema import text, validate
 from bulklmm_dask.data.store import (
     Field,
@@ -40,7 +40,9 @@ from bulklmm_dask.inputs import (
     covariate_matrix,
     genotype_arrays,
     genotype_variable,
+    given_weights,
     interacting_columns,
+    kinship_in_words,
     labels,
     measurements,
     numbers,
@@ -202,7 +204,7 @@ def scan(
         prior=prior is not None, own_conditions=study.conditions is not None
     )
     if store is not None and chunks == "auto":
-        chunks = block_of(store) or "auto"
+        chunks = block_of(store, Layout.dims) or "auto"
     n, p, m = ds.sizes["samples"], ds.sizes["variants"], ds.sizes["traits"]
     kinds = pair_statistics(options.model, single=precision == "single")
     plan = make_plan(
@@ -215,7 +217,7 @@ def scan(
         pair_bytes=sum(kind.itemsize for kind in kinds.values()),
     )
     attrs = _attributes(options, names, kinship, loco=loco, calls=calls)
-    attrs |= _beyond(condition, study.prior, weights=weights, replicates=replicates)
+    attrs |= given_weights(weights, replicates) | _beyond(condition, study.prior)
     if store is None:
         lazy = lazy_scan(
             study, plan, options.model, single=precision == "single", bases=lazy_bases(study)
@@ -240,10 +242,7 @@ def _run(
     single = options.precision == "single"
     of_pairs, of_traits = _fields(study, plan, options)
     template = _labels(ds, options).drop_vars([*of_pairs, *of_traits], errors="ignore")
-    parts = [
-        (name, template[name].values.tolist()) for name in sorted(map(str, template.variables))
-    ]
-    prints["labels"] = fingerprint(parts)
+    prints["labels"] = of_labels(template)
     target = open_or_create(
         store, template.assign_attrs(attrs), layout, of_pairs, of_traits, prints
     )
@@ -307,34 +306,24 @@ def _attributes(
     calls: xr.DataArray,
 ) -> dict[str, Any]:
     """What the result says of itself; JSON throughout."""
-    named = "none" if kinship is None else "given as a matrix"
     told = options.attributes()
     if {"beta", "se"} & set(options.statistics):
         told["effect_unit"] = options.effect_unit(calls.attrs.get("maximum", 1))
     return {
         **told,
         "covariates": covariates,
-        "kinship": kinship if isinstance(kinship, str) else named,
+        "kinship": kinship_in_words(kinship),
         "loco": int(loco),
         "genotypes": str(calls.name),
         "version": version("bulklmm-dask"),
     }
 
 
-def _beyond(
-    condition: ConditionLike,
-    prior: Prior | None,
-    *,
-    weights: VectorLike | None,
-    replicates: VectorLike | None,
-) -> dict[str, Any]:
+def _beyond(condition: ConditionLike, prior: Prior | None) -> dict[str, Any]:
     """What it says of inputs that most scans do without."""
     out: dict[str, Any] = {}
     if condition is not None:
         out["condition"] = in_words(condition)
-    for name, given in (("weights", weights), ("replicates", replicates)):
-        if given is not None:
-            out[name] = given if isinstance(given, str) else "given"
     if prior is not None:
         values = np.unique([prior.variance, prior.sample_size], axis=1)
         out["prior"] = values[:, 0].tolist() if values.shape[1] == 1 else "by trait"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import permutations as all_orders
 
 import brute
@@ -193,9 +194,11 @@ def test_any_scheduler_gives_the_same_maxima(scheduler, method, cluster, tmp_pat
     options = {"n_permutations": 20, "method": method}
     expected = blmm.permute(ds, **options).max_lod.values
     with dask.config.set(scheduler=cluster if scheduler == "distributed" else scheduler):
-        lazy = blmm.permute(ds, **options, chunks=CHUNKS)
+        if method == "per-trait":
+            options["chunks"] = CHUNKS
+        lazy = blmm.permute(ds, **options)
         np.testing.assert_allclose(lazy.max_lod, expected, atol=1e-5)
-        stored = blmm.permute(ds, **options, chunks=CHUNKS, store=tmp_path / "p.zarr")
+        stored = blmm.permute(ds, **options, store=tmp_path / "p.zarr")
     np.testing.assert_allclose(stored.max_lod, expected, atol=1e-5)
 
 
@@ -336,11 +339,14 @@ def test_shared_thresholds_are_those_of_each_trait():
         ({"interaction": "age"}, "interaction names 'age', not among the covariates"),
         ({"by": "chromosome"}, "by is 'chromosome'; it must be None or 'contig'"),
         ({"strata": "sex"}, "strata is 'sex', but the study has no variable of that name"),
-        ({"strata": np.arange(3)}, r"strata have shape \(3,\) for 12 samples"),
+        ({"strata": np.arange(3)}, r"strata has shape \(3,\) for 12 samples"),
         ({"strata": [1.0, np.nan] * 6}, "strata lack a label for 'sample2', 'sample4'"),
         ({"strata": [1, 2] * 6, "method": "shared"}, "strata say which .* leave strata out"),
         ({"chunks": {"variants": 3}}, "chunks is .*'permutations': 1000"),
-        ({"chunks": {"permutations": 0}}, "'permutations'.* is 0; a whole number"),
+        ({"chunks": {"permutations": 0}}, r"chunks\['permutations'\] is 0; .* whole number"),
+        ({"chunks": {"permutations": 9}, "method": "shared"}, "method 'shared' has no blocks"),
+        ({"strata": np.arange(12)}, "as many labels as there are samples, 12"),
+        ({"strata": np.ones((6, 2))}, r"strata has shape \(6, 2\) for 12 samples"),
         ({"kinship": "K"}, "no variable 'K'"),
     ],
 )
@@ -439,9 +445,14 @@ def test_strata_by_name_and_by_label():
     named = ds.assign(sample_sex=("samples", labels.astype(object)))
     found = blmm.permute(named, n_permutations=5, strata="sample_sex").max_lod.values
     np.testing.assert_array_equal(found, expected)
-    # A covariate with as many values as samples leaves every sample where it is.
-    same = blmm.permute(ds, n_permutations=3, strata="covariate1").max_lod.values
-    np.testing.assert_allclose(same, same[:1].repeat(3, axis=0), atol=1e-6)
+    found = blmm.permute(named, n_permutations=5, strata="sex").max_lod.values
+    np.testing.assert_array_equal(found, expected)
+    # Samples that are alone stay where they are, which is said.
+    alone = np.where(np.arange(24) < 22, np.arange(24), 22)
+    with pytest.warns(blmm.StudyWarning, match="22 of 24 samples are alone in their stratum"):
+        blmm.permute(ds, n_permutations=3, strata=alone)
+    with pytest.raises(blmm.InputError, match="as many labels as there are samples"):
+        blmm.permute(ds, n_permutations=3, strata="covariate1")
 
 
 def test_on_the_command_line(tmp_path):
@@ -467,3 +478,93 @@ def test_on_the_command_line(tmp_path):
     done = run.invoke(main, ["thresholds", perm, "--alpha", "0.001"])
     assert done.exit_code == 1
     assert "30 permutations give levels from" in done.output
+
+
+def test_single_precision_beside_a_marker_that_is_a_covariate():
+    """What the covariates leave of a marker may be smaller than rounding in single precision."""
+    rng = np.random.default_rng(3)
+    ds = studies.study(n=60, p=20, m=4)
+    dosage = ds.call_dosage.values.astype(float)
+    for row, eps in enumerate((1e-2, 1e-3, 1e-4, 3e-5)):
+        dosage[row] = np.clip(dosage[10] + eps * rng.standard_normal(60), 0, 1)
+    ds = ds.assign(call_dosage=ds.call_dosage.copy(data=dosage))
+    ds = ds.assign(
+        sample_covariate=(("samples", "covariates"), dosage[10][:, None]),
+        covariate_id=("covariates", np.array(["marker"], dtype=object)),
+    )
+    near = ds.isel(variants=[0, 1, 2, 3])
+    for call in (
+        lambda **how: blmm.permute(near, n_permutations=40, **how).max_lod,
+        lambda **how: blmm.scan(near, **how).lod,
+    ):
+        single, double = call(precision="single").values, call(precision="double").values
+        np.testing.assert_allclose(single, double, atol=1e-4)
+        assert double.max() > 0.5
+
+
+def test_saturated_markers_and_traits_have_no_maximum():
+    ds = founders(studies.study(n=40, p=12, m=4), k=8)
+    traits = ds.sample_trait.values.copy()
+    traits[7:, 1] = np.nan  # as many samples as genotypes
+    ds = ds.assign(sample_trait=(("samples", "traits"), traits))
+    for method in ("per-trait", "shared"):
+        perm = blmm.permute(ds, n_permutations=20, method=method)
+        levels = blmm.thresholds(perm, 0.2).threshold.values[:, 0]
+        assert np.isnan(levels).tolist() == [False, True, False, False]
+    # Two markers that lack genotypes: the others of six samples are saturated.
+    few = founders(studies.study(n=6, p=4, m=2), k=4)
+    p = few.call_genotype_probability.values.copy()
+    p[:2] = 0
+    p[:2, :3, 0] = 1
+    p[:2, 3:, 1] = 1
+    few = few.assign(call_genotype_probability=few.call_genotype_probability.copy(data=p))
+    assert np.isfinite(blmm.max_lod(blmm.scan(few)).lod).all()
+    assert np.isfinite(blmm.permute(few, n_permutations=10).max_lod.values).all()
+
+
+def test_no_trait_with_a_model():
+    ds = studies.study(n=20, p=12, m=3)
+    ds = ds.assign(sample_trait=(("samples", "traits"), np.ones((20, 3))))
+    for method in ("per-trait", "shared"):
+        perm = blmm.permute(ds, n_permutations=20, method=method)
+        assert np.isnan(blmm.thresholds(perm).threshold.values).all()
+        found = blmm.trait_fdr(perm, blmm.max_lod(blmm.scan(ds)))
+        assert found.fdr.isna().all()
+        assert found.p_adjusted.isna().all()
+
+
+def test_a_study_that_holds_what_a_result_does(tmp_path):
+    ds = studies.study(n=20, p=12, m=3)
+    ds["h2"] = blmm.heritability(ds).h2.compute()
+    ds["trait_status"] = ("traits", np.array(["mine"] * 3, dtype=object))
+    for method in ("per-trait", "shared"):
+        perm = blmm.permute(ds, n_permutations=5, method=method, store=tmp_path / method)
+        assert list(perm.trait_status.values) == ["ok"] * 3
+
+
+def test_a_finished_shared_null_is_not_drawn_again(tmp_path, monkeypatch):
+    ds = studies.study(n=20, p=12, m=3)
+    options = {"n_permutations": 20, "method": "shared", "store": tmp_path / "p.zarr"}
+    first = blmm.permute(ds, **options)
+    monkeypatch.setattr(sys.modules["bulklmm_dask.permute"], "draw_shared", None)
+    np.testing.assert_array_equal(blmm.permute(ds, **options).max_lod, first.max_lod)
+    with pytest.raises(blmm.StoreError, match="options differ"):
+        blmm.permute(ds, **options | {"seed": 4})
+    renamed = ds.assign_coords(traits=[f"other{i}" for i in range(3)])
+    renamed["trait_id"] = ("traits", renamed.traits.values.astype(object))
+    with pytest.raises(blmm.StoreError, match="labels differ"):
+        blmm.permute(renamed, **options)
+    with pytest.raises(blmm.StoreError, match="over permutations and traits, not variants"):
+        blmm.scan(ds, store=tmp_path / "p.zarr")
+
+
+def test_thresholds_of_a_lazy_result_compute_every_block_once(monkeypatch):
+    from bulklmm_dask.engine import permute as module
+
+    ds = studies.study(n=20, p=12, m=9)
+    lazy = blmm.permute(ds, n_permutations=30, chunks={"permutations": 10, "traits": 4})
+    calls = []
+    slow = module.permuted_maxima
+    monkeypatch.setattr(module, "permuted_maxima", lambda *a, **k: calls.append(1) or slow(*a, **k))
+    blmm.thresholds(lazy)
+    assert len(calls) == 3 * 3

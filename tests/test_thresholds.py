@@ -61,6 +61,7 @@ def test_lazy_maxima_and_many_traits_give_the_same(monkeypatch):
     expected = blmm.thresholds(maxima(values))
     table = hits([f"t{j}" for j in range(24, -1, -1)], np.linspace(2, 9, 25))
     p = blmm.adjusted_p(maxima(values), table)
+    monkeypatch.setattr(module, "_COMPUTED", 5000)
     monkeypatch.setattr(module, "_CELLS", 1000)
     lazy = maxima(values).chunk(permutations=70, traits=4)
     np.testing.assert_array_equal(blmm.thresholds(lazy).threshold, expected.threshold)
@@ -224,3 +225,41 @@ def test_the_maxima_of_one_trait(method):
         null_maxima(perm, "x")
     with pytest.raises(blmm.InputError, match="no contig '9'"):
         null_maxima(perm, "trait1", "9")
+
+
+def test_selections():
+    values = gumbel((99, 4, 3))
+    perm = maxima(values)
+    expected = blmm.thresholds(perm).threshold
+    some = blmm.thresholds(perm.sel(traits=["t3", "t1"])).threshold
+    np.testing.assert_array_equal(some, expected.sel(traits=["t3", "t1"]))
+    np.testing.assert_array_equal(blmm.thresholds(perm.transpose()).threshold, expected)
+    for wrong, dim in (
+        (perm.sel(traits="t1"), "traits"),
+        (perm.isel(traits=[]), "traits"),
+        (perm.isel(permutations=0), "permutations"),
+    ):
+        for call in (blmm.thresholds, lambda p: blmm.adjusted_p(p, hits(["t1"], [3.0]))):
+            with pytest.raises(blmm.InputError, match=rf"dimension '{dim}'.*perm.sel\({dim}="):
+                call(wrong)
+    with pytest.raises(blmm.InputError, match="'t0'; select each once"):
+        blmm.thresholds(perm.isel(traits=[0, 0]))
+    with pytest.raises(blmm.InputError, match="pandas DataFrame"):
+        blmm.adjusted_p(perm, {"trait": ["t0"], "lod": [3.0]})
+    with pytest.raises(blmm.InputError, match=r"dtype=\{'trait': str\}"):
+        blmm.adjusted_p(perm, hits([7.0], [3.0]))
+
+
+def test_hits_without_a_lod_in_a_chunk_of_their_own(monkeypatch):
+    from bulklmm_dask.results import nulls as module
+
+    monkeypatch.setattr(module, "_CELLS", 1)
+    found = blmm.adjusted_p(maxima(gumbel((99, 2))), hits(["t0", "t1"], [np.nan, 2.0]))
+    assert np.isnan(found.p_adjusted[0])
+    assert found.p_adjusted[1] > 0
+
+
+def test_p_never_is_zero():
+    found = blmm.adjusted_p(maxima(gumbel((500, 1))), hits(["t0"] * 2, [5000.0, np.inf]))
+    assert (found.p_adjusted > 0).all()
+    assert list(found.p_source) == ["tail"] * 2

@@ -41,7 +41,7 @@ def vector_of(ds: xr.Dataset, value: str | None) -> str | pd.Series | None:
     if value is None:
         return None
     if not Path(value).is_file():
-        return f"sample_{value}" if f"sample_{value}" in ds else value
+        return value
     source = open_table(value)
     columns = read_columns(*source)
     if len(columns) != 2:

@@ -132,7 +132,7 @@ def permute_command(
                 genotypes=genotypes,
                 interaction=interaction,
                 reml=reml,
-                strata=f"sample_{strata}" if f"sample_{strata}" in ds else strata,
+                strata=strata,
                 seed=seed,
                 by=by,
                 precision=precision,

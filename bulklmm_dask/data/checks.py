@@ -14,6 +14,13 @@ from bulklmm_dask.words import counted
 RANGE_TOLERANCE = 1e-6
 
 
+def whole_number(value: object, what: str, least: int) -> int:
+    """Give `value` as an int, or raise InputError where it is no whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
+    return int(value)
+
+
 def refuse_infinite(
     values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 
 def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
@@ -22,6 +23,12 @@ def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
     bits = (bits ^ (bits >> np.uint64(32)) ^ place) * np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(29))) * (place | np.uint64(1))
     return (bits ^ (bits >> np.uint64(32))).sum(axis=1, dtype=np.uint64)
+
+
+def of_labels(template: xr.Dataset) -> str:
+    """Digest of all names and places that a result carries."""
+    names = sorted(map(str, template.variables))
+    return fingerprint((name, template[name].values.tolist()) for name in names)
 
 
 def fingerprint(parts: Iterable[object]) -> str:

@@ -250,11 +250,17 @@ def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> Resu
     return store
 
 
-def block_of(path: str | os.PathLike[str]) -> dict[str, int] | None:
-    """Block sizes of an existing result store, or None where there is nothing yet."""
+def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
+    """Block sizes of an existing result store over these, or None where there is nothing yet."""
     if not Path(path).exists():
         return None
-    return _sizes(_attributes(Path(path)))
+    sizes = _sizes(_attributes(Path(path)))
+    if tuple(sizes) != dims:
+        raise StoreError(
+            f"{path} is a result over {' and '.join(sizes)}, not {' and '.join(dims)}; give "
+            "another store"
+        )
+    return sizes
 
 
 def _sizes(attrs: Mapping[str, Any]) -> dict[str, int]:
@@ -320,7 +326,8 @@ def _require_whole(path: Path, attrs: Mapping[str, Any]) -> None:
     if damaged:
         raise StoreError(
             f"{path} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
-            f"cut short, the first {damaged[0]}; run the same scan again to compute them anew"
+            f"cut short, the first {damaged[0]}; make the same call with the same store again to "
+            "compute them anew"
         )
 
 
@@ -353,17 +360,20 @@ def _marks(path: str | os.PathLike[str], manifest: str) -> npt.NDArray[np.uint8]
 
 def _attributes(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise StoreError(f"there is no result store {path}; make one with scan(..., store=path)")
+        raise StoreError(
+            f"there is no result store {path}; scan(..., store=path) or permute(..., store=path) "
+            "makes one"
+        )
     try:
         attrs = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
     except Exception as error:
         raise StoreError(
             f"{path} is no result store, or its zarr.json is damaged ({error}); give another "
-            "path, or remove it and scan again"
+            "path, or remove it and make it again"
         ) from error
     if attrs.get(KIND) != RESULT:
         raise StoreError(
             f"{path} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
-            "give the path of a scan's result"
+            "give the path of what scan or permute has stored"
         )
     return attrs

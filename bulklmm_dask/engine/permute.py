@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from bulklmm_dask.data.checks import refuse_outside
+from bulklmm_dask.data.checks import refuse_outside, whole_number
 from bulklmm_dask.data.store import ResultStore
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.graph import LazyScan, samples_nodes
@@ -25,7 +25,8 @@ from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.groups import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.permute import NONE, permutations, permuted_maxima, split_markers
+from bulklmm_dask.lmm.permute import permutations, permuted_maxima, split_markers
+from bulklmm_dask.lmm.redraw import NONE
 from bulklmm_dask.lmm.samples import Samples
 
 Index = npt.NDArray[np.int64]
@@ -60,15 +61,13 @@ def plan_permutations(
         Of a marker, tested together.
     """
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
-    own = wanted.pop("permutations", _PERMUTATIONS)
-    if not isinstance(own, int | np.integer) or own < 1:
-        raise InputError(f"chunks['permutations'] is {own}; a whole number from 1 on")
+    own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
     if set(wanted) - {"traits"} or (chunks != "auto" and not isinstance(chunks, Mapping)):
         raise InputError(
             f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
             "{'permutations': 1000, 'traits': 256}"
         )
-    size = min(int(own), n_permutations)
+    size = min(own, n_permutations)
     n = max(n_samples, 1)
     variants = max(1, max(_MARKER_CELLS // n, min(4 * n, _MOST_CELLS // n)) // columns)
     work = max(1, min(variants, n_variants) * n * size * columns**2)

@@ -20,7 +20,7 @@ from bulklmm_dask.lmm.groups import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute import split_markers
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.lmm.shared import nodes, noise, shared_maxima
+from bulklmm_dask.lmm.shared import N_NODES, nodes, noise, shared_maxima
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -101,9 +101,11 @@ def draw_shared(
         found.append(delayed(highest)(parts, flat=n_places is None))
         at.append([delayed(_nodes)(basis) for basis in mine])
     maxima, heritabilities = compute(found, at)
-    h2 = np.array(heritabilities).swapaxes(0, 1)
+    rest = () if n_places is None else (n_places,)
+    lods = np.array(maxima, dtype=np.float32).reshape(len(rows), count, N_NODES, *rest)
+    h2 = np.array(heritabilities).reshape(len(rows), len(relations), N_NODES).swapaxes(0, 1)
     return SharedNull(
-        np.stack(maxima, axis=1), h2[0] if study.relations is None else h2, pattern, columns
+        lods.swapaxes(0, 1), h2[0] if study.relations is None else h2, pattern, columns
     )
 
 

@@ -39,7 +39,8 @@ TILE_TRAITS = 512
 _SMALLEST = 1e-13
 # From this r2 on, an error of the interpolation would show: S_xx is computed exactly.
 _NEARLY_PERFECT = 0.99
-# And where a trait's own covariates leave less than this share of S_xx.
+# And where a trait's own covariates leave less than this share of S_xx; or all covariates of a
+# marker, in single precision.
 _SMALL_SHARE = 1e-3
 
 # A marker whose variation left after the covariates is below this share of its own has none.
@@ -62,6 +63,16 @@ class Markers:
     rotated: Array
     tested: npt.NDArray[np.bool_]
 
+    def take(self, rows: Index) -> Markers:
+        """Some of them."""
+        return Markers(self.rotated[rows], self.tested[rows])
+
+    def without(self, rows: Index) -> Markers:
+        """All of them, some no longer tested."""
+        tested = self.tested.copy()
+        tested[rows] = False
+        return Markers(self.rotated, tested)
+
 
 def prepare_markers(basis: Basis, dosage: Array) -> Markers:
     """Centre and rotate dosages (variants, n) of the samples of a group, none missing."""
@@ -76,6 +87,15 @@ def prepare_markers(basis: Basis, dosage: Array) -> Markers:
     reach = np.flatnonzero(np.abs(rotated).max(axis=0, initial=0.0) > rounding)
     width = int(reach[-1]) + 1 if len(reach) else 0
     return Markers(np.ascontiguousarray(rotated[:, :width]), tested)
+
+
+def nearly_fixed(basis: Basis, markers: Markers) -> Index:
+    """Markers of which the covariates leave so little that single precision would not do."""
+    x = markers.rotated
+    size = np.einsum("ik,ik->i", x, x)
+    inside = x @ basis.covariates[: x.shape[1]]
+    left = size - np.einsum("ic,ic->i", inside, inside)
+    return np.flatnonzero(markers.tested & (left < _SMALL_SHARE * size))
 
 
 def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
@@ -178,8 +198,9 @@ class NullScan:
         markers : Markers
             In the basis of the group.
         single : bool
-            Multiply in single precision; pairs whose r2 is too near 1 for that are done again in
-            double precision, so that no LOD under 100 is off by 1e-4. In either, traits that a
+            Multiply in single precision; pairs whose r2 is too near 1 for that, and markers that
+            lie nearly among the covariates, are done again in double precision, so that no LOD
+            under 100 is off by 1e-4. In either, traits that a
             marker explains nearly perfectly are done again without interpolation, and so are those
             whose own covariates leave little of a marker. Less than 1e-7 of it scores 0.
 
@@ -220,6 +241,9 @@ class NullScan:
                 exact = self._exactly(Markers(x[rows], markers.tested[rows]), again)
                 out[rows, again] = 0.0 + to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
         out[~markers.tested] = 0.0
+        if single:
+            few = nearly_fixed(self.basis, markers)
+            out[few] = self.scan(markers.take(few), single=False)["lod"]
         return {"lod": out}
 
     def effects(
@@ -233,7 +257,7 @@ class NullScan:
         beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan, dtype=np.float32)
         for rows, columns in _tiles(*beta.shape):
             tested = rows.start + np.flatnonzero(markers.tested[rows])
-            part = Markers(markers.rotated[tested], markers.tested[tested])
+            part = markers.take(tested)
             traits = np.arange(columns.start, columns.stop)
             score = part.rotated @ self.scores[: part.rotated.shape[1], columns]
             sxx = self._variation_left(part, traits)

@@ -43,15 +43,12 @@ from bulklmm_dask.lmm.groups import FittedTraits, distinct_markers
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.lmm.lod import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.redraw import highest_lods
+from bulklmm_dask.lmm.redraw import NONE, highest_lods
 from bulklmm_dask.lmm.refit import Draw
 from bulklmm_dask.lmm.samples import Samples
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
-
-# A place without a tested marker, or a trait without a null model: below any LOD.
-NONE = -1.0
 
 
 def permutations(seed: int, numbers: Sequence[int], strata: Index) -> Index:

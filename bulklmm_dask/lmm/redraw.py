@@ -16,6 +16,8 @@ from bulklmm_dask.lmm.samples import Samples
 
 Array = npt.NDArray[np.float64]
 
+# A place without a tested marker, or a trait without a null model: below any LOD.
+NONE = -1.0
 # Traits that are drawn and scanned together, where a marker has several columns.
 _TOGETHER = 512
 
@@ -31,7 +33,7 @@ def highest_lods(
     *,
     single: bool,
 ) -> Array:
-    """Highest LOD over the markers of each place, (count, traits, places).
+    """Highest LOD over the markers of each place, (count, traits, places); `NONE` for none.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ def highest_lods(
             for group in fitted.groups:  # a draw among the covariates has no model, and scores 0
                 for place, x in enumerate(markers):
                     lod = scan_group(group, x, model, single=single)["lod"]
-                    out[start + group.columns, j, place] = lod.max(axis=0)
+                    best = np.fmax.reduce(lod, axis=0)  # a saturated marker has no LOD
+                    out[start + group.columns, j, place] = np.where(np.isnan(best), NONE, best)
     return out
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.lod import Markers, variation
+from bulklmm_dask.lmm.lod import Markers, nearly_fixed, variation
 
 Array = npt.NDArray[np.float64]
 Real = npt.NDArray[np.floating]
@@ -32,6 +32,7 @@ _NOTHING = 1e-10
 # Estimates may take this many values between two points of the likelihood.
 _FINE = 4
 _SMALLEST = 1e-13
+_NO_ROWS = np.empty(0, dtype=np.intp)
 
 # ``draw(j, which)``: whitened vectors (len(which), n) of trait j for some of the permutations.
 Draw = Callable[[int, slice | Index], Array]
@@ -164,7 +165,9 @@ class Refit:
             Multiply markers in single precision; what that would leave inexact is done again.
         """
         dtype = np.dtype(np.float32 if single else np.float64)
-        tables = [_Table(self, part, dtype) for part in parts]
+        few = [nearly_fixed(self.basis, part) if single else _NO_ROWS for part in parts]
+        fast = [part.without(rows) for part, rows in zip(parts, few, strict=True)]
+        tables = [_Table(self, part, dtype) for part in fast]
         width = max((len(table.x) for table in tables), default=0)
         out, share = np.zeros((len(parts), count, len(h2))), np.ones((count, len(h2)))
         buffer = np.empty(max(_CELLS, _COLUMNS), dtype)
@@ -189,6 +192,9 @@ class Refit:
                 own = _some(draw, j, again)
                 exact = self.largest(h2[j : j + 1], parts, own, len(again), single=False)
                 out[:, again, j] = exact[:, :, 0]
+            if any(map(len, few)):
+                rest = [part.take(rows) for part, rows in zip(parts, few, strict=True)]
+                np.maximum(out, self.largest(h2, rest, draw, count, single=False), out=out)
         return out
 
     def _coloured(self, h2: Array, some: slice, which: slice, draw: Draw) -> Array:

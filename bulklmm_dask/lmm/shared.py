@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, Spectrum
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.permute import NONE, stream
-from bulklmm_dask.lmm.redraw import highest_lods
+from bulklmm_dask.lmm.permute import stream
+from bulklmm_dask.lmm.redraw import NONE, highest_lods
 from bulklmm_dask.lmm.samples import Samples
 
 Array = npt.NDArray[np.float64]
@@ -24,6 +24,7 @@ Index = npt.NDArray[np.int64]
 
 # Shares of the variance at which the null is drawn, denser where it changes fast.
 _SHARES = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999, 1.0)
+N_NODES = len(_SHARES)
 
 
 def nodes(spectrum: Spectrum) -> Array:

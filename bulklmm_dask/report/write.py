@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import xarray as xr
 
 from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.checks import whole_number
 from bulklmm_dask.data.folders import appearing_file
 from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError, StoreError
@@ -78,8 +78,7 @@ def report(
     """
     require_result(result, "report")
     lowest = number(threshold, "threshold", 0.0)
-    if isinstance(n_top, bool) or not isinstance(n_top, int | np.integer) or n_top < 1:
-        raise InputError(f"n_top is {n_top!r}; it should be a whole number from 1 on")
+    n_top = whole_number(n_top, "n_top", 1)
     if study is not None:
         require_same(result, study)
     if perm is not None:
@@ -90,8 +89,8 @@ def report(
     result = _with_traits_known(result)
     findings = None
     if n_fitted(result):
-        findings = find(result, perm, threshold=lowest, n_top=int(n_top))
-    page = _template("page.html").render(**_page(result, study, perm, findings, lowest, int(n_top)))
+        findings = find(result, perm, threshold=lowest, n_top=n_top)
+    page = _template("page.html").render(**_page(result, study, perm, findings, lowest, n_top))
     with appearing_file(target) as partial:
         partial.write_text(page, encoding="utf-8", newline="\n")
 

@@ -11,16 +11,20 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.data.aloud import listing
-from bulklmm_dask.data.schema import require_names, text
+from bulklmm_dask.data.schema import require_names, require_unique, text
 from bulklmm_dask.errors import InputError, StoreError
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-# Maxima that are held at a time.
-_CELLS = 1 << 22
+# Maxima that are computed together, so that a lazy result repeats little; and looked at together.
+_COMPUTED, _CELLS = 1 << 26, 1 << 22
 # Multiples of it leave 0 to 1 evenly filled, however many there are.
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
+
+_ORDER = ("permutations", "patterns", "nodes", "contigs", "traits")
+_OWN = ["max_lod"]
+_SHARED = ["max_lod", "null_h2", "h2", "trait_pattern"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Maxima:
         """Number of permutations."""
         return self.perm.sizes["permutations"]
 
+    @property
+    def contigs(self) -> npt.NDArray[np.object_]:
+        """Names of the contigs."""
+        return text(self.perm["contig_id" if "contig_id" in self.perm else "contigs"].values)
+
     @classmethod
     def of(cls, perm: xr.Dataset, by: str | None) -> Self:
         """Check what was handed over."""
@@ -42,55 +51,98 @@ class Maxima:
             raise InputError("this needs the Dataset that permute gives, with its max_lod")
         if by not in (None, "contig"):
             raise InputError(f"by is {by!r}; it must be None or 'contig'")
-        if by and perm.attrs.get("by") != "contig":
+        if by and "contigs" not in perm["max_lod"].dims:
             raise InputError(
                 "the maxima are over all markers; permute(..., by='contig') keeps those of contigs"
             )
-        return cls(perm, by)
+        for dim in ("permutations", "traits"):
+            if not perm.sizes.get(dim):
+                raise InputError(
+                    f"the maxima have no dimension {dim!r}, or nothing along it; select with a "
+                    f"list instead: perm.sel({dim}=[name])"
+                )
+        require_unique(text(perm["traits"].values), "the traits of perm", "select each once")
+        return cls(perm.transpose(*_ORDER, missing_dims="ignore"), by)
 
     def chunks(self, traits: Index) -> Iterator[tuple[Index, Array]]:
         """Some traits, a bounded number at a time, with their maxima (N, traits, places)."""
+        shared = "nodes" in self.perm.dims
         places = self.perm["max_lod"].sizes.get("contigs", 1)
-        size = max(1, _CELLS // (self.count * max(1, places)))
-        status = self.perm["trait_status"].values
-        for start in range(0, len(traits), size):
-            some = traits[start : start + size]
-            values = self._shared(some) if "nodes" in self.perm.dims else self._own(some)
-            if self.by is None and values.shape[2] > 1:
-                values = np.fmax.reduce(values, axis=2)[:, :, None]
-            lost = np.isnan(values).all(axis=2).any(axis=0) & (status[some] == "ok")
-            if lost.any():
-                raise StoreError(
-                    f"the maxima of {listing(self.perm['traits'].values[some[lost]])} are "
-                    "incomplete: the store was cut short, or there are no markers; run the same "
-                    "permute with the same store again"
-                )
-            yield some, values
+        for some in _runs(traits, _COMPUTED // (self.count * places)):
+            wanted = self.perm[_SHARED if shared else _OWN].isel(traits=some).compute()
+            if shared:
+                draws = _Draws.of(wanted, together=self.by is None)
+                places = draws.kept.shape[3]
+            for few in _runs(np.arange(len(some)), _CELLS // (self.count * places)):
+                part = wanted.isel(traits=few)
+                values = draws.of_traits(part) if shared else _own(part)
+                if self.by is None and values.shape[2] > 1:
+                    values = np.fmax.reduce(values, axis=2)[:, :, None]
+                self._refuse_incomplete(some[few], values)
+                yield some[few], values
 
-    def _own(self, traits: Index) -> Array:
-        values = np.asarray(self.perm["max_lod"].isel(traits=traits).values, dtype=np.float64)
-        return values if values.ndim == 3 else values[:, :, None]
+    def _refuse_incomplete(self, traits: Index, values: Array) -> None:
+        """Raise StoreError where some draws have a maximum and others do not."""
+        none = np.isnan(values).all(axis=2)
+        lost = none.any(axis=0) & ~none.all(axis=0)
+        if lost.any():
+            raise StoreError(
+                f"the maxima of {listing(self.perm['traits'].values[traits[lost]])} are "
+                "incomplete: the store was cut short; run the same permute with the same store "
+                "again"
+            )
 
-    def _shared(self, traits: Index) -> Array:
+
+def _runs(positions: Index, size: int) -> Iterator[Index]:
+    for start in range(0, len(positions), max(1, size)):
+        yield positions[start : start + max(1, size)]
+
+
+def _own(part: xr.Dataset) -> Array:
+    values = part["max_lod"].transpose("permutations", "traits", ...).values.astype(np.float64)
+    return values if values.ndim == 3 else values[:, :, None]
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What traits share.
+
+    Attributes
+    ----------
+    kept : array (permutations, patterns, nodes, places)
+    nodes : array (relations, patterns, nodes)
+        Heritabilities; of one relation for all places, or of one each.
+    """
+
+    kept: npt.NDArray[np.float32]
+    nodes: Array
+
+    @classmethod
+    def of(cls, perm: xr.Dataset, *, together: bool) -> Self:
+        """Take the draws out of a result; those of all places `together` where that is the same."""
+        kept, nodes = perm["max_lod"].values, perm["null_h2"].values
+        kept = kept if kept.ndim == 4 else kept[..., None]
+        nodes = nodes[None] if nodes.ndim == 2 else nodes
+        if together and len(nodes) == 1:
+            kept = np.fmax.reduce(kept, axis=3)[..., None]
+        return cls(kept, nodes)
+
+    def of_traits(self, part: xr.Dataset) -> Array:
         """Take some draws at the node of h2 below and the others at the one above.
 
         So the distribution is interpolated. Interpolating draw by draw would narrow it.
         """
-        perm = self.perm
-        kept = perm["max_lod"].values
-        kept = kept if kept.ndim == 4 else kept[..., None]
-        at, h2 = perm["null_h2"].values, perm["h2"].values[..., traits]
-        at, h2 = (at[None], h2[None]) if at.ndim == 2 else (at, h2)
-        pattern = perm["trait_pattern"].values[traits]
-        out = np.empty((self.count, len(traits), kept.shape[3]))
-        draw = np.arange(self.count)[:, None]
-        turn = (np.arange(self.count) * _GOLDEN) % 1.0
-        for place in range(kept.shape[3]):
-            relation = place if len(at) > 1 else 0
-            low, weight = _between(at[relation][pattern], h2[relation])
-            node = np.where(turn[:, None] < weight, np.minimum(low + 1, at.shape[2] - 1), low)
-            out[:, :, place] = kept[draw, pattern, node, place]
-        out[:, pattern < 0] = np.nan
+        h2, pattern = np.atleast_2d(part["h2"].values), part["trait_pattern"].values
+        out = np.full((len(self.kept), len(pattern), self.kept.shape[3]), np.nan)
+        known = np.flatnonzero(pattern >= 0)
+        pattern, draw = pattern[known], np.arange(len(self.kept))[:, None]
+        turn = (np.arange(len(self.kept)) * _GOLDEN) % 1.0
+        for place in range(out.shape[2]):
+            relation = place if len(self.nodes) > 1 else 0
+            at = self.nodes[relation][pattern]
+            low, weight = _between(at, h2[relation, known])
+            node = np.where(turn[:, None] < weight, np.minimum(low + 1, at.shape[1] - 1), low)
+            out[:, known, place] = self.kept[draw, pattern, node, place]
         return out
 
 
@@ -111,7 +163,7 @@ def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Arra
     place = 0
     if contig is not None:
         require_names(perm, "contigs", [contig])
-        place = list(text(perm["contigs"].values)).index(str(contig))
+        place = list(maxima.contigs).index(str(contig))
     at = list(text(perm["traits"].values)).index(str(trait))
     ((_, values),) = maxima.chunks(np.array([at]))
     return np.sort(values[:, 0, place])

@@ -49,14 +49,7 @@ def thresholds(
         If maxima are missing from a store.
     """
     maxima = Maxima.of(perm, by)
-    levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
-    least = 1.0 / (1.0 + maxima.count)
-    wrong = [level for level in levels if not least <= level < 1.0]
-    if wrong or not levels.size:
-        raise InputError(
-            f"alpha is {listing(wrong) or 'empty'}; {maxima.count:,} permutations give levels from "
-            f"{least:.3g} to below 1"
-        )
+    levels = _levels(alpha, maxima.count)
     parts = [
         np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)
         for _, values in maxima.chunks(np.arange(perm.sizes["traits"]))
@@ -65,9 +58,24 @@ def thresholds(
     dims: tuple[str, ...] = ("traits", "alpha", "contigs")
     if by is None:
         dims, found = dims[:2], found[:, :, 0]
-    kept = [name for name in perm.coords if set(perm[name].dims) <= set(dims)]
-    out = xr.Dataset({"threshold": (dims, found)}, coords={"alpha": levels})
-    return out.assign_coords({name: perm[name] for name in kept}).assign_attrs(perm.attrs)
+    names = {"traits": perm["traits"].values} | ({"contigs": maxima.contigs} if by else {})
+    out = xr.Dataset({"threshold": (dims, found)}, coords={"alpha": levels, **names})
+    return out.assign_attrs(perm.attrs)
+
+
+def _levels(alpha: float | Sequence[float], count: int) -> Array:
+    least = 1.0 / (1.0 + count)
+    try:
+        levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    fit = (levels >= least) & (levels < 1.0)
+    if not fit.all() or levels.ndim != 1 or len(np.unique(levels)) != levels.size or not fit.size:
+        raise InputError(
+            f"alpha is {alpha!r}; {count:,} permutations give levels from {least:.3g} to below 1, "
+            "one or several different ones"
+        )
+    return levels
 
 
 def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
@@ -102,18 +110,25 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -
         If maxima are missing from a store.
     """
     maxima = Maxima.of(perm, by)
+    if not isinstance(hits, pd.DataFrame):
+        raise InputError(
+            f"hits are a {type(hits).__name__}; they should be a pandas DataFrame, part by part if "
+            "they are larger than memory"
+        )
     needed = ["trait", "lod", *(["contig"] if by else [])]
     absent = [name for name in needed if name not in hits]
     if absent:
         raise InputError(f"hits have no column {listing(absent)}; they have {listing(hits)}")
-    trait = _positions(perm["traits"].values, hits["trait"], "trait")
+    trait = _positions(text(perm["traits"].values), hits["trait"], "trait")
     place = np.zeros(len(hits), dtype=np.int64)
     if by:
-        place = _positions(perm["contigs"].values, hits["contig"], "contig")
+        place = _positions(maxima.contigs, hits["contig"], "contig")
     lod = hits["lod"].to_numpy(np.float64)
     p, tail = np.full(len(hits), np.nan), np.zeros(len(hits), dtype=bool)
     for traits, values in maxima.chunks(np.unique(trait)):
         mine = np.flatnonzero((trait >= traits[0]) & (trait <= traits[-1]) & ~np.isnan(lod))
+        if not len(mine):
+            continue
         column = np.searchsorted(traits, trait[mine])
         p[mine], tail[mine] = _exceeded(np.sort(values, axis=0), lod[mine], column, place[mine])
     source = np.where(np.isnan(p), "", np.where(tail, FITTED, COUNTED))
@@ -162,7 +177,7 @@ def _positions(known: npt.NDArray[np.object_], wanted: pd.Series, what: str) -> 
     if len(unknown):
         raise InputError(
             f"{len(unknown)} {what}s of the hits were not permuted: {listing(unknown)}; permute "
-            "the same study"
+            f"the same study, or read the names as text: dtype={{{what!r}: str}}"
         )
     return found.astype(np.int64)
 
@@ -187,7 +202,9 @@ def _exceeded(
     beyond = (no_lower == 0) & wide[null]
     level, shape, scale = (values[null[beyond]] for values in _tails(highest))
     fitted = size / count * np.exp(genpareto.logsf(lod[beyond] - level, shape, scale=scale))
-    p[beyond] = np.minimum(p[beyond], fitted)
+    lower = fitted < p[beyond]
+    beyond[beyond] = lower
+    p[beyond] = np.maximum(fitted[lower], np.finfo(np.float64).tiny)
     return p, beyond
 
 
