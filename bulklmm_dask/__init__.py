@@ -13,6 +13,7 @@ from bulklmm_dask.data.store import open_result
 from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.heritability import heritability
+from bulklmm_dask.hotspot_null import hotspot_baseline
 from bulklmm_dask.kinship import kinship
 from bulklmm_dask.likelihood import profile
 from bulklmm_dask.permute import permute
@@ -21,6 +22,7 @@ from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import bayes_interval, find_peaks, lod_interval
+from bulklmm_dask.results.quantiles import pvalue_counts
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
 from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
@@ -35,6 +37,7 @@ __all__ = [
     "find_hits",
     "find_peaks",
     "heritability",
+    "hotspot_baseline",
     "hotspots",
     "kinship",
     "lod_interval",
@@ -45,6 +48,7 @@ __all__ = [
     "permute",
     "plot",
     "profile",
+    "pvalue_counts",
     "read_bimbam",
     "read_csv",
     "read_geno",

@@ -13,6 +13,9 @@ import pytest
 import studies
 import xarray as xr
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2, false_discovery_control
 from test_peaks import result_of
 
 import bulklmm_dask as blmm
@@ -219,8 +222,13 @@ def test_hits_of_a_scan_too_large_for_memory():
 
 def test_options_that_make_no_sense(lod):
     result = result_of(lod)
-    with pytest.raises(blmm.InputError, match=r"give threshold=5, or top=10"):
+    with pytest.raises(blmm.InputError, match=r"give threshold=5, or fdr=0.05, or top=10"):
         blmm.find_hits(result)
+    with pytest.raises(blmm.InputError, match="exclude each other"):
+        blmm.find_hits(result, threshold=5, fdr=0.05)
+    for fdr in (0, 1, 5, "low", np.nan):
+        with pytest.raises(blmm.InputError, match="fdr is"):
+            blmm.find_hits(result, fdr=fdr)
     for top in (0, 1.5, "x"):
         with pytest.raises(blmm.InputError, match="whole number from 1 on"):
             blmm.find_hits(result, top=top)
@@ -230,6 +238,140 @@ def test_options_that_make_no_sense(lod):
         blmm.find_hits(result.lod, top=1)
     with pytest.raises(blmm.InputError, match="has no LODs"):
         blmm.find_hits(result.isel(traits=slice(0)), top=1)
+
+
+def all_rates(result) -> np.ndarray:
+    """Benjamini and Hochberg's adjusted p of the whole matrix, NaN where there is no test."""
+    lod = result.lod.values
+    df = result.df.values if "df" in result else np.ones(lod.shape, int)
+    p = np.where(df > 0, chi2.sf(2 * np.log(10) * np.maximum(lod, 0), np.maximum(df, 1)), 1.0)
+    out = np.full(lod.shape, np.nan)
+    known = ~np.isnan(lod)
+    out[known] = false_discovery_control(p[known])
+    return out
+
+
+def require_equal_rates(result, fdr, **options) -> pd.DataFrame:
+    table = blmm.find_hits(result, fdr=fdr, **options)
+    rates = xr.DataArray(all_rates(result), dims=("variants", "traits"), coords=result.lod.coords)
+    assert len(table) == (rates <= fdr).sum()
+    i, j = xr.DataArray(table.variant, dims="hit"), xr.DataArray(table.trait, dims="hit")
+    np.testing.assert_allclose(table.fdr, rates.sel(variants=i, traits=j), rtol=1e-9)
+    assert (table.groupby("trait", sort=False).lod.diff().dropna() <= 0).all()
+    return table
+
+
+@pytest.fixture
+def mixed():
+    """LODs, most of them of chance alone, with ties, negative ones and a trait without any."""
+    rng = np.random.default_rng(3)
+    lod = (rng.chisquare(1, (200, 30)) / (2 * np.log(10))).astype("float32")
+    lod[rng.integers(200, size=40), rng.integers(30, size=40)] += 5
+    lod[100:110] = lod[90:100]
+    lod[:, 4] = np.nan
+    lod[7] = 0
+    lod[8, :5] = -1e-5
+    return lod
+
+
+@pytest.mark.parametrize("chunks", [None, (30, 7)])
+@pytest.mark.parametrize("fdr", [1e-9, 0.01, 0.05, 0.3, 0.9])
+def test_a_false_discovery_rate_is_that_of_all_pairs(mixed, chunks, fdr):
+    result = result_of(mixed if chunks is None else da.from_array(mixed, chunks=chunks))
+    table = require_equal_rates(result, fdr)
+    assert list(table) == [*COLUMNS, "fdr"]
+    assert len(table) > 5 or fdr < 0.01
+    double = result_of(mixed.astype(float))
+    assert len(require_equal_rates(double, fdr)) == len(table)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    lods=st.lists(st.sampled_from([0.0, 0.3, 0.31, 1.0, 2.0, 2.5, 40.0]), min_size=1, max_size=40),
+    fdr=st.floats(0.001, 0.999),
+)
+def test_any_set_of_tied_lods_has_the_rates_of_scipy(lods, fdr):
+    result = result_of(np.array([lods]).T)
+    rates = all_rates(result)
+    if np.abs(rates - fdr).min() > 1e-9:
+        require_equal_rates(result, fdr)
+
+
+def test_no_hit_at_a_rate_is_an_empty_table(lod):
+    table = blmm.find_hits(result_of(lod * 0), fdr=0.5)
+    assert list(table) == [*COLUMNS, "fdr"]
+    assert table.empty
+    assert blmm.find_hits(result_of(lod * np.nan), fdr=0.5).empty
+
+
+def test_p_values_too_small_for_a_float_keep_their_order():
+    lod = np.full((50, 4), 0.1)
+    lod[0] = [400.0, 500.0, 600.0, 5.0]
+    table = require_equal_rates(result_of(lod), 0.05)
+    assert table.fdr.tolist()[:3] == [0.0] * 3
+
+
+@pytest.mark.parametrize("fdr", [0.05, 0.5])
+def test_the_rate_of_a_scan_with_several_degrees_of_freedom(fdr):
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(3), size=(40, 20))
+    shares[:, :5] = np.eye(3)[rng.integers(2, size=(40, 5))]  # two of three genotypes: 1 df
+    shares[:, 5] = 1 / 3  # nothing to test
+    ds = blmm.create_dataset(shares, rng.standard_normal((40, 30)) + 2 * shares[:, [8], 0])
+    result = blmm.scan(ds, kinship=None, chunks={"variants": 6, "traits": 8}).compute()
+    assert set(np.unique(result.df)) == {0, 1, 2}
+    table = require_equal_rates(result, fdr)
+    assert {1, 2} == set(table.df) or fdr < 0.5
+    best = blmm.find_hits(result, fdr=fdr, top=2)
+    expected = table.groupby("trait", sort=False).head(2).reset_index(drop=True)
+    pd.testing.assert_frame_equal(best, expected)
+
+
+def test_the_rate_of_a_scan_that_leaves_contigs_out():
+    ds = studies.study(n=40, p=30, m=20, missing=0.2)
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    result = blmm.scan(ds, loco=True, statistics="beta", chunks={"variants": 7, "traits": 4})
+    known = result.compute()
+    table = require_equal_rates(known, 0.5)
+    pd.testing.assert_frame_equal(blmm.find_hits(result, fdr=0.5), table)
+    assert list(table) == [*COLUMNS, "fdr", "beta"]
+    for row in table.itertuples():
+        assert row.h2 == known.h2.sel(contigs=row.contig, traits=row.trait)
+
+
+@pytest.mark.parametrize("fdr", [0.05, 0.8])
+def test_a_parquet_folder_of_a_rate_holds_the_same(mixed, tmp_path, fdr):
+    pytest.importorskip("pyarrow")
+    result = result_of(da.from_array(mixed, chunks=(30, 7)))
+    places = pd.DataFrame({"contig": "c0", "position": 50.0}, index=[f"t{i}" for i in range(11)])
+    options = {"fdr": fdr, "top": 4, "trait_positions": places}
+    path = tmp_path / "hits.parquet"
+    expected = blmm.find_hits(result, **options)
+    assert blmm.find_hits(result, store=path, **options) == len(expected)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), expected)
+    assert expected.cis.notna().any()
+    assert blmm.find_hits(result, fdr=1e-300, store=path, overwrite=True) == 0
+    assert pd.read_parquet(path).empty
+
+
+@pytest.mark.parametrize(("fdr", "passes"), [(0.01, 1), (0.6, 2)])
+def test_blocks_are_computed_again_only_where_hits_are_many(mixed, fdr, passes):
+    computed = []
+
+    def block(lod):
+        computed.append(lod.shape)
+        return lod
+
+    # 0.5% of all pairs fit into the first pass
+    lod = np.tile(mixed[:, :3] * 0.01, (1, 10)) if fdr < 0.1 else mixed
+    lod[0, 0] = 9
+    lazy = da.from_array(lod, chunks=(100, 10)).map_blocks(block, meta=np.empty((0, 0), "f4"))
+    assert len(blmm.find_hits(result_of(lazy), fdr=fdr)) >= 1
+    assert len(computed) == 6 * passes
+
+
+def test_an_infinite_threshold_lets_nothing_through(lod):
+    assert blmm.find_hits(result_of(lod), threshold=np.inf, top=3).empty
 
 
 def run(*arguments, code=0):
@@ -253,6 +395,8 @@ def test_commands_give_what_the_library_gives(stored, tmp_path):
     expected = blmm.find_hits(result, threshold=3, top=2)
     assert "cis" in expected
     pd.testing.assert_frame_equal(pd.read_csv(out, dtype={"contig": str}), expected, **LOOSE)
+    rate = run("hits", stored, "--fdr", 0.1).stdout.splitlines()
+    assert len(rate) == len(blmm.find_hits(result, fdr=0.1)) + 1 > 10
     shown = run("hits", stored, "--top", 1, "--cis-window", 1).stdout
     assert len(shown.splitlines()) == 31
     peaks = tmp_path / "peaks.csv"

@@ -28,6 +28,7 @@ LIBRARIES = {
     "options": {"numpy"},
     "scan": {"numpy", "xarray"},
     "permute": {"numpy", "pandas", "xarray"},
+    "hotspot_null": {"numpy", "pandas", "xarray"},
     "heritability": {"xarray"},
     "likelihood": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
@@ -37,7 +38,7 @@ LIBRARIES = {
 }
 _BASE = {"errors", "words"}
 _DOORS = {"kinship", "scan", "heritability", "likelihood", "permute", "simulate", "plot"}
-_DOORS |= {"results", "data"}
+_DOORS |= {"hotspot_null", "results", "data"}
 BELOW = {
     "errors": set(),
     "words": set(),
@@ -54,6 +55,7 @@ BELOW = {
     "options": _BASE | {"lmm", "data", "inputs"},
     "scan": _BASE | {"lmm", "data", "engine", "inputs", "conditions", "options"},
     "permute": _BASE | {"lmm", "data", "engine", "inputs", "options"},
+    "hotspot_null": _BASE | {"lmm", "data", "inputs", "scan", "results"},
     "heritability": _BASE | {"lmm", "data", "engine", "inputs"},
     "likelihood": _BASE | {"lmm", "data", "engine", "inputs"},
     "describe": _BASE | {"data"},

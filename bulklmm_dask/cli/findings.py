@@ -10,11 +10,20 @@ from typing import Any
 import click
 import pandas as pd
 
-from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
-from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    model_options,
+    require_new,
+    say,
+)
+from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.hotspot_null import hotspot_baseline
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.peaks import DROP, find_peaks
@@ -59,11 +68,18 @@ _out = click.option(
     epilog=examples(
         "bulklmm hits bxd-lod.zarr --threshold 5 --out hits.csv",
         "bulklmm hits bxd-lod.zarr --threshold 3 --top 10",
+        "bulklmm hits bxd-lod.zarr --fdr 0.05 --out hits.csv",
         "bulklmm hits bxd-lod.zarr --threshold 2 --out hits.parquet",
     ),
 )
 @click.argument("result", type=click.Path(path_type=Path))
 @click.option("--threshold", metavar="LOD", type=float, help="The lowest LOD of a hit.")
+@click.option(
+    "--fdr",
+    metavar="RATE",
+    type=float,
+    help="Instead: the false discovery rate over all pairs (Benjamini and Hochberg).",
+)
 @click.option(
     "--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest of each trait."
 )
@@ -80,6 +96,7 @@ _out = click.option(
 def hits_command(
     result: Path,
     threshold: float | None,
+    fdr: float | None,
     top: int | None,
     out: Path | None,
     overwrite: bool,
@@ -93,6 +110,7 @@ def hits_command(
     """
     options: dict[str, Any] = {
         "threshold": threshold,
+        "fdr": fdr,
         "top": top,
         "trait_positions": _places(trait_positions),
         "cis_window": cis_window,
@@ -184,6 +202,7 @@ def peaks_command(
         "bulklmm hotspots peaks.csv --window 5 --out hotspots.csv",
         "bulklmm hotspots hits.parquet --window 4 --step 1",
         "bulklmm hotspots peaks.csv --window 2 --study bxd.zarr",
+        "bulklmm hotspots peaks.csv --window 2 --study bxd.zarr --permutations 100 --threshold 4",
     ),
 )
 @click.argument("findings", type=click.Path(path_type=Path))
@@ -197,17 +216,90 @@ def peaks_command(
     help="Distance between windows.  [default: half a window; with --study every marker]",
 )
 @click.option("--study", metavar="STUDY", help="Cover all of the genome of this study.")
+@click.option(
+    "--permutations",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Compare with N data sets without loci, each of which takes as long as the scan. Give "
+    "--study, and the options of the scan and of 'bulklmm peaks'.",
+)
+@click.option(
+    "--threshold", metavar="LOD", type=float, help="A peak is higher; as for the findings."
+)
+@click.option("--peakdrop", metavar="LOD", type=float, help="As for the findings.")
+@click.option(
+    "--alpha",
+    type=float,
+    default=0.05,
+    show_default=True,
+    metavar="P",
+    help="Probability of a hotspot anywhere by chance.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="NUMBER",
+    help="The same seed gives the same data sets.",
+)
+@click.option("--loco", is_flag=True, help="As in the scan: needs 'bulklmm kinship --loco'.")
+@model_options
+@weight_options
 @_out
+@compute_options
 def hotspots_command(
-    findings: Path, window: float, step: float | None, study: str | None, out: Path | None
+    findings: Path,
+    window: float,
+    step: float | None,
+    study: str | None,
+    permutations: int | None,
+    threshold: float | None,
+    peakdrop: float | None,
+    alpha: float,
+    seed: int,
+    loco: bool,
+    reml: bool,
+    covariates: bool | list[str],
+    kinship_name: str,
+    weights: str | None,
+    replicates: str | None,
+    out: Path | None,
+    **compute: Any,
 ) -> None:
     """Count the traits with a finding in a window sliding along each chromosome.
 
-    FINDINGS is what bulklmm peaks or bulklmm hits wrote.
+    FINDINGS is what bulklmm peaks or bulklmm hits wrote. A baseline is of peaks.
     """
     require_new(out, overwrite=True)
-    source = None if study is None else open_source(study)
-    _give(hotspots(_read(findings), source, window=window, step=step), out)
+    table = _read(findings)
+    ds = None if study is None else open_source(study)
+    if permutations is None:
+        _give(hotspots(table, ds, window=window, step=step), out)
+        return
+    if ds is None or threshold is None:
+        raise click.UsageError("--permutations needs --study and --threshold, as for the findings")
+    with workers(**compute), click.progressbar(length=permutations, file=sys.stderr) as bar:
+        baseline = hotspot_baseline(
+            ds,
+            window=window,
+            step=step,
+            threshold=threshold,
+            peakdrop=peakdrop,
+            n_permutations=permutations,
+            seed=seed,
+            kinship=kinship_of(ds, kinship_name, loco=loco),
+            loco=loco,
+            covariates=covariates,
+            weights=vector_of(ds, weights),
+            replicates=vector_of(ds, replicates),
+            reml=reml,
+            progress=lambda done, total: bar.update(1),
+        )
+    counts = hotspots(table, ds, window=window, step=step, baseline=baseline, alpha=alpha)
+    most = counts.attrs["threshold"]
+    say(f"more than {most} traits in one window have a probability of {alpha:g} by chance")
+    _give(counts, out)
 
 
 def _read(path: Path) -> pd.DataFrame:

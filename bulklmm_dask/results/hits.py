@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.folders import appearing, explained
-from bulklmm_dask.data.schema import text
+from bulklmm_dask.data.folders import appearing
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
-from bulklmm_dask.results.streams import (
-    Columns,
-    Threshold,
-    blocks,
-    gathered,
-    h2_of,
-    joined,
-    require_result,
-    thresholds,
-)
-
-_TEXT = ("trait", "variant", "contig")
-# Variants of which the highest LOD is looked at first.
-_SLAB = 16
-_PART = "part-{:05d}.parquet"
+from bulklmm_dask.results.search import Search
+from bulklmm_dask.results.streams import Threshold, number, require_result, thresholds
 
 
 @overload
@@ -38,6 +23,7 @@ def find_hits(
     result: xr.Dataset,
     *,
     threshold: Threshold | None = None,
+    fdr: float | None = None,
     top: int | None = None,
     store: None = None,
     overwrite: bool = False,
@@ -51,6 +37,7 @@ def find_hits(
     result: xr.Dataset,
     *,
     threshold: Threshold | None = None,
+    fdr: float | None = None,
     top: int | None = None,
     store: str | os.PathLike[str],
     overwrite: bool = False,
@@ -63,6 +50,7 @@ def find_hits(
     result: xr.Dataset,
     *,
     threshold: Threshold | None = None,
+    fdr: float | None = None,
     top: int | None = None,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -81,9 +69,13 @@ def find_hits(
     threshold : float, Series, mapping or DataArray
         The lowest LOD of a hit. One number; one a trait, by name; or a DataArray with ``traits``,
         ``contigs`` or both.
+    fdr : float, optional
+        Instead of a threshold: the false discovery rate of the hits, by the procedure of Benjamini
+        and Hochberg (1995) over all pairs, each a test (see `pvalue_counts`). It is exact. More
+        than 0.5% of all pairs as hits take a second pass over the result.
     top : int, optional
         At most so many hits of each trait, the highest; of equal LODs the first marker counts.
-        Give a threshold, ``top`` or both.
+        Give it, a threshold or ``fdr``, or one of those with it.
     store : path, optional
         Write the hits into a folder of Parquet files, one for each chunk of traits, instead of
         returning them: they need not fit into memory. The folder appears when it is complete;
@@ -98,8 +90,9 @@ def find_hits(
     DataFrame or int
         One row a hit, in the order of the result's traits and, within a trait, of falling LOD:
         ``trait``, ``variant``, ``contig``, ``position`` (in the study's unit), ``lod``, ``h2`` (of
-        the contig where one was left out), then all else that the result has of every pair, such
-        as ``h2_alt``, ``beta``, ``se``, ``neg_log10_p``, ``explained`` and ``df`` (what a pair has
+        the contig where one was left out), with `fdr` also ``fdr`` (the adjusted p: the lowest
+        rate that the hit is found at), then all else that the result has of every pair, such as
+        ``h2_alt``, ``beta``, ``se``, ``neg_log10_p``, ``explained`` and ``df`` (what a pair has
         several of, under one name each: ``beta_AA``); and ``cis`` where the places of traits are
         known. Without a marker map the contig is empty and the position NaN. With ``store`` the
         number of hits written.
@@ -107,42 +100,43 @@ def find_hits(
     Raises
     ------
     InputError
-        If neither a threshold nor ``top`` is given, or an option cannot be used.
+        If none of a threshold, ``fdr`` and ``top`` is given, or an option cannot be used.
     StoreError
         If the folder exists already or cannot be written; then nothing is left behind.
+
+    Notes
+    -----
+    A false discovery is a pair without an association. Markers of one locus are linked, and each
+    of them is a discovery of its own: the rate holds for pairs, not for loci or for traits
+    (`trait_fdr` is over traits, from permutations). It holds where p-values are positively
+    dependent, as those of linked markers are. Under any dependence at all it is the rate times
+    1 + 1/2 + ... + 1/m, some ln m + 0.58 for m pairs (Benjamini and Yekutieli 2001): give `fdr`
+    divided by that.
     """
-    require_result(result, "find_hits")
-    if threshold is None and top is None:
+    search = Search.of(require_result(result, "find_hits"), trait_positions, cis_window)
+    if threshold is None and top is None and fdr is None:
         raise InputError(
-            "find_hits would give every pair: give threshold=5, or top=10 for the highest of "
-            "each trait, or both"
+            "find_hits would give every pair: give threshold=5, or fdr=0.05, or top=10 for the "
+            "highest of each trait; top goes with either"
         )
+    if threshold is not None and fdr is not None:
+        raise InputError(f"threshold and fdr ({fdr!r}) exclude each other: give one of them")
     if top is not None and (not isinstance(top, int | np.integer) or top < 1):
         raise InputError(f"top is {top!r}; it should be a whole number from 1 on")
-    pairs = [
-        str(name)
-        for name, variable in result.data_vars.items()
-        if {"variants", "traits"} <= set(variable.dims)
-    ]
-    whole = blocks(result, pairs)
-    whole["threshold"] = thresholds(result, -np.inf if threshold is None else threshold)
-    whole = with_trait_places(whole, result, trait_positions, cis_window)
-    contigs = text(result["contig_id"].values) if "variant_contig" in result else text([""])
-    names = {name: _names_of(result, name) for name in pairs if name != "lod"}
-    sift_with = {"top": top, "contigs": contigs, "names": names}
+    lowest = thresholds(result, -np.inf if threshold is None else threshold)
+    rate = None if fdr is None else number(fdr, "fdr", 0.0, 1.0)
+    if rate in (0.0, 1.0):
+        raise InputError(f"fdr is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
-        tables = gathered(whole, _sift, _gather, sift_with=sift_with, gather_with={"top": top})
-        return pd.concat(tables, ignore_index=True)
+        return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
     target = Path(store).expanduser().absolute()
     _require_free(target, overwrite)
     with appearing(target) as partial:
-        counts = gathered(
-            whole, _sift, _write, sift_with=sift_with, gather_with={"top": top, "folder": partial}
-        )
-        if any(counts):
-            for chunk in np.flatnonzero(np.array(counts) == 0):
-                (partial / _PART.format(chunk)).unlink()
-    return int(sum(counts))
+        parts = replace(search, folder=partial).run(lowest, rate, top)
+        if any(part.rows for part in parts):
+            for part in parts:
+                part.drop_if_empty()
+    return sum(part.rows for part in parts)
 
 
 def _require_free(target: Path, overwrite: bool) -> None:
@@ -158,102 +152,3 @@ def _require_free(target: Path, overwrite: bool) -> None:
         raise StoreError(f"{target} exists; choose another name, or replace it with overwrite=True")
     if not target.is_dir() or any(file.suffix != ".parquet" for file in target.iterdir()):
         raise StoreError(f"{target} is no folder of Parquet files only; it is not replaced")
-
-
-def _names_of(result: xr.Dataset, name: str) -> list[str]:
-    """Columns that a statistic of pairs takes: its own name, or one for each of several values."""
-    others = [dim for dim in result[name].dims if dim not in ("variants", "traits")]
-    if not others:
-        return [name]
-    (dim,) = others
-    return [f"{name}_{label}" for label in result[dim].values]
-
-
-def _sift(
-    block: xr.Dataset, *, top: int | None, contigs: npt.NDArray[Any], names: dict[str, list[str]]
-) -> Columns:
-    """Hits of one block."""
-    lod = block["lod"].values
-    i, j = _chosen(lod, _lowest(block, lod), top)
-    contig, position = block["contig"].values[i], block["position"].values[i]
-    out = {
-        "trait": block["trait"].values[j],
-        "variant": block["variant"].values[i],
-        "contig": contigs[contig],
-        "position": position,
-        "lod": lod[i, j],
-        "h2": h2_of(block, i, j),
-    }
-    for name, columns in names.items():
-        values = block[name].values[i, j].reshape(i.size, len(columns))
-        out |= dict(zip(columns, values.T, strict=True))
-    return {
-        **out,
-        **is_cis(block, contig, position, j),
-        "_row": block["row"].values[i],
-        "_column": block["column"].values[j],
-    }
-
-
-def _lowest(block: xr.Dataset, lod: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
-    """Threshold of the pairs of a block, of their own dtype: comparing is then without a copy."""
-    threshold = block["threshold"]
-    values = threshold.values.astype(lod.dtype)
-    if "contigs" not in threshold.dims:
-        return values
-    of_variant = values[block["contig"].values]
-    return of_variant if of_variant.ndim == 2 else of_variant[:, None]
-
-
-def _chosen(
-    lod: npt.NDArray[np.floating], lowest: npt.NDArray[Any], top: int | None
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the hits of a block."""
-    if top is not None and top < len(lod) and not np.isfinite(lowest).any():
-        lowest = _bound(lod, top)
-    i, j = np.divmod(np.flatnonzero(lod >= lowest), lod.shape[1])
-    if top is None:
-        return i, j
-    order = _highest(lod[i, j], i, j, top)
-    return i[order], j[order]
-
-
-def _bound(lod: npt.NDArray[np.floating], top: int) -> npt.NDArray[Any]:
-    """LOD of each trait that at least `top` of its variants reach, and few more than those.
-
-    The maxima of slabs of variants are all of different variants; to find them is cheaper than to
-    sort every column.
-    """
-    width = max(1, min(_SLAB, len(lod) // (2 * top)))
-    maxima = np.fmax.reduceat(lod, np.arange(0, len(lod), width), axis=0)
-    maxima[np.isnan(maxima)] = -np.inf
-    return np.partition(maxima, len(maxima) - top, axis=0)[len(maxima) - top]
-
-
-def _highest(
-    lod: npt.NDArray[Any], row: npt.NDArray[Any], column: npt.NDArray[Any], top: int | None
-) -> npt.NDArray[np.intp]:
-    """Order by trait and falling LOD, no more than `top` of a trait."""
-    order = np.lexsort((row, -lod, column))
-    if top is None:
-        return order
-    sorted_column = column[order]
-    rank = np.arange(order.size) - np.searchsorted(sorted_column, sorted_column)
-    return order[rank < top]
-
-
-def _gather(parts: list[Columns], chunk: int, *, top: int | None) -> pd.DataFrame:
-    """Table of the hits of a chunk of traits."""
-    found = joined(parts)
-    order = _highest(found["lod"], found.pop("_row"), found.pop("_column"), top)
-    columns: dict[str, Any] = {name: values[order] for name, values in found.items()}
-    if "cis" in columns:
-        columns["cis"] = as_labels(columns["cis"])
-    return pd.DataFrame(columns).astype(dict.fromkeys(_TEXT, "str"))
-
-
-def _write(parts: list[Columns], chunk: int, *, top: int | None, folder: Path) -> int:
-    table = _gather(parts, chunk, top=top)
-    with explained(folder):
-        table.to_parquet(folder / _PART.format(chunk), engine="pyarrow", index=False)
-    return len(table)

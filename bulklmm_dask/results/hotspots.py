@@ -23,6 +23,8 @@ def hotspots(
     *,
     window: float,
     step: float | None = None,
+    baseline: pd.DataFrame | None = None,
+    alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Count the traits with a hit or a peak in a window that slides along each contig.
 
@@ -40,20 +42,27 @@ def hotspots(
         Distance between the centres of windows, which lie at its multiples. By default the centres
         are the markers of ``study``, as in R/qtl2's ``calc_hotspots``; without it half a window
         apart.
+    baseline : DataFrame, optional
+        From `hotspot_baseline`, with the same window, step and threshold: what chance alone gives.
+        Needs ``study``.
+    alpha : float
+        Probability of more traits than ``attrs["threshold"]`` in any window by chance.
 
     Returns
     -------
     DataFrame
         One row a window, by contig and position: ``contig``, ``position`` (its centre), ``traits``
         (different ones with a finding in the window) and ``findings`` (R/qtl2's ``num_qtl``).
-        Hits count every marker of a locus: use peaks, or ``traits``. There is no test here of
-        whether a count is more than chance.
+        Hits count every marker of a locus: use peaks, or ``traits``. With a baseline of N data sets
+        also ``p_adjusted``, (1 + count) / (1 + N), with count the data sets that have a window of
+        as many traits anywhere; ``attrs["threshold"]``, the count that is exceeded where
+        ``p_adjusted`` is at most alpha; and ``attrs["alpha"]``.
 
     Raises
     ------
     InputError
-        If a column or a position is missing, a contig is not in the study, or a width is not
-        positive.
+        If a column or a position is missing, a contig is not in the study, a width is not
+        positive, the baseline has other windows, or is too small for alpha.
     """
     absent = [name for name in ("trait", "contig", "position") if name not in findings]
     if absent:
@@ -66,6 +75,8 @@ def hotspots(
             "need a marker map"
         )
     width = _positive(window, "window")
+    if baseline is not None:
+        _require_same(baseline, findings, study, {"window": width, "step": step})
     contig = text(findings["contig"])
     position = findings["position"].to_numpy(np.float64)
     trait = pd.factorize(findings["trait"])[0]
@@ -82,7 +93,47 @@ def hotspots(
                 }
             )
         )
-    return pd.concat(tables, ignore_index=True) if tables else _empty()
+    counts = pd.concat(tables, ignore_index=True) if tables else _empty()
+    return counts if baseline is None else _compared(counts, baseline, alpha)
+
+
+def _require_same(
+    baseline: pd.DataFrame, findings: pd.DataFrame, study: xr.Dataset | None, mine: dict[str, Any]
+) -> None:
+    """Raise InputError where a baseline does not count what is counted here."""
+    if not isinstance(baseline, pd.DataFrame) or {"traits"} - set(baseline) or not baseline.attrs:
+        raise InputError("baseline should be what hotspot_baseline gives, with its attrs")
+    if study is None:
+        raise InputError("a baseline is of all of the genome: give the study with it")
+    for name, value in mine.items():
+        if baseline.attrs[name] != value:
+            raise InputError(
+                f"{name} is {value}, but {baseline.attrs[name]} in the baseline: give both the same"
+            )
+    least = baseline.attrs["threshold"]
+    if least is not None and "lod" in findings and findings["lod"].min() < least:
+        raise InputError(
+            f"a finding has LOD {findings['lod'].min():.4g}, but the baseline counts peaks above "
+            f"{least:g} only: give both the same threshold"
+        )
+
+
+def _compared(counts: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    """Add how often chance gives as many traits anywhere, and what it gives with `alpha`."""
+    highest = np.sort(baseline["traits"].to_numpy())
+    total = 1 + highest.size
+    level = number(alpha, "alpha", 0.0, 1.0)
+    # The lowest rank whose count is exceeded by too few others.
+    rank = int(np.ceil((1.0 - level) * total - 1e-9))
+    if not 1 <= rank <= highest.size:
+        raise InputError(
+            f"alpha is {alpha!r}; a baseline of {highest.size} gives levels from {1 / total:.3g} "
+            "to below 1"
+        )
+    as_many = highest.size - np.searchsorted(highest, counts["traits"])
+    out = counts.assign(p_adjusted=(1 + as_many) / total)
+    out.attrs.update(threshold=int(highest[rank - 1]), alpha=level)
+    return out
 
 
 def _positive(value: object, what: str) -> float:

@@ -18,8 +18,9 @@ from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
 
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]
+Block: TypeAlias = dict[str, xr.Variable]
 Threshold: TypeAlias = "float | pd.Series | Mapping[str, float] | xr.DataArray"
-Sift: TypeAlias = Callable[..., Columns]
+Sift: TypeAlias = Callable[..., Any]
 Gather: TypeAlias = Callable[..., Any]
 
 _PAIR = ("variants", "traits")
@@ -122,7 +123,7 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
     return whole.unify_chunks()
 
 
-def h2_of(block: xr.Dataset, i: npt.NDArray[Any], j: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def h2_of(block: xr.Dataset | Block, i: npt.NDArray[Any], j: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Heritability of pairs (i, j) of a block: of the trait, or of the trait and the contig."""
     if "h2" not in block:
         return np.full(i.size, np.nan)
@@ -137,59 +138,99 @@ def gathered(
     *,
     sift_with: dict[str, Any],
     gather_with: dict[str, Any],
+    beside: xr.Dataset | None = None,
 ) -> list[Any]:
     """Run ``sift`` on every block, then ``gather`` on what was found for each chunk of traits.
+
+    Where ``whole`` has one array of every pair and nothing else, a block is sifted in one go with
+    computing it, while it is in the processor's cache.
 
     Parameters
     ----------
     whole : Dataset
         From `blocks`.
     sift : callable
-        ``sift(block, **sift_with)``, of one block, to columns of equal length.
+        ``sift(block, **sift_with)``, of a mapping of the variables of one block, to something
+        small.
     gather : callable
-        ``gather(list of columns, number of the chunk of traits, **gather_with)``.
+        ``gather(parts, number of the chunk of traits, **gather_with)``, with the parts that
+        ``sift`` gave for the chunk, in the order of the variants.
     sift_with, gather_with : dict
         More arguments of both.
+    beside : Dataset, optional
+        Variables from `blocks` that ``gather`` is given as its argument ``beside``: of all the
+        variants, and of the traits of its chunk.
 
     Returns
     -------
     list
         What ``gather`` gave for each chunk of traits, in their order.
     """
-    counts = {dim: len(whole.chunksizes[dim]) for dim in _PAIR}
-    parts = xr.map_blocks(
-        _sifted, whole, kwargs={"sift": sift, "options": sift_with}, template=_cells(counts)
+    cuts = {dim: whole.chunksizes[dim] for dim in _PAIR}
+    sizes = cuts["traits"]
+    columns = {} if beside is None else dict(beside.variables)
+    columns["_part"] = _blockwise(whole.variables, cuts, sift, sift_with)
+    columns["_chunk"] = xr.Variable("traits", np.repeat(np.arange(len(sizes)), sizes))
+    options = {"gather": gather, "options": gather_with, "more": beside is not None}
+    return list(_blockwise(columns, {"traits": sizes}, _collected, options).values)
+
+
+def _collected(column: Block, gather: Gather, options: dict[str, Any], *, more: bool) -> Any:
+    parts, chunk = list(column.pop("_part").values.ravel()), int(column.pop("_chunk").values[0])
+    return gather(parts, chunk, **options, **({"beside": column} if more else {}))
+
+
+def _blockwise(
+    given: Mapping[Any, xr.Variable],
+    cuts: dict[str, tuple[int, ...]],
+    function: Callable[..., Any],
+    options: dict[str, Any],
+) -> xr.Variable:
+    """Run a function on every block that cuts make; what it gives, one object a block.
+
+    Dimensions that are not cut are whole in every block. The lazy array that holds the objects
+    claims the size of the blocks: dask hands them on without looking inside.
+    """
+    dims = tuple(cuts)
+    cut = [each.chunk({d: cuts.get(str(d), -1) for d in each.dims}) for each in given.values()]
+    found = xr.apply_ufunc(
+        _of_block,
+        *cut,
+        input_core_dims=[[d for d in each.dims if d not in dims] for each in cut],
+        kwargs={
+            "layout": {name: each.dims for name, each in given.items()},
+            "dims": dims,
+            "function": function,
+            "options": options,
+        },
+        dask="parallelized",
+        output_dtypes=[object],
     )
-    columns = xr.Dataset({"part": parts.chunk(variants=-1)})
-    columns["number"] = ("traits", np.arange(counts["traits"]))
-    found = xr.map_blocks(
-        _collected,
-        columns,
-        kwargs={"gather": gather, "options": gather_with},
-        template=_cells({"variants": 1, "traits": counts["traits"]}),
-    )
-    return list(found.values.ravel())
+    return found.transpose(*dims)
 
 
-def _cells(counts: dict[str, int]) -> xr.DataArray:
-    """Lazy array of one object a block."""
-    empty = np.empty(tuple(counts.values()), dtype=object)
-    return xr.DataArray(empty, dims=list(counts), name="part").chunk(dict.fromkeys(counts, 1))
-
-
-def _cell(content: Any) -> xr.DataArray:
-    out = np.empty((1, 1), dtype=object)
-    out[0, 0] = content
-    return xr.DataArray(out, dims=_PAIR, name="part")
-
-
-def _sifted(block: xr.Dataset, sift: Sift, options: dict[str, Any]) -> xr.DataArray:
-    return _cell(sift(block, **options))
-
-
-def _collected(column: xr.Dataset, gather: Gather, options: dict[str, Any]) -> xr.DataArray:
-    parts = list(column["part"].values.ravel())
-    return _cell(gather(parts, int(column["number"].values[0]), **options))
+def _of_block(
+    *arrays: npt.NDArray[Any],
+    layout: dict[str, tuple[str, ...]],
+    dims: tuple[str, ...],
+    function: Callable[..., Any],
+    options: dict[str, Any],
+) -> npt.NDArray[np.object_]:
+    """Call a function with the variables of one block."""
+    block = {}
+    for (name, own), array in zip(layout.items(), arrays, strict=True):
+        axes: list[str | None] = []
+        for dim in dims:
+            if dim in own:
+                axes.append(dim)
+            elif axes:
+                axes.append(None)  # added by xarray to align with the others
+        axes += [dim for dim in own if dim not in dims]
+        values = array[tuple(0 if dim is None else slice(None) for dim in axes)]
+        block[name] = xr.Variable([dim for dim in axes if dim], values).transpose(*own)
+    out = np.empty((1,) * len(dims), dtype=object)
+    out[(0,) * len(dims)] = function(block, **options)
+    return out
 
 
 def joined(parts: list[Columns]) -> Columns:
