@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.data.checks import whole_number
 from bulklmm_dask.data.schema import validate
 from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.inputs import (
@@ -106,8 +107,8 @@ def hotspot_baseline(
         If there is no marker map, or an option cannot be used.
     """
     require_map(validate(ds), "a hotspot baseline")
-    _require_count(n_permutations, "n_permutations", 1)
-    _require_count(seed, "seed", 0)
+    n_permutations = whole_number(n_permutations, "n_permutations", 1)
+    seed = whole_number(seed, "seed", 0)
     for name, reason in _REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")
@@ -130,13 +131,8 @@ def hotspot_baseline(
             progress(number + 1, n_permutations)
     table = pd.DataFrame({"permutation": np.arange(n_permutations), "traits": highest})
     least = float(threshold) if isinstance(threshold, int | float) else None
-    table.attrs.update(window=float(window), step=step, threshold=least, seed=int(seed))
+    table.attrs.update(window=float(window), step=step, threshold=least, seed=seed)
     return table
-
-
-def _require_count(value: object, what: str, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
 
 
 def _signs(seed: int, number: int, size: int) -> Array:

@@ -135,7 +135,7 @@ def test_weights_by_name_and_by_table(study, tmp_path, option):
     stores = (tmp_path / f"{i}.zarr" for i in range(9))
     for name in ("count", "sample_count"):
         found = scanned(study, next(stores), f"--{option}", name)
-        same(found, study, **{option: "sample_count"})
+        same(found, study, **{option: name})
     same(scanned(study, next(stores), f"--{option}", table), study, **{option: series})
     for name in ("sample_count", table):
         csv = tmp_path / "h2.csv"
@@ -223,7 +223,7 @@ def test_info_tells_of_all_this(study, tmp_path):
     for line in (
         "90 markers x 12 traits = 1,080 tests",
         "loco: 1",
-        "replicates: sample_count",
+        "replicates: count",
         "interaction: covariate1",
         "traits: 12 ok",
     ):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from itertools import permutations as all_orders
 
 import brute
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.linalg
 import studies
@@ -568,3 +570,52 @@ def test_thresholds_of_a_lazy_result_compute_every_block_once(monkeypatch):
     monkeypatch.setattr(module, "permuted_maxima", lambda *a, **k: calls.append(1) or slow(*a, **k))
     blmm.thresholds(lazy)
     assert len(calls) == 3 * 3
+
+
+def test_findings_with_permutations_on_the_command_line(tmp_path):
+    ds = studies.study(n=40, p=30, m=6, missing=0.1)
+    traits = ds.sample_trait.values.copy()
+    traits[:, 2] = 1.0  # has no threshold
+    ds = ds.assign(sample_trait=(("samples", "traits"), traits))
+    blmm.save(ds, tmp_path / "s.zarr")
+    result = blmm.scan(ds, store=tmp_path / "r.zarr")
+    perm = blmm.permute(ds, n_permutations=30, store=tmp_path / "p.zarr")
+    levels = blmm.thresholds(perm, 0.9).threshold.sel(alpha=0.9)
+
+    def run(*arguments):
+        places = {"R": str(tmp_path / "r.zarr"), "P": str(tmp_path / "p.zarr")}
+        done = CliRunner().invoke(main, [places.get(each, each) for each in arguments])
+        assert done.exit_code == 0, done.output
+        return pd.read_csv(io.StringIO(done.stdout), dtype={"contig": str})
+
+    def same(found, expected):
+        expected = expected.assign(p_source=expected.p_source.replace("", np.nan))
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-4)
+
+    own = ("--perm", "P", "--alpha", "0.9")
+    hits = blmm.adjusted_p(perm, blmm.find_hits(result, threshold=levels))
+    assert len(hits) > 3
+    same(run("hits", "R", *own), hits)
+    peaks = blmm.adjusted_p(perm, blmm.find_peaks(result, threshold=levels))
+    same(run("peaks", "R", *own), peaks)
+    maxima = blmm.trait_fdr(perm, blmm.max_lod(result))
+    found = run("maxima", "R", "--perm", "P")
+    np.testing.assert_allclose(found.fdr, maxima.fdr, rtol=1e-4)
+    found = run("maxima", "R", "--perm", "P", "--by", "contig")
+    assert "fdr" not in found
+    assert found.p_adjusted.notna().sum() == 10
+    for wrong, message in (
+        (("--alpha", "0.1"), "--alpha needs --perm"),
+        (("--perm", str(tmp_path / "p.zarr"), "--alpha", "0.1", "--threshold", "3"), "exclude"),
+    ):
+        done = CliRunner().invoke(main, ["hits", str(tmp_path / "r.zarr"), *wrong])
+        assert done.exit_code == 2
+        assert message in done.output
+
+
+def test_a_trait_with_lods_but_no_threshold_is_named():
+    ds = studies.study(n=30, p=12, m=3)
+    levels = xr.DataArray([1.0, np.nan, 2.0], {"traits": ds.traits.values}, "traits")
+    with pytest.warns(blmm.StudyWarning, match=r"1 trait without a threshold .*'trait2'"):
+        hits = blmm.find_hits(blmm.scan(ds), threshold=levels)
+    assert "trait2" not in set(hits.trait)

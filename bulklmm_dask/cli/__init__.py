@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from bulklmm_dask.cli._base import Group
-from bulklmm_dask.cli.findings import hits_command, hotspots_command, peaks_command
+from bulklmm_dask.cli.findings import hits_command, maxima_command, peaks_command
 from bulklmm_dask.cli.heritability import heritability_command
+from bulklmm_dask.cli.hotspots import hotspots_command
 from bulklmm_dask.cli.permute import permute_command, thresholds_command
 from bulklmm_dask.cli.plot import plot_group
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.cli.report import report_command
-from bulklmm_dask.cli.scan import maxima_command, scan_command
+from bulklmm_dask.cli.scan import scan_command
 from bulklmm_dask.cli.study import import_command, kinship_command, simulate_command
 from bulklmm_dask.cli.tour import demo_command, info_command
 

@@ -195,6 +195,16 @@ def block(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[
     return {"variants": variants, "traits": traits}
 
 
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
+    """Parse numbers with commas between."""
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not numbers with commas between") from None
+
+
 def names(value: str) -> list[str]:
     """Split names at commas."""
     return [name.strip() for name in value.split(",") if name.strip()]

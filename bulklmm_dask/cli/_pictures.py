@@ -52,13 +52,3 @@ def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:
     """Write a picture and say so."""
     keep(ax, path, dpi)
     say(f"picture written to {path}")
-
-
-def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
-    """Parse numbers with commas between."""
-    if value is None:
-        return None
-    try:
-        return [float(part) for part in value.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not numbers with commas between") from None

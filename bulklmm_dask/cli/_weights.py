@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 import pandas as pd
-import xarray as xr
 
 from bulklmm_dask.data.readers._columns import open_table
 from bulklmm_dask.data.readers._tables import read_columns, read_numbers
@@ -36,11 +35,9 @@ def weight_options(function: Function) -> Function:
     return function
 
 
-def vector_of(ds: xr.Dataset, value: str | None) -> str | pd.Series | None:
-    """A sample variable of the study by its name, with or without sample_, or a CSV table."""
-    if value is None:
-        return None
-    if not Path(value).is_file():
+def vector_of(value: str | None) -> str | pd.Series | None:
+    """The name of a sample variable of the study, or values from a CSV table."""
+    if value is None or not Path(value).is_file():
         return value
     source = open_table(value)
     columns = read_columns(*source)

@@ -71,8 +71,8 @@ def heritability_command(
             ds,
             kinship=kinship_of(ds, kinship_name),
             covariates=covariates,
-            weights=vector_of(ds, weights),
-            replicates=vector_of(ds, replicates),
+            weights=vector_of(weights),
+            replicates=vector_of(replicates),
             reml=reml,
         )
     click.echo("\n".join(_summary(found)))

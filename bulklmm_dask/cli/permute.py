@@ -15,13 +15,14 @@ from bulklmm_dask.cli._base import (
     compute_options,
     examples,
     model_options,
+    numbers,
     require_new,
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._tables import give_table, out_option
 from bulklmm_dask.cli._tests import marker_options
 from bulklmm_dask.cli._weights import vector_of, weight_options
-from bulklmm_dask.cli.findings import _give as give_table
 from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.permute import METHODS, permute
@@ -127,8 +128,8 @@ def permute_command(
                 kinship=relation,
                 loco=loco,
                 covariates=covariates,
-                weights=vector_of(ds, weights),
-                replicates=vector_of(ds, replicates),
+                weights=vector_of(weights),
+                replicates=vector_of(replicates),
                 genotypes=genotypes,
                 interaction=interaction,
                 reml=reml,
@@ -140,13 +141,6 @@ def permute_command(
                 progress=bar,
             )
     say(f"{result} is complete; its thresholds: bulklmm thresholds {result}")
-
-
-def _levels(ctx: click.Context, param: click.Parameter, value: str) -> list[float]:
-    try:
-        return [float(part) for part in value.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not numbers with commas between") from None
 
 
 @click.command(
@@ -161,19 +155,14 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> list[floa
 @click.argument("perm", type=click.Path(path_type=Path))
 @click.option(
     "--alpha",
-    callback=_levels,
+    callback=numbers,
     default="0.1,0.05",
     show_default=True,
     metavar="LEVELS",
     help="Probabilities, with commas between.",
 )
 @click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
-@click.option(
-    "--out",
-    metavar="CSV",
-    type=click.Path(path_type=Path),
-    help="Write a CSV table here instead of showing it.",
-)
+@out_option
 @compute_options
 def thresholds_command(
     perm: Path, alpha: list[float], by: str | None, out: Path | None, **compute: Any

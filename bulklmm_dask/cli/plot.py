@@ -12,10 +12,10 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask import plot
-from bulklmm_dask.cli._base import Command, Group, compute_options, examples, names
-from bulklmm_dask.cli._pictures import numbers, out_options, require_picture, write_picture
+from bulklmm_dask.cli._base import Command, Group, compute_options, examples, names, numbers
+from bulklmm_dask.cli._pictures import out_options, require_picture, write_picture
 from bulklmm_dask.cli._sources import kinship_of, open_source
-from bulklmm_dask.cli.findings import _read as read_table
+from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.data.store import open_result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,14 @@ from bulklmm_dask.cli._base import (
     examples,
     grid,
     model_options,
-    require_new,
     say,
 )
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tests import condition_of, test_options
 from bulklmm_dask.cli._weights import vector_of, weight_options
-from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.options import METHODS
 from bulklmm_dask.progress import ProgressBar
-from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.scan import scan
 from bulklmm_dask.words import counted
 
@@ -131,8 +127,8 @@ def scan_command(
                 covariates=covariates,
                 interaction=interaction,
                 condition=condition_of(condition),
-                weights=vector_of(ds, weights),
-                replicates=vector_of(ds, replicates),
+                weights=vector_of(weights),
+                replicates=vector_of(replicates),
                 reml=reml,
                 prior=prior,
                 h2_grid=h2_grid,
@@ -145,40 +141,3 @@ def scan_command(
                 progress=bar,
             )
     say(f"{result} is complete; its highest LODs: bulklmm maxima {result}")
-
-
-@click.command(
-    "maxima",
-    cls=Command,
-    short_help="Highest LOD of each trait of a result.",
-    epilog=examples(
-        "bulklmm maxima bxd-lod.zarr --top 20",
-        "bulklmm maxima bxd-lod.zarr --by contig --out maxima.csv",
-    ),
-)
-@click.argument("result", type=click.Path(path_type=Path))
-@click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
-@click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest.")
-@click.option(
-    "--out",
-    metavar="CSV",
-    type=click.Path(path_type=Path),
-    help="Write a CSV table here instead of showing it.",
-)
-@compute_options
-def maxima_command(
-    result: Path, by: str | None, top: int | None, out: Path | None, **compute: Any
-) -> None:
-    """Give the highest LOD of every trait of RESULT and the marker it stands at."""
-    require_new(out, overwrite=True)
-    with workers(**compute):
-        table = max_lod(open_result(result), by=by)
-    if top is not None:
-        table = table.sort_values("lod", ascending=False, kind="stable").head(top)
-    if out is not None:
-        table.to_csv(out, index=False)
-        say(f"{counted(len(table), 'row')} written to {out}")
-    elif sys.stdout.isatty():
-        click.echo(table.to_string(index=False, float_format="{:.4g}".format))
-    else:
-        click.echo(table.to_csv(index=False), nl=False)

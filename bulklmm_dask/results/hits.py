@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.data.checks import whole_number
 from bulklmm_dask.data.folders import appearing
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.search import Search
@@ -121,8 +122,8 @@ def find_hits(
         )
     if threshold is not None and fdr is not None:
         raise InputError(f"threshold and fdr ({fdr!r}) exclude each other: give one of them")
-    if top is not None and (not isinstance(top, int | np.integer) or top < 1):
-        raise InputError(f"top is {top!r}; it should be a whole number from 1 on")
+    if top is not None:
+        top = whole_number(top, "top", 1)
     lowest = thresholds(result, -np.inf if threshold is None else threshold)
     rate = None if fdr is None else number(fdr, "fdr", 0.0, 1.0)
     if rate in (0.0, 1.0):

@@ -37,7 +37,7 @@ from bulklmm_dask.results.streams import (
 )
 from bulklmm_dask.words import counted
 
-DROP = 1.5
+DROP, THRESHOLD = 1.5, 3.0
 # What R/qtl2 calls the places it adds between markers.
 _PSEUDOMARKER = r"c.+\.loc-*[0-9]+(\.[0-9]+)*"
 # Cells of the curves that are looked at together.
@@ -61,7 +61,7 @@ class _Rules:
 def find_peaks(
     result: xr.Dataset,
     *,
-    threshold: Threshold = 3.0,
+    threshold: Threshold = THRESHOLD,
     peakdrop: float | None = None,
     drop: float | None = DROP,
     prob: float | None = None,

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing
+from bulklmm_dask.data.aloud import listing, say
 from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
 
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 Block: TypeAlias = dict[str, xr.Variable]
@@ -87,10 +88,23 @@ def thresholds(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
         if absent:
             raise InputError(f"threshold lacks {len(absent)} of the {dim}: {listing(absent)}")
         threshold = threshold.assign_coords({dim: text(threshold[dim].values)}).sel({dim: names})
-    values = threshold.transpose(..., "traits", missing_dims="ignore").variable
-    if bool(values.isnull().any()):
-        raise InputError("threshold holds NaN; give every trait a number, inf for none")
-    return values.astype(np.float64)
+    values = threshold.transpose(..., "traits", missing_dims="ignore").variable.astype(np.float64)
+    unknown = values.isnull()
+    if "traits" in values.dims:
+        _tell_without(result, unknown.any([dim for dim in values.dims if dim != "traits"]).values)
+        return values.fillna(np.inf)
+    if bool(unknown.any()):
+        raise InputError("threshold holds NaN; give every contig a number, inf for none")
+    return values
+
+
+def _tell_without(result: xr.Dataset, unknown: npt.NDArray[np.bool_]) -> None:
+    """Say which traits give nothing for want of a threshold, but not of those without LODs."""
+    if "trait_status" in result:
+        unknown = unknown & np.isin(result["trait_status"].values, ["ok", "unbounded"])
+    if unknown.any():
+        lost, names = counted(int(unknown.sum()), "trait"), result["traits"].values[unknown]
+        say(f"{lost} without a threshold (NaN) give nothing: {listing(names)}")
 
 
 def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:

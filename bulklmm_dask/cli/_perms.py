@@ -1,0 +1,51 @@
+"""Permutations beside a result: each trait's own threshold, and adjusted p of what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.data.store import open_result
+from bulklmm_dask.results.thresholds import adjusted_p, thresholds
+
+perm_option = click.option(
+    "--perm",
+    metavar="PERM",
+    type=click.Path(path_type=Path),
+    help="Of bulklmm permute: adds genome-wide adjusted p.",
+)
+
+
+def perm_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for permutations and for the level of the thresholds that they give."""
+    alpha = click.option(
+        "--alpha",
+        metavar="P",
+        type=float,
+        help="With --perm: each trait has its own threshold, which chance alone exceeds with this "
+        "probability.",
+    )
+    return perm_option(alpha(function))
+
+
+def level_of(
+    threshold: float | None, perm: Path | None, alpha: float | None
+) -> float | xr.DataArray | None:
+    """One threshold for all traits, or each its own."""
+    if alpha is None:
+        return threshold
+    if perm is None:
+        raise click.UsageError("--alpha needs --perm, which its thresholds come from")
+    if threshold is not None:
+        raise click.UsageError("--threshold and --alpha exclude each other: choose one")
+    return thresholds(open_result(perm), alpha)["threshold"].isel(alpha=0)
+
+
+def with_p(table: pd.DataFrame, perm: Path | None) -> pd.DataFrame:
+    """Add adjusted p, if there are permutations."""
+    return table if perm is None else adjusted_p(open_result(perm), table)

@@ -1,0 +1,46 @@
+"""Tables that commands read and write."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from bulklmm_dask.cli._base import say
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.words import counted
+
+PARQUET = ".parquet"
+
+out_option = click.option(
+    "--out",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    help="Write a CSV table here instead of showing it.",
+)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of hits or peaks, with names as they are."""
+    if not path.exists():
+        raise InputError(f"there is no {path}; bulklmm peaks or bulklmm hits writes one")
+    try:
+        if path.suffix == PARQUET:
+            return pd.read_parquet(path)
+        names = dict.fromkeys(("trait", "contig", "variant"), str)
+        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"position": [""]})
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{path} cannot be read as a table ({error})") from error
+
+
+def give_table(table: pd.DataFrame, out: Path | None) -> None:
+    """Write a table as CSV, to a file or to standard output; for people where they look."""
+    if out is not None:
+        table.to_csv(out, index=False)
+        say(f"{counted(len(table), 'row')} written to {out}")
+    elif sys.stdout.isatty():
+        click.echo(table.to_string(index=False, float_format="{:.4g}".format))
+    else:
+        click.echo(table.to_csv(index=False), nl=False)

@@ -1,0 +1,132 @@
+"""The command that counts the traits with a locus at a place: hotspots."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    model_options,
+    require_new,
+    say,
+)
+from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._tables import give_table, out_option, read_table
+from bulklmm_dask.cli._weights import vector_of, weight_options
+from bulklmm_dask.engine.local import workers
+from bulklmm_dask.hotspot_null import hotspot_baseline
+from bulklmm_dask.results.hotspots import hotspots
+
+
+@click.command(
+    "hotspots",
+    cls=Command,
+    short_help="Places that many traits have loci at.",
+    epilog=examples(
+        "bulklmm hotspots peaks.csv --window 5 --out hotspots.csv",
+        "bulklmm hotspots hits.parquet --window 4 --step 1",
+        "bulklmm hotspots peaks.csv --window 2 --study bxd.zarr",
+        "bulklmm hotspots peaks.csv --window 2 --study bxd.zarr --permutations 100 --threshold 4",
+    ),
+)
+@click.argument("findings", type=click.Path(path_type=Path))
+@click.option(
+    "--window", metavar="WIDTH", type=float, required=True, help="Width, in the unit of positions."
+)
+@click.option(
+    "--step",
+    metavar="DISTANCE",
+    type=float,
+    help="Distance between windows.  [default: half a window; with --study every marker]",
+)
+@click.option("--study", metavar="STUDY", help="Cover all of the genome of this study.")
+@click.option(
+    "--permutations",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Compare with N data sets without loci, each of which takes as long as the scan. Give "
+    "--study, and the options of the scan and of 'bulklmm peaks'.",
+)
+@click.option(
+    "--threshold", metavar="LOD", type=float, help="A peak is higher; as for the findings."
+)
+@click.option("--peakdrop", metavar="LOD", type=float, help="As for the findings.")
+@click.option(
+    "--alpha",
+    type=float,
+    default=0.05,
+    show_default=True,
+    metavar="P",
+    help="Probability of a hotspot anywhere by chance.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="NUMBER",
+    help="The same seed gives the same data sets.",
+)
+@click.option("--loco", is_flag=True, help="As in the scan: needs 'bulklmm kinship --loco'.")
+@model_options
+@weight_options
+@out_option
+@compute_options
+def hotspots_command(
+    findings: Path,
+    window: float,
+    step: float | None,
+    study: str | None,
+    permutations: int | None,
+    threshold: float | None,
+    peakdrop: float | None,
+    alpha: float,
+    seed: int,
+    loco: bool,
+    reml: bool,
+    covariates: bool | list[str],
+    kinship_name: str,
+    weights: str | None,
+    replicates: str | None,
+    out: Path | None,
+    **compute: Any,
+) -> None:
+    """Count the traits with a finding in a window sliding along each chromosome.
+
+    FINDINGS is what bulklmm peaks or bulklmm hits wrote. A baseline is of peaks.
+    """
+    require_new(out, overwrite=True)
+    table = read_table(findings)
+    ds = None if study is None else open_source(study)
+    if permutations is None:
+        give_table(hotspots(table, ds, window=window, step=step), out)
+        return
+    if ds is None or threshold is None:
+        raise click.UsageError("--permutations needs --study and --threshold, as for the findings")
+    with workers(**compute), click.progressbar(length=permutations, file=sys.stderr) as bar:
+        baseline = hotspot_baseline(
+            ds,
+            window=window,
+            step=step,
+            threshold=threshold,
+            peakdrop=peakdrop,
+            n_permutations=permutations,
+            seed=seed,
+            kinship=kinship_of(ds, kinship_name, loco=loco),
+            loco=loco,
+            covariates=covariates,
+            weights=vector_of(weights),
+            replicates=vector_of(replicates),
+            reml=reml,
+            progress=lambda done, total: bar.update(1),
+        )
+    counts = hotspots(table, ds, window=window, step=step, baseline=baseline, alpha=alpha)
+    most = counts.attrs["threshold"]
+    say(f"more than {most} traits in one window have a probability of {alpha:g} by chance")
+    give_table(counts, out)
