@@ -85,7 +85,7 @@ def hotspot_baseline(
     threshold, peakdrop
         As for `find_peaks`: what counts as a peak.
     n_permutations : int
-        Number of null data sets; each takes as long as a scan.
+        Number of null data sets; each takes as long as a scan with its peaks.
     seed : int
         The same seed gives the same numbers; its first 100 are the first 100 of its 1,000.
     kinship, loco, covariates, weights, replicates
