@@ -58,7 +58,7 @@ _DIMS = ("permutations", "traits")
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 512
 # What a result says of itself, but is fingerprinted by what it stands for.
-_TOLD_ONLY = ("kinship", "covariates", "strata", "version")
+_TOLD_ONLY = ("kinship", "covariates", "strata", "weights", "replicates", "version")
 
 Index = npt.NDArray[np.int64]
 
