@@ -25,7 +25,7 @@ from bulklmm_dask.engine.graph import (
     lazy_bases,
     lazy_scan,
     load_kinship,
-    trait_kinds,
+    trait_fields,
 )
 from bulklmm_dask.engine.permute import LazyPermutations, plan_permutations, run_permutations
 from bulklmm_dask.engine.plan import Plan, make_plan
@@ -371,11 +371,7 @@ class _Task:
         rest = () if self.places is None else (self.ds.sizes["contigs"],)
         dims = (*_DIMS, *(("contigs",) if rest else ()))
         maxima = Field(dims, (self._count, m, *rest), np.dtype(np.float32))
-        traits = {
-            name: Field((*("contigs" for _ in kind.shape), "traits"), (*kind.shape, m), kind.dtype)
-            for name, kind in trait_kinds(self.study.relations).items()
-        }
-        return {"max_lod": maxima}, traits
+        return {"max_lod": maxima}, trait_fields(self.study.relations, m)
 
     def _shared_arrays(self, null: SharedNull) -> dict[str, Any]:
         traits = self._fields()[1]

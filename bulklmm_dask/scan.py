@@ -28,7 +28,7 @@ from bulklmm_dask.engine.graph import (
     lazy_bases,
     lazy_scan,
     load_kinship,
-    trait_kinds,
+    trait_fields,
 )
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.run import Progress, run_into
@@ -265,13 +265,7 @@ def _fields(
             options.model, single=options.precision == "single"
         ).items()
     }
-    traits = {
-        name: Field(
-            (*("contigs" for _ in kind.shape), "traits"), (*kind.shape, plan.n_traits), kind.dtype
-        )
-        for name, kind in trait_kinds(study.relations).items()
-    }
-    return pairs, traits
+    return pairs, trait_fields(study.relations, plan.n_traits)
 
 
 def _labels(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:

@@ -15,6 +15,7 @@ from dask.base import persist
 from dask.delayed import delayed
 
 from bulklmm_dask.data.checks import refuse_infinite, refuse_outside
+from bulklmm_dask.data.store import Field
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.lmm.basis import Basis
@@ -365,6 +366,16 @@ def trait_kinds(relations: int | None) -> dict[str, Kind]:
         "sigma2": Kind(np.dtype(np.float64), each),
         "n_samples": Kind(np.dtype(np.int64)),
         "trait_status": Kind(np.dtype(object)),
+    }
+
+
+def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
+    """The arrays of a result that `trait_kinds` says."""
+    return {
+        name: Field(
+            (*("contigs" for _ in kind.shape), "traits"), (*kind.shape, n_traits), kind.dtype
+        )
+        for name, kind in trait_kinds(relations).items()
     }
 
 
