@@ -56,7 +56,7 @@ METHODS = ("per-trait", "shared")
 
 _DIMS = ("permutations", "traits")
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
-_SHARED_MARKERS, _SHARED_TRAITS = 2048, 512
+_SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
 # What a result says of itself, but is fingerprinted by what it stands for.
 _TOLD_ONLY = ("kinship", "covariates", "strata", "weights", "replicates", "version")
 

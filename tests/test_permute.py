@@ -619,3 +619,19 @@ def test_a_trait_with_lods_but_no_threshold_is_named():
     with pytest.warns(blmm.StudyWarning, match=r"1 trait without a threshold .*'trait2'"):
         hits = blmm.find_hits(blmm.scan(ds), threshold=levels)
     assert "trait2" not in set(hits.trait)
+
+
+def test_shared_thresholds_of_each_chromosome_by_its_own_kinship():
+    """Places have heritabilities and nulls of their own: a node's draws are its traits' maxima."""
+    ds = studies.study(n=40, p=30, m=5, missing=0.1)
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
+    perm = blmm.permute(ds, n_permutations=200, loco=True, by="contig", method="shared")
+    levels = blmm.thresholds(perm, 0.3, by="contig").threshold.sel(alpha=0.3)
+    for j, pattern in enumerate(perm.trait_pattern.values):
+        for c in range(2):
+            at = perm.null_h2.values[c, pattern]
+            own = perm.max_lod.values[:, pattern, :, c]
+            slow = np.interp(perm.h2.values[c, j], at, np.quantile(own, 0.7, axis=0))
+            assert abs(levels.values[j, c] - slow) < 0.05
+    together = blmm.thresholds(perm, 0.3).threshold.values[:, 0]
+    assert (together >= levels.max("contigs")).all()

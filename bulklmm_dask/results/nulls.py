@@ -21,6 +21,8 @@ Index = npt.NDArray[np.int64]
 _COMPUTED, _CELLS = 1 << 26, 1 << 22
 # Multiples of it leave 0 to 1 evenly filled, however many there are.
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
+# Steps from one heritability to the next: half of one moves a threshold by 0.002 or so.
+_STEPS = 64
 
 _ORDER = ("permutations", "patterns", "nodes", "contigs", "traits")
 _OWN = ["max_lod"]
@@ -64,8 +66,16 @@ class Maxima:
         require_unique(text(perm["traits"].values), "the traits of perm", "select each once")
         return cls(perm.transpose(*_ORDER, missing_dims="ignore"), by)
 
-    def chunks(self, traits: Index) -> Iterator[tuple[Index, Array]]:
-        """Some traits, a bounded number at a time, with their maxima (N, traits, places)."""
+    def chunks(self, traits: Index) -> Iterator[tuple[Index, Index, Array]]:
+        """Some traits, a bounded number at a time, with their nulls.
+
+        Yields
+        ------
+        traits, null : array (k,)
+            Positions of the traits, and which of the nulls each has.
+        values : array (N, nulls, places)
+            Their maxima.
+        """
         shared = "nodes" in self.perm.dims
         places = self.perm["max_lod"].sizes.get("contigs", 1)
         for some in _runs(traits, _COMPUTED // (self.count * places)):
@@ -75,16 +85,16 @@ class Maxima:
                 places = draws.kept.shape[3]
             for few in _runs(np.arange(len(some)), _CELLS // (self.count * places)):
                 part = wanted.isel(traits=few)
-                values = draws.of_traits(part) if shared else _own(part)
+                null, values = draws.of_traits(part) if shared else _own(part)
                 if self.by is None and values.shape[2] > 1:
                     values = np.fmax.reduce(values, axis=2)[:, :, None]
-                self._refuse_incomplete(some[few], values)
-                yield some[few], values
+                self._refuse_incomplete(some[few], null, values)
+                yield some[few], null, values
 
-    def _refuse_incomplete(self, traits: Index, values: Array) -> None:
+    def _refuse_incomplete(self, traits: Index, null: Index, values: Array) -> None:
         """Raise StoreError where some draws have a maximum and others do not."""
         none = np.isnan(values).all(axis=2)
-        lost = none.any(axis=0) & ~none.all(axis=0)
+        lost = np.asarray(none.any(axis=0) & ~none.all(axis=0))[null]
         if lost.any():
             raise StoreError(
                 f"the maxima of {listing(self.perm['traits'].values[traits[lost]])} are "
@@ -98,9 +108,10 @@ def _runs(positions: Index, size: int) -> Iterator[Index]:
         yield positions[start : start + max(1, size)]
 
 
-def _own(part: xr.Dataset) -> Array:
+def _own(part: xr.Dataset) -> tuple[Index, Array]:
     values = part["max_lod"].transpose("permutations", "traits", ...).values.astype(np.float64)
-    return values if values.ndim == 3 else values[:, :, None]
+    values = values if values.ndim == 3 else values[:, :, None]
+    return np.arange(values.shape[1]), values
 
 
 @dataclass(frozen=True)
@@ -120,40 +131,49 @@ class _Draws:
     @classmethod
     def of(cls, perm: xr.Dataset, *, together: bool) -> Self:
         """Take the draws out of a result; those of all places `together` where that is the same."""
-        kept, nodes = perm["max_lod"].values, perm["null_h2"].values
+        kept = perm["max_lod"].values
+        nodes = perm["null_h2"].transpose(..., "patterns", "nodes").values
         kept = kept if kept.ndim == 4 else kept[..., None]
         nodes = nodes[None] if nodes.ndim == 2 else nodes
         if together and len(nodes) == 1:
             kept = np.fmax.reduce(kept, axis=3)[..., None]
         return cls(kept, nodes)
 
-    def of_traits(self, part: xr.Dataset) -> Array:
+    def of_traits(self, part: xr.Dataset) -> tuple[Index, Array]:
         """Take some draws at the node of h2 below and the others at the one above.
 
-        So the distribution is interpolated. Interpolating draw by draw would narrow it.
+        So the distribution is interpolated. Interpolating draw by draw would narrow it. Traits of
+        nearly the same h2 have one null.
         """
         h2, pattern = np.atleast_2d(part["h2"].values), part["trait_pattern"].values
+        known = np.maximum(pattern, 0)
+        between = [
+            _between(at[known], own) if len(at) else np.zeros((2, len(known)), dtype=np.int64)
+            for at, own in zip(self.nodes, h2, strict=True)
+        ]
+        distinct, null = np.unique(
+            np.stack([pattern, *np.concatenate(between)]), axis=1, return_inverse=True
+        )
+        pattern, steps = distinct[0], distinct[1:].reshape(len(self.nodes), 2, -1)
         out = np.full((len(self.kept), len(pattern), self.kept.shape[3]), np.nan)
-        known = np.flatnonzero(pattern >= 0)
-        pattern, draw = pattern[known], np.arange(len(self.kept))[:, None]
+        fitted, draw = np.flatnonzero(pattern >= 0), np.arange(len(self.kept))[:, None]
         turn = (np.arange(len(self.kept)) * _GOLDEN) % 1.0
         for place in range(out.shape[2]):
-            relation = place if len(self.nodes) > 1 else 0
-            at = self.nodes[relation][pattern]
-            low, weight = _between(at, h2[relation, known])
-            node = np.where(turn[:, None] < weight, np.minimum(low + 1, at.shape[1] - 1), low)
-            out[:, known, place] = self.kept[draw, pattern, node, place]
-        return out
+            low, step = steps[place if len(self.nodes) > 1 else 0][:, fitted]
+            node = np.where(turn[:, None] * _STEPS < step, low + 1, low)
+            out[:, fitted, place] = self.kept[draw, pattern[fitted], node, place]
+        return null, out
 
 
-def _between(nodes: Array, h2: Array) -> tuple[Index, Array]:
-    """Node below each h2, from the nodes (traits, k) of each, and the weight of the one above."""
-    last = max(nodes.shape[1] - 2, 0)
-    low = np.clip((nodes <= h2[:, None]).sum(axis=1) - 1, 0, last)
+def _between(nodes: Array, h2: Array) -> Index:
+    """Node below each h2, from the nodes (traits, k) of each, and steps from it; (2, traits)."""
+    low = np.clip((nodes <= h2[:, None]).sum(axis=1) - 1, 0, nodes.shape[1] - 2)
     trait = np.arange(len(h2))
-    below, above = nodes[trait, low], nodes[trait, np.minimum(low + 1, nodes.shape[1] - 1)]
-    width = np.where(above > below, above - below, 1.0)
-    return low, np.clip(np.nan_to_num((h2 - below) / width), 0.0, 1.0)
+    below, above = nodes[trait, low], nodes[trait, low + 1]
+    share = (h2 - below) / np.where(above > below, above - below, 1.0)
+    return np.stack(
+        [low, np.rint(_STEPS * np.clip(np.nan_to_num(share), 0.0, 1.0)).astype(np.int64)]
+    )
 
 
 def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Array:
@@ -165,5 +185,5 @@ def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Arra
         require_names(perm, "contigs", [contig])
         place = list(maxima.contigs).index(str(contig))
     at = list(text(perm["traits"].values)).index(str(trait))
-    ((_, values),) = maxima.chunks(np.array([at]))
+    ((_, _, values),) = maxima.chunks(np.array([at]))
     return np.sort(values[:, 0, place])

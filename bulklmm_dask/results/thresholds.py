@@ -51,8 +51,8 @@ def thresholds(
     maxima = Maxima.of(perm, by)
     levels = _levels(alpha, maxima.count)
     parts = [
-        np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)
-        for _, values in maxima.chunks(np.arange(perm.sizes["traits"]))
+        np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)[null]
+        for _, null, values in maxima.chunks(np.arange(perm.sizes["traits"]))
     ]
     found = np.concatenate(parts)
     dims: tuple[str, ...] = ("traits", "alpha", "contigs")
@@ -125,11 +125,11 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -
         place = _positions(maxima.contigs, hits["contig"], "contig")
     lod = hits["lod"].to_numpy(np.float64)
     p, tail = np.full(len(hits), np.nan), np.zeros(len(hits), dtype=bool)
-    for traits, values in maxima.chunks(np.unique(trait)):
+    for traits, null, values in maxima.chunks(np.unique(trait)):
         mine = np.flatnonzero((trait >= traits[0]) & (trait <= traits[-1]) & ~np.isnan(lod))
         if not len(mine):
             continue
-        column = np.searchsorted(traits, trait[mine])
+        column = null[np.searchsorted(traits, trait[mine])]
         p[mine], tail[mine] = _exceeded(np.sort(values, axis=0), lod[mine], column, place[mine])
     source = np.where(np.isnan(p), "", np.where(tail, FITTED, COUNTED))
     return hits.assign(p_adjusted=p, p_source=text(source))
