@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.data.aloud import say
 from bulklmm_dask.data.schema import require_unique, text
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.streams import number, require_map
+from bulklmm_dask.results.streams import Block, number, require_map
 
 # Largest distance that is cis unless another is given, in the units that positions may have.
 WINDOW = {"Mb": 5.0, "bp": 5e6, "cM": 5.0}
@@ -94,7 +94,9 @@ def _listed(result: xr.Dataset, table: pd.DataFrame) -> tuple[npt.NDArray[Any], 
     return np.array(index), position
 
 
-def is_cis(block: xr.Dataset, contig: Any, position: Any, j: npt.NDArray[Any]) -> dict[str, Any]:
+def is_cis(
+    block: xr.Dataset | Block, contig: Any, position: Any, j: npt.NDArray[Any]
+) -> dict[str, Any]:
     """Column ``cis`` of loci of the traits `j` of a block: 1, 0, or -1 where it is not known.
 
     Nothing where the block says nothing of its traits' places.

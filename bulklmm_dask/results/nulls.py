@@ -162,7 +162,7 @@ class _Draws:
             low, step = steps[place if len(self.nodes) > 1 else 0][:, fitted]
             node = np.where(turn[:, None] * _STEPS < step, low + 1, low)
             out[:, fitted, place] = self.kept[draw, pattern[fitted], node, place]
-        return null, out
+        return null.ravel(), out
 
 
 def _between(nodes: Array, h2: Array) -> Index:

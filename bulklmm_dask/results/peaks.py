@@ -24,6 +24,7 @@ from bulklmm_dask.results.intervals import (
     to_markers,
 )
 from bulklmm_dask.results.streams import (
+    Block,
     Columns,
     Threshold,
     blocks,
@@ -258,7 +259,7 @@ def _table(whole: xr.Dataset, rules: _Rules, contigs: npt.NDArray[Any]) -> pd.Da
     return pd.DataFrame(columns)
 
 
-def _sift(block: xr.Dataset, *, rules: _Rules, contigs: npt.NDArray[Any]) -> Columns:
+def _sift(block: Block, *, rules: _Rules, contigs: npt.NDArray[Any]) -> Columns:
     """Peaks of the curves of one contig and one chunk of traits."""
     lod = block["lod"].values
     contig = int(block["contig"].values[0])
@@ -286,9 +287,7 @@ def _sift(block: xr.Dataset, *, rules: _Rules, contigs: npt.NDArray[Any]) -> Col
     }
 
 
-def _described(
-    block: xr.Dataset, lod: npt.NDArray[np.floating], peaks: Peaks, rules: _Rules
-) -> Columns:
+def _described(block: Block, lod: npt.NDArray[np.floating], peaks: Peaks, rules: _Rules) -> Columns:
     """Position and interval of some peaks of a block."""
     position = block["position"].values
     rows = rows_of(lod, peaks)

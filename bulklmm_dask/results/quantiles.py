@@ -111,7 +111,7 @@ def added(parts: list[Columns]) -> Columns:
     key = np.stack([every["df"], every["cell"]])
     (df, cell), where = np.unique(key, axis=1, return_inverse=True)
     count = np.zeros(df.size, dtype=np.int64)
-    np.add.at(count, where, every["count"])
+    np.add.at(count, where.ravel(), every["count"])
     return {"df": df, "cell": cell, "count": count}
 
 

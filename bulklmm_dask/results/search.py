@@ -19,7 +19,6 @@ from bulklmm_dask.results.fdr import highest_p, least_lod, rates
 from bulklmm_dask.results.quantiles import added, count_lods
 from bulklmm_dask.results.streams import Block, Columns, blocks, gathered, h2_of, joined
 
-_TEXT = ("trait", "variant", "contig")
 # Variants of which the highest LOD is looked at first.
 _SLAB = 16
 # Pairs that are compared together: few enough to stay in the processor's cache.
@@ -291,9 +290,9 @@ def _gather(
     contig, position = beside["contig"].values[i], beside["position"].values[i]
     table = pd.DataFrame(
         {
-            "trait": beside["trait"].values[j],
-            "variant": beside["variant"].values[i],
-            "contig": contigs[contig],
+            "trait": _taken(beside["trait"].values, j),
+            "variant": _taken(beside["variant"].values, i),
+            "contig": _taken(contigs, contig),
             "position": position,
             "lod": ordered.pop("lod"),
             "h2": h2_of(beside, i, j),
@@ -303,5 +302,10 @@ def _gather(
     for name, codes in is_cis(beside, contig, position, j).items():
         table[name] = as_labels(codes)
     counts = [cells for _, cells in parts if cells is not None]
-    table = table.astype(dict.fromkeys(_TEXT, "str"))
     return Part.of(table, chunk, folder, added(counts) if counts else None)
+
+
+def _taken(names: npt.NDArray[np.object_], index: npt.NDArray[np.intp]) -> Any:
+    """Names as a column of text, each made once however many rows have it."""
+    distinct, where = np.unique(index, return_inverse=True)
+    return pd.array(names[distinct], dtype="str").take(where)
