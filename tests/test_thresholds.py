@@ -156,7 +156,7 @@ def test_what_cannot_be_used_is_refused():
         blmm.thresholds(studies.study(n=12, p=8, m=2))
     with pytest.raises(blmm.InputError, match="by is 'trait'"):
         blmm.thresholds(perm, by="trait")
-    with pytest.raises(blmm.InputError, match="keeps those of contigs"):
+    with pytest.raises(blmm.InputError, match="those of each contig are kept by"):
         blmm.thresholds(perm, by="contig")
     with pytest.raises(blmm.InputError, match="no column 'lod'"):
         blmm.adjusted_p(perm, pd.DataFrame({"trait": ["t0"]}))

@@ -171,7 +171,7 @@ def thresholds_command(
     require_new(out, overwrite=True)
     with workers(**compute):
         found = thresholds(open_result(perm), alpha, by=by)
-    values = found["threshold"].transpose("traits", ..., "alpha").values
+    values = found["threshold"].transpose("traits", ..., "alpha").values.round(6)
     contigs = found["contigs"].values if by else np.array([""])
     table = pd.DataFrame({"trait": np.repeat(found["traits"].values, len(contigs))})
     if by:

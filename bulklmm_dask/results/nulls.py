@@ -55,7 +55,8 @@ class Maxima:
             raise InputError(f"by is {by!r}; it must be None or 'contig'")
         if by and "contigs" not in perm["max_lod"].dims:
             raise InputError(
-                "the maxima are over all markers; permute(..., by='contig') keeps those of contigs"
+                "the maxima are over all markers; those of each contig are kept by permute(..., "
+                "by='contig'), or bulklmm permute --by contig"
             )
         for dim in ("permutations", "traits"):
             if not perm.sizes.get(dim):

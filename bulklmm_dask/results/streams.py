@@ -78,8 +78,10 @@ def thresholds(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
     if not isinstance(threshold, xr.DataArray):
         return xr.Variable((), number(threshold, "threshold", -np.inf))
     if not set(threshold.dims) <= {"contigs", "traits"}:
+        level = "; select one level with .sel(alpha=...)" if "alpha" in threshold.dims else ""
         raise InputError(
             f"threshold has dimensions {threshold.dims}; they should be traits, contigs or both"
+            + level
         )
     for dim in threshold.dims:
         names = text((result["contig_id"] if dim == "contigs" else result["traits"]).values)
