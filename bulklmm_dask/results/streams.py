@@ -121,7 +121,7 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
     if "h2" in result:
         parts["h2"] = result["h2"].transpose(..., "traits").variable
     for name, dim in (("variant", "variants"), ("trait", "traits")):
-        parts[name] = xr.Variable(dim, text(result[dim].values))
+        parts[name] = xr.Variable(dim, text(result[dim].values), fastpath=True)
     parts["row"] = xr.Variable("variants", np.arange(size["variants"]))
     parts["column"] = xr.Variable("traits", np.arange(size["traits"]))
     contig, position = np.full(size["variants"], -1), np.full(size["variants"], np.nan)
@@ -243,7 +243,8 @@ def _of_block(
                 axes.append(None)  # added by xarray to align with the others
         axes += [dim for dim in own if dim not in dims]
         values = array[tuple(0 if dim is None else slice(None) for dim in axes)]
-        block[name] = xr.Variable([dim for dim in axes if dim], values).transpose(*own)
+        one = xr.Variable([dim for dim in axes if dim], values, fastpath=True)  # no look at names
+        block[name] = one.transpose(*own)
     out = np.empty((1,) * len(dims), dtype=object)
     out[(0,) * len(dims)] = function(block, **options)
     return out
