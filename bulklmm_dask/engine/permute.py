@@ -6,7 +6,7 @@ those of a scan, laid out by `graph.lazy_scan`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -83,6 +83,14 @@ class MarkerChunk:
     names: npt.NDArray[np.object_]
     relation: Index
     places: Index
+
+    def of_relations(
+        self, genotypes: npt.NDArray[np.floating]
+    ) -> Iterator[tuple[int, dict[int, npt.NDArray[np.float64]]]]:
+        """The genotypes of the chunk by kinship, and of each by place."""
+        for relation in np.unique(self.relation):
+            mine = self.relation == relation
+            yield int(relation), split_markers(genotypes[mine], self.places[mine])
 
 
 def marker_chunks(scan: LazyScan, places: Index | None) -> list[tuple[Any, MarkerChunk]]:
@@ -195,17 +203,12 @@ def _part(
 ) -> Maxima:
     """Maxima over a chunk of markers, `NONE` where it has none."""
     refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
-    best: Maxima | None = None
     with one_blas_thread():
-        for relation, (fitted, samples) in fits.items():
-            mine = chunk.relation == relation
-            markers = split_markers(genotypes[mine], chunk.places[mine])
-            found = permuted_maxima(
-                markers, n_places, fitted, samples, orders, model, single=single
-            )
-            best = found if best is None else np.maximum(best, found, out=best)
-    assert best is not None
-    return best
+        found = [
+            permuted_maxima(markers, n_places, *fits[relation], orders, model, single=single)
+            for relation, markers in chunk.of_relations(genotypes)
+        ]
+    return np.maximum.reduce(found)
 
 
 def highest(parts: Sequence[Maxima], *, flat: bool) -> Maxima:

@@ -18,7 +18,6 @@ from bulklmm_dask.engine.permute import MarkerChunk, highest, marker_chunks
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.groups import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.permute import split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.lmm.shared import N_NODES, nodes, noise, shared_maxima
 
@@ -170,9 +169,8 @@ def _part(
     refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
     found = []
     with one_blas_thread():
-        for relation, (samples, basis) in chosen.items():
-            mine = chunk.relation == relation
-            markers = split_markers(genotypes[mine], chunk.places[mine])
+        for relation, markers in chunk.of_relations(genotypes):
+            samples, basis = chosen[relation]
             found.append(
                 shared_maxima(markers, n_places, basis, samples, rows, draws, model, single=single)
             )
