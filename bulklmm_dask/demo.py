@@ -11,20 +11,20 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask import plot
-from bulklmm_dask.data.folders import require_room
-from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
-from bulklmm_dask.data.study import open_dataset, save
+from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.permute import permute
+from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.describe import shape_of
-from bulklmm_dask.kinship import kinship
-from bulklmm_dask.permute import permute
 from bulklmm_dask.plot._files import keep
 from bulklmm_dask.progress import ProgressBar
-from bulklmm_dask.report import report
+from bulklmm_dask.reporting import report
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds, trait_fdr
-from bulklmm_dask.scan import scan
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.words import quantity
+from bulklmm_dask.storage.location import require_room
+from bulklmm_dask.study.io import open_dataset, save
+from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.text import quantity
 
 _THRESHOLD = 5.0
 _NEAR = 5.0  # Mb

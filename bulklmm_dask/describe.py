@@ -9,12 +9,12 @@ from typing import Any
 import xarray as xr
 import zarr
 
-from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
-from bulklmm_dask.data.schema import LOCO
-from bulklmm_dask.data.store import KIND, RESULT, finished
-from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.words import counted, storage
+from bulklmm_dask.storage.result import KIND, RESULT, finished
+from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.schema import LOCO
+from bulklmm_dask.text import counted, storage
 
 _INTERNAL = {KIND, "block", "dims", "fingerprints", "statistics", "of_traits", "manifest"}
 

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from bulklmm_dask.words import duration, quantity
+from bulklmm_dask.text import duration, quantity
 
 if TYPE_CHECKING:
     from bulklmm_dask.engine.run import Progress

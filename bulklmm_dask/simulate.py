@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.data.create import create_dataset
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.create import create_dataset
 
 # Lengths of the mouse's chromosomes in Mb.
 _CHROMOSOMES = {

@@ -18,10 +18,10 @@ from bed_reader import to_bed
 from click.testing import CliRunner
 
 import bulklmm_dask as blmm
+from bulklmm_dask.analyses.profile import profile
 from bulklmm_dask.cli import main
-from bulklmm_dask.data.store import finished
-from bulklmm_dask.data.study import open_dataset, save
-from bulklmm_dask.likelihood import profile
+from bulklmm_dask.storage.result import finished
+from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
 

@@ -14,8 +14,8 @@ from test_report import Page
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
-from bulklmm_dask.data.schema import text
-from bulklmm_dask.report.repeat import how_to_repeat
+from bulklmm_dask.reporting.repeat import how_to_repeat
+from bulklmm_dask.storage.encoding import text
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import xarray as xr
 from test_cli import SMALL, run
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.study import open_dataset, save
+from bulklmm_dask.study.io import open_dataset, save
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import studies
 
 from bulklmm_dask.lmm import lod as kernel
 from bulklmm_dask.lmm.basis import Basis, make_basis
-from bulklmm_dask.lmm.conditional import fold_together
-from bulklmm_dask.lmm.lod import NullScan, prepare_markers
-from bulklmm_dask.lmm.null import NullModel, fit_null
+from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid
+from bulklmm_dask.lmm.null.fit import NullModel, fit_null
+from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.own_covariates import fold_together
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.lmm.profile import profile_at, profile_on_grid
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 GRID = np.linspace(0, 1, 11)

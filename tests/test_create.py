@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bulklmm_dask.data.create import create_dataset
-from bulklmm_dask.data.schema import validate
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.create import create_dataset
+from bulklmm_dask.study.schema import validate
 
 CALLS = np.array([[0, 1, 2, 0], [1, 1, 0, 2], [2, 0, 1, 1.0]])
 TRAITS = np.array([[1.5, -2], [0.25, 3], [4, 0.5]])

@@ -5,13 +5,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from bulklmm_dask.data.schema import text
-from bulklmm_dask.data.study import open_dataset, save
+from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.permute import permute
 from bulklmm_dask.demo import run_demo
-from bulklmm_dask.kinship import kinship
-from bulklmm_dask.permute import permute
 from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.simulate import simulate_study
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
 

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from bulklmm_dask.data.readers.guess import guess_format
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers.guess import guess_format
 
 
 @pytest.mark.parametrize(

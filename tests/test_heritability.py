@@ -20,7 +20,7 @@ import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
 from bulklmm_dask.engine import heritability as engine
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.lmm.heritability import boundary_test, discoveries
+from bulklmm_dask.lmm.null.heritability import boundary_test, discoveries
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 ESTIMATES = ["h2", "h2_se", "sigma2", "log_likelihood", "log_likelihood_0"]

@@ -13,9 +13,9 @@ from test_peaks import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask import hotspot_null
+from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
+from bulklmm_dask.analyses.prepare import covariate_matrix
 from bulklmm_dask.cli import main
-from bulklmm_dask.hotspot_null import hotspot_baseline
-from bulklmm_dask.inputs import covariate_matrix
 from bulklmm_dask.lmm.samples import Samples
 
 

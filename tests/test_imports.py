@@ -1,4 +1,4 @@
-"""Imports point down only: statistics below data below engine below the front doors."""
+"""Imports point down only: statistics and storage below engine below the analyses."""
 
 import ast
 import sys
@@ -14,55 +14,43 @@ NAME = ROOT.name
 # Part (a subpackage or a module) -> the libraries and the parts of this package it may import.
 LIBRARIES = {
     "errors": set(),
-    "words": set(),
+    "text": set(),
+    "typing": {"numpy"},
+    "storage": {"numpy", "xarray", "zarr"},
+    "study": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "lmm": {"numpy", "scipy"},
-    "data": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},
+    "analyses": {"numpy", "pandas", "xarray"},
     "results": {"numpy", "pandas", "scipy", "xarray"},
+    "plot": {"matplotlib", "numpy", "pandas", "scipy", "xarray"},
+    "reporting": {"jinja2", "matplotlib", "numpy", "pandas", "xarray"},
     "progress": set(),
     "simulate": {"numpy", "xarray"},
-    "plot": {"matplotlib", "numpy", "pandas", "scipy", "xarray"},
-    "kinship": {"numpy", "pandas", "xarray"},
-    "inputs": {"numpy", "pandas", "xarray"},
-    "conditions": {"numpy", "pandas", "xarray"},
-    "options": {"numpy"},
-    "scan": {"numpy", "xarray"},
-    "permute": {"numpy", "pandas", "xarray"},
-    "hotspot_null": {"numpy", "pandas", "xarray"},
-    "heritability": {"xarray"},
-    "likelihood": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
-    "report": {"jinja2", "matplotlib", "numpy", "pandas", "xarray"},
     "demo": {"numpy", "pandas", "xarray"},
     "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
-_BASE = {"errors", "words"}
-_DOORS = {"kinship", "scan", "heritability", "likelihood", "permute", "simulate", "plot"}
-_DOORS |= {"hotspot_null", "results", "data"}
+_BASE = {"errors", "text", "typing"}
+_DATA = _BASE | {"storage", "study"}
 BELOW = {
     "errors": set(),
-    "words": set(),
+    "text": set(),
+    "typing": set(),
+    "storage": _BASE,
+    "study": _BASE | {"storage"},
     "lmm": _BASE,
-    "data": _BASE,
-    "engine": _BASE | {"lmm", "data"},
-    "results": _BASE | {"lmm", "data"},
+    "engine": _DATA | {"lmm"},
+    "results": _DATA | {"lmm", "engine"},
+    "analyses": _DATA | {"lmm", "engine", "results"},
+    "plot": _DATA | {"lmm", "results"},
+    "reporting": _DATA | {"lmm", "results", "plot"},
     "progress": _BASE | {"engine"},
-    "simulate": _BASE | {"data"},
-    "plot": _BASE | {"lmm", "data", "results"},
-    "kinship": _BASE | {"lmm", "data", "engine"},
-    "inputs": _BASE | {"lmm", "data", "engine"},
-    "conditions": _BASE | {"lmm", "data", "engine"},
-    "options": _BASE | {"lmm", "data", "inputs"},
-    "scan": _BASE | {"lmm", "data", "engine", "inputs", "conditions", "options"},
-    "permute": _BASE | {"lmm", "data", "engine", "inputs", "options"},
-    "hotspot_null": _BASE | {"lmm", "data", "inputs", "scan", "results"},
-    "heritability": _BASE | {"lmm", "data", "engine", "inputs"},
-    "likelihood": _BASE | {"lmm", "data", "engine", "inputs"},
-    "describe": _BASE | {"data"},
-    "report": _BASE | {"lmm", "data", "results", "plot"},
-    "demo": _BASE | _DOORS | {"describe", "progress", "report"},
-    "cli": _BASE | _DOORS | {"demo", "describe", "engine", "lmm", "options", "progress", "report"},
+    "simulate": _DATA,
+    "describe": _DATA,
+    "demo": _DATA
+    | {"analyses", "describe", "plot", "progress", "reporting", "results", "simulate"},
 }
+BELOW["cli"] = BELOW["demo"] | {"demo", "engine", "lmm"}
 
 
 def modules() -> dict[str, Path]:

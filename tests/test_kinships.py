@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.kinships import add_kinship, read_kinship, write_kinship
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.study.kinships import add_kinship, read_kinship, write_kinship
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import xarray as xr
 from scipy.stats import chi2, multivariate_normal
 
 import bulklmm_dask as blmm
-from bulklmm_dask.likelihood import DROP, profile
+from bulklmm_dask.analyses.profile import DROP, profile
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.storage.encoding import text
 
 CONTIG = np.repeat([0, 1, 2], [40, 25, 35])
 

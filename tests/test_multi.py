@@ -12,19 +12,19 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.lod import NullScan, prepare_markers
-from bulklmm_dask.lmm.multi import MultiScan, packed
-from bulklmm_dask.lmm.multi_design import prepare_designs
-from bulklmm_dask.lmm.multi_effects import MultiEffects, without_intercept, zero_sum
-from bulklmm_dask.lmm.multi_forms import (
+from bulklmm_dask.lmm.joint.design import prepare_designs
+from bulklmm_dask.lmm.joint.effects import MultiEffects, without_intercept, zero_sum
+from bulklmm_dask.lmm.joint.inverses import (
     TOLERANCE,
     NodeWeights,
     eigenvalue_range,
     interpolate_inverses,
     inverses_at_nodes,
 )
-from bulklmm_dask.lmm.null import fit_null
-from bulklmm_dask.lmm.profile import bracketing_grid
+from bulklmm_dask.lmm.joint.scan import MultiScan, packed
+from bulklmm_dask.lmm.likelihood import bracketing_grid
+from bulklmm_dask.lmm.null.fit import fit_null
+from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bulklmm_dask.lmm import gains
+from bulklmm_dask.lmm.alt.pairs import optimise_pairs, pair_profile
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.groups import fit_traits, scan_block
+from bulklmm_dask.lmm.chunk import fit_traits, scan_block
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.pairs import optimise_pairs, pair_profile
 from bulklmm_dask.lmm.samples import Samples
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_loco import grav2
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.schema import text
+from bulklmm_dask.storage.encoding import text
 
 COLUMNS = ["trait", "contig", "position", "variant", "lod"]
 ENDS = ["ci_lo", "ci_hi", "ci_lo_variant", "ci_hi_variant"]

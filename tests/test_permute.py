@@ -19,10 +19,10 @@ from scipy.stats import binom
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
-from bulklmm_dask.data.store import finished
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.permute import permutations, restricted
-from bulklmm_dask.lmm.refit import _FINE, Refit, refit_grid
+from bulklmm_dask.lmm.permute.refit import _FINE, Refit, refit_grid
+from bulklmm_dask.lmm.permute.residuals import permutations, restricted
+from bulklmm_dask.storage.result import finished
 
 CHUNKS = {"permutations": 7, "traits": 5}
 
@@ -548,7 +548,7 @@ def test_a_finished_shared_null_is_not_drawn_again(tmp_path, monkeypatch):
     ds = studies.study(n=20, p=12, m=3)
     options = {"n_permutations": 20, "method": "shared", "store": tmp_path / "p.zarr"}
     first = blmm.permute(ds, **options)
-    monkeypatch.setattr(sys.modules["bulklmm_dask.permute"], "draw_shared", None)
+    monkeypatch.setattr(sys.modules["bulklmm_dask.analyses.permute"], "draw_shared", None)
     np.testing.assert_array_equal(blmm.permute(ds, **options).max_lod, first.max_lod)
     with pytest.raises(blmm.StoreError, match="options differ"):
         blmm.permute(ds, **options | {"seed": 4})

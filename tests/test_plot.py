@@ -11,9 +11,9 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
 from bulklmm_dask import plot
+from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.profile import profile
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.kinship import kinship
-from bulklmm_dask.likelihood import profile
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.simulate import simulate_study
 

@@ -16,7 +16,7 @@ from test_plot_layout import GENOME, LEVELS, TOY, genome_result
 import bulklmm_dask as blmm
 from bulklmm_dask import plot
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.effects import neg_log10_p
+from bulklmm_dask.lmm.statistics import neg_log10_p
 
 
 @pytest.fixture(autouse=True)

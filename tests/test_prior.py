@@ -16,10 +16,10 @@ from scipy.stats import invgamma
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.lod import NullScan, prepare_markers
-from bulklmm_dask.lmm.null import fit_null
+from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid
+from bulklmm_dask.lmm.null.fit import fit_null
+from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.lmm.profile import profile_at, profile_on_grid
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 SCALE, SIZE = 0.3, 5.0

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from bulklmm_dask.progress import ProgressBar
-from bulklmm_dask.words import counted, duration, quantity, storage
+from bulklmm_dask.text import counted, duration, quantity, storage
 
 
 class Terminal(io.StringIO):

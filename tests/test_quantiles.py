@@ -10,8 +10,8 @@ import xarray as xr
 from test_peaks import result_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.lmm.effects import neg_log10_p
-from bulklmm_dask.results.quantiles import count_lods, lower_edge, pvalue_counts
+from bulklmm_dask.lmm.statistics import neg_log10_p
+from bulklmm_dask.results.pvalue_counts import count_lods, lower_edge, pvalue_counts
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.readers import _scratch
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.readers import _scratch
 
 GENO = "rs1, A, T, 0.02, 0.80, 1.50\nrs2, G, C, 2, NA, 1\nrs3, A, G, 0, 1, 0\n"
 PHENO = "1.2 NA\nNA 2.7\n-3e-1 1\n"
@@ -97,8 +97,8 @@ def test_save_streams_and_the_scratch_file_goes(tmp_path, monkeypatch):
         for i, row in enumerate(calls):
             stream.write(f"v{i},A,C," + ",".join(map(str, row)) + "\n")
     (tmp_path / "p.txt").write_text("".join(f"{i}\n" for i in range(n)))
-    monkeypatch.setattr("bulklmm_dask.data.readers._lazy._CHUNK_BYTES", 2**20)
-    monkeypatch.setattr("bulklmm_dask.data.study._CHUNK_BYTES", 2**20)
+    monkeypatch.setattr("bulklmm_dask.study.readers._lazy._CHUNK_BYTES", 2**20)
+    monkeypatch.setattr("bulklmm_dask.study.io._CHUNK_BYTES", 2**20)
     monkeypatch.setattr(_scratch.tempfile, "tempdir", str(tmp_path))
     tracemalloc.start()
     ds = blmm.read_bimbam(tmp_path / "g.gz", tmp_path / "p.txt")

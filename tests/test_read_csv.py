@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bulklmm_dask.data.readers.csv import read_csv
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.readers.csv import read_csv
 
 TRAITS = "sample,t1,t2\na,1.5,NA\nb,2,-3\nc,0.25,1e2\n"
 GENO = "id,m1,m2\na,0,2\nb,1,0.5\nc,,1\n"

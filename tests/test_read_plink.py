@@ -8,8 +8,8 @@ import pytest
 from bed_reader import to_bed
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.readers import plink
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.readers import plink
 
 CODES = {0: 0b11, 1: 0b10, 2: 0b00, -1: 0b01}  # PLINK's bits for the number of copies of A1
 CALLS = np.array([[0, 1, 2, -1, 2], [2, 2, 1, 0, 0], [1, -1, 0, 0, 1]])  # variants, samples

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.readers import _scratch
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.readers import _scratch
 
 PROBS = (
     '"","a:AA","a:AB","a:BB","b:AA","b:AB","b:BB"\n'
@@ -135,8 +135,8 @@ def test_save_streams(tmp_path, monkeypatch):
             cells = ",".join("1,0,0" if cell else "0,0,1" for cell in row)
             stream.write(f"m{i},{cells}\n")
     traits = pd.DataFrame({"t": np.arange(n)}, index=[f"s{i}" for i in range(n)])
-    monkeypatch.setattr("bulklmm_dask.data.readers._lazy._CHUNK_BYTES", 2**18)
-    monkeypatch.setattr("bulklmm_dask.data.study._CHUNK_BYTES", 2**18)
+    monkeypatch.setattr("bulklmm_dask.study.readers._lazy._CHUNK_BYTES", 2**18)
+    monkeypatch.setattr("bulklmm_dask.study.io._CHUNK_BYTES", 2**18)
     reads = []
     whole = _scratch.Scratch.read
     monkeypatch.setattr(

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
 
 FILES = {
     "geno.csv": "id,m1,m2,m3\na,L,C,L\nb,C,C,NA\nc,L,L,C\n",

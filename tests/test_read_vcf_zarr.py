@@ -9,8 +9,8 @@ import pytest
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.readers import vcf_zarr
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.readers import vcf_zarr
 
 # variants x samples x copies; the third variant has two alternate alleles, the fourth lies on X,
 # where samples b and d have one copy

@@ -20,8 +20,8 @@ import xarray as xr
 from test_peaks import result_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.schema import text
-from bulklmm_dask.report import report, write
+from bulklmm_dask.reporting import report, write
+from bulklmm_dask.storage.encoding import text
 
 VOID = {"meta", "img", "input", "br"}
 SECTIONS = ["study", "heritability", "top", "map", "repeat"]

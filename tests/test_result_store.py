@@ -18,7 +18,7 @@ import zarr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.data import folders
-from bulklmm_dask.data.store import Layout, ResultStore, finished
+from bulklmm_dask.storage.result import Layout, ResultStore, finished
 
 CHUNKS = {"variants": 7, "traits": 5}
 

@@ -204,8 +204,8 @@ MODELS = {
 def test_a_block_stays_within_what_the_plan_announced(model, missing):
     import tracemalloc
 
-    from bulklmm_dask.engine.graph import Variants, score_block
-    from bulklmm_dask.lmm.groups import fit_traits
+    from bulklmm_dask.engine.scan import Variants, score_block
+    from bulklmm_dask.lmm.chunk import fit_traits
     from bulklmm_dask.lmm.options import ModelOptions, statistics
     from bulklmm_dask.lmm.samples import Samples
 

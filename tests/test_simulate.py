@@ -3,9 +3,9 @@ import pytest
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from bulklmm_dask.data.schema import validate
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.simulate import simulate_study
+from bulklmm_dask.study.schema import validate
 
 SMALL = {"n_samples": 60, "n_strains": 20, "n_variants": 200, "n_traits": 50}
 

@@ -8,7 +8,7 @@ import studies
 from scipy.stats import chi2, linregress
 
 import bulklmm_dask as blmm
-from bulklmm_dask.lmm.effects import neg_log10_p
+from bulklmm_dask.lmm.statistics import neg_log10_p
 
 ALL = ("beta", "se", "neg_log10_p", "explained")
 

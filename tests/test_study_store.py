@@ -15,10 +15,10 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.data import study as study_module
-from bulklmm_dask.data.create import create_dataset
-from bulklmm_dask.data.folders import appearing
-from bulklmm_dask.data.study import open_dataset, save
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage.location import appearing
+from bulklmm_dask.study.create import create_dataset
+from bulklmm_dask.study.io import open_dataset, save
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import zarr
 from scipy.stats import genpareto
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.results.nulls import null_maxima
+from bulklmm_dask.storage.encoding import text
 
 
 def maxima(values: np.ndarray, **attrs: object) -> xr.Dataset:

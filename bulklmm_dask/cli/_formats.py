@@ -11,14 +11,14 @@ import click
 import xarray as xr
 
 from bulklmm_dask.cli._sources import table_or_columns
-from bulklmm_dask.data.readers.bimbam import read_bimbam
-from bulklmm_dask.data.readers.csv import read_csv
-from bulklmm_dask.data.readers.geno import read_geno
-from bulklmm_dask.data.readers.guess import guess_format
-from bulklmm_dask.data.readers.plink import read_plink
-from bulklmm_dask.data.readers.probabilities import read_probabilities
-from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
-from bulklmm_dask.data.readers.vcf_zarr import open_vcf_zarr
+from bulklmm_dask.study.readers.bimbam import read_bimbam
+from bulklmm_dask.study.readers.csv import read_csv
+from bulklmm_dask.study.readers.geno import read_geno
+from bulklmm_dask.study.readers.guess import guess_format
+from bulklmm_dask.study.readers.plink import read_plink
+from bulklmm_dask.study.readers.probabilities import read_probabilities
+from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.readers.vcf_zarr import open_vcf_zarr
 
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _BY_NAME = {"--traits": "traits", "--covariates": "covariates", "--strains": "sample_strain"}

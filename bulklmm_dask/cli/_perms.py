@@ -10,8 +10,8 @@ import click
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.store import open_result
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
+from bulklmm_dask.storage.result import open_result
 
 perm_option = click.option(
     "--perm",

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import xarray as xr
 
+from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.cli._base import names
-from bulklmm_dask.data.kinships import read_kinship
-from bulklmm_dask.data.readers.guess import guess_format
-from bulklmm_dask.data.readers.plink import read_plink
-from bulklmm_dask.data.readers.rqtl2 import read_rqtl2
-from bulklmm_dask.data.schema import LOCO
-from bulklmm_dask.data.study import open_dataset
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.kinship import kinship
 from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.kinships import read_kinship
+from bulklmm_dask.study.readers.guess import guess_format
+from bulklmm_dask.study.readers.plink import read_plink
+from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.schema import LOCO
 
 
 def open_source(path: str | Path) -> xr.Dataset:

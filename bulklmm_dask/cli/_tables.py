@@ -10,7 +10,7 @@ import pandas as pd
 
 from bulklmm_dask.cli._base import say
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.words import counted
+from bulklmm_dask.text import counted
 
 PARQUET = ".parquet"
 

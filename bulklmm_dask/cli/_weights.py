@@ -9,9 +9,9 @@ from typing import Any
 import click
 import pandas as pd
 
-from bulklmm_dask.data.readers._columns import open_table
-from bulklmm_dask.data.readers._tables import read_columns, read_numbers
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers._columns import open_table
+from bulklmm_dask.study.readers._tables import read_columns, read_numbers
 
 Function = Callable[..., Any]
 

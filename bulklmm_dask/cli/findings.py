@@ -12,13 +12,13 @@ import pandas as pd
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
 from bulklmm_dask.cli._tables import PARQUET, give_table, out_option, read_table
-from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
 from bulklmm_dask.results.thresholds import trait_fdr
-from bulklmm_dask.words import counted
+from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.text import counted
 
 
 def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import xarray as xr
 
+from bulklmm_dask.analyses.heritability import heritability
 from bulklmm_dask.cli._base import (
     Command,
     compute_options,
@@ -20,9 +21,8 @@ from bulklmm_dask.cli._base import (
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.heritability import heritability
-from bulklmm_dask.lmm.heritability import discoveries
-from bulklmm_dask.words import counted
+from bulklmm_dask.lmm.null.heritability import discoveries
+from bulklmm_dask.text import counted
 
 _LEVEL = 0.05
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
 from bulklmm_dask.cli._base import (
     Command,
     compute_options,
@@ -20,7 +21,6 @@ from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tables import give_table, out_option, read_table
 from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.hotspot_null import hotspot_baseline
 from bulklmm_dask.results.hotspots import hotspots
 
 

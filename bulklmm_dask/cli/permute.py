@@ -9,6 +9,7 @@ import click
 import numpy as np
 import pandas as pd
 
+from bulklmm_dask.analyses.permute import METHODS, permute
 from bulklmm_dask.cli._base import (
     RESUME,
     Command,
@@ -19,16 +20,15 @@ from bulklmm_dask.cli._base import (
     require_new,
     say,
 )
+from bulklmm_dask.cli._model_options import marker_options
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tables import give_table, out_option
-from bulklmm_dask.cli._tests import marker_options
 from bulklmm_dask.cli._weights import vector_of, weight_options
-from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.permute import METHODS, permute
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.thresholds import thresholds
-from bulklmm_dask.words import counted
+from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.text import counted
 
 
 @click.command(

@@ -17,12 +17,12 @@ from bulklmm_dask.cli._pictures import out_options, require_picture, write_pictu
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli.profile import profile_command
-from bulklmm_dask.data.schema import require_names
-from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
+from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,11 @@ import click
 import xarray as xr
 
 from bulklmm_dask import plot
+from bulklmm_dask.analyses.profile import profile
 from bulklmm_dask.cli._base import Command, examples, model_options, require_new, say
 from bulklmm_dask.cli._pictures import require_picture, write_picture
 from bulklmm_dask.cli._sources import kinship_of, open_source
-from bulklmm_dask.likelihood import profile
-from bulklmm_dask.words import counted
+from bulklmm_dask.text import counted
 
 _path = click.Path(path_type=Path)
 

@@ -9,10 +9,10 @@ import click
 
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.data.store import open_result
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.report import report
-from bulklmm_dask.words import storage
+from bulklmm_dask.reporting import report
+from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.text import storage
 
 _path = click.Path(path_type=Path)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from bulklmm_dask.analyses.options import METHODS
+from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.cli._base import (
     RESUME,
     Command,
@@ -17,14 +19,12 @@ from bulklmm_dask.cli._base import (
     model_options,
     say,
 )
+from bulklmm_dask.cli._model_options import condition_of, test_options
 from bulklmm_dask.cli._sources import kinship_of, open_source
-from bulklmm_dask.cli._tests import condition_of, test_options
 from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.options import METHODS
 from bulklmm_dask.progress import ProgressBar
-from bulklmm_dask.scan import scan
-from bulklmm_dask.words import counted
+from bulklmm_dask.text import counted
 
 
 @click.command(

@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
+from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
 from bulklmm_dask.cli._formats import FORMATS, read
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.data.kinships import add_kinship, require_none, write_kinship
-from bulklmm_dask.data.study import save
 from bulklmm_dask.describe import shape_of
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.kinship import kinship
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.words import counted
+from bulklmm_dask.study.io import save
+from bulklmm_dask.study.kinships import add_kinship, require_none, write_kinship
+from bulklmm_dask.text import counted
 
 _path = click.Path(path_type=Path)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")

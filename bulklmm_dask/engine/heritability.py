@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
-from bulklmm_dask.data.checks import refuse_infinite
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.graph import Measurements, lazy_bases, samples_nodes, trait_blocks
+from bulklmm_dask.engine.scan import Measurements, lazy_bases, samples_nodes, trait_blocks
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.heritability import estimate
+from bulklmm_dask.lmm.null.heritability import estimate
 from bulklmm_dask.lmm.samples import Samples
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-Names = npt.NDArray[np.object_]
-Columns = dict[str, npt.NDArray[Any]]
+from bulklmm_dask.study.checks import refuse_infinite
+from bulklmm_dask.typing import Array, Columns, Index, Names
 
 # What a task does, in traits; factoring the kinship of one more pattern of missing values counts
 # as many. Few tasks are overhead, many leave none for other cores.

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from bulklmm_dask.data.checks import refuse_outside
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.graph import Array, Index, Names, as_dask, is_lazy
+from bulklmm_dask.engine.scan import as_dask, is_lazy
 from bulklmm_dask.lmm.kinship import Products, cross_products, finish
+from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.typing import Array, Index, Names
 
 # Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
 _FAN_IN = 8

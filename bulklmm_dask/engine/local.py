@@ -16,7 +16,7 @@ from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.words import counted
+from bulklmm_dask.text import counted
 
 _PATIENCE = "30s"
 

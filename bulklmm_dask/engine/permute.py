@@ -16,21 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from bulklmm_dask.data.checks import refuse_outside, whole_number
-from bulklmm_dask.data.store import ResultStore
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.graph import LazyScan, samples_nodes
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
+from bulklmm_dask.engine.scan import LazyScan, samples_nodes
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.permute import permutations, permuted_maxima, split_markers
-from bulklmm_dask.lmm.redraw import NONE
+from bulklmm_dask.lmm.permute.maxima import NONE
+from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
-
-Index = npt.NDArray[np.int64]
-Maxima = npt.NDArray[np.float32]
+from bulklmm_dask.storage.result import ResultStore
+from bulklmm_dask.study.checks import refuse_outside, whole_number
+from bulklmm_dask.typing import Index, Single
 
 # Markers of a task times samples: enough that rotating each permuted trait again costs little
 # beside the product, and what memory allows of many samples.
@@ -200,8 +198,8 @@ def _part(
     maximum: float,
     model: ModelOptions,
     single: bool,
-) -> Maxima:
-    """Maxima over a chunk of markers, `NONE` where it has none."""
+) -> Single:
+    """Single over a chunk of markers, `NONE` where it has none."""
     refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
     with one_blas_thread():
         found = [
@@ -211,7 +209,7 @@ def _part(
     return np.maximum.reduce(found)
 
 
-def highest(parts: Sequence[Maxima], *, flat: bool) -> Maxima:
+def highest(parts: Sequence[Single], *, flat: bool) -> Single:
     """The highest of all chunks of markers, NaN where there is none; `flat` has no places."""
     best = np.maximum.reduce(list(parts))
     best = np.where(best == NONE, np.float32(np.nan), best)
@@ -240,5 +238,5 @@ def run_permutations(
     drive(batches(store, pending, lazy.scan.fits, of_block), work, pending, progress)
 
 
-def _write_block(store: ResultStore, block: Block, values: Maxima) -> None:
+def _write_block(store: ResultStore, block: Block, values: Single) -> None:
     store.write_block(*block, {"max_lod": values})

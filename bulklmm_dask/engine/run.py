@@ -15,10 +15,10 @@ from dask.callbacks import Callback
 from dask.delayed import delayed
 from distributed import Client, Future, as_completed
 
-from bulklmm_dask.data.store import ResultStore
-from bulklmm_dask.engine.graph import LazyScan, Variants, score_block, trait_columns
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.engine.scan import LazyScan, Variants, score_block, trait_columns
+from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.storage.result import ResultStore
 
 # Blocks handed to the scheduler together, and blocks in flight below which more follow.
 _BATCH = 512

@@ -11,24 +11,21 @@ import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
-from bulklmm_dask.data.checks import refuse_outside
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.graph import LazyScan, samples_nodes, trait_columns
 from bulklmm_dask.engine.permute import MarkerChunk, highest, marker_chunks
+from bulklmm_dask.engine.scan import LazyScan, samples_nodes, trait_columns
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.groups import FittedTraits
+from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.permute.normal import N_NODES, nodes, noise, shared_maxima
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.lmm.shared import N_NODES, nodes, noise, shared_maxima
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-Maxima = npt.NDArray[np.float32]
+from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.typing import Array, Index, Single
 
 
 @dataclass(frozen=True)
 class SharedNull:
-    """Maxima of random residuals of every pattern of missing values.
+    """Single of random residuals of every pattern of missing values.
 
     Attributes
     ----------
@@ -41,7 +38,7 @@ class SharedNull:
         What is known of every trait.
     """
 
-    max_lod: Maxima
+    max_lod: Single
     h2: Array
     pattern: Index
     columns: dict[str, npt.NDArray[Any]]
@@ -164,8 +161,8 @@ def _part(
     maximum: float,
     model: ModelOptions,
     single: bool,
-) -> Maxima:
-    """Maxima over a chunk of markers, `NONE` where it has none."""
+) -> Single:
+    """Single over a chunk of markers, `NONE` where it has none."""
     refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
     found = []
     with one_blas_thread():

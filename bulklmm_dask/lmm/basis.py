@@ -16,8 +16,7 @@ import numpy.typing as npt
 import scipy.linalg
 
 from bulklmm_dask.errors import InputError
-
-Array = npt.NDArray[np.float64]
+from bulklmm_dask.typing import Array
 
 # With a rank-deficient kinship h2 = 1 has no density; GEMMA stops at lambda = h/(1-h) = 1e5 too.
 LARGEST_H2_IF_SINGULAR = 1.0 - 1e-5

@@ -24,10 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.typing import Array
 
 METHODS = ("bulklmm", "rqtl2", "centered", "standardized")
-
-Array = npt.NDArray[np.float64]
 
 
 def impute(dosage: npt.ArrayLike) -> Array:

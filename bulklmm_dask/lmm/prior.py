@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
-
-Array = npt.NDArray[np.float64]
+from bulklmm_dask.typing import Array
 
 # With a prior h2 = 1 has no density, whatever the kinship.
 LARGEST_H2 = 1.0 - 1e-9

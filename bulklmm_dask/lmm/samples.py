@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, make_basis
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
+from bulklmm_dask.typing import Array, Index
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from bulklmm_dask.data.folders import appearing_file
 from bulklmm_dask.plot._canvas import pyplot
+from bulklmm_dask.storage.location import appearing_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

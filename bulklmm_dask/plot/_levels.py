@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
 from bulklmm_dask.results.streams import number
+from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     COLOURS,
@@ -26,6 +25,7 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
 from bulklmm_dask.results.streams import require_result
+from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

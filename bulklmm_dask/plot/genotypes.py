@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from scipy.special import stdtrit
 
-from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     COLOURS,
@@ -22,7 +21,8 @@ from bulklmm_dask.plot._canvas import (
     text_size,
     tidy,
 )
-from bulklmm_dask.words import counted
+from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

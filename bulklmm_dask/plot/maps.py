@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.plot._canvas import NORMAL, axes, coloured_points, count_up, say_empty, tidy
 from bulklmm_dask.plot._genome import chromosomes, contig_index, layout
+from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,7 +22,7 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.results.nulls import null_maxima
 from bulklmm_dask.results.streams import number
 from bulklmm_dask.results.thresholds import thresholds
-from bulklmm_dask.words import counted
+from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,8 @@ import pandas as pd
 import xarray as xr
 from scipy.special import betaincinv, chdtri
 
-from bulklmm_dask.data.schema import require_names
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.effects import neg_log10_p
+from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.plot._canvas import (
     COLOURS,
     GREY,
@@ -28,8 +27,9 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
-from bulklmm_dask.results.quantiles import pvalue_counts
+from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.results.streams import require_result
+from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import say
-from bulklmm_dask.data.schema import require_unique, text
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.streams import Block, number, require_map
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
 
 # Largest distance that is cis unless another is given, in the units that positions may have.
 WINDOW = {"Mb": 5.0, "bp": 5e6, "cM": 5.0}

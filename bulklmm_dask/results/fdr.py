@@ -15,11 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from bulklmm_dask.lmm.effects import neg_log10_p
-from bulklmm_dask.results.quantiles import lower_edge
-from bulklmm_dask.results.streams import Columns
-
-Array = npt.NDArray[np.float64]
+from bulklmm_dask.lmm.statistics import neg_log10_p
+from bulklmm_dask.results.pvalue_counts import lower_edge
+from bulklmm_dask.typing import Array, Columns
 
 # More than the rounding of a LOD in single precision.
 _SLACK = 1e-6

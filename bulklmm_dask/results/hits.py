@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.checks import whole_number
-from bulklmm_dask.data.folders import appearing
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.search import Search
 from bulklmm_dask.results.streams import Threshold, number, require_result, thresholds
+from bulklmm_dask.storage.location import appearing
+from bulklmm_dask.study.checks import whole_number
 
 
 @overload

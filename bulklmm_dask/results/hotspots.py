@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.streams import number, require_map
-
-Array: TypeAlias = npt.NDArray[np.float64]
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array
 
 
 def hotspots(

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bulklmm_dask.typing import Array
+
 Index: TypeAlias = npt.NDArray[np.intp]
-Array: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
 
 
 def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:

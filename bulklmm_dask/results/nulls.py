@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing
-from bulklmm_dask.data.schema import require_names, require_unique, text
 from bulklmm_dask.errors import InputError, StoreError
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.schema import require_names, require_unique
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array, Index
 
 # Maxima that are computed together, so that a lazy result repeats little; and looked at together.
 _COMPUTED, _CELLS = 1 << 26, 1 << 22

@@ -10,8 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing, say
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.intervals import (
@@ -25,7 +23,6 @@ from bulklmm_dask.results.intervals import (
 )
 from bulklmm_dask.results.streams import (
     Block,
-    Columns,
     Threshold,
     blocks,
     gathered,
@@ -36,7 +33,10 @@ from bulklmm_dask.results.streams import (
     require_result,
     thresholds,
 )
-from bulklmm_dask.words import counted
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Columns
 
 DROP, THRESHOLD = 1.5, 3.0
 # What R/qtl2 calls the places it adds between markers.

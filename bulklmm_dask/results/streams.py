@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.data.aloud import listing, say
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.words import counted
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Columns
 
-Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 Block: TypeAlias = dict[str, xr.Variable]
 Threshold: TypeAlias = "float | pd.Series | Mapping[str, float] | xr.DataArray"
 Sift: TypeAlias = Callable[..., Any]

@@ -10,10 +10,11 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import false_discovery_control, genpareto
 
-from bulklmm_dask.data.aloud import listing
-from bulklmm_dask.data.schema import text
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.nulls import Array, Index, Maxima
+from bulklmm_dask.results.nulls import Maxima
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array, Index
 
 # The tail is fitted to this share of the maxima, if there are as many.
 _TAIL, _LEAST = 0.1, 20

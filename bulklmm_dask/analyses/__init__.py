@@ -1,0 +1,1 @@
+"""The front doors: each validates, plans and runs one analysis."""

@@ -1,0 +1,102 @@
+"""Markers among the covariates: the same for every trait, or of every trait its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.engine.scan import Conditions
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.kinship import impute
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array
+
+ConditionLike = (
+    str | Sequence[str] | Mapping[str, str | Sequence[str]] | pd.Series | xr.DataArray | None
+)
+
+
+def shared_condition(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike) -> Array:
+    """Columns (samples, k) of markers that join the covariates of every trait.
+
+    Of the genotypes `calls` that are scanned: dosages, or of k probabilities all but the first.
+    """
+    if condition is None or _is_per_trait(condition):
+        return np.empty((ds.sizes["samples"], 0))
+    names = _names(condition)
+    if not names:
+        raise InputError("condition names no marker; leave it out")
+    columns = impute(calls.isel(variants=_find(ds, names)).values)
+    if columns.ndim == 3:
+        columns = columns[:, :, 1:].transpose(0, 2, 1).reshape(-1, columns.shape[1])
+    return np.ascontiguousarray(columns.T)
+
+
+def own_conditions(ds: xr.Dataset, condition: ConditionLike) -> Conditions | None:
+    """Markers of every trait its own, as ``max_lod`` names the highest of each."""
+    if condition is None or not _is_per_trait(condition):
+        return None
+    if "call_dosage" not in ds:
+        raise InputError(
+            "condition gives every trait its own markers, which needs call_dosage; the study has "
+            "genotype probabilities only: name markers for all traits, as condition=[...]"
+        )
+    chosen = _per_trait(ds, condition)
+    names = sorted({name for own in chosen for name in own})
+    where = _find(ds, names)
+    column = {name: i for i, name in enumerate(names)}
+    index = np.full((len(chosen), max(map(len, chosen))), -1, dtype=np.int64)
+    for row, own in zip(index, chosen, strict=True):
+        row[: len(own)] = [column[name] for name in own]
+    order = np.argsort(where)  # a lazy study is read in its own order
+    dosage = np.empty((ds.sizes["samples"], len(names)))
+    dosage[:, order] = impute(ds["call_dosage"].isel(variants=where[order]).values).T
+    return Conditions(dosage, index)
+
+
+def in_words(condition: ConditionLike) -> list[str] | str:
+    """What a result says of its condition: the markers of all traits, or that each has its own."""
+    return "by trait" if _is_per_trait(condition) else _names(condition)
+
+
+def _is_per_trait(condition: Any) -> bool:
+    return isinstance(condition, Mapping | pd.Series | xr.DataArray)
+
+
+def _names(value: Any) -> list[str]:
+    """Names of markers: of one, of several, or of none (an empty name, None or NaN)."""
+    several = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    return [str(name) for name in several if not pd.isna(name) and name != ""]
+
+
+def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
+    """Names of the markers of every trait; a trait that occurs twice has the markers of both."""
+    given = condition.to_series() if isinstance(condition, xr.DataArray) else condition
+    chosen: dict[str, list[str]] = {trait: [] for trait in text(ds["trait_id"].values)}
+    unknown = sorted({str(trait) for trait in given.keys()} - set(chosen))  # noqa: SIM118
+    if unknown:
+        raise InputError(
+            f"condition names {len(unknown)} traits that the study has not: {listing(unknown)}; "
+            "give it by trait, such as max_lod(result).set_index('trait').variant"
+        )
+    for trait, value in given.items():
+        chosen[str(trait)] += _names(value)
+    if not any(chosen.values()):
+        raise InputError("condition names no marker for any trait; leave it out")
+    return list(chosen.values())
+
+
+def _find(ds: xr.Dataset, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    where = pd.Index(text(ds["variant_id"].values)).get_indexer(list(names))
+    unknown = [name for name, place in zip(names, where, strict=True) if place < 0]
+    if unknown:
+        raise InputError(
+            f"condition names {len(unknown)} markers that the study has not: {listing(unknown)}"
+        )
+    return np.asarray(where, dtype=np.int64)

@@ -1,0 +1,118 @@
+"""The front door of heritabilities: estimate, standard error and test, for all traits at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import xarray as xr
+
+from bulklmm_dask.analyses.prepare import (
+    KinshipLike,
+    VectorLike,
+    covariate_matrix,
+    labels,
+    measurements,
+    require_flag,
+    sample_weights,
+)
+from bulklmm_dask.engine.heritability import estimate_all
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.null.heritability import boundary_test
+from bulklmm_dask.study.schema import validate
+
+_TEST = ("lr_statistic", "p_value", "neg_log10_p")
+_COLUMNS = (
+    *("h2", "h2_se", "sigma2", "log_likelihood", "log_likelihood_0"),
+    *_TEST,
+    *("n_samples", "trait_status"),
+)
+
+
+def heritability(
+    ds: xr.Dataset,
+    *,
+    kinship: KinshipLike = "kinship",
+    covariates: bool | Sequence[str] | None = True,
+    weights: VectorLike | None = None,
+    replicates: VectorLike | None = None,
+    reml: bool = True,
+) -> xr.Dataset:
+    r"""Heritability of every trait, with its standard error and the test that there is none.
+
+    Of the model y = C a + u + e, Var(y) = s2 [h2 K + (1 - h2) I], h2 maximises the profile
+    likelihood l over the whole admissible interval: [0, 1], or up to 1 - 1e-5 for a singular
+    kinship. Its unit is that of the kinship: a kinship twice as large gives another h2 of the same
+    fit. With v_g = s2 h2, v_e = s2 (1 - h2) and t the mean diagonal of the kinship centred on the
+    samples of the trait, GEMMA's share of the variance is pve = v_g t / (v_g t + v_e).
+
+    Parameters
+    ----------
+    ds : Dataset
+        A study, from a reader, `create_dataset` or `open_dataset`; its genotypes are not used.
+        Missing trait values leave their samples out of that trait.
+    kinship : str, array (samples, samples), DataArray or DataFrame
+        As in `scan`; None leaves no heritability to estimate and is refused.
+    covariates : bool or sequence of str
+        True for all of the study, False or None for none, or their names; an intercept is always
+        in.
+    weights, replicates : str, array (samples,), DataArray or Series, optional
+        As in `scan`.
+    reml : bool
+        Restricted maximum likelihood, as R/qtl2, GEMMA and GCTA estimate heritability by default;
+        False for maximum likelihood, as `scan` does by default.
+
+    Returns
+    -------
+    Dataset
+        Computed, since it is small: chunk by chunk of the traits, under whatever Dask scheduler is
+        active. All over (traits), with the names and the metadata of the traits:
+
+        - ``h2``, ``sigma2``, ``n_samples``, ``trait_status``: as in the result of `scan`;
+        - ``h2_se``: 1 / sqrt(-l''(h2)), from the observed information with s2 and the fixed
+          effects maximised out, as in GEMMA. At a bound, 0 or the upper end, the expected
+          restricted information takes its place: it is what a trait of that h2 would tell in this
+          study, and no normal interval follows from it (`profile` gives likelihood intervals).
+          GEMMA's figure at a bound is the curvature in h2/(1-h2) and differs;
+        - ``log_likelihood`` and ``log_likelihood_0``: at h2 and at 0, in nats, restricted under
+          REML, with all constants, as in `profile`;
+        - ``lr_statistic``: twice their difference;
+        - ``p_value`` of h2 = 0, from 1/2 chi2_0 + 1/2 chi2_1 (Self and Liang 1987), 1 where h2
+          is 0; ``neg_log10_p``: -log10 of it, finite however small it is. The mixture holds for
+          many independent families. With few, and under maximum likelihood with many covariates or
+          an uncentred kinship, more than half of all statistics are 0 and the test is
+          conservative: without heritability fewer than 5% of traits have p < 0.05. So test under
+          REML.
+
+        A trait that cannot be fitted has NaN. Where the likelihood grows without end towards
+        h2 = 1, log-likelihood, test and standard error are NaN and the status is "unbounded":
+        prefer REML or an uncentred kinship.
+
+    Raises
+    ------
+    InputError
+        If the study, the kinship, the covariates or an option cannot be used.
+    """
+    require_flag(reml, "reml")
+    names, matrix = covariate_matrix(validate(ds), covariates)
+    if kinship is None:
+        raise InputError(
+            "kinship is None, but without a kinship there is no heritability to estimate; name "
+            "the study's variable or hand a matrix over"
+        )
+    if not ds.sizes["samples"] or not ds.sizes["traits"]:
+        raise InputError(f"nothing to estimate: the study has sizes {dict(ds.sizes)}")
+    weight = sample_weights(ds, weights, replicates)
+    found = estimate_all(measurements(ds, kinship, matrix, weights=weight), reml=reml)
+    gain = found["log_likelihood"] - found["log_likelihood_0"]
+    tests = dict(zip(_TEST, boundary_test(gain), strict=True))
+    columns = {name: ("traits", (found | tests)[name]) for name in _COLUMNS}
+    result = labels(ds, {"traits"}).assign(columns)
+    return result.assign_attrs(
+        {
+            "reml": bool(reml),
+            "covariates": names,
+            "kinship": kinship if isinstance(kinship, str) else "given as a matrix",
+            "version": version("bulklmm-dask"),
+        }
+    )

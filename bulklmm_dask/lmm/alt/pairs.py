@@ -1,0 +1,214 @@
+r"""One marker, one trait: the likelihood with the marker in, and its exact optimum, many at once.
+
+With M1 the projection off the covariates and the marker in the metric of W = diag(1/v),
+e = M1 y the weighted residuals and D = diag(lam - 1) = dV/dh, dM1/dh = -M1 D M1, so that
+RSS1 = e'Ve, RSS1' = -e'De, RSS1'' = 2 e'D M1 D e, and
+
+- ML:   l1(h) = -1/2 [ n log RSS1 + sum log v ]
+- REML: l1(h) = -1/2 [ (n-c-1) log RSS1 + sum log v + log|C'WC| + log S_xx ]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bulklmm_dask.lmm.basis import Spectrum
+from bulklmm_dask.lmm.likelihood import inverse_and_logdet, project
+from bulklmm_dask.typing import Array, Index
+
+# Pairs taken together: their vectors stay in cache.
+TOGETHER = 1024
+# Local maxima of the interpolated likelihood this far below its best are tried too.
+_CLOSE = 0.05
+# A search ends where the next step would change the likelihood by less, in nats.
+_SETTLED = 1e-8
+_MOST_STEPS = 200
+
+
+@dataclass(frozen=True)
+class PairProfile:
+    """Likelihood to maximise (ML or REML) and the full one, with derivatives in h, all (pairs,)."""
+
+    value: Array
+    slope: Array
+    bend: Array
+    full: Array
+    full_slope: Array
+    full_bend: Array
+
+
+def pair_profile(spectrum: Spectrum, x: Array, y: Array, h2: Array, *, reml: bool) -> PairProfile:
+    """Likelihood of pair j at its own h_j: x and y (k, pairs) rotated, h2 (pairs,)."""
+    n, c, covariates = spectrum.n, spectrum.n_covariates, spectrum.covariates
+    v, change = spectrum.variances(h2), spectrum.eigenvalues - 1.0
+    w = 1.0 / v
+    a = (w.T @ spectrum.covariate_products).reshape(-1, c, c)
+    inverse, logdet_a = inverse_and_logdet(a)
+
+    def projected(u: Array) -> Array:
+        on = np.einsum("jab,bj->aj", inverse, covariates.T @ (w * u))
+        return np.asarray(w * (u - covariates @ on))
+
+    mx, my = projected(x), projected(y)
+    sxx = _dot(x, mx)
+    e = my - mx * (_dot(x, my) / sxx)
+    changed = change[:, None] * e
+    rss, slope = _dot(v, e * e), -_dot(changed, e)
+    bend = 2.0 * (_dot(changed, projected(changed)) - _dot(mx, changed) ** 2 / sxx)
+    logdet = (
+        spectrum.copies @ np.log(v),
+        (spectrum.copies * change) @ w,
+        -(spectrum.copies * change * change) @ (w * w),
+    )
+    log_rss = (np.log(rss), *_of_logarithm(rss, slope, bend))
+    full = [-0.5 * (n * s + d) for s, d in zip(log_rss, logdet, strict=True)]
+    if not reml:
+        return PairProfile(*full, *full)
+    changed = change[:, None] * mx
+    log_sxx = (
+        np.log(sxx),
+        *_of_logarithm(sxx, -_dot(changed, mx), 2.0 * _dot(changed, projected(changed))),
+    )
+    terms = zip(
+        log_rss, logdet, (logdet_a, *_of_covariates(spectrum, inverse, w)), log_sxx, strict=True
+    )
+    value = [-0.5 * ((n - c - 1) * s + d + a + m) for s, d, a, m in terms]
+    return PairProfile(*value, *full)
+
+
+def pair_effects(spectrum: Spectrum, x: Array, y: Array, h2: Array) -> tuple[Array, Array]:
+    """Effect of each marker on each trait at its own h_j, and its standard error.
+
+    b = S_xy / S_xx and se = sqrt(RSS1 / (n - c - 1) / S_xx), generalised least squares.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of k rows.
+    x : array (k, pairs)
+        Rotated markers.
+    y : array (k, pairs) or (k, 1)
+        Rotated traits, or one for all pairs.
+    h2 : array (pairs,)
+    """
+    mx, my = (project(spectrum, part, h2)[0] for part in (x, y))
+    sxx = _dot(x, mx)
+    beta = _dot(x, my) / sxx
+    residual = my - mx * beta
+    rss = _dot(spectrum.variances(h2), residual * residual)
+    return beta, np.sqrt(rss / (spectrum.n - spectrum.n_covariates - 1) / sxx)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """a_j'b_j of the columns of (k, pairs)."""
+    return np.asarray(np.einsum("kj,kj->j", a, b))
+
+
+def _of_logarithm(value: Array, slope: Array, bend: Array) -> tuple[Array, Array]:
+    """First and second derivative of log f from those of f."""
+    relative = slope / value
+    return relative, bend / value - relative * relative
+
+
+def _of_covariates(spectrum: Spectrum, inverse: Array, w: Array) -> tuple[Array, Array]:
+    """First and second derivative of log|C'WC|: tr(A^-1 A') and tr(A^-1 A'') - tr((A^-1 A')^2)."""
+    change = (spectrum.eigenvalues - 1.0)[:, None]
+    weights = (-change * w * w, 2.0 * change * change * w * w * w)
+    first, second = (
+        inverse @ (weight.T @ spectrum.covariate_products).reshape(inverse.shape)
+        for weight in weights
+    )
+    slope = np.trace(first, axis1=1, axis2=2)
+    return slope, np.trace(second, axis1=1, axis2=2) - np.einsum("jab,jba->j", first, first)
+
+
+def optimise_pairs(
+    spectrum: Spectrum, x: Array, y: Array, points: Array, curves: Array, *, reml: bool
+) -> tuple[Array, Array]:
+    """Heritability that maximises each pair's likelihood, and the full likelihood there.
+
+    Every promising peak is climbed by Newton's method, kept between points where the likelihood
+    was seen to rise and to fall.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of k rows.
+    x, y : array (k, pairs)
+        Rotated markers and traits.
+    points : array (p,)
+        Heritabilities from 0 to h2_max.
+    curves : array (pairs, p)
+        The likelihood there, up to small errors: says where to look, decides nothing.
+    reml : bool
+        Maximise the restricted likelihood.
+
+    Returns
+    -------
+    h2, full : array (pairs,)
+    """
+    pair, start = _peaks(points, curves)
+    x, y = x[:, pair], y[:, pair]
+
+    def profile(h2: Array, some: Index) -> PairProfile:
+        return pair_profile(spectrum, x[:, some], y[:, some], h2, reml=reml)
+
+    h2, value, full = _climb(profile, points, start)
+    order = np.lexsort((value, pair))  # the last write of a pair is its best peak
+    out_h2, out_full = np.empty(len(curves)), np.empty(len(curves))
+    out_h2[pair[order]], out_full[pair[order]] = h2[order], full[order]
+    return out_h2, out_full
+
+
+def _peaks(points: Array, curves: Array) -> tuple[Index, Array]:
+    """Pair and place, by a parabola, of every local maximum that may be the highest."""
+    edge = np.full((len(curves), 1), -np.inf)
+    padded = np.concatenate([edge, curves, edge], axis=1)
+    local = (curves >= padded[:, :-2]) & (curves >= padded[:, 2:])
+    local &= curves >= curves.max(axis=1, keepdims=True) - _CLOSE
+    pair, peak = np.nonzero(local)
+    last = len(points) - 1
+    if last < 2:
+        return pair, points[peak]
+    middle = np.clip(peak, 1, last - 1)
+    before, at, after = (curves[pair, middle + step] for step in (-1, 0, 1))
+    bend = np.minimum(before - 2.0 * at + after, -1e-12)
+    place = np.clip(middle + 0.5 * (before - after) / bend, peak - 1, peak + 1)
+    return pair, np.interp(place, np.arange(last + 1), points)
+
+
+def _climb(
+    profile: Callable[[Array, Index], PairProfile], points: Array, start: Array
+) -> tuple[Array, Array, Array]:
+    """Local maximum that each start leads to: h2, the likelihood there and the full likelihood."""
+    last = len(points) - 1
+    h2, value, full = start.copy(), np.empty(len(start)), np.empty(len(start))
+    low, high = np.full(len(start), -np.inf), np.full(len(start), np.inf)
+    open_ = np.arange(len(start))
+    for _ in range(_MOST_STEPS):
+        h = h2[open_]
+        at = profile(h, open_)
+        low[open_] = np.where(at.slope > 0, h, low[open_])
+        high[open_] = np.where(at.slope < 0, h, high[open_])
+        # Newton's step, or one uphill, as far as the next point but one.
+        concave = at.bend < 0
+        step = np.where(concave, -at.slope / np.where(concave, at.bend, 1.0), np.sign(at.slope))
+        here = np.searchsorted(points, h)
+        nearest, farthest = np.maximum(here - 2, 0), np.minimum(here + 2, last)
+        target = np.clip(h + step, points[nearest], points[farthest])
+        crossed = (target != h) & ((target <= low[open_]) | (target >= high[open_]))
+        target[crossed] = 0.5 * (low[open_] + high[open_])[crossed]
+        step = target - h
+        change = at.slope * step + 0.5 * at.bend * step * step
+        full_change = at.full_slope * step + 0.5 * at.full_bend * step * step
+        moved = np.maximum(np.abs(change), np.abs(full_change))
+        done = (moved <= _SETTLED) & concave | (target == h)
+        h2[open_] = target
+        value[open_], full[open_] = at.value + change, at.full + full_change
+        open_ = open_[~done]
+        if len(open_) == 0:
+            break
+    return h2, value, full

@@ -1,0 +1,319 @@
+r"""Heritability estimated again for every pair of a marker and a trait.
+
+For one h, the gain g_ij(h) = -(n/2) ln(1 - r2_ij(h)) of every pair is one matrix product, and the
+likelihood with the marker is l1_ij(h) = l0_j(h) + g_ij(h); LOD = (max l1 - max l0) / ln 10.
+
+``alt-grid`` takes the maximum over a grid of h (Yu, Farage and Sen 2024, BulkLMM). ``alt-exact``
+(ours) takes it over the whole interval: l0 is known at any h, only g needs products, and g is
+smooth. It is computed at some twenty nodes and interpolated, first to a short row of points per
+trait where its l0 is high; where these do not settle the maximum, to all points of the curve
+(`search`). Pairs that these do not settle either, and those with a LOD a person will look at, are
+optimised one by one on the full likelihood (`pairs`).
+
+Under REML, h2 maximises the restricted likelihood of the model with the marker among the
+covariates, -1/2 [(n-c-1) log RSS1 + sum log v + log|C'WC| + log S_xx], and the LOD is the ratio of
+the full likelihoods at the two estimates of h2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.lmm.alt.gains import STEPS, Curve, GainNodes, gain_nodes
+from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
+from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
+from bulklmm_dask.lmm.alt.tiles import AltTraits, Tile, Tiles
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.null.scan import Markers
+from bulklmm_dask.typing import Array, Index, Real
+
+# Intervals between the points of a trait; the widest stride covers the whole curve.
+_INTERVALS = 32
+# They span where the null likelihood is within this many nats of its maximum.
+_DEPTH = 3.0
+# A null likelihood has several maxima if another comes within this many nats of the highest.
+_REACH = 8.0
+# More points are asked where the likelihood beside the row may come this close to the best.
+_MARGIN = 1.0
+
+# LODs of the search are off by less than this.
+_SEARCH_ERROR = 0.01
+
+# Nats that points some steps apart leave open where a likelihood is flat.
+_APART = 2e-5
+# Nats that rounding changes a likelihood by.
+_ROUNDING = {"float64": 0.0, "float32": 1e-5}
+
+_TO_LOD = 1.0 / np.log(10.0)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an alternative scan gives of a block of pairs, all (variants, traits).
+
+    Attributes
+    ----------
+    lod : array of float32 (single precision) or float64
+    h2_alt : array of float32
+        Heritability with the marker in the model; the trait's own where nothing is tested.
+    refined : array of bool
+        Which pairs were optimised on the full likelihood.
+    """
+
+    lod: Real
+    h2_alt: npt.NDArray[np.float32]
+    refined: npt.NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, n_variants: int, n_traits: int, *, single: bool) -> Self:
+        """Scores to be filled."""
+        shape = (n_variants, n_traits)
+        lod: Real = np.empty(shape, np.float32 if single else np.float64)
+        return cls(lod, np.empty(shape, np.float32), np.zeros(shape, np.bool_))
+
+
+@dataclass(frozen=True)
+class _Alternative:
+    """Traits whose h2 is estimated again with every marker."""
+
+    traits: AltTraits
+
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Effects and standard errors, each pair at its h2."""
+        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
+
+
+@dataclass(frozen=True)
+class AltGrid(_Alternative):
+    """Heritability of every pair chosen from a grid: the points of `traits`."""
+
+    @classmethod
+    def of(cls, basis: Basis, model: NullModel, grid: Array, *, reml: bool) -> Self:
+        """Prepare the traits that a null model could be fitted to."""
+        points = np.unique(np.minimum(grid, basis.h2_max))
+        return cls(AltTraits.of(basis, model, points, reml=reml))
+
+    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
+        """Score a block of markers in the basis of the group."""
+        traits = self.traits
+        tiles = Tiles(traits, markers, traits.points, single=single)
+        out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
+        objective, full = (part.astype(tiles.dtype) for part in (traits.objective, traits.full))
+        for tile in tiles:
+            likelihood = tiles.gains(tile)
+            likelihood += objective[tile.columns, :, None]
+            best = likelihood.argmax(axis=1)
+            value = np.take_along_axis(tile.logs, best[:, None], axis=1)[:, 0]
+            value *= -0.5 * traits.basis.n
+            value += np.take_along_axis(full[tile.columns], best, axis=1)
+            out.lod[tile.rows, tile.columns] = value.T * _TO_LOD
+            out.h2_alt[tile.rows, tile.columns] = traits.points[best].T
+        _settle(out, traits, markers)
+        return {"lod": out.lod, "h2_alt": out.h2_alt}
+
+
+def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
+    """No LOD where nothing is tested, and none below zero where a maximum cannot be."""
+    out.lod[~markers.tested] = 0.0
+    out.h2_alt[~markers.tested] = traits.h2
+    if not traits.reml:
+        np.maximum(out.lod, 0.0, out=out.lod)
+
+
+@dataclass(frozen=True)
+class AltExact(_Alternative):
+    """Heritability of every pair over the whole interval.
+
+    Attributes
+    ----------
+    traits : AltTraits
+        At all points of the curve.
+    curve : Curve
+    nodes : GainNodes
+    first, stride : array (traits,)
+        The row of points of each trait: first, first + stride, ...
+    several : array (traits,) of bool
+        Whose null likelihood has more than one maximum.
+    outside : array (traits, nodes + 1)
+        Highest null likelihood beside the row of points: before, between and after the nodes.
+    refine_above : float
+        LOD from which on a pair is optimised on the full likelihood.
+    """
+
+    curve: Curve
+    nodes: GainNodes
+    first: Index
+    stride: Index
+    several: npt.NDArray[np.bool_]
+    outside: Array
+    refine_above: float
+
+    @classmethod
+    def of(cls, basis: Basis, model: NullModel, *, reml: bool, refine_above: float) -> Self:
+        """Prepare the traits that a null model could be fitted to."""
+        curve = Curve.of(basis)
+        traits = AltTraits.of(basis, model, curve.points(), reml=reml)
+        nodes = gain_nodes(fold(basis, model.rotated)[0], traits.points, reml=reml)
+        first, stride = _rows_of_points(traits.objective)
+        # Zero means all pairs, also those that the search leaves a rounding below it.
+        above = refine_above - _SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
+        return cls(
+            traits,
+            curve,
+            nodes,
+            first,
+            stride,
+            _has_several_maxima(traits.objective),
+            _beside(traits.objective, first, first + stride * _INTERVALS, nodes.index),
+            above,
+        )
+
+    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
+        """Score a block of markers in the basis of the group."""
+        traits = self.traits
+        tiles = Tiles(traits, markers, traits.points[self.nodes.index], single=single)
+        out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
+        waiting = _Waiting([], 0)
+        for tile in tiles:
+            gains = tiles.gains(tile)
+            found, unsure = self._near_null(tiles, tile, gains)
+            where = (tile.rows, tile.columns)
+            lod = found.value * _TO_LOD
+            out.lod[where] = lod.T
+            out.h2_alt[where] = self.curve.h2(found.place / STEPS).T
+            wanted = (unsure | (lod >= self.refine_above)) & markers.tested[tile.rows]
+            if wanted.any():
+                waiting = waiting.with_pairs(tile, gains, wanted)
+            if waiting.count >= TOGETHER:
+                self._look_closer(tiles, waiting, out)
+                waiting = _Waiting([], 0)
+        self._look_closer(tiles, waiting, out)
+        _settle(out, traits, markers)
+        return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
+
+    def _near_null(
+        self, tiles: Tiles, tile: Tile, gains: Real
+    ) -> tuple[Summit, npt.NDArray[np.bool_]]:
+        """Search each trait's row of points; say of which pairs more points should be asked."""
+        traits, dtype = self.traits, tiles.dtype
+        first, stride = self.first[tile.columns], self.stride[tile.columns]
+        points = first[:, None] + stride[:, None] * np.arange(_INTERVALS + 1)
+        # Pairs (traits, markers, points): the points of a pair lie together.
+        weights = self.nodes.weights[points].astype(dtype).swapaxes(1, 2)
+        objective = traits.objective[tile.columns]
+        likelihood = gains.swapaxes(1, 2) @ weights
+        likelihood += np.take_along_axis(objective, points, axis=1)[:, None].astype(dtype)
+        full = None
+        if traits.reml:
+            full = (tile.logs * dtype.type(-0.5 * traits.basis.n)).swapaxes(1, 2) @ weights
+            full += np.take_along_axis(traits.full[tile.columns], points, axis=1)[:, None]
+        found = summit(likelihood, full, error=max(self._error(tiles), _APART))
+        last = first + stride * _INTERVALS
+        unsure = found.unsure | found.at_start & (first > 0)[:, None]
+        unsure |= found.at_end & (last < STEPS)[:, None]
+        several = np.flatnonzero(self.several[tile.columns])
+        unsure[several] |= has_rival(likelihood[several], found.place[several], found.top[several])
+        # A gain hardly rises above both of its neighbouring nodes.
+        outside = self.outside[tile.columns, :, None].astype(dtype)
+        between = np.maximum(gains[:, :-1], gains[:, 1:])
+        between += outside[:, 1:-1]
+        elsewhere = between.max(axis=1)
+        for end in (0, -1):
+            np.maximum(elsewhere, gains[:, end] + outside[:, end], out=elsewhere)
+        unsure |= elsewhere > found.top - _MARGIN
+        place = first[:, None].astype(dtype) + stride[:, None].astype(dtype) * found.place
+        return replace(found, place=place), unsure
+
+    def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
+        """Search all points of the curve, and optimise what deserves it on the full likelihood."""
+        traits = self.traits
+        for i, j, gains in waiting.batches():
+            curves = gains @ self.nodes.weights.T.astype(tiles.dtype)
+            curves += traits.objective[j]
+            full = None
+            if traits.reml:
+                alone = (gains - tiles.added[:, i].T) * (traits.basis.n / traits.count)
+                full = alone @ self.nodes.weights.T + traits.full[j]
+            found = summit(curves, full, error=self._error(tiles))
+            lod = found.value * _TO_LOD
+            out.lod[i, j] = lod
+            out.h2_alt[i, j] = self.curve.h2(found.place / STEPS)
+            exact = np.flatnonzero(found.unsure | (lod >= self.refine_above))
+            self._refine(tiles, i[exact], j[exact], curves[exact], out)
+
+    def _error(self, tiles: Tiles) -> float:
+        """Of the likelihood, in nats."""
+        return max(self.nodes.error, _ROUNDING[tiles.dtype.name])
+
+    def _refine(self, tiles: Tiles, i: Index, j: Index, curves: Array, out: Scores) -> None:
+        """Optimise pairs of markers i and traits j on the full likelihood."""
+        traits = self.traits
+        width = tiles.x.shape[1]
+        x = np.zeros((tiles.spectrum.rows, len(i)))
+        x[:width] = tiles.x[i].T
+        h2, full = optimise_pairs(
+            tiles.spectrum, x, tiles.y[:, j], traits.points, curves, reml=traits.reml
+        )
+        out.lod[i, j] = (full - traits.reference[j]) * _TO_LOD
+        out.h2_alt[i, j] = h2
+        out.refined[i, j] = True
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Pairs of several tiles to be looked at together: markers, traits, gains at the nodes."""
+
+    parts: list[tuple[Index, Index, Real]]
+    count: int
+
+    def with_pairs(self, tile: Tile, gains: Real, wanted: npt.NDArray[np.bool_]) -> _Waiting:
+        """Add the wanted pairs (traits, markers) of a tile."""
+        c, r = np.nonzero(wanted)
+        part = (r + tile.rows.start, c + tile.columns.start, gains[c, :, r])
+        return _Waiting([*self.parts, part], self.count + len(c))
+
+    def batches(self) -> Iterator[tuple[Index, Index, Real]]:
+        """All pairs, so many at a time that their vectors stay in cache."""
+        if not self.parts:
+            return
+        i, j, gains = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        for start in range(0, self.count, TOGETHER):
+            part = slice(start, start + TOGETHER)
+            yield i[part], j[part], gains[part]
+
+
+def _rows_of_points(objective: Array) -> tuple[Index, Index]:
+    """First point and stride of each trait: evenly over where its likelihood is high."""
+    high = objective >= objective.max(axis=1, keepdims=True) - _DEPTH
+    low = high.argmax(axis=1)
+    top = STEPS - high[:, ::-1].argmax(axis=1)
+    stride = np.clip(-(-(top - low + 2) // _INTERVALS), 1, STEPS // _INTERVALS)
+    first = (low + top - stride * _INTERVALS) // 2
+    first = np.where(low == 0, 0, np.where(top == STEPS, STEPS - stride * _INTERVALS, first))
+    return np.clip(first, 0, STEPS - stride * _INTERVALS), stride
+
+
+def _beside(objective: Array, first: Index, last: Index, nodes: Index) -> Array:
+    """Maximum of the objective from node to node, without the points first to last."""
+    point = np.arange(STEPS + 1)
+    inside = (point >= first[:, None]) & (point <= last[:, None])
+    outside = np.where(inside, -np.inf, objective)
+    # Both nodes of an interval belong to it.
+    edges = np.concatenate([[0], nodes, [STEPS]])
+    parts = [outside[:, low : high + 1].max(axis=1) for low, high in pairwise(edges)]
+    return np.stack(parts, axis=1)
+
+
+def _has_several_maxima(objective: Array) -> npt.NDArray[np.bool_]:
+    """Which traits have a second maximum that a marker may lift above the first."""
+    near = objective >= objective.max(axis=1, keepdims=True) - _REACH
+    return (is_peak(objective) & near).sum(axis=1) > 1

@@ -1,0 +1,173 @@
+r"""Traits against markers at several heritabilities, tile by tile while a tile is in cache.
+
+A tile holds ln(1 - r2_ij(h)) of some pairs at nodes h; n/2 times its negative is the gain, which
+the likelihood of the model with the marker has over the one without: l1_ij(h) = l0_j(h) + g_ij(h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from bulklmm_dask.lmm.alt.pairs import TOGETHER, pair_effects
+from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
+from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid, project
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.null.scan import Markers, variation
+from bulklmm_dask.typing import Array, Real
+
+# Rows (traits x nodes) and markers of a tile.
+_TILE_ROWS, _TILE_MARKERS = 1024, 512
+
+
+@dataclass(frozen=True)
+class AltTraits:
+    """Traits of one group with their null likelihoods over a row of heritabilities.
+
+    Attributes
+    ----------
+    basis : Basis
+        Of the n samples of the group.
+    rotated : array (n, traits)
+        As in `NullModel`.
+    h2 : array (traits,)
+        Null estimates.
+    reml : bool
+    points : array (p,)
+        Heritabilities.
+    objective : array (traits, p)
+        What a gain is added to and maximised, in nats: l0 under ML; under REML the part of the
+        restricted likelihood with the marker in that does not depend on the marker.
+    full : array (traits, p)
+        The full (ML) null likelihood, relative to its value at the null estimate.
+    reference : array (traits,)
+        That value.
+    scale : array (traits,)
+        What a trait was divided by.
+    count : int
+        What the logarithm of 1 - r2 is multiplied by, times -1/2: n, or n - c - 1 under REML.
+    """
+
+    basis: Basis
+    rotated: Array
+    h2: Array
+    reml: bool
+    points: Array
+    objective: Array
+    full: Array
+    reference: Array
+    scale: Array
+    count: int
+
+    @classmethod
+    def of(cls, basis: Basis, model: NullModel, points: Array, *, reml: bool) -> Self:
+        """Evaluate the null likelihoods of the traits that a null model could be fitted to."""
+        spectrum, y = fold(basis, model.rotated)
+        h2 = model.h2[model.fitted]
+        reference = profile_at(spectrum, y, h2, reml=False).value
+        full = (profile_on_grid(spectrum, y, points, reml=False).value - reference).T
+        objective, count = full, basis.n
+        if reml:
+            restricted = profile_on_grid(spectrum, y, points, reml=True)
+            # One degree of freedom fewer than the null model's: the marker's.
+            objective = (restricted.value + 0.5 * np.log(restricted.quadratic)).T
+            objective = objective - objective.max(axis=1, keepdims=True)
+            count = basis.n - basis.n_covariates - 1
+        return cls(
+            basis,
+            model.rotated,
+            h2,
+            reml,
+            points,
+            np.ascontiguousarray(objective),
+            np.ascontiguousarray(full),
+            reference,
+            model.scale,
+            count,
+        )
+
+    def effects(self, markers: Markers, h2: Real) -> tuple[Real, Real]:
+        """Effect of every marker on every trait and its standard error, at h2 (variants, traits).
+
+        NaN where nothing is tested.
+        """
+        spectrum, y = self.rows_for(markers)
+        tested = np.flatnonzero(markers.tested)
+        x = np.zeros((spectrum.rows, len(tested)))
+        x[: markers.rotated.shape[1]] = markers.rotated[tested].T
+        beta, se = np.full((2, *h2.shape), np.nan)
+        for j in range(h2.shape[1]):
+            for start in range(0, len(tested), TOGETHER):
+                some = slice(start, start + TOGETHER)
+                rows = tested[some]
+                at = np.minimum(h2[rows, j].astype(np.float64), spectrum.h2_max)
+                beta[rows, j], se[rows, j] = pair_effects(spectrum, x[:, some], y[:, [j]], at)
+        return beta * self.scale, se * self.scale
+
+    def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
+        """The traits in as few rows as hold them and the markers."""
+        if markers.rotated.shape[1] <= np.count_nonzero(self.basis.eigenvalues):
+            return fold(self.basis, self.rotated)
+        return self.basis, self.rotated
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Log of 1 - r2 of some pairs at the nodes: `logs` (traits, nodes, markers)."""
+
+    columns: slice
+    rows: slice
+    logs: Real
+
+
+class Tiles:
+    """A block of markers against a group of traits at nodes of h, tile by tile."""
+
+    def __init__(self, traits: AltTraits, markers: Markers, nodes: Array, *, single: bool) -> None:
+        self.dtype: np.dtype[Any] = np.dtype(np.float32 if single else np.float64)
+        self.traits, self.nodes = traits, nodes
+        self.spectrum, self.y = traits.rows_for(markers)
+        self.x = np.where(markers.tested[:, None], markers.rotated, 0.0)
+        sxx = variation(traits.basis, markers, nodes).T
+        sxx[:, ~markers.tested] = 1.0
+        self.inverse = np.ascontiguousarray((1.0 / sxx).astype(self.dtype))
+        # What S_xx adds to the restricted likelihood; a constant is free and keeps it small.
+        added = -0.5 * np.log(sxx / sxx[0]) if traits.reml else np.zeros((1, 1))
+        self.added: Real = added.astype(self.dtype)
+
+    def __iter__(self) -> Iterator[Tile]:
+        n_markers, width = self.x.shape
+        by_column = np.ascontiguousarray(self.x.T.astype(self.dtype))
+        smallest = float(np.spacing(self.dtype.type(1.0))) / 2
+        height = max(1, _TILE_ROWS // len(self.nodes))
+        for j in range(0, self.y.shape[1], height):
+            columns = slice(j, min(j + height, self.y.shape[1]))
+            z = self._scores(columns, width)
+            for i in range(0, n_markers, _TILE_MARKERS):
+                rows = slice(i, min(i + _TILE_MARKERS, n_markers))
+                flat = z @ by_column[:, rows]
+                logs = flat.reshape(columns.stop - j, len(self.nodes), -1)
+                np.multiply(flat, flat, out=flat)
+                np.multiply(logs, self.inverse[:, rows], out=logs)
+                np.subtract(1.0, flat, out=flat)
+                np.maximum(flat, smallest, out=flat)
+                np.log(flat, out=flat)
+                yield Tile(columns, rows, logs)
+
+    def _scores(self, columns: slice, width: int) -> Real:
+        """Z = M(h) y / sqrt(S) at every node, one row a trait and node: (traits * nodes, width)."""
+        repeated = np.repeat(self.y[:, columns], len(self.nodes), axis=1)
+        count = columns.stop - columns.start
+        projected, _ = project(self.spectrum, repeated, np.tile(self.nodes, count))
+        size = np.sqrt(np.einsum("kj,kj->j", repeated, projected))
+        return np.ascontiguousarray((projected[:width] / size).T.astype(self.dtype))
+
+    def gains(self, tile: Tile) -> Real:
+        """What the markers add to the likelihood that is maximised, (traits, nodes, markers)."""
+        gains = tile.logs * self.dtype.type(-0.5 * self.traits.count)
+        if self.traits.reml:
+            gains += self.added[:, tile.rows]
+        return gains

@@ -1,0 +1,1 @@
+"""Several columns of a marker tested together."""

@@ -1,0 +1,149 @@
+r"""Coefficients of several columns at once, and their standard errors, at every trait's own h2.
+
+With P = (X'M(h)X)^-1 the coefficients of the columns are P X'M y and their covariance is s2 P,
+s2 = (y'My - b'Pb) / (n - c - df), b = X'My: generalised least squares (R/qtl2's scan1coef).
+
+Genotype probabilities sum to one, so a model of all k of them needs no intercept: in a basis of
+the other covariates alone (`without_intercept`) their coefficients are the means of the genotypes
+where those covariates are zero. R/qtl2 reports their deviations from their own mean
+(`zero_sum`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.lmm.basis import Basis, independent_columns
+from bulklmm_dask.lmm.joint.design import Designs
+from bulklmm_dask.lmm.joint.inverses import NodeWeights, inverses_at_nodes
+from bulklmm_dask.lmm.joint.scan import tiles
+from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
+from bulklmm_dask.typing import Array
+
+# From this share of the variation explained on, the residuals themselves are summed.
+_WELL_EXPLAINED = 0.99
+
+
+def without_intercept(basis: Basis, covariates: Array) -> Basis:
+    """The same basis with other covariates: those given, (n, c) as measured, and no intercept."""
+    columns, _ = independent_columns(basis.rotate(covariates))
+    return replace(basis, covariates=columns)
+
+
+def zero_sum(beta: Array, se: Array) -> tuple[Array, Array, Array]:
+    """Coefficients of genotypes as R/qtl2 reports them.
+
+    Parameters
+    ----------
+    beta, se : array (..., genotypes)
+        Coefficients without an intercept; NaN where a genotype dropped out.
+
+    Returns
+    -------
+    deviations : array (..., genotypes)
+        From the mean of the coefficients of the genotypes that did not drop out.
+    intercept : array (...)
+        That mean.
+    intercept_se : array (...)
+        The root of the mean of the squared standard errors, R/qtl2's convention. It is not the
+        standard error of the mean of correlated coefficients, and neither are `se` those of the
+        deviations: all of them hold the uncertainty of the common level.
+    """
+    count = np.maximum((~np.isnan(beta)).sum(axis=-1), 1)
+    intercept = np.nansum(beta, axis=-1) / count
+    return beta - intercept[..., None], intercept, np.sqrt(np.nansum(se * se, axis=-1) / count)
+
+
+@dataclass(frozen=True)
+class MultiEffects:
+    """Traits of one group, each at its own h2, ready for the effects of blocks of markers.
+
+    Attributes
+    ----------
+    basis : Basis
+        With the covariates of the model; without an intercept if the columns stand for it.
+    h2 : array (traits,)
+    rotated : array (n, traits)
+        Rotated traits, in the units of the traits.
+    """
+
+    basis: Basis
+    h2: Array
+    rotated: Array
+
+    @classmethod
+    def of(cls, basis: Basis, y: Array, h2: Array) -> Self:
+        """Traits (n, traits) as measured, without missing values, at heritabilities (traits,)."""
+        return cls(basis, h2, basis.rotate(y))
+
+    @cached_property
+    def _within(self) -> tuple[TraitRows, Array]:
+        return self._rows(folded=True)
+
+    @cached_property
+    def _beyond(self) -> tuple[TraitRows, Array]:
+        return self._rows(folded=False)
+
+    def _rows(self, *, folded: bool) -> tuple[TraitRows, Array]:
+        """The traits off the covariates, and sqrt(y'My), which their scaling took out."""
+        rotated, inside = self.rotated, self.basis.covariates
+        for _ in range(2):
+            rotated = rotated - inside @ (inside.T @ rotated)
+        traits = TraitRows.of(self.basis, rotated, self.h2, folded=folded)
+        return traits, np.linalg.norm(rotated, axis=0) / np.linalg.norm(traits.y, axis=0)
+
+    def scan(self, designs: Designs) -> dict[str, npt.NDArray[Any]]:
+        """Effects of a block of markers, in double precision.
+
+        Parameters
+        ----------
+        designs : Designs
+            In the basis of the traits (`prepare_designs` with ``centre=False`` if that has no
+            intercept).
+
+        Returns
+        -------
+        dict
+            ``beta`` and ``se`` (variants, traits, d) float64 of the columns as they were given to
+            `prepare_designs`, in the units of the trait; NaN for a column that dropped out, and
+            what it would explain goes to the columns before it.
+        """
+        traits, size = self._within if designs.folded else self._beyond
+        variants, d, _ = designs.columns.shape
+        at = NodeWeights.at(traits.spectrum, traits.interpolation.nodes)
+        upper = np.triu_indices(d)
+
+        def entries(columns: Array, rows: slice) -> Array:
+            (inverse,) = inverses_at_nodes(columns, at, (d,))
+            back = designs.transform[rows]
+            own = np.einsum("iba,bciq,ica->aiq", back, inverse, back, optimize=True)
+            return np.concatenate([inverse[upper], own])
+
+        beta, se = np.empty((2, variants, len(self.h2), d))
+        explained = np.empty((variants, len(self.h2)))
+        for tile in tiles(designs, traits, entries):
+            p = np.empty((d, d, *tile.b.shape[1:]))
+            p[upper] = tile.p[: len(upper[0])]
+            p[upper[::-1]] = p[upper]
+            effects = np.einsum("abij,bij->aij", p, tile.b)
+            cells = (tile.rows, tile.columns)
+            explained[cells] = np.einsum("aij,aij->ij", effects, tile.b)
+            beta[cells] = np.einsum("iba,bij->ija", designs.transform[tile.rows], effects)
+            se[cells] = tile.p[len(upper[0]) :].transpose(1, 2, 0)
+        left = 1.0 - explained
+        i, j = np.nonzero(explained > _WELL_EXPLAINED)
+        if len(i):
+            left[i, j] = exact_ratios(designs.columns, traits, i, j)
+        freedom = self.basis.n - self.basis.n_covariates - designs.df[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviation = np.sqrt(np.where(freedom > 0, left / freedom, np.nan)) * size
+        se = np.sqrt(se) * deviation[:, :, None]
+        beta *= size[:, None]
+        for values in (beta, se):
+            values[np.broadcast_to(~designs.kept[:, None], values.shape)] = np.nan
+        return {"beta": beta, "se": se}

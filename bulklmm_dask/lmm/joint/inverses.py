@@ -1,0 +1,219 @@
+r"""Inverses of X'M(h)X of many markers at a few nodes of h, from which they are interpolated.
+
+With N an orthonormal basis of what is orthogonal to the covariates, M(h) = N (N'V(h)N)^-1 N', and
+for orthonormal columns X off the covariates the inverse P(h) = (X'M(h)X)^-1 is a Schur complement
+of h K~ + (1 - h) I, K~ = N'KN, with all eigenvalues of K~ in [a, b]. Hence
+
+P(h) = (1 - h) I + h B + sum_m D_m h (1 - h) / (mu_m h + 1 - h),
+
+with mu_m in [a, b] and positive semi-definite B >= a I and D_m, B + sum_m D_m <= b I. So every
+b'P(h)b is a convex combination of the functions of `_corners`, whatever the marker: weights that
+reproduce those within a relative error reproduce every such form within the same error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from bulklmm_dask.lmm.basis import Spectrum
+from bulklmm_dask.lmm.interpolate import FEW, Interpolation
+from bulklmm_dask.lmm.likelihood import bracketing_grid
+from bulklmm_dask.typing import Array
+
+TOLERANCE = 1e-9
+_MOST = 60
+_STEP = 2
+_POLES = 80
+# Singular values left out of the fit, relative to the largest: large weights that cancel would
+# make rounding grow.
+_LEAST = 1e-12
+# Share of the heritabilities that may need a fit of their own.
+_SHARE_ALONE = 0.1
+
+
+@dataclass(frozen=True)
+class InverseInterpolation(Interpolation):
+    """Nodes and weights for inverses.
+
+    Attributes
+    ----------
+    growth : float
+        By how much rounding of the values at the nodes may grow.
+    """
+
+    growth: float
+
+
+def interpolate_inverses(
+    spectrum: Spectrum, h2: Array, eigenvalues: tuple[float, float]
+) -> InverseInterpolation:
+    """Nodes and weights for b'P(h)b at the heritabilities (traits,) of a group of traits.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        The rows the designs live in.
+    h2 : array (traits,)
+    eigenvalues : tuple of float
+        Of K~, the smallest and the largest (`eigenvalue_range`).
+    """
+    distinct, where = np.unique(h2, return_inverse=True)
+    if len(distinct) <= FEW:
+        return InverseInterpolation(distinct, np.eye(len(distinct))[:, where], 0.0, 1.0)
+    ladder = _poles(*eigenvalues, spectrum.h2_max)
+    coarse = bracketing_grid(spectrum)
+    fine = np.interp(np.linspace(0, len(coarse) - 1, 4 * len(coarse)), range(len(coarse)), coarse)
+    at_fine = _corners(ladder, fine)
+    relative = at_fine / np.linalg.norm(at_fine, axis=0)
+    scale = 1.0 / np.linalg.norm(relative, axis=1)[:, None]
+    order = scipy.linalg.qr(scale * relative, mode="r", pivoting=True)[1]
+    target = _corners(ladder, distinct)
+    for count in range(FEW, _MOST + 1, _STEP):
+        nodes = fine[order[:count]]
+        base = _corners(ladder, nodes)
+        weights = _fit_together(base, target, scale)
+        error = np.abs((base @ weights) / target - 1.0).max(axis=0)
+        bad = np.flatnonzero(error > TOLERANCE)
+        if len(bad) <= FEW + _SHARE_ALONE * len(distinct):
+            for j in bad:
+                weights[:, j] = _fit_one(base, target[:, j])
+            error[bad] = np.abs((base @ weights[:, bad]) / target[:, bad] - 1.0).max(axis=0)
+            if error.max() <= TOLERANCE:
+                break
+    growth = ((base @ np.abs(weights)) / target).max(axis=0)
+    alone = np.flatnonzero(error > TOLERANCE)
+    weights = np.pad(weights, ((0, len(alone)), (0, 0)))
+    nodes = np.concatenate([nodes, distinct[alone]])
+    weights[:, alone] = np.eye(len(nodes))[:, len(nodes) - len(alone) :]
+    error[alone], growth[alone] = 0.0, 1.0
+    return InverseInterpolation(nodes, weights[:, where], float(error.max()), float(growth.max()))
+
+
+def _fit_together(base: Array, target: Array, scale: Array) -> Array:
+    """Weights (q, len(h2)) that fit functions at every h (functions, len(h2)), one fit for all.
+
+    Functions are taken relative to the largest at each h: no h counts for more than another.
+    """
+    base_size, size = np.linalg.norm(base, axis=0), np.linalg.norm(target, axis=0)
+    left, right = scale * (base / base_size), scale * (target / size)
+    solved: Array = scipy.linalg.lstsq(left, right, cond=_LEAST)[0]
+    return solved * size / base_size[:, None]
+
+
+def _fit_one(base: Array, target: Array) -> Array:
+    """Weights (q,) for one h at which the functions differ by orders: each relative to itself."""
+    relative = base / target[:, None]
+    size = np.linalg.norm(relative, axis=0)
+    solved: Array = scipy.linalg.lstsq(relative / size, np.ones(len(base)), cond=_LEAST)[0]
+    return solved / size
+
+
+def eigenvalue_range(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]:
+    """Smallest and largest eigenvalue of K~ in the rows that designs and covariates share.
+
+    Designs that do not reach into the null space of the kinship (`Designs.folded`) never meet it,
+    unless covariates lie partly in it: then the projection off them mixes both.
+    """
+    rank = int(np.count_nonzero(spectrum.eigenvalues))
+    rows = spectrum.rows
+    inner, share, _ = np.linalg.svd(spectrum.covariates[:rank], full_matrices=False)
+    mixed = (share > 1e-7) & (share < 1.0 - 1e-9)
+    if folded and not mixed.any():
+        rows, covariates = rank, inner[:, share > 0.5]
+    else:
+        covariates = spectrum.covariates
+    c = covariates.shape[1]
+    complement = scipy.linalg.qr(covariates)[0][:, c:] if c else np.eye(rows)
+    values = scipy.linalg.eigvalsh((complement.T * spectrum.eigenvalues[:rows]) @ complement)
+    if not len(values):
+        return 0.0, 1.0
+    rounding = 64 * np.finfo(np.float64).eps * rows * values[-1]
+    return float(values[0]) if values[0] > rounding else 0.0, float(values[-1])
+
+
+def _poles(low: float, high: float, h2_max: float) -> Array:
+    """[low, high] and between them what the poles mu can be, (2 + poles,)."""
+    # Below this, h (1 - h) / (mu h + 1 - h) is h as far as h2_max.
+    least = low if low > 0.0 else min(1e-8 * high, 1e-3 * (1.0 - h2_max) / h2_max)
+    # Denser to the ends, where what lies between two poles is fitted worst.
+    place = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, _POLES))
+    return np.concatenate([[low, high], least * (high / least) ** place])
+
+
+def _corners(ladder: Array, h2: Array) -> Array:
+    """Functions of which every b'P(h)b / b'b is a convex combination, (functions, len(h2))."""
+    low, high, mu = ladder[0], ladder[1], ladder[2:, None]
+    least = (1.0 - h2) + low * h2
+    spread = (high - low) * h2
+    return np.concatenate(
+        [least[None], (least + spread)[None], least + spread * (1.0 - h2) / (mu * h2 + 1.0 - h2)]
+    )
+
+
+@dataclass(frozen=True)
+class NodeWeights:
+    """What X'M(h)X at the nodes takes: A = X W X' - (X F)(X F)'.
+
+    Attributes
+    ----------
+    weights : array (r, nodes)
+        1/v.
+    factors : array (r, c * nodes)
+        F = W C L^-T with C'WC = LL'.
+    covariates : int
+        c.
+    """
+
+    weights: Array
+    factors: Array
+    covariates: int
+
+    @classmethod
+    def at(cls, spectrum: Spectrum, nodes: Array) -> NodeWeights:
+        """Weights at the nodes (q,) in the rows of a spectrum."""
+        w = 1.0 / spectrum.variances(nodes)
+        c, q = spectrum.n_covariates, len(nodes)
+        gram = (w.T @ spectrum.covariate_products).reshape(q, c, c)
+        inverse = np.linalg.inv(np.linalg.cholesky(gram))
+        factors = np.einsum("kc,qac->kaq", spectrum.covariates, inverse) * w[:, None, :]
+        return cls(w, factors.reshape(len(w), c * q), c)
+
+
+def inverses_at_nodes(columns: Array, at: NodeWeights, leading: tuple[int, ...]) -> list[Array]:
+    """Inverses of X'M(h)X of the first columns of every marker at every node.
+
+    Parameters
+    ----------
+    columns : array (d, variants, r)
+        Orthonormal, zero where a column dropped out: it is left out of the inverse.
+    at : NodeWeights
+    leading : tuple of int
+        How many columns to take: ascending, each from 1 to d.
+
+    Returns
+    -------
+    list of array (k, k, variants, nodes)
+        For every k of `leading`.
+    """
+    d, variants, r = columns.shape
+    q = at.weights.shape[1]
+    a = np.empty((d, d, variants, q))
+    inside = (columns.reshape(-1, r) @ at.factors[:r]).reshape(d, variants, at.covariates, q)
+    for i in range(d):
+        products = (columns[i] * columns[i:]).reshape(-1, r) @ at.weights[:r]
+        a[i, i:] = products.reshape(d - i, variants, q)
+        a[i, i:] -= (inside[i] * inside[i:]).sum(axis=2)
+        a[i:, i] = a[i, i:]
+        a[i, i][~columns[i].any(axis=1)] = 1.0
+    found = []
+    for k in range(leading[-1]):  # the sweep operator: a becomes minus its inverse, row by row
+        pivot = a[k, k].copy()
+        row = a[k] / pivot
+        a -= row[:, None] * a[k]
+        a[k], a[:, k], a[k, k] = row, row, -1.0 / pivot
+        if k + 1 in leading:
+            found.append(-a[: k + 1, : k + 1])
+    return found

@@ -1,0 +1,124 @@
+r"""The traits of a group, each at its own h2, beside designs of several columns; single pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from bulklmm_dask.lmm.basis import Basis, Spectrum
+from bulklmm_dask.lmm.joint.design import rows_of
+from bulklmm_dask.lmm.joint.inverses import (
+    InverseInterpolation,
+    eigenvalue_range,
+    interpolate_inverses,
+)
+from bulklmm_dask.lmm.likelihood import inverse_and_logdet, project
+from bulklmm_dask.typing import Array, Index
+
+# Doubles in the columns of the pairs that are done at a time.
+_PAIR_CELLS = 1 << 20
+
+
+def _projected(spectrum: Spectrum, y: Array, h2: Array) -> Array:
+    """M(h_j) y_j of every trait, (rows, traits); there may be no covariates at all."""
+    if spectrum.n_covariates == 0:
+        return y / spectrum.variances(h2)
+    return project(spectrum, y, h2)[0]
+
+
+@dataclass(frozen=True)
+class TraitRows:
+    """Traits of one group in the rows that designs of one kind live in.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+    h2 : array (traits,)
+    y : array (rows, traits)
+        Scaled so that y'My = 1.
+    scores : array (rows, traits)
+        z = My.
+    largest : array (traits,)
+        No P(h) is larger than this (in its 2-norm).
+    interpolation : InverseInterpolation
+    """
+
+    spectrum: Spectrum
+    h2: Array
+    y: Array
+    scores: Array
+    largest: Array
+    interpolation: InverseInterpolation
+
+    @classmethod
+    def of(cls, basis: Basis, rotated: Array, h2: Array, *, folded: bool) -> Self:
+        """Rotated traits (n, traits) at their heritabilities."""
+        spectrum, y = rows_of(basis, rotated, folded=folded)
+        projected = _projected(spectrum, y, h2)
+        size = np.sqrt(np.einsum("kj,kj->j", y, projected))
+        eigenvalues = eigenvalue_range(spectrum, folded=folded)
+        interpolation = interpolate_inverses(spectrum, h2, eigenvalues)
+        largest = h2 * eigenvalues[1] + 1.0 - h2
+        return cls(spectrum, h2, y / size, projected / size, largest, interpolation)
+
+    def of_columns(self, columns: Index) -> TraitRows:
+        """Some of the traits."""
+        weights = self.interpolation.weights[:, columns]
+        return TraitRows(
+            self.spectrum,
+            self.h2[columns],
+            self.y[:, columns],
+            self.scores[:, columns],
+            self.largest[columns],
+            replace(self.interpolation, weights=weights),
+        )
+
+    def condition(self, width: int) -> Array:
+        """By how much a relative rounding error of the scores may change r, (traits,).
+
+        Nearly singular covariances have large scores that nearly cancel.
+        """
+        z = self.scores[:width]
+        return np.sqrt(np.einsum("kj,kj->j", z, z) * self.largest)
+
+
+def exact_ratios(columns: Array, traits: TraitRows, variant: Index, trait: Index) -> Array:
+    """RSS1/RSS0 (pairs,) of single pairs, without interpolation and by the residuals themselves.
+
+    Parameters
+    ----------
+    columns : array (variants, d, r)
+        Of all designs; `variant` (pairs,) says which of them, `trait` (pairs,) which trait.
+    """
+    d, width = columns.shape[1:]
+    out = np.empty(len(variant))
+    step = max(1, _PAIR_CELLS // (max(d, 1) * max(width, 1)))
+    for start in range(0, len(variant), step):
+        part = slice(start, start + step)
+        x, j = columns[variant[part]], trait[part]
+        y, h2 = traits.y[:, j], traits.h2[j]
+        gram = _projected_gram(traits.spectrum, x, h2)
+        b = np.einsum("iak,ki->ia", x, traits.scores[:width, j])
+        effects = np.linalg.solve(gram, b[:, :, None])[:, :, 0]
+        residual = y.copy()
+        residual[:width] -= np.einsum("iak,ia->ki", x, effects)
+        projected = _projected(traits.spectrum, residual, h2)
+        out[part] = np.einsum("ki,ki->i", residual, projected)
+    return out
+
+
+def _projected_gram(spectrum: Spectrum, x: Array, h2: Array) -> Array:
+    """X'M(h)X of every pair (pairs, d, d), with 1 on the diagonal where a column dropped out."""
+    pairs, d, width = x.shape
+    w = 1.0 / spectrum.variances(h2).T
+    weighted = x * w[:, None, :width]
+    gram = weighted @ x.swapaxes(1, 2)
+    c = spectrum.n_covariates
+    if c:
+        inverse, _ = inverse_and_logdet((w @ spectrum.covariate_products).reshape(pairs, c, c))
+        inside = (weighted.reshape(-1, width) @ spectrum.covariates[:width]).reshape(pairs, d, c)
+        gram -= inside @ inverse @ inside.swapaxes(1, 2)
+    gram[:, range(d), range(d)] += ~x.any(axis=2)
+    return gram

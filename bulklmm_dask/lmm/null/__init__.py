@@ -1,0 +1,1 @@
+"""One h2 a trait: the null methods."""

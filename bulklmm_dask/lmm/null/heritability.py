@@ -1,0 +1,202 @@
+r"""How well the data tell the heritability of every trait: standard error and test of h2 = 0.
+
+With W = diag(1/v(h)), M = W - W C (C'WC)^-1 C'W, S = y'My and D = diag(lam - 1) = V'(h), the
+derivatives of M are M' = -MDM and M'' = 2 MDMDM, so that
+
+- S' = -y'MDMy,  S'' = 2 y'MDMDMy
+- ML:   l'' = -1/2 [ n (S''/S - (S'/S)^2) - tr(WDWD) ]
+- REML: l'' = -1/2 [ (n-c) (S''/S - (S'/S)^2) - tr(MDMD) ]
+
+for the profile likelihoods l of `profile`. Their -l'' is the observed information on h: s2 and
+the fixed effects are maximised out, which is what inverting the information on all of them gives.
+
+At a bound the slope is not 0, so the curvature depends on the scale of the parameter (h here,
+h/(1-h) in GEMMA) and may have the wrong sign. The expected restricted information has neither
+fault, 1/2 [ tr(MDMD) - tr(MD)^2 / (n-c) ]: what the contrasts free of fixed effects tell of h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr, ndtr
+
+from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
+from bulklmm_dask.lmm.likelihood import inverse_and_logdet, profile_at, project
+from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
+from bulklmm_dask.lmm.samples import Samples, sample_groups
+from bulklmm_dask.typing import Array
+
+
+@dataclass(frozen=True)
+class Heritabilities:
+    """What is known of the heritability of traits; arrays (traits,), NaN where nothing is.
+
+    Attributes
+    ----------
+    h2, sigma2, trait_status : array
+        As in `null.NullModel`.
+    h2_se : array
+        Standard error of h2.
+    log_likelihood, log_likelihood_0 : array
+        With all constants, at h2 and at 0; NaN where it grows without end towards h2 = 1.
+    n_samples : array of int
+        How many samples have a value and all covariates.
+    """
+
+    h2: Array
+    h2_se: Array
+    sigma2: Array
+    log_likelihood: Array
+    log_likelihood_0: Array
+    n_samples: npt.NDArray[np.int64]
+    trait_status: npt.NDArray[np.object_]
+
+    @classmethod
+    def unknown(cls, n_samples: npt.NDArray[np.int64]) -> Heritabilities:
+        """Nothing known yet, of traits measured on so many samples."""
+        h2, h2_se, sigma2, best, none = np.full((5, len(n_samples)), np.nan)
+        status = np.full(len(n_samples), ALL_MISSING, dtype=object)
+        return cls(h2, h2_se, sigma2, best, none, n_samples, status)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays under their names."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def estimate(
+    traits: Array, samples: Samples, *, reml: bool, complete: Basis | None = None
+) -> Heritabilities:
+    """Heritability of every trait, each on the samples where it was measured.
+
+    Parameters
+    ----------
+    traits : array (samples, traits)
+        NaN where missing.
+    samples : Samples
+    reml : bool
+        By restricted instead of full maximum likelihood.
+    complete : Basis, optional
+        The basis of all samples, if it was made before.
+    """
+    found = Heritabilities.unknown((~np.isnan(traits) & samples.complete[:, None]).sum(axis=0))
+    for rows, columns, basis in sample_groups(traits, samples, complete):
+        if basis is None:
+            found.trait_status[columns] = TOO_FEW if len(rows) else ALL_MISSING
+            continue
+        model = fit_null(basis, traits[np.ix_(rows, columns)], reml=reml)
+        found.h2[columns], found.sigma2[columns] = model.h2, model.sigma2
+        found.trait_status[columns] = model.status
+        _judge(found, columns[model.fitted], basis, model, reml=reml)
+    return found
+
+
+def _judge(
+    found: Heritabilities,
+    columns: npt.NDArray[np.int64],
+    basis: Basis,
+    model: NullModel,
+    *,
+    reml: bool,
+) -> None:
+    """Fill in standard errors and likelihoods of the fitted traits of one group."""
+    if not len(columns):
+        return
+    spectrum, y = fold(basis, model.rotated)
+    h2, sigma2 = model.h2[model.fitted], model.sigma2[model.fitted]
+    best = profile_at(spectrum, y, h2, reml=reml)
+    none = profile_at(spectrum, y, np.zeros_like(h2), reml=reml)
+    # The fit keeps the traits scaled; their s2 brings the scale back.
+    degrees = spectrum.n - spectrum.n_covariates * reml
+    constant = degrees / 2 * (np.log(best.quadratic) - np.log(2 * np.pi * sigma2) - 1.0)
+    if basis.weights is not None:  # back from w y and w C to y and C
+        constant += np.log(basis.weights).sum()
+        if reml:
+            fixed = basis.covariates if basis.vectors is None else basis.vectors @ basis.covariates
+            corner = np.linalg.qr(fixed / basis.weights[:, None], mode="r")
+            constant += np.log(np.abs(np.diag(corner))).sum()
+    # One that grows without end does so as k/2 log 1/(1-h), with k whole.
+    grows = best.slope * (1.0 - h2) > 0.25
+    error = standard_error(spectrum, y, h2, reml=reml)
+    found.h2_se[columns] = np.where(grows, np.nan, error)
+    found.log_likelihood[columns] = np.where(grows, np.nan, best.value + constant)
+    found.log_likelihood_0[columns] = none.value + constant
+
+
+def standard_error(spectrum: Spectrum, y: Array, h2: Array, *, reml: bool) -> Array:
+    """1 / sqrt(information on h_j) of every trait, NaN where there is none.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of k rows.
+    y : array (k, traits)
+        Rotated traits.
+    h2 : array (traits,)
+        The heritability of each, a maximum of its profile likelihood.
+    reml : bool
+        Restricted instead of full likelihood.
+    """
+    change, v = (spectrum.eigenvalues - 1.0)[:, None], spectrum.variances(h2)
+    my, a = project(spectrum, y, h2)
+    twice, _ = project(spectrum, change * my, h2)
+    s = np.einsum("kj,kj,kj->j", v, my, my)
+    slope = -np.einsum("kj,kj->j", change * my, my)
+    bend = 2.0 * np.einsum("kj,kj,kj->j", v, twice, twice)
+    by_trait = bend / s - (slope / s) ** 2
+    of_logdet = spectrum.copies @ (change / v) ** 2
+    first, second = _traces(spectrum, change, v, a)
+    degrees = spectrum.n - spectrum.n_covariates
+    observed = 0.5 * (degrees * by_trait - second if reml else spectrum.n * by_trait - of_logdet)
+    expected = 0.5 * (second - first**2 / degrees)
+    at_bound = (h2 == 0.0) | (h2 == spectrum.h2_max)
+    information = np.where(at_bound, expected, observed)
+    known = information > 1e-12 * of_logdet
+    return np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), np.nan)
+
+
+def _traces(spectrum: Spectrum, change: Array, v: Array, a: Array) -> tuple[Array, Array]:
+    """tr(MD) and tr(MDMD) of every trait, from C'WC = a (traits, c, c)."""
+    inverse, _ = inverse_and_logdet(a)
+    products = spectrum.covariate_products
+    once = inverse @ ((change / v**2).T @ products).reshape(a.shape)
+    twice = inverse @ ((change**2 / v**3).T @ products).reshape(a.shape)
+    first = spectrum.copies @ (change / v) - np.einsum("jaa->j", once)
+    second = spectrum.copies @ (change / v) ** 2 - 2.0 * np.einsum("jaa->j", twice)
+    return first, second + np.einsum("jab,jba->j", once, once)
+
+
+def boundary_test(gain: Array) -> tuple[Array, Array, Array]:
+    """Likelihood-ratio test of a variance that cannot be negative.
+
+    Without heritability the statistic is 0 for about half of all traits and follows chi-square
+    with one degree of freedom for the others (Self and Liang 1987; Stram and Lee 1994): its
+    p-value, half of that of chi-square, is the normal tail beyond its square root.
+
+    Parameters
+    ----------
+    gain : array
+        Log-likelihood at h2 less that at 0.
+
+    Returns
+    -------
+    statistic, p_value, neg_log10_p : arrays
+        Twice the gain; a p-value of 1 where it is 0; -log10 p that never overflows.
+    """
+    statistic = 2.0 * np.maximum(gain, 0.0)
+    root = np.sqrt(statistic)
+    p_value = np.where(statistic > 0.0, ndtr(-root), 1.0)
+    neg_log10_p = np.where(statistic > 0.0, -log_ndtr(-root) / np.log(10.0), 0.0)
+    unknown = np.isnan(gain)
+    p_value[unknown] = neg_log10_p[unknown] = np.nan
+    return statistic, p_value, neg_log10_p
+
+
+def discoveries(p_value: Array, rate: float) -> int:
+    """How many traits are heritable at a false discovery rate (Benjamini and Hochberg 1995)."""
+    known = np.sort(p_value[~np.isnan(p_value)])
+    below = np.flatnonzero(known <= rate * np.arange(1, len(known) + 1) / max(len(known), 1))
+    return int(below[-1]) + 1 if len(below) else 0

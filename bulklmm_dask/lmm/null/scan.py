@@ -1,0 +1,281 @@
+r"""LOD scores of the null methods: every trait has its own h2, and still all tests are one product.
+
+With the trait's weights folded into its scores z_j = M(h_j) y_j / sqrt(S_j), the score of every
+pair is one matrix product, S_xy = X'Z, whatever the heritabilities. The other half,
+S_xx,ij = x_i' M(h_j) x_i, depends on the trait only through the scalar h_j and smoothly so: it is
+computed at a few nodes h_q for every marker and interpolated, a product of inner size Q.
+
+LOD_ij = -(n/2) log10(1 - r2_ij),  r2_ij = S_xy^2 / S_xx.
+
+Traits with covariates of their own (`conditional`), K directions u_jk each, take M_j = M - sum over
+k of u_jk u_jk' instead: z_j = M_j y_j / sqrt(S_j), and S_xx,ij less the squares of K more products,
+x_i'u_jk, whatever the number of distinct covariates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.interpolate import Interpolation, interpolate
+from bulklmm_dask.lmm.likelihood import directions, inverse_and_logdet, project
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.own_covariates import NO_SHARE
+from bulklmm_dask.typing import Array, Index, Real
+
+# Cells and columns of one tile: two tiles of doubles stay in a core's second-level cache.
+TILE_CELLS = 1 << 16
+TILE_TRAITS = 512
+
+# What 1 - r2 is at least, above rounding: a perfect fit scores 6.5 n, not infinity or noise.
+_SMALLEST = 1e-13
+# From this r2 on, an error of the interpolation would show: S_xx is computed exactly.
+_NEARLY_PERFECT = 0.99
+# And where a trait's own covariates leave less than this share of S_xx; or all covariates of a
+# marker, in single precision.
+_SMALL_SHARE = 1e-3
+
+# A marker whose variation left after the covariates is below this share of its own has none.
+NO_VARIATION = 1e-10
+
+
+@dataclass(frozen=True)
+class Markers:
+    """A block of markers in the basis of one group of samples.
+
+    Attributes
+    ----------
+    rotated : array (variants, r)
+        Centred dosages in the eigenbasis. Trailing entries that are zero for every marker of the
+        block are cut off: replicated samples leave only as many as there are distinct genotypes.
+    tested : array (variants,) of bool
+        False where no variation is left after projecting out the covariates.
+    """
+
+    rotated: Array
+    tested: npt.NDArray[np.bool_]
+
+    def take(self, rows: Index) -> Markers:
+        """Some of them."""
+        return Markers(self.rotated[rows], self.tested[rows])
+
+    def without(self, rows: Index) -> Markers:
+        """All of them, some no longer tested."""
+        tested = self.tested.copy()
+        tested[rows] = False
+        return Markers(self.rotated, tested)
+
+
+def prepare_markers(basis: Basis, dosage: Array) -> Markers:
+    """Centre and rotate dosages (variants, n) of the samples of a group, none missing."""
+    rotated = basis.rotate_rows(dosage - dosage.mean(axis=1, keepdims=True))
+    size = np.einsum("ik,ik->i", rotated, rotated)
+    inside = rotated @ basis.covariates
+    left = size - np.einsum("ic,ic->i", inside, inside)
+    tested = left > NO_VARIATION * np.maximum(size, 1e-300)
+    # Rounding of a constant row (a mean that is not exact) is no variation either.
+    tested &= size > 1e-20 * np.einsum("ik,ik->i", dosage, dosage)
+    rounding = 1e-12 * np.sqrt(size.max(initial=0.0))
+    reach = np.flatnonzero(np.abs(rotated).max(axis=0, initial=0.0) > rounding)
+    width = int(reach[-1]) + 1 if len(reach) else 0
+    return Markers(np.ascontiguousarray(rotated[:, :width]), tested)
+
+
+def nearly_fixed(basis: Basis, markers: Markers) -> Index:
+    """Markers of which the covariates leave so little that single precision would not do."""
+    x = markers.rotated
+    size = np.einsum("ik,ik->i", x, x)
+    inside = x @ basis.covariates[: x.shape[1]]
+    left = size - np.einsum("ic,ic->i", inside, inside)
+    return np.flatnonzero(markers.tested & (left < _SMALL_SHARE * size))
+
+
+def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
+    """S_xx = x'M(h)x of every marker at every node, (variants, nodes)."""
+    x = markers.rotated
+    width = x.shape[1]
+    w = 1.0 / basis.variances(nodes)
+    out = (x * x) @ w[:width]
+    c = basis.n_covariates
+    if c:
+        inverse, _ = inverse_and_logdet((w.T @ basis.covariate_products).reshape(-1, c, c))
+        weighted = basis.covariates[:width, :, None] * w[:width, None, :]
+        b = (x @ weighted.reshape(width, c * len(nodes))).reshape(len(x), c, len(nodes))
+        out -= np.einsum("iaq,qab,ibq->iq", b, inverse, b, optimize=True)
+    return out
+
+
+def _tiles(n_variants: int, n_traits: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a block into tiles of at most TILE_CELLS cells."""
+    width = min(n_traits, TILE_TRAITS)
+    height = TILE_CELLS // max(width, 1)
+    for j in range(0, n_traits, width or 1):
+        for i in range(0, n_variants, height):
+            yield slice(i, min(i + height, n_variants)), slice(j, min(j + width, n_traits))
+
+
+def _explained(
+    x: Real, scores: Real, sxx: Array, weights: Array, out: Real, scratch: Array
+) -> None:
+    """r2 of a tile into `out`: score squared over interpolated variation.
+
+    The interpolation stays in double precision: its weights cancel by up to three digits.
+    """
+    np.matmul(x, scores, out=out)
+    np.multiply(out, out, out=out)
+    np.matmul(sxx, weights, out=scratch)
+    np.divide(out, scratch.astype(out.dtype, copy=False), out=out)
+
+
+def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) -> Index:
+    """Divide r2 of a tile by the share of the variation that own covariates (K, r, traits) leave.
+
+    Returns the traits to do again: an error of S_xx counts 1/share times.
+    """
+    share = np.ones(variation.shape, own.dtype)
+    for u in own:
+        product = x @ u
+        np.multiply(product, product, out=product)
+        np.divide(product, variation, out=product, casting="same_kind")
+        np.subtract(share, product, out=share)
+    little = share.min(axis=0) < _SMALL_SHARE
+    np.maximum(share, _SMALL_SHARE, out=share)
+    np.divide(r2, share, out=r2)
+    np.divide(r2, share, out=share)
+    return np.flatnonzero(little | (share.max(axis=0) > limit))
+
+
+@dataclass(frozen=True)
+class NullScan:
+    """Traits of one group, each with its own h2, ready to be scanned by the null methods.
+
+    Attributes
+    ----------
+    basis : Basis
+        Of the n samples of the group.
+    h2 : array (traits,)
+    scores : array (n, traits)
+        z = My / sqrt(S) at the trait's h2, in the rotated basis.
+    own : array (K, n, traits)
+        Directions u of the traits' own covariates; zeros for none.
+    size : array (traits,)
+        sqrt(S) in units of the trait.
+    interpolation : Interpolation
+        Nodes and weights for the heritabilities of the traits.
+    """
+
+    basis: Basis
+    h2: Array
+    scores: Array
+    own: Array
+    size: Array
+    interpolation: Interpolation
+
+    @classmethod
+    def of(cls, basis: Basis, model: NullModel) -> Self:
+        """Prepare the traits that a null model could be fitted to."""
+        h2 = model.h2[model.fitted]
+        own = directions(basis, model.given, h2)
+        projected, _ = project(basis, model.rotated, h2)
+        for u in own:
+            projected -= u * np.einsum("kj,kj->j", u, model.rotated)
+        size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
+        return cls(basis, h2, projected / size, own, size * model.scale, interpolate(basis, h2))
+
+    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
+        """LOD scores of a block of markers.
+
+        Parameters
+        ----------
+        markers : Markers
+            In the basis of the group.
+        single : bool
+            Multiply in single precision; pairs whose r2 is too near 1 for that, and markers that
+            lie nearly among the covariates, are done again in double precision, so that no LOD
+            under 100 is off by 1e-4. In either, traits that a
+            marker explains nearly perfectly are done again without interpolation, and so are those
+            whose own covariates leave little of a marker. Less than 1e-7 of it scores 0.
+
+        Returns
+        -------
+        dict
+            ``lod`` (variants, traits).
+        """
+        x = np.where(markers.tested[:, None], markers.rotated, 0.0)
+        sxx = variation(self.basis, markers, self.interpolation.nodes)
+        sxx[~markers.tested] = 1.0
+        width, weights = x.shape[1], self.interpolation.weights
+        dtype = np.dtype(np.float32 if single else np.float64)
+        fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
+        fast_z: Real = np.ascontiguousarray(self.scores[:width].astype(dtype, copy=False))
+        own: Real = np.ascontiguousarray(self.own[:, :width].astype(dtype, copy=False))
+        to_lod = -0.5 * self.basis.n / np.log(10.0)
+        smallest = float(np.spacing(dtype.type(1.0))) / 2
+        # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2
+        # stays below 2e-5 up to this r2.
+        limit = 230.0 / (self.basis.n + 230.0) if single else _NEARLY_PERFECT
+        out = np.empty((len(x), len(self.h2)), dtype=np.float32)
+        tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
+        for rows, columns in _tiles(*out.shape):
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
+            r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
+            _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
+            if len(own):
+                large = _beside_own(fast_x[rows], own[:, :, columns], double, r2, limit)
+            else:
+                large = np.flatnonzero(r2.max(axis=0) > limit)
+            np.subtract(1.0, r2, out=r2)
+            np.maximum(r2, smallest, out=r2)
+            np.log(r2, out=r2)
+            np.multiply(r2, to_lod, out=out[rows, columns], casting="same_kind")
+            if len(large):
+                again = columns.start + large
+                exact = self._exactly(Markers(x[rows], markers.tested[rows]), again)
+                out[rows, again] = 0.0 + to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
+        out[~markers.tested] = 0.0
+        if single:
+            few = nearly_fixed(self.basis, markers)
+            out[few] = self.scan(markers.take(few), single=False)["lod"]
+        return {"lod": out}
+
+    def effects(
+        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """``beta`` and ``se`` of a block of markers, (variants, traits), per unit of the dosage.
+
+        b = S_xy / S_xx, se = sqrt((S - S_xy b) / (n - c - 1) / S_xx); NaN where nothing is tested.
+        """
+        degrees = self.basis.n - self.basis.n_covariates - 1.0 - self.own.any(axis=1).sum(axis=0)
+        beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan, dtype=np.float32)
+        for rows, columns in _tiles(*beta.shape):
+            tested = rows.start + np.flatnonzero(markers.tested[rows])
+            part = markers.take(tested)
+            traits = np.arange(columns.start, columns.stop)
+            score = part.rotated @ self.scores[: part.rotated.shape[1], columns]
+            sxx = self._variation_left(part, traits)
+            r2 = np.minimum(score * score / sxx, 1.0 - _SMALLEST)
+            size = self.size[columns]
+            none = np.isinf(sxx)
+            beta[tested, columns] = np.where(none, np.nan, score * size / sxx)
+            variance = (1.0 - r2) / (degrees[columns] * sxx)
+            se[tested, columns] = np.where(none, np.nan, size * np.sqrt(variance))
+        return {"beta": beta, "se": se}
+
+    def _variation_left(self, markers: Markers, columns: Index) -> Array:
+        """S_xx of some traits, not interpolated; infinite where their own columns leave none."""
+        x, width = markers.rotated, markers.rotated.shape[1]
+        sxx = variation(self.basis, markers, self.h2[columns])
+        sxx[~markers.tested] = 1.0
+        left = sxx - sum((x @ u[:width, columns]) ** 2 for u in self.own)
+        left[left < NO_SHARE * sxx] = np.inf
+        return np.asarray(left)
+
+    def _exactly(self, markers: Markers, columns: Index) -> Array:
+        """r2 of some traits in double precision, without interpolation."""
+        score = markers.rotated @ self.scores[: markers.rotated.shape[1], columns]
+        return np.asarray(score * score / self._variation_left(markers, columns))

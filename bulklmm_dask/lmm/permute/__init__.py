@@ -1,0 +1,1 @@
+"""Maxima of permuted and of random residuals."""

@@ -1,0 +1,166 @@
+"""What a study and a scan are, in words: pairs of a name and what there is to say of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.schema import LOCO
+from bulklmm_dask.text import counted, listing
+
+Facts: TypeAlias = list[tuple[str, str]]
+
+# What the status of a trait says, and whether it has LODs.
+_STATUS = {
+    "ok": "fitted",
+    "unbounded": "fitted at the bound of h², where the likelihood still rises",
+    "all-missing": "not fitted: no value",
+    "constant": "not fitted: all values equal",
+    "too-few-samples": "not fitted: too few samples",
+}
+_METHODS = {
+    "null-exact": "h² once a trait, its maximum over [0, 1]",
+    "null-grid": "h² once a trait, the best value of a grid",
+    "alt-exact": "h² again for every marker, its maximum over [0, 1]",
+    "alt-grid": "h² again for every marker, the best value of a grid",
+}
+_MOST = 6  # numbers of samples that are listed
+
+
+def require_same(result: xr.Dataset, study: xr.Dataset) -> None:
+    """Raise InputError where the result is not one of this study."""
+    if not isinstance(study, xr.Dataset) or "sample_trait" not in study:
+        raise InputError("study should be the Dataset of the study that was scanned")
+    for dim, noun in (("traits", "trait"), ("variants", "marker")):
+        known = set(text(study[dim].values))
+        absent = [name for name in text(result[dim].values) if name not in known]
+        if absent:
+            raise InputError(
+                f"the study lacks {counted(len(absent), noun)} of the result: {listing(absent)}; "
+                "give the study that was scanned"
+            )
+
+
+def n_fitted(result: xr.Dataset) -> int:
+    """Number of traits that have LODs."""
+    if "trait_status" not in result:
+        return result.sizes["traits"]
+    return int(np.isin(result["trait_status"].values, ["ok", "unbounded"]).sum())
+
+
+def study_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
+    """Sizes, origin and missing values of what was scanned."""
+    out: Facts = []
+    if study is not None:
+        if study.attrs.get("source"):
+            out.append(("Source", str(study.attrs["source"])))
+        samples = f"{study.sizes['samples']:,}"
+        if "sample_strain" in study:
+            strains = len(set(study["sample_strain"].values))
+            samples += f" of {counted(strains, 'strain')}"
+        out.append(("Samples", samples))
+    out += [("Traits", f"{result.sizes['traits']:,}"), ("Markers", _markers(result))]
+    if study is None:
+        return out
+    if study.sizes.get("covariates"):
+        out.append(("Covariates", ", ".join(map(str, study["covariates"].values))))
+    missing = [("Missing trait values", study["sample_trait"])]
+    for name, words in (
+        ("call_dosage", "Missing genotypes"),
+        ("call_genotype_probability", "Missing genotype probabilities"),
+    ):
+        if name in study:
+            missing.append((words, study[name]))
+    shares = xr.Dataset({words: array.isnull().mean() for words, array in missing}).compute()
+    return out + [(words, _share(float(shares[words]))) for words, _ in missing]
+
+
+def _markers(result: xr.Dataset) -> str:
+    words = f"{result.sizes['variants']:,}"
+    if "variant_contig" in result:
+        words += f" on {counted(np.unique(result['variant_contig'].values).size, 'chromosome')}"
+    return words
+
+
+def _share(value: float) -> str:
+    """Write a share in percent: none, and less than can be told, are not the same."""
+    if value == 0:
+        return "none"
+    return "below 0.01%" if value < 1e-4 else f"{value:.2%}"
+
+
+def scan_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
+    """How the scan was made, as far as the result says."""
+    attrs = result.attrs
+    out: Facts = []
+    if "method" in attrs:
+        words = _METHODS.get(str(attrs["method"]), "")
+        out.append(("Method", f"{attrs['method']}: {words}" if words else str(attrs["method"])))
+    if "reml" in attrs:
+        kind = "restricted maximum likelihood" if attrs["reml"] else "maximum likelihood"
+        out.append(("Estimated by", kind))
+    if "kinship" in attrs:
+        out.append(("Kinship", _kinship(attrs, study)))
+    for name, words in (
+        ("covariates", "Covariates"),
+        ("interaction", "Interaction with"),
+        ("condition", "Conditional on"),
+        ("weights", "Residual weights"),
+        ("replicates", "Replicates"),
+        ("prior", "Prior on the residual variance"),
+    ):
+        value = attrs.get(name)
+        if value or (name == "covariates" and name in attrs):
+            out.append((words, _words(value)))
+    if attrs.get("genotypes") == "call_genotype_probability":
+        out.append(("Tested", "genotype probabilities, together"))
+    if "df" in result:
+        out.append(("Degrees of freedom", "as many as a marker has (column df)"))
+    tests = result.sizes["variants"] * n_fitted(result)
+    return [*out, ("Tests", f"{tests:,}"), *_traits(result)]
+
+
+def _kinship(attrs: dict[str, Any], study: xr.Dataset | None) -> str:
+    if attrs["kinship"] == "none":
+        return "none: ordinary regression"
+    words = str(attrs["kinship"])
+    loco = bool(attrs.get("loco"))
+    name = LOCO if loco and words == "kinship" and study is not None and LOCO in study else words
+    if study is not None and "method" in (study[name].attrs if name in study else {}):
+        words = f"{name} (method {study[name].attrs['method']})"
+    return words + (", leaving the chromosome of the marker out" if loco else "")
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _traits(result: xr.Dataset) -> Facts:
+    """How many traits were fitted, and on how many samples."""
+    out: Facts = []
+    if "trait_status" in result:
+        for status, count in Counter(result["trait_status"].values.tolist()).most_common():
+            words = _STATUS.get(status, status)
+            out.append((f"Traits {status}", f"{count:,} {words}"))
+    if "n_samples" in result:
+        out.append(("Samples used", _samples(result["n_samples"].values)))
+    return out
+
+
+def _samples(used: Any) -> str:
+    """Numbers of samples and of the traits that have as many; their range where there are many."""
+    numbers = Counter(used.tolist())
+    if len(numbers) == 1:
+        return f"{used[0]:,} for every trait"
+    if len(numbers) > _MOST:
+        return (
+            f"{used.min():,} to {used.max():,}, median {np.median(used):,.0f}: "
+            f"{len(numbers):,} different numbers"
+        )
+    parts = [f"{n:,} ({counted(count, 'trait')})" for n, count in sorted(numbers.items())]
+    return ", ".join(reversed(parts))

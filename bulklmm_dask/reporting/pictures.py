@@ -1,0 +1,188 @@
+"""Pictures of a report: vector graphics that the page holds in itself, points as pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask import plot
+from bulklmm_dask.plot._canvas import COLOURS, NORMAL, tidy
+from bulklmm_dask.reporting.findings import Findings
+from bulklmm_dask.reporting.table import place
+from bulklmm_dask.text import counted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DPI = 160
+_WIDE = 7.6  # inches
+_HALF = (3.7, 3.2)
+_BINS = 50
+# What an address may hold as it is: base64 would take more, and twice for pixels in a picture.
+_PLAIN = " !$()*+,-./:;=?@_~"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the page shows it: the address that holds all of it, and words for it."""
+
+    source: str
+    alt: str
+    caption: str
+    wide: bool
+
+
+def heritabilities(result: xr.Dataset) -> Picture | None:
+    """Histogram of h2 over the traits; with one chromosome left out, of its mean over them."""
+    if "h2" not in result or result.attrs.get("kinship") == "none":
+        return None
+    h2 = result["h2"].transpose(..., "traits").values.astype(np.float64)
+    of_contigs = h2.ndim == 2
+    if of_contigs:
+        known = np.isfinite(h2).any(axis=0)
+        h2 = np.nanmean(h2[:, known], axis=0)
+    h2 = h2[np.isfinite(h2)]
+    if not h2.size:
+        return None
+
+    def draw(axes: list[Axes]) -> None:
+        (ax,) = axes
+        ax.hist(h2, bins=_BINS, range=(0, 1), color=COLOURS[0], rwidth=0.92)
+        ax.set_xlim(-0.01, 1.01)
+        ax.set_xlabel("Heritability h²", fontsize=NORMAL)
+        ax.set_ylabel("Traits", fontsize=NORMAL)
+        tidy(ax)
+
+    low, middle, high = np.quantile(h2, [0.25, 0.5, 0.75])
+    what = "The mean over the chromosomes left out. " if of_contigs else ""
+    return Picture(
+        source=_drawn(draw, _HALF),
+        alt=f"Histogram of the heritability of {counted(h2.size, 'trait')}",
+        caption=f"{what}Median {middle:.2f}, quartiles {low:.2f} and {high:.2f}; "
+        f"{counted(int((h2 < 0.01).sum()), 'trait')} below 0.01.",
+        wide=False,
+    )
+
+
+def quantiles(findings: Findings) -> Picture | None:
+    """Observed against expected p-values of all tests."""
+    if not findings.counts["count"].any():
+        return None
+    return Picture(
+        source=_drawn(lambda axes: plot.qq(findings.counts, ax=axes[0]), _HALF),
+        alt="Quantiles of all p-values against those expected by chance",
+        caption="Tests of neighbouring markers are not independent, so the points wander more than "
+        "the band tells. Loci lift the highest of them.",
+        wide=False,
+    )
+
+
+def loci_map(findings: Findings, result: xr.Dataset, threshold: float) -> Picture:
+    """Places of all peaks, and of their traits."""
+    placed = _with_usable_places(result)
+    told = "against the place of the trait" if "trait_contig" in placed else "for every trait"
+    return Picture(
+        source=_drawn(
+            lambda axes: plot.eqtl(findings.loci, placed, threshold=threshold, ax=axes[0]),
+            (_WIDE, 6.2),
+        ),
+        alt=f"Map of {counted(len(findings.loci), 'peak')} on the genome",
+        caption=f"{counted(len(findings.loci), 'peak')} above LOD {threshold:g}, "
+        f"the highest of each chromosome {told}.",
+        wide=True,
+    )
+
+
+def hotspot_profile(findings: Findings, result: xr.Dataset, unit: str) -> Picture:
+    """How many traits have peaks at every place."""
+    counts = findings.hotspots
+    assert counts is not None
+    return Picture(
+        source=_drawn(lambda axes: plot.hotspots(counts, result, ax=axes[0]), (_WIDE, 2.5)),
+        alt="Number of traits with a peak, along the genome",
+        caption=f"Traits with a peak in a window of {findings.window:g} {unit} around "
+        "each marker. " + _summits(counts, float(findings.window or 0.0), unit),
+        wide=True,
+    )
+
+
+def curves(findings: Findings, threshold: float) -> Picture:
+    """LOD curves of the traits with the highest peaks, one below the other."""
+    values = findings.curves
+    assert values is not None
+    names = [str(name) for name in values["traits"].values]
+
+    def draw(axes: list[Axes]) -> None:
+        for ax, name in zip(axes, names, strict=True):
+            shown = name.replace("$", r"\$")  # one is no begin of a formula
+            one: Any = threshold
+            if findings.levels is not None:
+                one = findings.levels.sel(traits=[name]).assign_coords(traits=[shown])
+            mine = findings.loci[findings.loci["trait"] == name].assign(trait=shown)
+            curve = values.sel(traits=[name]).assign_coords(traits=[shown])
+            plot.lod(curve, shown, threshold=one, intervals=mine, ax=ax)
+
+    line = (
+        f"dashed is LOD {threshold:g}"
+        if findings.levels is None
+        else "dashed is the genome-wide threshold from the permutations of the trait (0.05)"
+    )
+    return Picture(
+        source=_drawn(draw, (_WIDE, 2.2 * len(names)), len(names)),
+        alt=f"LOD curves of {', '.join(names)}",
+        caption=f"The {counted(len(names), 'trait')} with the highest peaks; {line}, bars are the "
+        "1.5-LOD intervals.",
+        wide=True,
+    )
+
+
+def _with_usable_places(result: xr.Dataset) -> xr.Dataset:
+    """Leave the places of traits out unless they are numbers in the unit of the markers."""
+    names = ["trait_contig", "trait_position"]
+    kinds = dict(zip(names, ("iu", "iuf"), strict=True))
+    if all(name in result and result[name].dtype.kind in kinds[name] for name in names):
+        units = [result[name].attrs.get("units") for name in ("trait_position", "variant_position")]
+        if units[0] == units[1]:
+            return result
+    return result.drop_vars(names, errors="ignore")
+
+
+def _summits(counts: pd.DataFrame, window: float, unit: str, most: int = 3) -> str:
+    """Name the windows with the most traits, those that overlap a higher one left out."""
+    kept: list[tuple[str, float, int]] = []
+    columns = ["contig", "position", "traits"]
+    ordered = counts.sort_values("traits", ascending=False, kind="stable")
+    for contig, position, traits in ordered[columns].itertuples(index=False):
+        if len(kept) == most or traits < 2:
+            break
+        if all(contig != other or abs(position - at) > window for other, at, _ in kept):
+            kept.append((contig, position, traits))
+    parts = [
+        f"chromosome {contig} at {place(position, unit)} {unit} ({traits:,} traits)"
+        for contig, position, traits in kept
+    ]
+    return f"Highest: {'; '.join(parts)}." if parts else ""
+
+
+def _drawn(
+    draw: Callable[[list[Any]], object],
+    size: tuple[float, float],
+    rows: int = 1,
+) -> str:
+    """Draw on axes below each other, without pyplot; give the picture as an address."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    out = BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "report"}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(list(figure.subplots(rows, squeeze=False).ravel()))
+        figure.savefig(out, format="svg", dpi=_DPI, metadata={"Date": None})
+    return "data:image/svg+xml," + quote(out.getvalue(), safe=_PLAIN)

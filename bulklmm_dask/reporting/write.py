@@ -1,0 +1,225 @@
+"""Writing the report of a result: checks, then findings and pictures, then one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import xarray as xr
+
+from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.plot._canvas import pyplot
+from bulklmm_dask.reporting import pictures
+from bulklmm_dask.reporting.facts import Facts, n_fitted, require_same, scan_facts, study_facts
+from bulklmm_dask.reporting.findings import ALPHA, Findings, find, has_map
+from bulklmm_dask.reporting.repeat import how_to_repeat
+from bulklmm_dask.reporting.table import TAIL, table
+from bulklmm_dask.results.streams import number, require_result
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.location import appearing_file
+from bulklmm_dask.study.checks import whole_number
+from bulklmm_dask.text import counted, listing
+
+
+def report(
+    result: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    study: xr.Dataset | None = None,
+    perm: xr.Dataset | None = None,
+    threshold: float = 5.0,
+    n_top: int = 100,
+    overwrite: bool = False,
+) -> None:
+    """Write what a scan has found as one page of HTML that needs nothing but itself.
+
+    The page has the facts of the study and of the scan, the distribution of h2, a table of the
+    highest peaks that can be sorted and searched, the map of all peaks, hotspots, p-values against
+    their expectation, LOD curves of the highest traits, and the calls, commands and versions to
+    make the result again. It loads nothing from anywhere, can be sent and printed, and works
+    without JavaScript but for sorting and searching.
+
+    The LODs are streamed, never held: once for the peaks, once for the p-values, and those of the
+    highest peaks and traits once more. A lazy result would be computed each time; keep it with
+    ``scan(..., store=...)`` first.
+
+    Parameters
+    ----------
+    result : Dataset
+        A result of ``scan`` or ``open_result``. Without a marker map, the page has the highest
+        marker of each trait instead of peaks, and no map, hotspots or curves.
+    path : path
+        The file to write, such as report.html. It appears when it is complete.
+    study : Dataset, optional
+        The study that was scanned, for its samples, origin and missing values.
+    perm : Dataset, optional
+        Permutations of it, from ``permute``: adds genome-wide adjusted p, and the thresholds of
+        the traits whose curves are drawn.
+    threshold : float
+        A peak is higher.
+    n_top : int
+        How many peaks the table has at most.
+    overwrite : bool
+        Whether to replace a file of that name.
+
+    Raises
+    ------
+    InputError
+        If this is no result, the study or the permutations are not of it, an option cannot be
+        used, or matplotlib is absent.
+    StoreError
+        If the file exists or cannot be written; then nothing is left behind.
+    """
+    require_result(result, "report")
+    lowest = number(threshold, "threshold", 0.0)
+    n_top = whole_number(n_top, "n_top", 1)
+    if study is not None:
+        require_same(result, study)
+    if perm is not None:
+        _require_permuted(result, perm)
+    pyplot()
+    target = Path(path).expanduser().absolute()
+    _require_free(target, overwrite)
+    result = _with_traits_known(result)
+    findings = None
+    if n_fitted(result):
+        findings = find(result, perm, threshold=lowest, n_top=n_top)
+    page = _template("page.html").render(**_page(result, study, perm, findings, lowest, n_top))
+    with appearing_file(target) as partial:
+        partial.write_text(page, encoding="utf-8", newline="\n")
+
+
+def _with_traits_known(result: xr.Dataset) -> xr.Dataset:
+    """Compute what a lazy result has of every trait, once; a count over all pairs is left out."""
+    result = result.drop_vars("n_refined", errors="ignore")
+    of_pairs = [name for name, array in result.items() if {"variants", "traits"} <= set(array.dims)]
+    return result.assign(result.drop_vars(of_pairs).compute().data_vars)
+
+
+def _require_permuted(result: xr.Dataset, perm: Any) -> None:
+    """Raise InputError, before any work, where there are no permutations of the traits."""
+    if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
+        raise InputError("perm should be the Dataset that permute gives, with its max_lod")
+    known = set(text(perm["traits"].values))
+    absent = [name for name in text(result["traits"].values) if name not in known]
+    if absent:
+        raise InputError(
+            f"perm lacks {counted(len(absent), 'trait')} of the result: {listing(absent)}; permute "
+            "the study that was scanned"
+        )
+
+
+def _require_free(target: Path, overwrite: bool) -> None:
+    if not target.parent.is_dir():
+        raise StoreError(f"{target} cannot be written: there is no folder {target.parent}; make it")
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise StoreError(
+            f"{target} cannot be written: no permission, or a folder; give another path"
+        )
+    if target.exists() and not overwrite:
+        raise StoreError(f"{target} exists; choose another name, or replace it with overwrite=True")
+
+
+def _template(name: str) -> jinja2.Template:
+    """Every value put into it is escaped."""
+    loader = jinja2.PackageLoader("bulklmm_dask.reporting")
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).with_name("templates").joinpath(name).read_text(encoding="utf-8")
+
+
+def _page(
+    result: xr.Dataset,
+    study: xr.Dataset | None,
+    perm: xr.Dataset | None,
+    findings: Findings | None,
+    threshold: float,
+    n_top: int,
+) -> dict[str, Any]:
+    """Everything that the template shows."""
+    unit = _unit(result)
+    script = _asset("table.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "title": (study.attrs.get("description") if study is not None else None) or "Genome scan",
+        "today": date.today().isoformat(),
+        "style": _asset("style.css"),
+        "script": script,
+        "script_digest": f"sha256-{digest}",
+        "figures": _figures(result, findings, threshold),
+        "study": study_facts(result, study),
+        "scan": scan_facts(result, study),
+        "placed": has_map(result),
+        "threshold": f"{threshold:g}",
+        "findings": findings,
+        "columns": []
+        if findings is None or findings.top.empty
+        else table(findings.top, _contigs(result), unit),
+        "tail": TAIL if findings is not None and "p_source" in findings.top else "",
+        "pictures": _pictures(result, findings, threshold, unit),
+        "repeat": how_to_repeat(
+            result, perm, study=study is not None, threshold=threshold, n_top=n_top
+        ),
+    }
+
+
+def _unit(result: xr.Dataset) -> str:
+    return str(result["variant_position"].attrs.get("units", "")) if has_map(result) else ""
+
+
+def _contigs(result: xr.Dataset) -> list[str]:
+    return [str(name) for name in result["contig_id"].values] if has_map(result) else []
+
+
+def _figures(result: xr.Dataset, findings: Findings | None, threshold: float) -> Facts:
+    """The numbers that the page begins with."""
+    fitted = n_fitted(result)
+    out = [
+        ("traits", f"{result.sizes['traits']:,}"),
+        ("markers", f"{result.sizes['variants']:,}"),
+        ("tests", f"{fitted * result.sizes['variants']:,}"),
+    ]
+    if findings is None:
+        return out
+    with_loci = findings.loci["trait"].nunique()
+    out.append((f"traits above LOD {threshold:g}", f"{with_loci:,}"))
+    if has_map(result):
+        out.append((f"peaks above LOD {threshold:g}", f"{len(findings.loci):,}"))
+    if "p_adjusted" in findings.loci:
+        known = int((findings.loci["p_adjusted"] <= ALPHA).sum())
+        out.append((f"of them with adjusted p ≤ {ALPHA:g}", f"{known:,}"))
+    return out
+
+
+def _pictures(
+    result: xr.Dataset, findings: Findings | None, threshold: float, unit: str
+) -> dict[str, pictures.Picture | None]:
+    """Pictures by name; None where there is nothing to draw."""
+    out: dict[str, pictures.Picture | None] = dict.fromkeys(
+        ("heritability", "quantiles", "curves", "map", "hotspots")
+    )
+    out["heritability"] = pictures.heritabilities(result)
+    if findings is None:
+        return out
+    out["quantiles"] = pictures.quantiles(findings)
+    if findings.loci.empty or not has_map(result):
+        return out
+    out["curves"] = pictures.curves(findings, threshold)
+    out["map"] = pictures.loci_map(findings, result, threshold)
+    if findings.hotspots is not None:
+        out["hotspots"] = pictures.hotspot_profile(findings, result, unit)
+    return out

@@ -1,0 +1,60 @@
+"""Checks of values, for arrays in memory and for the blocks of arrays that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.text import counted
+
+# How far a dosage may lie outside its range, for rounding in files.
+RANGE_TOLERANCE = 1e-6
+
+
+def whole_number(value: object, what: str, least: int) -> int:
+    """Give `value` as an int, or raise InputError where it is no whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
+    return int(value)
+
+
+def refuse_infinite(
+    values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Raise InputError quoting the first infinite value of a table (samples, columns)."""
+    if not values.size or np.isfinite(_extent(values)).all():
+        return
+    infinite = np.argwhere(np.isinf(values))
+    i, j = infinite[0]
+    raise InputError(
+        f"{what} holds {counted(len(infinite), 'infinite value')}, the first {values[i, j]} in "
+        f"sample {rows[i]!r}, column {columns[j]!r}; replace them by numbers or NaN"
+    )
+
+
+def refuse_outside(
+    values: npt.NDArray[np.floating],
+    maximum: float,
+    variants: Sequence[str],
+    samples: Sequence[str],
+) -> None:
+    """Raise InputError quoting the first genotype (variants, samples, ...) outside 0..maximum."""
+    smallest, largest = _extent(values)
+    if smallest >= -RANGE_TOLERANCE and largest <= maximum + RANGE_TOLERANCE:
+        return
+    outside = np.argwhere((values < -RANGE_TOLERANCE) | (values > maximum + RANGE_TOLERANCE))
+    i, j = outside[0][:2]
+    raise InputError(
+        f"{counted(len(outside), 'genotype')} outside 0..{maximum:g}, the first "
+        f"{values[tuple(outside[0])]} at variant {variants[i]!r}, sample {samples[j]!r}; "
+        "code them as dosages from 0 to 1 or from 0 to 2, NaN where missing"
+    )
+
+
+def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """Smallest and largest value, NaN apart; (0, 0) where there is none."""
+    flat = values.reshape(-1)
+    return float(np.fmin.reduce(flat, initial=0)), float(np.fmax.reduce(flat, initial=0))

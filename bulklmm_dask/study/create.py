@@ -1,0 +1,387 @@
+"""A study from arrays: the one place where samples are matched and values are checked.
+
+Every reader ends here, so that each check exists once and reads the same for every format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import RANGE_TOLERANCE, refuse_infinite, refuse_outside
+from bulklmm_dask.study.labelled import Names, Table, as_table, name_samples
+from bulklmm_dask.study.schema import require_unique, validate
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
+
+UNITS = ("bp", "Mb", "cM")
+_SUM_TOLERANCE = 0.01  # of the probabilities of a call, each rounded to a few decimals
+
+
+def create_dataset(
+    genotypes: Any,
+    traits: Any,
+    *,
+    covariates: Any = None,
+    contigs: Names | None = None,
+    positions: Sequence[float] | np.ndarray | None = None,
+    position_unit: str = "Mb",
+    sample_ids: Names | None = None,
+    variant_ids: Names | None = None,
+    trait_ids: Names | None = None,
+    covariate_ids: Names | None = None,
+    alleles: Sequence[str] | Sequence[tuple[str, str]] | np.ndarray | None = None,
+    strains: Names | Mapping[Hashable, Hashable] | pd.Series | None = None,
+    maximum: int | None = None,
+) -> xr.Dataset:
+    """Make a study from arrays.
+
+    Where genotypes and traits both carry sample names (the index of a DataFrame, a coordinate of
+    a DataArray, or `sample_ids`), samples are matched by name, in the order of the traits.
+    Otherwise row i of one belongs to row i of the other, and the lengths must agree.
+
+    Parameters
+    ----------
+    genotypes : array, DataFrame or DataArray, shape (samples, variants) or
+            (samples, variants, genotypes)
+        Dosages of the counted allele, or the probability of each genotype; NaN where there is no
+        call. Dask arrays stay lazy: their values are not looked at.
+    traits : array, DataFrame or DataArray, shape (samples, traits)
+        Trait values, NaN where missing.
+    covariates : array, DataFrame or DataArray, shape (samples, covariates), optional
+        Numbers; an intercept is added by the scan. NaN where missing.
+    contigs : sequence, shape (variants,), optional
+        The chromosome of each variant, by name.
+    positions : sequence of numbers, shape (variants,), optional
+        Position on the chromosome, in `position_unit`.
+    position_unit : {"Mb", "bp", "cM"}
+        Unit of `positions`.
+    sample_ids : sequence, optional
+        Sample names, for whichever of the tables carries none.
+    variant_ids, trait_ids, covariate_ids : sequence, optional
+        Names; by default those of the tables, else variant1, trait1, covariate1 and so on.
+    alleles : sequence, shape (2,) or (variants, 2), optional
+        Allele names; the last one is the allele that dosages count.
+    strains : sequence, mapping or Series, optional
+        The inbred strain of each sample, in the order of the traits or by sample name. Where the
+        rows of `genotypes` are strains, every sample takes the genotypes of its strain.
+    maximum : {1, 2}, optional
+        The dosage of two counted alleles. By default 2 if any dosage exceeds 1, else 1; lazy
+        genotypes are taken as 0..2, and that is said.
+
+    Returns
+    -------
+    Dataset
+        The study. Three-dimensional genotypes give call_genotype_probability and, where there
+        are two genotypes, call_dosage too: the probability of the second.
+
+    Raises
+    ------
+    InputError
+        If no sample is common to both sides, names occur twice, a value is infinite, not a number
+        or outside its range, or shapes do not agree.
+
+    Warns
+    -----
+    StudyWarning
+        For samples and markers dropped, and for missing genotypes, traits and covariates.
+    """
+    calls = as_table(genotypes, "genotypes", ("samples", "variants", "genotypes"), variant_ids)
+    values = as_table(traits, "traits", ("samples", "traits"), trait_ids)
+    extra = None
+    if covariates is not None:
+        extra = as_table(covariates, "covariates", ("samples", "covariates"), covariate_ids)
+    name_samples(sample_ids, [table for table in (calls, values, extra) if table is not None])
+
+    strain_of = None if strains is None else _strains(strains, values)
+    rows, calls_rows = _match(calls, values, strain_of)
+    names = values.names or [f"sample{i + 1}" for i in range(values.data.sizes["samples"])]
+    if not values.names and calls.names and strain_of is None:
+        names = calls.names
+
+    ds = xr.Dataset()
+    ds["sample_id"] = ("samples", text(names[i] for i in rows))
+    _put_traits(ds, values, rows)
+    if strain_of is not None:
+        _put_strains(ds, [strain_of[i] for i in rows])
+    if extra is not None:
+        _put_covariates(ds, extra, names, rows)
+    ds["variant_id"] = ("variants", text(calls.labels))
+    _put_map(ds, contigs, positions, position_unit, alleles)
+    ds = _put_calls(ds, calls.data, calls_rows, maximum)
+    ds = ds.assign_coords(samples=ds["sample_id"].values, variants=ds["variant_id"].values)
+    return validate(ds.assign_coords(traits=ds["trait_id"].values))
+
+
+def _strains(strains: Any, traits: Table) -> list[str | None]:
+    """Look up the strain of each row of the traits; None where a sample is not listed."""
+    size = traits.data.sizes["samples"]
+    if not isinstance(strains, Mapping | pd.Series):
+        if len(strains) != size:
+            raise InputError(
+                f"strains has {len(strains)} entries for {size} samples; give one for each"
+            )
+        return [None if pd.isna(name) else str(name) for name in strains]
+    if traits.names is None:
+        raise InputError(
+            "strains are given by sample name, but the traits carry no sample names; "
+            "pass sample_ids, or the strains in the order of the traits"
+        )
+    if isinstance(strains, pd.Series):
+        index = [str(name) for name in strains.index]
+        require_unique(index, "the samples of the strain table", "give each sample one strain")
+    table = {str(name): str(strain) for name, strain in strains.items() if not pd.isna(strain)}
+    return [table.get(name) for name in traits.names]
+
+
+def _match(
+    calls: Table, traits: Table, strains: list[str | None] | None
+) -> tuple[list[int], list[int]]:
+    """Rows of the traits to keep, and the row of the genotypes that belongs to each."""
+    size, genotyped = traits.data.sizes["samples"], calls.data.sizes["samples"]
+    keys: Sequence[str | None] | None = traits.names
+    if strains is not None and calls.names is not None:
+        by_strain = not set(strains).isdisjoint(calls.names)
+        by_sample = traits.names is not None and not set(traits.names).isdisjoint(calls.names)
+        keys = strains if by_strain or not by_sample else traits.names
+    if calls.names is None or keys is None:
+        if size != genotyped:
+            raise InputError(
+                f"the genotypes have {genotyped} samples and the traits {size}, and they cannot "
+                "be matched by name; pass sample_ids, or tables that carry sample names"
+            )
+        return list(range(size)), list(range(size))
+    where = {name: i for i, name in enumerate(calls.names)}
+    rows = [i for i, key in enumerate(keys) if key in where]
+    if not rows:
+        raise InputError(
+            f"genotypes and traits have no sample in common: the genotypes have "
+            f"{listing(calls.names, 3) or 'none'}, the traits {listing(keys, 3) or 'none'}; "
+            "use the same names on both sides"
+        )
+    labels = traits.names or [f"row {i + 1}" for i in range(size)]
+    kept = set(rows)
+    _say_unmatched([labels[i] for i in range(size) if i not in kept], size, "traits", "genotypes")
+    used = {keys[i] for i in rows}
+    unused = [name for name in calls.names if name not in used]
+    who = "samples" if keys is traits.names else "strains"
+    _say_unmatched(unused, genotyped, "genotypes", "traits", who)
+    return rows, [where[str(keys[i])] for i in rows]
+
+
+def _say_unmatched(
+    names: list[str], total: int, present: str, absent: str, who: str = "samples"
+) -> None:
+    if names:
+        say(
+            f"{len(names)} of {total} {who} with {present} have no {absent} "
+            f"and are dropped: {listing(names)}"
+        )
+
+
+def _is_lazy(data: xr.DataArray) -> bool:
+    return data.chunks is not None
+
+
+def _put_traits(ds: xr.Dataset, traits: Table, rows: list[int]) -> None:
+    data = traits.data if len(rows) == traits.data.sizes["samples"] else traits.data[rows]
+    data = data.astype(np.float64, copy=False)
+    if _is_lazy(data):
+        data = data.chunk(samples=-1)
+    else:
+        samples = list(ds["sample_id"].values)
+        refuse_infinite(data.values, "traits", samples, traits.labels)
+        empty = np.flatnonzero(np.isnan(data.values).all(axis=0))
+        if empty.size:
+            say(
+                f"{empty.size} of {len(traits.labels)} traits have no value at all; they are kept "
+                f"and get no LOD scores: {listing(traits.labels[i] for i in empty)}"
+            )
+    ds["sample_trait"] = data
+    ds["trait_id"] = ("traits", text(traits.labels))
+
+
+def _put_strains(ds: xr.Dataset, strains: list[str | None]) -> None:
+    unknown = [
+        name for name, strain in zip(ds["sample_id"].values, strains, strict=True) if not strain
+    ]
+    if unknown:
+        raise InputError(
+            f"no strain was given for {counted(len(unknown), 'sample')}: {listing(unknown)}; give "
+            "the strain of every sample, or leave strains out where each has its own genotypes"
+        )
+    ds["sample_strain"] = ("samples", text(strains))
+
+
+def _put_covariates(ds: xr.Dataset, covariates: Table, names: list[str], rows: list[int]) -> None:
+    values = covariates.data.astype(np.float64, copy=False).values
+    if covariates.names is None:
+        if len(values) != len(names):
+            raise InputError(
+                f"covariates has {len(values)} rows for the {len(names)} samples of the traits; "
+                "give one row for each, or name the rows"
+            )
+        values = values[rows]
+    else:
+        frame = pd.DataFrame(values, index=covariates.names)
+        unknown = [name for name in covariates.names if name not in set(names)]
+        _say_unmatched(unknown, len(values), "covariates", "traits")
+        values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
+    refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
+    missing = np.flatnonzero(np.isnan(values).any(axis=1))
+    if missing.size:
+        say(
+            f"{missing.size} of {len(values)} samples lack a covariate; a scan with that covariate "
+            f"leaves them out: {listing(ds['sample_id'].values[missing])}"
+        )
+    ds["sample_covariate"] = (("samples", "covariates"), values)
+    ds["covariate_id"] = ("covariates", text(covariates.labels))
+    ds.coords["covariates"] = text(covariates.labels)
+
+
+def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: Any) -> None:
+    size = ds.sizes["variants"]
+    for values, what in ((contigs, "contigs"), (positions, "positions")):
+        if values is not None and len(values) != size:
+            raise InputError(f"{what} has {len(values)} entries for {size} variants")
+    if contigs is not None:
+        labels = np.asarray(contigs, dtype=object)
+        _refuse_absent(pd.isna(labels), "contig", ds)
+        index, names = pd.factorize(text(labels))
+        ds["variant_contig"] = ("variants", index.astype(np.int64))
+        ds["contig_id"] = ("contigs", text(names))
+        ds.coords["contigs"] = text(names)
+    if positions is not None:
+        if unit not in UNITS:
+            raise InputError(f"position_unit is {unit!r}; it should be one of {', '.join(UNITS)}")
+        place = _places(positions, ds)
+        _refuse_absent(~np.isfinite(place), "position", ds)
+        ds["variant_position"] = ("variants", place, {"units": unit})
+    if alleles is not None:
+        names = np.asarray(alleles, dtype=object)
+        if names.shape not in ((2,), (size, 2)):
+            raise InputError(f"alleles has shape {names.shape}; it should be (2,) or ({size}, 2)")
+        pairs = np.broadcast_to(names, (size, 2))
+        ds["variant_allele"] = (("variants", "alleles"), text(pairs.ravel()).reshape(size, 2))
+
+
+def _places(positions: Any, ds: xr.Dataset) -> np.ndarray:
+    try:
+        return np.asarray(positions, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = pd.to_numeric(pd.Series(list(positions), dtype=object), errors="coerce").isna()
+        first = int(found.to_numpy().argmax())
+        raise InputError(
+            f"the position of variant {ds['variant_id'].values[first]!r} is "
+            f"{positions[first]!r}, which is not a number; correct it, or drop the variant"
+        ) from None
+
+
+def _refuse_absent(absent: np.ndarray, what: str, ds: xr.Dataset) -> None:
+    if absent.any():
+        names = ds["variant_id"].values[absent]
+        raise InputError(
+            f"{absent.sum()} variants have no {what}: {listing(names)}; give it, or drop them"
+        )
+
+
+def _put_calls(
+    ds: xr.Dataset, data: xr.DataArray, rows: list[int], maximum: int | None
+) -> xr.Dataset:
+    """Add the genotypes, variants first; drop the variants without any call."""
+    if maximum not in (None, 1, 2):
+        raise InputError(f"maximum is {maximum!r}; it should be 1 (dosages 0..1) or 2 (0..2)")
+    dims = ("variants", "samples", "genotypes")[: data.ndim]
+    data = data.transpose(*dims)
+    if rows != list(range(data.sizes["samples"])):
+        data = data[:, rows]
+    if _is_lazy(data):
+        data = data.chunk(samples=-1)
+    else:
+        data = data.copy(data=np.ascontiguousarray(data.values))
+        maximum = 1 if data.ndim == 3 else maximum or _guess_maximum(data.values)
+        refuse_outside(
+            data.values, maximum, list(ds["variant_id"].values), list(ds["sample_id"].values)
+        )
+        if data.ndim == 3:
+            refuse_other_sums(
+                data.values, list(ds["variant_id"].values), list(ds["sample_id"].values)
+            )
+        ds, data = _drop_uncalled(ds, data)
+    if data.ndim == 3:
+        ds["call_genotype_probability"] = data
+        if data.sizes["genotypes"] != 2:
+            return ds
+        data, maximum = data[:, :, 1], 1
+    if maximum is None:
+        say(
+            "the genotypes are lazy and maximum was not given: they are taken as dosages 0..2; "
+            "pass maximum=1 if they run from 0 to 1"
+        )
+    ds["call_dosage"] = data.assign_attrs(maximum=maximum or 2)
+    return ds
+
+
+def refuse_other_sums(
+    probability: np.ndarray, variants: Sequence[str], samples: Sequence[str]
+) -> None:
+    """Raise InputError quoting the first call whose probabilities (..., genotypes) miss 1."""
+    total = probability.sum(axis=2)
+    wrong = np.argwhere(np.abs(total - 1) > _SUM_TOLERANCE)
+    if wrong.size:
+        i, j = wrong[0]
+        raise InputError(
+            f"genotype probabilities do not sum to 1 in {counted(len(wrong), 'call')}, the first "
+            f"to {total[i, j]:g} at variant {variants[i]!r}, sample {samples[j]!r}; pass the "
+            "probability of every genotype"
+        )
+
+
+def _guess_maximum(values: np.ndarray) -> int:
+    return 2 if np.fmax.reduce(values, axis=None, initial=0) > 1 + RANGE_TOLERANCE else 1
+
+
+def _drop_uncalled(ds: xr.Dataset, data: xr.DataArray) -> tuple[xr.Dataset, xr.DataArray]:
+    absent = np.isnan(data.values)
+    if absent.ndim == 3:
+        absent = absent.any(axis=2)
+    per_variant = absent.sum(axis=1)
+    uncalled = per_variant == data.sizes["samples"]
+    if not absent.size:
+        raise InputError(
+            f"the genotypes have {data.sizes['samples']} samples and {data.sizes['variants']} "
+            "variants; a study needs some of both"
+        )
+    if uncalled.all():
+        raise InputError(f"none of the {len(uncalled)} variants has a call in the samples kept")
+    if uncalled.any():
+        say_uncalled(ds["variant_id"].values[uncalled], len(uncalled))
+        keep = np.flatnonzero(~uncalled)
+        ds, data, per_variant = ds.isel(variants=keep), data[keep], per_variant[keep]
+    total = data.sizes["variants"] * data.sizes["samples"]
+    say_missing(int(per_variant.sum()), total, int((per_variant > 0).sum()))
+    return ds, data
+
+
+def say_uncalled(names: Collection[str], total: int) -> None:
+    """Say which variants have no call, if any."""
+    if len(names):
+        say(
+            f"{len(names)} of {total} variants have no call in any sample and are "
+            f"dropped: {listing(names)}"
+        )
+
+
+def say_missing(count: int, total: int, variants: int) -> None:
+    """Say how many genotypes are missing, and at how many variants, if any."""
+    if count:
+        say(
+            f"{count} of {total} genotypes at {variants} variants are missing; each is filled with "
+            "its marker's mean in the scan"
+        )

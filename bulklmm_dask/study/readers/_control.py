@@ -1,0 +1,164 @@
+"""The control file of a study in R/qtl2's format: found, read and checked."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers._files import Archive, Folder
+from bulklmm_dask.study.readers._tables import Format
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import listing
+
+# Where the control file has no genotypes, R/qtl2 takes these letters; plain codes are meant too.
+_DEFAULT_CODES = {"A": 1, "H": 2, "B": 3, "D": 4, "C": 5} | {
+    str(code): code for code in range(1, 6)
+}
+
+_TABLES = ("geno", "founder_geno", "pheno", "covar", "phenocovar", "gmap", "pmap")
+_KNOWN = {
+    *_TABLES,
+    *(f"{table}_transposed" for table in _TABLES),
+    *("description", "comments", "crosstype", "sep", "na.strings", "comment.char", "genotypes"),
+    *("alleles", "x_chr", "sex", "cross_info"),
+}
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control file says, with R/qtl2's defaults where it is silent."""
+
+    label: str
+    entries: dict[str, Any]
+
+    @property
+    def form(self) -> Format:
+        """How the tables are written."""
+        sep = str(self.entries.get("sep", ",")).replace("\\t", "\t")  # quoted tabs are common
+        if len(sep) != 1:
+            raise InputError(
+                f"{self.label}: sep is {sep!r}; it should be one character, such as ',' or a tab"
+            )
+        missing = frozenset(self.listed("na.strings") or ["NA"])
+        return Format(sep, missing, str(self.entries.get("comment.char", "#") or ""))
+
+    @property
+    def crosstype(self) -> str:
+        """The kind of cross."""
+        if not self.entries.get("crosstype"):
+            raise InputError(
+                f"{self.label} has no crosstype; add it (riself, risib, dh, haploid, bc or f2)"
+            )
+        return str(self.entries["crosstype"])
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """The genotype code of each call."""
+        codes = self.entries.get("genotypes") or _DEFAULT_CODES
+        if not isinstance(codes, dict):
+            raise InputError(
+                f"{self.label}: genotypes is {codes!r}; it should map each call to its code, "
+                "such as A: 1, H: 2, B: 3"
+            )
+        try:
+            return {str(call).strip(): int(code) for call, code in codes.items()}
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{self.label}: genotypes is {codes!r}; every code should be a whole number"
+            ) from None
+
+    def listed(self, key: str) -> list[str]:
+        """Give an entry as a list of texts, empty if it is absent."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return []
+        return [str(item) for item in entry] if isinstance(entry, list) else [str(entry)]
+
+    def is_transposed(self, table: str) -> bool:
+        """Tell whether a table is written the other way round."""
+        flag = str(self.entries.get(f"{table}_transposed", "false")).lower()
+        if flag in ("true", "yes", "on", "1", "t", "y"):
+            return True
+        if flag in ("false", "no", "off", "0", "f", "n"):
+            return False
+        raise InputError(
+            f"{self.label}: {table}_transposed is {flag!r}; it should be true or false"
+        )
+
+    def source_of(self, key: str) -> tuple[str | None, str | None, dict[str, str]]:
+        """Where sex or cross_info stands: its file, or its covariate, and the codes beside it."""
+        entry = self.entries.get(key)
+        if not isinstance(entry, dict):
+            return (None if entry is None else str(entry)), None, {}
+        codes = {str(k): str(v) for k, v in entry.items() if k not in ("file", "covar")}
+        found = [None if entry.get(k) is None else str(entry[k]) for k in ("file", "covar")]
+        return found[0], found[1], codes
+
+
+def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
+    """Find the control file in a zip file, a folder, or at a path of its own, and read it."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise InputError(f"there is no file or folder {path}; check the path")
+    files: Folder | Archive
+    if path.is_dir():
+        if (path / "zarr.json").is_file():
+            raise InputError(f"{path} is a Zarr store already; open a study with open_dataset")
+        files = Folder(path)
+        name = _find(files.names(), str(path))
+    elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+        files = Archive(path)
+        member = _find(files.names(), str(path))
+        files.inside, name = posixpath.split(member)
+    elif path.suffix.lower() in (".yaml", ".yml", ".json"):
+        files, name = Folder(path.parent), path.name
+    else:
+        raise InputError(
+            f"{path} is neither a zip file nor a control file (.yaml or .json); give one of these, "
+            "or the folder of a control file"
+        )
+    control = Control(files.label(name), _parse(files, name))
+    unknown = [key for key in control.entries if key not in _KNOWN]
+    if unknown:
+        say(f"{control.label}: entries that mean nothing here are left aside: {listing(unknown)}")
+    return files, control
+
+
+def _find(names: list[str], where: str) -> str:
+    """Pick the control file; YAML goes before JSON, as in R/qtl2."""
+    for endings in ((".yaml", ".yml"), (".json",)):
+        found = [name for name in names if name.lower().endswith(endings)]
+        if len(found) > 1:
+            raise InputError(
+                f"{where} holds {len(found)} control files: {listing(found)}; keep one, or give "
+                "the path of the one to read"
+            )
+        if found:
+            return found[0]
+    raise InputError(f"{where} holds no control file (.yaml or .json); add one")
+
+
+def _parse(files: Folder | Archive, name: str) -> dict[str, Any]:
+    with files.open(name) as stream:
+        written = stream.read()
+    try:
+        if name.lower().endswith(".json"):
+            entries = json.loads(written)
+        else:
+            # Every scalar stays text: YAML itself would read the alleles N and Y as false and true.
+            entries = yaml.load(written, Loader=yaml.BaseLoader)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{files.label(name)} is no valid control file: {error}") from None
+    if not isinstance(entries, dict):
+        raise InputError(
+            f"{files.label(name)} is no control file: it should name the tables, as in geno: "
+            "geno.csv"
+        )
+    return entries

@@ -1,0 +1,183 @@
+"""Marker maps: which markers of a genotype table have a place, and in which order they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers._columns import all_columns, find_column, open_table
+from bulklmm_dask.study.readers._tables import read_text
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import listing
+
+# How the columns of a map may be called, compared without case and signs.
+_MARKER = ("marker", "locus", "variant", "snp", "markerid", "variantid", "snpid", "rsid", "id")
+_CONTIG = ("chr", "chromosome", "chrom", "contig")
+_POSITION = {
+    "Mb": ("mb", "mbp", "posmb", "positionmb"),
+    "bp": ("bp", "posbp", "positionbp", "basepair", "basepairs"),
+    "cM": ("cm", "poscm", "positioncm"),
+}
+_UNNAMED_UNIT = ("pos", "position", "variantposition")
+
+
+def numeric_positions(cells: Sequence[str], markers: Sequence[str], label: str) -> np.ndarray:
+    """Turn the positions of a map into numbers, NaN where empty; InputError quotes other text."""
+    out = np.full(len(cells), np.nan)
+    for i, cell in enumerate(cells):
+        try:
+            out[i] = float(cell) if cell else np.nan
+        except ValueError:
+            raise InputError(
+                f"{label}, marker {markers[i]!r}: the position {cell!r} is not a number; "
+                "correct it, or mark it as missing"
+            ) from None
+    return out
+
+
+def place_markers(
+    markers: Sequence[str], marker_map: pd.DataFrame
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Keep the markers that the map places, in the order of the map.
+
+    Parameters
+    ----------
+    markers : sequence of str
+        Markers of the genotype table.
+    marker_map : DataFrame
+        Indexed by marker, with columns `contig` and `position` (NaN or empty where unknown) and
+        any others.
+
+    Returns
+    -------
+    index : array of int
+        Which of `markers` to keep: chromosomes in the order in which the map names them,
+        positions ascending within each.
+    placed : DataFrame
+        The rows of the map for those markers.
+    """
+    require_unique(marker_map.index, "the markers of the map", "keep one row for each")
+    require_unique(markers, "the markers of the genotypes", "keep one of each")
+    known = marker_map["position"].notna() & (marker_map["contig"] != "")
+    placed = marker_map[known]
+    where = {name: i for i, name in enumerate(markers)}
+    mapped = set(placed.index)
+    absent = [name for name in markers if name not in mapped]
+    if len(absent) == len(markers):
+        raise InputError(
+            "genotypes and map have no marker in common: the genotypes have "
+            f"{listing(markers, 3)}, the map {listing(placed.index, 3)}; use the same names in both"
+        )
+    if absent:
+        say(
+            f"{len(absent)} of {len(markers)} markers have genotypes but no position on the map "
+            f"and are dropped: {listing(absent)}"
+        )
+    extra = [name for name in marker_map.index if name not in where]
+    if extra:
+        say(
+            f"{len(extra)} of {len(marker_map)} markers of the map have no genotypes and are "
+            f"left out: {listing(extra)}"
+        )
+    placed = placed[placed.index.isin(where)]
+    rank = pd.factorize(placed["contig"])[0]
+    placed = placed.iloc[np.lexsort((placed["position"], rank))]
+    return np.array([where[name] for name in placed.index]), placed
+
+
+def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.DataFrame | None, str]:
+    """Read a marker map if there is one; a unit without a map means nothing."""
+    if path is not None:
+        return read_map(path, unit)
+    if unit is not None:
+        raise InputError(
+            f"position_unit is {unit!r}, but there is no map whose positions it could "
+            "mean; pass variant_map too, or leave position_unit out"
+        )
+    return None, "Mb"
+
+
+def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
+    """Read a marker map: contig, position and perhaps genetic by marker, and the unit."""
+    files, name, form = open_table(path)
+    table = read_text(files, name, form)
+    columns = all_columns(table)
+    contig = find_column(columns, _CONTIG)
+    marker = find_column(columns, _MARKER) or table.corner
+    places = {
+        one: found for one, names in _POSITION.items() if (found := find_column(columns, names))
+    }
+    unnamed = find_column(columns, _UNNAMED_UNIT)
+    if contig is None or not (places or unnamed):
+        raise InputError(
+            f"{table.label} has the columns {listing(columns)}; a map needs a marker, a chromosome "
+            "(chr) and a position (Mb, bp, cM or position)"
+        )
+    markers = columns[marker]
+    numbers = {
+        one: numeric_positions(columns[column], markers, table.label)
+        for one, column in places.items()
+    }
+    if not numbers:
+        values = numeric_positions(columns[str(unnamed)], markers, table.label)
+        unit = unit or _guess_unit(values, table.label, str(unnamed))
+        numbers = {unit: values}
+    elif unit is not None and unit not in numbers:
+        raise InputError(
+            f"{table.label} calls its positions {listing(numbers)}, not {unit}; "
+            "leave position_unit out"
+        )
+    best = next(iter(one for one in ("Mb", "bp", "cM") if one in numbers), str(unit))
+    frame = pd.DataFrame({"contig": columns[contig], "position": numbers[best]}, index=markers)
+    if best != "cM" and "cM" in numbers:
+        frame["genetic"] = numbers["cM"]
+    return frame, best
+
+
+def _guess_unit(positions: np.ndarray, label: str, column: str) -> str:
+    largest = np.fmax.reduce(positions, initial=0)
+    unit = "bp" if largest > 10_000 else "Mb"
+    say(
+        f"{label} does not tell the unit of its column {column!r} (largest {largest:g}), which is "
+        f"taken as {unit}; pass position_unit, or call the column Mb, bp or cM"
+    )
+    return unit
+
+
+def name_variants(
+    ids: Sequence[str],
+    contigs: Sequence[str],
+    positions: np.ndarray,
+    alleles: Sequence[tuple[str, str]],
+    label: str,
+) -> list[str]:
+    """Give every variant a name of its own: its id, contig:position, or both with the alleles.
+
+    An id that is empty or a dot becomes contig:position; names that occur more than once get
+    the alleles behind them. Both are said.
+    """
+    names = list(ids)
+    unnamed = [i for i, name in enumerate(names) if name in ("", ".")]
+    for i in unnamed:
+        names[i] = f"{contigs[i]}:{int(positions[i])}"
+    if unnamed:
+        say(
+            f"{label}: {len(unnamed)} of {len(names)} variants have no id and are named by "
+            f"chromosome and position: {listing(names[i] for i in unnamed[:6])}"
+        )
+    times = Counter(names)
+    twice = [i for i, name in enumerate(names) if times[name] > 1]
+    for i in twice:
+        names[i] = ":".join((names[i], *alleles[i]))
+    if twice:
+        say(
+            f"{label}: {len(twice)} of {len(names)} variants share their name with another; their "
+            f"alleles are added to it: {listing(names[i] for i in twice[:6])}"
+        )
+    return names

@@ -1,0 +1,114 @@
+"""Numbers of a text file, kept in a temporary file from which any range of rows can be read.
+
+Text cannot be entered in the middle, least of all gzipped. One pass checks every cell, with its
+line, and leaves float32 behind; memory holds one row at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import explained
+from bulklmm_dask.study.create import say_missing, say_uncalled
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.text import listing
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass
+class Scratch:
+    """Rows of a temporary file, which goes when the last array that reads it has gone.
+
+    `order` says which row of the file is which row of the array.
+    """
+
+    label: str
+    path: str
+    row: tuple[int, ...]
+    order: npt.NDArray[np.int64]
+    owner: _Owner | None
+    step: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape: variants, samples and perhaps genotypes."""
+        return (len(self.order), *self.row)
+
+    def take(self, index: npt.NDArray[np.int64]) -> Scratch:
+        """Give some of the rows, in this order."""
+        return replace(self, order=self.order[index])
+
+    def read(self, start: int, stop: int) -> Array:
+        """Read a range of rows."""
+        try:
+            whole = np.memmap(self.path, np.float32, "r").reshape(-1, *self.row)
+        except FileNotFoundError:
+            raise InputError(
+                f"the scratch copy of {self.label} is not on this machine ({self.path}); save the "
+                "study with save (bulklmm import), and work from that"
+            ) from None
+        return np.asarray(whole[self.order[start:stop]])
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"owner": None}  # copies in other processes do not remove the file
+
+
+class _Owner:
+    """The temporary file, removed with this object or at the end of the program."""
+
+    def __init__(self) -> None:
+        handle, self.path = tempfile.mkstemp(prefix="bulklmm_dask-", suffix=".f32")
+        os.close(handle)
+        weakref.finalize(self, Path(self.path).unlink, missing_ok=True)
+
+
+def keep(rows: Iterable[tuple[str, Array]], label: str) -> tuple[list[str], Scratch]:
+    """Write named rows of one shape to a temporary file.
+
+    Parameters
+    ----------
+    rows : iterable of (name, array of float32)
+        Genotypes of one variant each, (samples,) or (samples, genotypes).
+    label : str
+        The file they come from, for messages.
+
+    Returns
+    -------
+    names : list of str
+        Names of the rows kept: those without any call are left out, and that is said.
+    scratch : Scratch
+        The rows.
+    """
+    names: list[str] = []
+    uncalled: list[str] = []
+    gaps = variants = 0
+    shape: tuple[int, ...] = ()
+    with explained(f"the scratch copy of {label} in {tempfile.gettempdir()}"):
+        owner = _Owner()
+        with Path(owner.path).open("wb") as stream:
+            for name, values in rows:
+                shape = values.shape
+                missing = int(np.isnan(values).reshape(shape[0], -1).any(axis=1).sum())
+                if missing == shape[0]:
+                    uncalled.append(name)
+                    continue
+                stream.write(values.astype(np.float32, copy=False).tobytes())
+                names.append(name)
+                gaps, variants = gaps + missing, variants + (missing > 0)
+    if not names:
+        what = f"no call at any of its variants: {listing(uncalled)}" if uncalled else "no variants"
+        raise InputError(f"{label} has {what}; a study needs some")
+    require_unique(names, f"the markers of {label}", "keep one row for each")
+    say_uncalled(uncalled, len(names) + len(uncalled))
+    say_missing(gaps, len(names) * shape[0], variants)
+    return names, Scratch(label, owner.path, shape, np.arange(len(names)), owner)

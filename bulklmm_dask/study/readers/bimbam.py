@@ -1,0 +1,167 @@
+"""BIMBAM mean genotypes, as GEMMA reads them, with its phenotypes, annotation and covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.study.create import create_dataset
+from bulklmm_dask.study.readers import _scratch
+from bulklmm_dask.study.readers._fields import Rows
+from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted
+
+_MISSING = frozenset({"NA", "NaN", "nan"})
+_UNPLACED = _MISSING | {"-9"}
+_BEFORE = 3  # variant and two alleles
+
+
+def read_bimbam(
+    genotypes: str | Path,
+    phenotypes: str | Path | pd.DataFrame,
+    *,
+    annotation: str | Path | None = None,
+    covariates: str | Path | None = None,
+) -> xr.Dataset:
+    """Read a study from BIMBAM mean genotypes, as GEMMA takes them.
+
+    Fields of all files stand between commas, blanks or tabs; files may be gzipped; NA is missing;
+    no file has a header, and none names the samples: row i of the phenotypes, row i of the
+    covariates and genotype i of every variant are one sample. The genotypes are read once, line
+    by line, into a temporary file, from which they are used.
+
+    Parameters
+    ----------
+    genotypes : path
+        A line for every variant: its name, two alleles, and the dosage 0..2 of the first of them
+        in every sample.
+    phenotypes : path or DataFrame
+        A line for every sample, a column for every trait. A DataFrame has names besides: its
+        columns, and the samples as its index.
+    annotation : path, optional
+        A line for every variant: name, position in bp, chromosome, and perhaps cM. Variants that
+        it does not place are dropped.
+    covariates : path, optional
+        A line for every sample. Columns of nothing but ones are GEMMA's intercept; every scan
+        has one, so they are dropped.
+
+    Returns
+    -------
+    Dataset
+        The study; variant_allele holds the counted allele, the first of the file, last.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, cut short or malformed, with its line.
+
+    Warns
+    -----
+    StudyWarning
+        For missing genotypes, for variants dropped, and for the intercept.
+    """
+    traits = phenotypes if isinstance(phenotypes, pd.DataFrame) else _phenotypes(phenotypes)
+    rows = Rows(genotypes, commas=True)
+    alleles: dict[str, tuple[str, str]] = {}
+    variants, scratch = _scratch.keep(_dosages(rows, len(traits), alleles), str(rows.path))
+    placed = None
+    if annotation is not None:
+        index, placed = place_markers(variants, _annotation(annotation))
+        variants, scratch = list(placed.index), scratch.take(index)
+    ds = create_dataset(
+        lazy(scratch, variants, None),
+        traits,
+        covariates=None if covariates is None else _covariates(covariates),
+        contigs=None if placed is None else placed["contig"].to_numpy(),
+        positions=None if placed is None else placed["position"].to_numpy(),
+        position_unit="bp",
+        alleles=[alleles[name] for name in variants],
+        maximum=2,
+    )
+    if placed is not None and placed["genetic"].notna().any():
+        ds["variant_genetic_position"] = ("variants", placed["genetic"].to_numpy(), {"units": "cM"})
+    return ds.assign_attrs(source=rows.path.name)
+
+
+def _dosages(
+    rows: Rows, samples: int, alleles: dict[str, tuple[str, str]]
+) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """Give variant after variant with its dosages; note its alleles, the counted one last."""
+    names = [f"sample{i + 1}" for i in range(samples)]
+    for fields in rows:
+        found = len(fields) - _BEFORE
+        if found != samples:
+            raise InputError(
+                f"{rows.here}: {counted(max(found, 0), 'genotype')} after the name and two "
+                f"alleles, but the phenotypes have {counted(samples, 'sample')}; the file may be "
+                "cut short, or belong to other phenotypes"
+            )
+        name, counted_allele, other = fields[:_BEFORE]
+        if name in alleles:
+            raise InputError(f"{rows.here}: variant {name!r} stands in the file twice; rename one")
+        values = rows.numbers(fields[_BEFORE:], _MISSING, "genotype").astype(np.float32)
+        try:
+            refuse_outside(values[None, :], 2, [name], names)
+        except InputError as error:
+            raise InputError(f"{rows.here}: {error}") from None
+        alleles[name] = (other, counted_allele)
+        yield name, values
+
+
+def _phenotypes(path: str | Path) -> pd.DataFrame:
+    table = _table(path, "phenotype")
+    one = table.shape[1] == 1
+    names = ["phenotype"] if one else [f"phenotype{i + 1}" for i in range(table.shape[1])]
+    return pd.DataFrame(table, columns=names)
+
+
+def _covariates(path: str | Path) -> pd.DataFrame | None:
+    """Covariates without the intercept that GEMMA wants in the file."""
+    table = _table(path, "covariate")
+    frame = pd.DataFrame(table, columns=[f"covariate{i + 1}" for i in range(table.shape[1])])
+    ones = (table == 1).all(axis=0)
+    if ones.any():
+        say(
+            f"{path}: {counted(int(ones.sum()), 'column')} of ones, GEMMA's intercept, dropped: "
+            "a scan always has its own"
+        )
+    return None if ones.all() else frame.loc[:, ~ones]
+
+
+def _table(path: str | Path, what: str) -> npt.NDArray[np.float64]:
+    """Read numbers, a line for every sample."""
+    rows = Rows(path, commas=True)
+    values: list[npt.NDArray[np.float64]] = []
+    for fields in rows:
+        if values:
+            rows.expect(fields, len(values[0]), f"as many {what}s as in line 1")
+        values.append(rows.numbers(fields, _MISSING, what))
+    if not values:
+        raise InputError(f"{rows.path} is empty; it should have a line for every sample")
+    return np.stack(values)
+
+
+def _annotation(path: str | Path) -> pd.DataFrame:
+    """Contig, position and cM by variant."""
+    rows = Rows(path, commas=True)
+    names, contigs, places = [], [], []
+    for fields in rows:
+        rows.expect(fields[:4], 4 if len(fields) > _BEFORE else 3, "variant, bp, chromosome")
+        names.append(fields[0])
+        contigs.append("" if fields[2] in _UNPLACED else fields[2])
+        numbers = [fields[1], *(fields[3:4] or ["NA"])]
+        places.append(rows.numbers(numbers, _UNPLACED, "position"))
+    if not names:
+        raise InputError(f"{rows.path} is empty; it should have a line for every variant")
+    position, genetic = np.array(places).T
+    frame = {"contig": contigs, "position": position, "genetic": genetic}
+    return pd.DataFrame(frame, index=names)

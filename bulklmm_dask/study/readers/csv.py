@@ -1,0 +1,152 @@
+"""Studies in delimited tables: traits, genotypes, and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers._columns import MISSING, open_table
+from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
+from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
+from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
+from bulklmm_dask.study.readers._tables import Table, read_numbers
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import listing
+
+
+def read_csv(
+    traits: str | Path,
+    genotypes: str | Path,
+    *,
+    variant_map: str | Path | None = None,
+    covariates: Covariates = None,
+    sample_strain: Strains = None,
+    maximum: int | None = None,
+    complementary: bool | None = None,
+    position_unit: str | None = None,
+) -> xr.Dataset:
+    """Read a study from delimited tables (comma, tab or semicolon; plain or gzipped).
+
+    In every table the first row names the columns and the first column names the rows. Empty
+    cells, NA, NaN, NULL, - and . are missing; lines that start with # are comments.
+
+    Parameters
+    ----------
+    traits : path
+        Samples x traits, numbers.
+    genotypes : path
+        Dosages or probabilities, samples x markers or markers x samples: told apart by the
+        names of samples, strains and markers. Without sample names (as BulkLMM writes them) the
+        rows must be those of the trait table.
+    variant_map : path, optional
+        Marker, chromosome and position; columns are found by name. Mb goes before bp before cM
+        as variant_position; cM is kept as variant_genetic_position beside the others.
+    covariates : path, DataFrame or sequence of str, optional
+        Samples x covariates, or names of columns of the trait table. Numbers are covariates, two
+        different texts become 0 and 1, other text is kept as sample_<column>.
+    sample_strain : path, str or DataFrame, optional
+        The strain of every sample, where genotypes are those of strains: a table of sample and
+        strain, or the name of a column of the trait table.
+    maximum : {1, 2}, optional
+        The dosage of two counted alleles; by default 2 if any dosage exceeds 1, else 1.
+    complementary : bool, optional
+        Whether every marker is written twice, as p and 1 - p, of which the first is kept. By
+        default that is seen from names and values.
+    position_unit : {"Mb", "bp", "cM"}, optional
+        Unit of a map column that is only called position.
+
+    Returns
+    -------
+    Dataset
+        The study.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or malformed, a cell is not a number (with file, line and column),
+        or it cannot be told which side of the genotype table is the samples.
+
+    Warns
+    -----
+    StudyWarning
+        For everything dropped, filled in or reinterpreted.
+    """
+    samples = read_samples(traits, covariates, sample_strain)
+    marker_map, unit = read_map_or_none(variant_map, position_unit)
+    known = set() if marker_map is None else set(marker_map.index)
+    calls, alleles = _read_genotypes(genotypes, samples, known, complementary)
+    if marker_map is not None:
+        index, marker_map = place_markers(calls.columns, marker_map)
+        calls = replace(calls, columns=list(marker_map.index), values=calls.values[:, index])
+    ds = samples.study(
+        pd.DataFrame(calls.values, index=calls.rows, columns=calls.columns, copy=False),
+        marker_map,
+        unit,
+        alleles=alleles,
+        maximum=maximum,
+    )
+    return ds.assign_attrs(source=f"{Path(traits).name}, {Path(genotypes).name}")
+
+
+def _read_genotypes(
+    path: str | Path,
+    samples: SampleTables,
+    markers: Collection[str],
+    complementary: bool | None,
+) -> tuple[Table, list[str] | None]:
+    """Read genotypes as (samples or strains, markers), one column for each marker."""
+    table = read_numbers(*open_table(path))
+    traits, strains = samples.traits, samples.strains
+    names = set(traits.rows) if strains is None else {*traits.rows, *strains.dropna()}
+    oriented = _oriented(table, names, markers) or _named_by_position(table, traits)
+    if oriented is None:
+        raise InputError(
+            f"{table.label}: it cannot be told which side is the samples. Its columns are "
+            f"{listing(table.columns, 3)}, its rows {listing(table.rows, 3)}, the samples of the "
+            f"traits {listing(traits.rows, 3)}; use the same names, or name the strains of the "
+            "samples in sample_strain"
+        )
+    return keep_first_of_pairs(oriented, complementary, markers)
+
+
+def _oriented(table: Table, names: Collection[str], markers: Collection[str]) -> Table | None:
+    """Turn a table so that its rows are the samples; None where its names do not tell.
+
+    Names such as 1, 2, 3 may serve both sides; the side that has more of them is meant.
+    """
+    for known, upright, turned in ((names, table, table.T), (markers, table.T, table)):
+        in_rows = sum(name in known for name in table.rows)
+        in_columns = sum(name in known for name in table.columns)
+        if in_rows != in_columns:
+            return upright if in_rows > in_columns else turned
+    return None
+
+
+def _named_by_position(table: Table, traits: Table) -> Table | None:
+    """Give a table without a column of names, as BulkLMM writes it, the samples of the traits."""
+    if len(table.rows) != len(traits.rows) or not set(traits.rows).isdisjoint(table.columns):
+        return None
+    try:
+        first = np.array(
+            [float(name) if name not in ("", *MISSING) else np.nan for name in table.rows]
+        )
+    except ValueError:
+        return None
+    if np.fmin.reduce(first, initial=0) < 0 or np.fmax.reduce(first, initial=0) > 2:
+        return None  # numbers, but no genotypes
+    say(
+        f"{table.label} has no column of sample names: its {len(traits.rows)} rows are taken for "
+        "those of the trait table, in the same order"
+    )
+    return replace(
+        table,
+        rows=traits.rows,
+        columns=[table.corner, *table.columns],
+        values=np.column_stack([first, table.values]),
+    )

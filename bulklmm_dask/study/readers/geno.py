@@ -1,0 +1,184 @@
+"""GeneNetwork's .geno files: calls of inbred lines between two parents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers import _scratch
+from bulklmm_dask.study.readers._columns import find_column
+from bulklmm_dask.study.readers._files import Folder
+from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.text import listing
+
+_MISSING = frozenset({"", "NA", "NaN", "-"})
+
+
+def read_geno(
+    path: str | Path,
+    traits: Source,
+    *,
+    covariates: Covariates = None,
+    sample_strain: Strains = None,
+) -> xr.Dataset:
+    """Read a study from a GeneNetwork .geno file and a table of traits.
+
+    The file has lines such as @name:BXD, @mat:B, @pat:D, @het:H and @unk:U, comments after #, a
+    header Chr, Locus, cM, Mb and the lines, and a row for every marker, between tabs.
+
+    Parameters
+    ----------
+    path : path
+        The .geno file, plain or gzipped.
+    traits : path or DataFrame
+        Samples x traits, by the names of the lines.
+    covariates : path, DataFrame or sequence of str, optional
+        Samples x covariates, or names of columns of the traits.
+    sample_strain : path, str or DataFrame, optional
+        The line of every sample, where samples of the same line are told apart.
+
+    Returns
+    -------
+    Dataset
+        The study, with dosages 0..1 of the paternal allele (@pat): 0.5 where heterozygous, NaN
+        where unknown. variant_position is in Mb, with variant_genetic_position in cM beside it;
+        without Mb it is in cM.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short or malformed, with its line and column.
+
+    Warns
+    -----
+    StudyWarning
+        For markers and samples dropped and for missing genotypes.
+    """
+    samples = read_samples(traits, covariates, sample_strain)
+    geno = _Geno(Path(path).expanduser())
+    variants, scratch = _scratch.keep(geno.calls(), str(geno.path))
+    index, placed = place_markers(variants, geno.placed())
+    ds = samples.study(
+        lazy(scratch.take(index), list(placed.index), geno.samples),
+        placed,
+        "Mb" if "Mb" in geno.columns else "cM",
+        alleles=geno.alleles,
+        maximum=1,
+    )
+    attributes = {"source": geno.path.name, "description": geno.entries.get("name")}
+    return ds.assign_attrs({key: value for key, value in attributes.items() if value})
+
+
+@dataclass
+class _Geno:
+    """A .geno file; what stands above and beside the calls is known once they have been read."""
+
+    path: Path
+    entries: dict[str, str] = field(default_factory=dict)
+    samples: list[str] = field(default_factory=list)
+    columns: dict[str, int] = field(default_factory=dict)
+    places: list[tuple[str, str, float, float]] = field(default_factory=list)
+
+    @property
+    def alleles(self) -> list[str]:
+        return [self.entries["mat"], self.entries["pat"]]
+
+    def placed(self) -> pd.DataFrame:
+        """Contig, position and cM by marker."""
+        names, contigs, genetic, physical = zip(*self.places, strict=True)
+        frame = pd.DataFrame({"contig": contigs, "genetic": genetic}, index=names)
+        if "Mb" not in self.columns:
+            return frame.rename(columns={"genetic": "position"})
+        frame["position"] = physical
+        return frame if "cM" in self.columns else frame.drop(columns="genetic")
+
+    def calls(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+        """Give marker after marker with its dosages."""
+        dosage_of: dict[str, float] = {}
+        header: list[str] = []
+        with Folder(self.path.parent).open(self.path.name) as stream:
+            for number, line in enumerate(stream, 1):
+                where = f"{self.path}, line {number}"
+                cells = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
+                if line.startswith("#") or not any(cells):
+                    continue
+                if line.startswith("@"):
+                    key, _, value = line[1:].partition(":")
+                    self.entries[key.strip().lower()] = value.strip()
+                elif not header:
+                    header = cells
+                    self._take_header(header, where)
+                    dosage_of = self._dosages(where)
+                else:
+                    yield self._row(cells, header, dosage_of, where)
+
+    def _take_header(self, header: list[str], where: str) -> None:
+        """Find the columns of the map; all others are lines."""
+        known = {"Chr": ("chr",), "Locus": ("locus", "marker"), "cM": ("cm",), "Mb": ("mb",)}
+        found = {one: find_column(header[:4], names) for one, names in known.items()}
+        self.columns = {one: header.index(name) for one, name in found.items() if name is not None}
+        if not {"Chr", "Locus"} <= self.columns.keys() or not {"cM", "Mb"} & self.columns.keys():
+            raise InputError(
+                f"{where}: the header should be Chr, Locus, cM, Mb and the lines, between tabs; it "
+                f"starts with {listing(header)}"
+            )
+        self.samples = header[len(self.columns) :]
+        require_unique(self.samples, f"the lines of {self.path}", "rename one")
+        if not self.samples or "" in self.samples:
+            raise InputError(
+                f"{where}: the header has {len(self.samples)} lines, {self.samples.count('')} of "
+                "them without a name; every column of calls needs one"
+            )
+
+    def _dosages(self, where: str) -> dict[str, float]:
+        absent = [f"@{key}" for key in ("mat", "pat") if not self.entries.get(key)]
+        if absent:
+            raise InputError(
+                f"{where}: no {' and '.join(absent)} above the header; add the letters of the two "
+                "parents, such as @mat:B and @pat:D"
+            )
+        mat, pat = self.alleles
+        het, unknown = self.entries.get("het", "H"), self.entries.get("unk", "U")
+        return {**dict.fromkeys(_MISSING, np.nan), unknown: np.nan, het: 0.5, mat: 0.0, pat: 1.0}
+
+    def _row(
+        self, cells: list[str], header: Sequence[str], dosage_of: dict[str, float], where: str
+    ) -> tuple[str, npt.NDArray[np.float32]]:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{where}: {len(cells)} fields, but the header has {len(header)}; the file may be "
+                "cut short: fetch or make it again"
+            )
+        name = cells[self.columns["Locus"]]
+        numbers = {one: self._position(cells, one, where) for one in ("cM", "Mb")}
+        self.places.append((name, cells[self.columns["Chr"]], numbers["cM"], numbers["Mb"]))
+        calls = cells[len(self.columns) :]
+        try:
+            return name, np.array([dosage_of[call] for call in calls], dtype=np.float32)
+        except KeyError as error:
+            at = calls.index(error.args[0])
+            raise InputError(
+                f"{where} ({name!r}), column {self.samples[at]!r}: the call {calls[at]!r} is not "
+                f"among {listing([call for call in dosage_of if call not in _MISSING])}; correct "
+                "it, or the lines @mat, @pat, @het and @unk"
+            ) from None
+
+    def _position(self, cells: list[str], one: str, where: str) -> float:
+        cell = cells[self.columns[one]] if one in self.columns else ""
+        try:
+            return np.nan if cell in _MISSING else float(cell)
+        except ValueError:
+            raise InputError(
+                f"{where}, column {one!r}: the position {cell!r} is not a number; correct it, or "
+                "leave it empty"
+            ) from None

@@ -1,0 +1,175 @@
+"""PLINK file sets: genotypes in .bed, variants in .bim, people in .fam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from bed_reader import open_bed
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers._fields import Rows
+from bulklmm_dask.study.readers._files import reading
+from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.readers._markers import name_variants
+from bulklmm_dask.study.readers._people import (
+    People,
+    own_phenotype,
+    read_covariates,
+    read_fam,
+    read_phenotypes,
+)
+from bulklmm_dask.study.readers._samples import SampleTables, Source
+from bulklmm_dask.text import counted
+
+_MAGIC = b"\x6c\x1b"
+_BY_VARIANT, _BY_SAMPLE = b"\x01", b"\x00"
+_HEADER = 3
+
+
+def read_plink(
+    path: str | Path, *, phenotypes: Source | None = None, covariates: Source | None = None
+) -> xr.Dataset:
+    """Read a study from PLINK files; the genotypes stay in the .bed file until they are used.
+
+    Parameters
+    ----------
+    path : path
+        The .bed file, or the name that the .bed, .bim and .fam files share.
+    phenotypes : path or DataFrame, optional
+        Lines of family id, sample id and phenotypes between blanks, with a header (FID IID ...,
+        or #IID ... with the sample id alone) or without; -9 and NA are missing. A table named
+        .csv or .tsv, or a DataFrame, goes by sample name instead. By default the file of the same
+        name that ends in .pheno, or column 6 of the .fam file.
+    covariates : path or DataFrame, optional
+        The same for covariates; by default the file that ends in .covar, if there is one. Columns
+        of two different texts become 0 and 1.
+
+    Returns
+    -------
+    Dataset
+        The study, with dosages 0..2 of A1, PLINK's allele 1 (column 5 of the .bim file):
+        variant_allele holds A2 and A1, the counted allele last. variant_position is in bp;
+        variant_genetic_position (cM) is there where the .bim file has it. Samples go by their own
+        id, or by family and own id where that is not unique.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, malformed or cut short, with its line, or size and variant.
+
+    Warns
+    -----
+    StudyWarning
+        For samples dropped, variants that had to be named, and the value 0 of phenotypes coded 1
+        and 2, which means missing.
+    """
+    bed, bim, fam = (_beside(path, ending) for ending in (".bed", ".bim", ".fam"))
+    people = read_fam(fam)
+    placed, alleles = _read_bim(bim)
+    _check_size(bed, people, list(placed.index))
+    source = Bed(str(bed), len(people.names), len(placed))
+    genotypes = lazy(source, list(placed.index), people.names)
+    samples = _samples(bed, people, phenotypes, covariates)
+    ds = samples.study(genotypes, placed, "bp", alleles=alleles, maximum=2)
+    return ds.assign_attrs(source=bed.name)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Dosages of A1 in a .bed file."""
+
+    path: str
+    samples: int
+    variants: int
+    step: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Variants and samples."""
+        return self.variants, self.samples
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Read a range of variants, missing calls as NaN."""
+        options = {"iid_count": self.samples, "sid_count": self.variants, "count_A1": True}
+        with reading(self.path):
+            try:
+                with open_bed(self.path, **options, num_threads=1) as bed:
+                    return bed.read(np.s_[:, start:stop], dtype="float32", order="F").T
+            except ValueError as error:
+                raise InputError(
+                    f"{self.path}, variants {start + 1} to {stop}: {error}; fetch or make it again"
+                ) from error
+
+
+def _beside(path: str | Path, ending: str) -> Path:
+    """Give the file of the set that has this ending."""
+    path = Path(path).expanduser()
+    known = path.suffix.lower() in (".bed", ".bim", ".fam")
+    return path.with_name((path.stem if known else path.name) + ending)
+
+
+def _read_bim(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Contig and position by variant, and the alleles A2 and A1."""
+    rows = Rows(path)
+    contigs, ids, places, alleles = [], [], [], []
+    for fields in rows:
+        rows.expect(fields, 6, "chromosome, variant, cM, bp, allele 1, allele 2")
+        contigs.append(fields[0])
+        ids.append(fields[1])
+        places.append(rows.numbers(fields[2:4], frozenset(), "position"))
+        alleles.append((fields[5], fields[4]))
+    if not ids:
+        raise InputError(f"{path} is empty; it should have a line for every variant")
+    genetic, position = np.array(places).T
+    names = name_variants(ids, contigs, position, alleles, str(path))
+    placed = pd.DataFrame({"contig": contigs, "position": position}, index=names)
+    if genetic.any():
+        placed["genetic"] = genetic
+    return placed, alleles
+
+
+def _check_size(bed: Path, people: People, variants: list[str]) -> None:
+    """Compare the length of the .bed file with the numbers of samples and variants."""
+    if not bed.is_file():
+        raise InputError(f"there is no file {bed}; check the name")
+    with reading(str(bed)), bed.open("rb") as stream:
+        head = stream.read(_HEADER)
+    if head[:2] != _MAGIC or head[2:] not in (_BY_VARIANT, _BY_SAMPLE):
+        raise InputError(
+            f"{bed} starts with the bytes {head.hex(' ')!r}, a .bed file with '6c 1b 01'; "
+            "it is no PLINK 1 file: make it with plink --make-bed"
+        )
+    inner, outer = len(people.names), len(variants)
+    if head[2:] == _BY_SAMPLE:
+        inner, outer = outer, inner
+    size, row = bed.stat().st_size, -(-inner // 4)
+    if size == _HEADER + row * outer:
+        return
+    whole, of = (size - _HEADER) // row, "variant" if head[2:] == _BY_VARIANT else "sample"
+    raise InputError(
+        f"{bed} has {size:,} bytes, but {counted(len(people.names), 'sample')} in {people.label} "
+        f"and {counted(len(variants), 'variant')} in {bed.with_suffix('.bim').name} need "
+        f"{_HEADER + row * outer:,}; it holds {counted(whole, of)} in full, so it is cut short or "
+        "belongs to other files: fetch or make it again"
+    )
+
+
+def _samples(
+    bed: Path, people: People, phenotypes: Source | None, covariates: Source | None
+) -> SampleTables:
+    """Phenotypes and covariates, given or beside the .bed file."""
+    if phenotypes is None and bed.with_suffix(".pheno").is_file():
+        phenotypes = bed.with_suffix(".pheno")
+    if covariates is None and bed.with_suffix(".covar").is_file():
+        covariates = bed.with_suffix(".covar")
+    traits = own_phenotype(people) if phenotypes is None else read_phenotypes(phenotypes, people)
+    samples = SampleTables(traits)
+    if covariates is not None:
+        samples.covariates, samples.labels = read_covariates(covariates, people)
+    samples.labels |= people.labels
+    return samples

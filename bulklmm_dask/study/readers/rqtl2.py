@@ -1,0 +1,302 @@
+"""Studies in the format of R/qtl2: a control file and the tables that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.readers._control import Control, open_control
+from bulklmm_dask.study.readers._files import Archive, Folder
+from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
+from bulklmm_dask.study.readers._metadata import attach, split_covariates
+from bulklmm_dask.study.readers._samples import SampleTables, by_column
+from bulklmm_dask.study.readers._tables import (
+    Calls,
+    Table,
+    bind,
+    read_calls,
+    read_numbers,
+    read_text,
+)
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
+
+_TWO_GENOTYPES = {1: 0.0, 2: 1.0}
+_THREE_GENOTYPES = {1: 0.0, 2: 0.5, 3: 1.0, 4: np.nan, 5: np.nan}  # 4, 5: not BB, not AA
+_CROSSES = dict.fromkeys(
+    ("bc", "dh", "haploid", "riself", "risib"), _TWO_GENOTYPES
+) | dict.fromkeys(("f2", "f2pk", "bcsft", "ail"), _THREE_GENOTYPES)
+_WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # or listed as code 2: nothing is left for H to mean
+
+
+def read_rqtl2(source: str | Path) -> xr.Dataset:
+    """Read a study of two founders in R/qtl2's format.
+
+    Parameters
+    ----------
+    source : path
+        A zip file, a control file (.yaml or .json) beside its tables, or a folder with one
+        control file.
+
+    Returns
+    -------
+    Dataset
+        The study, with dosages 0..1 of the second allele. The physical map gives
+        variant_position (Mb) and the genetic map variant_genetic_position (cM); without a
+        physical map the genetic one gives variant_position. Phenotype covariates are kept as
+        trait_<column>, sex and cross_info as sample_sex and sample_cross_info, covariates that
+        are neither numbers nor of two levels as sample_<column>.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged or malformed (with its name, line and column), or the cross
+        has more than two founders.
+
+    Warns
+    -----
+    StudyWarning
+        For calls that the control file does not list: heterozygous where they can only be that,
+        otherwise missing; for everything dropped or reinterpreted.
+    """
+    files, control = open_control(source)
+    dosages, placed = _genotypes(files, control)
+    traits = _joined(files, control, "pheno", partial(read_numbers, form=control.form), np.nan)
+    if traits is None:
+        raise InputError(f"{control.label} lists no pheno; a study needs a table of traits")
+    covariates, labels = _covariates(files, control)
+    ds = SampleTables(traits, covariates, labels=labels).study(
+        dosages,
+        placed,
+        "Mb" if control.listed("pmap") else "cM",
+        alleles=_alleles(control),
+        maximum=1,
+    )
+    _attach_phenocovar(ds, files, control)
+    return ds.assign_attrs(_attributes(Path(source), control))
+
+
+def _joined(
+    files: Folder | Archive,
+    control: Control,
+    key: str,
+    read: Callable[[Folder | Archive, str], Table],
+    fill: object,
+) -> Table | None:
+    """Read the table `key`, from one file or several, with R/qtl2's rows and columns."""
+    names = control.listed(key)
+    if not names:
+        return None
+    tables = [read(files, name) for name in names]
+    if control.is_transposed(key):
+        tables = [table.T for table in tables]
+    for table in tables:
+        require_unique(table.rows, f"the row names of {table.label}", "keep one of each")
+    return bind(tables, fill)
+
+
+def _genotypes(
+    files: Folder | Archive, control: Control
+) -> tuple[xr.DataArray, pd.DataFrame | None]:
+    """Dosages (samples, variants) with names, in the order of the map, and their map."""
+    scale = _scale(control)
+    calls = Calls()
+    read = partial(read_calls, form=control.form, calls=calls)
+    table = _joined(files, control, "geno", read, calls[""])
+    if table is None:
+        raise InputError(f"{control.label} lists no geno; a study needs a table of genotypes")
+    counts = np.bincount(table.values.ravel(order="K"), minlength=len(calls))
+    dosage_of = _dosages(calls, counts, control, scale)
+    codes, variants, placed = table.values.T, table.columns, _map(files, control)
+    if placed is not None:
+        index, placed = place_markers(variants, placed)
+        codes, variants = codes[index], list(placed.index)
+    dosages = xr.DataArray(
+        dosage_of[codes],
+        dims=("variants", "samples"),
+        coords={"variants": text(variants), "samples": text(table.rows)},
+    )
+    return dosages.transpose("samples", "variants"), placed
+
+
+def _alleles(control: Control) -> list[str]:
+    return control.listed("alleles") or ["A", "B"]
+
+
+def _scale(control: Control) -> dict[int, float]:
+    """Look up the dosage of each genotype code in this kind of cross."""
+    scale = _CROSSES.get(control.crosstype)
+    if scale is None or len(_alleles(control)) != 2 or control.listed("founder_geno"):
+        raise InputError(
+            f"{control.label}: crosstype {control.crosstype!r} with alleles {_alleles(control)} "
+            f"cannot be read from calls, which works for two founders ({', '.join(_CROSSES)}); "
+            "compute genotype probabilities (R/qtl2: calc_genoprob) and read them with "
+            "read_probabilities"
+        )
+    return scale
+
+
+def _dosages(
+    calls: Calls, counts: np.ndarray, control: Control, scale: dict[int, float]
+) -> np.ndarray:
+    """Give every call met its dosage, by its code in the table; say what is not listed."""
+    codes, missing = control.codes, control.form.missing | {""}
+    heterozygous = _unlisted_heterozygotes(control, scale)
+    out = np.full(len(calls), np.nan, dtype=np.float32)
+    for met, i in calls.items():
+        call, count = met.strip(), int(counts[i])
+        if call in missing or not count:
+            continue
+        if call in codes:
+            out[i] = _listed_dosage(call, codes[call], count, control, scale)
+        elif call in heterozygous:
+            out[i] = 0.5
+            say(
+                f"{counted(count, 'call')} {call!r}, which {control.label} does not list and "
+                "which can only be heterozygous: taken as the dosage 0.5"
+            )
+        else:
+            say(
+                f"{counted(count, 'call')} {call!r}, which {control.label} does not list: taken as "
+                "missing"
+            )
+    return out
+
+
+def _listed_dosage(
+    call: str, code: int, count: int, control: Control, scale: dict[int, float]
+) -> float:
+    if code not in scale:
+        raise InputError(
+            f"{control.label}: the call {call!r} has code {code}, but a {control.crosstype} has "
+            f"the codes {', '.join(map(str, scale))} only; correct genotypes"
+        )
+    if np.isnan(scale[code]):
+        say(
+            f"{counted(count, 'call')} {call!r}, which tells the genotype only in part: taken as "
+            "missing"
+        )
+    return scale[code]
+
+
+def _unlisted_heterozygotes(control: Control, scale: dict[int, float]) -> set[str]:
+    """List calls that can only mean the heterozygote, though the control file lists them not."""
+    listed, homozygotes = set(control.codes.values()), {c for c, d in scale.items() if d in (0, 1)}
+    is_listed = 0.5 in scale.values() and 2 in listed
+    if is_listed or not homozygotes <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
+        return set()
+    one, two = _alleles(control)
+    pairs = {f"{a}{sep}{b}" for a, b in ((one, two), (two, one)) for sep in ("", "/", "|")}
+    return pairs if "H" in (one, two) else pairs | {"H"}
+
+
+def _map(files: Folder | Archive, control: Control) -> pd.DataFrame | None:
+    """Read the physical map with genetic positions beside it, or whichever there is."""
+    physical, genetic = (_one_map(files, control, key) for key in ("pmap", "gmap"))
+    if physical is None or genetic is None:
+        return genetic if physical is None else physical
+    return physical.assign(genetic=genetic["position"].reindex(physical.index))
+
+
+def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFrame | None:
+    names = control.listed(key)
+    if not names:
+        return None
+    frames = []
+    for name in names:
+        table = read_text(files, name, control.form)
+        table = table.T if control.is_transposed(key) else table
+        if len(table.columns) < 2:
+            raise InputError(
+                f"{table.label} has the columns {table.columns}; a map needs marker, chromosome "
+                "and position"
+            )
+        position = numeric_positions(list(table.values[:, 1]), table.rows, table.label)
+        frames.append(
+            pd.DataFrame({"contig": table.values[:, 0], "position": position}, index=table.rows)
+        )
+    whole = pd.concat(frames)
+    require_unique(whole.index, f"the markers of {key}", "keep one row for each")
+    return whole
+
+
+def _covariates(
+    files: Folder | Archive, control: Control
+) -> tuple[pd.DataFrame | None, dict[str, dict[str, str]]]:
+    """Covariates, and the labels of samples: sex, cross_info and columns that are no covariates."""
+    read = partial(read_text, form=control.form)
+    table = _joined(files, control, "covar", read, "")
+    covariates: pd.DataFrame | None = None
+    others: dict[str, dict[str, str]] = {}
+    if table is not None:
+        require_unique(table.columns, f"the columns of {table.label}", "rename one")
+        covariates, others = split_covariates(table.rows, by_column(table))
+    labels: dict[str, dict[str, str]] = {}
+    for key in ("sex", "cross_info"):
+        name, column, codes = control.source_of(key)
+        found = read(files, name) if name else table
+        if found is None or not (name or column):
+            continue
+        if column and not name and column not in found.columns:
+            raise InputError(
+                f"{control.label}: {key} names the covariate {column!r}, which {found.label} "
+                "does not have"
+            )
+        wanted = found.columns if name else [str(column)]
+        for one in wanted[:1] if key == "sex" else wanted:
+            cells = list(found.values[:, found.columns.index(one)])
+            if key == "sex":
+                cells = _sexes(cells, codes, found.label)
+            label = key if len(wanted) == 1 or key == "sex" else f"{key}_{one}"
+            labels[label] = dict(zip(found.rows, cells, strict=True))
+    return covariates, labels | {k: v for k, v in others.items() if k not in labels}
+
+
+def _sexes(cells: Sequence[str], codes: dict[str, str], label: str) -> list[str]:
+    """Sexes as female and male; without codes 0 is female and 1 male."""
+    codes = codes or {"0": "female", "1": "male"}
+    named = {
+        code: {"f": "female", "m": "male"}.get(sex[:1].lower(), sex) for code, sex in codes.items()
+    }
+    unknown = {cell for cell in cells if cell not in named}
+    if unknown:
+        say(
+            f"{label}: the sexes {listing(sorted(unknown))} are not among the codes "
+            f"{listing(named)} of the control file; they are left empty"
+        )
+    return [named.get(cell, "") for cell in cells]
+
+
+def _attach_phenocovar(ds: xr.Dataset, files: Folder | Archive, control: Control) -> None:
+    read = partial(read_text, form=control.form)
+    table = _joined(files, control, "phenocovar", read, "")
+    if table is None:
+        return
+    traits = set(ds["trait_id"].values)
+    unknown = [name for name in table.rows if name not in traits]
+    if unknown:
+        say(
+            f"{len(unknown)} of {len(table.rows)} rows of {table.label} describe no trait of the "
+            f"study and are left out: {listing(unknown)}"
+        )
+    for column, cells in zip(table.columns, table.values.T, strict=True):
+        attach(ds, "traits", column, dict(zip(table.rows, cells, strict=True)))
+
+
+def _attributes(source: Path, control: Control) -> dict[str, object]:
+    chromosomes = control.listed("x_chr")
+    attributes = {
+        "source": source.name,
+        "description": control.entries.get("description"),
+        "crosstype": control.crosstype,
+        "x_chr": chromosomes[0] if len(chromosomes) == 1 else chromosomes,
+    }
+    return {key: value for key, value in attributes.items() if value}

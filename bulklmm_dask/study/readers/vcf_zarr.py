@@ -1,0 +1,290 @@
+"""VCF Zarr stores, as vcf2zarr and sgkit write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+import zarr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.whole import is_whole
+from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.readers._markers import name_variants
+from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
+
+_GENOTYPE = "call_genotype"
+_FIELDS = ("call_dosage", "call_DS", _GENOTYPE)
+_BLOSC = ("Blosc", "BloscCodec")
+_NAMES = ("sample_id", "variant_contig", "variant_position", "contig_id", "variant_allele")
+
+
+def open_vcf_zarr(
+    path: str | Path,
+    *,
+    traits: Source,
+    covariates: Covariates = None,
+    sample_strain: Strains = None,
+    field: str | None = None,
+) -> xr.Dataset:
+    """Open a VCF Zarr store as a study; its genotypes stay there until they are used.
+
+    Stores of vcf2zarr (bio2zarr) and sgkit are read, in Zarr format 2 and 3.
+
+    Parameters
+    ----------
+    path : path
+        The folder of the store.
+    traits : path or DataFrame
+        Samples x traits, by the sample names of the store.
+    covariates : path, DataFrame or sequence of str, optional
+        Samples x covariates, or names of columns of the traits.
+    sample_strain : path, str or DataFrame, optional
+        The strain of every sample, where the samples of the store are strains, as in `read_csv`.
+    field : {"call_dosage", "call_DS", "call_genotype"}, optional
+        What the dosages are taken from; by default the first of these that the store has.
+
+    Returns
+    -------
+    Dataset
+        The study, with dosages 0..2 of the alternate allele: the copies of it among the alleles
+        called (2 for a haploid call of it, as on the X of males; 0..1 where all samples are
+        haploid), NaN where any allele is missing. Where a variant has several alternate alleles,
+        the copies of all of them are counted. variant_allele holds the reference and the
+        alternate alleles, joined by commas.
+
+    Raises
+    ------
+    InputError
+        If the store lacks an array or has another form, or a chunk is damaged, with the array
+        and the variants.
+
+    Warns
+    -----
+    StudyWarning
+        For variants of several alternate alleles, variants that had to be named, chunks that
+        are absent, and a choice between dosages and genotypes.
+    """
+    folder = Path(path).expanduser()
+    group = _open(folder)
+    source = _calls(folder, group, field)
+    samples = [str(name) for name in _read(folder, group, "sample_id")]
+    placed, alleles = _variants(folder, group)
+    if source.shape != (len(placed), len(samples)):
+        raise InputError(
+            f"{folder}: {source.name} is of {source.shape[0]} variants and {source.shape[1]} "
+            f"samples, but variant_position of {len(placed)} and sample_id of {len(samples)}; "
+            "make the store again"
+        )
+    genotypes = lazy(source, list(placed.index), samples)
+    ds = read_samples(traits, covariates, sample_strain).study(
+        genotypes, placed, "bp", alleles=alleles, maximum=source.maximum
+    )
+    return ds.assign_attrs(source=folder.name)
+
+
+def is_vcf_zarr(folder: Path) -> bool:
+    """Tell a VCF Zarr store from other folders."""
+    formats = ("zarr.json", ".zarray")
+    return any((folder / name / form).is_file() for name in _FIELDS for form in formats) and (
+        not (folder / "trait_id").exists()
+    )
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Dosages of the alternate alleles, from one array of a store."""
+
+    folder: str
+    name: str
+    shape: tuple[int, int]
+    step: int
+    maximum: int
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Read a range of variants."""
+        where = f"{self.folder}: {self.name}, variants {start + 1} to {stop}"
+        try:
+            array = zarr.open_array(self.folder, path=self.name, mode="r")
+            values = np.asarray(array[start:stop])
+        except Exception as error:  # every codec fails in its own way
+            raise InputError(f"{where} cannot be read ({error}); fetch or make it again") from error
+        if self.name == _GENOTYPE:
+            return _count(values, self.maximum)
+        dosage = values.astype(np.float32, copy=False)
+        if dosage.ndim == 3:  # one for each alternate allele; those that a variant lacks are NaN
+            dosage = np.where(np.isnan(dosage).all(axis=2), np.nan, np.nansum(dosage, axis=2))
+        variants = [f"number {i + 1}" for i in range(start, stop)]
+        samples = [f"number {i + 1}" for i in range(self.shape[1])]
+        try:
+            refuse_outside(dosage, self.maximum, variants, samples)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        return dosage
+
+
+def _count(alleles: npt.NDArray[np.integer], maximum: int) -> npt.NDArray[np.float32]:
+    """Share of alternate alleles among those called, times `maximum`; NaN where any is missing.
+
+    Alleles (variants, samples, ploidy): 0 reference, 1 and more alternate, -1 missing, less where
+    a sample has fewer copies than others.
+    """
+    out = np.zeros(alleles.shape[:2], dtype=np.float32)
+    copies = np.zeros(alleles.shape[:2], dtype=np.int8)
+    missing = np.zeros(alleles.shape[:2], dtype=bool)
+    for copy in np.moveaxis(alleles, 2, 0):
+        out += copy > 0
+        copies += copy >= 0
+        missing |= copy == -1
+    missing |= copies == 0
+    copies[missing] = 1
+    out *= maximum / copies
+    out[missing] = np.nan
+    return out
+
+
+def _open(folder: Path) -> zarr.Group:
+    if not folder.is_dir():
+        raise InputError(f"there is no store {folder}; check the path")
+    try:
+        return zarr.open_group(folder, mode="r")
+    except Exception as error:  # whatever the damaged metadata lead to
+        raise InputError(
+            f"{folder} is no Zarr store, or damaged ({error}); give the folder that vcf2zarr wrote"
+        ) from error
+
+
+def _array(folder: Path, group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Find an array of the store."""
+    try:
+        array = group[name]
+    except KeyError:
+        raise InputError(
+            f"{folder} has no {name}; a VCF Zarr store has {listing(_NAMES, len(_NAMES))} and one "
+            f"of {', '.join(_FIELDS)}"
+        ) from None
+    except Exception as error:  # whatever the damaged metadata lead to
+        raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
+    if not isinstance(array, zarr.Array):
+        raise InputError(f"{folder}: {name} is no array, but a group; give a VCF Zarr store")
+    _refuse_cut(folder / name, array)
+    return array
+
+
+def _refuse_cut(folder: Path, array: zarr.Array[Any]) -> None:
+    """Refuse chunks cut short; Blosc itself reads on behind their end, and gives wrong numbers."""
+    if not any(type(codec).__name__ in _BLOSC for codec in array.compressors):
+        return
+    for file in folder.rglob("*"):
+        is_chunk = file.is_file() and not file.name.startswith(".") and file.suffix != ".json"
+        if is_chunk and not is_whole(file, array):
+            raise InputError(f"{file} is cut short; fetch or make it again")
+
+
+def _lacks(folder: Path, name: str, array: zarr.Array[Any]) -> str:
+    """Say that chunks are absent; empty if all are there."""
+    absent = array.nchunks - array.nchunks_initialized
+    return (
+        f"{folder}: {name} lacks {absent} of its {counted(array.nchunks, 'chunk')}"
+        if absent
+        else ""
+    )
+
+
+def _read(folder: Path, group: zarr.Group, name: str) -> npt.NDArray[Any]:
+    """Read a small array whole.
+
+    A chunk of zeros need not be written, so a store of one contig has no chunk of variant_contig.
+    In the other arrays zeros or empty names mean nothing, nor do they after another contig.
+    """
+    array = _array(folder, group, name)
+    lacks = _lacks(folder, name, array)
+    try:
+        values = np.asarray(array[...])
+    except Exception as error:  # every codec fails in its own way
+        raise InputError(
+            f"{folder}: {name} cannot be read ({error}); fetch or make it again"
+        ) from error
+    if lacks and (name != "variant_contig" or (np.diff(values.astype(np.int64)) < 0).any()):
+        raise InputError(f"{lacks}; it was not copied or written in full: fetch or make it again")
+    return values
+
+
+def _calls(folder: Path, group: zarr.Group, field: str | None) -> Calls:
+    """Choose the array that dosages are taken from."""
+    present = [name for name in _FIELDS if name in group]
+    if field is not None and field not in _FIELDS:
+        raise InputError(f"field is {field!r}; it should be one of {', '.join(_FIELDS)}")
+    if not present or field not in (None, *present):
+        raise InputError(
+            f"{folder} has no {field or ' or '.join(_FIELDS)}; "
+            + (f"choose field among {', '.join(present)}" if present else "give a VCF Zarr store")
+        )
+    if field is None and len(present) > 1:
+        say(
+            f"{folder} has {' and '.join(present)}: dosages are those of {present[0]}; choose with "
+            "field (--field)"
+        )
+    name = field or present[0]
+    array = _array(folder, group, name)
+    if lacks := _lacks(folder, name, array):
+        say(
+            f"{lacks}, which Zarr takes for {array.fill_value or 0} throughout; if that cannot be, "
+            "the store was not copied in full: fetch or make it again"
+        )
+    if (name == _GENOTYPE and array.ndim != 3) or array.ndim not in (2, 3):
+        raise InputError(
+            f"{folder}: {name} has shape {array.shape}; it should be (variants, samples"
+            f"{', ploidy' if name == _GENOTYPE else ''})"
+        )
+    ploidy = array.shape[2] if name == _GENOTYPE else 2
+    if ploidy > 2:
+        say(f"{folder}: dosages of {ploidy} copies are scaled to 0..2")
+    shape = (array.shape[0], array.shape[1])
+    return Calls(str(folder), name, shape, array.chunks[0], min(ploidy, 2))
+
+
+def _variants(folder: Path, group: zarr.Group) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Contig and position by variant, and reference and alternate alleles."""
+    contig_id = [str(name) for name in _read(folder, group, "contig_id")]
+    index = _read(folder, group, "variant_contig")
+    position = _read(folder, group, "variant_position")
+    table = _read(folder, group, "variant_allele")
+    ids = _read(folder, group, "variant_id") if "variant_id" in group else ["."] * len(position)
+    for name, values in (("variant_contig", index), ("variant_allele", table), ("variant_id", ids)):
+        if len(values) != len(position):
+            raise InputError(
+                f"{folder}: {name} has {len(values)} entries for {len(position)} variants; make "
+                "the store again"
+            )
+    wrong = np.flatnonzero((index < 0) | (index >= len(contig_id)))
+    if wrong.size:
+        raise InputError(
+            f"{folder}: variant_contig is {index[wrong[0]]} at variant {wrong[0] + 1}, outside the "
+            f"{len(contig_id)} entries of contig_id; make the store again"
+        )
+    contigs = [contig_id[i] for i in index]
+    alleles = [_pair(row) for row in table]
+    several = [i for i, (_, alternate) in enumerate(alleles) if "," in alternate]
+    names = name_variants([str(i) for i in ids], contigs, position, alleles, str(folder))
+    if several:
+        say(
+            f"{folder}: {len(several)} of {len(names)} variants have more than one alternate "
+            "allele; their dosage counts the copies of all of them: "
+            f"{listing(names[i] for i in several[:6])}"
+        )
+    return pd.DataFrame({"contig": contigs, "position": position}, index=names), alleles
+
+
+def _pair(alleles: npt.NDArray[Any]) -> tuple[str, str]:
+    """Reference, and alternate alleles joined by commas; a dot where there is none."""
+    reference, *others = (str(allele) for allele in alleles)
+    return reference, ",".join(name for name in others if name) or "."

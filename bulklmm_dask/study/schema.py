@@ -1,0 +1,172 @@
+"""Every variable of a study, declared once: its dimensions, its kind and its meaning.
+
+The names are those of sgkit and of VCF Zarr, so that their users are at home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.text import listing
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One declared variable: dimensions (one or several alternatives), dtype kinds, meaning."""
+
+    dims: tuple[tuple[str, ...], ...]
+    kinds: str
+    meaning: str
+
+
+_TEXT = "OUT"
+_REAL = "fiu"
+
+# Where a scan that leaves one chromosome out looks for its kinships first.
+LOCO = "kinship_loco"
+
+VARIABLES: dict[str, Variable] = {
+    "call_dosage": Variable(
+        (("variants", "samples"),),
+        _REAL,
+        "dosage of the counted allele, 0..1 or 0..2 (attrs['maximum']); NaN where no call",
+    ),
+    "call_genotype_probability": Variable(
+        (("variants", "samples", "genotypes"),), "f", "probability of each genotype; NaN where none"
+    ),
+    "genotype_id": Variable(
+        (("genotypes",),), _TEXT, "name of the genotype, unique, as in call_genotype_probability"
+    ),
+    "variant_id": Variable((("variants",),), _TEXT, "name of the marker, unique"),
+    "variant_contig": Variable((("variants",),), "iu", "index into contig_id"),
+    "variant_position": Variable(
+        (("variants",),), _REAL, "position on the contig; unit in attrs['units']: bp, Mb or cM"
+    ),
+    "variant_genetic_position": Variable((("variants",),), "f", "genetic position in cM"),
+    "variant_allele": Variable(
+        (("variants", "alleles"),), _TEXT, "allele names; call_dosage counts the last one"
+    ),
+    "contig_id": Variable((("contigs",),), _TEXT, "name of the chromosome or contig"),
+    "sample_id": Variable((("samples",),), _TEXT, "name of the sample, unique"),
+    "sample_strain": Variable(
+        (("samples",),), _TEXT, "inbred strain of the sample; samples of a strain share genotypes"
+    ),
+    "trait_id": Variable((("traits",),), _TEXT, "name of the trait, unique"),
+    "sample_trait": Variable((("samples", "traits"),), "f", "trait values; NaN where missing"),
+    "sample_covariate": Variable(
+        (("samples", "covariates"),), "f", "covariates; an intercept is always added; NaN missing"
+    ),
+    "covariate_id": Variable((("covariates",),), _TEXT, "name of the covariate, unique"),
+    "kinship": Variable(
+        (("samples_0", "samples_1"), ("contigs", "samples_0", "samples_1")),
+        "f",
+        "relationship of every pair of samples (with contigs: leaving that contig out)",
+    ),
+    LOCO: Variable(
+        (("contigs", "samples_0", "samples_1"),),
+        "f",
+        "relationship of every pair of samples by the markers of all contigs but one",
+    ),
+}
+
+# Dimension -> the variable that names its entries; each is also the index coordinate of the dim.
+NAMES = {"variants": "variant_id", "samples": "sample_id", "traits": "trait_id"}
+
+_REQUIRED = ("variant_id", "sample_id", "trait_id", "sample_trait")
+
+
+def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
+    """Raise InputError unless all the names are among those of a dimension, such as traits."""
+    known = text(ds[dim].values)
+    present = set(known)
+    unknown = [name for name in map(str, names) if name not in present]
+    if unknown:
+        kind = dim.removesuffix("s")
+        raise InputError(f"no {kind} {unknown[0]!r} here; the names are like {listing(known, 3)}")
+
+
+def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
+    """Raise InputError quoting the first names that occur twice."""
+    seen: set[str] = set()
+    twice: list[str] = []
+    for name in names:
+        if name in seen and name not in twice:
+            twice.append(name)
+        seen.add(name)
+    if twice:
+        shown = ", ".join(repr(name) for name in twice[:5]) + (", ..." if len(twice) > 5 else "")
+        raise InputError(f"{what} must be unique, but {len(twice)} occur twice: {shown}; {remedy}")
+
+
+def validate(ds: xr.Dataset) -> xr.Dataset:
+    """Check a study against the schema; touches no data that is not in memory.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A study; variables that the schema does not declare are left alone.
+
+    Returns
+    -------
+    Dataset
+        The same dataset.
+
+    Raises
+    ------
+    InputError
+        If `ds` is no Dataset, a required variable is absent, or a declared one has other
+        dimensions or another kind of values, or names are not unique.
+    """
+    if not isinstance(ds, xr.Dataset):
+        raise InputError(
+            f"a study is an xarray.Dataset, not {type(ds).__name__}; make one of arrays with "
+            "create_dataset"
+        )
+    for name in _REQUIRED:
+        if name not in ds.variables:
+            raise InputError(
+                f"the study has no variable {name!r}; make one with create_dataset or a reader"
+            )
+    if "call_dosage" not in ds and "call_genotype_probability" not in ds:
+        raise InputError(
+            "the study has no genotypes: neither call_dosage nor "
+            "call_genotype_probability; make one with create_dataset or a reader"
+        )
+    for dim, name in NAMES.items():
+        if not ds[name].ndim:
+            raise InputError(
+                f"the study has lost its dimension {dim!r}, for one name was selected; select with "
+                f"a list instead: ds.sel({dim}=[{str(ds[name].values)!r}])"
+            )
+    for name, declared in VARIABLES.items():
+        if name not in ds.variables:
+            continue
+        found = ds[name]
+        if found.dims not in declared.dims:
+            wanted = " or ".join(str(dims) for dims in declared.dims)
+            raise InputError(f"{name} has dimensions {found.dims}, not {wanted}; transpose it")
+        if found.dtype.kind not in declared.kinds:
+            raise InputError(f"{name} has dtype {found.dtype}; it should hold {declared.meaning}")
+    for dim, name in NAMES.items():
+        names = (str(value) for value in ds[name].values)
+        require_unique(names, f"the names in {name}", f"rename the {dim}")
+    if "variant_contig" in ds:
+        if "contig_id" not in ds:
+            raise InputError("variant_contig is an index into contig_id, which the study lacks")
+        index = ds["variant_contig"].values
+        if index.size and (index.min() < 0 or index.max() >= ds.sizes["contigs"]):
+            raise InputError(
+                f"variant_contig holds {index.min()}..{index.max()}, outside the "
+                f"{ds.sizes['contigs']} entries of contig_id"
+            )
+    if "call_dosage" in ds and ds["call_dosage"].attrs.get("maximum") not in (1, 2):
+        raise InputError(
+            f"call_dosage.attrs['maximum'] is {ds['call_dosage'].attrs.get('maximum')!r}; "
+            "set it to 1 (dosages 0..1) or 2 (dosages 0..2)"
+        )
+    return ds

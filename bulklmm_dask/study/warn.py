@@ -1,0 +1,21 @@
+"""Saying aloud what was dropped, filled in or reinterpreted, at the line of the user's own call."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from bulklmm_dask.errors import StudyWarning
+
+
+def say(message: str) -> None:
+    """Warn with StudyWarning, pointing at the first caller outside this package."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(0), 1
+    while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__"), package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, StudyWarning, stacklevel=level)
+
+
+def _is_inside(module: object, package: str) -> bool:
+    return isinstance(module, str) and module.partition(".")[0] == package

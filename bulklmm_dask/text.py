@@ -1,0 +1,42 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: 1 trait, 5,806 traits."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def quantity(number: float) -> str:
+    """Write a large number in thousands, millions or billions: 31.2 million."""
+    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if number >= size:
+            return f"{number / size:.3g}{word}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as 0:07, 12:34 or 1:23:45."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def storage(count: int) -> str:
+    """Write bytes in the unit that fits: 812 MB."""
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"
+
+
+def listing(names: Iterable[object], limit: int = 5) -> str:
+    """List the first names, quoted and separated by commas, with dots where more follow."""
+    shown = [str(name) for name in names]
+    text = ", ".join(repr(name) for name in shown[:limit])
+    return text + (", ..." if len(shown) > limit else "")
