@@ -134,6 +134,7 @@ def test_the_version_is_the_installed_one():
     assert blmm.__version__ == importlib.metadata.version("bulklmm-dask")
 
 
+@pytest.mark.slow
 def test_modules_that_are_imported_leave_the_names_alone():
     """In any order: here every module of the package first, then the names."""
     code = """

@@ -21,6 +21,7 @@ def block(language: str, word: str) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_the_library_example_runs(capsys):
     names = {}
     exec(compile(block("python", "import bulklmm_dask"), "README.md", "exec"), names)
@@ -33,6 +34,7 @@ def test_the_library_example_runs(capsys):
     assert list(peaks.contig[best]) == contig
 
 
+@pytest.mark.slow
 def test_the_command_line_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in block("bash", "bulklmm scan").splitlines():
