@@ -165,7 +165,6 @@ LATER = {
     "from bulklmm_dask import read_csv, read_rqtl2": ("dask", "bed_reader", "matplotlib", "scipy"),
     "from bulklmm_dask import scan": ("matplotlib", "scipy.stats"),
     "from bulklmm_dask import find_peaks, max_lod": ("dask", "matplotlib", "scipy", "zarr"),
-    "from bulklmm_dask import find_hits, hotspots": ("matplotlib", "scipy.stats"),
     "from bulklmm_dask.plot import lod, eqtl": ("dask", "matplotlib", "scipy", "zarr"),
 }
 LMM = ("dask", "distributed", "matplotlib", "pandas", "scipy.stats", "xarray", "zarr")
