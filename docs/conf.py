@@ -16,12 +16,14 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
-    "sphinx_click",
     "sphinx_copybutton",
     "myst_parser",
-    "mathml",  # _ext/mathml.py
+    "commands",  # this and the next are in _ext
+    "mathml",
 ]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+smartquotes = False  # options are --long, in running text too
 nitpicky = True
 
 # Pages are Markdown; formulas stand between dollars.
