@@ -22,9 +22,10 @@ from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.lmm.basis import independent_columns
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
+from bulklmm_dask.results.lowest_lod import Threshold
 from bulklmm_dask.results.peaks import find_peaks
-from bulklmm_dask.results.streams import Threshold, require_map
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array

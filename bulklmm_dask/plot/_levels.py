@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
-from bulklmm_dask.results.streams import number
+from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:

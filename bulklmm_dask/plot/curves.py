@@ -24,7 +24,7 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
-from bulklmm_dask.results.streams import require_result
+from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:

@@ -21,7 +21,9 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.plot._genome import Genome, chromosomes, layout
-from bulklmm_dask.results.streams import blocks, gathered, require_result
+from bulklmm_dask.results.checks import require_result
+from bulklmm_dask.results.pairs import blocks
+from bulklmm_dask.results.streams import gathered
 from bulklmm_dask.study.schema import require_names
 from bulklmm_dask.typing import Columns
 

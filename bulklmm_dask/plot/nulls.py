@@ -19,9 +19,9 @@ from bulklmm_dask.plot._canvas import (
     say_empty,
     tidy,
 )
-from bulklmm_dask.results.nulls import null_maxima
-from bulklmm_dask.results.streams import number
+from bulklmm_dask.results.null_maxima import null_maxima
 from bulklmm_dask.results.thresholds import thresholds
+from bulklmm_dask.study.checks import number
 from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
+from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
-from bulklmm_dask.results.streams import require_result
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from bulklmm_dask.reporting.facts import Facts, n_fitted, require_same, scan_fac
 from bulklmm_dask.reporting.findings import ALPHA, Findings, find, has_map
 from bulklmm_dask.reporting.repeat import how_to_repeat
 from bulklmm_dask.reporting.table import TAIL, table
-from bulklmm_dask.results.streams import number, require_result
+from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import appearing_file
-from bulklmm_dask.study.checks import whole_number
+from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.text import counted, listing
 
 
