@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.streams import Block, number, require_map
+from bulklmm_dask.results.streams import number, require_map
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say

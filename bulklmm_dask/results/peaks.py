@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.intervals import (
@@ -22,10 +23,8 @@ from bulklmm_dask.results.intervals import (
     to_markers,
 )
 from bulklmm_dask.results.streams import (
-    Block,
     Threshold,
     blocks,
-    gathered,
     h2_of,
     joined,
     number,

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.results.streams import Block, blocks, gathered, joined, require_result
+from bulklmm_dask.results.streams import blocks, joined, require_result
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Columns

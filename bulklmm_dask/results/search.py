@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.fdr import highest_p, least_lod, rates
 from bulklmm_dask.results.pvalue_counts import added, count_lods
-from bulklmm_dask.results.streams import Block, blocks, gathered, h2_of, joined
+from bulklmm_dask.results.streams import blocks, h2_of, joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import explained
 from bulklmm_dask.typing import Columns
