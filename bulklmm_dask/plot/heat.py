@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     HEAT,
@@ -23,7 +24,6 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.plot._genome import Genome, chromosomes, layout
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import blocks
-from bulklmm_dask.results.streams import gathered
 from bulklmm_dask.study.schema import require_names
 from bulklmm_dask.typing import Columns
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_columns, require_map
-from bulklmm_dask.results.streams import Block
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.schema import require_unique

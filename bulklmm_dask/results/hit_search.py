@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.fdr import false_discovery_rates, highest_p, least_lod
-from bulklmm_dask.results.pairs import blocks, column_names, h2_of, pair_arrays
+from bulklmm_dask.results.pairs import blocks, column_names, h2_of, joined, pair_arrays
 from bulklmm_dask.results.pvalue_counts import added, count_lods
-from bulklmm_dask.results.streams import Block, gathered, joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import explained
 from bulklmm_dask.typing import Array, Columns, Index, Names, Real

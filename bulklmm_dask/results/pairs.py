@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.results.checks import PAIR
-from bulklmm_dask.results.streams import Block
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, Columns, Index
 
 # Size of the blocks that a result in memory is cut into.
 _BLOCK = {"variants": 2048, "traits": 4096}
@@ -74,3 +74,8 @@ def h2_of(block: xr.Dataset | Block, i: Index, j: Index) -> Any:
         return np.full(i.size, np.nan)
     h2: Array = block["h2"].values
     return h2[j] if h2.ndim == 1 else h2[block["contig"].values[i], j]
+
+
+def joined(parts: list[Columns]) -> Columns:
+    """Columns of several blocks, one below the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_result
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
@@ -21,8 +22,7 @@ from bulklmm_dask.results.intervals import (
     to_markers,
 )
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
-from bulklmm_dask.results.pairs import blocks, h2_of
-from bulklmm_dask.results.streams import Block, gathered, joined
+from bulklmm_dask.results.pairs import blocks, h2_of, joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.schema import require_names

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.checks import require_result
-from bulklmm_dask.results.pairs import blocks
-from bulklmm_dask.results.streams import Block, gathered, joined
+from bulklmm_dask.results.pairs import blocks, joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.schema import require_names
 from bulklmm_dask.typing import Array, Columns, Index, Real

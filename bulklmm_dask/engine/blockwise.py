@@ -1,6 +1,6 @@
-"""A function run on every block of lazy arrays, and its findings put together by chunk of traits.
+"""A function run on every block of a result, and on what it found for each chunk of traits.
 
-Every block is computed once, with all of its arrays, and dropped before the next.
+No block outlives its turn, and all arrays of a block are computed together, once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-
-from bulklmm_dask.typing import Columns
 
 Block: TypeAlias = dict[str, xr.Variable]
 Sift: TypeAlias = Callable[..., Any]
@@ -38,7 +36,7 @@ def gathered(
     Parameters
     ----------
     whole : Dataset
-        From `blocks`.
+        Of variables over variants, traits or both, in chunks that agree.
     sift : callable
         ``sift(block, **sift_with)``, of a mapping of the variables of one block, to something
         small.
@@ -48,7 +46,7 @@ def gathered(
     sift_with, gather_with : dict
         More arguments of both.
     beside : Dataset, optional
-        Variables from `blocks` that ``gather`` is given as its argument ``beside``: of all the
+        More such variables, which ``gather`` is given as its argument ``beside``: of all the
         variants, and of the traits of its chunk.
 
     Returns
@@ -59,10 +57,10 @@ def gathered(
     cuts = {dim: whole.chunksizes[dim] for dim in _PAIR}
     sizes = cuts["traits"]
     columns = {} if beside is None else dict(beside.variables)
-    columns["_part"] = _blockwise(whole.variables, cuts, sift, sift_with)
+    columns["_part"] = on_blocks(whole.variables, cuts, sift, sift_with)
     columns["_chunk"] = xr.Variable("traits", np.repeat(np.arange(len(sizes)), sizes))
     options = {"gather": gather, "options": gather_with, "more": beside is not None}
-    return list(_blockwise(columns, {"traits": sizes}, _collected, options).values)
+    return list(on_blocks(columns, {"traits": sizes}, _collected, options).values)
 
 
 def _collected(column: Block, gather: Gather, options: dict[str, Any], *, more: bool) -> Any:
@@ -70,16 +68,30 @@ def _collected(column: Block, gather: Gather, options: dict[str, Any], *, more: 
     return gather(parts, chunk, **options, **({"beside": column} if more else {}))
 
 
-def _blockwise(
+def on_blocks(
     given: Mapping[Any, xr.Variable],
     cuts: dict[str, tuple[int, ...]],
     function: Callable[..., Any],
     options: dict[str, Any],
 ) -> xr.Variable:
-    """Run a function on every block that cuts make; what it gives, one object a block.
+    """Run a function on every block of some variables, lazily: one object a block.
 
-    Dimensions that are not cut are whole in every block. The lazy array that holds the objects
-    claims the size of the blocks: dask hands them on without looking inside.
+    Parameters
+    ----------
+    given : mapping of str to Variable
+        What a block is made of.
+    cuts : dict of str to tuple of int
+        Sizes of the blocks along each dimension that is cut; others are whole in every block.
+    function : callable
+        ``function(block, **options)``, of a mapping of the variables of one block.
+    options : dict
+        More arguments of it.
+
+    Returns
+    -------
+    Variable
+        Of the dimensions that are cut, holding what the function gave. It claims the size of the
+        blocks, though it has one object of each: dask hands them on without looking inside.
     """
     dims = tuple(cuts)
     cut = [each.chunk({d: cuts.get(str(d), -1) for d in each.dims}) for each in given.values()]
@@ -122,8 +134,3 @@ def _of_block(
     out = np.empty((1,) * len(dims), dtype=object)
     out[(0,) * len(dims)] = function(block, **options)
     return out
-
-
-def joined(parts: list[Columns]) -> Columns:
-    """Columns of several blocks, one below the other."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
