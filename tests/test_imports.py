@@ -42,7 +42,7 @@ BELOW = {
     "engine": _DATA | {"lmm"},
     "results": _DATA | {"lmm", "engine"},
     "analyses": _DATA | {"lmm", "engine", "results"},
-    "plot": _DATA | {"lmm", "engine", "results"},
+    "plot": _DATA | {"lmm", "results"},
     "reporting": _DATA | {"lmm", "results", "plot"},
     "progress": _BASE | {"engine"},
     "simulate": _DATA,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.results.thresholds import FITTED
+from bulklmm_dask.text import position_text
 
 TAIL = "†"  # marks a p from a fitted tail
 
@@ -108,13 +109,6 @@ def table(top: pd.DataFrame, contigs: list[str], unit: str) -> list[Column]:
     return columns
 
 
-def place(position: float, unit: str) -> str:
-    """Write a position: whole base pairs, else two decimals."""
-    if not np.isfinite(position):
-        return ""
-    return f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
-
-
 def _has(top: pd.DataFrame, name: str) -> bool:
     return "ci_lo" in top if name == "interval" else name in top
 
@@ -159,14 +153,14 @@ def _contig(top: pd.DataFrame, contigs: list[str]) -> Column:
 
 
 def _position(top: pd.DataFrame, unit: str) -> Column:
-    cells = [Cell(place(value, unit), _sorted_by(value)) for value in top["position"]]
+    cells = [Cell(position_text(value, unit), _sorted_by(value)) for value in top["position"]]
     return Column("position", f"Position ({unit})", "", True, False, cells)
 
 
 def _interval(top: pd.DataFrame, unit: str) -> Column:
     """Ends of the intervals, sorted by their width."""
     cells = [
-        Cell(f"{place(low, unit)}\u2013{place(high, unit)}", _sorted_by(high - low))
+        Cell(f"{position_text(low, unit)}\u2013{position_text(high, unit)}", _sorted_by(high - low))
         for low, high in zip(top["ci_lo"], top["ci_hi"], strict=True)
     ]
     hint = "1.5-LOD support interval; sorted by its width"
