@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from bulklmm_dask.results.fdr import highest_p, least_lod, rates
 from bulklmm_dask.results.pvalue_counts import added, count_lods
 from bulklmm_dask.results.streams import Block, blocks, gathered, h2_of, joined
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import explained
+from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.typing import Columns
 
 # Variants of which the highest LOD is looked at first.
@@ -33,12 +32,12 @@ class Part:
     """Hits of one chunk of traits, in memory or in a file."""
 
     rows: int
-    content: pd.DataFrame | Path
+    content: pd.DataFrame | Location
     cells: Columns | None
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, chunk: int, folder: Path | None, cells: Columns | None = None
+        cls, table: pd.DataFrame, chunk: int, folder: Location | None, cells: Columns | None = None
     ) -> Self:
         """Keep a table, in a file if there is a folder for it."""
         if folder is None:
@@ -50,14 +49,14 @@ class Part:
 
     def read(self, columns: list[str] | None = None) -> pd.DataFrame:
         """All of its columns, or some."""
-        if isinstance(self.content, Path):
+        if isinstance(self.content, Location):
             return pd.read_parquet(self.content, engine="pyarrow", columns=columns)
         return self.content if columns is None else self.content[columns]
 
     def drop_if_empty(self) -> None:
         """Remove the file of a chunk without hits."""
-        if not self.rows and isinstance(self.content, Path):
-            self.content.unlink()
+        if not self.rows and isinstance(self.content, Location):
+            self.content.remove()
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Search:
     beside: xr.Dataset
     names: dict[str, list[str]]
     contigs: npt.NDArray[np.object_]
-    folder: Path | None = None
+    folder: Location | None = None
 
     @classmethod
     def of(
@@ -277,7 +276,7 @@ def _gather(
     top: int | None,
     starts: npt.NDArray[np.int64],
     contigs: npt.NDArray[np.object_],
-    folder: Path | None,
+    folder: Location | None,
 ) -> Part:
     """Hits of a chunk of traits; `starts` are the first variants of its blocks."""
     hits = [

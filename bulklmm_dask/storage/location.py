@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import xarray as xr
 import zarr
@@ -92,6 +92,10 @@ class Location(os.PathLike[str]):
         """Tell whether there is a folder."""
         return self._local.is_dir()
 
+    def is_folder_of(self, suffix: str) -> bool:
+        """Tell whether there is a folder with nothing but files of this ending."""
+        return self.is_folder() and all(name.endswith(suffix) for name in self.names())
+
     def is_file(self) -> bool:
         """Tell whether there is a file."""
         return self._local.is_file()
@@ -119,9 +123,9 @@ class Location(os.PathLike[str]):
             self._local.unlink(missing_ok=True)
             return
         for _ in range(_TRIES):  # threads of a run that failed may go on writing to it for a while
-            shutil.rmtree(self._local, ignore_errors=True)
             if not self.exists():
                 return
+            shutil.rmtree(self._local, ignore_errors=True)
             time.sleep(_PAUSE)
 
     def require_writable(self, needed: int = 0) -> None:
@@ -203,6 +207,10 @@ class Location(os.PathLike[str]):
     def _beside(self, what: str) -> Location:
         name = f".{self._local.stem}.{what}-{uuid.uuid4().hex[:8]}{self.suffix}"
         return Location(str(self._local.with_name(name)))
+
+    def open(self) -> IO[bytes]:
+        """Open a file to read its bytes."""
+        return self._local.open("rb")
 
     def write_text(self, text: str) -> None:
         """Write a text file, whole or not at all: UTF-8, lines as they are."""
