@@ -16,7 +16,7 @@ LIBRARIES = {
     "errors": set(),
     "text": set(),
     "typing": {"numpy"},
-    "storage": {"numpy", "xarray", "zarr"},
+    "storage": {"numcodecs", "numpy", "xarray", "zarr"},
     "study": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "lmm": {"numpy", "scipy"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bulklmm_dask.plot._canvas import pyplot
-from bulklmm_dask.storage.location import appearing_file
+from bulklmm_dask.storage.location import Location
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def keep(ax: Axes, path: Path, dpi: int) -> None:
     plt = pyplot()
     figure = cast("Figure", ax.figure)
     try:
-        with appearing_file(path) as partial, plt.rc_context(_SETTINGS):
+        with Location.of(path).appearing_file() as partial, plt.rc_context(_SETTINGS):
             figure.savefig(partial, dpi=dpi)
     finally:
         plt.close(figure)

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 import xarray as xr
 
-from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import pyplot
 from bulklmm_dask.reporting import pictures
 from bulklmm_dask.reporting.facts import Facts, n_fitted, require_same, scan_facts, study_facts
@@ -21,7 +21,7 @@ from bulklmm_dask.reporting.repeat import how_to_repeat
 from bulklmm_dask.reporting.table import TAIL, table
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import appearing_file
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.text import counted, listing
 
@@ -83,15 +83,14 @@ def report(
     if perm is not None:
         _require_permuted(result, perm)
     pyplot()
-    target = Path(path).expanduser().absolute()
-    _require_free(target, overwrite)
+    target = Location.of(path)
+    target.require_free_file(overwrite=overwrite)
     result = _with_traits_known(result)
     findings = None
     if n_fitted(result):
         findings = find(result, perm, threshold=lowest, n_top=n_top)
     page = _template("page.html").render(**_page(result, study, perm, findings, lowest, n_top))
-    with appearing_file(target) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    target.write_text(page)
 
 
 def _with_traits_known(result: xr.Dataset) -> xr.Dataset:
@@ -112,17 +111,6 @@ def _require_permuted(result: xr.Dataset, perm: Any) -> None:
             f"perm lacks {counted(len(absent), 'trait')} of the result: {listing(absent)}; permute "
             "the study that was scanned"
         )
-
-
-def _require_free(target: Path, overwrite: bool) -> None:
-    if not target.parent.is_dir():
-        raise StoreError(f"{target} cannot be written: there is no folder {target.parent}; make it")
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise StoreError(
-            f"{target} cannot be written: no permission, or a folder; give another path"
-        )
-    if target.exists() and not overwrite:
-        raise StoreError(f"{target} exists; choose another name, or replace it with overwrite=True")
 
 
 def _template(name: str) -> jinja2.Template:

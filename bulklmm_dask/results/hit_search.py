@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from bulklmm_dask.results.fdr import false_discovery_rates, highest_p, least_lod
 from bulklmm_dask.results.pairs import blocks, column_names, h2_of, joined, pair_arrays
 from bulklmm_dask.results.pvalue_counts import added, count_lods
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import explained
+from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.typing import Array, Columns, Index, Names, Real
 
 # Rows of a block that are first reduced to their maximum.
@@ -43,12 +42,12 @@ class Part:
     """
 
     rows: int
-    content: pd.DataFrame | Path
+    content: pd.DataFrame | Location
     counts: Columns | None
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, chunk: int, folder: Path | None, counts: Columns | None = None
+        cls, table: pd.DataFrame, chunk: int, folder: Location | None, counts: Columns | None = None
     ) -> Self:
         """Keep a table, in a file if there is a folder for it."""
         if folder is None:
@@ -60,14 +59,14 @@ class Part:
 
     def read(self, columns: list[str] | None = None) -> pd.DataFrame:
         """Give all of the columns, or some."""
-        if isinstance(self.content, Path):
+        if isinstance(self.content, Location):
             return pd.read_parquet(self.content, engine="pyarrow", columns=columns)
         return self.content if columns is None else self.content[columns]
 
     def drop_if_empty(self) -> None:
         """Remove the file of a chunk without hits."""
-        if not self.rows and isinstance(self.content, Path):
-            self.content.unlink()
+        if not self.rows and isinstance(self.content, Location):
+            self.content.remove()
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Search:
     beside: xr.Dataset
     names: dict[str, list[str]]
     contigs: Names
-    folder: Path | None = None
+    folder: Location | None = None
 
     @classmethod
     def of(
@@ -282,7 +281,7 @@ def _gather(
     top: int | None,
     starts: Index,
     contigs: Names,
-    folder: Path | None,
+    folder: Location | None,
 ) -> Part:
     """Table of the hits of a chunk of traits; `starts` are the first variants of its blocks."""
     hits = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -16,7 +15,7 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.hit_search import Search
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
-from bulklmm_dask.storage.location import appearing
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 
 
@@ -131,9 +130,9 @@ def find_hits(
         raise InputError(f"fdr is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
         return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
-    target = Path(store).expanduser().absolute()
+    target = Location.of(store)
     _require_free(target, overwrite)
-    with appearing(target) as partial:
+    with target.appearing() as partial:
         parts = replace(search, folder=partial).run(lowest, rate, top)
         if any(part.rows for part in parts):
             for part in parts:
@@ -141,16 +140,13 @@ def find_hits(
     return sum(part.rows for part in parts)
 
 
-def _require_free(target: Path, overwrite: bool) -> None:
+def _require_free(target: Location, overwrite: bool) -> None:
     """Raise InputError or StoreError, before any work, where Parquet files cannot be written."""
     if find_spec("pyarrow") is None:
         raise InputError(
             "store writes Parquet files, which needs pyarrow, and it is not installed; install it "
             "with: pip install pyarrow, or leave store out"
         )
-    if not target.exists():
-        return
-    if not overwrite:
-        raise StoreError(f"{target} exists; choose another name, or replace it with overwrite=True")
-    if not target.is_dir() or any(file.suffix != ".parquet" for file in target.iterdir()):
+    target.require_free(overwrite=overwrite)
+    if target.exists() and not target.is_folder_of(".parquet"):
         raise StoreError(f"{target} is no folder of Parquet files only; it is not replaced")
