@@ -65,7 +65,7 @@ def levels_of(
     found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
     if found is None or "traits" not in found.dims or "alpha" not in found.coords:
         raise InputError(
-            "threshold is neither a number nor a table of thresholds (traits, alpha); give what "
+            "threshold is no number, and has no threshold (traits, alpha); give what "
             "bulklmm_dask.thresholds returns"
         )
     require_names(found.to_dataset(name="threshold"), "traits", traits)

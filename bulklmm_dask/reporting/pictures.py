@@ -89,16 +89,16 @@ def quantiles(findings: Findings) -> Picture | None:
     return Picture(
         source=_drawn(lambda axes: plot.qq(findings.counts, ax=axes[0]), _HALF),
         alt="Quantiles of all p-values against those expected by chance",
-        caption="Tests of neighbouring markers are not independent, so the points wander more than "
-        "the band tells. Loci lift the highest of them.",
+        caption="Tests of neighbouring markers are not independent, so the points vary more than "
+        "the band shows. Loci raise the highest points.",
         wide=False,
     )
 
 
 def loci_map(findings: Findings, result: xr.Dataset, threshold: float) -> Picture:
-    """Places of all peaks, and of their traits."""
+    """Map of all peaks: positions of markers against positions of traits."""
     placed = _with_usable_places(result)
-    told = "against the place of the trait" if "trait_contig" in placed else "for every trait"
+    against = "against the position of the trait" if "trait_contig" in placed else "for every trait"
     return Picture(
         source=_drawn(
             lambda axes: plot.eqtl(findings.loci, placed, threshold=threshold, ax=axes[0]),
@@ -106,13 +106,13 @@ def loci_map(findings: Findings, result: xr.Dataset, threshold: float) -> Pictur
         ),
         alt=f"Map of {counted(len(findings.loci), 'peak')} on the genome",
         caption=f"{counted(len(findings.loci), 'peak')} above LOD {threshold:g}, "
-        f"the highest of each chromosome {told}.",
+        f"the highest of each chromosome {against}.",
         wide=True,
     )
 
 
 def hotspot_profile(findings: Findings, result: xr.Dataset, unit: str) -> Picture:
-    """How many traits have peaks at every place."""
+    """Number of traits with a peak along the genome."""
     counts = findings.hotspots
     assert counts is not None
     return Picture(
@@ -125,14 +125,14 @@ def hotspot_profile(findings: Findings, result: xr.Dataset, unit: str) -> Pictur
 
 
 def curves(findings: Findings, threshold: float) -> Picture:
-    """LOD curves of the traits with the highest peaks, one below the other."""
+    """LOD curves of the traits with the highest peaks, one picture below the other."""
     values = findings.curves
     assert values is not None
     names = [str(name) for name in values["traits"].values]
 
     def draw(axes: list[Axes]) -> None:
         for ax, name in zip(axes, names, strict=True):
-            shown = name.replace("$", r"\$")  # one is no begin of a formula
+            shown = name.replace("$", r"\$")  # one dollar begins no formula
             one: Any = threshold
             if findings.levels is not None:
                 one = findings.levels.sel(traits=[name]).assign_coords(traits=[shown])
