@@ -15,9 +15,9 @@ import pytest
 import studies
 import xarray as xr
 import zarr
+from bulklmm_dask.data import folders
 
 import bulklmm_dask as blmm
-from bulklmm_dask.data import folders
 from bulklmm_dask.storage.result import Layout, ResultStore, finished
 
 CHUNKS = {"variants": 7, "traits": 5}

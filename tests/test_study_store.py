@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-
 from bulklmm_dask.data import study as study_module
+
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.location import appearing
 from bulklmm_dask.study.create import create_dataset

@@ -11,13 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import (
-    KinshipLike,
-    VectorLike,
-    covariate_matrix,
-    measurements,
-    sample_weights,
-)
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare_measurements
 from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.lmm.basis import independent_columns
@@ -110,10 +106,12 @@ def hotspot_baseline(
     for name, reason in _REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")
-    names, matrix = covariate_matrix(ds, covariates)
-    weight = sample_weights(ds, weights, replicates)
-    measured = measurements(ds, kinship, matrix, weights=weight, loco=loco)
-    options |= {"covariates": names, "weights": weight}
+    inputs = ModelInputs(
+        kinship=kinship, loco=loco, covariates=covariates, weights=weights, replicates=replicates
+    )
+    measured = prepare_measurements(ds, inputs)
+    matrix, weight = measured.covariates, measured.weights
+    options |= {"covariates": list(measured.covariate_names), "weights": weight}
     parts = [
         _Part.of(part, Samples(matrix, relation, weight), options)
         for part, relation in _parts(ds, measured.kinship, loco=loco)

@@ -10,9 +10,10 @@ from importlib.metadata import version
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import KinshipLike, covariate_matrix, kinship_matrix
+from bulklmm_dask.analyses.inputs.covariates import covariate_matrix
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_matrix
+from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.scan import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import Basis, fold, independent_columns, make_basis
 from bulklmm_dask.lmm.kinship import check_kinship, impute

@@ -21,6 +21,12 @@ def whole_number(value: object, what: str, least: int) -> int:
     return int(value)
 
 
+def require_by(by: object) -> None:
+    """Raise InputError unless maxima are asked for over all markers (None) or by contig."""
+    if by not in (None, "contig"):
+        raise InputError(f"by is {by!r}; it must be None or 'contig'")
+
+
 def refuse_infinite(
     values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
 ) -> None:
