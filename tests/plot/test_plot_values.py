@@ -7,21 +7,14 @@ import pytest
 from scipy import stats
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
+from genomes import GENOME
 from matplotlib.collections import PathCollection
 from studies import study as small_study
-from test_plot_layout import GENOME
 
 import bulklmm_dask as blmm
 from bulklmm_dask import plot
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def exact(p):

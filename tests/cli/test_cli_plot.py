@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from test_cli import run
+from commands import run
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

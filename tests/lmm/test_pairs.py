@@ -6,7 +6,7 @@ import brute
 import numpy as np
 import pytest
 
-from bulklmm_dask.lmm import gains
+from bulklmm_dask.lmm.alt import gains
 from bulklmm_dask.lmm.alt.pairs import optimise_pairs, pair_profile
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block

@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 import zarr
 from bed_reader import to_bed
-from click.testing import CliRunner
+from commands import SMALL, run
 
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.profile import profile
@@ -24,19 +24,6 @@ from bulklmm_dask.storage.result import finished
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
-
-SMALL = ["--traits", "12", "--samples", "40", "--strains", "20", "--variants", "90"]
-
-
-def run(*arguments, code=0):
-    """Run a command; the exit code must be as said, and errors must be one line."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    if code == 1:
-        last = result.stderr.strip().splitlines()[-1]
-        assert last.startswith("error: ")
-    return result
 
 
 @pytest.fixture(scope="module")

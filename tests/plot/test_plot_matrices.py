@@ -6,18 +6,11 @@ import pytest
 import xarray as xr
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
-from test_plot_layout import GENOME, genome_result
+from genomes import GENOME, genome_result
 
 import bulklmm_dask as blmm
 from bulklmm_dask import plot
 from bulklmm_dask.errors import InputError
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def drawn(ax):

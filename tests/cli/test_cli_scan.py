@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from test_cli import SMALL, run
+from commands import SMALL, run
 
 import bulklmm_dask as blmm
 from bulklmm_dask.study.io import open_dataset, save

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import studies
 import xarray as xr
-from test_peaks import result_of
+from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.statistics import neg_log10_p

@@ -7,72 +7,23 @@ import hashlib
 import re
 import sys
 import warnings
-from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 import dask
 import dask.array as da
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
-from test_peaks import result_of
+from pages import Page
+from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.reporting import report, write
 from bulklmm_dask.storage.encoding import text
 
-VOID = {"meta", "img", "input", "br"}
 SECTIONS = ["study", "heritability", "top", "map", "repeat"]
 NASTY = ["<script>alert(1)</script>", 'a "b" & c', "it's", "$x_$", "{{ 7 * 7 }}", "</td>"]
-
-
-class Page(HTMLParser):
-    """A page taken apart: tags that must match, attributes, cells of the table, texts by tag."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open: list[tuple[str, int]] = []  # and which of the texts is theirs
-        self.attributes: list[tuple[str, dict[str, str]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.html = html
-        self.feed(html)
-        self.close()
-        assert self.open == [], "tags that are not closed"
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append((tag, len(self.texts)))
-            self.texts.append((tag, ""))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()[0] == tag, f"</{tag}> closes another"
-
-    def handle_data(self, data):
-        if self.open:
-            tag, at = self.open[-1]
-            self.texts[at] = (tag, self.texts[at][1] + data)
-
-    def all(self, tag) -> list[dict[str, str]]:
-        return [attrs for name, attrs in self.attributes if name == tag]
-
-    def said(self, tag) -> list[str]:
-        return [said for name, said in self.texts if name == tag]
-
-    def table(self) -> pd.DataFrame:
-        """What is shown, by heading."""
-        heads = self.said("th")
-        cells = np.array(self.said("td"), dtype=object).reshape(-1, len(heads))
-        return pd.DataFrame(cells, columns=heads)
-
-    def values(self, heading: str) -> np.ndarray:
-        """What a column is sorted by, as numbers."""
-        heads = self.said("th")
-        values = [attrs["data-value"] for attrs in self.all("td")]
-        column = values[heads.index(heading) :: len(heads)]
-        return np.array([float(value) if value else np.nan for value in column])
 
 
 @pytest.fixture(scope="module")

@@ -9,20 +9,14 @@ import pytest
 import xarray as xr
 
 mpl.use("Agg")
+from genomes import GENOME, LEVELS, TOY, genome_result
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
-from test_plot_layout import GENOME, LEVELS, TOY, genome_result
 
 import bulklmm_dask as blmm
 from bulklmm_dask import plot
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def words(ax):

@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from bulklmm_dask.data import study as study_module
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.location import appearing
+from bulklmm_dask.study import io as study_module
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.io import open_dataset, save
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import brute
 import numpy as np
 import pytest
 import studies
+from references import reference_study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.basis import make_basis
@@ -34,31 +33,6 @@ def compare(ds, *, reml, result, h2_tolerance=1e-5, lod_tolerance=1e-5):
             assert gain > -1e-9, (j, h2[j], expected, gain)
         scores = brute.lod_scores(dosage, y, covariates, kinship, h2[j])
         np.testing.assert_allclose(lod[:, j], scores, atol=lod_tolerance, rtol=1e-7)
-
-
-def reference_study(reference: Path, n_traits: int):
-    """The reference genotypes with simulated traits; the first trait is the real peptide."""
-    folder = reference / "bxd_longevity"
-    ds = blmm.read_csv(
-        folder / "samples.csv",
-        folder / "strain_genotypes.csv.gz",
-        variant_map=folder / "map.csv",
-        sample_strain="strain",
-    )
-    ds["kinship"] = blmm.kinship(ds).compute()
-    rng = np.random.default_rng(2)
-    n = ds.sizes["samples"]
-    root = np.linalg.cholesky(ds.kinship.values + 1e-9 * np.eye(n))
-    h2 = rng.uniform(0, 1, n_traits - 1)
-    noise = rng.standard_normal((n, n_traits - 1))
-    locus = ds.call_dosage.values[rng.integers(ds.sizes["variants"], size=n_traits - 1)].T
-    traits = np.sqrt(h2) * (root @ rng.standard_normal(noise.shape)) + np.sqrt(1 - h2) * noise
-    traits += locus * rng.uniform(0, 2, n_traits - 1)
-    peptide = ds.sample_trait.values[:, :1]
-    genotypes = ds.call_dosage.transpose("samples", "variants").values
-    out = blmm.create_dataset(genotypes, np.concatenate([peptide, traits], axis=1), maximum=1)
-    out["kinship"] = (("samples_0", "samples_1"), ds.kinship.values)
-    return out
 
 
 @pytest.mark.parametrize("reml", [False, True])

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, false_discovery_control
-from test_peaks import result_of
+from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main

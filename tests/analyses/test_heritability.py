@@ -13,8 +13,8 @@ import pytest
 import scipy.linalg
 import studies
 from click.testing import CliRunner
+from gemma import Analysis, run_gemma, simulated
 from scipy.stats import binom, chi2
-from test_against_gemma import Analysis, run_gemma, simulated
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main

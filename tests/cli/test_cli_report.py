@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
-from test_report import Page
+from pages import Page
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main

@@ -18,12 +18,6 @@ from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.simulate import simulate_study
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def study():
     return simulate_study(n_samples=20, n_strains=10, n_variants=300, n_traits=40, n_contigs=5)

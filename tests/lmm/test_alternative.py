@@ -11,7 +11,7 @@ import studies
 import xarray as xr
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from test_null_scan import reference_study
+from references import reference_study
 
 import bulklmm_dask as blmm
 

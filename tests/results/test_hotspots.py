@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_peaks import result_of
+from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.hotspot_baseline import _Part, hotspot_baseline

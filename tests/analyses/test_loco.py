@@ -7,22 +7,11 @@ import pandas as pd
 import pytest
 import studies
 import xarray as xr
+from references import grav2
 
 import bulklmm_dask as blmm
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
-
-
-def grav2(reference) -> xr.Dataset:
-    """R/qtl2's example with its kinships, doubled as R/qtl2 does inside."""
-    folder = reference / "grav2"
-    ds = blmm.read_probabilities(
-        folder / "probs.csv.gz",
-        folder / "pheno.csv",
-        variant_map=folder / "map.csv",
-        position_unit="cM",
-    )
-    return ds.assign(kinship_loco=2 * blmm.kinship(ds, method="rqtl2", loco=True))
 
 
 def expected(reference, name: str, ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
