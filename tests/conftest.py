@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
+# Helpers of this folder whose assertions are told as those of tests are.
+pytest.register_assert_rewrite("brute", "commands", "gemma", "pages")
+
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 import bulklmm_dask as blmm
+from bulklmm_dask.storage.encoding import text
 
 
 def arrays(
@@ -41,3 +42,24 @@ def study(
     )
     ds["kinship"] = blmm.kinship(ds).compute()
     return ds
+
+
+def result_of(lod, contig=None, position=None, names=None, **variables) -> xr.Dataset:
+    """A result of the shape that scan returns; by default of one contig, markers 1 Mb apart."""
+    p, m = lod.shape
+    contig = np.zeros(p, int) if contig is None else np.asarray(contig)
+    position = np.arange(p, dtype=float) if position is None else position
+    return xr.Dataset(
+        {
+            "lod": (("variants", "traits"), lod),
+            "h2": ("traits", np.linspace(0, 1, m)),
+            "variant_contig": ("variants", contig),
+            "variant_position": ("variants", position, {"units": "Mb"}),
+            "contig_id": ("contigs", text(f"c{i}" for i in range(contig.max() + 1))),
+            **variables,
+        },
+        coords={
+            "variants": text(names or [f"m{i}" for i in range(p)]),
+            "traits": text(f"t{i}" for i in range(m)),
+        },
+    )

@@ -1,0 +1,321 @@
+"""The command line of a scan's statistics: every option gives what the library gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from commands import SMALL, run
+
+import bulklmm_dask as blmm
+from bulklmm_dask.study.io import open_dataset, save
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """With both sorts of kinship, two covariates, replicates by name; three traits are short."""
+    folder = tmp_path_factory.mktemp("statistics")
+    run("simulate", folder / "plain.zarr", *SMALL, "--covariates", "2", "--seed", "3")
+    ds = open_dataset(folder / "plain.zarr").load()
+    ds.sample_trait.values[:7, 3:6] = np.nan
+    ds["sample_count"] = ("samples", np.random.default_rng(0).integers(1, 9, 40).astype(float))
+    save(ds, folder / "study.zarr")
+    run("kinship", folder / "study.zarr")
+    run("kinship", folder / "study.zarr", "--loco")
+    return folder / "study.zarr"
+
+
+def scanned(study: Path, store: Path, *arguments: object) -> xr.Dataset:
+    run("scan", study, store, *arguments)
+    return blmm.open_result(store).compute()
+
+
+def same(found: xr.Dataset, study: Path, **options: object) -> None:
+    """All that was asked for equals a scan of the library, and nothing else is there."""
+    expected = blmm.scan(open_dataset(study), **options).compute()
+    assert set(found.data_vars) == set(expected.data_vars)
+    for name, values in expected.data_vars.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=2e-6)
+        else:
+            assert (found[name] == values).all()
+    assert found.attrs == expected.attrs
+
+
+def test_kinships_by_chromosome(study, tmp_path):
+    ds = open_dataset(study)
+    expected = blmm.kinship(ds, loco=True)
+    np.testing.assert_allclose(ds.kinship_loco, expected, atol=1e-12)
+    assert ds.kinship_loco.dims == ("contigs", "samples_0", "samples_1")
+    assert "--overwrite" in run("kinship", study, "--loco", code=1).stderr
+    save(ds.drop_vars("kinship_loco"), tmp_path / "s.zarr")
+    out = run("kinship", tmp_path / "s.zarr", "--loco", "--method", "rqtl2").stderr
+    assert "next: bulklmm scan" in out
+    assert out.strip().endswith("RESULT.zarr --loco")
+    run("kinship", tmp_path / "s.zarr", "--loco", "--method", "centered", "--overwrite")
+    found = open_dataset(tmp_path / "s.zarr")
+    np.testing.assert_allclose(
+        found.kinship_loco, blmm.kinship(ds, method="centered", loco=True), atol=1e-12
+    )
+    assert found.kinship.attrs["method"] == "bulklmm"
+
+
+def test_loco_with_stored_kinships_and_without(study, tmp_path):
+    same(scanned(study, tmp_path / "a.zarr", "--loco"), study, loco=True)
+    bare = tmp_path / "s.zarr"
+    save(open_dataset(study).drop_vars("kinship_loco"), bare)
+    message = run("scan", bare, tmp_path / "b.zarr", "--loco", code=1).stderr
+    assert "no kinship 'kinship' by chromosome: compute it with 'bulklmm kinship --loco'" in message
+    table = tmp_path / "k.csv"
+    run("kinship", bare, "--out", table)
+    message = run("scan", bare, tmp_path / "b.zarr", "--loco", "--kinship", table, code=1).stderr
+    assert "by chromosome" in message
+    assert not (tmp_path / "b.zarr").exists()
+    found = scanned(bare, tmp_path / "b.zarr", "--loco", "--kinship", "rqtl2")
+    relation = blmm.kinship(open_dataset(study), method="rqtl2", loco=True)
+    np.testing.assert_allclose(
+        found.lod, blmm.scan(open_dataset(study), loco=True, kinship=relation).lod, atol=2e-6
+    )
+    maxima = run("maxima", tmp_path / "a.zarr", "--top", "2").stdout.splitlines()
+    assert maxima[0] == "trait,variant,contig,position,lod,h2"
+    assert len(maxima) == 3
+
+
+def test_interactions(study, tmp_path):
+    wanted = ("--interaction", "covariate2", "--statistics", "lod_interaction,beta")
+    found = scanned(study, tmp_path / "r.zarr", *wanted)
+    statistics = ("lod_interaction", "beta")
+    same(found, study, interaction=["covariate2"], statistics=statistics)
+    both = scanned(study, tmp_path / "b.zarr", "--interaction", "covariate1, covariate2")
+    same(both, study, interaction=["covariate1", "covariate2"])
+
+
+def test_statistics(study, tmp_path):
+    names = ("beta", "se", "neg_log10_p", "explained")
+    found = scanned(study, tmp_path / "r.zarr", "--statistics", ",".join(names), "--reml")
+    same(found, study, statistics=names, reml=True)
+    assert set(names) <= set(found.data_vars)
+
+
+def test_conditions_by_name(study, tmp_path):
+    markers = list(open_dataset(study).variants.values[[4, 50]])
+    found = scanned(study, tmp_path / "r.zarr", "--condition", ",".join(markers))
+    same(found, study, condition=markers)
+    assert f"condition: {', '.join(markers)}" in run("info", tmp_path / "r.zarr").stdout
+
+
+def test_conditions_from_the_maxima(study, tmp_path):
+    """Two scans and the table between them: every trait given its own highest marker."""
+    run("scan", study, tmp_path / "first.zarr")
+    table = tmp_path / "maxima.csv"
+    run("maxima", tmp_path / "first.zarr", "--out", table)
+    peaks = blmm.max_lod(blmm.open_result(tmp_path / "first.zarr")).set_index("trait").variant
+    found = scanned(study, tmp_path / "second.zarr", "--condition", table)
+    same(found, study, condition=peaks)
+    for trait, marker in peaks.items():
+        assert found.lod.sel(variants=marker, traits=trait) == 0
+    run("maxima", tmp_path / "first.zarr", "--by", "contig", "--out", table)
+    high = pd.read_csv(table, dtype={"contig": str}).query("lod > 1.5")
+    high[["lod", "variant", "trait"]].to_csv(table, index=False)
+    found = scanned(study, tmp_path / "third.zarr", "--condition", table)
+    assert high.trait.duplicated().any()
+    same(found, study, condition=high.groupby("trait").variant.apply(list))
+    assert "condition: by trait" in run("info", tmp_path / "third.zarr").stdout
+
+
+@pytest.mark.parametrize("option", ["weights", "replicates"])
+def test_weights_by_name_and_by_table(study, tmp_path, option):
+    ds = open_dataset(study)
+    series = ds.sample_count.to_series()
+    table = tmp_path / "n.csv"
+    series.sample(frac=1, random_state=0).to_csv(table)
+    stores = (tmp_path / f"{i}.zarr" for i in range(9))
+    for name in ("count", "sample_count"):
+        found = scanned(study, next(stores), f"--{option}", name)
+        same(found, study, **{option: name})
+    same(scanned(study, next(stores), f"--{option}", table), study, **{option: series})
+    for name in ("sample_count", table):
+        csv = tmp_path / "h2.csv"
+        run("heritability", study, f"--{option}", name, "--out", csv)
+        h2 = pd.read_csv(csv, index_col=0).h2
+        expected = blmm.heritability(ds, **{option: "sample_count"}).h2
+        np.testing.assert_allclose(h2, expected, atol=1e-9)
+        assert np.abs(h2.values - blmm.heritability(ds).h2.values).max() > 1e-3
+
+
+def test_replicates_may_be_a_covariate(study, tmp_path):
+    """A column of numbers of a table of traits comes in as a covariate."""
+    counts = open_dataset(study).sample_count.values
+    ds = open_dataset(study).load()
+    ds.sample_covariate.values[:, 1] = counts
+    save(ds, tmp_path / "s.zarr")
+    options = ("--replicates", "covariate2", "--covariates", "covariate1")
+    found = scanned(tmp_path / "s.zarr", tmp_path / "r.zarr", *options)
+    expected = blmm.scan(open_dataset(study), covariates=["covariate1"], replicates=counts)
+    np.testing.assert_allclose(found.lod, expected.lod, atol=2e-6)
+
+
+def test_names_of_samples_that_look_like_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"{i:03d}" for i in range(30)]
+    ds = blmm.create_dataset(
+        rng.integers(0, 3, (30, 20)), rng.random((30, 4)), sample_ids=names, maximum=2
+    )
+    ds["kinship"] = blmm.kinship(ds)
+    save(ds, tmp_path / "s.zarr")
+    counts = rng.integers(1, 9, 30)
+    table = tmp_path / "n.csv"
+    table.write_text(
+        "".join(["sample,n\n", *(f"{a},{b}\n" for a, b in zip(names, counts, strict=True))])
+    )
+    found = scanned(tmp_path / "s.zarr", tmp_path / "r.zarr", "--replicates", table)
+    np.testing.assert_allclose(found.lod, blmm.scan(ds, replicates=counts).lod, atol=2e-6)
+
+
+def test_a_prior(study, tmp_path):
+    found = scanned(study, tmp_path / "r.zarr", "--prior", "0.5,10", "--reml")
+    same(found, study, prior=(0.5, 10), reml=True)
+    assert "prior: 0.5, 10" in run("info", tmp_path / "r.zarr").stdout
+
+
+def test_genotypes(study, tmp_path):
+    """A study with dosages and with probabilities of three genotypes."""
+    share = open_dataset(study).call_dosage.values[:, :, None]
+    probability = np.concatenate([(1 - share) ** 2, 2 * share * (1 - share), share**2], axis=2)
+    noise = np.random.default_rng(0).dirichlet(np.ones(3), share.shape[:2])
+    path = tmp_path / "s.zarr"
+    ds = open_dataset(study).assign(
+        call_genotype_probability=(
+            ("variants", "samples", "genotypes"),
+            0.9 * probability + 0.1 * noise,
+        ),
+        genotype_id=("genotypes", np.array(["AA", "AB", "BB"], dtype=object)),
+    )
+    save(ds, path)
+    default = scanned(path, tmp_path / "a.zarr", "--statistics", "beta")
+    same(default, path, genotypes="call_genotype_probability", statistics="beta")
+    assert (default.df == 2).all()
+    assert list(default.genotypes.values) == ["AA", "AB", "BB"]
+    by_dosage = ("--genotypes", "call_dosage")
+    same(scanned(path, tmp_path / "b.zarr", *by_dosage), study)
+    products = ("--interaction", "covariate1", "--statistics", "se")
+    found = scanned(path, tmp_path / "c.zarr", *by_dosage, *products)
+    assert list(found.effects.values) == ["dosage", "dosage:covariate1"]
+    description = run("info", tmp_path / "a.zarr").stdout
+    assert "genotypes: call_genotype_probability" in description
+    assert "effect_unit: mean of each genotype" in description
+
+
+def test_info_tells_of_all_this(study, tmp_path):
+    out = run("info", study).stdout
+    assert "kinship: bulklmm\nkinship by chromosome: bulklmm\n" in out
+    only = tmp_path / "s.zarr"
+    save(open_dataset(study).drop_vars("kinship"), only)
+    out = run("info", only).stdout
+    assert "kinship by chromosome: bulklmm" in out
+    assert "none yet" not in out
+    options = ("--loco", "--replicates", "count", "--interaction", "covariate1")
+    run("scan", study, tmp_path / "r.zarr", *options, "--statistics", "neg_log10_p")
+    out = run("info", tmp_path / "r.zarr").stdout
+    for line in (
+        "90 markers x 12 traits = 1,080 tests",
+        "loco: 1",
+        "replicates: count",
+        "interaction: covariate1",
+        "traits: 12 ok",
+    ):
+        assert f"\n{line}\n" in out
+    for words in ("neg_log10_p", "variants 90 x traits 12", "contigs 20 x traits 12"):
+        assert words in out
+    assert "condition" not in out
+
+
+TABLES = {
+    "empty.csv": "",
+    "wide.csv": "sample,n,m\nsample01,1,2\n",
+    "few.csv": "sample,n\nsample01,1\n",
+    "text.csv": "sample,n\nsample01,many\n",
+    "twice.csv": "sample,n\n" + "".join(f"sample{i % 40 + 1:02d},1\n" for i in range(41)),
+    "zero.csv": "sample,n\n" + "".join(f"sample{i + 1:02d},{i}\n" for i in range(40)),
+    "peaks.csv": "trait,marker\ntrait01,1:1\n",
+    "cut.csv": "trait,variant,lod\ntrait01,1:1\n",
+    "none.csv": "trait,variant\ntrait01,\n",
+    "other.csv": "trait,variant\nheight,1:1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--statistics gain", "unknown statistic 'gain'; choose one of lod, beta"),
+        ("--statistics lod_interaction", "there is no interaction"),
+        ("--interaction age", "interaction names 'age', not among the covariates"),
+        ("--interaction covariate1 --covariates none", "must also be additive"),
+        ("--interaction covariate1 --method alt-exact", "use a null method"),
+        ("--condition rs1", "names 1 markers that the study has not: 'rs1'"),
+        ("--condition ,", "condition names no marker"),
+        ("--condition absent.csv", "there is no file absent.csv"),
+        ("--condition {}/empty.csv", "empty.csv is empty"),
+        ("--condition {}/peaks.csv", "has the columns trait, marker; a table of conditions needs"),
+        ("--condition {}/cut.csv", "cut.csv, line 2: 2 fields, but the header has 3"),
+        ("--condition {}/none.csv", "names no marker for any trait"),
+        ("--condition {}/other.csv", "names 1 traits that the study has not: 'height'"),
+        ("--weights shoe", "weights is 'shoe', but the study has no variable of that name"),
+        ("--weights sample_id", "weights does not hold numbers"),
+        ("--weights sample_count --replicates sample_count", "both given"),
+        ("--replicates {}/empty.csv", "empty.csv is empty"),
+        ("--replicates {}/wide.csv", "has 3 columns; it should have two, samples and numbers"),
+        ("--replicates {}/few.csv", "replicates lacks 39 samples: 'sample02'"),
+        ("--replicates {}/text.csv", "line 2 ('sample01'), column 'n': 'many' is not a number"),
+        ("--replicates {}/twice.csv", "must be unique, but 1 occur twice: 'sample01'"),
+        ("--replicates {}/zero.csv", "replicates holds 0.0 for sample 'sample01'"),
+        ("--prior -1,10", "the variance of the prior is -1"),
+        ("--prior 1,nan", "the sample_size of the prior is nan"),
+        ("--prior 1,10 --kinship none", "none without a kinship"),
+        ("--prior 1,10 --method alt-grid", "takes no prior"),
+        ("--genotypes call_genotype_probability", "no genotypes 'call_genotype_probability'"),
+        ("--loco --kinship none", "kinship is None"),
+        ("--loco --kinship cousins", "no kinship 'cousins' by chromosome"),
+        ("--kinship kinship_loco", "scan with loco=True"),
+    ],
+)
+def test_bad_values_are_one_line_and_exit_1(study, tmp_path, arguments, message):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name, content in TABLES.items():
+        (folder / name).write_text(content)
+    result = tmp_path / "r.zarr"
+    out = run("scan", study, result, *arguments.format(folder).split(), code=1)
+    assert message in out.stderr.splitlines()[-1]
+    assert not result.exists()
+
+
+@pytest.mark.parametrize("option", ["--weights", "--replicates"])
+def test_heritability_refuses_what_a_scan_refuses(study, tmp_path, option):
+    message = run("heritability", study, option, "shoe", code=1).stderr
+    assert "is 'shoe', but the study has no variable" in message
+    (tmp_path / "wide.csv").write_text(TABLES["wide.csv"])
+    assert "3 columns" in run("heritability", study, option, tmp_path / "wide.csv", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("scan a b --prior 0.5", "'0.5' is not two numbers with a comma between"),
+        ("scan a b --prior strong,10", "'strong,10' is not two numbers"),
+        ("scan a b --genotypes calls", "'calls' is not one of"),
+        ("kinship a --loco --out k.csv", "--out writes one table"),
+    ],
+)
+def test_words_that_are_not_understood(arguments, message):
+    assert message in run(*arguments.split(), code=2).stderr
+
+
+def test_kinships_by_chromosome_need_chromosomes(tmp_path):
+    rng = np.random.default_rng(0)
+    ds = blmm.create_dataset(rng.integers(0, 3, (20, 9)), rng.random((20, 2)), maximum=2)
+    save(ds, tmp_path / "s.zarr")
+    assert "no variant_contig" in run("kinship", tmp_path / "s.zarr", "--loco", code=1).stderr

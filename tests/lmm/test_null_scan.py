@@ -1,0 +1,270 @@
+"""The null methods against brute force: a trait alone, its covariance, QR, a bounded search."""
+
+from __future__ import annotations
+
+import brute
+import numpy as np
+import pytest
+import studies
+from references import reference_study
+
+import bulklmm_dask as blmm
+from bulklmm_dask.lmm.basis import make_basis
+from bulklmm_dask.lmm.interpolate import FEW, TOLERANCE, interpolate
+from bulklmm_dask.lmm.likelihood import bracketing_grid, profile_at, profile_on_grid
+from bulklmm_dask.lmm.null.fit import fit_null
+from bulklmm_dask.lmm.null.scan import prepare_markers, variation
+
+
+def compare(ds, *, reml, result, h2_tolerance=1e-5, lod_tolerance=1e-5):
+    """Every trait of a complete study against brute force; flat likelihoods leave h2 free."""
+    dosage, kinship = ds.call_dosage.values.astype(float), ds.kinship.values
+    n = ds.sizes["samples"]
+    covariates = np.ones((n, 1))
+    if "sample_covariate" in ds:
+        covariates = np.column_stack([covariates, ds.sample_covariate.values])
+    lod, h2 = result.lod.values, result.h2.values
+    for j in range(ds.sizes["traits"]):
+        y = ds.sample_trait.values[:, j]
+        expected = brute.null_h2(y, covariates, kinship, reml=reml)
+        args = (y, covariates, kinship, reml)
+        if abs(h2[j] - expected) > h2_tolerance:
+            gain = brute.log_likelihood(h2[j], *args) - brute.log_likelihood(expected, *args)
+            assert gain > -1e-9, (j, h2[j], expected, gain)
+        scores = brute.lod_scores(dosage, y, covariates, kinship, h2[j])
+        np.testing.assert_allclose(lod[:, j], scores, atol=lod_tolerance, rtol=1e-7)
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_reference_shape_equals_brute_force(reference, reml):
+    ds = reference_study(reference, 200)
+    assert ds.sizes["variants"] == 7321
+    assert ds.sizes["samples"] == 248
+    # Half of the traits under either likelihood: brute force takes a tenth of a second a trait.
+    half = ds.isel(traits=slice(0, None, 2) if reml else slice(None))
+    result = blmm.scan(half, reml=reml).compute()
+    assert (result.trait_status == "ok").all()
+    # float32 holds a LOD below 128 to 4e-6.
+    compare(half, reml=reml, result=result)
+
+
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("covariates", [0, 2])
+@pytest.mark.parametrize("method", ["bulklmm", "centered"])
+def test_small_study_equals_brute_force(reml, covariates, method):
+    ds = studies.study(n=60, p=40, m=30, covariates=covariates, seed=3)
+    ds["kinship"] = blmm.kinship(ds, method=method).compute()
+    compare(ds, reml=reml, result=blmm.scan(ds, reml=reml).compute())
+
+
+def test_nearly_singular_kinship_equals_brute_force():
+    ds = studies.study(n=50, p=200, m=40, seed=4)
+    strains = np.repeat(np.arange(10), 5)
+    root = np.eye(10)[strains] + 1e-5 * np.random.default_rng(0).standard_normal((50, 10))
+    ds["kinship"] = (("samples_0", "samples_1"), root @ root.T + 1e-9 * np.eye(50))
+    compare(ds, reml=False, result=blmm.scan(ds).compute())
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_grid_equals_brute_force_at_the_same_h2(reml):
+    ds = studies.study(n=50, p=40, m=25, covariates=1, seed=5)
+    grid = np.arange(0, 1, 0.01)
+    result = blmm.scan(ds, method="null-grid", h2_grid=grid, reml=reml).compute()
+    covariates = np.column_stack([np.ones(50), ds.sample_covariate.values])
+    for j in range(25):
+        y, kinship = ds.sample_trait.values[:, j], ds.kinship.values
+        values = [brute.log_likelihood(h, y, covariates, kinship, reml) for h in grid]
+        assert result.h2.values[j] == grid[np.argmax(values)]
+        scores = brute.lod_scores(
+            ds.call_dosage.values, y, covariates, kinship, result.h2.values[j]
+        )
+        np.testing.assert_allclose(result.lod.values[:, j], scores, atol=1e-5)
+
+
+def test_default_grid_is_that_of_the_paper():
+    ds = studies.study(m=40)
+    result = blmm.scan(ds, method="null-grid").compute()
+    assert set(result.h2.values) <= set(np.arange(10) / 10)
+    assert len(set(result.h2.values)) > 3
+
+
+def test_both_boundaries_are_found():
+    ds = studies.study(n=60, p=300, m=6, seed=6)
+    rng = np.random.default_rng(0)
+    values, vectors = np.linalg.eigh(ds.kinship.values)
+    # A trait against the kinship's grain has h2 = 0; one along its largest eigenvector, 1.
+    low = vectors @ (rng.standard_normal(60) / np.sqrt(np.maximum(values, 0.05)))
+    high = vectors @ (rng.standard_normal(60) * np.maximum(values, 0))
+    ds["sample_trait"] = ds.sample_trait.copy(data=np.column_stack([low, high] * 3))
+    result = blmm.scan(ds).compute()
+    top = brute.largest_h2(ds.kinship.values)
+    assert result.h2.values[0] == 0.0
+    assert result.h2.values[1] == top == 1.0
+    compare(ds, reml=False, result=result)
+
+
+def test_a_likelihood_without_maximum_is_reported():
+    ds = studies.study(n=40, p=60, m=8, seed=1)
+    # Centred on the analysed samples, the null space of K is the intercept.
+    ds["kinship"] = blmm.kinship(ds, method="centered").compute()
+    ml = blmm.scan(ds).compute()
+    unbounded = ml.trait_status == "unbounded"
+    assert unbounded.any()
+    np.testing.assert_array_equal(ml.h2.values[unbounded], 1 - 1e-5)
+    assert np.isfinite(ml.lod.values).all()
+    assert (blmm.scan(ds, reml=True).compute().trait_status == "ok").any()
+
+
+def test_without_kinship_is_ordinary_regression():
+    from scipy.stats import linregress
+
+    ds = studies.study(n=50, p=20, m=5)
+    result = blmm.scan(ds, kinship=None).compute()
+    for i in range(20):
+        for j in range(5):
+            r = linregress(ds.call_dosage.values[i], ds.sample_trait.values[:, j]).rvalue
+            expected = -50 / 2 * np.log10(1 - r**2)
+            assert result.lod.values[i, j] == pytest.approx(expected, abs=1e-5)
+    assert (result.h2 == 0).all()
+
+
+def test_sigma2_is_the_total_variance():
+    ds = studies.study(n=60, m=6)
+    for reml, divisor in ((False, 60), (True, 59)):
+        result = blmm.scan(ds, reml=reml).compute()
+        for j in range(6):
+            _, (yw, cw) = brute.whiten(
+                result.h2.values[j],
+                ds.kinship.values,
+                ds.sample_trait.values[:, j],
+                np.ones((60, 1)),
+            )
+            rss = np.sum((yw - cw @ np.linalg.lstsq(cw, yw)[0]) ** 2)
+            assert result.sigma2.values[j] == pytest.approx(rss / divisor, rel=1e-9)
+
+
+def test_large_means_and_odd_scales_cost_nothing():
+    ds = studies.study(n=40, m=8)
+    plain = blmm.scan(ds).compute()
+    ds["sample_trait"] = ds.sample_trait * np.geomspace(1e-8, 1e8, 8) + 1e3
+    ds["sample_trait"] = ds.sample_trait.transpose("samples", "traits")
+    scaled = blmm.scan(ds).compute()
+    np.testing.assert_allclose(scaled.lod[:, 3:], plain.lod[:, 3:], atol=1e-5)
+    np.testing.assert_allclose(scaled.h2[3:], plain.h2[3:], atol=1e-6)
+
+
+def test_the_scale_of_the_kinship_changes_h2_but_no_score():
+    ds = studies.study(n=60, p=300, m=20)
+    result = blmm.scan(ds).compute()
+    for factor in (1e-4, 2.0, 1e4):
+        other = blmm.scan(ds, kinship=factor * ds.kinship.values).compute()
+        np.testing.assert_allclose(other.lod, result.lod, atol=1e-4)
+        h2 = result.h2.values
+        np.testing.assert_allclose(other.h2, h2 / (h2 + factor * (1 - h2)), atol=1e-6, rtol=1e-3)
+
+
+def test_single_precision_is_within_a_ten_thousandth_below_100():
+    rng = np.random.default_rng(7)
+    for n in (20, 248, 800):
+        dosage = rng.binomial(1, 0.5, size=(n, 40)).astype(float)
+        # From no association to nearly perfect ones, so that all sizes of LOD occur.
+        noise = np.geomspace(3, 1e-4, 60)
+        traits = dosage[:, rng.integers(40, size=60)] + noise * rng.standard_normal((n, 60))
+        ds = blmm.create_dataset(dosage, traits)
+        ds["kinship"] = blmm.kinship(ds).compute()
+        double, single = (blmm.scan(ds, precision=p).lod.values for p in ("double", "single"))
+        below = double < 100
+        assert double.max() > 50
+        assert np.abs(single - double)[below].max() < 1e-4
+
+
+def test_markers_without_variation_score_zero():
+    dosage, traits = studies.arrays(n=40, p=10)
+    dosage[:, 3] = 2.0
+    dosage[:, 4] = 0.1 + 0.2  # not exact in binary, so that its mean leaves rounding behind
+    covariates = dosage[:, [7]]
+    ds = blmm.create_dataset(dosage, traits, covariates=covariates)
+    ds["kinship"] = blmm.kinship(ds).compute()
+    for precision in ("double", "single"):
+        lod = blmm.scan(ds, precision=precision).lod.values
+        assert (lod[[3, 4, 7]] == 0).all()
+        assert (np.delete(lod, [3, 4, 7], axis=0).max(axis=1) > 0).all()
+
+
+def test_a_perfect_association_is_finite():
+    dosage, traits = studies.arrays(n=30, p=10, m=3)
+    traits[:, 0] = dosage[:, 2] * 2.5 + 1
+    ds = blmm.create_dataset(dosage, traits)
+    ds["kinship"] = blmm.kinship(ds).compute()
+    for precision in ("double", "single"):
+        lod = blmm.scan(ds, precision=precision).lod.values
+        assert np.isfinite(lod).all()
+        assert lod[:, 0].argmax() == 2
+        assert lod[2, 0] > 100
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_slope_is_the_derivative_and_grid_equals_points(reml):
+    ds = studies.study(n=40, p=30, m=5, covariates=2)
+    covariates = np.column_stack([np.ones(40), ds.sample_covariate.values])
+    basis = make_basis(ds.kinship.values, covariates)
+    y = basis.rotate(ds.sample_trait.values)
+    grid = np.linspace(0.05, 0.9, 7)
+    on_grid = profile_on_grid(basis, y, grid, reml=reml)
+    for k, h in enumerate(grid):
+        at = profile_at(basis, y, np.full(5, h), reml=reml)
+        step = 1e-5
+        up, down = (profile_at(basis, y, np.full(5, h + d), reml=reml) for d in (step, -step))
+        np.testing.assert_allclose(on_grid.value[k], at.value, rtol=1e-10)
+        np.testing.assert_allclose(on_grid.slope[k], at.slope, rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(
+            at.slope, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_interpolation_is_as_exact_as_it_says():
+    rng = np.random.default_rng(0)
+    for n, spread in ((60, 1.0), (60, 4.0), (200, 2.0)):
+        root = rng.standard_normal((n, n)) * np.exp(-spread * np.linspace(0, 1, n) * 3)
+        covariates = np.column_stack([np.ones(n), rng.standard_normal((n, 2))])
+        basis = make_basis(root @ root.T, covariates)
+        h2 = np.concatenate([rng.uniform(0, basis.h2_max, 300), bracketing_grid(basis)])
+        found = interpolate(basis, h2)
+        assert len(found.nodes) > FEW
+        markers = prepare_markers(basis, rng.binomial(2, 0.3, size=(50, n)).astype(float))
+        exact = variation(basis, markers, h2)
+        interpolated = variation(basis, markers, found.nodes) @ found.weights
+        assert np.abs(interpolated / exact - 1).max() < 2 * TOLERANCE
+
+
+def test_replicated_samples_shrink_the_product():
+    ds = blmm.simulate_study(n_samples=60, n_strains=10, n_variants=50, n_traits=5, n_contigs=2)
+    basis = make_basis(blmm.kinship(ds).values, np.ones((60, 1)))
+    markers = prepare_markers(basis, ds.call_dosage.values.astype(float))
+    assert markers.rotated.shape == (50, 10)
+
+
+def test_too_few_samples_and_constants_are_reported():
+    dosage, traits = studies.arrays(n=20, p=10, m=5)
+    traits[2:, 0] = np.nan
+    traits[:, 1] = 7.25
+    traits[:, 2] = np.nan
+    traits[:10, 3] = np.nan
+    with pytest.warns(blmm.StudyWarning, match="no value at all"):
+        ds = blmm.create_dataset(dosage, traits)
+    ds["kinship"] = blmm.kinship(ds).compute()
+    result = blmm.scan(ds).compute()
+    expected = ["too-few-samples", "constant", "all-missing", "ok", "ok"]
+    assert list(result.trait_status.values) == expected
+    assert list(result.n_samples.values) == [2, 20, 0, 10, 20]
+    fitted = np.array([False, False, False, True, True])
+    np.testing.assert_array_equal(np.isfinite(result.h2), fitted)
+    np.testing.assert_array_equal(np.isfinite(result.lod).all("variants"), fitted)
+
+
+def test_fit_null_leaves_its_input_alone():
+    ds = studies.study(n=30, m=4)
+    y = ds.sample_trait.values
+    before = y.copy()
+    fit_null(make_basis(ds.kinship.values, np.ones((30, 1))), y, reml=False)
+    np.testing.assert_array_equal(y, before)
