@@ -11,16 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import (
-    KinshipLike,
-    VectorLike,
-    covariate_matrix,
-    measurements,
-    sample_weights,
-)
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare_measurements
 from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.errors import InputError, StudyWarning
-from bulklmm_dask.lmm.basis import independent_columns
+from bulklmm_dask.lmm.permute.signs import Directions, random_signs
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
@@ -30,8 +26,6 @@ from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
-# What is left of a trait beside the covariates where it is nothing but rounding.
-_NOTHING = 1e-20
 # Options of a scan that have no meaning here, and why.
 _REFUSED = {
     "condition": "markers among the covariates are not in the null model of a baseline",
@@ -111,10 +105,12 @@ def hotspot_baseline(
     for name, reason in _REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")
-    names, matrix = covariate_matrix(ds, covariates)
-    weight = sample_weights(ds, weights, replicates)
-    measured = measurements(ds, kinship, matrix, weights=weight, loco=loco)
-    options |= {"covariates": names, "weights": weight}
+    inputs = ModelInputs(
+        kinship=kinship, loco=loco, covariates=covariates, weights=weights, replicates=replicates
+    )
+    measured = prepare_measurements(ds, inputs)
+    matrix, weight = measured.covariates, measured.weights
+    options |= {"covariates": list(measured.covariate_names), "weights": weight}
     parts = [
         _Part.of(part, Samples(matrix, relation, weight), options)
         for part, relation in _parts(ds, measured.kinship, loco=loco)
@@ -122,7 +118,8 @@ def hotspot_baseline(
     highest = []
     for number in range(n_permutations):
         peaks = [
-            part.peaks(_signs(seed, number, len(matrix)), threshold, peakdrop) for part in parts
+            part.peaks(random_signs(seed, number, len(matrix)), threshold, peakdrop)
+            for part in parts
         ]
         counts = hotspots(pd.concat(peaks, ignore_index=True), ds, window=window, step=step)
         highest.append(int(counts["traits"].max()))
@@ -132,10 +129,6 @@ def hotspot_baseline(
     least = float(threshold) if isinstance(threshold, int | float) else None
     table.attrs.update(window=float(window), step=step, threshold=least, seed=seed)
     return table
-
-
-def _signs(seed: int, number: int, size: int) -> Array:
-    return np.random.default_rng([seed, number]).choice([-1.0, 1.0], size)
 
 
 def _parts(ds: xr.Dataset, kinship: Any, *, loco: bool) -> Iterator[tuple[xr.Dataset, Any]]:
@@ -161,8 +154,7 @@ class _Part:
     coordinates : DataArray (traits, directions)
     observed : DataArray (samples, traits)
         Which values the study has.
-    back : array (samples, directions)
-        Directions, in units of the traits.
+    directions : Directions
     """
 
     ds: xr.Dataset
@@ -170,39 +162,31 @@ class _Part:
     options: dict[str, Any]
     coordinates: xr.DataArray
     observed: xr.DataArray
-    back: Array
+    directions: Directions
 
     @classmethod
     def of(cls, ds: xr.Dataset, samples: Samples, options: dict[str, Any]) -> _Part:
         """Lay out the traits of a study."""
-        weights = np.ones(len(samples)) if samples.weights is None else samples.weights
-        directions = _directions(samples, weights)
+        directions = Directions.of(samples)
         traits = ds["sample_trait"]
         if traits.chunks is not None:
             traits = traits.chunk(samples=-1)
         coordinates = xr.apply_ufunc(
-            _along,
+            directions.coordinates,
             traits,
             input_core_dims=[["samples"]],
             output_core_dims=[["directions"]],
-            kwargs={
-                "covariates": samples.covariates,
-                "directions": directions * weights[:, None],
-            },
             dask="parallelized",
             output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"directions": directions.shape[1]}},
+            dask_gufunc_kwargs={"output_sizes": {"directions": directions.count}},
         )
         complete = xr.DataArray(samples.complete, dims="samples")
         observed = (traits.notnull() & complete).transpose("samples", "traits")
-        back = directions / weights[:, None]
-        return cls(ds, samples.kinship, options, coordinates, observed, back)
+        return cls(ds, samples.kinship, options, coordinates, observed, directions)
 
     def traits(self, signs: Array) -> xr.DataArray:
         """Traits (samples, traits) with the signs of some directions changed."""
-        operator = xr.DataArray(
-            self.back * signs[: self.back.shape[1]], dims=("samples", "directions")
-        )
+        operator = xr.DataArray(self.directions.with_signs(signs), dims=("samples", "directions"))
         traits = xr.dot(operator, self.coordinates, dim="directions").where(self.observed)
         return traits.transpose("samples", "traits")
 
@@ -213,36 +197,3 @@ class _Part:
             warnings.simplefilter("ignore", StudyWarning)  # of the study: said once before
             result = scan(null, kinship=self.kinship, **self.options)
             return find_peaks(result, threshold=threshold, peakdrop=peakdrop, drop=None)
-
-
-def _directions(samples: Samples, weights: Array) -> Array:
-    """Orthonormal directions (samples, k) free of covariates in which traits are independent.
-
-    Eigenvectors of the kinship between the directions that the covariates leave, of samples
-    multiplied by their weights; those of the largest eigenvalues first. Samples that lack a
-    covariate have no part in any.
-    """
-    rows = np.flatnonzero(samples.complete)
-    columns, _ = independent_columns(samples.covariates[rows] * weights[rows, None])
-    free = np.linalg.qr(columns, mode="complete")[0][:, columns.shape[1] :]
-    if samples.kinship is not None:
-        relation = samples.kinship[np.ix_(rows, rows)] * np.outer(weights[rows], weights[rows])
-        free = free @ np.linalg.eigh(free.T @ relation @ free)[1][:, ::-1]
-    out = np.zeros((len(samples), free.shape[1]))
-    out[rows] = free
-    return out
-
-
-def _along(traits: Array, *, covariates: Array, directions: Array) -> Array:
-    """Coordinates (traits, k) of traits (traits, samples); NaN for those without variation."""
-    filled = np.array(traits, dtype=np.float64)
-    known = ~np.isnan(filled) & ~np.isnan(covariates).any(axis=1)
-    for pattern in np.unique(known[~known.all(axis=1)], axis=0):
-        mine = (known == pattern).all(axis=1)
-        fitted = np.linalg.lstsq(covariates[pattern], filled[np.ix_(mine, pattern)].T, rcond=None)
-        values = np.nan_to_num(covariates[~pattern]) @ fitted[0]
-        filled[np.ix_(mine, ~pattern)] = values.T
-    found = filled @ directions
-    size = np.einsum("ts,ts->t", filled, filled)
-    found[np.einsum("tk,tk->t", found, found) <= _NOTHING * size] = np.nan
-    return found

@@ -3,72 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import KinshipLike, covariate_matrix, kinship_matrix
+from bulklmm_dask.analyses.inputs.covariates import covariate_matrix
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_matrix
+from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.scan import is_lazy
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.basis import Basis, fold, independent_columns, make_basis
+from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.kinship import check_kinship, impute
-from bulklmm_dask.lmm.likelihood import bracketing_grid, profile_on_grid
-from bulklmm_dask.lmm.null.fit import CONSTANT, TOO_FEW, UNBOUNDED, NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import prepare_markers
+from bulklmm_dask.lmm.null.fit import CONSTANT, TOO_FEW, UNBOUNDED
+from bulklmm_dask.lmm.null.profile import (
+    TraitModel,
+    curve_points,
+    likelihood_interval,
+    lod_score,
+    with_marker,
+)
+from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
-
-# Half the 95% quantile of chi-square with one degree of freedom.
-DROP = 1.9207294103470492
-
-
-@dataclass(frozen=True)
-class _Model:
-    """One fitted model: without a marker, or with it among the covariates."""
-
-    basis: Basis
-    fit: NullModel
-    reml: bool
-
-    @property
-    def h2(self) -> float:
-        """The optimum."""
-        return float(self.fit.h2[0])
-
-    @property
-    def status(self) -> str:
-        """As in `trait_status` of a scan."""
-        return str(self.fit.status[0])
-
-    def log_likelihood(self, h2: Array) -> Array:
-        """Profile log-likelihood with its constants at heritabilities, the optimum among them.
-
-        The fit keeps the trait scaled; its s2 at the optimum brings the scale back.
-        """
-        spectrum, y = fold(self.basis, self.fit.rotated)
-        on_grid = profile_on_grid(spectrum, y, h2, reml=self.reml)
-        scaled = on_grid.quadratic[np.searchsorted(h2, self.h2), 0]
-        constant = np.log(scaled) - np.log(2 * np.pi * self.fit.sigma2[0]) - 1.0
-        return on_grid.value[:, 0] + self._degrees / 2 * constant
-
-    def full_at_optimum(self) -> float:
-        """Full log-likelihood at the optimum, also where that is the restricted one's."""
-        n = self.basis.n
-        rss = self.fit.sigma2[0] * self._degrees
-        logdet = np.log(self.basis.variances([self.h2])).sum()
-        return float(-0.5 * (n * (np.log(2 * np.pi * rss / n) + 1.0) + logdet))
-
-    @property
-    def _degrees(self) -> int:
-        return self.basis.n - self.basis.n_covariates * self.reml
 
 
 def profile(
@@ -139,7 +101,7 @@ def profile(
     x = None if variant is None else _dosages(ds, variant)
     relation = _matrix(ds, kinship)[np.ix_(used, used)]
     with one_blas_thread():
-        basis = make_basis(relation, matrix[used])
+        basis = Samples(matrix[used], relation).basis()
         models = {"null": _fit(basis, y[used], f"trait {trait!r}", reml)}
         if x is not None:
             named = f"trait {trait!r} with variant {variant!r}"
@@ -207,67 +169,44 @@ def _matrix(ds: xr.Dataset, kinship: KinshipLike) -> Array:
 
 def _with_marker(basis: Basis, covariates: Array, x: Array, named: str) -> Basis:
     """The basis with the marker among the covariates, unless it has no variation left."""
-    if not prepare_markers(basis, x[None]).tested[0]:
+    wider = with_marker(basis, covariates, x)
+    if wider is None:
         say(f"{named}: the marker has no variation beside the covariates, so nothing changes")
         return basis
-    columns, _ = independent_columns(np.column_stack([covariates, x]))
-    return replace(basis, covariates=basis.rotate(columns))
+    return wider
 
 
-def _fit(basis: Basis, y: Array, named: str, reml: bool) -> _Model:
-    fit = fit_null(basis, y[:, None], reml=reml)
+def _fit(basis: Basis, y: Array, named: str, reml: bool) -> TraitModel:
+    fit = TraitModel.of(basis, y, reml=reml)
     effects = f"{basis.n_covariates} fixed effects (with the intercept)"
-    if fit.status[0] == TOO_FEW:
+    if fit.status == TOO_FEW:
         raise InputError(
             f"{named} has {basis.n} complete samples, too few for a model with {effects}; choose "
             "another, or fewer covariates"
         )
-    if fit.status[0] == CONSTANT:
+    if fit.status == CONSTANT:
         raise InputError(
             f"{named} has no variation in its {basis.n} complete samples beside the {effects}, "
             "so its likelihood is infinite; choose another, or fewer covariates"
         )
-    if fit.status[0] == UNBOUNDED:
+    if fit.status == UNBOUNDED:
         say(
             f"{named}: the likelihood has no maximum below h2 = 1, and the optimum given is only "
-            f"the bound {fit.h2[0]:g}; use REML or an uncentred kinship"
+            f"the bound {fit.h2:g}; use REML or an uncentred kinship"
         )
-    return _Model(basis, fit, reml)
+    return fit
 
 
-def _dataset(models: dict[str, _Model], n_points: int) -> xr.Dataset:
+def _dataset(models: dict[str, TraitModel], n_points: int) -> xr.Dataset:
     """Curves, optima and intervals of the models on one set of heritabilities."""
     optima = [model.h2 for model in models.values()]
-    h2 = np.union1d(_points(models["null"].basis, n_points), optima)
+    h2 = np.union1d(curve_points(models["null"].basis, n_points), optima)
     out = xr.Dataset(coords={"h2": h2, "limits": text(["low", "high"])})
     for name, model in models.items():
         curve = model.log_likelihood(h2)
         out[name] = ("h2", curve, {"units": "nats"})
         out[f"{name}_h2"] = model.h2
-        out[f"{name}_interval"] = ("limits", _interval(h2, curve))
+        out[f"{name}_interval"] = ("limits", likelihood_interval(h2, curve))
     if "alternative" in models:
-        null, alternative = (models[name].full_at_optimum() for name in ("null", "alternative"))
-        lod = (alternative - null) / np.log(10.0)
-        # The larger model cannot fit worse by maximum likelihood; rounding may say so.
-        out["lod"] = lod if models["null"].reml else max(0.0, lod)
+        out["lod"] = lod_score(models["null"], models["alternative"])
     return out
-
-
-def _points(basis: Basis, count: int) -> Array:
-    """Heritabilities (count,) spread like the bracketing grid, both ends included."""
-    coarse = bracketing_grid(basis)
-    return np.interp(np.linspace(0, len(coarse) - 1, count), np.arange(len(coarse)), coarse)
-
-
-def _interval(h2: Array, curve: Array) -> Array:
-    """First and last h2 within `DROP` of the maximum, interpolated between the points."""
-    floor = curve.max() - DROP
-    inside = np.flatnonzero(curve >= floor)
-
-    def crossing(inner: int, outer: int) -> float:
-        if not 0 <= outer < len(h2):
-            return float(h2[inner])
-        return float(np.interp(floor, curve[[outer, inner]], h2[[outer, inner]]))
-
-    first, last = int(inside[0]), int(inside[-1])
-    return np.array([crossing(first, first - 1), crossing(last, last + 1)])

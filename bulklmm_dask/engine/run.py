@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import delayed
 from distributed import Client, Future, as_completed
 
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.engine.scan import LazyScan, Variants, score_block, trait_columns
+from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
+from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.result import ResultStore
+from bulklmm_dask.typing import Real
 
 # Blocks handed to the scheduler together, and blocks in flight below which more follow.
 _BATCH = 512
@@ -192,11 +192,11 @@ def batches(
 def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], Any]:
     """Delayed writes of the blocks of a scan."""
     genotypes = scan.genotypes.to_delayed().ravel()
-    variants, options, write = scan.variants, scan.options(), delayed(_write_block)
+    markers, options, write = scan.markers, scan.options(), delayed(_write_block)
 
     def of_block(block: Block, key: str) -> Any:
         i, needed = block[0], scan.needed(*block)
-        return write(store, block, genotypes[i], variants[i], needed, options, dask_key_name=key)
+        return write(store, block, genotypes[i], markers[i], needed, options, dask_key_name=key)
 
     return of_block
 
@@ -204,12 +204,12 @@ def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], 
 def _write_block(
     store: ResultStore,
     block: Block,
-    genotypes: npt.NDArray[np.floating],
-    variants: Variants,
+    genotypes: Real,
+    markers: MarkerChunk,
     fits: Mapping[int, FittedTraits],
     options: dict[str, Any],
 ) -> None:
-    store.write_block(*block, score_block(genotypes, variants, fits, **options))
+    store.write_block(*block, score_block(genotypes, markers, fits, **options))
 
 
 def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> None:

@@ -9,7 +9,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import require_choice
+from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.typing import Array, Index
 
 
@@ -42,7 +42,7 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
         If ``by`` is neither, or is "contig" and the result has no contigs; or if ``result`` has no
         LODs.
     """
-    require_choice(by, "by", (None, "contig"))
+    require_by(by)
     if isinstance(result, xr.Dataset) and "lod" in result and "traits" not in result.dims:
         # One trait was selected by name.
         with_dim = {name: result[name].expand_dims("traits", -1) for name in ("lod", "h2")}

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import require_choice
+from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.study.schema import require_names, require_unique
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, Index, Names, Single
@@ -51,7 +51,7 @@ class NullMaxima:
         """Check a result of `permute` and the option `by`."""
         if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
             raise InputError("this needs the Dataset that permute gives, with its max_lod")
-        require_choice(by, "by", (None, "contig"))
+        require_by(by)
         if by and "contigs" not in perm["max_lod"].dims:
             raise InputError(
                 "the maxima are over all markers; those of each contig are kept by permute(..., "

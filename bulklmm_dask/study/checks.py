@@ -41,6 +41,11 @@ def require_choice(value: object, what: str, choices: Sequence[str | None]) -> N
     raise InputError(f"{what} is {value!r}; it must be {', '.join(others)} or {last}")
 
 
+def require_by(by: object) -> None:
+    """Raise InputError unless maxima are asked for over all markers (None) or by contig."""
+    require_choice(by, "by", (None, "contig"))
+
+
 def refuse_infinite(
     values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
 ) -> None:

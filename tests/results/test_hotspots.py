@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from studies import result_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.analyses import hotspot_baseline as module
-from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
+from bulklmm_dask.analyses.hotspot_baseline import _Part, hotspot_baseline
 from bulklmm_dask.analyses.prepare import covariate_matrix
 from bulklmm_dask.cli import main
+from bulklmm_dask.lmm.permute.signs import Directions, random_signs
 from bulklmm_dask.lmm.samples import Samples
 
 
@@ -168,8 +168,8 @@ def null_traits(ds, number=0, weights=None):
     """The traits of a null data set."""
     _, matrix = covariate_matrix(ds, True)
     samples = Samples(matrix, ds.kinship.values, weights)
-    part = module._Part.of(ds, samples, {"statistics": "lod"})
-    return part, part.traits(module._signs(0, number, ds.sizes["samples"]))
+    part = _Part.of(ds, samples, {"statistics": "lod"})
+    return part, part.traits(random_signs(0, number, ds.sizes["samples"]))
 
 
 @pytest.mark.parametrize("reml", [False, True])
@@ -238,7 +238,7 @@ def test_chance_is_as_frequent_as_it_says(strains):
     values, vectors = np.linalg.eigh(kinship)
     root = vectors * np.sqrt(np.maximum(values, 0))
     ones = np.ones((n, 1))
-    directions = module._directions(Samples(ones, kinship), np.ones(n))
+    directions = Directions.of(Samples(ones, kinship)).back
     whiten = np.linalg.inv(np.linalg.cholesky(h2 * kinship + (1 - h2) * np.eye(n)))
     base = np.linalg.qr(whiten @ ones)[0]
     free = whiten - base @ (base.T @ whiten)
@@ -257,7 +257,7 @@ def test_chance_is_as_frequent_as_it_says(strains):
         y = np.sqrt(h2 / 3) * genetic + np.sqrt(1 - h2) * rng.standard_normal((n, m))
         along = directions.T @ y
         null = [
-            most(directions @ (module._signs(int(rng.integers(1e9)), k, n - 1)[:, None] * along))
+            most(directions @ (random_signs(int(rng.integers(1e9)), k, n - 1)[:, None] * along))
             for k in range(draws)
         ]
         p_values.append((1 + sum(each >= most(y) for each in null)) / (1 + draws))
