@@ -43,7 +43,7 @@ BELOW = {
     "results": _DATA | {"lmm", "engine"},
     "analyses": _DATA | {"lmm", "engine", "results"},
     "plot": _DATA | {"lmm", "results"},
-    "reporting": _DATA | {"lmm", "results", "plot"},
+    "reporting": _DATA | {"lmm", "analyses", "results", "plot"},
     "progress": _BASE | {"engine"},
     "simulate": _DATA,
     "describe": _DATA,

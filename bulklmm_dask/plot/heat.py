@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -39,7 +39,7 @@ def heatmap(
     result: xr.Dataset,
     *,
     traits: Sequence[str] | None = None,
-    order: str = "peak",
+    order: Literal["peak", "traits"] = "peak",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the LODs of very many traits along the genome as colours.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
@@ -12,36 +12,12 @@ from typing import Any
 
 import xarray as xr
 
+from bulklmm_dask.analyses.options import PERMUTE, SCAN, Option
 from bulklmm_dask.lmm.options import STATISTICS
 from bulklmm_dask.reporting.facts import in_words
 
-# Option of scan or permute -> option of the command, in the order in which they are written.
-_FLAGS = {
-    "method": "--method",
-    "n_permutations": "--permutations",
-    "seed": "--seed",
-    "strata": "--strata",
-    "by": "--by",
-    "h2_grid": "--h2-grid",
-    "refine_above": "--refine-above",
-    "reml": "--reml",
-    "kinship": "--kinship",
-    "loco": "--loco",
-    "covariates": "--covariates",
-    "interaction": "--interaction",
-    "condition": "--condition",
-    "weights": "--weights",
-    "replicates": "--replicates",
-    "prior": "--prior",
-    "genotypes": "--genotypes",
-    "statistics": "--statistics",
-    "precision": "--precision",
-}
 # Attributes of options that were given as arrays or tables.
 _GIVEN = ("given", "given as a matrix", "by trait")
-_SWITCHES = ("reml", "loco")
-# Options that were not given where the attribute is "none" or an empty list.
-_ABSENT = ("strata", "by", "interaction", "condition", "statistics")
 _LIBRARIES = ("numpy", "scipy", "pandas", "xarray", "dask", "distributed", "zarr", "matplotlib")
 
 
@@ -81,10 +57,11 @@ def how_to_repeat(
     result: xr.Dataset, perm: xr.Dataset | None, *, study: bool, threshold: float, n_top: int
 ) -> Repeat:
     """Write the calls that lead from a study to a report like this one."""
-    made = _call(result.attrs | {"statistics": [s for s in STATISTICS if s in result]})
+    statistics = [name for name in STATISTICS if name in result] or None
+    made = _call(SCAN, result.attrs | {"statistics": statistics})
     calls = [("result", "scan", made, "lod.zarr")]
     if perm is not None:
-        calls.append(("perm", "permute", _call(perm.attrs), "perm.zarr"))
+        calls.append(("perm", "permute", _call(PERMUTE, perm.attrs), "perm.zarr"))
     python = ["import bulklmm_dask as blmm", "", 'study = blmm.open_dataset("study.zarr")']
     shell = []
     for name, command, call, store in calls:
@@ -110,24 +87,24 @@ def how_to_repeat(
     )
 
 
-def _call(attrs: Mapping[str, Any]) -> _Call:
-    """Arguments that give these attributes of a result."""
+def _call(options: Sequence[Option], attrs: Mapping[str, Any]) -> _Call:
+    """Arguments that give these attributes of a result, without those that were not given."""
     call = _Call()
-    for name, flag in _FLAGS.items():
-        value = attrs.get(name)
-        absent = name in _ABSENT and (value == "none" or value == [])
-        if value is None or absent or (name in _SWITCHES and not value):
+    for option in options:
+        name, value = option.name, attrs.get(option.name)
+        if value is None or (value in ("none", []) and not option.default):
             continue
-        if name in _SWITCHES:
-            call.python.append(f"{name}=True")
-            call.shell.append(flag)
+        if option.kind is bool:
+            if value:
+                call.python.append(f"{name}=True")
+                call.shell.append(option.flag)
         elif value in _GIVEN:
             call.given.append(name)
             call.python.append(f"{name}={name}")
-            call.shell.append(f"{flag} {name}.csv")
+            call.shell.append(f"{option.flag} {name}.csv")
         else:
             call.python.append(f"{name}={_python(name, value)}")
-            call.shell.append(f"{flag} {_shell(value)}")
+            call.shell.append(f"{option.flag} {_shell(value)}")
     return call
 
 

@@ -10,10 +10,10 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_by
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, By, Index
 
 
-def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
+def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     """Highest LOD of every trait and its marker.
 
     Each block of a lazy result is computed once and reduced at once; the matrix of LODs is never

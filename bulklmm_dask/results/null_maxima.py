@@ -14,7 +14,7 @@ from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.study.schema import require_names, require_unique
 from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Array, Index, Names, Single
+from bulklmm_dask.typing import Array, By, Index, Names, Single
 
 # Maxima that are computed together (many, because each pass over a lazy result repeats some work),
 # and maxima that are held together afterwards.
@@ -34,7 +34,7 @@ class NullMaxima:
     """Highest LODs of permuted traits, on the genome or, with ``by="contig"``, on each contig."""
 
     perm: xr.Dataset
-    by: str | None
+    by: By | None
 
     @property
     def count(self) -> int:
@@ -47,7 +47,7 @@ class NullMaxima:
         return text(self.perm["contig_id" if "contig_id" in self.perm else "contigs"].values)
 
     @classmethod
-    def of(cls, perm: xr.Dataset, by: str | None) -> Self:
+    def of(cls, perm: xr.Dataset, by: By | None) -> Self:
         """Check a result of `permute` and the option `by`."""
         if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
             raise InputError("this needs the Dataset that permute gives, with its max_lod")

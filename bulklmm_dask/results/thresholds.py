@@ -14,7 +14,7 @@ from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Array, Flags, Index, Names
+from bulklmm_dask.typing import Array, By, Flags, Index, Names
 
 # A tail is fitted to this share of the maxima, if these are at least so many.
 _TAIL, _LEAST = 0.1, 20
@@ -23,7 +23,7 @@ COUNTED, FITTED = "counted", "tail"
 
 
 def thresholds(
-    perm: xr.Dataset, alpha: float | Sequence[float] = (0.10, 0.05), *, by: str | None = None
+    perm: xr.Dataset, alpha: float | Sequence[float] = (0.10, 0.05), *, by: By | None = None
 ) -> xr.Dataset:
     """LOD that chance alone exceeds anywhere on the genome with probability alpha, for each trait.
 
@@ -83,7 +83,7 @@ def _levels(alpha: float | Sequence[float], count: int) -> Array:
     return levels
 
 
-def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
+def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) -> pd.DataFrame:
     """Adjusted p of LODs: the probability that chance gives the trait as high a LOD anywhere.
 
     Parameters
