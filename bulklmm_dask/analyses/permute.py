@@ -28,7 +28,7 @@ from bulklmm_dask.engine.permute import (
     run_permutations,
 )
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Progress
+from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.scan import LazyScan, lazy_scan, trait_fields
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
@@ -138,13 +138,7 @@ def permute(
         replicates=replicates,
         genotypes=genotypes,
     )
-    scanned = ScanOptions(
-        method="null-exact",
-        reml=reml,
-        precision=precision,
-        genotypes=inputs.n_genotypes(ds),
-        interaction=inputs.interacting,
-    )
+    scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision)
     options = PermuteOptions(method, n_permutations, seed, by, scanned)
     if strata is not None and options.shared:
         raise InputError(
