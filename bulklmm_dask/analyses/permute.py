@@ -17,7 +17,7 @@ from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, str
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.options import By, GenotypeVariable, PermuteMethod, Precision
 from bulklmm_dask.analyses.package import labels, package, template
-from bulklmm_dask.analyses.prepare import ModelInputs, prepare
+from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
@@ -41,8 +41,6 @@ from bulklmm_dask.typing import Index
 _DIMS = ("permutations", "traits")
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
-# Attributes left out of the options fingerprint, because the arrays they name are hashed.
-_HASHED = ("kinship", "covariates", "strata", "weights", "replicates")
 
 
 def permute(
@@ -316,7 +314,7 @@ class _Task:
         }
 
     def _prints(self, study: Study, plan: Plan) -> dict[str, str]:
-        options = {name: value for name, value in self.attrs.items() if name not in _HASHED}
+        options = {name: value for name, value in self.attrs.items() if name not in HASHED}
         order = fingerprint([self.strata, self.pools.of_markers])
         prints = check_inputs(study, plan, options | {"order": order})
         return prints | {"labels": of_labels(self._template())}

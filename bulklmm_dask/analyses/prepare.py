@@ -33,6 +33,9 @@ from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
+# Attributes left out of the options fingerprint, because the arrays they name are hashed.
+HASHED = frozenset({"kinship", "covariates", "strata", "weights", "replicates", "prior"})
+
 
 @dataclass(frozen=True)
 class ModelInputs:
