@@ -10,13 +10,14 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.result import KIND, RESULT, finished
+from bulklmm_dask.storage.result import OWN, finished
+from bulklmm_dask.storage.stamp import KIND, RESULT
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.study.schema import LOCO
 from bulklmm_dask.text import counted, storage
 
-_INTERNAL = {KIND, "block", "dims", "fingerprints", "statistics", "of_traits", "manifest"}
+_INTERNAL = {*OWN, "manifest"}
 
 
 def describe(path: str | Path) -> str:

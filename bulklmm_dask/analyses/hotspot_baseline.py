@@ -25,9 +25,10 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.lmm.permute.signs import Directions, random_signs
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
+from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.peaks import find_peaks
-from bulklmm_dask.results.streams import Threshold, require_map, thresholds
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.result import (
     Field,
@@ -153,7 +154,7 @@ def hotspot_baseline(
     if store is not None:
         kept = {"n_permutations": n_permutations, **attrs, "peakdrop": peakdrop}
         kept |= scanned.attributes() | inputs.of_tests(ds, study.measured)
-        levels = thresholds(ds, threshold)
+        levels = lowest_lod(ds, threshold)
         order = fingerprint([levels.dims, levels.values, inputs.loco])
         options_of = {name: kept[name] for name in kept if name not in HASHED} | {"order": order}
         prints = check_inputs(study, make_plan(*study.sizes, chunks), options_of)

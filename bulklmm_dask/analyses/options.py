@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.typing import By
 
 Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]
 PermuteMethod = Literal["per-trait", "shared"]
 Precision = Literal["double", "single"]
-By = Literal["contig"]
 KinshipMethod = Literal["bulklmm", "rqtl2", "centered", "standardized"]
 GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 

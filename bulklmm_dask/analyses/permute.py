@@ -15,7 +15,7 @@ from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
-from bulklmm_dask.analyses.options import By, GenotypeVariable, PermuteMethod, Precision
+from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
@@ -36,7 +36,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
-from bulklmm_dask.typing import Index
+from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.

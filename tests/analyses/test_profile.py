@@ -271,7 +271,7 @@ def gemma(reference):
     """Folder, study and null models of GEMMA's eight traits."""
     samples = pd.read_csv(reference / "bxd_longevity" / "samples.csv")
     strains = pd.read_csv(reference / "bxd_longevity" / "strain_genotypes.csv.gz", index_col=0)
-    traits = pd.read_csv(reference / "gemma" / "traits.csv", index_col=0)
+    traits = pd.read_csv(reference / "gemma" / "traits.csv.gz", index_col=0)
     dosage = strains[samples["strain"]].to_numpy(dtype=float).T
     study = blmm.create_dataset(
         dosage,
@@ -292,7 +292,7 @@ def test_log_likelihoods_and_optima_are_gemmas(gemma, trait):
     model = models[trait]
     used = ~np.isnan(study.sample_trait.sel(traits=trait).values)
     centring = np.eye(len(used)) - np.outer(used, used) / used.sum()  # as GEMMA centres K
-    table = pd.read_csv(folder / f"{trait}.csv.gz", index_col="rs")
+    table = pd.read_csv(folder / f"{trait}.csv.xz", index_col="rs")
     top = table.p_lrt.idxmin()
     options = {
         "kinship": centring @ study.kinship.values @ centring,

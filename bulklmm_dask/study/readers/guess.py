@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import Folder
 from bulklmm_dask.study.readers.vcf_zarr import is_vcf_zarr
 
@@ -37,7 +38,7 @@ def guess_format(source: str | Path) -> str | None:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return "vcf-zarr" if is_vcf_zarr(path) else "rqtl2"
+        return "vcf-zarr" if is_vcf_zarr(Location(str(path))) else "rqtl2"
     if path.name.lower().endswith(_PLINK) or path.with_name(path.name + ".bed").is_file():
         return "plink"
     if path.name.lower().endswith(_CONTROL):
