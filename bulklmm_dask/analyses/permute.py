@@ -17,7 +17,7 @@ from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, str
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Precision
 from bulklmm_dask.analyses.package import labels, package, template
-from bulklmm_dask.analyses.prepare import ModelInputs, prepare
+from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
@@ -28,7 +28,7 @@ from bulklmm_dask.engine.permute import (
     run_permutations,
 )
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Progress
+from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.scan import LazyScan, lazy_scan, trait_fields
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
@@ -41,8 +41,6 @@ from bulklmm_dask.typing import By, Index
 _DIMS = ("permutations", "traits")
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
-# Attributes left out of the options fingerprint, because the arrays they name are hashed.
-_HASHED = ("kinship", "covariates", "strata", "weights", "replicates")
 
 
 def permute(
@@ -138,13 +136,7 @@ def permute(
         replicates=replicates,
         genotypes=genotypes,
     )
-    scanned = ScanOptions(
-        method="null-exact",
-        reml=reml,
-        precision=precision,
-        genotypes=inputs.n_genotypes(ds),
-        interaction=inputs.interacting,
-    )
+    scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision)
     options = PermuteOptions(method, n_permutations, seed, by, scanned)
     if strata is not None and options.shared:
         raise InputError(
@@ -322,7 +314,7 @@ class _Task:
         }
 
     def _prints(self, study: Study, plan: Plan) -> dict[str, str]:
-        options = {name: value for name, value in self.attrs.items() if name not in _HASHED}
+        options = {name: value for name, value in self.attrs.items() if name not in HASHED}
         order = fingerprint([self.strata, self.pools.of_markers])
         prints = check_inputs(study, plan, options | {"order": order})
         return prints | {"labels": of_labels(self._template())}

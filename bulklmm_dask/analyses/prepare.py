@@ -15,17 +15,26 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_in_words, 
 from bulklmm_dask.analyses.inputs.markers import (
     ConditionLike,
     condition_in_words,
+    dosage_of,
     own_markers,
+    position_of,
     shared_markers,
 )
 from bulklmm_dask.analyses.inputs.prior import PriorLike, prior_in_words, prior_of_traits
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_words
+from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.typing import Array
+
+# Attributes left out of the options fingerprint, because the arrays they name are hashed.
+HASHED = frozenset({"kinship", "covariates", "strata", "weights", "replicates", "prior"})
 
 
 @dataclass(frozen=True)
@@ -128,3 +137,42 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
         prior=prior_of_traits(inputs.prior, ds),
         own_markers=own_markers(ds, inputs.condition),
     )
+
+
+@dataclass(frozen=True)
+class TraitData:
+    """One trait of its n complete samples, in memory.
+
+    Attributes
+    ----------
+    measured : Measurements
+        Of this one trait and all samples.
+    values : array (n,)
+    samples : Samples
+        Those with a value and all covariates.
+    dosage : array (n,) or None
+        Of a marker, without gaps.
+    """
+
+    measured: Measurements
+    values: Array
+    samples: Samples
+    dosage: Array | None
+
+
+def prepare_trait(
+    ds: xr.Dataset, trait: str, variant: str | None, inputs: ModelInputs
+) -> TraitData:
+    """One trait, and a marker if one is named, as arrays."""
+    column = position_of(validate(ds), "trait", trait)
+    measured = prepare_measurements(ds.isel(traits=[column]), inputs)
+    dosage = None if variant is None else dosage_of(ds, variant)
+    values = np.asarray(measured.traits, dtype=np.float64)
+    refuse_infinite(values, "sample_trait", list(measured.sample_names), [trait])
+    kinship = measured.kinship
+    if is_lazy(kinship):
+        kinship = check_kinship(np.asarray(kinship), len(values))
+    everyone = Samples(measured.covariates, kinship, measured.weights)
+    used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
+    own = None if dosage is None else dosage[used]
+    return TraitData(measured, values[used, 0], everyone.take(used), own)

@@ -16,12 +16,13 @@ from bulklmm_dask.analyses.inputs.prior import PriorLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.options import GenotypeVariable, Method, Precision
 from bulklmm_dask.analyses.package import labels, package, template
-from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
-from bulklmm_dask.analyses.scan_options import ScanOptions, numbers
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare
+from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Progress, run_into
+from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan, trait_fields
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.lmm.options import statistics as pair_statistics
@@ -165,15 +166,15 @@ def scan(
         prior=prior,
         genotypes=genotypes,
     )
-    options = ScanOptions(
+    options = ScanOptions.of(
+        ds,
+        inputs,
         method=method,
         reml=reml,
-        h2_grid=numbers(h2_grid),
+        h2_grid=h2_grid,
         refine_above=refine_above,
+        statistics=statistics,
         precision=precision,
-        statistics=strings(statistics),
-        genotypes=inputs.n_genotypes(ds),
-        interaction=inputs.interacting,
     )
     study = prepare(ds, inputs)
     options.require_fit(inputs)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from bulklmm_dask.analyses.inputs.markers import is_per_trait
 from bulklmm_dask.analyses.options import METHODS, PERMUTE_METHODS, PRECISIONS
-from bulklmm_dask.analyses.prepare import ModelInputs
+from bulklmm_dask.analyses.prepare import ModelInputs, strings
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
 from bulklmm_dask.study.checks import require_by, whole_number
@@ -33,7 +34,7 @@ def require_flag(value: object, what: str) -> None:
         raise InputError(f"{what} is {value!r}; it should be True or False")
 
 
-def numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
+def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
     """Heritabilities of a grid as a tuple; None stays None."""
     if h2_grid is None:
         return None
@@ -65,6 +66,31 @@ class ScanOptions:
     statistics: tuple[str, ...] = ("lod",)
     genotypes: int | None = None
     interaction: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        ds: xr.Dataset,
+        inputs: ModelInputs,
+        *,
+        method: str = "null-exact",
+        reml: bool = False,
+        h2_grid: npt.ArrayLike | None = None,
+        refine_above: float | None = None,
+        statistics: str | Sequence[str] = ("lod",),
+        precision: str = "double",
+    ) -> Self:
+        """Options as a user gives them, of a scan of the study with these inputs."""
+        return cls(
+            method=method,
+            reml=reml,
+            precision=precision,
+            h2_grid=_numbers(h2_grid),
+            refine_above=refine_above,
+            statistics=strings(statistics),
+            genotypes=inputs.n_genotypes(ds),
+            interaction=inputs.interacting,
+        )
 
     def __post_init__(self) -> None:
         require_one_of(self.method, METHODS, "method")

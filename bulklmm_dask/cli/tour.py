@@ -23,7 +23,7 @@ from bulklmm_dask.engine.local import workers
 )
 @click.argument("store", type=click.Path(path_type=Path))
 def info_command(store: Path) -> None:
-    """Describe STORE: a Zarr study, the result of a scan (finished or not), or R/qtl2 files."""
+    """Describe STORE: a Zarr study, a result (finished or not), or files that import can read."""
     click.echo(describe(store))
 
 

@@ -17,7 +17,8 @@ from dask.delayed import delayed
 
 from bulklmm_dask.engine.bases import samples_nodes
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
+from bulklmm_dask.engine.progress import Block, Progress, Work
+from bulklmm_dask.engine.run import batches, drive
 from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.errors import InputError

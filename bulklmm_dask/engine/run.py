@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dask.base import compute, get_scheduler
@@ -14,6 +12,7 @@ from dask.delayed import delayed
 from distributed import Client, Future, as_completed
 
 from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.engine.progress import Block, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
@@ -23,32 +22,6 @@ from bulklmm_dask.typing import Real
 # Blocks handed to the scheduler together, and blocks in flight below which more follow.
 _BATCH = 512
 _RETRIES = 3
-
-Block = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run into a store has come.
-
-    Attributes
-    ----------
-    done, total : int
-        Blocks finished, those of earlier runs among them, and all blocks.
-    tests_done, tests_total : int
-        The same in pairs of a marker and a trait.
-    seconds : float
-        Time since this run began.
-    bytes_written : int
-        Written by this run, before compression.
-    """
-
-    done: int
-    total: int
-    tests_done: int
-    tests_total: int
-    seconds: float
-    bytes_written: int
 
 
 def run_into(
@@ -76,26 +49,6 @@ def run_into(
     drive(writes, work, pending, progress)
 
 
-@dataclass(frozen=True)
-class Work:
-    """All that a run has to do.
-
-    Attributes
-    ----------
-    blocks, tests : int
-        Numbers of both.
-    tests_of : callable
-        Number of tests of a block.
-    bytes_a_test : float
-        What is written of a test, on average.
-    """
-
-    blocks: int
-    tests: int
-    tests_of: Callable[[Block], int]
-    bytes_a_test: float
-
-
 def drive(
     writes: Iterator[dict[Any, Block | None]],
     work: Work,
@@ -114,25 +67,12 @@ def drive(
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
     """
-    began = time.perf_counter()
-    done = work.blocks - len(pending)
-    earlier = tests = work.tests - sum(work.tests_of(block) for block in pending)
-
-    def report() -> None:
-        if progress is not None:
-            seconds = time.perf_counter() - began
-            written = int(work.bytes_a_test * (tests - earlier))
-            progress(Progress(done, work.blocks, tests, work.tests, seconds, written))
+    meter = Meter(work, pending, progress)
 
     def count(block: Block | None) -> None:
-        nonlocal done, tests
-        if block is None:
-            return
-        done += 1
-        tests += work.tests_of(block)
-        report()
+        if block is not None:
+            meter.count(block)
 
-    report()
     client = active_client()
     if client is None:
         _run_here(writes, count)

@@ -2,7 +2,8 @@
 
 Room is checked first, what is written appears whole or not at all, and errors say the remedy.
 A `Location` is a local path today. Object stores need another implementation of these methods,
-and nothing else in the package.
+and nothing else in the package. xarray and Zarr are imported when they are needed: commands that
+only ask whether a file may be written start without them.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
-
-import xarray as xr
-import zarr
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.text import storage
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
 
 _TRIES, _PAUSE = 50, 0.05  # attempts to remove a folder, and seconds between them
 _METADATA = "zarr.json"
@@ -63,34 +65,35 @@ class Location(os.PathLike[str]):
         return self.path
 
     def __truediv__(self, name: str) -> Location:
-        return Location(str(self._local / name))
+        return Location(str(self.local / name))
 
     @property
-    def _local(self) -> Path:
+    def local(self) -> Path:
+        """The path, for what can only work on local files."""
         return Path(self.path)
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return self._local.name
+        return self.local.name
 
     @property
     def suffix(self) -> str:
         """The ending of the name, such as .csv."""
-        return self._local.suffix
+        return self.local.suffix
 
     @property
     def parent(self) -> Location:
         """The folder that holds it."""
-        return Location(str(self._local.absolute().parent))
+        return Location(str(self.local.absolute().parent))
 
     def exists(self) -> bool:
         """Tell whether there is a file or folder."""
-        return self._local.exists()
+        return self.local.exists()
 
     def is_folder(self) -> bool:
         """Tell whether there is a folder."""
-        return self._local.is_dir()
+        return self.local.is_dir()
 
     def is_folder_of(self, suffix: str) -> bool:
         """Tell whether there is a folder with nothing but files of this ending."""
@@ -98,7 +101,7 @@ class Location(os.PathLike[str]):
 
     def is_file(self) -> bool:
         """Tell whether there is a file."""
-        return self._local.is_file()
+        return self.local.is_file()
 
     def is_store(self) -> bool:
         """Tell whether there is a Zarr store of format 3."""
@@ -108,24 +111,24 @@ class Location(os.PathLike[str]):
         """Bytes of a file, or of all files of a folder; 0 where there is none."""
         try:
             if self.is_folder():
-                return sum(file.stat().st_size for file in self._local.rglob("*") if file.is_file())
-            return self._local.stat().st_size
+                return sum(file.stat().st_size for file in self.local.rglob("*") if file.is_file())
+            return self.local.stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""
-        return sorted(entry.name for entry in self._local.iterdir())
+        return sorted(entry.name for entry in self.local.iterdir())
 
     def remove(self) -> None:
         """Remove a file, or a folder and all in it, if it is there."""
         if not self.is_folder():
-            self._local.unlink(missing_ok=True)
+            self.local.unlink(missing_ok=True)
             return
         for _ in range(_TRIES):  # threads of a run that failed may go on writing to it for a while
             if not self.exists():
                 return
-            shutil.rmtree(self._local, ignore_errors=True)
+            shutil.rmtree(self.local, ignore_errors=True)
             time.sleep(_PAUSE)
 
     def require_writable(self, needed: int = 0) -> None:
@@ -133,7 +136,7 @@ class Location(os.PathLike[str]):
 
         Folders above it that do not exist are no obstacle: they are made.
         """
-        path = self._local.absolute()
+        path = self.local.absolute()
         folder = next(one for one in (path, *path.parents) if one.is_dir() or one.exists())
         if folder == path and not folder.is_dir():
             folder = folder.parent  # a file is replaced by renaming another to its name
@@ -181,11 +184,11 @@ class Location(os.PathLike[str]):
         partial, old = self._beside("part"), self._beside("old")
         try:
             with explained(self):
-                partial._local.mkdir(parents=True)
+                partial.local.mkdir(parents=True)
                 yield partial
                 if self.exists():
-                    self._local.rename(old)
-                partial._local.rename(self)
+                    self.local.rename(old)
+                partial.local.rename(self)
         finally:
             partial.remove()
             old.remove()
@@ -200,33 +203,39 @@ class Location(os.PathLike[str]):
         try:
             with explained(self):
                 yield partial
-                partial._local.replace(self)
+                partial.local.replace(self)
         finally:
             partial.remove()
 
     def _beside(self, what: str) -> Location:
-        name = f".{self._local.stem}.{what}-{uuid.uuid4().hex[:8]}{self.suffix}"
-        return Location(str(self._local.with_name(name)))
+        name = f".{self.local.stem}.{what}-{uuid.uuid4().hex[:8]}{self.suffix}"
+        return Location(str(self.local.with_name(name)))
 
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes."""
-        return self._local.open("rb")
+        return self.local.open("rb")
 
     def write_text(self, text: str) -> None:
         """Write a text file, whole or not at all: UTF-8, lines as they are."""
         with self.appearing_file() as partial:
-            partial._local.write_text(text, encoding="utf-8", newline="")
+            partial.local.write_text(text, encoding="utf-8", newline="")
 
     def open_group(self, mode: Any = "r", zarr_format: Any = 3) -> zarr.Group:
         """Open a Zarr group."""
+        import zarr
+
         return zarr.open_group(self.path, mode=mode, zarr_format=zarr_format)
 
     def open_array(self, name: str, mode: Any = "r", zarr_format: Any = 3) -> Any:
         """Open an array of a Zarr group."""
+        import zarr
+
         return zarr.open_array(self.path, path=name, mode=mode, zarr_format=zarr_format)
 
     def open_dataset(self, **options: Any) -> xr.Dataset:
         """Open a Zarr group lazily; `options` go to xarray.open_zarr."""
+        import xarray as xr
+
         return xr.open_zarr(self.path, consolidated=False, zarr_format=3, **options)
 
     def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:

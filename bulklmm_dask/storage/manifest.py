@@ -56,7 +56,7 @@ class Manifest:
             dtype="uint64",
             chunks=(*(1 for _ in shape), max(1, len(arrays))),
             compressors=None,
-            dimension_names=(*dims, "arrays"),
+            dimension_names=(*dims, f"{self.name}_{_ARRAYS}"),
             attributes={_ARRAYS: list(arrays)},
         )
 

@@ -122,7 +122,7 @@ def test_maxima_of_a_scan_too_large_for_memory():
 
 
 def test_null_models_are_fitted_once_for_all_blocks_of_a_trait_chunk(monkeypatch):
-    from bulklmm_dask.engine import graph
+    from bulklmm_dask.engine import scan as graph
 
     calls = []
     fit = graph.fit_traits

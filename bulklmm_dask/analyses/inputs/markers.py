@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bulklmm_dask.engine.study import OwnMarkers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
 
@@ -101,3 +103,31 @@ def _find(ds: xr.Dataset, names: Sequence[str]) -> npt.NDArray[np.int64]:
             f"condition names {len(unknown)} markers that the study has not: {listing(unknown)}"
         )
     return np.asarray(where, dtype=np.int64)
+
+
+def position_of(ds: xr.Dataset, kind: str, name: str) -> int:
+    """Index of a trait or a variant by its name; the error for an unknown one names similar ones.
+
+    `kind` is "trait" or "variant".
+    """
+    known = text(ds[f"{kind}_id"].values)
+    found = np.flatnonzero(known == name)
+    if len(found):
+        return int(found[0])
+    similar = get_close_matches(str(name), list(known), n=3)
+    hint = f"similar are {listing(similar)}" if similar else f"there are {listing(known, 3)}"
+    raise InputError(f"no {kind} {name!r} in the study; {hint}")
+
+
+def dosage_of(ds: xr.Dataset, variant: str) -> Array:
+    """Dosages of a marker (samples,), none missing."""
+    row = position_of(ds, "variant", variant)
+    if "call_dosage" not in ds:
+        raise InputError(
+            f"the study has no call_dosage to take variant {variant!r} from; reduce its genotype "
+            "probabilities to dosages with create_dataset"
+        )
+    dosage = ds["call_dosage"][[row]].values
+    maximum = float(ds["call_dosage"].attrs["maximum"])
+    refuse_outside(dosage, maximum, [variant], list(ds["sample_id"].values))
+    return impute(dosage)[0]

@@ -19,11 +19,11 @@ from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.readers._sniff import CALLS
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
 _GENOTYPE = "call_genotype"
-_FIELDS = ("call_dosage", "call_DS", _GENOTYPE)
 _NAMES = ("sample_id", "variant_contig", "variant_position", "contig_id", "variant_allele")
 
 
@@ -89,14 +89,6 @@ def open_vcf_zarr(
         genotypes, placed, "bp", alleles=alleles, maximum=source.maximum
     )
     return ds.assign_attrs(source=folder.name)
-
-
-def is_vcf_zarr(folder: Location) -> bool:
-    """Tell a VCF Zarr store from other folders."""
-    formats = ("zarr.json", ".zarray")
-    return any((folder / name / form).is_file() for name in _FIELDS for form in formats) and (
-        not (folder / "trait_id").exists()
-    )
 
 
 @dataclass(frozen=True)
@@ -169,7 +161,7 @@ def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
     except KeyError:
         raise InputError(
             f"{folder} has no {name}; a VCF Zarr store has {listing(_NAMES, len(_NAMES))} and one "
-            f"of {', '.join(_FIELDS)}"
+            f"of {', '.join(CALLS)}"
         ) from None
     except Exception as error:  # whatever the damaged metadata lead to
         raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
@@ -212,12 +204,12 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
 
 def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     """Choose the array that dosages are taken from."""
-    present = [name for name in _FIELDS if name in group]
-    if field is not None and field not in _FIELDS:
-        raise InputError(f"field is {field!r}; it should be one of {', '.join(_FIELDS)}")
+    present = [name for name in CALLS if name in group]
+    if field is not None and field not in CALLS:
+        raise InputError(f"field is {field!r}; it should be one of {', '.join(CALLS)}")
     if not present or field not in (None, *present):
         raise InputError(
-            f"{folder} has no {field or ' or '.join(_FIELDS)}; "
+            f"{folder} has no {field or ' or '.join(CALLS)}; "
             + (f"choose field among {', '.join(present)}" if present else "give a VCF Zarr store")
         )
     if field is None and len(present) > 1:
