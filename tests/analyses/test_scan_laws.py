@@ -122,11 +122,11 @@ def test_maxima_of_a_scan_too_large_for_memory():
 
 
 def test_null_models_are_fitted_once_for_all_blocks_of_a_trait_chunk(monkeypatch):
-    from bulklmm_dask.engine import scan as graph
+    from bulklmm_dask.engine import scan as scanning
 
     calls = []
-    fit = graph.fit_traits
-    monkeypatch.setattr(graph, "fit_traits", lambda *a, **o: calls.append(1) or fit(*a, **o))
+    fit = scanning.fit_traits
+    monkeypatch.setattr(scanning, "fit_traits", lambda *a, **o: calls.append(1) or fit(*a, **o))
     ds = studies.study(m=20)
     result = blmm.scan(ds, chunks={"variants": 3, "traits": 10})
     with dask.config.set(scheduler="threads"):
@@ -174,8 +174,8 @@ def test_the_plan_is_integer_arithmetic():
     assert sum(plan.variant_chunks) == 7321
     assert sum(plan.trait_chunks) == 32445
     assert plan.inner == (1024, 1024)
-    assert plan.n_blocks == 32
-    assert plan.tests == 237_529_845
+    assert plan.flops == 2 * 248 * 7321 * 32445
+    assert "237,529,845 tests in 4 x 8 blocks" in str(plan)
     odd = make_plan(10, 5, 7, {"variants": 3, "traits": 100})
     assert (odd.variant_chunks, odd.trait_chunks) == ((3, 2), (7,))
     assert odd.inner == (3, 7)
@@ -204,8 +204,7 @@ MODELS = {
 def test_a_block_stays_within_what_the_plan_announced(model, missing):
     import tracemalloc
 
-    from bulklmm_dask.engine.scan import score_block
-    from bulklmm_dask.engine.tasks import MarkerChunk
+    from bulklmm_dask.engine.scan import Variants, score_block
     from bulklmm_dask.lmm.chunk import fit_traits
     from bulklmm_dask.lmm.options import ModelOptions, statistics
     from bulklmm_dask.lmm.samples import Samples
@@ -225,12 +224,12 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
     if options.joint:
         genotypes = np.random.default_rng(0).dirichlet(np.ones(4), size=genotypes.shape)
     samples = Samples(np.ones((60, 1)), ds.kinship.values)
-    names, zeros = ds.sample_id.values, np.zeros(500, dtype=int)
-    variants = MarkerChunk(ds.variant_id.values, zeros, names, 2.0, zeros)
+    score = {"sample_names": ds.sample_id.values, "maximum": 2.0, "model": options, "single": False}
+    variants = Variants(ds.variant_id.values, np.zeros(500, dtype=int))
     for _ in range(2):  # imports and caches first
         tracemalloc.start()
         fitted = fit_traits(ds.sample_trait.values, samples, options)
-        score_block(genotypes, variants, {0: fitted}, model=options, single=False)
+        score_block(genotypes, variants, {0: fitted}, **score)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < plan.block_bytes < 20 * peak
