@@ -21,7 +21,7 @@ from bulklmm_dask.reporting import report
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds, trait_fdr
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.location import require_room
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset, save
 from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.text import quantity
@@ -95,7 +95,7 @@ def run_demo(
         If the folder cannot be written, or holds the scan of another study.
     """
     folder = Path(out)
-    require_room(folder / "lod.png", 0)
+    Location.of(folder / "lod.png").require_writable()
     tour = _Tour(echo)
     echo("The same by hand: in Python what follows >>>, or in a shell what follows $.")
     tour.code("import bulklmm_dask as blmm")

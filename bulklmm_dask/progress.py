@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from bulklmm_dask.text import duration, quantity
 
 if TYPE_CHECKING:
-    from bulklmm_dask.engine.run import Progress
+    from bulklmm_dask.engine.progress import Progress
 
 _WIDTH = 24  # characters of the bar
 _QUIET = 10.0  # seconds between two plain lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+from bulklmm_dask.storage.location import Location
 
 FAILED = 1
 STOPPED = 130
@@ -68,15 +68,9 @@ def _say_notes() -> None:
 
 
 def require_new(path: Path | None, *, overwrite: bool) -> None:
-    """Raise InputError, before any work, where an output file cannot be made or exists."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path} cannot be written: no permission, or a folder; give another path")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name, or replace it with --overwrite")
+    """Raise StoreError, before any work, where an output file cannot be made or exists."""
+    if path is not None:
+        Location.of(path).require_free_file(overwrite=overwrite)
 
 
 def say(message: str) -> None:

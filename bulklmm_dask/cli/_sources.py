@@ -10,22 +10,20 @@ from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
-from bulklmm_dask.study.readers.plink import read_plink
-from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.readers.registry import read_alone
 from bulklmm_dask.study.schema import LOCO
 
 
 def open_source(path: str | Path) -> xr.Dataset:
-    """Open a study: R/qtl2 and PLINK files are read, anything else should be a Zarr study."""
-    source = Path(path)
-    if source.is_file() and guess_format(source) == "plink":
-        return read_plink(source)
-    if source.is_file() or (source.is_dir() and not (source / "zarr.json").exists()):
-        return read_rqtl2(source)
-    return open_dataset(source)
+    """Open a Zarr study, or read files that are a study on their own: R/qtl2's or PLINK's."""
+    place = Location.of(path)
+    if place.is_file() or (place.is_folder() and not place.is_store()):
+        return read_alone(path, guess_format(path))
+    return open_dataset(path)
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:

@@ -21,7 +21,7 @@ from bulklmm_dask.cli._base import (
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.lmm.null.heritability import discoveries
+from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.text import counted
 
 _LEVEL = 0.05
@@ -99,8 +99,9 @@ def _summary(found: xr.Dataset) -> list[str]:
             f"from {low:.3g} to {high:.3g}; {int((h2 == 0).sum()):,} at 0"
         )
     if p_value.size:
+        found_at = int((false_discovery_rates(p_value.values) <= _LEVEL).sum())
         lines.append(
             f"h2 = 0 rejected for {int((p_value < _LEVEL).sum()):,} with p < {_LEVEL:g}, "
-            f"{discoveries(p_value.values, _LEVEL):,} at a false discovery rate of {_LEVEL:g}"
+            f"{found_at:,} at a false discovery rate of {_LEVEL:g}"
         )
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
 from bulklmm_dask.cli._base import (
+    RESUME,
     Command,
     compute_options,
     examples,
@@ -21,6 +21,7 @@ from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tables import give_table, out_option, read_table
 from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
+from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.hotspots import hotspots
 
 
@@ -73,12 +74,22 @@ from bulklmm_dask.results.hotspots import hotspots
     metavar="NUMBER",
     help="The same seed gives the same data sets.",
 )
+@click.option(
+    "--store",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Keep the counts of finished data sets in this Zarr store: after a stop the same command "
+    "goes on from there.",
+)
 @click.option("--loco", is_flag=True, help="As in the scan: needs 'bulklmm kinship --loco'.")
 @model_options
 @weight_options
 @out_option
 @compute_options
+@click.pass_context
 def hotspots_command(
+    ctx: click.Context,
+    /,
     findings: Path,
     window: float,
     step: float | None,
@@ -88,6 +99,7 @@ def hotspots_command(
     peakdrop: float | None,
     alpha: float,
     seed: int,
+    store: Path | None,
     loco: bool,
     reml: bool,
     covariates: bool | list[str],
@@ -105,11 +117,15 @@ def hotspots_command(
     table = read_table(findings)
     ds = None if study is None else open_source(study)
     if permutations is None:
+        if store is not None:
+            raise click.UsageError("--store keeps what --permutations makes: give both")
         give_table(hotspots(table, ds, window=window, step=step), out)
         return
     if ds is None or threshold is None:
         raise click.UsageError("--permutations needs --study and --threshold, as for the findings")
-    with workers(**compute), click.progressbar(length=permutations, file=sys.stderr) as bar:
+    if store is not None:
+        ctx.meta[RESUME] = f"; what is finished is in {store}: the same command goes on from there"
+    with workers(**compute), ProgressBar() as bar:
         baseline = hotspot_baseline(
             ds,
             window=window,
@@ -124,7 +140,8 @@ def hotspots_command(
             weights=vector_of(weights),
             replicates=vector_of(replicates),
             reml=reml,
-            progress=lambda done, total: bar.update(1),
+            store=store,
+            progress=bar,
         )
     counts = hotspots(table, ds, window=window, step=step, baseline=baseline, alpha=alpha)
     most = counts.attrs["threshold"]

@@ -9,7 +9,8 @@ import click
 import numpy as np
 import pandas as pd
 
-from bulklmm_dask.analyses.permute import METHODS, permute
+from bulklmm_dask.analyses.options import PERMUTE_METHODS
+from bulklmm_dask.analyses.permute import permute
 from bulklmm_dask.cli._base import (
     RESUME,
     Command,
@@ -61,7 +62,7 @@ from bulklmm_dask.text import counted
 )
 @click.option(
     "--method",
-    type=click.Choice(METHODS),
+    type=click.Choice(PERMUTE_METHODS),
     default="per-trait",
     show_default=True,
     help="per-trait permutes the residuals of every trait; shared draws normal residuals for all "

@@ -8,7 +8,7 @@ Samples of unequal weight are multiplied by their weight before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -100,6 +100,25 @@ class Basis(Spectrum):
         """The same for vectors that lie in rows (k, n)."""
         weighted = rows if self.weights is None else rows * self.weights
         return weighted if self.vectors is None else weighted @ self.vectors
+
+    def with_covariates(self, covariates: Array) -> Basis:
+        """The same basis with other covariates, (n, c) as measured, in place of its own."""
+        columns, _ = independent_columns(self.rotate(covariates))
+        return replace(self, covariates=columns)
+
+    @cached_property
+    def log_weights(self) -> float:
+        """Sum of log w: log|V| of the samples as measured is that of the weighted less twice it."""
+        return 0.0 if self.weights is None else float(np.log(self.weights).sum())
+
+    @cached_property
+    def covariate_logdet(self) -> float:
+        """log|C'C| of the covariates as measured, C being orthonormal after weighting."""
+        if self.weights is None:
+            return 0.0
+        weighted = self.covariates if self.vectors is None else self.vectors @ self.covariates
+        corner = np.linalg.qr(weighted / self.weights[:, None], mode="r")
+        return 2.0 * float(np.log(np.abs(np.diag(corner))).sum())
 
 
 def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import Spectrum
+from bulklmm_dask.lmm.basis import Basis, Spectrum
 from bulklmm_dask.lmm.own_covariates import Conditioned, condition
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array
@@ -52,6 +52,31 @@ class Profile:
     slope: Array
     quadratic: Array
     count: Array | float
+
+
+def constant(basis: Basis, scale: Array, *, reml: bool) -> Array:
+    """What a profile likelihood leaves out, (traits,) in nats: the likelihood less `Profile.value`.
+
+    With d = n, or n - c under REML, and s the scale by which a trait was divided, it is
+
+        -d/2 [ log(2 pi s^2 / d) + 1 ] + sum log w + 1/2 log|C'C|,
+
+    the last term under REML only. It brings back the samples and covariates C as measured, before
+    they were multiplied by weights w.
+
+    Parameters
+    ----------
+    basis : Basis
+        Of n samples and c covariates.
+    scale : array (traits,)
+        By which each trait was divided.
+    reml : bool
+        Of the restricted instead of the full likelihood.
+    """
+    degrees = basis.n - basis.n_covariates * reml
+    scaled = np.log(2.0 * np.pi / degrees) + 2.0 * np.log(scale) + 1.0
+    rest = basis.log_weights + (0.5 * basis.covariate_logdet if reml else 0.0)
+    return np.asarray(-0.5 * degrees * scaled + rest)
 
 
 def bracketing_grid(spectrum: Spectrum) -> Array:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from scipy.special import log_ndtr, ndtr
 
 from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.likelihood import inverse_and_logdet, profile_at, project
+from bulklmm_dask.lmm.likelihood import constant, inverse_and_logdet, profile_at, project
 from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
 from bulklmm_dask.lmm.samples import Samples, sample_groups
 from bulklmm_dask.typing import Array
@@ -106,24 +106,16 @@ def _judge(
     if not len(columns):
         return
     spectrum, y = fold(basis, model.rotated)
-    h2, sigma2 = model.h2[model.fitted], model.sigma2[model.fitted]
+    h2 = model.h2[model.fitted]
     best = profile_at(spectrum, y, h2, reml=reml)
     none = profile_at(spectrum, y, np.zeros_like(h2), reml=reml)
-    # The fit keeps the traits scaled; their s2 brings the scale back.
-    degrees = spectrum.n - spectrum.n_covariates * reml
-    constant = degrees / 2 * (np.log(best.quadratic) - np.log(2 * np.pi * sigma2) - 1.0)
-    if basis.weights is not None:  # back from w y and w C to y and C
-        constant += np.log(basis.weights).sum()
-        if reml:
-            fixed = basis.covariates if basis.vectors is None else basis.vectors @ basis.covariates
-            corner = np.linalg.qr(fixed / basis.weights[:, None], mode="r")
-            constant += np.log(np.abs(np.diag(corner))).sum()
+    rest = constant(basis, model.scale, reml=reml)
     # One that grows without end does so as k/2 log 1/(1-h), with k whole.
     grows = best.slope * (1.0 - h2) > 0.25
     error = standard_error(spectrum, y, h2, reml=reml)
     found.h2_se[columns] = np.where(grows, np.nan, error)
-    found.log_likelihood[columns] = np.where(grows, np.nan, best.value + constant)
-    found.log_likelihood_0[columns] = none.value + constant
+    found.log_likelihood[columns] = np.where(grows, np.nan, best.value + rest)
+    found.log_likelihood_0[columns] = none.value + rest
 
 
 def standard_error(spectrum: Spectrum, y: Array, h2: Array, *, reml: bool) -> Array:
@@ -193,10 +185,3 @@ def boundary_test(gain: Array) -> tuple[Array, Array, Array]:
     unknown = np.isnan(gain)
     p_value[unknown] = neg_log10_p[unknown] = np.nan
     return statistic, p_value, neg_log10_p
-
-
-def discoveries(p_value: Array, rate: float) -> int:
-    """How many traits are heritable at a false discovery rate (Benjamini and Hochberg 1995)."""
-    known = np.sort(p_value[~np.isnan(p_value)])
-    below = np.flatnonzero(known <= rate * np.arange(1, len(known) + 1) / max(len(known), 1))
-    return int(below[-1]) + 1 if len(below) else 0
