@@ -19,6 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "myst_parser",
     "commands",  # this and the next are in _ext
+    "formats",
     "mathml",
 ]
 exclude_patterns = ["_build"]

@@ -11,6 +11,7 @@ from markdown import ROOT, blocks, commands, links, parse, paths
 from test_imports import BELOW, LIBRARIES
 
 import bulklmm_dask as blmm
+from bulklmm_dask.study.readers.registry import READERS
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -26,6 +27,7 @@ every_page = pytest.mark.parametrize(
 with_examples = [path for path in PAGES if blocks(path.read_text(), "python")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", with_examples, ids=lambda path: path.stem)
 def test_examples_run(path, tmp_path, monkeypatch):
     """In order and in one namespace, as a reader would paste them."""
@@ -37,6 +39,7 @@ def test_examples_run(path, tmp_path, monkeypatch):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_the_shell_of_getting_started_runs(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
@@ -81,6 +84,12 @@ def test_reference_has_every_public_name():
     listed = re.findall(r"^   ([\w.]+)$", text, flags=re.MULTILINE)
     public = {name for name in blmm.__all__ if not name.startswith("__")} - {"plot"}
     assert sorted(listed) == sorted(public | {f"plot.{name}" for name in blmm.plot.__all__})
+
+
+def test_every_format_has_an_example():
+    text = (DOCS / "guide" / "formats.md").read_text()
+    for reader in READERS.values():
+        assert f"`{reader.python}` · `bulklmm import " in text, reader.python
 
 
 def test_every_page_is_reached():

@@ -1,4 +1,4 @@
-"""The directive ``commands``: a section for every command with its ``--help``, made at each build."""
+"""The directive ``commands``: a section for every command with its ``--help``."""
 
 import click
 from docutils import nodes
