@@ -9,9 +9,10 @@ import studies
 
 from bulklmm_dask.lmm.basis import Basis, make_basis
 from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid
+from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null import scan as kernel
 from bulklmm_dask.lmm.null.fit import NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.own_covariates import fold_together
 from bulklmm_dask.lmm.prior import Prior
 

@@ -23,8 +23,9 @@ from bulklmm_dask.lmm.joint.inverses import (
 )
 from bulklmm_dask.lmm.joint.scan import MultiScan, packed
 from bulklmm_dask.lmm.likelihood import bracketing_grid
+from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 
 
 @pytest.fixture(scope="module", autouse=True)

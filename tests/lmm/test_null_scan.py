@@ -12,8 +12,8 @@ import bulklmm_dask as blmm
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.interpolate import FEW, TOLERANCE, interpolate
 from bulklmm_dask.lmm.likelihood import bracketing_grid, profile_at, profile_on_grid
+from bulklmm_dask.lmm.markers import prepare_markers, variation
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import prepare_markers, variation
 
 
 def compare(ds, *, reml, result, h2_tolerance=1e-5, lod_tolerance=1e-5):

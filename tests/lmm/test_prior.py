@@ -17,8 +17,9 @@ import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid
+from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.prior import Prior
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])

@@ -15,8 +15,8 @@ import numpy as np
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, pair_effects
 from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
 from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid, project
+from bulklmm_dask.lmm.markers import Markers, variation
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.lmm.null.scan import Markers, variation
 from bulklmm_dask.typing import Array, Real
 
 # Rows (traits x nodes) and markers of a tile.

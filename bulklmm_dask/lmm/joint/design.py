@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.null.scan import NO_VARIATION
+from bulklmm_dask.lmm.markers import NO_VARIATION
 from bulklmm_dask.typing import Array
 
 # Share of a column's squared size; with less left, rounding leaves more than 1e-12 of the others.

@@ -21,8 +21,8 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.likelihood import bracketing_grid, constant, profile_at, profile_on_grid
+from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import prepare_markers
 from bulklmm_dask.typing import Array
 
 # Half the 95% quantile of chi-square with one degree of freedom.

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.null.scan import Markers, nearly_fixed, variation
+from bulklmm_dask.lmm.markers import Markers, nearly_fixed, variation
 from bulklmm_dask.typing import Array, Index, Real
 
 # Columns of a tile, and its cells: product, square, division and maximum while it is in cache.
