@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.likelihood import inverse_and_logdet
+from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet
 from bulklmm_dask.typing import Array, Flags, Index
 
 # A marker of which the covariates leave less than this share of its variation is not tested.
@@ -90,11 +90,11 @@ def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
     """S_xx = x'M(h)x of every marker at every node, (variants, nodes)."""
     x = markers.rotated
     width = x.shape[1]
-    w = 1.0 / basis.variances(nodes)
+    w = basis.at(nodes).weights
     out = (x * x) @ w[:width]
     c = basis.n_covariates
     if c:
-        inverse, _ = inverse_and_logdet((w.T @ basis.covariate_products).reshape(-1, c, c))
+        inverse, _ = inverse_and_logdet(covariate_gram(basis, w))
         weighted = basis.covariates[:width, :, None] * w[:width, None, :]
         b = (x @ weighted.reshape(width, c * len(nodes))).reshape(len(x), c, len(nodes))
         out -= np.einsum("iaq,qab,ibq->iq", b, inverse, b, optimize=True)

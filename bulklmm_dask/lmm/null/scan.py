@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.interpolate import Interpolation, interpolate
-from bulklmm_dask.lmm.likelihood import directions, project
 from bulklmm_dask.lmm.markers import SMALL_SHARE, TILE_CELLS, Markers, cut, nearly_fixed, variation
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.own_covariates import NO_SHARE
+from bulklmm_dask.lmm.projection import directions, project
 from bulklmm_dask.typing import Array, Index, Real
 
 # What 1 - r2 is at least, above rounding: a perfect fit scores 6.5 n, not infinity or noise.
@@ -96,8 +96,9 @@ class NullScan:
     def of(cls, basis: Basis, model: NullModel) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         h2 = model.h2[model.fitted]
-        own = directions(basis, model.given, h2)
-        projected, _ = project(basis, model.rotated, h2)
+        at = basis.at(h2)
+        own = directions(basis, model.given, at)
+        projected, _ = project(basis, model.rotated, at)
         for u in own:
             projected -= u * np.einsum("kj,kj->j", u, model.rotated)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
