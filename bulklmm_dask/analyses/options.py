@@ -9,7 +9,8 @@ import numpy as np
 
 from bulklmm_dask.analyses.prepare import require_flag, require_one_of
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.text import listing
 
 METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")

@@ -46,8 +46,8 @@ from bulklmm_dask.engine.scan import (
     load_kinship,
     trait_fields,
 )
-from bulklmm_dask.lmm.options import statistics as pair_statistics
 from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
 from bulklmm_dask.storage.result import (
@@ -260,10 +260,9 @@ def _fields(
     study: Study, plan: Plan, options: ScanOptions
 ) -> tuple[dict[str, Field], dict[str, Field]]:
     """The arrays of a result: of every pair, and of every trait."""
-    effects = "effects" if options.interaction else "genotypes"
     pairs = {
         name: Field(
-            ("variants", "traits", *(effects for _ in kind.shape)),
+            ("variants", "traits", *kind.dims),
             (plan.n_variants, plan.n_traits, *kind.shape),
             kind.dtype,
         )

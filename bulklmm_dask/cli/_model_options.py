@@ -10,7 +10,7 @@ import click
 
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.study.readers._columns import all_columns, open_table
 from bulklmm_dask.study.readers._tables import read_text
 

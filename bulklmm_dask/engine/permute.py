@@ -21,7 +21,8 @@ from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
 from bulklmm_dask.engine.scan import LazyScan, samples_nodes
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
@@ -190,7 +191,7 @@ class LazyPermutations:
 def _part(
     genotypes: npt.NDArray[np.floating],
     chunk: MarkerChunk,
-    fits: Mapping[int, tuple[FittedTraits, Samples]],
+    fits: Mapping[int, tuple[TraitFits[NullScan], Samples]],
     orders: Index,
     *,
     n_places: int,

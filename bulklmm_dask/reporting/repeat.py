@@ -12,7 +12,7 @@ from typing import Any
 
 import xarray as xr
 
-from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.lmm.statistics import STATISTICS
 
 # Option of scan or permute -> option of the command, in the order they are written in.
 _FLAGS = {

@@ -39,7 +39,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.lmm.chunk import TraitFits
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.lmm.markers import distinct_markers
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -131,7 +131,7 @@ def split_markers(genotypes: npt.ArrayLike, places: Index) -> dict[int, Array]:
 def permuted_maxima(
     markers: Mapping[int, Array],
     n_places: int,
-    fitted: FittedTraits,
+    fitted: TraitFits[NullScan],
     samples: Samples,
     orders: Index,
     model: ModelOptions,
@@ -146,7 +146,7 @@ def permuted_maxima(
         Genotypes by place (a contig, or one for all), from `split_markers`.
     n_places : int
         Number of places.
-    fitted : FittedTraits
+    fitted : TraitFits of NullScan
         A chunk of traits, by REML; those without a null model get `NONE`.
     samples : Samples
         All of them.
@@ -161,7 +161,6 @@ def permuted_maxima(
     places = list(markers)
     for group in fitted.groups:
         scan, rows = group.scanner, group.samples
-        assert isinstance(scan, NullScan)
         everyone = len(rows) == orders.shape[1]
         found = highest_lods(
             [x if everyone else x[:, rows] for x in markers.values()],
