@@ -25,7 +25,7 @@ _CELLS = 2**22  # values of a task, at most
 
 
 def estimate_all(study: Measurements, *, reml: bool) -> Columns:
-    """Compute `lmm.heritability.Heritabilities` of all traits, (traits,), under their names."""
+    """Columns of `lmm.null.heritability.Heritabilities` of all traits, (traits,), by name."""
     patterns = _patterns(study)
     order = np.argsort(patterns, kind="stable")
     if patterns.any():

@@ -1,4 +1,4 @@
-r"""Few heritabilities that stand for all: interpolation of functions of h between nodes.
+r"""Interpolation in h: functions known at a few nodes, evaluated at the heritability of any trait.
 
 x'M(h)x is, for every marker x, a combination of the functions 1/v_k(h) (and of products of them
 with covariates). Nodes are taken by a pivoted QR decomposition of such functions (an interpolative

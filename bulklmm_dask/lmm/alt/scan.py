@@ -7,7 +7,7 @@ likelihood with the marker is l1_ij(h) = l0_j(h) + g_ij(h); LOD = (max l1 - max 
 (ours) takes it over the whole interval: l0 is known at any h, only g needs products, and g is
 smooth. It is computed at some twenty nodes and interpolated, first to a short row of points per
 trait where its l0 is high; where these do not settle the maximum, to all points of the curve
-(`search`). Pairs that these do not settle either, and those with a LOD a person will look at, are
+(`maximum`). Pairs that these do not settle either, and those with a LOD a person will look at, are
 optimised one by one on the full likelihood (`pairs`).
 
 Under REML, h2 maximises the restricted likelihood of the model with the marker among the
@@ -36,11 +36,11 @@ from bulklmm_dask.typing import Array, Columns, Flags, Index, Real, Single
 
 # Intervals between the points of a trait; the widest stride covers the whole curve.
 _INTERVALS = 32
-# They span where the null likelihood is within this many nats of its maximum.
+# Nats below the maximum of the null likelihood down to which the points of a trait reach.
 _DEPTH = 3.0
-# A null likelihood has several maxima if another comes within this many nats of the highest.
+# Nats below its highest maximum down to which another maximum of a null likelihood counts.
 _REACH = 8.0
-# More points are asked where the likelihood beside the row may come this close to the best.
+# Nats below the best up to which a likelihood outside of the row calls for more points.
 _MARGIN = 1.0
 
 # LODs of the search are off by less than this.
@@ -56,7 +56,7 @@ _TO_LOD = 1.0 / np.log(10.0)
 
 @dataclass(frozen=True)
 class Scores:
-    """What an alternative scan gives of a block of pairs, all (variants, traits).
+    """Scores of a block of pairs by an alternative method, all (variants, traits).
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class AltGrid(_Alternative):
 
 
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
-    """No LOD where nothing is tested, and none below zero where a maximum cannot be."""
+    """Set the LOD to 0 where nothing is tested and, under ML, where rounding made it negative."""
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
     if not traits.reml:
@@ -224,7 +224,7 @@ class AltExact(_Alternative):
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
     def _near_null(self, tiles: Tiles, tile: Tile, gains: Real) -> tuple[Summit, Flags]:
-        """Search each trait's row of points; say of which pairs more points should be asked."""
+        """Search each trait's row of points; find the pairs that need all points of the curve."""
         traits, dtype = self.traits, tiles.dtype
         first, stride = self.first[tile.columns], self.stride[tile.columns]
         points = first[:, None] + stride[:, None] * np.arange(_INTERVALS + 1)
@@ -255,7 +255,7 @@ class AltExact(_Alternative):
         return replace(found, place=place), unsure
 
     def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
-        """Search all points of the curve, and optimise what deserves it on the full likelihood."""
+        """Search all points of the curve; optimise unsure and high pairs on the full likelihood."""
         traits = self.traits
         for i, j, gains in waiting.batches():
             curves = gains @ self.nodes.weights.T.astype(tiles.dtype)
@@ -272,7 +272,7 @@ class AltExact(_Alternative):
             self._refine(tiles, i[exact], j[exact], curves[exact], out)
 
     def _error(self, tiles: Tiles) -> float:
-        """Of the likelihood, in nats."""
+        """Error of the interpolated likelihood, in nats."""
         return max(self.nodes.error, _ROUNDING[tiles.dtype.name])
 
     def _refine(self, tiles: Tiles, i: Index, j: Index, curves: Array, out: Scores) -> None:

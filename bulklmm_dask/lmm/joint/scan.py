@@ -37,7 +37,7 @@ _CHUNK_MARKERS, _CHUNK_CELLS = 64, 1 << 19
 _LOD_ERROR, _SINGLE_ERROR = 2e-6, 2e-5
 # Relative rounding error of the values at the nodes.
 _ROUNDING = 1e-15
-# Traits whose scores are worse conditioned are never done in single precision.
+# Condition of a trait's scores from which on it is always computed in double precision.
 _MOST_CONDITION = 40.0
 # Up to this growth of rounding, single precision interpolates in single precision.
 _MOST_GROWTH = 64.0

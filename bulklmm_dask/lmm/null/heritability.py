@@ -41,7 +41,7 @@ class Heritabilities:
     Attributes
     ----------
     h2, sigma2, trait_status : array
-        As in `null.NullModel`.
+        As in `NullEstimates`.
     h2_se : array
         Standard error of h2.
     log_likelihood, log_likelihood_0 : array

@@ -56,7 +56,7 @@ def _explained(
 def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) -> Index:
     """Divide r2 of a tile by the share of the variation that own covariates (K, r, traits) leave.
 
-    Returns the traits to do again: an error of S_xx counts 1/share times.
+    Returns the traits to compute again exactly: dividing by a small share magnifies errors of S_xx.
     """
     share = np.ones(variation.shape, own.dtype)
     for u in own:
@@ -130,11 +130,11 @@ class NullScan:
         markers : Markers
             In the basis of the group.
         single : bool
-            Multiply in single precision; pairs whose r2 is too near 1 for that, and markers that
-            lie nearly among the covariates, are done again in double precision, so that no LOD
-            under 100 is off by 1e-4. In either, traits that a
-            marker explains nearly perfectly are done again without interpolation, and so are those
-            whose own covariates leave little of a marker. Less than 1e-7 of it scores 0.
+            Multiply in single precision. Pairs whose r2 is too near 1 for that, and markers of
+            which the covariates leave little, are computed again in double precision, so that no
+            LOD under 100 is off by 1e-4. In either precision, traits that a marker explains nearly
+            perfectly are computed again without interpolation, and so are those whose own
+            covariates leave little of a marker; if they leave less than 1e-7 of it, the LOD is 0.
         """
         x = np.where(markers.tested[:, None], markers.rotated, 0.0)
         sxx = variation(self.basis, markers, self.interpolation.nodes)

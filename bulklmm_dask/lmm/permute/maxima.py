@@ -1,4 +1,4 @@
-"""The highest LOD of drawn traits, each estimated and scored as a scan would."""
+"""The highest LOD of drawn traits: each is estimated and scored as in a scan."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def highest_lods(
     Parameters
     ----------
     markers : sequence of array (variants, n) or (variants, n, genotypes)
-        Those of each place, without gaps.
+        Genotypes of each place, none missing.
     basis : Basis
         Of n samples.
     samples : Samples
-        These.
+        The same samples.
     h2 : array (traits,)
-        Heritabilities of the traits, with which vectors are coloured.
+        Heritabilities of the traits: drawn vectors get the covariance V(h2).
     draw : callable
-        Gives whitened vectors.
+        Gives whitened vectors (`refit.Draw`).
     count : int
         Number of draws of each trait.
     model : ModelOptions

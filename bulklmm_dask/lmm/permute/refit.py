@@ -64,11 +64,11 @@ class Refit:
     basis : Basis
         Of n samples.
     h2 : array (f,)
-        What an estimate may be.
+        Heritabilities to choose from.
     weights : array (f, n)
-        W at these.
+        W at each of them.
     inverse : array (f, c, c)
-        (C'WC)^-1 at these.
+        (C'WC)^-1 at each of them.
     projector : array (n, g * c)
         B at the g points of the likelihood, every `_FINE`-th.
     count, constant : float, array (g,)
@@ -152,15 +152,15 @@ class Refit:
         Parameters
         ----------
         h2 : array (traits,)
-            Heritabilities of the traits, with which vectors are coloured.
+            Heritabilities of the traits: drawn vectors get the covariance V(h2).
         parts : sequence of Markers
             In the basis.
         draw : callable
-            Gives whitened vectors.
+            Gives whitened vectors, as `Draw` says.
         count : int
             Number of permutations.
         single : bool
-            Multiply markers in single precision; what that would leave inexact is done again.
+            Multiply in single precision; values that would be inexact are computed again in double.
         """
         dtype = np.dtype(np.float32 if single else np.float64)
         few = [nearly_fixed(self.basis, part) if single else _NO_ROWS for part in parts]

@@ -16,7 +16,7 @@ this must be the symmetric one, V^(-1/2) = U W^(1/2) U' with W = diag(1/v(h2)), 
 
 A permutation Pi moves the residuals, and y_s = V^(1/2) Pi e is a trait of the same covariance with
 nothing to find. It is treated as the trait was: the covariates are projected out again (Freedman
-and Lane 1983), and h2 is estimated again, on a grid (`refit`). That matters: an estimate takes up
+and Lane 1983), and h2 is estimated again on a grid (`refit`). That matters: an estimate takes up
 some of what the markers explain by chance, so that the LODs of data are lower than those at a given
 h2. With h2 kept, 1.8% to 3.6% instead of 5% of traits without loci exceeded their 0.05 threshold on
 248 samples of 50 strains. And the h2 to start from should be without bias, for the null has it for
