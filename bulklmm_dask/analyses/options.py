@@ -185,7 +185,7 @@ SCAN = (
 SEED = Option(
     "seed",
     "--seed",
-    "The same seed gives the same permutations.",
+    "The same seed gives the same random numbers.",
     default=0,
     kind=int,
     metavar="NUMBER",
