@@ -1,4 +1,4 @@
-"""Shared fixtures: the reference data, where it is present."""
+"""Shared fixtures: the reference data, a cluster."""
 
 from pathlib import Path
 
@@ -6,17 +6,24 @@ import pytest
 from distributed import Client, LocalCluster
 
 # Helpers of this folder whose assertions are told as those of tests are.
-pytest.register_assert_rewrite("brute", "commands", "gemma", "pages")
+pytest.register_assert_rewrite("brute", "commands", "gemma", "pages", "references")
 
-REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+HERE = Path(__file__).resolve().parent
+WHOLE = HERE.parents[1] / "shared" / "reference"
 
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """Folder of real data with the answers of R/qtl2 and GEMMA; tests skip where it is absent."""
-    if not REFERENCE.is_dir():
-        pytest.skip(f"the reference data are not here: no folder {REFERENCE}")
-    return REFERENCE
+    """Folder of real data with the answers of R/qtl2 and GEMMA."""
+    return HERE / "data"
+
+
+@pytest.fixture(scope="session")
+def whole_reference() -> Path:
+    """Folder of the larger originals, beside the clone; for tests marked `reference`."""
+    if not WHOLE.is_dir():
+        pytest.skip(f"the larger reference data are not here: no folder {WHOLE}")
+    return WHOLE
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bulklmm_dask.cli._base import say
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.text import counted
 
 PARQUET = ".parquet"
@@ -38,7 +39,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def give_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table as CSV, to a file or to standard output; for people where they look."""
     if out is not None:
-        table.to_csv(out, index=False)
+        with Location.of(out).appearing_file() as partial:
+            table.to_csv(partial, index=False)
         say(f"{counted(len(table), 'row')} written to {out}")
     elif sys.stdout.isatty():
         click.echo(table.to_string(index=False, float_format="{:.4g}".format))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gemma import Analysis, run_gemma, simulated
+from references import longevity_arrays
 
 TRAITS = ("trait1", "trait2", "trait3c", "trait4", "trait5", "trait6c", "trait7", "trait8")
 DENSE_MEAN, DENSE_LARGEST = 2e-4, 5e-3
@@ -24,26 +25,13 @@ def full_log_likelihood(n: int, profile: np.ndarray) -> np.ndarray:
     return profile + n / 2 * (np.log(n / (2 * np.pi)) - 1)
 
 
-@pytest.fixture(scope="module")
-def longevity(reference):
-    """The reference study: dosages 0..2, BulkLMM's kinship of strains given to their samples."""
-    folder = reference / "bxd_longevity"
-    strains = pd.read_csv(folder / "strain_genotypes.csv.gz", index_col=0)
-    genotype = strains.to_numpy().T - 0.5
-    kinship = 2 * genotype @ genotype.T / genotype.shape[1] + 0.5
-    np.fill_diagonal(kinship, 1)
-    where = strains.columns.get_indexer(pd.read_csv(folder / "samples.csv")["strain"])
-    traits = pd.read_csv(reference / "gemma" / "traits.csv", index_col=0)
-    return 2 * strains.to_numpy().T[where], kinship[np.ix_(where, where)], traits
-
-
 @pytest.fixture(scope="module", params=TRAITS)
-def analysis(request, reference, longevity):
+def analysis(request, reference):
     name = request.param
-    dosage, kinship, traits = longevity
+    genotypes, kinship, traits = longevity_arrays(reference)
     covariate = traits["covariate"].to_numpy() if name.endswith("c") else None
-    gemma = pd.read_csv(reference / "gemma" / f"{name}.csv.gz")
-    found = Analysis.of(dosage, traits[name].to_numpy(), covariate, kinship, gemma)
+    gemma = pd.read_csv(reference / "gemma" / f"{name}.csv.xz")
+    found = Analysis.of(2 * genotypes, traits[name].to_numpy(), covariate, kinship, gemma)
     found.null = json.loads((reference / "gemma" / "null_models.json").read_text())[name]
     assert found.ds.sizes["samples"] == found.null["n"]
     assert found.ds.sizes["variants"] == 7321

@@ -8,26 +8,12 @@ import pandas as pd
 import pytest
 import studies
 import xarray as xr
+from references import iron
 from scipy.stats import chi2
 
 import bulklmm_dask as blmm
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
-
-
-def iron(reference, **sizes) -> xr.Dataset:
-    """R/qtl2's intercross, with kinships doubled as R/qtl2 does inside."""
-    folder = reference / "iron"
-    ds = blmm.read_probabilities(
-        folder / "probs.csv.gz",
-        folder / "pheno.csv",
-        variant_map=folder / "map.csv",
-        covariates=folder / "covar.csv",
-        position_unit="cM",
-    )
-    kinship = pd.read_csv(folder / "kinship.csv", index_col=0)
-    ds["kinship"] = (("samples_0", "samples_1"), 2 * kinship.values)
-    return ds
 
 
 def theirs(reference, name: str, ds: xr.Dataset) -> np.ndarray:

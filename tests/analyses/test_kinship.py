@@ -8,6 +8,7 @@ import pytest
 import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from references import longevity
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.kinship import METHODS
@@ -99,13 +100,7 @@ def test_clones_of_a_strain_are_fully_related():
 
 
 def test_the_reference_kinship_is_that_of_the_strains(reference):
-    folder = reference / "bxd_longevity"
-    ds = blmm.read_csv(
-        folder / "samples.csv",
-        folder / "strain_genotypes.csv.gz",
-        variant_map=folder / "map.csv",
-        sample_strain="strain",
-    )
+    ds = longevity(reference)
     matrix = blmm.kinship(ds).values
     _, first, of = np.unique(ds.sample_strain.values, return_index=True, return_inverse=True)
     x = ds.call_dosage.values[:, first].astype(float)

@@ -96,6 +96,28 @@ def test_weights_are_unequal_residual_variances(reml, covariates):
     assert found == pytest.approx(lod if reml else max(0, lod), abs=1e-9)
 
 
+@pytest.mark.parametrize("reml", [False, True])
+def test_a_profile_with_weights_is_the_density_of_the_data(ds, reml):
+    weights = np.random.default_rng(2).integers(1, 6, 40).astype(float) ** 0.5
+    used = ~np.isnan(ds.sample_trait.sel(traits="trait7").values)
+    found = profile(ds, "trait7", variant="variant5", weights=weights, reml=reml, n_points=25)
+    assert found.attrs["weights"] == "given"
+    full = []
+    for name, variant in (("null", None), ("alternative", "variant5")):
+        data = (*parts(ds, "trait7", variant), reml, weights[used])
+        expected = [density(h2, *data) for h2 in found.h2.values]
+        np.testing.assert_allclose(found[name], expected, atol=1e-8, rtol=0)
+        full.append(density(float(found[f"{name}_h2"]), *data[:3], False, weights[used]))
+    assert float(found.lod) == pytest.approx((full[1] - full[0]) / np.log(10), abs=1e-8)
+    counts = pd.Series(weights**2, index=ds.samples.values)[::-1]
+    again = profile(ds, "trait7", variant="variant5", replicates=counts, reml=reml, n_points=25)
+    xr.testing.assert_equal(again, found)
+    scanned = blmm.scan(ds, weights=weights, reml=reml)
+    assert float(found.null_h2) == pytest.approx(float(scanned.h2.sel(traits="trait7")), abs=1e-9)
+    with pytest.raises(blmm.InputError, match="weights and replicates are both given"):
+        profile(ds, "trait7", weights=weights, replicates=weights)
+
+
 def test_nothing_beats_the_density_at_its_closed_form_optimum(ds):
     """So that the reference above maximises over effects and variance indeed."""
     y, fixed, kinship = parts(ds, "trait7")
@@ -271,7 +293,7 @@ def gemma(reference):
     """Folder, study and null models of GEMMA's eight traits."""
     samples = pd.read_csv(reference / "bxd_longevity" / "samples.csv")
     strains = pd.read_csv(reference / "bxd_longevity" / "strain_genotypes.csv.gz", index_col=0)
-    traits = pd.read_csv(reference / "gemma" / "traits.csv", index_col=0)
+    traits = pd.read_csv(reference / "gemma" / "traits.csv.gz", index_col=0)
     dosage = strains[samples["strain"]].to_numpy(dtype=float).T
     study = blmm.create_dataset(
         dosage,
@@ -292,7 +314,7 @@ def test_log_likelihoods_and_optima_are_gemmas(gemma, trait):
     model = models[trait]
     used = ~np.isnan(study.sample_trait.sel(traits=trait).values)
     centring = np.eye(len(used)) - np.outer(used, used) / used.sum()  # as GEMMA centres K
-    table = pd.read_csv(folder / f"{trait}.csv.gz", index_col="rs")
+    table = pd.read_csv(folder / f"{trait}.csv.xz", index_col="rs")
     top = table.p_lrt.idxmin()
     options = {
         "kinship": centring @ study.kinship.values @ centring,

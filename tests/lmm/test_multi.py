@@ -395,7 +395,7 @@ def iron(reference):
 
 @pytest.mark.parametrize("likelihood", ["ml", "reml"])
 def test_iron_two_degrees_of_freedom(iron, likelihood):
-    basis = make_basis(2 * iron.answers("kinship.csv"), iron.covariates)
+    basis = make_basis(2 * iron.answers("kinship.csv.xz"), iron.covariates)
     model = fit_null(basis, iron.traits, reml=likelihood == "reml")
     hsq = iron.answers(f"scan1_sex_{likelihood}.hsq.csv")[0]
     np.testing.assert_allclose(model.h2, hsq, atol=1e-4)

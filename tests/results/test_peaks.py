@@ -9,7 +9,7 @@ import studies
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import grav2
+from references import find, grav2
 from studies import result_of
 
 import bulklmm_dask as blmm
@@ -62,20 +62,34 @@ def slow(lod, position, threshold, peakdrop, drop, prob) -> list[tuple[float, ..
     return rows
 
 
-@pytest.mark.parametrize(
+intervals = pytest.mark.parametrize(
     ("name", "options"), [("drop1.5", {"drop": 1.5}), ("bayes0.95", {"prob": 0.95})]
 )
+
+
+@intervals
 @pytest.mark.parametrize("scores", ["rqtl2", "own"])
 def test_grav2_equals_rqtl2_row_by_row(reference, name, options, scores):
+    check_grav2(reference, name, options, scores, n_peaks=233)
+
+
+@pytest.mark.reference
+@intervals
+def test_all_of_grav2_equals_rqtl2_row_by_row(whole_reference, name, options):
+    check_grav2(whole_reference, name, options, "own", n_peaks=465)
+
+
+def check_grav2(reference, name, options, scores, n_peaks):
     ds = grav2(reference)
     result = blmm.scan(ds, loco=True, reml=True, chunks={"variants": 50, "traits": 60})
-    table = pd.read_csv(reference / "grav2/scan1_loco_reml.csv.gz", index_col=0)
+    table = pd.read_csv(find(reference / "grav2/scan1_loco_reml.csv"), index_col=0)
     if scores == "rqtl2":
         lod = table.loc[list(ds.variants.values), list(ds.traits.values)].values
         result["lod"] = (("variants", "traits"), lod)
     found = blmm.find_peaks(result, **options)
-    expected = pd.read_csv(reference / f"grav2/peaks_loco_reml_{name}.csv", dtype={"chr": str})
-    assert len(found) == len(expected) == 465
+    peaks = find(reference / f"grav2/peaks_loco_reml_{name}.csv")
+    expected = pd.read_csv(peaks, dtype={"chr": str})
+    assert len(found) == len(expected) == n_peaks
     assert found.trait.tolist() == expected.lodcolumn.tolist()
     assert found.contig.tolist() == expected.chr.tolist()
     np.testing.assert_array_equal(found[["ci_lo", "ci_hi"]], expected[["ci_lo", "ci_hi"]])

@@ -165,10 +165,3 @@ def boundary_test(gain: Array) -> tuple[Array, Array, Array]:
     unknown = np.isnan(gain)
     p_value[unknown] = neg_log10_p[unknown] = np.nan
     return statistic, p_value, neg_log10_p
-
-
-def discoveries(p_value: Array, rate: float) -> int:
-    """How many traits are heritable at a false discovery rate (Benjamini and Hochberg 1995)."""
-    known = np.sort(p_value[~np.isnan(p_value)])
-    below = np.flatnonzero(known <= rate * np.arange(1, len(known) + 1) / max(len(known), 1))
-    return int(below[-1]) + 1 if len(below) else 0

@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from references import find
 
 from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.study.readers.csv import read_csv
@@ -44,7 +45,7 @@ def test_the_reference_study(reference):
     ds = read_csv(
         folder / "samples.csv",
         folder / "strain_genotypes.csv.gz",
-        variant_map=folder / "map.csv",
+        variant_map=find(folder / "map.csv"),
         sample_strain="strain",
     )
     assert ds.sizes["samples"] == 248

@@ -6,6 +6,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from references import find
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
@@ -76,13 +77,13 @@ def test_the_references(reference, name, genotypes, tmp_path):
     covariates = folder / "covar.csv" if name == "iron" else None
     ds = blmm.read_probabilities(
         folder / "probs.csv.gz",
-        folder / "pheno.csv",
-        variant_map=folder / "map.csv",
+        find(folder / "pheno.csv"),
+        variant_map=find(folder / "map.csv"),
         covariates=covariates,
         position_unit="cM",
     )
     table = pd.read_csv(folder / "probs.csv.gz", index_col=0)
-    placed = pd.read_csv(folder / "map.csv", index_col=0).loc[ds["variant_id"].values]
+    placed = pd.read_csv(find(folder / "map.csv"), index_col=0).loc[ds["variant_id"].values]
     assert list(ds["genotype_id"].values) == genotypes
     assert ds.sizes["variants"] == len(table)
     assert table.shape[1] == ds.sizes["samples"] * len(genotypes)
@@ -103,7 +104,7 @@ def test_the_references(reference, name, genotypes, tmp_path):
     np.testing.assert_array_equal(ds["variant_position"], placed["pos"])
     contigs = ds["contig_id"].values[ds["variant_contig"].values]
     np.testing.assert_array_equal(contigs, placed["chr"].astype(str))
-    pheno = pd.read_csv(folder / "pheno.csv", index_col=0)
+    pheno = pd.read_csv(find(folder / "pheno.csv"), index_col=0)
     np.testing.assert_array_equal(ds["sample_trait"], pheno)
     blmm.save(ds, tmp_path / "s.zarr")
     back = blmm.open_dataset(tmp_path / "s.zarr")
@@ -115,12 +116,12 @@ def test_the_reference_scan_of_two_genotypes(reference):
     folder = reference / "grav2"
     ds = blmm.read_probabilities(
         folder / "probs.csv.gz",
-        folder / "pheno.csv",
-        variant_map=folder / "map.csv",
+        find(folder / "pheno.csv"),
+        variant_map=find(folder / "map.csv"),
         position_unit="cM",
     )
-    kinship = pd.read_csv(folder / "kinship.csv", index_col=0).to_numpy()
-    expected = pd.read_csv(folder / "scan1_ml.csv.gz", index_col=0)
+    kinship = pd.read_csv(find(folder / "kinship.csv"), index_col=0).to_numpy()
+    expected = pd.read_csv(find(folder / "scan1_ml.csv"), index_col=0)
     lod = blmm.scan(ds, kinship=2 * kinship).lod.compute()
     np.testing.assert_allclose(lod, expected.loc[ds["variant_id"].values], atol=1e-4)
 
