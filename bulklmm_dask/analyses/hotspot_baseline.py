@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.null_studies import NullStudy, null_studies
 from bulklmm_dask.analyses.package import labels, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan import scan
@@ -23,8 +24,7 @@ from bulklmm_dask.engine.plan import make_plan
 from bulklmm_dask.engine.progress import Meter, Progress, Work
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError, StudyWarning
-from bulklmm_dask.lmm.permute.signs import Directions, random_signs
-from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.permute.signs import random_signs
 from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
@@ -131,8 +131,6 @@ def hotspot_baseline(
     for name, reason in _REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")
-    nothing = pd.DataFrame({"trait": [], "contig": [], "position": []})
-    hotspots(nothing, ds, window=window, step=step)  # refuses widths before any work
     chunks = options.pop("chunks", "auto")
     inputs = ModelInputs(
         kinship=kinship,
@@ -143,138 +141,102 @@ def hotspot_baseline(
         **{name: options.pop(name) for name in _OF_MODEL if name in options},
     )
     scanned = ScanOptions.of(ds, inputs, **options)
+    counted = _Counted(ds, window, step, threshold, peakdrop)
     study = prepare(ds, inputs).with_kinship_in_memory()
-    attrs = {
-        "window": float(window),
-        "step": step,
-        "threshold": float(threshold) if isinstance(threshold, int | float) else None,
-        "seed": seed,
-    }
     target = None
     if store is not None:
-        kept = {"n_permutations": n_permutations, **attrs, "peakdrop": peakdrop}
-        kept |= scanned.attributes() | inputs.of_tests(ds, study.measured)
-        levels = lowest_lod(ds, threshold)
-        order = fingerprint([levels.dims, levels.values, inputs.loco])
-        options_of = {name: kept[name] for name in kept if name not in HASHED} | {"order": order}
-        prints = check_inputs(study, make_plan(*study.sizes, chunks), options_of)
-        prints["labels"] = of_labels(labels(ds))
-        target = _open_store(store, n_permutations, kept, prints)
+        attrs = {"n_permutations": n_permutations, "seed": seed, **counted.attributes()}
+        attrs |= scanned.attributes() | inputs.of_tests(ds, study.measured)
+        target = _open_store(store, study, counted, attrs, chunks)
+    how = {
+        **options,
+        "chunks": chunks,
+        "covariates": list(study.measured.covariate_names),
+        "weights": study.measured.weights,
+        **{name: getattr(inputs, name) for name in _OF_MODEL},
+    }
+    parts = list(null_studies(ds, study))
     pending = [(number, 0) for number in range(n_permutations)]
     pending = pending if target is None else target.pending_blocks()
-    parts = list(_parts(ds, study, {**options, **_model_of(inputs, study), "chunks": chunks}))
-    highest = np.zeros(n_permutations, dtype=np.int64)
     tests = study.sizes[1] * study.sizes[2]
     work = Work(n_permutations, n_permutations * tests, lambda _: tests, _BYTES / tests)
     meter = Meter(work, pending, progress)
+    highest = np.zeros(n_permutations, dtype=np.int64)
     for number, column in pending:
         signs = random_signs(seed, number, study.sizes[0])
-        peaks = [part.peaks(signs, threshold, peakdrop) for part in parts]
-        counts = hotspots(pd.concat(peaks, ignore_index=True), ds, window=window, step=step)
-        highest[number] = counts["traits"].max()
+        highest[number] = counted.most_traits(parts, signs, how)
         if target is not None:
             target.write_block(number, column, {_MOST: highest[number].reshape(1, 1)})
         meter.count((number, column))
     if store is not None:
         highest = open_result(store)[_MOST].values[:, 0]
     table = pd.DataFrame({"permutation": np.arange(n_permutations), "traits": highest})
-    table.attrs.update(attrs)
+    table.attrs.update(counted.attributes(), step=step, seed=seed)
     return table
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What is counted: traits with a peak in one window. Attributes as in `hotspot_baseline`."""
+
+    ds: xr.Dataset
+    window: float
+    step: float | None
+    threshold: Threshold
+    peakdrop: float | None
+
+    def __post_init__(self) -> None:
+        """Refuse widths before any work."""
+        self._in_windows(pd.DataFrame({"trait": [], "contig": [], "position": []}))
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes that name it; the threshold only where it is one number."""
+        return {
+            "window": float(self.window),
+            "step": None if self.step is None else float(self.step),
+            "threshold": float(self.threshold) if isinstance(self.threshold, int | float) else None,
+        }
+
+    def fingerprint(self) -> str:
+        """Digest of all of it; thresholds by trait count as their values."""
+        levels = lowest_lod(self.ds, self.threshold)
+        values = self.attributes(), self.peakdrop, levels.dims, levels.values
+        return fingerprint(values)
+
+    def most_traits(
+        self, parts: Sequence[NullStudy], signs: Array, options: Mapping[str, Any]
+    ) -> int:
+        """Largest number of traits in any window of one null data set, scanned with `options`."""
+        peaks = []
+        for part in parts:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", StudyWarning)  # of the study: said once before
+                result = scan(part.with_signs(signs), kinship=part.kinship, **options)
+                peaks.append(
+                    find_peaks(result, threshold=self.threshold, peakdrop=self.peakdrop, drop=None)
+                )
+        return int(self._in_windows(pd.concat(peaks, ignore_index=True))["traits"].max())
+
+    def _in_windows(self, peaks: pd.DataFrame) -> pd.DataFrame:
+        return hotspots(peaks, self.ds, window=self.window, step=self.step)
 
 
 def _open_store(
     path: str | os.PathLike[str],
-    count: int,
+    study: Study,
+    counted: _Counted,
     attrs: Mapping[str, Any],
-    prints: Mapping[str, str],
+    chunks: str | Mapping[str, int],
 ) -> ResultStore:
     """The store of the counts of null data sets, new or left by an earlier call."""
     block_of(path, _DIMS)  # refuses a result of another kind
+    options = {name: value for name, value in attrs.items() if name not in HASHED}
+    options["counted"] = counted.fingerprint()
+    prints = check_inputs(study, make_plan(*study.sizes, chunks), options)
+    prints["labels"] = of_labels(labels(counted.ds))
+    count = int(attrs["n_permutations"])
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
-    beside = template(xr.Dataset(), (), attrs)
-    target = open_or_create(path, beside, layout, field, {}, prints)
+    target = open_or_create(path, template(xr.Dataset(), (), attrs), layout, field, {}, prints)
     target.write_traits(0, {})
     return target
-
-
-def _model_of(inputs: ModelInputs, study: Study) -> dict[str, Any]:
-    """Arguments of a scan with the model of the study, but for its kinship."""
-    return {
-        "covariates": list(study.measured.covariate_names),
-        "weights": study.measured.weights,
-        "interaction": inputs.interaction,
-        "prior": inputs.prior,
-        "genotypes": inputs.genotypes,
-    }
-
-
-def _parts(ds: xr.Dataset, study: Study, options: dict[str, Any]) -> Iterator[_Part]:
-    """The study, or with a kinship for each contig the markers of each, ready for changed signs."""
-    measured = study.measured
-    fixed, weights = measured.covariates, measured.weights
-    if measured.relations is None:
-        yield _Part.of(ds, Samples(fixed, measured.kinship, weights), options)
-        return
-    contig = study.genotypes.relation
-    for number in np.unique(contig[ds["variant_position"].notnull().values]):
-        markers = ds.isel(variants=np.flatnonzero(contig == number))
-        yield _Part.of(markers, Samples(fixed, measured.kinship[number], weights), options)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A study whose traits are laid out along the directions they vary independently in.
-
-    Attributes
-    ----------
-    ds : Dataset
-    kinship : array (samples, samples) or None
-    options : dict
-        Of the scan.
-    coordinates : DataArray (traits, directions)
-    observed : DataArray (samples, traits)
-        Which values the study has.
-    directions : Directions
-    """
-
-    ds: xr.Dataset
-    kinship: Array | None
-    options: dict[str, Any]
-    coordinates: xr.DataArray
-    observed: xr.DataArray
-    directions: Directions
-
-    @classmethod
-    def of(cls, ds: xr.Dataset, samples: Samples, options: dict[str, Any]) -> _Part:
-        """Lay out the traits of a study."""
-        directions = Directions.of(samples)
-        traits = ds["sample_trait"]
-        if traits.chunks is not None:
-            traits = traits.chunk(samples=-1)
-        coordinates = xr.apply_ufunc(
-            directions.coordinates,
-            traits,
-            input_core_dims=[["samples"]],
-            output_core_dims=[["directions"]],
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"directions": directions.count}},
-        )
-        complete = xr.DataArray(samples.complete, dims="samples")
-        observed = (traits.notnull() & complete).transpose("samples", "traits")
-        return cls(ds, samples.kinship, options, coordinates, observed, directions)
-
-    def traits(self, signs: Array) -> xr.DataArray:
-        """Traits (samples, traits) with the signs of some directions changed."""
-        operator = xr.DataArray(self.directions.with_signs(signs), dims=("samples", "directions"))
-        traits = xr.dot(operator, self.coordinates, dim="directions").where(self.observed)
-        return traits.transpose("samples", "traits")
-
-    def peaks(self, signs: Array, threshold: Threshold, peakdrop: float | None) -> pd.DataFrame:
-        """Peaks of such traits."""
-        null = self.ds.assign(sample_trait=self.traits(signs))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", StudyWarning)  # of the study: said once before
-            result = scan(null, kinship=self.kinship, **self.options)
-            return find_peaks(result, threshold=threshold, peakdrop=peakdrop, drop=None)

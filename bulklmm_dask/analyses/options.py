@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.typing import By
 
 Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]
@@ -185,7 +185,7 @@ SCAN = (
 SEED = Option(
     "seed",
     "--seed",
-    "The same seed gives the same permutations.",
+    "The same seed gives the same random numbers.",
     default=0,
     kind=int,
     metavar="NUMBER",

@@ -8,18 +8,26 @@ from typing import Any
 import click
 
 from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
+from bulklmm_dask.analyses.options import (
+    COVARIATES,
+    KINSHIP,
+    LOCO,
+    REML,
+    REPLICATES,
+    SEED,
+    WEIGHTS,
+)
 from bulklmm_dask.cli._base import (
-    RESUME,
     Command,
     compute_options,
     examples,
-    model_options,
     require_new,
     say,
 )
-from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._run import compute_of, goes_on_from
+from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import give_table, out_option, read_table
-from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.hotspots import hotspots
@@ -67,29 +75,16 @@ from bulklmm_dask.results.hotspots import hotspots
     help="Probability of a hotspot anywhere by chance.",
 )
 @click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="NUMBER",
-    help="The same seed gives the same data sets.",
-)
-@click.option(
     "--store",
     metavar="PATH",
     type=click.Path(path_type=Path),
     help="Keep the counts of finished data sets in this Zarr store: after a stop the same command "
     "goes on from there.",
 )
-@click.option("--loco", is_flag=True, help="As in the scan: needs 'bulklmm kinship --loco'.")
-@model_options
-@weight_options
+@options_of((SEED, LOCO, REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @out_option
 @compute_options
-@click.pass_context
 def hotspots_command(
-    ctx: click.Context,
-    /,
     findings: Path,
     window: float,
     step: float | None,
@@ -98,16 +93,9 @@ def hotspots_command(
     threshold: float | None,
     peakdrop: float | None,
     alpha: float,
-    seed: int,
     store: Path | None,
-    loco: bool,
-    reml: bool,
-    covariates: bool | list[str],
-    kinship_name: str,
-    weights: str | None,
-    replicates: str | None,
     out: Path | None,
-    **compute: Any,
+    **given: Any,
 ) -> None:
     """Count the traits with a finding in a window sliding along each chromosome.
 
@@ -124,8 +112,8 @@ def hotspots_command(
     if ds is None or threshold is None:
         raise click.UsageError("--permutations needs --study and --threshold, as for the findings")
     if store is not None:
-        ctx.meta[RESUME] = f"; what is finished is in {store}: the same command goes on from there"
-    with workers(**compute), ProgressBar() as bar:
+        goes_on_from(store)
+    with workers(**compute_of(given)), ProgressBar() as bar:
         baseline = hotspot_baseline(
             ds,
             window=window,
@@ -133,13 +121,7 @@ def hotspots_command(
             threshold=threshold,
             peakdrop=peakdrop,
             n_permutations=permutations,
-            seed=seed,
-            kinship=kinship_of(ds, kinship_name, loco=loco),
-            loco=loco,
-            covariates=covariates,
-            weights=vector_of(weights),
-            replicates=vector_of(replicates),
-            reml=reml,
+            **arguments_of(ds, given),
             store=store,
             progress=bar,
         )

@@ -1,9 +1,8 @@
 r"""The eigenbasis of a kinship: factored once, used for every trait and every marker.
 
 The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. With K = U diag(lam) U',
-the rotated entries U'y are independent with variances s2 v_k(h), v_k(h) = h lam_k + 1 - h. This
-form, unlike the ratio h/(1-h), stays finite on the whole of [0, 1] as long as every lam_k > 0.
-Samples of unequal weight are multiplied by their weight before.
+the rotated entries U'y are independent (`covariance`). Samples of unequal weight are multiplied by
+their weight before.
 """
 
 from __future__ import annotations
@@ -12,68 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.typing import Array
 
 # With a rank-deficient kinship h2 = 1 has no density; GEMMA stops at lambda = h/(1-h) = 1e5 too.
 LARGEST_H2_IF_SINGULAR = 1.0 - 1e-5
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """What a likelihood needs of a basis: eigenvalues and rotated covariates of k rows.
-
-    Attributes
-    ----------
-    eigenvalues : array (k,)
-        lam, in descending order, so that rows no marker reaches come last.
-    copies : array (k,)
-        How many samples a row stands for in sum log v; 1 unless rows were folded (`fold`).
-    covariates : array (k, c)
-        Orthonormal basis of the covariates with the intercept, rotated by U'.
-    h2_max : float
-        Upper end of the admissible heritabilities: 1, just below 1 for a singular kinship, 0
-        without a kinship.
-    """
-
-    eigenvalues: Array
-    copies: Array
-    covariates: Array
-    h2_max: float
-
-    @property
-    def rows(self) -> int:
-        """Number of rows k."""
-        return len(self.eigenvalues)
-
-    @cached_property
-    def n(self) -> int:
-        """Number of samples."""
-        return int(self.copies.sum())
-
-    @property
-    def scale(self) -> float:
-        """Mean of the eigenvalues: h scale / (h scale + 1 - h) is a share of the variance."""
-        return max(float(self.copies @ self.eigenvalues) / self.n, 1e-300)
-
-    @property
-    def n_covariates(self) -> int:
-        """Number of independent covariates c, the intercept among them."""
-        return self.covariates.shape[1]
-
-    @cached_property
-    def covariate_products(self) -> Array:
-        """C_ka C_kb for every row k, as (k, c * c): weighted sums of it are C'WC."""
-        c = self.covariates
-        return np.ascontiguousarray((c[:, :, None] * c[:, None, :]).reshape(self.rows, -1))
-
-    def variances(self, h2: npt.ArrayLike) -> Array:
-        """v_k(h) of every row k at every heritability, (k, len(h2))."""
-        h = np.asarray(h2, dtype=np.float64)
-        return self.eigenvalues[:, None] * h + (1.0 - h)
 
 
 @dataclass(frozen=True)
@@ -141,7 +86,7 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     spectrum, y
         Of rank + c + 1 rows, or what was handed in if that would be no gain.
     """
-    rank, c = int(np.count_nonzero(spectrum.eigenvalues)), spectrum.n_covariates
+    rank, c = spectrum.rank, spectrum.n_covariates
     if spectrum.rows - rank <= c + 1:
         return spectrum, y
     below = y[rank:]

@@ -96,6 +96,28 @@ def test_weights_are_unequal_residual_variances(reml, covariates):
     assert found == pytest.approx(lod if reml else max(0, lod), abs=1e-9)
 
 
+@pytest.mark.parametrize("reml", [False, True])
+def test_a_profile_with_weights_is_the_density_of_the_data(ds, reml):
+    weights = np.random.default_rng(2).integers(1, 6, 40).astype(float) ** 0.5
+    used = ~np.isnan(ds.sample_trait.sel(traits="trait7").values)
+    found = profile(ds, "trait7", variant="variant5", weights=weights, reml=reml, n_points=25)
+    assert found.attrs["weights"] == "given"
+    full = []
+    for name, variant in (("null", None), ("alternative", "variant5")):
+        data = (*parts(ds, "trait7", variant), reml, weights[used])
+        expected = [density(h2, *data) for h2 in found.h2.values]
+        np.testing.assert_allclose(found[name], expected, atol=1e-8, rtol=0)
+        full.append(density(float(found[f"{name}_h2"]), *data[:3], False, weights[used]))
+    assert float(found.lod) == pytest.approx((full[1] - full[0]) / np.log(10), abs=1e-8)
+    counts = pd.Series(weights**2, index=ds.samples.values)[::-1]
+    again = profile(ds, "trait7", variant="variant5", replicates=counts, reml=reml, n_points=25)
+    xr.testing.assert_equal(again, found)
+    scanned = blmm.scan(ds, weights=weights, reml=reml)
+    assert float(found.null_h2) == pytest.approx(float(scanned.h2.sel(traits="trait7")), abs=1e-9)
+    with pytest.raises(blmm.InputError, match="weights and replicates are both given"):
+        profile(ds, "trait7", weights=weights, replicates=weights)
+
+
 def test_nothing_beats_the_density_at_its_closed_form_optimum(ds):
     """So that the reference above maximises over effects and variance indeed."""
     y, fixed, kinship = parts(ds, "trait7")

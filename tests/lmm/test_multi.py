@@ -22,9 +22,8 @@ from bulklmm_dask.lmm.joint.inverses import (
     inverses_at_nodes,
 )
 from bulklmm_dask.lmm.joint.scan import MultiScan, packed
-from bulklmm_dask.lmm.likelihood import bracketing_grid
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -161,7 +160,7 @@ def test_joint_tests_equal_brute_force(kind, sizes):
 def test_one_column_is_the_ordinary_scan(single):
     case = Case("plain", n=80, d=1, extra=1, traits=70)
     one = NullScan.of(case.basis, case.model)
-    expected = one.scan(prepare_markers(case.basis, case.columns[:, 0]), single=single)["lod"]
+    expected = one.scan(case.columns[:, 0], single=single)["lod"]
     lod = case.scanner.scan(prepare_designs(case.basis, case.columns), single=single)["lod"]
     np.testing.assert_allclose(lod, expected, atol=5e-5 if single else 2e-6, rtol=1e-6)
 
@@ -263,7 +262,7 @@ def test_interpolation_of_inverses_is_as_exact_as_it_says(kind, sizes):
     designs = prepare_designs(case.basis, case.columns)
     traits = case.scanner._within if designs.folded else case.scanner._beyond
     spectrum, top = traits.spectrum, case.basis.h2_max
-    h2 = np.concatenate([np.random.default_rng(0).uniform(0, top, 200), bracketing_grid(spectrum)])
+    h2 = np.concatenate([np.random.default_rng(0).uniform(0, top, 200), spectrum.grid()])
     found = interpolate_inverses(spectrum, h2, eigenvalue_range(spectrum, folded=designs.folded))
     assert found.error <= TOLERANCE
     columns, d = designs.columns.swapaxes(0, 1), sizes["d"]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from studies import result_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.analyses.hotspot_baseline import _Part, hotspot_baseline
+from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
 from bulklmm_dask.analyses.inputs.covariates import covariate_matrix
+from bulklmm_dask.analyses.null_studies import NullStudy
 from bulklmm_dask.cli import main
 from bulklmm_dask.describe import describe
 from bulklmm_dask.lmm.permute.signs import Directions, random_signs
@@ -169,15 +170,15 @@ def null_traits(ds, number=0, weights=None):
     """The traits of a null data set."""
     _, matrix = covariate_matrix(ds, True)
     samples = Samples(matrix, ds.kinship.values, weights)
-    part = _Part.of(ds, samples, {"statistics": "lod"})
-    return part, part.traits(random_signs(0, number, ds.sizes["samples"]))
+    signs = random_signs(0, number, ds.sizes["samples"])
+    return NullStudy.of(ds, samples).with_signs(signs).sample_trait
 
 
 @pytest.mark.parametrize("reml", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_changing_signs_keeps_every_h2(study, reml, weighted):
     weights = np.random.default_rng(0).uniform(0.5, 2, 60) if weighted else None
-    traits = null_traits(study, weights=weights)[1]
+    traits = null_traits(study, weights=weights)
     options = {"reml": reml, "weights": weights}
     known = blmm.scan(study, **options)
     other = blmm.scan(study.assign(sample_trait=traits), **options)
@@ -193,12 +194,12 @@ def test_values_that_are_missing_stay_missing(study):
     values[:, 11] = np.nan
     values[:, 12] = 4.0
     ds = study.assign(sample_trait=(("samples", "traits"), values))
-    traits = null_traits(ds)[1].values
+    traits = null_traits(ds).values
     usual = np.setdiff1d(np.arange(40), [11, 12])
     np.testing.assert_array_equal(np.isnan(traits[:, usual]), np.isnan(values[:, usual]))
     assert np.isnan(traits[:, 11:13]).all()
     whole = np.flatnonzero(~np.isnan(values).any(axis=0) & (np.arange(40) != 12))
-    np.testing.assert_array_equal(traits[:, whole], null_traits(study)[1].values[:, whole])
+    np.testing.assert_array_equal(traits[:, whole], null_traits(study).values[:, whole])
     scatter = np.nanvar(traits[:, 3:9], axis=0) / np.nanvar(values[:, 3:9], axis=0)
     assert scatter.min() > 0.5
     assert scatter.max() < 2
@@ -208,7 +209,7 @@ def test_samples_without_a_covariate_take_no_part(study):
     ds = study.copy(deep=True)
     ds["sample_covariate"][4, 0] = np.nan
     with pytest.warns(blmm.StudyWarning, match="lack a covariate"):
-        traits = null_traits(ds)[1].values
+        traits = null_traits(ds).values
     assert np.isnan(traits[4]).all()
     assert not np.isnan(np.delete(traits, 4, axis=0)).any()
     with pytest.warns(blmm.StudyWarning, match="lack a covariate"):

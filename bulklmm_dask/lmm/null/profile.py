@@ -19,10 +19,11 @@ from typing import Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import Basis, fold
-from bulklmm_dask.lmm.likelihood import bracketing_grid, constant, profile_at, profile_on_grid
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.covariance import refined
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood, constant
+from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import prepare_markers
 from bulklmm_dask.typing import Array
 
 # Half the 95% quantile of chi-square with one degree of freedom.
@@ -67,15 +68,15 @@ class TraitModel:
 
     def log_likelihood(self, h2: Array) -> Array:
         """Log-likelihood (k,) at heritabilities (k,) in [0, h2_max], in nats, with constants."""
-        spectrum, y = fold(self.basis, self.fit.rotated)
-        value = profile_on_grid(spectrum, y, h2, reml=self.reml).value[:, 0]
-        return np.asarray(value + constant(self.basis, self.fit.scale, reml=self.reml))
+        likelihood = ProfileLikelihood.of(self.basis, self.fit.rotated, reml=self.reml)
+        rest = constant(self.basis, self.fit.scale, reml=self.reml)
+        return np.asarray(likelihood.on_grid(h2).value[:, 0] + rest)
 
     def full_at_optimum(self) -> float:
         """Full (ML) log-likelihood at the optimum, also where that is the restricted one's."""
-        spectrum, y = fold(self.basis, self.fit.rotated)
-        best = profile_at(spectrum, y, self.fit.h2, reml=False).value
-        return float((best + constant(self.basis, self.fit.scale, reml=False))[0])
+        likelihood = ProfileLikelihood.of(self.basis, self.fit.rotated, reml=False)
+        rest = constant(self.basis, self.fit.scale, reml=False)
+        return float((likelihood.at(self.fit.h2).value + rest)[0])
 
 
 def with_marker(basis: Basis, covariates: Array, x: Array) -> Basis | None:
@@ -106,8 +107,7 @@ def lod_score(null: TraitModel, alternative: TraitModel) -> float:
 
 def curve_points(basis: Basis, count: int) -> Array:
     """Heritabilities (count,) spread like the bracketing grid, both ends included."""
-    coarse = bracketing_grid(basis)
-    return np.interp(np.linspace(0, len(coarse) - 1, count), np.arange(len(coarse)), coarse)
+    return refined(basis.grid(), count)
 
 
 def likelihood_interval(h2: Array, curve: Array, drop: float = DROP) -> Array:
