@@ -11,8 +11,7 @@ import click
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import STATISTICS
-from bulklmm_dask.study.readers._columns import all_columns, open_table
-from bulklmm_dask.study.readers._tables import read_text
+from bulklmm_dask.study.readers.tables import open_table, read_text
 
 Function = Callable[..., Any]
 
@@ -93,7 +92,7 @@ def condition_of(value: str | None) -> list[str] | dict[str, list[str]] | None:
         if file.suffix.lower() == ".csv":
             raise InputError(f"there is no file {value}; check the path")
         return names(value)
-    columns = all_columns(read_text(*open_table(file)))
+    columns = read_text(open_table(file)).by_column(names=True)
     if not {"trait", "variant"} <= set(columns):
         raise InputError(
             f"{value} has the columns {', '.join(columns)}; a table of conditions needs trait and "

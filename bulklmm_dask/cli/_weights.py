@@ -10,8 +10,7 @@ import click
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers._columns import open_table
-from bulklmm_dask.study.readers._tables import read_columns, read_numbers
+from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers
 
 Function = Callable[..., Any]
 
@@ -39,11 +38,11 @@ def vector_of(value: str | None) -> str | pd.Series | None:
     """The name of a sample variable of the study, or values from a CSV table."""
     if value is None or not Path(value).is_file():
         return value
-    source = open_table(value)
-    columns = read_columns(*source)
+    file = open_table(value)
+    columns = read_columns(file)
     if len(columns) != 2:
         raise InputError(
             f"{value} has {len(columns)} columns; it should have two, samples and numbers"
         )
-    table = read_numbers(*source)
+    table = read_numbers(file)
     return pd.Series(table.values[:, 0], index=table.rows)
