@@ -155,7 +155,7 @@ class Records:
     def filled(self) -> Iterator[list[str]]:
         """Give records as they are, their fields without blanks around them, but no empty ones."""
         for record in self._found:
-            fields = [field.strip() for field in record]
+            fields = list(map(str.strip, record))
             if any(fields):
                 yield fields
 
