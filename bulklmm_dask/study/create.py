@@ -16,7 +16,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import RANGE_TOLERANCE, refuse_infinite, refuse_outside
 from bulklmm_dask.study.labelled import Argument, NamesLike, as_argument, name_samples
-from bulklmm_dask.study.schema import require_unique, validate
+from bulklmm_dask.study.schema import require_unique, unknown_names, validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -232,8 +232,7 @@ def _put_covariates(
         values = values[rows]
     else:
         frame = pd.DataFrame(values, index=covariates.names)
-        unknown = [name for name in covariates.names if name not in set(names)]
-        _say_unmatched(unknown, len(values), "covariates", "traits")
+        _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
         values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
     refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
     missing = np.flatnonzero(np.isnan(values).any(axis=1))

@@ -14,6 +14,7 @@ import yaml
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers.tables import Dialect
+from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -125,7 +126,7 @@ def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
             "or the folder of a control file"
         )
     control = Control(files.label(name), _parse(files, name))
-    unknown = [key for key in control.entries if key not in _KNOWN]
+    unknown = unknown_names(_KNOWN, control.entries)
     if unknown:
         say(f"{control.label}: entries that mean nothing here are left aside: {listing(unknown)}")
     return files, control

@@ -18,7 +18,7 @@ from bulklmm_dask.study.readers.tables import (
     open_table,
     read_text,
 )
-from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -70,8 +70,7 @@ def place_markers(
     known = marker_map["position"].notna() & (marker_map["contig"] != "")
     placed = marker_map[known]
     where = {name: i for i, name in enumerate(markers)}
-    mapped = set(placed.index)
-    absent = [name for name in markers if name not in mapped]
+    absent = unknown_names(placed.index, markers)
     if len(absent) == len(markers):
         raise InputError(
             "genotypes and map have no marker in common: the genotypes have "
@@ -82,7 +81,7 @@ def place_markers(
             f"{len(absent)} of {len(markers)} markers have genotypes but no position on the map "
             f"and are dropped: {listing(absent)}"
         )
-    extra = [name for name in marker_map.index if name not in where]
+    extra = unknown_names(markers, marker_map.index)
     if extra:
         say(
             f"{len(extra)} of {len(marker_map)} markers of the map have no genotypes and are "

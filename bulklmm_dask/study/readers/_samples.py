@@ -21,6 +21,7 @@ from bulklmm_dask.study.readers.tables import (
     read_numbers,
     read_text,
 )
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.text import listing
 
 Source: TypeAlias = "str | Path | pd.DataFrame"
@@ -93,12 +94,8 @@ def _columns_among(columns: list[str], covariates: Covariates) -> list[str]:
     if isinstance(covariates, str):
         return [covariates] if covariates in columns else []
     named = [str(name) for name in covariates]
-    absent = [name for name in named if name not in columns]
-    if absent:
-        raise InputError(
-            f"the trait table has no column {listing(absent)} for covariates; it has "
-            f"{listing(columns)}"
-        )
+    what = "the trait table has no column {} for covariates"
+    locate(columns, named, what, f"it has {listing(columns)}")
     return named
 
 

@@ -26,7 +26,7 @@ from bulklmm_dask.study.readers.tables import (
     read_numbers,
     read_text,
 )
-from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.schema import locate, require_unique, unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -245,11 +245,9 @@ def _covariates(
         found = read_text(TableFile(files, name, control.dialect)) if name else table
         if found is None or not (name or column):
             continue
-        if column and not name and column not in found.columns:
-            raise InputError(
-                f"{control.label}: {key} names the covariate {column!r}, which {found.label} "
-                "does not have"
-            )
+        if column and not name:
+            what = f"{control.label}: {key} names the covariate {{}}, which {found.label} lacks"
+            locate(found.columns, [column], what)
         wanted = found.columns if name else [str(column)]
         for one in wanted[:1] if key == "sex" else wanted:
             cells = list(found.values[:, found.columns.index(one)])
@@ -279,8 +277,7 @@ def _attach_phenocovar(ds: xr.Dataset, files: Folder | Archive, control: Control
     table = _joined(files, control, "phenocovar", read_text, "")
     if table is None:
         return
-    traits = set(ds["trait_id"].values)
-    unknown = [name for name in table.rows if name not in traits]
+    unknown = unknown_names(ds["trait_id"].values, table.rows)
     if unknown:
         say(
             f"{len(unknown)} of {len(table.rows)} rows of {table.label} describe no trait of the "
