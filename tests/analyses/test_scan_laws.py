@@ -122,11 +122,11 @@ def test_maxima_of_a_scan_too_large_for_memory():
 
 
 def test_null_models_are_fitted_once_for_all_blocks_of_a_trait_chunk(monkeypatch):
-    from bulklmm_dask.engine import graph
+    from bulklmm_dask.engine import scan as scanning
 
     calls = []
-    fit = graph.fit_traits
-    monkeypatch.setattr(graph, "fit_traits", lambda *a, **o: calls.append(1) or fit(*a, **o))
+    fit = scanning.fit_traits
+    monkeypatch.setattr(scanning, "fit_traits", lambda *a, **o: calls.append(1) or fit(*a, **o))
     ds = studies.study(m=20)
     result = blmm.scan(ds, chunks={"variants": 3, "traits": 10})
     with dask.config.set(scheduler="threads"):
