@@ -1,34 +1,54 @@
 """Linear-mixed-model genome scans of very many traits, exact and in bulk."""
 
-from bulklmm_dask import plot
-from bulklmm_dask.analyses.heritability import heritability
-from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
-from bulklmm_dask.analyses.kinship import kinship
-from bulklmm_dask.analyses.permute import permute
-from bulklmm_dask.analyses.profile import profile
-from bulklmm_dask.analyses.scan import scan
-from bulklmm_dask.errors import InputError, StoreError, StudyWarning
-from bulklmm_dask.reporting import report
-from bulklmm_dask.results.hits import find_hits
-from bulklmm_dask.results.hotspots import hotspots
-from bulklmm_dask.results.maxima import max_lod
-from bulklmm_dask.results.peaks import bayes_interval, find_peaks, lod_interval
-from bulklmm_dask.results.pvalue_counts import pvalue_counts
-from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
-from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.result import open_result
-from bulklmm_dask.study.create import create_dataset
-from bulklmm_dask.study.io import open_dataset, save
-from bulklmm_dask.study.readers.bimbam import read_bimbam
-from bulklmm_dask.study.readers.csv import read_csv
-from bulklmm_dask.study.readers.geno import read_geno
-from bulklmm_dask.study.readers.plink import read_plink
-from bulklmm_dask.study.readers.probabilities import read_probabilities
-from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
-from bulklmm_dask.study.readers.vcf_zarr import open_vcf_zarr
+from typing import TYPE_CHECKING
 
+from bulklmm_dask._lazy import lazy_names
+
+# Public name -> the module that defines it, which is imported when the name is first used.
+_HOMES = {
+    "InputError": "bulklmm_dask.errors",
+    "Prior": "bulklmm_dask.lmm.prior",
+    "Progress": "bulklmm_dask.engine.progress",
+    "ProgressBar": "bulklmm_dask.progress",
+    "StoreError": "bulklmm_dask.errors",
+    "StudyWarning": "bulklmm_dask.errors",
+    "__version__": "bulklmm_dask._version",
+    "adjusted_p": "bulklmm_dask.results.thresholds",
+    "bayes_interval": "bulklmm_dask.results.peaks",
+    "create_dataset": "bulklmm_dask.study.create",
+    "find_hits": "bulklmm_dask.results.hits",
+    "find_peaks": "bulklmm_dask.results.peaks",
+    "heritability": "bulklmm_dask.analyses.heritability",
+    "hotspot_baseline": "bulklmm_dask.analyses.hotspot_baseline",
+    "hotspots": "bulklmm_dask.results.hotspots",
+    "kinship": "bulklmm_dask.analyses.kinship",
+    "lod_interval": "bulklmm_dask.results.peaks",
+    "max_lod": "bulklmm_dask.results.maxima",
+    "open_dataset": "bulklmm_dask.study.io",
+    "open_result": "bulklmm_dask.storage.result",
+    "open_vcf_zarr": "bulklmm_dask.study.readers.vcf_zarr",
+    "permute": "bulklmm_dask.analyses.permute",
+    "plot": "bulklmm_dask.plot",
+    "profile": "bulklmm_dask.analyses.profile",
+    "pvalue_counts": "bulklmm_dask.results.pvalue_counts",
+    "read_bimbam": "bulklmm_dask.study.readers.bimbam",
+    "read_csv": "bulklmm_dask.study.readers.csv",
+    "read_geno": "bulklmm_dask.study.readers.geno",
+    "read_plink": "bulklmm_dask.study.readers.plink",
+    "read_probabilities": "bulklmm_dask.study.readers.probabilities",
+    "read_rqtl2": "bulklmm_dask.study.readers.rqtl2",
+    "report": "bulklmm_dask.reporting",
+    "save": "bulklmm_dask.study.io",
+    "scan": "bulklmm_dask.analyses.scan",
+    "simulate_study": "bulklmm_dask.simulate",
+    "thresholds": "bulklmm_dask.results.thresholds",
+    "trait_fdr": "bulklmm_dask.results.thresholds",
+}
 __all__ = [
     "InputError",
+    "Prior",
+    "Progress",
+    "ProgressBar",
     "StoreError",
     "StudyWarning",
     "adjusted_p",
@@ -62,3 +82,37 @@ __all__ = [
     "thresholds",
     "trait_fdr",
 ]
+
+if TYPE_CHECKING:  # the same, for type checkers and editors
+    from bulklmm_dask import plot
+    from bulklmm_dask._version import __version__ as __version__
+    from bulklmm_dask.analyses.heritability import heritability
+    from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
+    from bulklmm_dask.analyses.kinship import kinship
+    from bulklmm_dask.analyses.permute import permute
+    from bulklmm_dask.analyses.profile import profile
+    from bulklmm_dask.analyses.scan import scan
+    from bulklmm_dask.engine.progress import Progress
+    from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+    from bulklmm_dask.lmm.prior import Prior
+    from bulklmm_dask.progress import ProgressBar
+    from bulklmm_dask.reporting import report
+    from bulklmm_dask.results.hits import find_hits
+    from bulklmm_dask.results.hotspots import hotspots
+    from bulklmm_dask.results.maxima import max_lod
+    from bulklmm_dask.results.peaks import bayes_interval, find_peaks, lod_interval
+    from bulklmm_dask.results.pvalue_counts import pvalue_counts
+    from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
+    from bulklmm_dask.simulate import simulate_study
+    from bulklmm_dask.storage.result import open_result
+    from bulklmm_dask.study.create import create_dataset
+    from bulklmm_dask.study.io import open_dataset, save
+    from bulklmm_dask.study.readers.bimbam import read_bimbam
+    from bulklmm_dask.study.readers.csv import read_csv
+    from bulklmm_dask.study.readers.geno import read_geno
+    from bulklmm_dask.study.readers.plink import read_plink
+    from bulklmm_dask.study.readers.probabilities import read_probabilities
+    from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+    from bulklmm_dask.study.readers.vcf_zarr import open_vcf_zarr
+else:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -98,8 +98,11 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(f"{path} is damaged ({error}); scan again into another store") from error
     ds = ds.drop_vars([name for name in ds.variables if str(name).startswith("manifest_")])
-    traits = ds.sizes["traits"]
-    if variants := ds.sizes.get("variants"):
+    traits = ds.sizes.get("traits", 0)
+    if "genomes" in ds.sizes:
+        what = "baseline of hotspots"
+        size_of = counted(ds.sizes["permutations"], "data set") + " without loci"
+    elif variants := ds.sizes.get("variants"):
         what = "result of a scan"
         size_of = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
         size_of += f" = {variants * traits:,} tests"
@@ -113,7 +116,7 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
         f"{done:,} of {counted(total, 'block')} of {block} finished",
         *_options(attrs),
     ]
-    if done == total:
+    if done == total and "trait_status" in ds:
         status = Counter(ds["trait_status"].values.tolist())
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])

@@ -13,6 +13,8 @@ NAME = ROOT.name
 
 # Part (a subpackage or a module) -> the libraries and the parts of this package it may import.
 LIBRARIES = {
+    "_lazy": set(),
+    "_version": set(),
     "errors": set(),
     "text": set(),
     "typing": {"numpy"},
@@ -33,6 +35,8 @@ LIBRARIES = {
 _BASE = {"errors", "text", "typing"}
 _DATA = _BASE | {"storage", "study"}
 BELOW = {
+    "_lazy": set(),
+    "_version": set(),
     "errors": set(),
     "text": set(),
     "typing": set(),
@@ -42,8 +46,8 @@ BELOW = {
     "engine": _DATA | {"lmm"},
     "results": _DATA | {"lmm", "engine"},
     "analyses": _DATA | {"lmm", "engine", "results"},
-    "plot": _DATA | {"lmm", "results"},
-    "reporting": _DATA | {"lmm", "results", "plot"},
+    "plot": _DATA | {"_lazy", "lmm", "results"},
+    "reporting": _DATA | {"lmm", "analyses", "results", "plot"},
     "progress": _BASE | {"engine"},
     "simulate": _DATA,
     "describe": _DATA,

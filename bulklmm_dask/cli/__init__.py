@@ -4,22 +4,54 @@ from __future__ import annotations
 
 import click
 
-from bulklmm_dask.cli._base import Group
-from bulklmm_dask.cli.findings import hits_command, maxima_command, peaks_command
-from bulklmm_dask.cli.heritability import heritability_command
-from bulklmm_dask.cli.hotspots import hotspots_command
-from bulklmm_dask.cli.permute import permute_command, thresholds_command
-from bulklmm_dask.cli.plot import plot_group
-from bulklmm_dask.cli.profile import profile_command
-from bulklmm_dask.cli.report import report_command
-from bulklmm_dask.cli.scan import scan_command
-from bulklmm_dask.cli.study import import_command, kinship_command, simulate_command
-from bulklmm_dask.cli.tour import demo_command, info_command
+from bulklmm_dask.cli._lazy import LazyGroup
+
+# Name of a command -> its object, and its line in the help, in the order they are used in.
+_COMMANDS = {
+    "import": ("bulklmm_dask.cli.study:import_command", "Read files into a Zarr study."),
+    "simulate": ("bulklmm_dask.cli.study:simulate_command", "Simulate a study with known truth."),
+    "kinship": ("bulklmm_dask.cli.study:kinship_command", "Compute the kinship of a study."),
+    "scan": ("bulklmm_dask.cli.scan:scan_command", "Test every trait against every marker."),
+    "maxima": (
+        "bulklmm_dask.cli.findings:maxima_command",
+        "Highest LOD of each trait of a result.",
+    ),
+    "hits": (
+        "bulklmm_dask.cli.findings:hits_command",
+        "Pairs of a marker and a trait with a high LOD.",
+    ),
+    "peaks": ("bulklmm_dask.cli.findings:peaks_command", "Peaks of each trait with intervals."),
+    "hotspots": (
+        "bulklmm_dask.cli.hotspots:hotspots_command",
+        "Places that many traits have loci at.",
+    ),
+    "permute": (
+        "bulklmm_dask.cli.permute:permute_command",
+        "Highest LOD of every trait with nothing to find.",
+    ),
+    "thresholds": (
+        "bulklmm_dask.cli.permute:thresholds_command",
+        "LOD that chance alone exceeds with probability alpha.",
+    ),
+    "heritability": (
+        "bulklmm_dask.cli.heritability:heritability_command",
+        "h2 of every trait, with standard error and test.",
+    ),
+    "profile": (
+        "bulklmm_dask.cli.profile:profile_command",
+        "Profile likelihood of h2 of one trait.",
+    ),
+    "plot": ("bulklmm_dask.cli.plot:plot_group", "Pictures of results and studies."),
+    "report": ("bulklmm_dask.cli.report:report_command", "All that a scan has found as one page."),
+    "info": ("bulklmm_dask.cli.tour:info_command", "Describe a study, a result or R/qtl2 files."),
+    "demo": ("bulklmm_dask.cli.tour:demo_command", "From a study to its peaks and pictures."),
+}
 
 
 @click.group(
     "bulklmm",
-    cls=Group,
+    cls=LazyGroup,
+    lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 From files to peaks:
@@ -36,24 +68,3 @@ def main() -> None:
     Every command has its own --help with examples. Exit codes: 0 done, 1 an input or a store that
     cannot be used, 2 a command line that cannot be understood, 130 stopped by Ctrl-C.
     """
-
-
-for command in (
-    import_command,
-    simulate_command,
-    kinship_command,
-    scan_command,
-    maxima_command,
-    hits_command,
-    peaks_command,
-    hotspots_command,
-    permute_command,
-    thresholds_command,
-    heritability_command,
-    profile_command,
-    plot_group,
-    report_command,
-    info_command,
-    demo_command,
-):
-    main.add_command(command)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import xarray as xr
 
 from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
@@ -34,7 +36,7 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
     if stored in ds and (ds[stored].ndim == 3 or not loco):
         return name
     if name in METHODS:
-        return kinship(ds, method=name, loco=loco)
+        return kinship(ds, method=cast(KinshipMethod, name), loco=loco)
     if loco:
         raise InputError(
             f"the study has no kinship {name!r} by chromosome: compute it with 'bulklmm kinship "

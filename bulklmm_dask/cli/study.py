@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._sources import open_source
@@ -218,7 +219,12 @@ def simulate_command(
 @_overwrite
 @compute_options
 def kinship_command(
-    study: Path, method: str, loco: bool, out: Path | None, overwrite: bool, **compute: Any
+    study: Path,
+    method: KinshipMethod,
+    loco: bool,
+    out: Path | None,
+    overwrite: bool,
+    **compute: Any,
 ) -> None:
     """Compute the kinship of the samples of STUDY and keep it there, as scans expect it.
 

@@ -17,8 +17,9 @@ from bulklmm_dask.lmm.alt.scan import AltExact, AltGrid
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.scanner import JointScan
 from bulklmm_dask.lmm.kinship import impute
+from bulklmm_dask.lmm.markers import Markers, distinct_markers, prepare_markers
 from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import Markers, NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples, sample_groups
@@ -210,17 +211,3 @@ def _unfitted(kinds: dict[str, Kind], shape: tuple[int, int]) -> dict[str, npt.N
         name: np.full((*shape, *kind.shape), np.nan if kind.dtype.kind == "f" else 0, kind.dtype)
         for name, kind in kinds.items()
     }
-
-
-def distinct_markers(x: Array) -> tuple[Array, Index | None]:
-    """Markers without their exact copies, and where each marker is found among them.
-
-    Neighbours that no recombination separates are copies: of the 7,321 markers of the 50 BXD
-    strains two thirds are. None stands for too few copies to be worth the trouble.
-    """
-    flat = np.ascontiguousarray(x).reshape(len(x), -1)
-    rows = flat.view(np.dtype((np.void, x.itemsize * flat.shape[1])))[:, 0]
-    _, first, where = np.unique(rows, return_index=True, return_inverse=True)
-    if len(first) > 0.8 * len(x):
-        return x, None
-    return x[first], where

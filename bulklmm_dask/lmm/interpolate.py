@@ -14,7 +14,8 @@ import numpy as np
 import scipy.linalg
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.likelihood import bracketing_grid, inverse_and_logdet
+from bulklmm_dask.lmm.covariance import refined
+from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet
 from bulklmm_dask.typing import Array
 
 # Up to this many distinct heritabilities are nodes themselves: nothing to interpolate.
@@ -45,18 +46,16 @@ class Interpolation:
 def _test_functions(basis: Basis, h2: Array) -> Array:
     """Functions of h that span x'M(h)x of any marker, (functions, len(h2)), all positive.
 
-    1/v for every distinct eigenvalue, and x'M(h)x of generic markers, which bring in the
+    1/v of every row of distinct variances, and x'M(h)x of generic markers, which bring in the
     covariates.
     """
-    w = 1.0 / basis.variances(h2)
-    lam = basis.eigenvalues
-    new = np.concatenate([[True], lam[:-1] - lam[1:] > 1e-9 * lam[0]])
+    w, new = basis.at(h2).weights, basis.distinct
     c = basis.n_covariates
     if c == 0:
         return w[new]
     x = np.random.default_rng(0).standard_normal((_PROBES, basis.n))
     x -= (x @ basis.covariates) @ basis.covariates.T
-    inverse, _ = inverse_and_logdet((w.T @ basis.covariate_products).reshape(-1, c, c))
+    inverse, _ = inverse_and_logdet(covariate_gram(basis, w))
     b = ((x[:, None, :] * basis.covariates.T).reshape(-1, basis.n) @ w).reshape(_PROBES, c, -1)
     generic = (x * x) @ w - np.einsum("sah,hab,sbh->sh", b, inverse, b, optimize=True)
     return np.concatenate([w[new], generic])
@@ -80,8 +79,8 @@ def _relative(functions: Array) -> tuple[Array, Array]:
 
 
 def _pivots(basis: Basis) -> _Pivots:
-    coarse = bracketing_grid(basis)
-    fine = np.interp(np.linspace(0, len(coarse) - 1, 4 * len(coarse)), range(len(coarse)), coarse)
+    coarse = basis.grid()
+    fine = refined(coarse, 4 * len(coarse))
     functions, _ = _relative(_test_functions(basis, fine))
     row_scale = 1.0 / np.linalg.norm(functions, axis=1)[:, None]
     order = scipy.linalg.qr(row_scale * functions, mode="r", pivoting=True)[1]

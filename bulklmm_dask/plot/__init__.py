@@ -4,16 +4,23 @@ matplotlib is the extra ``plot`` and is imported only when a picture is asked fo
 and no setting of matplotlib is changed; ``ax.figure.savefig(...)`` keeps a picture.
 """
 
-from bulklmm_dask.plot.counts import hotspots
-from bulklmm_dask.plot.curves import lod
-from bulklmm_dask.plot.genotypes import effects
-from bulklmm_dask.plot.heat import heatmap
-from bulklmm_dask.plot.likelihood import profile
-from bulklmm_dask.plot.maps import eqtl
-from bulklmm_dask.plot.nulls import permutations
-from bulklmm_dask.plot.pvalues import manhattan, qq
-from bulklmm_dask.plot.relations import kinship
+from typing import TYPE_CHECKING
 
+from bulklmm_dask._lazy import lazy_names
+
+# Public name -> the module that defines it, which is imported when the name is first used.
+_HOMES = {
+    "effects": "bulklmm_dask.plot.genotypes",
+    "eqtl": "bulklmm_dask.plot.maps",
+    "heatmap": "bulklmm_dask.plot.heat",
+    "hotspots": "bulklmm_dask.plot.counts",
+    "kinship": "bulklmm_dask.plot.relations",
+    "lod": "bulklmm_dask.plot.curves",
+    "manhattan": "bulklmm_dask.plot.pvalues",
+    "permutations": "bulklmm_dask.plot.nulls",
+    "profile": "bulklmm_dask.plot.likelihood",
+    "qq": "bulklmm_dask.plot.pvalues",
+}
 __all__ = [
     "effects",
     "eqtl",
@@ -26,3 +33,16 @@ __all__ = [
     "profile",
     "qq",
 ]
+
+if TYPE_CHECKING:  # the same, for type checkers and editors
+    from bulklmm_dask.plot.counts import hotspots
+    from bulklmm_dask.plot.curves import lod
+    from bulklmm_dask.plot.genotypes import effects
+    from bulklmm_dask.plot.heat import heatmap
+    from bulklmm_dask.plot.likelihood import profile
+    from bulklmm_dask.plot.maps import eqtl
+    from bulklmm_dask.plot.nulls import permutations
+    from bulklmm_dask.plot.pvalues import manhattan, qq
+    from bulklmm_dask.plot.relations import kinship
+else:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

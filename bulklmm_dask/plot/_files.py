@@ -1,4 +1,4 @@
-"""Pictures as files, which appear whole or not at all."""
+"""Writing pictures to files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Letters stay letters in a PDF, which journals ask for.
+# Type 42 fonts keep text as text in a PDF, as journals require.
 _SETTINGS = {"pdf.fonttype": 42}
 
 
 def keep(ax: Axes, path: Path, dpi: int) -> None:
-    """Write the figure of a picture, in the format that the name ends with, and close it.
+    """Write the figure of a picture in the format of the file's suffix, and close the figure.
 
-    An older file stays as it was if this fails.
+    If this fails an existing file stays as it was.
     """
     plt = pyplot()
     figure = cast("Figure", ax.figure)

@@ -30,8 +30,8 @@ from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
 from bulklmm_dask.lmm.alt.tiles import AltTraits, Tile, Tiles
 from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.markers import Markers
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.lmm.null.scan import Markers
 from bulklmm_dask.typing import Array, Index, Real
 
 # Intervals between the points of a trait; the widest stride covers the whole curve.

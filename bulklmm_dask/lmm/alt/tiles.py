@@ -7,16 +7,18 @@ the likelihood of the model with the marker has over the one without: l1_ij(h) =
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, pair_effects
-from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid, project
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.covariance import Spectrum
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.markers import Markers, variation
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.lmm.null.scan import Markers, variation
+from bulklmm_dask.lmm.projection import project
 from bulklmm_dask.typing import Array, Real
 
 # Rows (traits x nodes) and markers of a tile.
@@ -48,7 +50,7 @@ class AltTraits:
     scale : array (traits,)
         What a trait was divided by.
     count : int
-        What the logarithm of 1 - r2 is multiplied by, times -1/2: n, or n - c - 1 under REML.
+        Effective degrees of freedom with the marker: n, or n - c - 1 under REML.
     """
 
     basis: Basis
@@ -65,13 +67,13 @@ class AltTraits:
     @classmethod
     def of(cls, basis: Basis, model: NullModel, points: Array, *, reml: bool) -> Self:
         """Evaluate the null likelihoods of the traits that a null model could be fitted to."""
-        spectrum, y = fold(basis, model.rotated)
+        likelihood = ProfileLikelihood.of(basis, model.rotated, reml=False)
         h2 = model.h2[model.fitted]
-        reference = profile_at(spectrum, y, h2, reml=False).value
-        full = (profile_on_grid(spectrum, y, points, reml=False).value - reference).T
+        reference = likelihood.at(h2).value
+        full = (likelihood.on_grid(points).value - reference).T
         objective, count = full, basis.n
         if reml:
-            restricted = profile_on_grid(spectrum, y, points, reml=True)
+            restricted = replace(likelihood, reml=True).on_grid(points)
             # One degree of freedom fewer than the null model's: the marker's.
             objective = (restricted.value + 0.5 * np.log(restricted.quadratic)).T
             objective = objective - objective.max(axis=1, keepdims=True)
@@ -109,7 +111,7 @@ class AltTraits:
 
     def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
         """The traits in as few rows as hold them and the markers."""
-        if markers.rotated.shape[1] <= np.count_nonzero(self.basis.eigenvalues):
+        if markers.rotated.shape[1] <= self.basis.rank:
             return fold(self.basis, self.rotated)
         return self.basis, self.rotated
 
@@ -161,7 +163,8 @@ class Tiles:
         """Z = M(h) y / sqrt(S) at every node, one row a trait and node: (traits * nodes, width)."""
         repeated = np.repeat(self.y[:, columns], len(self.nodes), axis=1)
         count = columns.stop - columns.start
-        projected, _ = project(self.spectrum, repeated, np.tile(self.nodes, count))
+        at = self.spectrum.at(np.tile(self.nodes, count))
+        projected, _ = project(self.spectrum, repeated, at)
         size = np.sqrt(np.einsum("kj,kj->j", repeated, projected))
         return np.ascontiguousarray((projected[:width] / size).T.astype(self.dtype))
 

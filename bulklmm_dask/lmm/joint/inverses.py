@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from bulklmm_dask.lmm.basis import Spectrum
+from bulklmm_dask.lmm.covariance import Covariance, Spectrum, refined
 from bulklmm_dask.lmm.interpolate import FEW, Interpolation
-from bulklmm_dask.lmm.likelihood import bracketing_grid
+from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array
 
 TOLERANCE = 1e-9
@@ -64,8 +64,8 @@ def interpolate_inverses(
     if len(distinct) <= FEW:
         return InverseInterpolation(distinct, np.eye(len(distinct))[:, where], 0.0, 1.0)
     ladder = _poles(*eigenvalues, spectrum.h2_max)
-    coarse = bracketing_grid(spectrum)
-    fine = np.interp(np.linspace(0, len(coarse) - 1, 4 * len(coarse)), range(len(coarse)), coarse)
+    coarse = spectrum.grid()
+    fine = refined(coarse, 4 * len(coarse))
     at_fine = _corners(ladder, fine)
     relative = at_fine / np.linalg.norm(at_fine, axis=0)
     scale = 1.0 / np.linalg.norm(relative, axis=1)[:, None]
@@ -117,8 +117,7 @@ def eigenvalue_range(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]
     Designs that do not reach into the null space of the kinship (`Designs.folded`) never meet it,
     unless covariates lie partly in it: then the projection off them mixes both.
     """
-    rank = int(np.count_nonzero(spectrum.eigenvalues))
-    rows = spectrum.rows
+    rank, rows = spectrum.rank, spectrum.rows
     inner, share, _ = np.linalg.svd(spectrum.covariates[:rank], full_matrices=False)
     mixed = (share > 1e-7) & (share < 1.0 - 1e-9)
     if folded and not mixed.any():
@@ -172,13 +171,12 @@ class NodeWeights:
     covariates: int
 
     @classmethod
-    def at(cls, spectrum: Spectrum, nodes: Array) -> NodeWeights:
-        """Weights at the nodes (q,) in the rows of a spectrum."""
-        w = 1.0 / spectrum.variances(nodes)
-        c, q = spectrum.n_covariates, len(nodes)
-        gram = (w.T @ spectrum.covariate_products).reshape(q, c, c)
-        inverse = np.linalg.inv(np.linalg.cholesky(gram))
-        factors = np.einsum("kc,qac->kaq", spectrum.covariates, inverse) * w[:, None, :]
+    def at(cls, covariance: Covariance, nodes: Array) -> NodeWeights:
+        """Weights at the nodes (q,) in the rows of a covariance."""
+        w = covariance.at(nodes).weights
+        c, q = covariance.n_covariates, len(nodes)
+        inverse = np.linalg.inv(np.linalg.cholesky(covariate_gram(covariance, w)))
+        factors = np.einsum("kc,qac->kaq", covariance.covariates, inverse) * w[:, None, :]
         return cls(w, factors.reshape(len(w), c * q), c)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.design import prepare_designs
-from bulklmm_dask.lmm.joint.effects import MultiEffects, without_intercept
+from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.scan import MultiScan
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.options import ModelOptions
@@ -56,7 +56,7 @@ class JointScan:
         if {"beta", "se"} & set(options.wanted):
             other = basis
             if not options.interactions:
-                other = without_intercept(basis, covariates[:, 1:])
+                other = basis.with_covariates(covariates[:, 1:])
             effects = MultiEffects.of(other, y, model.h2[model.fitted])
         return cls(
             MultiScan.of(basis, model),

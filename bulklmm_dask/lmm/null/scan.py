@@ -14,7 +14,7 @@ x_i'u_jk, whatever the number of distinct covariates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,100 +23,16 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.interpolate import Interpolation, interpolate
-from bulklmm_dask.lmm.likelihood import directions, inverse_and_logdet, project
+from bulklmm_dask.lmm.markers import SMALL_SHARE, TILE_CELLS, Markers, cut, nearly_fixed, variation
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.own_covariates import NO_SHARE
+from bulklmm_dask.lmm.projection import directions, project
 from bulklmm_dask.typing import Array, Index, Real
-
-# Cells and columns of one tile: two tiles of doubles stay in a core's second-level cache.
-TILE_CELLS = 1 << 16
-TILE_TRAITS = 512
 
 # What 1 - r2 is at least, above rounding: a perfect fit scores 6.5 n, not infinity or noise.
 _SMALLEST = 1e-13
 # From this r2 on, an error of the interpolation would show: S_xx is computed exactly.
 _NEARLY_PERFECT = 0.99
-# And where a trait's own covariates leave less than this share of S_xx; or all covariates of a
-# marker, in single precision.
-_SMALL_SHARE = 1e-3
-
-# A marker whose variation left after the covariates is below this share of its own has none.
-NO_VARIATION = 1e-10
-
-
-@dataclass(frozen=True)
-class Markers:
-    """A block of markers in the basis of one group of samples.
-
-    Attributes
-    ----------
-    rotated : array (variants, r)
-        Centred dosages in the eigenbasis. Trailing entries that are zero for every marker of the
-        block are cut off: replicated samples leave only as many as there are distinct genotypes.
-    tested : array (variants,) of bool
-        False where no variation is left after projecting out the covariates.
-    """
-
-    rotated: Array
-    tested: npt.NDArray[np.bool_]
-
-    def take(self, rows: Index) -> Markers:
-        """Some of them."""
-        return Markers(self.rotated[rows], self.tested[rows])
-
-    def without(self, rows: Index) -> Markers:
-        """All of them, some no longer tested."""
-        tested = self.tested.copy()
-        tested[rows] = False
-        return Markers(self.rotated, tested)
-
-
-def prepare_markers(basis: Basis, dosage: Array) -> Markers:
-    """Centre and rotate dosages (variants, n) of the samples of a group, none missing."""
-    rotated = basis.rotate_rows(dosage - dosage.mean(axis=1, keepdims=True))
-    size = np.einsum("ik,ik->i", rotated, rotated)
-    inside = rotated @ basis.covariates
-    left = size - np.einsum("ic,ic->i", inside, inside)
-    tested = left > NO_VARIATION * np.maximum(size, 1e-300)
-    # Rounding of a constant row (a mean that is not exact) is no variation either.
-    tested &= size > 1e-20 * np.einsum("ik,ik->i", dosage, dosage)
-    rounding = 1e-12 * np.sqrt(size.max(initial=0.0))
-    reach = np.flatnonzero(np.abs(rotated).max(axis=0, initial=0.0) > rounding)
-    width = int(reach[-1]) + 1 if len(reach) else 0
-    return Markers(np.ascontiguousarray(rotated[:, :width]), tested)
-
-
-def nearly_fixed(basis: Basis, markers: Markers) -> Index:
-    """Markers of which the covariates leave so little that single precision would not do."""
-    x = markers.rotated
-    size = np.einsum("ik,ik->i", x, x)
-    inside = x @ basis.covariates[: x.shape[1]]
-    left = size - np.einsum("ic,ic->i", inside, inside)
-    return np.flatnonzero(markers.tested & (left < _SMALL_SHARE * size))
-
-
-def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
-    """S_xx = x'M(h)x of every marker at every node, (variants, nodes)."""
-    x = markers.rotated
-    width = x.shape[1]
-    w = 1.0 / basis.variances(nodes)
-    out = (x * x) @ w[:width]
-    c = basis.n_covariates
-    if c:
-        inverse, _ = inverse_and_logdet((w.T @ basis.covariate_products).reshape(-1, c, c))
-        weighted = basis.covariates[:width, :, None] * w[:width, None, :]
-        b = (x @ weighted.reshape(width, c * len(nodes))).reshape(len(x), c, len(nodes))
-        out -= np.einsum("iaq,qab,ibq->iq", b, inverse, b, optimize=True)
-    return out
-
-
-def _tiles(n_variants: int, n_traits: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a block into tiles of at most TILE_CELLS cells."""
-    width = min(n_traits, TILE_TRAITS)
-    height = TILE_CELLS // max(width, 1)
-    for j in range(0, n_traits, width or 1):
-        for i in range(0, n_variants, height):
-            yield slice(i, min(i + height, n_variants)), slice(j, min(j + width, n_traits))
 
 
 def _explained(
@@ -143,8 +59,8 @@ def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) ->
         np.multiply(product, product, out=product)
         np.divide(product, variation, out=product, casting="same_kind")
         np.subtract(share, product, out=share)
-    little = share.min(axis=0) < _SMALL_SHARE
-    np.maximum(share, _SMALL_SHARE, out=share)
+    little = share.min(axis=0) < SMALL_SHARE
+    np.maximum(share, SMALL_SHARE, out=share)
     np.divide(r2, share, out=r2)
     np.divide(r2, share, out=share)
     return np.flatnonzero(little | (share.max(axis=0) > limit))
@@ -180,8 +96,9 @@ class NullScan:
     def of(cls, basis: Basis, model: NullModel) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         h2 = model.h2[model.fitted]
-        own = directions(basis, model.given, h2)
-        projected, _ = project(basis, model.rotated, h2)
+        at = basis.at(h2)
+        own = directions(basis, model.given, at)
+        projected, _ = project(basis, model.rotated, at)
         for u in own:
             projected -= u * np.einsum("kj,kj->j", u, model.rotated)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
@@ -221,7 +138,7 @@ class NullScan:
         limit = 230.0 / (self.basis.n + 230.0) if single else _NEARLY_PERFECT
         out = np.empty((len(x), len(self.h2)), dtype=np.float32)
         tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
-        for rows, columns in _tiles(*out.shape):
+        for rows, columns in cut(*out.shape):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
             _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
@@ -252,7 +169,7 @@ class NullScan:
         """
         degrees = self.basis.n - self.basis.n_covariates - 1.0 - self.own.any(axis=1).sum(axis=0)
         beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan, dtype=np.float32)
-        for rows, columns in _tiles(*beta.shape):
+        for rows, columns in cut(*beta.shape):
             tested = rows.start + np.flatnonzero(markers.tested[rows])
             part = markers.take(tested)
             traits = np.arange(columns.start, columns.stop)

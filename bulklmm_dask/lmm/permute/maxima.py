@@ -8,7 +8,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_group
-from bulklmm_dask.lmm.null.scan import prepare_markers
+from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.refit import Draw, Refit, to_lod
 from bulklmm_dask.lmm.samples import Samples

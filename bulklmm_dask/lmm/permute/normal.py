@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE, highest_lods
 from bulklmm_dask.lmm.permute.residuals import stream
@@ -25,14 +26,12 @@ _SHARES = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999, 1.0)
 N_NODES = len(_SHARES)
 
 
-def nodes(spectrum: Spectrum) -> Array:
+def nodes(covariance: Covariance) -> Array:
     """Heritabilities at which the null is drawn, ascending, the ends of the interval among them.
 
     They depend on the samples alone: a trait's threshold does not depend on the other traits.
     """
-    share = np.array(_SHARES)
-    h2 = share / (share + spectrum.scale * (1.0 - share))
-    return np.minimum(h2, spectrum.h2_max)
+    return np.minimum(covariance.at_share(np.array(_SHARES)), covariance.h2_max)
 
 
 def noise(seed: int, numbers: Sequence[int], n: int) -> Array:

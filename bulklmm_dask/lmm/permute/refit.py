@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.null.scan import Markers, nearly_fixed, variation
+from bulklmm_dask.lmm.markers import Markers, nearly_fixed, variation
+from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array, Index, Real
 
 # Columns of a tile, and its cells: product, square, division and maximum while it is in cache.
@@ -43,7 +44,7 @@ def refit_grid(basis: Basis) -> Array:
     """
     low, rest = np.array([0.0, 0.01, 0.025]), 0.1 * 1.6 ** -np.arange(1.0, 20.0)
     share = np.concatenate([low, np.arange(1, 19) / 20, 1.0 - rest, [1.0]])
-    points = np.unique(np.minimum(share / (share + basis.scale * (1.0 - share)), basis.h2_max))
+    points = np.unique(np.minimum(basis.at_share(share), basis.h2_max))
     below, above, part = points[:-1, None], points[1:, None], np.arange(_FINE) / _FINE
     even = below + (above - below) * part
     geometric = 1.0 - (1.0 - below) ** (1.0 - part) * (1.0 - above) ** part
@@ -85,8 +86,8 @@ class Refit:
     def of(cls, basis: Basis, *, reml: bool) -> Self:
         """Prepare full or restricted likelihoods."""
         h2, c = refit_grid(basis), basis.covariates
-        weights = 1.0 / basis.variances(h2).T
-        products = (weights @ basis.covariate_products).reshape(-1, c.shape[1], c.shape[1])
+        weights = basis.at(h2).weights.T
+        products = covariate_gram(basis, weights.T)
         inverse = np.asarray(np.linalg.inv(products))
         at = weights[::_FINE]
         roots = np.linalg.cholesky(inverse[::_FINE])

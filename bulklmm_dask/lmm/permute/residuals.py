@@ -39,8 +39,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.chunk import FittedTraits, distinct_markers
+from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.kinship import impute
+from bulklmm_dask.lmm.markers import distinct_markers
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE, highest_lods

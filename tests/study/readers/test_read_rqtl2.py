@@ -42,7 +42,7 @@ def read(path):
 
 
 def test_bxd(reference):
-    check_bxd(reference, n_traits=581)
+    check_bxd(reference, n_traits=586)
 
 
 @pytest.mark.reference

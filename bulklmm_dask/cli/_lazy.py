@@ -1,0 +1,69 @@
+"""A group whose commands are imported when they are run, so that help and version are quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from bulklmm_dask.cli._base import Group
+
+
+class LazyCommands(MutableMapping[str, click.Command]):
+    """Commands by name; each is imported when it is looked up, and not before.
+
+    Parameters
+    ----------
+    homes : mapping of str to str
+        Name of a command -> the place of its object, as ``module:object``.
+    """
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        self._commands: dict[str, click.Command | str] = dict(homes)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._commands[name]
+        if isinstance(command, str):
+            module, _, attribute = command.partition(":")
+            command = getattr(import_module(module), attribute)
+            assert isinstance(command, click.Command)
+            self._commands[name] = command
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._commands
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+
+class LazyGroup(Group):
+    """A group of commands that are imported when they are run.
+
+    Parameters
+    ----------
+    lazy : mapping of str to a pair of str
+        Name of a command -> its place as ``module:object``, and the line that the group's help
+        shows for it, which is the first sentence of the command's own help.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.commands = LazyCommands({name: home for name, (home, _) in lazy.items()})
+        self.lines = {name: line for name, (_, line) in lazy.items()}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by the lines of the table: no command is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.lines.items()))
