@@ -115,17 +115,17 @@ def _beside(path: str | Path, ending: str) -> Path:
 
 def _read_bim(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Contig and position by variant, and the alleles A2 and A1."""
-    contigs, ids, places, alleles = [], [], [], []
+    contigs, ids, positions, alleles = [], [], [], []
     with TableFile.at(path, blanks(frozenset())).records() as records:
         for fields in records:
             records.expect(fields, 6, "chromosome, variant, cM, bp, allele 1, allele 2")
             contigs.append(fields[0])
             ids.append(fields[1])
-            places.append(records.numbers(fields[2:4], "position"))
+            positions.append(records.numbers(fields[2:4], "position"))
             alleles.append((fields[5], fields[4]))
     if not ids:
         raise InputError(f"{path} is empty; it should have a line for every variant")
-    genetic, position = np.array(places).T
+    genetic, position = np.array(positions).T
     names = name_variants(ids, contigs, position, alleles, str(path))
     placed = pd.DataFrame({"contig": contigs, "position": position}, index=names)
     if genetic.any():
