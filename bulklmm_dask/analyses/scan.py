@@ -25,7 +25,7 @@ from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan, trait_fields
 from bulklmm_dask.engine.study import Study
-from bulklmm_dask.lmm.options import statistics as pair_statistics
+from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
 from bulklmm_dask.storage.result import (
@@ -240,11 +240,10 @@ def _run(
 def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:
     """The arrays of a result: of every pair, and of every trait."""
     _, n_variants, n_traits = study.sizes
-    effects = "effects" if options.interaction else "genotypes"
     kinds = pair_statistics(options.model, single=options.single)
     pairs = {
         name: Field(
-            ("variants", "traits", *(effects for _ in kind.shape)),
+            ("variants", "traits", *kind.dims),
             (n_variants, n_traits, *kind.shape),
             kind.dtype,
         )

@@ -20,8 +20,9 @@ from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, tr
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.null.fit import OK
-from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.statistics import statistics, trait_statistics
 from bulklmm_dask.storage.result import Field
 from bulklmm_dask.typing import Array, Columns, Real
 
@@ -97,7 +98,7 @@ class LazyScan:
         columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
         relations = self.study.measured.relations
         out = {}
-        for name, kind in trait_kinds(relations).items():
+        for name, kind in trait_statistics(relations).items():
             parts = [
                 da.from_delayed(delayed(getitem)(column, name), (*kind.shape, size), kind.dtype)
                 for column, size in zip(columns, chunks, strict=True)
@@ -188,29 +189,16 @@ def _fit(
         return fit_traits(values, samples, options, complete=basis, **own)
 
 
-def trait_kinds(relations: int | None) -> dict[str, Kind]:
-    """Dtype of what is known of every trait, and its dimensions before the traits."""
-    each = () if relations is None else (relations,)
-    return {
-        "h2": Kind(np.dtype(np.float64), each),
-        "sigma2": Kind(np.dtype(np.float64), each),
-        "n_samples": Kind(np.dtype(np.int64)),
-        "trait_status": Kind(np.dtype(object)),
-    }
-
-
 def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
-    """The arrays of a result that `trait_kinds` says."""
+    """The arrays of a result that `trait_statistics` says."""
     return {
-        name: Field(
-            (*("contigs" for _ in kind.shape), "traits"), (*kind.shape, n_traits), kind.dtype
-        )
-        for name, kind in trait_kinds(relations).items()
+        name: Field((*kind.dims, "traits"), (*kind.shape, n_traits), kind.dtype)
+        for name, kind in trait_statistics(relations).items()
     }
 
 
 def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
-    """What is known of every trait of a chunk, under the names of `trait_kinds`.
+    """What is known of every trait of a chunk, under the names of `trait_statistics`.
 
     Of the states that a trait has with different kinships, the first that is not "ok" counts.
     """
