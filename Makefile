@@ -5,12 +5,13 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test test-fast lint docs bench clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
-	@echo "make test                  lint, type checks and all tests"
+	@echo "make test                  lint, type checks, all tests and the notebooks"
+	@echo "make test-fast             the tests that take no longer than some seconds each"
 	@echo "make lint                  lint and type checks only"
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
@@ -18,9 +19,15 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
 
-# Tests multiply small matrices: threads of BLAS would only wait for each other.
+# Tests run in a process per core, up to four. They multiply small matrices: threads of BLAS would only wait
+# for each other.
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+
 test: lint
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake tests notebooks
+	$(PYTEST) --durations 20 --nbmake tests notebooks
+
+test-fast: $(VENV)/.test
+	$(PYTEST) --durations 20 -m "not slow" tests
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

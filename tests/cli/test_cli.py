@@ -49,6 +49,13 @@ def test_commands_are_listed_in_the_order_of_use():
 
 
 @pytest.mark.parametrize("name", list(main.commands))
+def test_the_help_tells_the_first_sentence_of_each_command(name):
+    command = main.commands[name]
+    assert command.name == name
+    assert main.lines[name] == command.get_short_help_str(limit=200)
+
+
+@pytest.mark.parametrize("name", list(main.commands))
 def test_every_help_has_an_example(name):
     out = run(name, "--help").stdout
     assert f"Examples:\n    bulklmm {name}" in out
