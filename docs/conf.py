@@ -18,9 +18,9 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "myst_parser",
-    "commands",  # this and the next are in _ext
-    "formats",
+    "commands",  # this and the next two are in _ext
     "mathml",
+    "tables",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
