@@ -5,7 +5,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast lint bench clean
+.PHONY: help demo test test-fast lint docs bench clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test                  lint, type checks, all tests and the notebooks"
 	@echo "make test-fast             the tests that take no longer than some seconds each"
 	@echo "make lint                  lint and type checks only"
+	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
 
 demo: $(VENV)/.demo
@@ -33,6 +34,12 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Warnings are errors. What is made from docstrings and commands is made anew each time.
+docs: $(VENV)/.docs
+	rm -rf docs/reference/api
+	$(BIN)/sphinx-build -W --keep-going -E -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
@@ -45,10 +52,14 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[test]'
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[docs,plot]'
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 clean:
-	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) docs/_build docs/reference/api .mypy_cache .ruff_cache .pytest_cache .hypothesis

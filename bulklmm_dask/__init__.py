@@ -8,7 +8,7 @@ from bulklmm_dask._lazy import lazy_names
 _HOMES = {
     "InputError": "bulklmm_dask.errors",
     "Prior": "bulklmm_dask.lmm.prior",
-    "Progress": "bulklmm_dask.engine.run",
+    "Progress": "bulklmm_dask.engine.progress",
     "ProgressBar": "bulklmm_dask.progress",
     "StoreError": "bulklmm_dask.errors",
     "StudyWarning": "bulklmm_dask.errors",
@@ -92,7 +92,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.permute import permute
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
-    from bulklmm_dask.engine.run import Progress
+    from bulklmm_dask.engine.progress import Progress
     from bulklmm_dask.errors import InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior
     from bulklmm_dask.progress import ProgressBar

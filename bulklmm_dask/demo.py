@@ -21,23 +21,23 @@ from bulklmm_dask.reporting import report
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds, trait_fdr
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.location import require_room
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset, save
 from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
 from bulklmm_dask.text import quantity
 
 _THRESHOLD = 5.0
-_NEAR = 5.0  # Mb
-_SHOWN = 10
+_NEAR = 5.0  # Mb between a peak and the true locus
+_SHOWN = 10  # peaks
 _DPI = 200
 _DRAWS, _ALPHA = 200, 0.05
-_WIDTH = 50  # characters of a trait's description
+_WIDTH = 50  # most characters of a trait's description
 
 Echo = Callable[[str], object]
 
 
 class _Tour:
-    """Says the steps, their Python or shell commands and their findings, each in its own form."""
+    """Writes the steps of the tour, their Python or shell commands, and what they found."""
 
     def __init__(self, echo: Echo) -> None:
         self._echo = echo
@@ -65,37 +65,36 @@ def run_demo(
     n_traits: int = 5000,
     echo: Echo = print,
 ) -> pd.DataFrame:
-    """Take a study from its data to its peaks, saying what each step does.
+    """Take a study from its data to its peaks, with an explanation of each step.
 
-    Run again, it finds the finished blocks of the scan in ``out`` and does only what is left.
+    A second run goes on from the finished blocks of the scan in ``out``.
 
     Parameters
     ----------
     study : path, optional
-        R/qtl2 files (zip, control file or folder) or a Zarr study. By default a study of the
-        reference shape is simulated: 248 samples of 50 inbred lines, 7,321 markers on 20
-        chromosomes.
+        R/qtl2 files (zip, control file or folder) or a Zarr study. By default a study is simulated:
+        248 samples of 50 inbred lines, 7,321 markers on 20 chromosomes.
     out : path
         Folder for the study, the LOD scores, ``lod.png``, ``eqtl.png`` and ``report.html``.
     n_traits : int
         Number of traits to simulate.
     echo : callable
-        Takes each line of the tour.
+        Function that is called with each line of the tour.
 
     Returns
     -------
     DataFrame
-        The highest LOD of every trait, as ``max_lod`` gives it.
+        The highest LOD of every trait, as ``max_lod`` returns it.
 
     Raises
     ------
     InputError
-        If the study cannot be read, or matplotlib is absent when it comes to the pictures.
+        If the study cannot be read, or matplotlib is not installed.
     StoreError
         If the folder cannot be written, or holds the scan of another study.
     """
     folder = Path(out)
-    require_room(folder / "lod.png", 0)
+    Location.of(folder / "lod.png").require_writable()
     tour = _Tour(echo)
     echo("The same by hand: in Python what follows >>>, or in a shell what follows $.")
     tour.code("import bulklmm_dask as blmm")
@@ -113,7 +112,7 @@ def run_demo(
 def _study(
     source: str | Path | None, folder: Path, n_traits: int, tour: _Tour
 ) -> tuple[xr.Dataset, Path]:
-    """Read or simulate the study, with its kinship; what is no Zarr study yet becomes one."""
+    """Read or simulate the study and its kinship; make it a Zarr study if it is none."""
     tour.step("The study: genotypes and traits of the same samples")
     if source is None:
         path = folder / f"simulated-{n_traits}.zarr"
@@ -174,7 +173,7 @@ def _tell_peaks(ds: xr.Dataset, maxima: pd.DataFrame, store: Path, tour: _Tour) 
 
 
 def _with_truth(ds: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
-    """Set the found markers beside the simulated ones; other chromosomes are infinitely far."""
+    """Table of found and true markers with their distance, infinite between chromosomes."""
     true = ds[["variant_contig", "variant_position"]].sel(variants=ds["trait_true_variant"].values)
     same = ds["contig_id"].values[true["variant_contig"].values] == maxima["contig"]
     apart = np.abs(true["variant_position"].values - maxima["position"])

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
-import zarr
 
-from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.result import KIND, RESULT, finished
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.result import OWN, finished
+from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
 from bulklmm_dask.study.io import open_dataset
-from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.readers.guess import guess_format
+from bulklmm_dask.study.readers.registry import READERS, read_alone
 from bulklmm_dask.study.schema import LOCO
 from bulklmm_dask.text import counted, storage
 
-_INTERNAL = {KIND, "block", "dims", "fingerprints", "statistics", "of_traits", "manifest"}
+_INTERNAL = {*OWN, "manifest"}
 
 
-def describe(path: str | Path) -> str:
-    """Describe a Zarr study, a result store (finished or not) or R/qtl2 files.
+def describe(path: str | os.PathLike[str]) -> str:
+    """Describe a Zarr study, a result store (finished or not) or files of a known format.
 
     Parameters
     ----------
@@ -30,23 +32,39 @@ def describe(path: str | Path) -> str:
     Returns
     -------
     str
-        Several lines: the kind, how far it is finished, sizes, variables, options, versions.
+        Several lines: the kind, how far it is finished, sizes, variables, options, versions. Of
+        files that make a study only with others, such as genotypes without traits, what they are
+        and how they are imported.
 
     Raises
     ------
     InputError, StoreError
         If the path is nothing of the kind, or damaged.
     """
-    place = Path(path)
-    if not place.exists():
-        raise InputError(f"there is no file or folder {place}; check the path")
-    if place.is_file() or not (place / "zarr.json").exists():
-        return _study(read_rqtl2(place), f"{place}: R/qtl2 files")
-    attrs = _attributes(place)
-    size = storage(sum(file.stat().st_size for file in place.rglob("*") if file.is_file()))
+    store = Location.of(path)
+    if not store.is_store():
+        return _files(store)
+    attrs = _attributes(store)
+    if KIND not in attrs and guess_format(store) == "vcf-zarr":
+        return _files(store)
+    size = storage(store.size())
     if attrs.get(KIND) == RESULT:
-        return _result(place, attrs, size)
-    return _study(open_dataset(place), f"{place}: study, {size} on disk")
+        return _result(store, attrs, size)
+    return _study(open_dataset(store), f"{store}: study, {size} on disk")
+
+
+def _files(path: Location) -> str:
+    """Describe what is no store of ours, by its format."""
+    name = guess_format(path)
+    reader = None if name is None else READERS[name]
+    if reader is not None and reader.needed is not None:
+        return (
+            f"{path}: {reader.title} (format {name})\n"
+            f"a study only with {reader.needed}; make one with: bulklmm import {name} {path} STUDY "
+            f"{reader.needed} FILE"
+        )
+    ds = read_alone(path, name)
+    return _study(ds, f"{path}: {READERS[str(name)].title}")
 
 
 def shape_of(ds: xr.Dataset) -> str:
@@ -73,16 +91,19 @@ def _study(ds: xr.Dataset, title: str) -> str:
     return "\n".join(lines)
 
 
-def _result(path: Path, attrs: dict[str, Any], size: str) -> str:
+def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
     state = "finished" if done == total else f"{done / total:.0%} finished: scan again to go on"
     try:
-        ds = xr.open_zarr(path, consolidated=False, chunks=None)
+        ds = path.open_dataset(chunks=None)
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(f"{path} is damaged ({error}); scan again into another store") from error
     ds = ds.drop_vars([name for name in ds.variables if str(name).startswith("manifest_")])
-    traits = ds.sizes["traits"]
-    if variants := ds.sizes.get("variants"):
+    traits = ds.sizes.get("traits", 0)
+    if "genomes" in ds.sizes:
+        what = "baseline of hotspots"
+        size_of = counted(ds.sizes["permutations"], "data set") + " without loci"
+    elif variants := ds.sizes.get("variants"):
         what = "result of a scan"
         size_of = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
         size_of += f" = {variants * traits:,} tests"
@@ -96,7 +117,7 @@ def _result(path: Path, attrs: dict[str, Any], size: str) -> str:
         f"{done:,} of {counted(total, 'block')} of {block} finished",
         *_options(attrs),
     ]
-    if done == total:
+    if done == total and "trait_status" in ds:
         status = Counter(ds["trait_status"].values.tolist())
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])
@@ -127,10 +148,13 @@ def _variables(ds: xr.Dataset) -> list[str]:
     ]
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def _attributes(path: Location) -> dict[str, Any]:
     try:
-        return dict(zarr.open_group(path, mode="r").attrs)
+        attrs = dict(path.open_group().attrs)
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(
             f"{path} is no Zarr store, or its zarr.json is damaged: {error}"
         ) from error
+    if KIND in attrs:
+        format_of(path, attrs)
+    return attrs

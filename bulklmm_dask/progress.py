@@ -1,4 +1,4 @@
-"""Progress of a run into a store: a bar on a terminal, plain lines where there is none."""
+"""Progress of a run into a store: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from bulklmm_dask.text import duration, quantity
 
 if TYPE_CHECKING:
-    from bulklmm_dask.engine.run import Progress
+    from bulklmm_dask.engine.progress import Progress
 
 _WIDTH = 24  # characters of the bar
 _QUIET = 10.0  # seconds between two plain lines
@@ -21,8 +21,8 @@ class ProgressBar:
     Parameters
     ----------
     stream : text stream, optional
-        Where to write, standard error by default. A terminal gets one line that is drawn again;
-        anything else (a log file) gets a plain line at most every ten seconds and at the end.
+        Where to write; standard error by default. A terminal shows one line that is redrawn; other
+        streams, such as a log file, get a plain line at most every ten seconds and at the end.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -46,7 +46,7 @@ class ProgressBar:
             self._stream.flush()
 
     def __call__(self, progress: Progress) -> None:
-        """Draw the bar, or write a line if the last one is old enough."""
+        """Redraw the bar, or write a line if the last one is ten seconds old."""
         if self._first is None:
             self._first = progress
         line = describe(progress, _rate(self._first, progress))
@@ -61,7 +61,7 @@ class ProgressBar:
 
 
 def describe(progress: Progress, rate: float) -> str:
-    """One line: share, blocks, tests a second, time left (or used, at the end)."""
+    """One line: share done, blocks, tests per second, and time left or, at the end, time used."""
     share = progress.tests_done / max(progress.tests_total, 1)
     parts = [f"{int(100 * share):3d}%", f"{progress.done}/{progress.total} blocks"]
     if rate > 0:
@@ -74,6 +74,6 @@ def describe(progress: Progress, rate: float) -> str:
 
 
 def _rate(first: Progress, now: Progress) -> float:
-    """Tests a second of this run, which may have begun with blocks of an earlier one."""
+    """Tests per second of this run, without the blocks that an earlier run had finished."""
     seconds = now.seconds - first.seconds
     return (now.tests_done - first.tests_done) / seconds if seconds > 0 else 0.0

@@ -1,8 +1,8 @@
-"""Crosses and traits with known truth.
+"""Simulated studies: crosses and traits whose loci and heritabilities are known.
 
 Genotypes are Markov chains along mouse-like chromosomes (Haldane's map function, no crossover
-interference); every trait is the sum of one known locus, a polygenic part and noise, scaled so
-that its heritability is the h2 of the model that is fitted with the "bulklmm" kinship.
+interference). Every trait is the sum of one known locus, a polygenic part and noise, scaled so that
+its heritability is the h2 of a scan with the "bulklmm" kinship.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.create import create_dataset
 
-# Lengths of the mouse's chromosomes in Mb.
+# Lengths of mouse chromosomes in Mb.
 _CHROMOSOMES = {
     "1": 195.5, "2": 182.1, "3": 160.0, "4": 156.5, "5": 151.8, "6": 149.7, "7": 145.4,
     "8": 129.4, "9": 124.6, "10": 130.7, "11": 122.1, "12": 120.1, "13": 120.4, "14": 124.9,
@@ -25,19 +26,27 @@ _CHROMOSOMES = {
 _MORGAN_PER_MB = 0.005
 _CROSSES = ("ril", "f2", "backcross")
 
-# Where a trait's locus lies: beside the trait's own gene, in a hotspot, or else anywhere.
+# Shares of traits whose locus is next to the trait's own position, or in a hotspot.
 _SHARE_CIS = 0.6
 _SHARE_HOTSPOT = 0.2
 _N_HOTSPOTS = 4
 
-_COVARIATE_EFFECT = 0.5
-_EFFECT_DEVIATION = np.sqrt((256**2 - 1) / 3)  # of the odd numbers from -255 to 255
+_COVARIATE_EFFECT = 0.5  # standard deviation
+_EFFECT_DEVIATION = np.sqrt((256**2 - 1) / 3)  # standard deviation of odd numbers from -255 to 255
 _TRAITS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
 class _Map:
-    """Markers in genome order: index of the chromosome and position in Mb of each."""
+    """Marker map.
+
+    Attributes
+    ----------
+    contig, position : array (variants,)
+        Index of the chromosome and position in Mb of each marker, in genome order.
+    names : array (contigs,)
+        Names of the chromosomes.
+    """
 
     contig: np.ndarray
     position: np.ndarray
@@ -46,7 +55,17 @@ class _Map:
 
 @dataclass(frozen=True)
 class _Truth:
-    """What is known of every trait: its place on the genome, its locus and its variances."""
+    """Truth of every trait, arrays (traits,).
+
+    Attributes
+    ----------
+    contig, position : array
+        Chromosome and position in Mb of the trait itself.
+    locus : array of int
+        Index of the causal marker.
+    h2, qtl_share : array
+        Heritability, and the share of it that is due to the locus.
+    """
 
     contig: np.ndarray
     position: np.ndarray
@@ -77,29 +96,28 @@ def simulate_study(
         y = sqrt(2 h q) s (x_locus - 1/2) + sqrt(h (1-q)) sum_k sqrt(2/p) z_k (x_k - 1/2) + e
 
     with a random sign s, many small marker effects z of variance 1 and noise e. Over random loci
-    its covariance is h K + (1 - h) I, with K the kinship of method "bulklmm", so that the h2 of a
-    null scan estimates h. (Heterozygous markers give a sample a kinship below 1 with itself; a
-    genetic part of its own makes up for that.) Six loci in ten are the marker nearest to the
-    trait's own place on the genome (cis), two in ten are one of four hotspots, the others are
-    anywhere.
+    its covariance is h K + (1 - h) I, where K is the kinship of method "bulklmm", so that the h2 of
+    a null scan estimates h. (Heterozygous markers lower the variance of the sum; an independent
+    genetic term for each distinct genotype restores it.) Of the loci, 60% are the marker nearest
+    to the position of the trait itself (cis), 20% are one of four hotspots, and 20% are anywhere.
 
     Parameters
     ----------
     n_samples, n_variants, n_traits : int
-        Size of the study; the default is the reference shape with 5,000 traits.
+        Size of the study.
     n_strains : int or None
-        Number of distinct genotypes, over which the samples are spread evenly (several samples of
-        an inbred strain, or an animal measured repeatedly); None makes all samples distinct.
+        Number of distinct genotypes, to which the samples are assigned evenly (several samples of
+        an inbred strain, or repeated measurements of an animal); None makes all samples distinct.
     n_contigs : int
-        How many of the mouse's 20 chromosomes to use; markers are spread by length.
+        Number of chromosomes, up to 20; each has markers in proportion to its length.
     n_covariates : int
-        Normal covariates with normal effects (standard deviation 0.5) on every trait.
+        Number of normal covariates, with normal effects (standard deviation 0.5) on every trait.
     cross : {"ril", "f2", "backcross"}
         Recombinant inbred lines by repeated sib mating (dosages 0, 1; recombination fraction
         4r / (1 + 6r), Haldane and Waddington 1931), an intercross (0, 0.5, 1) or a backcross
         (0, 0.5).
     heritability : (float, float)
-        Lowest and highest h; every trait has its own, drawn uniformly.
+        Lowest and highest h; that of each trait is drawn uniformly.
     qtl_share : (float, float)
         Lowest and highest q, the share of h that is due to the locus.
     missing : float
@@ -112,15 +130,15 @@ def simulate_study(
     Returns
     -------
     Dataset
-        A study. Beside the variables of every study, by traits: ``trait_contig`` (index into
-        ``contig_id``) and ``trait_position`` (Mb), the trait's own place on the genome; and the
-        truth: ``trait_true_variant`` (name of the causal marker), ``trait_true_h2`` (h) and
+        A study with these additional variables (traits): ``trait_contig`` (index into
+        ``contig_id``) and ``trait_position`` (Mb), the position of the trait itself; and the truth:
+        ``trait_true_variant`` (name of the causal marker), ``trait_true_h2`` (h) and
         ``trait_true_qtl_variance`` (share of the observed variance that is due to the locus).
 
     Raises
     ------
     InputError
-        If a number is out of its range or the cross is not known.
+        If a number is out of range or the cross is unknown.
     """
     _check_sizes(n_samples, n_strains, n_variants, n_traits, n_contigs, n_covariates, seed)
     _check_model(cross, heritability, qtl_share, missing, n_patterns)
@@ -198,8 +216,7 @@ def _check_model(
     missing: float,
     n_patterns: int,
 ) -> None:
-    if cross not in _CROSSES:
-        raise InputError(f"cross is {cross!r}; it must be one of {', '.join(_CROSSES)}")
+    require_choice(cross, "cross", _CROSSES)
     for name, (low, high) in (("heritability", heritability), ("qtl_share", qtl_share)):
         if not 0 <= low <= high <= 1:
             raise InputError(
@@ -212,13 +229,13 @@ def _check_model(
 
 
 def _numbered(stem: str, count: int) -> np.ndarray:
-    """Names such as sample001 that sort in their own order."""
+    """Names such as sample001, which sort by number."""
     width = len(str(count))
     return text(f"{stem}{i:0{width}d}" for i in range(1, count + 1))
 
 
 def _marker_map(rng: np.random.Generator, n_variants: int, n_contigs: int) -> _Map:
-    """Markers at random places, as many on each chromosome as its length asks, at least one."""
+    """Markers at random positions, in proportion to the length of each chromosome, at least one."""
     names = list(_CHROMOSOMES)[:n_contigs]
     lengths = np.array([_CHROMOSOMES[name] for name in names])
     ends = np.cumsum(lengths) / lengths.sum()
@@ -232,7 +249,7 @@ def _marker_map(rng: np.random.Generator, n_variants: int, n_contigs: int) -> _M
 
 
 def _recombination(markers: _Map) -> np.ndarray:
-    """Probability of a recombination in one meiosis just before every marker (Haldane)."""
+    """Probability of recombination in one meiosis between each marker and the one before."""
     morgans = np.diff(markers.position, prepend=0.0) * _MORGAN_PER_MB
     r = -0.5 * np.expm1(-2 * np.maximum(morgans, 0))
     r[np.diff(markers.contig, prepend=-1) != 0] = 0.5
@@ -240,7 +257,7 @@ def _recombination(markers: _Map) -> np.ndarray:
 
 
 def _chains(rng: np.random.Generator, count: int, switch: np.ndarray) -> np.ndarray:
-    """0/1 Markov chains, shape (count, markers), that change state with the given probabilities."""
+    """Markov chains of 0 and 1, (count, markers), that switch with the given probabilities."""
     switches = rng.random((count, switch.size)) < switch
     return (np.cumsum(switches, axis=1) % 2).astype(float)
 
@@ -287,8 +304,8 @@ def _draw_truth(
 
 
 def _nearest(markers: _Map, contig: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Index of the marker nearest to each place on the same chromosome."""
-    apart = 10 * max(_CHROMOSOMES.values())  # chromosomes laid out too far apart to be confused
+    """Index of the marker nearest to each position on its chromosome."""
+    apart = 10 * max(_CHROMOSOMES.values())  # so that the nearest is never on another chromosome
     line = markers.contig * apart + markers.position
     place = contig * apart + position
     right = np.searchsorted(line, place).clip(max=line.size - 1)
@@ -303,13 +320,13 @@ def _draw_traits(
     covariates: np.ndarray,
     truth: _Truth,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trait values (samples, traits) and each locus's share of the observed variance.
+    """Trait values (samples, traits), and the share of the variance that the locus explains.
 
-    The marker effects, markers x traits in all, exist only for some traits at a time.
+    Traits are drawn some at a time, because their effects take memory for markers x traits.
     """
     n_traits, n_variants = truth.h2.size, distinct.shape[1]
     codes = (2 * distinct - 1).astype(np.float32)  # -1, 0, 1
-    # Samples of one genotype have kinship 1; what the markers leave of it is theirs in common.
+    # Variance of the independent genetic term: it makes the kinship of a genotype with itself 1.
     own = 0.5 - 0.5 * np.mean(codes**2, axis=1, keepdims=True)
     traits = np.empty((strain.size, n_traits))
     qtl_variance = np.empty(n_traits)
@@ -320,7 +337,7 @@ def _draw_traits(
         h2, q, locus = truth.h2[block], truth.qtl_share[block], truth.locus[block]
         sign = rng.choice([-1.0, 1.0], size=h2.size)
         effects = rng.integers(-128, 128, size=(n_variants, h2.size), dtype=np.int8)
-        # Odd whole numbers add up exactly, in whatever order the matrix product takes them.
+        # Sums of odd whole numbers are exact in any order, so that every BLAS gives the same study.
         polygenic = codes @ (2 * effects.astype(np.float32) + 1) / _EFFECT_DEVIATION
         genetic = np.sqrt(h2 * (1 - q) / (2 * n_variants)) * polygenic
         genetic += np.sqrt(h2 * own) * rng.standard_normal(polygenic.shape)
@@ -336,6 +353,6 @@ def _draw_traits(
 def _hide(
     rng: np.random.Generator, traits: np.ndarray, missing: float, n_patterns: int
 ) -> np.ndarray:
-    """Make values missing: every trait follows one of a few random patterns of samples."""
+    """Make values missing; every trait has one of a few random patterns of missing samples."""
     patterns = rng.random((traits.shape[0], n_patterns)) < missing
     return np.where(patterns[:, rng.integers(n_patterns, size=traits.shape[1])], np.nan, traits)

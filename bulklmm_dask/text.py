@@ -1,7 +1,8 @@
-"""Numbers in words."""
+"""Numbers and names as text for people."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 
@@ -33,6 +34,13 @@ def storage(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.3g} {unit}"
+
+
+def position_text(position: float, unit: str) -> str:
+    """Write a position on a contig: whole base pairs, else two decimals; nothing if unknown."""
+    if not math.isfinite(position):
+        return ""
+    return f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
 
 
 def listing(names: Iterable[object], limit: int = 5) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,4 +13,5 @@ Index: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Names: TypeAlias = npt.NDArray[np.object_]
 Single: TypeAlias = npt.NDArray[np.float32]
+By: TypeAlias = Literal["contig"]
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]

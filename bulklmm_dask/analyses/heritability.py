@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import (
-    KinshipLike,
-    VectorLike,
-    covariate_matrix,
-    labels,
-    measurements,
-    require_flag,
-    sample_weights,
-)
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.package import labels, package
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare_measurements
+from bulklmm_dask.analyses.scan_options import require_flag
 from bulklmm_dask.engine.heritability import estimate_all
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.null.heritability import boundary_test
@@ -94,25 +89,16 @@ def heritability(
         If the study, the kinship, the covariates or an option cannot be used.
     """
     require_flag(reml, "reml")
-    names, matrix = covariate_matrix(validate(ds), covariates)
-    if kinship is None:
-        raise InputError(
-            "kinship is None, but without a kinship there is no heritability to estimate; name "
-            "the study's variable or hand a matrix over"
-        )
-    if not ds.sizes["samples"] or not ds.sizes["traits"]:
+    require_kinship(kinship, "estimate")
+    if not validate(ds).sizes["samples"] or not ds.sizes["traits"]:
         raise InputError(f"nothing to estimate: the study has sizes {dict(ds.sizes)}")
-    weight = sample_weights(ds, weights, replicates)
-    found = estimate_all(measurements(ds, kinship, matrix, weights=weight), reml=reml)
-    gain = found["log_likelihood"] - found["log_likelihood_0"]
-    tests = dict(zip(_TEST, boundary_test(gain), strict=True))
-    columns = {name: ("traits", (found | tests)[name]) for name in _COLUMNS}
-    result = labels(ds, {"traits"}).assign(columns)
-    return result.assign_attrs(
-        {
-            "reml": bool(reml),
-            "covariates": names,
-            "kinship": kinship if isinstance(kinship, str) else "given as a matrix",
-            "version": version("bulklmm-dask"),
-        }
+    inputs = ModelInputs(
+        kinship=kinship, covariates=covariates, weights=weights, replicates=replicates
     )
+    measured = prepare_measurements(ds, inputs)
+    found = estimate_all(measured, reml=reml)
+    gain = found["log_likelihood"] - found["log_likelihood_0"]
+    found |= dict(zip(_TEST, boundary_test(gain), strict=True))
+    columns = {name: ("traits", found[name]) for name in _COLUMNS}
+    attrs = {"reml": bool(reml), **inputs.of_model(measured)}
+    return package(labels(ds, {"traits"}), columns, attrs)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,32 +12,46 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import (
-    KinshipLike,
-    VectorLike,
-    covariate_matrix,
-    measurements,
-    sample_weights,
-)
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.null_studies import NullStudy, null_studies
+from bulklmm_dask.analyses.package import labels, template
+from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan import scan
+from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.engine.check_inputs import check_inputs
+from bulklmm_dask.engine.plan import make_plan
+from bulklmm_dask.engine.progress import Meter, Progress, Work
+from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError, StudyWarning
-from bulklmm_dask.lmm.basis import independent_columns
-from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.permute.signs import random_signs
+from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
+from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.peaks import find_peaks
-from bulklmm_dask.results.streams import Threshold, require_map
+from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.result import (
+    Field,
+    Layout,
+    ResultStore,
+    block_of,
+    open_or_create,
+    open_result,
+)
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
-# What is left of a trait beside the covariates where it is nothing but rounding.
-_NOTHING = 1e-20
 # Options of a scan that have no meaning here, and why.
 _REFUSED = {
     "condition": "markers among the covariates are not in the null model of a baseline",
     "statistics": "only LODs are counted",
-    "store": "nothing is stored",
 }
+# Options of a scan that are part of its model; the others say how it is estimated and computed.
+_OF_MODEL = ("interaction", "prior", "genotypes")
+# A store keeps one number of each null data set, of the whole genome.
+_DIMS = ("permutations", "genomes")
+_MOST, _BYTES = "most_traits", 8
 
 
 def hotspot_baseline(
@@ -53,7 +68,8 @@ def hotspot_baseline(
     covariates: bool | Sequence[str] | None = True,
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     r"""Largest number of traits with a peak in one window, in data without loci.
@@ -88,8 +104,11 @@ def hotspot_baseline(
         The same seed gives the same numbers; its first 100 are the first 100 of its 1,000.
     kinship, loco, covariates, weights, replicates
         As in the scan whose peaks are counted. With `loco` every contig has its own directions.
+    store : path, optional
+        A Zarr store that keeps the count of every finished data set: after a stop the same call
+        does only what is left, and once all are there it gives the table again.
     progress : callable, optional
-        Called with the number of finished data sets and of all, after each.
+        Called with a `Progress` at the start and after each data set: they are its blocks.
     **options
         More of the options of `scan`, such as ``reml`` or ``precision``.
 
@@ -103,6 +122,8 @@ def hotspot_baseline(
     ------
     InputError
         If there is no marker map, or an option cannot be used.
+    StoreError
+        If the store cannot be written or was made from other inputs.
     """
     require_map(validate(ds), "a hotspot baseline")
     n_permutations = whole_number(n_permutations, "n_permutations", 1)
@@ -110,138 +131,112 @@ def hotspot_baseline(
     for name, reason in _REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")
-    names, matrix = covariate_matrix(ds, covariates)
-    weight = sample_weights(ds, weights, replicates)
-    measured = measurements(ds, kinship, matrix, weights=weight, loco=loco)
-    options |= {"covariates": names, "weights": weight}
-    parts = [
-        _Part.of(part, Samples(matrix, relation, weight), options)
-        for part, relation in _parts(ds, measured.kinship, loco=loco)
-    ]
-    highest = []
-    for number in range(n_permutations):
-        peaks = [
-            part.peaks(_signs(seed, number, len(matrix)), threshold, peakdrop) for part in parts
-        ]
-        counts = hotspots(pd.concat(peaks, ignore_index=True), ds, window=window, step=step)
-        highest.append(int(counts["traits"].max()))
-        if progress is not None:
-            progress(number + 1, n_permutations)
+    chunks = options.pop("chunks", "auto")
+    inputs = ModelInputs(
+        kinship=kinship,
+        loco=loco,
+        covariates=covariates,
+        weights=weights,
+        replicates=replicates,
+        **{name: options.pop(name) for name in _OF_MODEL if name in options},
+    )
+    scanned = ScanOptions.of(ds, inputs, **options)
+    counted = _Counted(ds, window, step, threshold, peakdrop)
+    study = prepare(ds, inputs).with_kinship_in_memory()
+    target = None
+    if store is not None:
+        attrs = {"n_permutations": n_permutations, "seed": seed, **counted.attributes()}
+        attrs |= scanned.attributes() | inputs.of_tests(ds, study.measured)
+        target = _open_store(store, study, counted, attrs, chunks)
+    how = {
+        **options,
+        "chunks": chunks,
+        "covariates": list(study.measured.covariate_names),
+        "weights": study.measured.weights,
+        **{name: getattr(inputs, name) for name in _OF_MODEL},
+    }
+    parts = list(null_studies(ds, study))
+    pending = [(number, 0) for number in range(n_permutations)]
+    pending = pending if target is None else target.pending_blocks()
+    tests = study.sizes[1] * study.sizes[2]
+    work = Work(n_permutations, n_permutations * tests, lambda _: tests, _BYTES / tests)
+    meter = Meter(work, pending, progress)
+    highest = np.zeros(n_permutations, dtype=np.int64)
+    for number, column in pending:
+        signs = random_signs(seed, number, study.sizes[0])
+        highest[number] = counted.most_traits(parts, signs, how)
+        if target is not None:
+            target.write_block(number, column, {_MOST: highest[number].reshape(1, 1)})
+        meter.count((number, column))
+    if store is not None:
+        highest = open_result(store)[_MOST].values[:, 0]
     table = pd.DataFrame({"permutation": np.arange(n_permutations), "traits": highest})
-    least = float(threshold) if isinstance(threshold, int | float) else None
-    table.attrs.update(window=float(window), step=step, threshold=least, seed=seed)
+    table.attrs.update(counted.attributes(), step=step, seed=seed)
     return table
 
 
-def _signs(seed: int, number: int, size: int) -> Array:
-    return np.random.default_rng([seed, number]).choice([-1.0, 1.0], size)
-
-
-def _parts(ds: xr.Dataset, kinship: Any, *, loco: bool) -> Iterator[tuple[xr.Dataset, Any]]:
-    """Markers that share a kinship, and that kinship."""
-    if not loco:
-        yield ds, None if kinship is None else np.asarray(kinship)
-        return
-    contig = ds["variant_contig"].values
-    for number in np.unique(contig[ds["variant_position"].notnull().values]):
-        yield ds.isel(variants=np.flatnonzero(contig == number)), np.asarray(kinship[number])
-
-
 @dataclass(frozen=True)
-class _Part:
-    """A study whose traits are laid out along the directions they vary independently in.
-
-    Attributes
-    ----------
-    ds : Dataset
-    kinship : array (samples, samples) or None
-    options : dict
-        Of the scan.
-    coordinates : DataArray (traits, directions)
-    observed : DataArray (samples, traits)
-        Which values the study has.
-    back : array (samples, directions)
-        Directions, in units of the traits.
-    """
+class _Counted:
+    """What is counted: traits with a peak in one window. Attributes as in `hotspot_baseline`."""
 
     ds: xr.Dataset
-    kinship: Array | None
-    options: dict[str, Any]
-    coordinates: xr.DataArray
-    observed: xr.DataArray
-    back: Array
+    window: float
+    step: float | None
+    threshold: Threshold
+    peakdrop: float | None
 
-    @classmethod
-    def of(cls, ds: xr.Dataset, samples: Samples, options: dict[str, Any]) -> _Part:
-        """Lay out the traits of a study."""
-        weights = np.ones(len(samples)) if samples.weights is None else samples.weights
-        directions = _directions(samples, weights)
-        traits = ds["sample_trait"]
-        if traits.chunks is not None:
-            traits = traits.chunk(samples=-1)
-        coordinates = xr.apply_ufunc(
-            _along,
-            traits,
-            input_core_dims=[["samples"]],
-            output_core_dims=[["directions"]],
-            kwargs={
-                "covariates": samples.covariates,
-                "directions": directions * weights[:, None],
-            },
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"directions": directions.shape[1]}},
-        )
-        complete = xr.DataArray(samples.complete, dims="samples")
-        observed = (traits.notnull() & complete).transpose("samples", "traits")
-        back = directions / weights[:, None]
-        return cls(ds, samples.kinship, options, coordinates, observed, back)
+    def __post_init__(self) -> None:
+        """Refuse widths before any work."""
+        self._in_windows(pd.DataFrame({"trait": [], "contig": [], "position": []}))
 
-    def traits(self, signs: Array) -> xr.DataArray:
-        """Traits (samples, traits) with the signs of some directions changed."""
-        operator = xr.DataArray(
-            self.back * signs[: self.back.shape[1]], dims=("samples", "directions")
-        )
-        traits = xr.dot(operator, self.coordinates, dim="directions").where(self.observed)
-        return traits.transpose("samples", "traits")
+    def attributes(self) -> dict[str, Any]:
+        """Attributes that name it; the threshold only where it is one number."""
+        return {
+            "window": float(self.window),
+            "step": None if self.step is None else float(self.step),
+            "threshold": float(self.threshold) if isinstance(self.threshold, int | float) else None,
+        }
 
-    def peaks(self, signs: Array, threshold: Threshold, peakdrop: float | None) -> pd.DataFrame:
-        """Peaks of such traits."""
-        null = self.ds.assign(sample_trait=self.traits(signs))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", StudyWarning)  # of the study: said once before
-            result = scan(null, kinship=self.kinship, **self.options)
-            return find_peaks(result, threshold=threshold, peakdrop=peakdrop, drop=None)
+    def fingerprint(self) -> str:
+        """Digest of all of it; thresholds by trait count as their values."""
+        levels = lowest_lod(self.ds, self.threshold)
+        values = self.attributes(), self.peakdrop, levels.dims, levels.values
+        return fingerprint(values)
+
+    def most_traits(
+        self, parts: Sequence[NullStudy], signs: Array, options: Mapping[str, Any]
+    ) -> int:
+        """Largest number of traits in any window of one null data set, scanned with `options`."""
+        peaks = []
+        for part in parts:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", StudyWarning)  # of the study: said once before
+                result = scan(part.with_signs(signs), kinship=part.kinship, **options)
+                peaks.append(
+                    find_peaks(result, threshold=self.threshold, peakdrop=self.peakdrop, drop=None)
+                )
+        return int(self._in_windows(pd.concat(peaks, ignore_index=True))["traits"].max())
+
+    def _in_windows(self, peaks: pd.DataFrame) -> pd.DataFrame:
+        return hotspots(peaks, self.ds, window=self.window, step=self.step)
 
 
-def _directions(samples: Samples, weights: Array) -> Array:
-    """Orthonormal directions (samples, k) free of covariates in which traits are independent.
-
-    Eigenvectors of the kinship between the directions that the covariates leave, of samples
-    multiplied by their weights; those of the largest eigenvalues first. Samples that lack a
-    covariate have no part in any.
-    """
-    rows = np.flatnonzero(samples.complete)
-    columns, _ = independent_columns(samples.covariates[rows] * weights[rows, None])
-    free = np.linalg.qr(columns, mode="complete")[0][:, columns.shape[1] :]
-    if samples.kinship is not None:
-        relation = samples.kinship[np.ix_(rows, rows)] * np.outer(weights[rows], weights[rows])
-        free = free @ np.linalg.eigh(free.T @ relation @ free)[1][:, ::-1]
-    out = np.zeros((len(samples), free.shape[1]))
-    out[rows] = free
-    return out
-
-
-def _along(traits: Array, *, covariates: Array, directions: Array) -> Array:
-    """Coordinates (traits, k) of traits (traits, samples); NaN for those without variation."""
-    filled = np.array(traits, dtype=np.float64)
-    known = ~np.isnan(filled) & ~np.isnan(covariates).any(axis=1)
-    for pattern in np.unique(known[~known.all(axis=1)], axis=0):
-        mine = (known == pattern).all(axis=1)
-        fitted = np.linalg.lstsq(covariates[pattern], filled[np.ix_(mine, pattern)].T, rcond=None)
-        values = np.nan_to_num(covariates[~pattern]) @ fitted[0]
-        filled[np.ix_(mine, ~pattern)] = values.T
-    found = filled @ directions
-    size = np.einsum("ts,ts->t", filled, filled)
-    found[np.einsum("tk,tk->t", found, found) <= _NOTHING * size] = np.nan
-    return found
+def _open_store(
+    path: str | os.PathLike[str],
+    study: Study,
+    counted: _Counted,
+    attrs: Mapping[str, Any],
+    chunks: str | Mapping[str, int],
+) -> ResultStore:
+    """The store of the counts of null data sets, new or left by an earlier call."""
+    block_of(path, _DIMS)  # refuses a result of another kind
+    options = {name: value for name, value in attrs.items() if name not in HASHED}
+    options["counted"] = counted.fingerprint()
+    prints = check_inputs(study, make_plan(*study.sizes, chunks), options)
+    prints["labels"] = of_labels(labels(counted.ds))
+    count = int(attrs["n_permutations"])
+    layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
+    field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
+    target = open_or_create(path, template(xr.Dataset(), (), attrs), layout, field, {}, prints)
+    target.write_traits(0, {})
+    return target

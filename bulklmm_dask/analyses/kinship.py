@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.genotypes import allele_shares, genotype_arrays, strains_of
+from bulklmm_dask.analyses.options import KinshipMethod
+from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.typing import Array
 
 _OF_PROBABILITIES = ("bulklmm", "rqtl2")
 
 
-def kinship(ds: xr.Dataset, *, method: str = "bulklmm", loco: bool = False) -> xr.DataArray:
+def kinship(
+    ds: xr.Dataset, *, method: KinshipMethod = "bulklmm", loco: bool = False
+) -> xr.DataArray:
     """Relationship of every pair of samples of a study, estimated from its markers.
 
     Parameters
@@ -49,35 +53,27 @@ def kinship(ds: xr.Dataset, *, method: str = "bulklmm", loco: bool = False) -> x
     """
     if method not in METHODS:
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
-    validate(ds)
-    genotypes, alleles = _genotypes(ds, method)
-    strains = None
-    if "sample_strain" in ds:
-        strains = pd.factorize(ds["sample_strain"].values)[0].astype(np.int64)
-    names = ds["sample_id"].values
-    maximum = float(genotypes.attrs.get("maximum", 1))
-    variants = ds["variant_id"].values
-    contigs = _contigs(ds) if loco else None
-    matrix = lazy_kinship(
-        genotypes.data,
-        maximum,
-        method,
-        strains,
-        variants,
-        names,
-        None if contigs is None else (contigs, ds.sizes["contigs"]),
-        alleles,
-    )
-    coords = {"samples_0": names, "samples_1": names}
-    dims: tuple[str, ...] = ("samples_0", "samples_1")
+    calls, alleles = _calls(validate(ds), method)
     if loco:
-        coords["contigs"] = ds["contig_id"].values
-        dims = ("contigs", *dims)
+        _require_contigs(ds)
+    samples = ds["sample_id"].values
+    matrix = lazy_kinship(
+        genotype_arrays(ds, calls, loco=loco),
+        samples,
+        method,
+        strains=strains_of(ds),
+        alleles=alleles,
+        relations=ds.sizes["contigs"] if loco else None,
+    )
+    names = {"samples_0": samples, "samples_1": samples}
+    if loco:
+        names = {"contigs": ds["contig_id"].values, **names}
     attrs = {"method": method, "n_variants": ds.sizes["variants"]}
-    return xr.DataArray(matrix, dims=dims, coords=coords, name="kinship", attrs=attrs)
+    columns = {"kinship": (tuple(names), matrix, attrs)}
+    return package(xr.Dataset(coords=names), columns, {})["kinship"]
 
 
-def _genotypes(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, npt.NDArray[np.float64] | None]:
+def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
     """The genotypes to use; of probabilities also the share of each allele in each genotype."""
     if "call_dosage" in ds:
         return ds["call_dosage"], None
@@ -90,29 +86,18 @@ def _genotypes(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, npt.NDArray[n
         )
     probability = ds["call_genotype_probability"]
     names = ds["genotype_id"].values if "genotype_id" in ds else None
-    return probability, _allele_shares(names, probability.sizes["genotypes"])
+    return probability, allele_shares(names, probability.sizes["genotypes"])
 
 
-def _allele_shares(names: npt.NDArray[np.object_] | None, count: int) -> npt.NDArray[np.float64]:
-    """Share of each allele in each genotype, (genotypes, alleles)."""
-    if names is None or any(len(name) != 2 or not name.isalpha() for name in names):
-        return np.eye(count)
-    alleles = sorted(set("".join(names)))
-    if any(2 * allele not in names for allele in alleles):  # names of founders, such as AJ
-        return np.eye(count)
-    return np.array([[name.count(allele) / 2 for allele in alleles] for name in names])
-
-
-def _contigs(ds: xr.Dataset) -> npt.NDArray[np.int64]:
+def _require_contigs(ds: xr.Dataset) -> None:
     if "variant_contig" not in ds:
         raise InputError(
             "the study has no variant_contig, so no chromosome can be left out; give it a marker "
             "map, or use loco=False"
         )
-    contigs = ds["variant_contig"].values.astype(np.int64)
-    if len(np.unique(contigs)) < 2:
+    contigs = np.unique(ds["variant_contig"].values)
+    if len(contigs) < 2:
         raise InputError(
             f"all markers lie on contig {ds['contig_id'].values[contigs[0]]!r}: leaving it out "
             "leaves none; use loco=False"
         )
-    return contigs

@@ -1,140 +1,230 @@
-"""The options of a scan: checked together, told to the statistics and kept with the result."""
+"""Every option of scan and permute, declared once.
+
+A row says its argument, which is also its attribute in a result, its default, its choices and its
+option on the command line. The commands and the page's "repeat this" are made from the rows; a test
+compares the signatures of the functions with them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
-import numpy as np
+from bulklmm_dask.lmm.statistics import STATISTICS
+from bulklmm_dask.typing import By
 
-from bulklmm_dask.analyses.prepare import require_flag, require_one_of
-from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
-from bulklmm_dask.text import listing
+Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]
+PermuteMethod = Literal["per-trait", "shared"]
+Precision = Literal["double", "single"]
+KinshipMethod = Literal["bulklmm", "rqtl2", "centered", "standardized"]
+GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 
-METHODS = ("null-exact", "null-grid", "alt-exact", "alt-grid")
-PRECISIONS = ("double", "single")
-DEFAULT_REFINE_ABOVE = 3.0
-DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
+METHODS: tuple[Method, ...] = get_args(Method)
+PERMUTE_METHODS: tuple[PermuteMethod, ...] = get_args(PermuteMethod)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True)
-class ScanOptions:
-    """Everything that decides the scores besides the data."""
+class Option:
+    """One option.
 
-    method: str
-    reml: bool
-    h2_grid: tuple[float, ...] | None
-    refine_above: float | None
-    precision: str
-    statistics: tuple[str, ...] = ("lod",)
-    genotypes: int | None = None
-    interaction: tuple[str, ...] = ()
+    Attributes
+    ----------
+    name : str
+        Argument of the function, and attribute of its result.
+    flag : str
+        Option of the command.
+    help : str
+        For the command's help.
+    default : object
+        Of the argument.
+    on_command_line : str or None
+        Default of the command's option, where it is written in another way.
+    kind : type
+        Of the command's option: bool for a switch, str also where the command parses the text.
+    choices : tuple of str
+        All values, where they are few.
+    metavar : str or None
+        What stands for the value in the command's help.
+    least : int or None
+        The smallest number.
+    """
 
-    def __post_init__(self) -> None:
-        require_one_of(self.method, METHODS, "method")
-        require_one_of(self.precision, PRECISIONS, "precision")
-        require_flag(self.reml, "reml")
-        for name in self.statistics:
-            require_one_of(name, ("lod", *STATISTICS), "statistic")
-        if "lod_interaction" in self.statistics and not self.interaction:
-            raise InputError(
-                "statistics asks for lod_interaction, but there is no interaction; name the "
-                "covariates with interaction=[...]"
-            )
-        if self.h2_grid is not None:
-            self._check_grid(self.h2_grid)
-        if self.refine_above is not None and self.method != "alt-exact":
-            raise InputError(
-                f"refine_above is {self.refine_above}, but method {self.method!r} refines no pair; "
-                "use method='alt-exact' or leave refine_above out"
-            )
-        if self.refine_above is not None and not self.refine_above >= 0.0:
-            raise InputError(f"refine_above is {self.refine_above}; it should be a LOD, 0 or more")
-        if self.alternative and self.model.joint:
-            what = "an interaction" if self.interaction else f"{self.genotypes} genotypes"
-            raise InputError(
-                f"method {self.method!r} tests one column a marker, and {what} need several at a "
-                "time; use a null method"
-            )
+    name: str
+    flag: str
+    help: str
+    default: Any = None
+    on_command_line: str | None = None
+    kind: type = str
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    least: int | None = None
 
-    @property
-    def alternative(self) -> bool:
-        """Whether h2 is estimated again for every pair."""
-        return self.method.startswith("alt-")
 
-    def _check_grid(self, grid: tuple[float, ...]) -> None:
-        if not self.method.endswith("-grid"):
-            raise InputError(
-                f"h2_grid is given, but method {self.method!r} searches the whole interval; "
-                f"use method={self.method.replace('exact', 'grid')!r} or leave h2_grid out"
-            )
-        outside = [h for h in grid if not 0.0 <= h <= 1.0]
-        if outside or not grid:
-            shown = listing(outside) if outside else "nothing"
-            raise InputError(f"h2_grid holds {shown}; heritabilities lie in [0, 1]")
+REML = Option(
+    "reml", "--reml", "Restricted maximum likelihood instead of ML.", default=False, kind=bool
+)
+KINSHIP = Option(
+    "kinship",
+    "--kinship",
+    "A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it now; "
+    "a CSV table; or none for ordinary regression.",
+    default="kinship",
+    metavar="NAME|none|FILE",
+)
+LOCO = Option(
+    "loco",
+    "--loco",
+    "Leave one chromosome out: needs 'bulklmm kinship --loco'.",
+    default=False,
+    kind=bool,
+)
+COVARIATES = Option(
+    "covariates",
+    "--covariates",
+    "Additive covariates, by name with commas between; an intercept is always in.",
+    default=True,
+    on_command_line="all",
+    metavar="all|none|NAMES",
+)
+INTERACTION = Option(
+    "interaction",
+    "--interaction",
+    "Covariates whose product with the genotype is tested along with it.",
+    metavar="NAMES",
+)
+WEIGHTS = Option(
+    "weights",
+    "--weights",
+    "Residual weights (the root of the number of replicates): a sample variable or covariate of "
+    "the study, or a CSV table of samples and numbers.",
+    metavar="NAME|CSV",
+)
+REPLICATES = Option(
+    "replicates",
+    "--replicates",
+    "Replicates behind each sample's mean: a sample variable or covariate of the study, or a CSV "
+    "table of samples and numbers.",
+    metavar="NAME|CSV",
+)
+GENOTYPES = Option(
+    "genotypes",
+    "--genotypes",
+    "What to test; by default the probabilities where there are three genotypes or more.",
+    choices=get_args(GenotypeVariable),
+)
+PRECISION = Option(
+    "precision",
+    "--precision",
+    "Of the matrix products; single is nearly twice as fast, LODs differ by less than 1e-4.",
+    default="double",
+    choices=PRECISIONS,
+)
 
-    @property
-    def model(self) -> ModelOptions:
-        """How heritabilities are estimated."""
-        grid = self.h2_grid
-        if grid is None and self.method.endswith("-grid"):
-            grid = DEFAULT_GRID
-        above = DEFAULT_REFINE_ABOVE if self.refine_above is None else self.refine_above
-        return ModelOptions(
-            alternative=self.alternative,
-            reml=self.reml,
-            grid=grid,
-            refine_above=above,
-            genotypes=self.genotypes,
-            interactions=len(self.interaction),
-            wanted=tuple(name for name in STATISTICS if name in self.statistics),
-        )
+SCAN = (
+    Option(
+        "method",
+        "--method",
+        "null: h2 once a trait; alt: again for every pair, as GEMMA does (some fifteen times the "
+        "work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
+        default="null-exact",
+        choices=METHODS,
+    ),
+    Option(
+        "h2_grid",
+        "--h2-grid",
+        "Grid of the grid methods: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
+        metavar="GRID",
+    ),
+    Option(
+        "refine_above",
+        "--refine-above",
+        "With alt-exact: pairs from this LOD on are optimised one by one, to 1e-6; 3 by default.",
+        kind=float,
+        metavar="LOD",
+    ),
+    REML,
+    KINSHIP,
+    LOCO,
+    COVARIATES,
+    INTERACTION,
+    Option(
+        "condition",
+        "--condition",
+        "Markers that join the covariates: names with commas between, or a CSV table of traits and "
+        "their markers, as 'bulklmm maxima --out' writes it.",
+        metavar="MARKERS|CSV",
+    ),
+    WEIGHTS,
+    REPLICATES,
+    Option(
+        "prior",
+        "--prior",
+        "Prior on the residual variance: its scale and its weight in samples.",
+        metavar="VARIANCE,SIZE",
+    ),
+    GENOTYPES,
+    Option(
+        "statistics",
+        "--statistics",
+        f"More than the LOD, with commas between: {', '.join(STATISTICS)}.",
+        default=("lod",),
+        on_command_line="",
+        metavar="NAMES",
+    ),
+    PRECISION,
+    Option(
+        "chunks",
+        "--chunks",
+        "Size of a block, which one task computes and one file keeps.",
+        default="auto",
+        metavar="VARIANTS,TRAITS",
+    ),
+)
 
-    def require_kinship(self, *, prior: bool) -> None:
-        """Raise InputError where a scan without a kinship is asked for a heritability."""
-        if self.alternative:
-            raise InputError(
-                f"method {self.method!r} estimates a heritability for every pair, but there is "
-                "none without a kinship; use a null method, or give a kinship"
-            )
-        if prior:
-            raise InputError(
-                "prior moves a heritability, but there is none without a kinship; leave it out, or "
-                "give a kinship"
-            )
+SEED = Option(
+    "seed",
+    "--seed",
+    "The same seed gives the same random numbers.",
+    default=0,
+    kind=int,
+    metavar="NUMBER",
+    least=0,
+)
 
-    def require_null_method(self, *, prior: bool, own_conditions: bool) -> None:
-        """Raise InputError where the method cannot take what is there for single traits."""
-        if prior and self.alternative:
-            raise InputError(
-                f"method {self.method!r} takes no prior; use a null method, or leave it out"
-            )
-        if own_conditions and (self.alternative or self.model.joint):
-            raise InputError(
-                "condition gives every trait its own markers, which the null methods take with "
-                "dosages only; name markers for all traits, as condition=[...]"
-            )
-
-    def effect_unit(self, maximum: int) -> str:
-        """What effects are per; `maximum` is the dosage of two counted alleles."""
-        if self.genotypes is not None:
-            return "from the first genotype" if self.interaction else "mean of each genotype"
-        if maximum == 2:
-            return "per copy of the last allele in variant_allele"
-        return "from none to two copies of the last allele in variant_allele"
-
-    def attributes(self) -> dict[str, Any]:
-        """What a result says of them; JSON throughout."""
-        model = self.model
-        told: dict[str, Any] = {
-            "method": self.method,
-            "reml": self.reml,
-            "precision": self.precision,
-            "interaction": list(self.interaction),
-        }
-        if model.grid is not None:
-            told["h2_grid"] = list(model.grid)
-        if self.method == "alt-exact":
-            told["refine_above"] = model.refine_above
-        return told
+PERMUTE = (
+    Option(
+        "method",
+        "--method",
+        "per-trait permutes the residuals of every trait; shared draws normal residuals for all of "
+        "them together, which takes seconds.",
+        default="per-trait",
+        choices=PERMUTE_METHODS,
+    ),
+    Option(
+        "n_permutations",
+        "--permutations",
+        "How many.",
+        default=1000,
+        kind=int,
+        metavar="N",
+        least=1,
+    ),
+    SEED,
+    Option(
+        "strata",
+        "--strata",
+        "A sample variable or covariate of the study: exchange samples of equal value only.",
+        metavar="NAME",
+    ),
+    Option("by", "--by", "Keep the highest LOD of each chromosome.", choices=get_args(By)),
+    REML,
+    KINSHIP,
+    LOCO,
+    COVARIATES,
+    INTERACTION,
+    WEIGHTS,
+    REPLICATES,
+    GENOTYPES,
+    replace(PRECISION, default="single", help="Of the matrix products."),
+)

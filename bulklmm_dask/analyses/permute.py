@@ -5,69 +5,50 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.analyses.options import ScanOptions
-from bulklmm_dask.analyses.prepare import (
-    KinshipLike,
-    VectorLike,
-    aligned,
-    covariate_matrix,
-    genotype_arrays,
-    genotype_variable,
-    given_weights,
-    interacting_columns,
-    kinship_in_words,
-    labels,
-    measurements,
-    require_one_of,
-    sample_weights,
-    strings,
+from bulklmm_dask.analyses.fields import columns_of, trait_fields
+from bulklmm_dask.analyses.inputs.genotypes import contigs_of
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Precision
+from bulklmm_dask.analyses.package import labels, package, template
+from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
+from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
+from bulklmm_dask.engine.bases import kept_bases, lazy_bases
+from bulklmm_dask.engine.check_inputs import check_inputs
+from bulklmm_dask.engine.permute import (
+    LazyPermutations,
+    Pools,
+    plan_permutations,
+    run_permutations,
 )
-from bulklmm_dask.engine.check_inputs import survey
-from bulklmm_dask.engine.permute import LazyPermutations, plan_permutations, run_permutations
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Progress
-from bulklmm_dask.engine.scan import (
-    LazyScan,
-    Study,
-    lazy_bases,
-    lazy_scan,
-    load_kinship,
-    trait_fields,
-)
+from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.engine.scan import LazyScan, lazy_scan
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
+from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
-from bulklmm_dask.study.checks import whole_number
-from bulklmm_dask.study.schema import validate
-from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Index
-
-METHODS = ("per-trait", "shared")
+from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
-# What a result says of itself, but is fingerprinted by what it stands for.
-_TOLD_ONLY = ("kinship", "covariates", "strata", "weights", "replicates", "version")
 
 
 def permute(
     ds: xr.Dataset,
     *,
     n_permutations: int = 1000,
-    method: str = "per-trait",
+    method: PermuteMethod = "per-trait",
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
@@ -75,11 +56,11 @@ def permute(
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
     reml: bool = False,
-    genotypes: str | None = None,
-    strata: str | npt.ArrayLike | xr.DataArray | pd.Series | None = None,
+    genotypes: GenotypeVariable | None = None,
+    strata: StrataLike = None,
     seed: int = 0,
-    by: str | None = None,
-    precision: str = "single",
+    by: By | None = None,
+    precision: Precision = "single",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -147,51 +128,34 @@ def permute(
     StoreError
         If the store cannot be written or was made from other inputs.
     """
-    require_one_of(method, METHODS, "method")
-    n_permutations = whole_number(n_permutations, "n_permutations", 1)
-    seed = whole_number(seed, "seed", 0)
-    calls = genotype_variable(validate(ds), genotypes)
-    options = ScanOptions(
-        method="null-exact",
-        reml=reml,
-        h2_grid=None,
-        refine_above=None,
-        precision=precision,
-        genotypes=calls.sizes.get("genotypes"),
-        interaction=strings(interaction),
+    inputs = ModelInputs(
+        kinship=kinship,
+        loco=loco,
+        covariates=covariates,
+        interaction=interaction,
+        weights=weights,
+        replicates=replicates,
+        genotypes=genotypes,
     )
-    if strata is not None and method == "shared":
+    scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision)
+    options = PermuteOptions(method, n_permutations, seed, by, scanned)
+    if strata is not None and options.shared:
         raise InputError(
             "strata say which samples may be exchanged, but method 'shared' draws random residuals "
             "and exchanges none; use method='per-trait', or leave strata out"
         )
-    if method == "shared" and chunks != "auto":
+    if options.shared and chunks != "auto":
         raise InputError(
             f"chunks is {chunks!r}, but method 'shared' has no blocks of traits; leave it out"
         )
-    names, matrix = covariate_matrix(ds, covariates)
-    weight = sample_weights(ds, weights, replicates)
-    study = Study(
-        **vars(measurements(ds, kinship, matrix, weights=weight, loco=loco)),
-        **genotype_arrays(ds, calls, loco=loco),
-        interacting=interacting_columns(names, options.interaction),
-    )
+    study = prepare(ds, inputs)
     attrs = {
-        "n_permutations": n_permutations,
-        "seed": seed,
-        "strata": strata if isinstance(strata, str) else ("none" if strata is None else "given"),
-        "by": by or "none",
         **options.attributes(),
-        "method": method,
-        "covariates": names,
-        "kinship": kinship_in_words(kinship),
-        "loco": int(loco),
-        "genotypes": str(calls.name),
-        **given_weights(weights, replicates),
-        "version": version("bulklmm-dask"),
+        "strata": strata_in_words(strata),
+        **inputs.of_tests(ds, study.measured),
     }
-    task = _Task(ds, study, options.model, attrs, _places(ds, by), _strata(ds, strata))
-    if method == "shared":
+    task = _Task(ds, study, options, attrs, _pools(ds, by), strata_of_samples(ds, strata))
+    if options.shared:
         return task.shared(store)
     if store is None:
         return task.lazy(chunks)
@@ -200,80 +164,50 @@ def permute(
     return task.run(chunks, store, progress)
 
 
-def _places(ds: xr.Dataset, by: str | None) -> Index | None:
-    """Contig of every marker, where each keeps its maximum."""
-    if by not in (None, "contig"):
-        raise InputError(f"by is {by!r}; it must be None or 'contig'")
+def _pools(ds: xr.Dataset, by: str | None) -> Pools:
+    """Which markers have a maximum together."""
     if by is None:
-        return None
+        return Pools()
     if "variant_contig" not in ds:
         raise InputError(
             "the study has no variant_contig, so there is no maximum by contig; give it a marker "
             "map, or use by=None"
         )
-    return np.asarray(ds["variant_contig"].values, dtype=np.int64)
-
-
-def _strata(ds: xr.Dataset, given: Any) -> Index:
-    """Number of the stratum of every sample; zeros where all are one."""
-    n = ds.sizes["samples"]
-    if given is None:
-        return np.zeros(n, dtype=np.int64)
-    labels_of = pd.Series(aligned(ds, given, "strata", "samples"))
-    samples = ds["sample_id"].values
-    if labels_of.isna().any():
-        raise InputError(
-            f"strata lack a label for {listing(samples[labels_of.isna()])}; every sample needs one"
-        )
-    _, stratum, size = np.unique(labels_of.astype(str), return_inverse=True, return_counts=True)
-    alone = size[stratum] == 1
-    if alone.all() and n > 1:
-        raise InputError(
-            f"strata have as many labels as there are samples, {n:,}, so that no residual could "
-            "move; give labels of groups"
-        )
-    if alone.any():
-        say(
-            f"{alone.sum():,} of {n:,} samples are alone in their stratum and keep their "
-            f"residuals: {listing(samples[alone])}"
-        )
-    return stratum.astype(np.int64)
+    return Pools(contigs_of(ds), ds.sizes["contigs"])
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What is permuted, checked.
+    """Permutations to do, checked.
 
     Attributes
     ----------
     ds : Dataset
         The study, for its names.
     study : Study
-    model : ModelOptions
-        How permuted traits are estimated, and what is tested.
+    options : PermuteOptions
     attrs : dict
-        Every option, as the result tells them.
-    places : array (variants,) of int, or None
-        Contig of every marker, where each contig keeps its maximum.
+        Attributes of the result.
+    pools : Pools
+        Which markers have a maximum together.
     strata : array (samples,) of int
     """
 
     ds: xr.Dataset
     study: Study
-    model: ModelOptions
+    options: PermuteOptions
     attrs: dict[str, Any]
-    places: Index | None
+    pools: Pools
     strata: Index
 
     def lazy(self, chunks: str | Mapping[str, int]) -> xr.Dataset:
         """The result, not computed."""
         plan, size = self._plan(chunks)
-        laid_out = self._lay_out(self.study, lazy_bases(self.study), plan, size)
-        pairs, traits = self._fields()
-        columns = laid_out.scan.per_trait()
-        known = {name: (traits[name].dims, array) for name, array in columns.items()}
-        maxima = {"max_lod": (pairs["max_lod"].dims, laid_out.array())}
-        return self._template().assign(maxima).assign(known)
+        lazy = self._lay_out(self.study, lazy_bases(self.study.measured), plan, size)
+        of_pairs, of_traits = self._fields()
+        arrays = {"max_lod": lazy.array()} | lazy.scan.per_trait()
+        columns = columns_of(of_pairs | of_traits, arrays)
+        return package(self._names(), columns, self.attrs)
 
     def run(
         self,
@@ -283,9 +217,10 @@ class _Task:
     ) -> xr.Dataset:
         """The result, computed into a store or finished there."""
         plan, size = self._plan(chunks)
-        study, bases = load_kinship(self.study)
+        study = self.study.with_kinship_in_memory()
+        bases = kept_bases(study.measured)
         block = (size, plan.traits)
-        layout = Layout((self._count, plan.n_traits), block, block, _DIMS)
+        layout = Layout((self.options.n_permutations, plan.n_traits), block, block, _DIMS)
         prints = self._prints(study, plan)
         target = open_or_create(store, self._template(), layout, *self._fields(), prints)
         run_permutations(target, self._lay_out(study, bases, plan, size), progress)
@@ -293,98 +228,93 @@ class _Task:
 
     def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
         """The result of random residuals, computed: it is small."""
-        study, bases = load_kinship(self.study)
+        study = self.study.with_kinship_in_memory()
+        bases = kept_bases(study.measured)
         if store is None:
             return self._drawn(study, bases)
         # It is in the template of its store, which appears whole: there are no blocks to write.
         prints = self._prints(study, self._shared_plan())
-        whole = self._template() if Path(store).exists() else self._drawn(study, bases)
+        whole = self._template() if Location.of(store).exists() else self._drawn(study, bases)
         target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
         target.write_traits(0, {})
         target.write_block(0, 0, {})
         return open_result(store)
 
     def _shared_plan(self) -> Plan:
-        cut = {"variants": max(1, _SHARED_MARKERS // self.model.columns), "traits": _SHARED_TRAITS}
-        return make_plan(*self._sizes, cut)
+        variants = max(1, _SHARED_MARKERS // self._model.columns)
+        return make_plan(*self.study.sizes, {"variants": variants, "traits": _SHARED_TRAITS})
 
     def _drawn(self, study: Study, bases: Sequence[Any]) -> xr.Dataset:
-        places, n_places = self.places, self._n_places
-        if places is None and study.relations is not None:
+        pools, relations = self.pools, study.measured.relations
+        if pools.together and relations is not None:
             # A trait has another h2 for every contig: their maxima meet where it is known.
-            places, n_places = study.contig, study.relations
+            pools = Pools(study.genotypes.relation, relations)
         null = draw_shared(
             self._scan(study, bases, self._shared_plan()),
             bases,
-            places,
-            n_places,
-            seed=self.attrs["seed"],
-            count=self._count,
-            model=self.model,
+            pools,
+            seed=self.options.seed,
+            count=self.options.n_permutations,
+            model=self._model,
         )
-        return self._template().assign(self._shared_arrays(null))
+        return package(self._names(), self._shared_columns(null), self.attrs)
 
     @property
-    def _count(self) -> int:
-        return int(self.attrs["n_permutations"])
-
-    @property
-    def _n_places(self) -> int | None:
-        return None if self.places is None else self.ds.sizes["contigs"]
-
-    @property
-    def _sizes(self) -> tuple[int, int, int]:
-        sizes = self.ds.sizes
-        return sizes["samples"], sizes["variants"], sizes["traits"]
+    def _model(self) -> ModelOptions:
+        """How permuted traits are estimated, and what is tested."""
+        return self.options.scan.model
 
     def _plan(self, chunks: str | Mapping[str, int]) -> tuple[Plan, int]:
-        columns = self.model.columns
-        return plan_permutations(*self._sizes, self._count, chunks, columns=columns)
+        return plan_permutations(
+            *self.study.sizes, self.options.n_permutations, chunks, columns=self._model.columns
+        )
 
     def _scan(self, study: Study, bases: Sequence[Any], plan: Plan) -> LazyScan:
         model = ModelOptions(reml=True)  # of all estimates, the one with the least bias
-        single = self.attrs["precision"] == "single"
-        return lazy_scan(study, plan, model, single=single, bases=bases)
+        return lazy_scan(study, plan, model, single=self.options.scan.single, bases=bases)
 
     def _lay_out(
         self, study: Study, bases: Sequence[Any], plan: Plan, size: int
     ) -> LazyPermutations:
         return LazyPermutations(
             self._scan(study, bases, plan),
-            self.places,
-            self._n_places,
-            seed=self.attrs["seed"],
-            count=self._count,
+            self.pools,
+            seed=self.options.seed,
+            count=self.options.n_permutations,
             size=size,
             strata=self.strata,
-            model=self.model,
+            model=self._model,
         )
 
-    def _template(self) -> xr.Dataset:
-        names = labels(self.ds, {"traits", "contigs"})
+    def _names(self) -> xr.Dataset:
+        """Names of traits and contigs, without variables that a result may have of its own."""
         own = [*self._fields()[0], *self._fields()[1], "null_h2", "trait_pattern"]
-        return names.drop_vars(own, errors="ignore").assign_attrs(self.attrs)
+        return labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
+
+    def _template(self) -> xr.Dataset:
+        return template(self._names(), (), self.attrs)
 
     def _fields(self) -> tuple[dict[str, Field], dict[str, Field]]:
         """The arrays of every permutation and trait, and of every trait."""
-        m = self.ds.sizes["traits"]
-        rest = () if self.places is None else (self.ds.sizes["contigs"],)
-        dims = (*_DIMS, *(("contigs",) if rest else ()))
-        maxima = Field(dims, (self._count, m, *rest), np.dtype(np.float32))
-        return {"max_lod": maxima}, trait_fields(self.study.relations, m)
+        n_traits = self.study.sizes[2]
+        rest = () if self.pools.together else (self.pools.count,)
+        dims = (*_DIMS, *("contigs" for _ in rest))
+        shape = (self.options.n_permutations, n_traits, *rest)
+        of_pairs = {"max_lod": Field(dims, shape, np.dtype(np.float32))}
+        return of_pairs, trait_fields(self.study.measured.relations, n_traits)
 
-    def _shared_arrays(self, null: SharedNull) -> dict[str, Any]:
-        traits = self._fields()[1]
+    def _shared_columns(self, null: SharedNull) -> dict[str, tuple[Any, ...]]:
         contigs = ("contigs",) if null.max_lod.ndim == 4 else ()
         first = ("contigs",) if null.h2.ndim == 3 else ()
         return {
             "max_lod": (("permutations", "patterns", "nodes", *contigs), null.max_lod),
             "null_h2": ((*first, "patterns", "nodes"), null.h2),
             "trait_pattern": ("traits", null.pattern),
-            **{name: (traits[name].dims, values) for name, values in null.columns.items()},
+            **columns_of(self._fields()[1], null.columns),
         }
 
     def _prints(self, study: Study, plan: Plan) -> dict[str, str]:
-        told = {name: value for name, value in self.attrs.items() if name not in _TOLD_ONLY}
-        prints = survey(study, plan, told | {"order": fingerprint([self.strata, self.places])})
+        options = {name: value for name, value in self.attrs.items() if name not in HASHED}
+        order = fingerprint([self.strata, self.pools.of_markers])
+        prints = check_inputs(study, plan, options | {"order": order})
         return prints | {"labels": of_labels(self._template())}

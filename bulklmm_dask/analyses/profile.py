@@ -3,72 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.prepare import KinshipLike, covariate_matrix, kinship_matrix
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.package import package
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare_trait
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.scan import is_lazy
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.basis import Basis, fold, independent_columns, make_basis
-from bulklmm_dask.lmm.kinship import check_kinship, impute
-from bulklmm_dask.lmm.likelihood import bracketing_grid, profile_on_grid
-from bulklmm_dask.lmm.null.fit import CONSTANT, TOO_FEW, UNBOUNDED, NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import prepare_markers
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.null.fit import CONSTANT, TOO_FEW, UNBOUNDED
+from bulklmm_dask.lmm.null.profile import (
+    TraitModel,
+    curve_points,
+    likelihood_interval,
+    lod_score,
+    with_marker,
+)
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import refuse_infinite, refuse_outside
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
-
-# Half the 95% quantile of chi-square with one degree of freedom.
-DROP = 1.9207294103470492
-
-
-@dataclass(frozen=True)
-class _Model:
-    """One fitted model: without a marker, or with it among the covariates."""
-
-    basis: Basis
-    fit: NullModel
-    reml: bool
-
-    @property
-    def h2(self) -> float:
-        """The optimum."""
-        return float(self.fit.h2[0])
-
-    @property
-    def status(self) -> str:
-        """As in `trait_status` of a scan."""
-        return str(self.fit.status[0])
-
-    def log_likelihood(self, h2: Array) -> Array:
-        """Profile log-likelihood with its constants at heritabilities, the optimum among them.
-
-        The fit keeps the trait scaled; its s2 at the optimum brings the scale back.
-        """
-        spectrum, y = fold(self.basis, self.fit.rotated)
-        on_grid = profile_on_grid(spectrum, y, h2, reml=self.reml)
-        scaled = on_grid.quadratic[np.searchsorted(h2, self.h2), 0]
-        constant = np.log(scaled) - np.log(2 * np.pi * self.fit.sigma2[0]) - 1.0
-        return on_grid.value[:, 0] + self._degrees / 2 * constant
-
-    def full_at_optimum(self) -> float:
-        """Full log-likelihood at the optimum, also where that is the restricted one's."""
-        n = self.basis.n
-        rss = self.fit.sigma2[0] * self._degrees
-        logdet = np.log(self.basis.variances([self.h2])).sum()
-        return float(-0.5 * (n * (np.log(2 * np.pi * rss / n) + 1.0) + logdet))
-
-    @property
-    def _degrees(self) -> int:
-        return self.basis.n - self.basis.n_covariates * self.reml
 
 
 def profile(
@@ -77,14 +34,17 @@ def profile(
     *,
     variant: str | None = None,
     kinship: KinshipLike = "kinship",
-    covariates: bool | Sequence[str] = True,
+    covariates: bool | Sequence[str] | None = True,
+    weights: VectorLike | None = None,
+    replicates: VectorLike | None = None,
     reml: bool = False,
     n_points: int = 401,
 ) -> xr.Dataset:
     r"""Profile log-likelihood of the heritability of one trait, without and with one marker.
 
-    Of the model y = C a + u + e, Var(y) = s2 V(h) with V(h) = h K + (1 - h) I, everything but h is
-    maximised out. With RSS(h) the weighted residual sum of squares, n samples and c columns of C,
+    Of the model y = C a + u + e, Var(y) = s2 V(h) with V(h) = h K + (1 - h) R, R = I or, with
+    weights w, diag(1/w^2), everything but h is maximised out. With RSS(h) the residual sum of
+    squares in the metric of V, n samples and c columns of C,
 
     - ML:   l(h) = -1/2 [ n (log(2 pi RSS/n) + 1) + log|V| ]
     - REML: l(h) = -1/2 [ (n-c) (log(2 pi RSS/(n-c)) + 1) + log|V| + log|C'V^-1 C| - log|C'C| ]
@@ -105,7 +65,10 @@ def profile(
     kinship : str, array (samples, samples), DataArray or DataFrame
         As in `scan`; None leaves no heritability to profile and is refused.
     covariates : bool or sequence of str
-        True for all of the study, False for none, or their names; an intercept is always in.
+        True for all of the study, False or None for none, or their names; an intercept is always
+        in.
+    weights, replicates : str, array (samples,), DataArray or Series, optional
+        As in `scan`.
     reml : bool
         Restricted instead of full likelihood. Restricted likelihoods with and without the marker
         are not comparable: the LOD is that of the full likelihoods at the restricted optima.
@@ -133,141 +96,72 @@ def profile(
     """
     if n_points < 2:
         raise InputError(f"n_points is {n_points}; a curve needs at least 2")
-    names, matrix = covariate_matrix(validate(ds), covariates)
-    y = _values(ds, trait)
-    used = np.flatnonzero(~np.isnan(y) & ~np.isnan(matrix).any(axis=1))
-    x = None if variant is None else _dosages(ds, variant)
-    relation = _matrix(ds, kinship)[np.ix_(used, used)]
-    with one_blas_thread():
-        basis = make_basis(relation, matrix[used])
-        models = {"null": _fit(basis, y[used], f"trait {trait!r}", reml)}
-        if x is not None:
-            named = f"trait {trait!r} with variant {variant!r}"
-            basis = _with_marker(basis, matrix[used], x[used], named)
-            models["alternative"] = _fit(basis, y[used], named, reml)
-        curves = _dataset(models, n_points)
-    return curves.assign_attrs(
-        {
-            "trait": trait,
-            **({} if variant is None else {"variant": variant}),
-            "n_samples": len(used),
-            "reml": reml,
-            "covariates": names,
-            **{f"{name}_status": model.status for name, model in models.items()},
-            "version": version("bulklmm-dask"),
-        }
+    require_kinship(kinship, "profile")
+    inputs = ModelInputs(
+        kinship=kinship, covariates=covariates, weights=weights, replicates=replicates
     )
-
-
-def _place(ds: xr.Dataset, kind: str, name: str) -> int:
-    """Where a trait or a variant stands; the error for an unknown one names similar ones."""
-    known = text(ds[f"{kind}_id"].values)
-    found = np.flatnonzero(known == name)
-    if len(found):
-        return int(found[0])
-    similar = get_close_matches(str(name), list(known), n=3)
-    hint = f"similar are {listing(similar)}" if similar else f"there are {listing(known, 3)}"
-    raise InputError(f"no {kind} {name!r} in the study; {hint}")
-
-
-def _values(ds: xr.Dataset, trait: str) -> Array:
-    """Values of a trait (samples,), NaN where missing."""
-    column = _place(ds, "trait", trait)
-    values = np.asarray(ds["sample_trait"][:, [column]].values, dtype=np.float64)
-    refuse_infinite(values, "sample_trait", list(ds["sample_id"].values), [trait])
-    return values[:, 0]
-
-
-def _dosages(ds: xr.Dataset, variant: str) -> Array:
-    """Dosages of a marker (samples,), none missing."""
-    row = _place(ds, "variant", variant)
-    if "call_dosage" not in ds:
-        raise InputError(
-            f"the study has no call_dosage to take variant {variant!r} from; reduce its genotype "
-            "probabilities to dosages with create_dataset"
+    one = prepare_trait(ds, trait, variant, inputs)
+    with one_blas_thread():
+        basis = one.samples.basis()
+        models = {"null": _fit(basis, one.values, f"trait {trait!r}", reml)}
+        if one.dosage is not None:
+            named = f"trait {trait!r} with variant {variant!r}"
+            basis = _with_marker(basis, one.samples.covariates, one.dosage, named)
+            models["alternative"] = _fit(basis, one.values, named, reml)
+        h2 = np.union1d(
+            curve_points(models["null"].basis, n_points), [each.h2 for each in models.values()]
         )
-    dosage = ds["call_dosage"][[row]].values
-    maximum = float(ds["call_dosage"].attrs["maximum"])
-    refuse_outside(dosage, maximum, [variant], list(ds["sample_id"].values))
-    return impute(dosage)[0]
-
-
-def _matrix(ds: xr.Dataset, kinship: KinshipLike) -> Array:
-    """The kinship in memory, checked."""
-    matrix = kinship_matrix(ds, kinship)
-    if matrix is None:
-        raise InputError(
-            "kinship is None, but without a kinship there is no heritability to profile; name the "
-            "study's variable or hand a matrix over"
-        )
-    if is_lazy(matrix):
-        return check_kinship(np.asarray(matrix), ds.sizes["samples"])
-    return np.asarray(matrix)
+        columns = _columns(models, h2)
+    attrs = {
+        "trait": trait,
+        **({} if variant is None else {"variant": variant}),
+        "n_samples": len(one.values),
+        "reml": reml,
+        **inputs.of_model(one.measured),
+        **{f"{name}_status": model.status for name, model in models.items()},
+    }
+    names = xr.Dataset(coords={"h2": h2, "limits": text(["low", "high"])})
+    return package(names, columns, attrs)
 
 
 def _with_marker(basis: Basis, covariates: Array, x: Array, named: str) -> Basis:
     """The basis with the marker among the covariates, unless it has no variation left."""
-    if not prepare_markers(basis, x[None]).tested[0]:
+    wider = with_marker(basis, covariates, x)
+    if wider is None:
         say(f"{named}: the marker has no variation beside the covariates, so nothing changes")
         return basis
-    columns, _ = independent_columns(np.column_stack([covariates, x]))
-    return replace(basis, covariates=basis.rotate(columns))
+    return wider
 
 
-def _fit(basis: Basis, y: Array, named: str, reml: bool) -> _Model:
-    fit = fit_null(basis, y[:, None], reml=reml)
+def _fit(basis: Basis, y: Array, named: str, reml: bool) -> TraitModel:
+    fit = TraitModel.of(basis, y, reml=reml)
     effects = f"{basis.n_covariates} fixed effects (with the intercept)"
-    if fit.status[0] == TOO_FEW:
+    if fit.status == TOO_FEW:
         raise InputError(
             f"{named} has {basis.n} complete samples, too few for a model with {effects}; choose "
             "another, or fewer covariates"
         )
-    if fit.status[0] == CONSTANT:
+    if fit.status == CONSTANT:
         raise InputError(
             f"{named} has no variation in its {basis.n} complete samples beside the {effects}, "
             "so its likelihood is infinite; choose another, or fewer covariates"
         )
-    if fit.status[0] == UNBOUNDED:
+    if fit.status == UNBOUNDED:
         say(
             f"{named}: the likelihood has no maximum below h2 = 1, and the optimum given is only "
-            f"the bound {fit.h2[0]:g}; use REML or an uncentred kinship"
+            f"the bound {fit.h2:g}; use REML or an uncentred kinship"
         )
-    return _Model(basis, fit, reml)
+    return fit
 
 
-def _dataset(models: dict[str, _Model], n_points: int) -> xr.Dataset:
-    """Curves, optima and intervals of the models on one set of heritabilities."""
-    optima = [model.h2 for model in models.values()]
-    h2 = np.union1d(_points(models["null"].basis, n_points), optima)
-    out = xr.Dataset(coords={"h2": h2, "limits": text(["low", "high"])})
+def _columns(models: dict[str, TraitModel], h2: Array) -> dict[str, tuple[Any, ...]]:
+    """Curve, optimum and interval of every model, and the LOD of both."""
+    columns: dict[str, tuple[Any, ...]] = {}
     for name, model in models.items():
         curve = model.log_likelihood(h2)
-        out[name] = ("h2", curve, {"units": "nats"})
-        out[f"{name}_h2"] = model.h2
-        out[f"{name}_interval"] = ("limits", _interval(h2, curve))
+        columns[name] = ("h2", curve, {"units": "nats"})
+        columns[f"{name}_h2"] = ((), model.h2)
+        columns[f"{name}_interval"] = ("limits", likelihood_interval(h2, curve))
     if "alternative" in models:
-        null, alternative = (models[name].full_at_optimum() for name in ("null", "alternative"))
-        lod = (alternative - null) / np.log(10.0)
-        # The larger model cannot fit worse by maximum likelihood; rounding may say so.
-        out["lod"] = lod if models["null"].reml else max(0.0, lod)
-    return out
-
-
-def _points(basis: Basis, count: int) -> Array:
-    """Heritabilities (count,) spread like the bracketing grid, both ends included."""
-    coarse = bracketing_grid(basis)
-    return np.interp(np.linspace(0, len(coarse) - 1, count), np.arange(len(coarse)), coarse)
-
-
-def _interval(h2: Array, curve: Array) -> Array:
-    """First and last h2 within `DROP` of the maximum, interpolated between the points."""
-    floor = curve.max() - DROP
-    inside = np.flatnonzero(curve >= floor)
-
-    def crossing(inner: int, outer: int) -> float:
-        if not 0 <= outer < len(h2):
-            return float(h2[inner])
-        return float(np.interp(floor, curve[[outer, inner]], h2[[outer, inner]]))
-
-    first, last = int(inside[0]), int(inside[-1])
-    return np.array([crossing(first, first - 1), crossing(last, last + 1)])
+        columns["lod"] = ((), lod_score(models["null"], models["alternative"]))
+    return columns

@@ -4,50 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.analyses.conditions import (
-    ConditionLike,
-    in_words,
-    own_conditions,
-    shared_condition,
-)
-from bulklmm_dask.analyses.options import ScanOptions
-from bulklmm_dask.analyses.prepare import (
-    KinshipLike,
-    PriorLike,
-    VectorLike,
-    covariate_matrix,
-    genotype_arrays,
-    genotype_variable,
-    given_weights,
-    interacting_columns,
-    kinship_in_words,
-    labels,
-    measurements,
-    numbers,
-    prior_of_traits,
-    sample_weights,
-    strings,
-)
-from bulklmm_dask.engine.check_inputs import survey
+from bulklmm_dask.analyses.fields import columns_of, pair_fields, trait_fields
+from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.markers import ConditionLike
+from bulklmm_dask.analyses.inputs.prior import PriorLike
+from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.options import GenotypeVariable, Method, Precision
+from bulklmm_dask.analyses.package import labels, package, template
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare
+from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.engine.bases import kept_bases, lazy_bases
+from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Progress, run_into
-from bulklmm_dask.engine.scan import (
-    LazyScan,
-    Study,
-    lazy_bases,
-    lazy_scan,
-    load_kinship,
-    trait_fields,
-)
-from bulklmm_dask.lmm.options import statistics as pair_statistics
-from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.engine.run import run_into
+from bulklmm_dask.engine.scan import lazy_scan
+from bulklmm_dask.engine.study import Study
+from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
 from bulklmm_dask.storage.result import (
@@ -58,13 +37,12 @@ from bulklmm_dask.storage.result import (
     open_result,
     with_counts,
 )
-from bulklmm_dask.study.schema import validate
 
 
 def scan(
     ds: xr.Dataset,
     *,
-    method: str = "null-exact",
+    method: Method = "null-exact",
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
@@ -77,8 +55,8 @@ def scan(
     h2_grid: npt.ArrayLike | None = None,
     refine_above: float | None = None,
     statistics: str | Sequence[str] = ("lod",),
-    genotypes: str | None = None,
-    precision: str = "double",
+    genotypes: GenotypeVariable | None = None,
+    precision: Precision = "double",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -178,62 +156,66 @@ def scan(
     StoreError
         If the store cannot be written or was made from other inputs.
     """
-    calls = genotype_variable(validate(ds), genotypes)
-    options = ScanOptions(
+    inputs = ModelInputs(
+        kinship=kinship,
+        loco=loco,
+        covariates=covariates,
+        interaction=interaction,
+        condition=condition,
+        weights=weights,
+        replicates=replicates,
+        prior=prior,
+        genotypes=genotypes,
+    )
+    options = ScanOptions.of(
+        ds,
+        inputs,
         method=method,
         reml=reml,
-        h2_grid=numbers(h2_grid),
+        h2_grid=h2_grid,
         refine_above=refine_above,
+        statistics=statistics,
         precision=precision,
-        statistics=strings(statistics),
-        genotypes=calls.sizes.get("genotypes"),
-        interaction=strings(interaction),
     )
-    if kinship is None:
-        options.require_kinship(prior=prior is not None)
-    names, matrix = covariate_matrix(ds, covariates)
-    measured = measurements(
-        ds,
-        kinship,
-        np.concatenate([matrix, shared_condition(ds, calls, condition)], axis=1),
-        weights=sample_weights(ds, weights, replicates),
-        loco=loco,
-    )
-    study = Study(
-        **vars(measured),
-        **genotype_arrays(ds, calls, loco=loco),
-        interacting=interacting_columns(names, options.interaction),
-        prior=prior_of_traits(prior, ds),
-        conditions=own_conditions(ds, condition),
-    )
-    options.require_null_method(
-        prior=prior is not None, own_conditions=study.conditions is not None
-    )
+    study = prepare(ds, inputs)
+    options.require_fit(inputs)
     if store is not None and chunks == "auto":
         chunks = block_of(store, Layout.dims) or "auto"
-    n, p, m = ds.sizes["samples"], ds.sizes["variants"], ds.sizes["traits"]
-    kinds = pair_statistics(options.model, single=precision == "single")
-    plan = make_plan(
-        n,
-        p,
-        m,
+    plan = _plan(study, options, chunks)
+    attrs = options.attributes() | inputs.of_tests(ds, study.measured)
+    if {"beta", "se"} & set(options.statistics):
+        maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
+        attrs["effect_unit"] = options.effect_unit(maximum)
+    names = _names(ds, options)
+    if store is None:
+        return _lazy(names, study, plan, options, attrs)
+    return _run(names, study, plan, options, attrs, store, progress)
+
+
+def _plan(study: Study, options: ScanOptions, chunks: str | Mapping[str, int]) -> Plan:
+    kinds = pair_statistics(options.model, single=options.single)
+    return make_plan(
+        *study.sizes,
         chunks,
         alternative=options.alternative,
         columns=options.model.columns,
         pair_bytes=sum(kind.itemsize for kind in kinds.values()),
     )
-    attrs = _attributes(options, names, kinship, loco=loco, calls=calls)
-    attrs |= given_weights(weights, replicates) | _beyond(condition, study.prior)
-    if store is None:
-        lazy = lazy_scan(
-            study, plan, options.model, single=precision == "single", bases=lazy_bases(study)
-        )
-        return _dataset(ds, lazy, options).assign_attrs(attrs)
-    return _run(ds, study, plan, options, attrs, store, progress)
+
+
+def _lazy(
+    names: xr.Dataset, study: Study, plan: Plan, options: ScanOptions, attrs: dict[str, Any]
+) -> xr.Dataset:
+    """The result, not computed."""
+    bases = lazy_bases(study.measured)
+    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
+    of_pairs, of_traits = _fields(study, options)
+    columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
+    return with_counts(package(names, columns, attrs))
 
 
 def _run(
-    ds: xr.Dataset,
+    names: xr.Dataset,
     study: Study,
     plan: Plan,
     options: ScanOptions,
@@ -241,90 +223,38 @@ def _run(
     store: str | os.PathLike[str],
     progress: Callable[[Progress], None] | None,
 ) -> xr.Dataset:
-    study, bases = load_kinship(study)
-    told = options.attributes() | {"statistics": options.model.wanted}
-    prints = survey(study, plan, told)
+    """The result, computed into a store or finished there."""
+    study = study.with_kinship_in_memory()
+    bases = kept_bases(study.measured)
+    of_pairs, of_traits = _fields(study, options)
+    beside = template(names, [*of_pairs, *of_traits], attrs)
+    known = options.attributes() | {"statistics": options.model.wanted}
+    prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
-    single = options.precision == "single"
-    of_pairs, of_traits = _fields(study, plan, options)
-    template = _labels(ds, options).drop_vars([*of_pairs, *of_traits], errors="ignore")
-    prints["labels"] = of_labels(template)
-    target = open_or_create(
-        store, template.assign_attrs(attrs), layout, of_pairs, of_traits, prints
-    )
-    run_into(target, lazy_scan(study, plan, options.model, single=single, bases=bases), progress)
+    target = open_or_create(store, beside, layout, of_pairs, of_traits, prints)
+    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
+    run_into(target, lazy, progress)
     return open_result(store)
 
 
-def _fields(
-    study: Study, plan: Plan, options: ScanOptions
-) -> tuple[dict[str, Field], dict[str, Field]]:
+def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:
     """The arrays of a result: of every pair, and of every trait."""
-    effects = "effects" if options.interaction else "genotypes"
-    pairs = {
-        name: Field(
-            ("variants", "traits", *(effects for _ in kind.shape)),
-            (plan.n_variants, plan.n_traits, *kind.shape),
-            kind.dtype,
-        )
-        for name, kind in pair_statistics(
-            options.model, single=options.precision == "single"
-        ).items()
-    }
-    return pairs, trait_fields(study.relations, plan.n_traits)
+    _, n_variants, n_traits = study.sizes
+    of_pairs = pair_fields(options.model, n_variants, n_traits, single=options.single)
+    return of_pairs, trait_fields(study.measured.relations, n_traits)
 
 
-def _labels(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
+def _names(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
     """Names of everything that a result has a dimension for."""
-    dims = {"variants", "traits", "contigs", "alleles"}
+    names = labels(ds)
     wanted = options.model.effects if {"beta", "se"} & set(options.statistics) else ()
     if not wanted:
-        return labels(ds, dims)
-    names = [f"genotype{i + 1}" for i in range(options.genotypes or 0)]
+        return names
+    genotypes = [f"genotype{i + 1}" for i in range(options.genotypes or 0)]
     if options.genotypes and "genotype_id" in ds:
-        names = [str(name) for name in ds["genotype_id"].values]
+        genotypes = [str(name) for name in ds["genotype_id"].values]
     if not options.interaction:
-        return labels(ds, dims).assign_coords(genotypes=text(names))
-    tested = names[1:] or ["dosage"]
+        return names.assign_coords(genotypes=text(genotypes))
+    tested = genotypes[1:] or ["dosage"]
     products = [f"{name}:{other}" for other in options.interaction for name in tested]
-    return labels(ds, dims).assign_coords(effects=text([*tested, *products]))
-
-
-def _dataset(ds: xr.Dataset, lazy: LazyScan, options: ScanOptions) -> xr.Dataset:
-    pairs, traits = _fields(lazy.study, lazy.plan, options)
-    arrays = {name: (pairs[name].dims, array) for name, array in lazy.per_pair().items()}
-    columns = {name: (traits[name].dims, array) for name, array in lazy.per_trait().items()}
-    return with_counts(_labels(ds, options).assign(arrays).assign(columns))
-
-
-def _attributes(
-    options: ScanOptions,
-    covariates: list[str],
-    kinship: KinshipLike,
-    *,
-    loco: bool,
-    calls: xr.DataArray,
-) -> dict[str, Any]:
-    """What the result says of itself; JSON throughout."""
-    told = options.attributes()
-    if {"beta", "se"} & set(options.statistics):
-        told["effect_unit"] = options.effect_unit(calls.attrs.get("maximum", 1))
-    return {
-        **told,
-        "covariates": covariates,
-        "kinship": kinship_in_words(kinship),
-        "loco": int(loco),
-        "genotypes": str(calls.name),
-        "version": version("bulklmm-dask"),
-    }
-
-
-def _beyond(condition: ConditionLike, prior: Prior | None) -> dict[str, Any]:
-    """What it says of inputs that most scans do without."""
-    out: dict[str, Any] = {}
-    if condition is not None:
-        out["condition"] = in_words(condition)
-    if prior is not None:
-        values = np.unique([prior.variance, prior.sample_size], axis=1)
-        out["prior"] = values[:, 0].tolist() if values.shape[1] == 1 else "by trait"
-    return out
+    return names.assign_coords(effects=text([*tested, *products]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+from bulklmm_dask.storage.location import Location
 
 FAILED = 1
 STOPPED = 130
@@ -68,15 +68,9 @@ def _say_notes() -> None:
 
 
 def require_new(path: Path | None, *, overwrite: bool) -> None:
-    """Raise InputError, before any work, where an output file cannot be made or exists."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path} cannot be written: no permission, or a folder; give another path")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name, or replace it with --overwrite")
+    """Raise StoreError, before any work, where an output file cannot be made or exists."""
+    if path is not None:
+        Location.of(path).require_free_file(overwrite=overwrite)
 
 
 def say(message: str) -> None:
@@ -120,79 +114,6 @@ def compute_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
-
-
-def relation_options(function: Function) -> Function:
-    """Add the options that say which kinship and covariates are in the model."""
-    for option in (
-        click.option(
-            "--kinship",
-            "kinship_name",
-            default="kinship",
-            show_default=True,
-            metavar="NAME|none|FILE",
-            help="A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to "
-            "compute it now; a CSV table; or none for ordinary regression.",
-        ),
-        click.option(
-            "--covariates",
-            callback=_covariates,
-            default="all",
-            show_default=True,
-            metavar="all|none|NAMES",
-            help="Additive covariates, by name with commas between; an intercept is always in.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def model_options(function: Function) -> Function:
-    """Add the options that say which model is fitted, by maximum likelihood unless asked."""
-    reml = click.option("--reml", is_flag=True, help="Restricted maximum likelihood instead of ML.")
-    return reml(relation_options(function))
-
-
-def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:
-    """Parse all, none or names."""
-    known = {"all": True, "none": False}
-    if value not in known and not names(value):
-        raise click.BadParameter(f"{value!r} names no covariate; give all, none or names")
-    return known.get(value, names(value))
-
-
-def grid(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
-    """Parse 0,0.1,0.2 or START:STEP:STOP with STOP included."""
-    if value is None:
-        return None
-    try:
-        if ":" in value:
-            return _steps(*(float(part) for part in value.split(":")))
-        return [float(part) for part in value.split(",")]
-    except (ValueError, TypeError):
-        raise click.BadParameter(
-            f"{value!r} is neither numbers such as 0,0.1,0.2 nor START:STEP:STOP"
-        ) from None
-
-
-def _steps(start: float, step: float, stop: float) -> list[float]:
-    if not (step > 0 and stop >= start):
-        raise ValueError
-    count = int((stop - start) / step + 1e-9) + 1
-    return [round(start + number * step, 12) for number in range(count)]
-
-
-def block(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, int]:
-    """Parse auto or VARIANTS,TRAITS."""
-    if value == "auto":
-        return value
-    try:
-        variants, traits = (int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is neither auto nor two whole numbers such as 2048,4096"
-        ) from None
-    return {"variants": variants, "traits": traits}
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:

@@ -1,71 +1,108 @@
-"""Options that say what a scan tests and tells, and what they stand for."""
+"""Options of analyses on the command line, made from their declarations in analyses/options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
+import xarray as xr
 
+from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.cli._base import names
+from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.options import STATISTICS
-from bulklmm_dask.study.readers._columns import all_columns, open_table
-from bulklmm_dask.study.readers._tables import read_text
+from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers, read_text
 
 Function = Callable[..., Any]
 
 
-def test_options(function: Function) -> Function:
-    """Add the options beyond the model of a single trait."""
-    for option in (
-        click.option(
-            "--statistics",
-            callback=_names,
-            metavar="NAMES",
-            help=f"More than the LOD, with commas between: {', '.join(STATISTICS)}.",
-        ),
-        click.option(
-            "--prior",
-            callback=_prior,
-            metavar="VARIANCE,SIZE",
-            help="Prior on the residual variance: its scale and its weight in samples.",
-        ),
-        click.option(
-            "--condition",
-            metavar="MARKERS|CSV",
-            help="Markers that join the covariates: names with commas between, or a CSV table of "
-            "traits and their markers, as 'bulklmm maxima --out' writes it.",
-        ),
-    ):
-        function = option(function)
-    return marker_options(function)
+def options_of(rows: Iterable[Option]) -> Callable[[Function], Function]:
+    """Add the options of these declarations to a command, in their order."""
+    options = [_option(row) for row in rows]
+
+    def add(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
-def marker_options(function: Function) -> Function:
-    """Add the options that say what is tested at a marker, and with which kinship."""
-    for option in (
-        click.option(
-            "--genotypes",
-            type=click.Choice(["call_dosage", "call_genotype_probability"]),
-            help="What to test; by default the probabilities where there are three genotypes or "
-            "more.",
-        ),
-        click.option(
-            "--interaction",
-            callback=_names,
-            metavar="NAMES",
-            help="Covariates whose product with the genotype is tested along with it.",
-        ),
-        click.option(
-            "--loco",
-            is_flag=True,
-            help="Leave one chromosome out: needs 'bulklmm kinship --loco'.",
-        ),
-    ):
-        function = option(function)
-    return function
+def _option(row: Option) -> Callable[[Function], Function]:
+    if row.kind is bool:
+        return click.option(row.flag, row.name, is_flag=True, help=row.help)
+    kind: Any = click.Choice(row.choices) if row.choices else row.kind
+    if row.least is not None:
+        kind = click.IntRange(min=row.least)
+    default = row.default if row.on_command_line is None else row.on_command_line
+    return click.option(
+        row.flag,
+        row.name,
+        type=kind,
+        default=default,
+        show_default=default not in (None, ""),
+        metavar=row.metavar,
+        callback=_PARSERS.get(row.name),
+        help=row.help,
+    )
+
+
+def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of an analysis of a study, from the options of its command."""
+    found = dict(given)
+    found["kinship"] = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
+    for name in {"weights", "replicates"} & set(given):
+        found[name] = _vector(given[name])
+    if "condition" in given:
+        found["condition"] = _condition(given["condition"])
+    if "statistics" in given:
+        found["statistics"] = ["lod", *given["statistics"]]
+    return found
+
+
+def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:
+    """Parse all, none or names."""
+    known = {"all": True, "none": False}
+    if value not in known and not names(value):
+        raise click.BadParameter(f"{value!r} names no covariate; give all, none or names")
+    return known.get(value, names(value))
+
+
+def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
+    """Parse 0,0.1,0.2 or START:STEP:STOP with STOP included."""
+    if value is None:
+        return None
+    try:
+        if ":" in value:
+            return _steps(*(float(part) for part in value.split(":")))
+        return [float(part) for part in value.split(",")]
+    except (ValueError, TypeError):
+        raise click.BadParameter(
+            f"{value!r} is neither numbers such as 0,0.1,0.2 nor START:STEP:STOP"
+        ) from None
+
+
+def _steps(start: float, step: float, stop: float) -> list[float]:
+    if not (step > 0 and stop >= start):
+        raise ValueError
+    count = int((stop - start) / step + 1e-9) + 1
+    return [round(start + number * step, 12) for number in range(count)]
+
+
+def _block(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, int]:
+    """Parse auto or VARIANTS,TRAITS."""
+    if value == "auto":
+        return value
+    try:
+        variants, traits = (int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither auto nor two whole numbers such as 2048,4096"
+        ) from None
+    return {"variants": variants, "traits": traits}
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str]:
@@ -84,7 +121,17 @@ def _prior(
     return variance, size
 
 
-def condition_of(value: str | None) -> list[str] | dict[str, list[str]] | None:
+_PARSERS = {
+    "chunks": _block,
+    "covariates": _covariates,
+    "h2_grid": _grid,
+    "interaction": _names,
+    "prior": _prior,
+    "statistics": _names,
+}
+
+
+def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
     """Markers by name, or of every trait its own from a CSV table."""
     if value is None:
         return None
@@ -93,7 +140,7 @@ def condition_of(value: str | None) -> list[str] | dict[str, list[str]] | None:
         if file.suffix.lower() == ".csv":
             raise InputError(f"there is no file {value}; check the path")
         return names(value)
-    columns = all_columns(read_text(*open_table(file)))
+    columns = read_text(open_table(file)).by_column(names=True)
     if not {"trait", "variant"} <= set(columns):
         raise InputError(
             f"{value} has the columns {', '.join(columns)}; a table of conditions needs trait and "
@@ -103,3 +150,17 @@ def condition_of(value: str | None) -> list[str] | dict[str, list[str]] | None:
     for trait, variant in zip(columns["trait"], columns["variant"], strict=True):
         markers.setdefault(trait, []).append(variant)
     return markers
+
+
+def _vector(value: str | None) -> str | pd.Series | None:
+    """The name of a sample variable of the study, or values from a CSV table."""
+    if value is None or not Path(value).is_file():
+        return value
+    file = open_table(value)
+    columns = read_columns(file)
+    if len(columns) != 2:
+        raise InputError(
+            f"{value} has {len(columns)} columns; it should have two, samples and numbers"
+        )
+    table = read_numbers(file)
+    return pd.Series(table.values[:, 0], index=table.rows)

@@ -1,4 +1,4 @@
-"""Permutations beside a result: each trait's own threshold, and adjusted p of what is found."""
+"""Options for permutations: a threshold for each trait, and adjusted p of the findings."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ perm_option = click.option(
     "--perm",
     metavar="PERM",
     type=click.Path(path_type=Path),
-    help="Of bulklmm permute: adds genome-wide adjusted p.",
+    help="Permutation store from 'bulklmm permute'; adds genome-wide adjusted p.",
 )
 
 
 def perm_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for permutations and for the level of the thresholds that they give."""
+    """Add the options for permutations and for the level of their thresholds."""
     alpha = click.option(
         "--alpha",
         metavar="P",
         type=float,
-        help="With --perm: each trait has its own threshold, which chance alone exceeds with this "
-        "probability.",
+        help="With --perm, instead of --threshold: the LOD that chance alone exceeds with this "
+        "probability, for each trait.",
     )
     return perm_option(alpha(function))
 
@@ -36,16 +36,16 @@ def perm_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def level_of(
     threshold: float | None, perm: Path | None, alpha: float | None
 ) -> float | xr.DataArray | None:
-    """One threshold for all traits, or each its own."""
+    """The threshold of all traits, or of each trait from its permutations."""
     if alpha is None:
         return threshold
     if perm is None:
-        raise click.UsageError("--alpha needs --perm, which its thresholds come from")
+        raise click.UsageError("--alpha needs --perm, the permutations that give the thresholds")
     if threshold is not None:
         raise click.UsageError("--threshold and --alpha exclude each other: choose one")
     return thresholds(open_result(perm), alpha)["threshold"].isel(alpha=0)
 
 
 def with_p(table: pd.DataFrame, perm: Path | None) -> pd.DataFrame:
-    """Add adjusted p, if there are permutations."""
+    """Add adjusted p if there are permutations."""
     return table if perm is None else adjusted_p(open_result(perm), table)

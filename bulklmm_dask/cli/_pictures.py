@@ -1,4 +1,4 @@
-"""What commands that draw share: the picture's name, its resolution, numbers with commas."""
+"""Options of the commands that draw: the file of the picture and its resolution."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _PICTURES = (".png", ".pdf", ".svg")
 
 
 def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where the picture goes."""
+    """Add the options for the file of the picture."""
     for option in (
         click.option(
             "--dpi",
             type=click.IntRange(36, 2400),
             default=_DPI,
             show_default=True,
-            help="Dots an inch; in a pdf or svg those of the parts with very many points.",
+            help="Dots per inch; in a pdf or svg only for parts with very many points.",
         ),
         click.option(
             "--out",
             type=click.Path(path_type=Path),
             metavar="PICTURE",
             required=True,
-            help="The picture: a png, pdf or svg file.",
+            help="File to write: png, pdf or svg.",
         ),
     ):
         function = option(function)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import xarray as xr
 
 from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
-from bulklmm_dask.study.readers.plink import read_plink
-from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.readers.registry import read_alone
 from bulklmm_dask.study.schema import LOCO
 
 
 def open_source(path: str | Path) -> xr.Dataset:
-    """Open a study: R/qtl2 and PLINK files are read, anything else should be a Zarr study."""
-    source = Path(path)
-    if source.is_file() and guess_format(source) == "plink":
-        return read_plink(source)
-    if source.is_file() or (source.is_dir() and not (source / "zarr.json").exists()):
-        return read_rqtl2(source)
-    return open_dataset(source)
+    """Open a Zarr study, or read files that are a study on their own: R/qtl2's or PLINK's."""
+    place = Location.of(path)
+    if place.is_file() or (place.is_folder() and not place.is_store()):
+        return read_alone(path, guess_format(path))
+    return open_dataset(path)
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:
@@ -36,7 +36,7 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
     if stored in ds and (ds[stored].ndim == 3 or not loco):
         return name
     if name in METHODS:
-        return kinship(ds, method=name, loco=loco)
+        return kinship(ds, method=cast(KinshipMethod, name), loco=loco)
     if loco:
         raise InputError(
             f"the study has no kinship {name!r} by chromosome: compute it with 'bulklmm kinship "

@@ -1,4 +1,4 @@
-"""Commands that say what a scan has found: maxima, hits, peaks."""
+"""Commands that search a result: maxima, hits, peaks."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
 from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.text import counted
+from bulklmm_dask.typing import By
+
+_path = click.Path(path_type=Path)
+_result = click.argument("result", type=_path)
 
 
 def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which loci are called cis."""
+    """Add the options for cis loci."""
     for option in (
         click.option(
             "--cis-window",
             metavar="DISTANCE",
             type=float,
-            help="Largest distance of a cis locus from its trait.  [default: 5 Mb or 5 cM]",
+            help="Largest distance between a trait and a cis locus.  [default: 5 Mb or 5 cM]",
         ),
         click.option(
             "--trait-positions",
             metavar="CSV",
-            type=click.Path(path_type=Path),
-            help="Columns trait, contig, position: adds a column cis. By default what the study "
-            "says of its traits.",
+            type=_path,
+            help="Positions of the traits, for the column cis: columns trait, contig, position.  "
+            "[default: those of the study, if any]",
         ),
     ):
         function = option(function)
@@ -52,24 +56,24 @@ def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "bulklmm maxima bxd-lod.zarr --perm bxd-perm.zarr --out traits.csv",
     ),
 )
-@click.argument("result", type=click.Path(path_type=Path))
-@click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
-@click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest.")
+@_result
+@click.option("--by", type=click.Choice(["contig"]), help="One row for each trait and chromosome.")
+@click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest rows.")
 @perm_option
 @out_option
 @compute_options
 def maxima_command(
     result: Path,
-    by: str | None,
+    by: By | None,
     top: int | None,
     perm: Path | None,
     out: Path | None,
     **compute: Any,
 ) -> None:
-    """Give the highest LOD of every trait of RESULT and the marker it stands at.
+    """Give the highest LOD of every trait of RESULT and its marker.
 
-    With permutations also its genome-wide p and, unless by chromosome, the false discovery rate
-    over all traits.
+    With permutations also its genome-wide adjusted p and, unless by chromosome, the false discovery
+    rate over traits.
     """
     require_new(out, overwrite=True)
     with workers(**compute):
@@ -95,8 +99,8 @@ def maxima_command(
         "bulklmm hits bxd-lod.zarr --threshold 2 --out hits.parquet",
     ),
 )
-@click.argument("result", type=click.Path(path_type=Path))
-@click.option("--threshold", metavar="LOD", type=float, help="The lowest LOD of a hit.")
+@_result
+@click.option("--threshold", metavar="LOD", type=float, help="Lowest LOD of a hit.")
 @click.option(
     "--fdr",
     metavar="RATE",
@@ -104,16 +108,16 @@ def maxima_command(
     help="Instead: the false discovery rate over all pairs (Benjamini and Hochberg).",
 )
 @click.option(
-    "--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest of each trait."
+    "--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest hits of each trait."
 )
 @click.option(
     "--out",
     metavar="CSV|PARQUET",
-    type=click.Path(path_type=Path),
-    help="Write a CSV table, or a folder of Parquet files (name it hits.parquet), which may be "
-    "larger than memory.",
+    type=_path,
+    help="Write a CSV table or, if the name ends with .parquet, a folder of Parquet files, which "
+    "may be larger than memory.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a Parquet folder of that name.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing folder of Parquet files.")
 @perm_options
 @_cis_options
 @compute_options
@@ -130,16 +134,16 @@ def hits_command(
     cis_window: float | None,
     **compute: Any,
 ) -> None:
-    """Give every pair of RESULT whose LOD is high, by trait and falling LOD.
+    """Give every pair of RESULT with a high LOD, by trait and falling LOD.
 
-    Besides the LOD a row has the heritability, and the effects and p-values if the scan told them;
-    with permutations also its genome-wide p, but in Parquet.
+    Besides the LOD a row has the heritability, and the effects and p-values that the scan was asked
+    for; with permutations also its genome-wide adjusted p (not available for Parquet output).
     """
     options: dict[str, Any] = {
         "threshold": level_of(threshold, perm, alpha),
         "fdr": fdr,
         "top": top,
-        "trait_positions": _places(trait_positions),
+        "trait_positions": _positions(trait_positions),
         "cis_window": cis_window,
     }
     if out is not None and out.suffix == PARQUET:
@@ -163,24 +167,25 @@ def hits_command(
         "bulklmm peaks bxd-lod.zarr --prob 0.95 --trait-positions genes.csv --cis-window 2",
     ),
 )
-@click.argument("result", type=click.Path(path_type=Path))
+@_result
 @click.option(
     "--threshold",
     metavar="LOD",
     type=float,
-    help=f"A peak is higher.  [default: {THRESHOLD:g}]",
+    help=f"LOD that peaks exceed.  [default: {THRESHOLD:g}]",
 )
 @click.option(
     "--peakdrop",
     metavar="LOD",
     type=float,
-    help="How far the LOD falls between two peaks of a chromosome.  [default: one peak each]",
+    help="Find several peaks on a chromosome, between which the LOD falls by this much.  [default: "
+    "one peak on each]",
 )
 @click.option(
     "--drop",
     metavar="LOD",
     type=float,
-    help=f"LOD support intervals with this drop.  [default: {DROP:g}]",
+    help=f"Drop of LOD support intervals.  [default: {DROP:g}]",
 )
 @click.option(
     "--prob", metavar="P", type=float, help="Bayes intervals of this probability instead."
@@ -202,9 +207,9 @@ def peaks_command(
     cis_window: float | None,
     **compute: Any,
 ) -> None:
-    """Give the peaks of every trait of RESULT, as R/qtl2's find_peaks does.
+    """Give the peaks of every trait of RESULT, by the rules of R/qtl2's find_peaks.
 
-    A row has the peak's place, its LOD and the ends of its interval, places and markers.
+    A row has the position of the peak, its LOD, and the ends of its interval with their markers.
     """
     require_new(out, overwrite=True)
     if drop is not None and prob is not None:
@@ -217,11 +222,12 @@ def peaks_command(
             peakdrop=peakdrop,
             drop=DROP if drop is None else drop,
             prob=prob,
-            trait_positions=_places(trait_positions),
+            trait_positions=_positions(trait_positions),
             cis_window=cis_window,
         )
     give_table(with_p(table, perm), out)
 
 
-def _places(path: Path | None) -> pd.DataFrame | None:
+def _positions(path: Path | None) -> pd.DataFrame | None:
+    """Table of the positions of traits."""
     return None if path is None else read_table(path)

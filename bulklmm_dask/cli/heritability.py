@@ -10,18 +10,19 @@ import click
 import xarray as xr
 
 from bulklmm_dask.analyses.heritability import heritability
+from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REPLICATES, WEIGHTS
 from bulklmm_dask.cli._base import (
     Command,
     compute_options,
     examples,
-    relation_options,
     require_new,
-    say,
 )
-from bulklmm_dask.cli._sources import kinship_of, open_source
-from bulklmm_dask.cli._weights import vector_of, weight_options
+from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._run import compute_of
+from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._tables import write_csv
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.lmm.null.heritability import discoveries
+from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.text import counted
 
 _LEVEL = 0.05
@@ -39,8 +40,7 @@ _LEVEL = 0.05
 )
 @click.argument("study")
 @click.option("--reml/--ml", default=True, show_default=True, help="Which likelihood.")
-@relation_options
-@weight_options
+@options_of((KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option(
     "--out",
     metavar="CSV",
@@ -48,16 +48,7 @@ _LEVEL = 0.05
     help="Write a CSV table here, one row a trait.",
 )
 @compute_options
-def heritability_command(
-    study: str,
-    reml: bool,
-    covariates: bool | list[str],
-    kinship_name: str,
-    weights: str | None,
-    replicates: str | None,
-    out: Path | None,
-    **compute: Any,
-) -> None:
+def heritability_command(study: str, reml: bool, out: Path | None, **given: Any) -> None:
     """Estimate the heritability of every trait of STUDY, without a marker.
 
     STUDY is a Zarr study, or R/qtl2 files. Shown is how h2 is distributed, and how many traits are
@@ -65,22 +56,14 @@ def heritability_command(
     total variance, both log-likelihoods, the test, the number of samples and the status.
     """
     require_new(out, overwrite=True)
-    with workers(**compute):
+    with workers(**compute_of(given)):
         ds = open_source(study)
-        found = heritability(
-            ds,
-            kinship=kinship_of(ds, kinship_name),
-            covariates=covariates,
-            weights=vector_of(weights),
-            replicates=vector_of(replicates),
-            reml=reml,
-        )
+        found = heritability(ds, reml=reml, **arguments_of(ds, given))
     click.echo("\n".join(_summary(found)))
     if out is not None:
         columns = [name for name in found.data_vars if not str(name).startswith("trait_")]
         table = found[[*columns, "trait_status"]].reset_coords(drop=True).to_dataframe()
-        table.rename_axis("trait").to_csv(out)
-        say(f"{counted(len(table), 'row')} written to {out}")
+        write_csv(table.rename_axis("trait"), out, index=True)
 
 
 def _summary(found: xr.Dataset) -> list[str]:
@@ -99,8 +82,9 @@ def _summary(found: xr.Dataset) -> list[str]:
             f"from {low:.3g} to {high:.3g}; {int((h2 == 0).sum()):,} at 0"
         )
     if p_value.size:
+        found_at = int((false_discovery_rates(p_value.values) <= _LEVEL).sum())
         lines.append(
             f"h2 = 0 rejected for {int((p_value < _LEVEL).sum()):,} with p < {_LEVEL:g}, "
-            f"{discoveries(p_value.values, _LEVEL):,} at a false discovery rate of {_LEVEL:g}"
+            f"{found_at:,} at a false discovery rate of {_LEVEL:g}"
         )
     return lines

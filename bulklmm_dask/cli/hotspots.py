@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
+from bulklmm_dask.analyses.options import (
+    COVARIATES,
+    KINSHIP,
+    LOCO,
+    REML,
+    REPLICATES,
+    SEED,
+    WEIGHTS,
+)
 from bulklmm_dask.cli._base import (
     Command,
     compute_options,
     examples,
-    model_options,
     require_new,
     say,
 )
-from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._run import compute_of, goes_on_from
+from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import give_table, out_option, read_table
-from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
+from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.hotspots import hotspots
 
 
@@ -66,16 +75,13 @@ from bulklmm_dask.results.hotspots import hotspots
     help="Probability of a hotspot anywhere by chance.",
 )
 @click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="NUMBER",
-    help="The same seed gives the same data sets.",
+    "--store",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Keep the counts of finished data sets in this Zarr store: after a stop the same command "
+    "goes on from there.",
 )
-@click.option("--loco", is_flag=True, help="As in the scan: needs 'bulklmm kinship --loco'.")
-@model_options
-@weight_options
+@options_of((SEED, LOCO, REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @out_option
 @compute_options
 def hotspots_command(
@@ -87,15 +93,9 @@ def hotspots_command(
     threshold: float | None,
     peakdrop: float | None,
     alpha: float,
-    seed: int,
-    loco: bool,
-    reml: bool,
-    covariates: bool | list[str],
-    kinship_name: str,
-    weights: str | None,
-    replicates: str | None,
+    store: Path | None,
     out: Path | None,
-    **compute: Any,
+    **given: Any,
 ) -> None:
     """Count the traits with a finding in a window sliding along each chromosome.
 
@@ -105,11 +105,15 @@ def hotspots_command(
     table = read_table(findings)
     ds = None if study is None else open_source(study)
     if permutations is None:
+        if store is not None:
+            raise click.UsageError("--store keeps what --permutations makes: give both")
         give_table(hotspots(table, ds, window=window, step=step), out)
         return
     if ds is None or threshold is None:
         raise click.UsageError("--permutations needs --study and --threshold, as for the findings")
-    with workers(**compute), click.progressbar(length=permutations, file=sys.stderr) as bar:
+    if store is not None:
+        goes_on_from(store)
+    with workers(**compute_of(given)), ProgressBar() as bar:
         baseline = hotspot_baseline(
             ds,
             window=window,
@@ -117,14 +121,9 @@ def hotspots_command(
             threshold=threshold,
             peakdrop=peakdrop,
             n_permutations=permutations,
-            seed=seed,
-            kinship=kinship_of(ds, kinship_name, loco=loco),
-            loco=loco,
-            covariates=covariates,
-            weights=vector_of(weights),
-            replicates=vector_of(replicates),
-            reml=reml,
-            progress=lambda done, total: bar.update(1),
+            **arguments_of(ds, given),
+            store=store,
+            progress=bar,
         )
     counts = hotspots(table, ds, window=window, step=step, baseline=baseline, alpha=alpha)
     most = counts.attrs["threshold"]

@@ -8,27 +8,26 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from bulklmm_dask.analyses.permute import METHODS, permute
+from bulklmm_dask.analyses.options import PERMUTE
+from bulklmm_dask.analyses.permute import permute
 from bulklmm_dask.cli._base import (
-    RESUME,
     Command,
     compute_options,
     examples,
-    model_options,
     numbers,
     require_new,
     say,
 )
-from bulklmm_dask.cli._model_options import marker_options
-from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._model_options import options_of
+from bulklmm_dask.cli._run import run_into
 from bulklmm_dask.cli._tables import give_table, out_option
-from bulklmm_dask.cli._weights import vector_of, weight_options
 from bulklmm_dask.engine.local import workers
-from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.text import counted
+from bulklmm_dask.typing import By
 
 
 @click.command(
@@ -43,103 +42,21 @@ from bulklmm_dask.text import counted
 )
 @click.argument("study")
 @click.argument("result", metavar="PERM", type=click.Path(path_type=Path))
-@click.option(
-    "--permutations",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="How many.",
-)
-@click.option(
-    "--seed",
-    metavar="NUMBER",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same permutations.",
-)
-@click.option(
-    "--method",
-    type=click.Choice(METHODS),
-    default="per-trait",
-    show_default=True,
-    help="per-trait permutes the residuals of every trait; shared draws normal residuals for all "
-    "of them together, which takes seconds.",
-)
-@click.option(
-    "--strata",
-    metavar="NAME",
-    help="A sample variable or covariate of the study: exchange samples of equal value only.",
-)
-@click.option(
-    "--by", type=click.Choice(["contig"]), help="Keep the highest LOD of each chromosome."
-)
-@marker_options
-@model_options
-@weight_options
-@click.option(
-    "--precision",
-    type=click.Choice(["double", "single"]),
-    default="single",
-    show_default=True,
-    help="Of the matrix products.",
-)
+@options_of(PERMUTE)
 @compute_options
-@click.pass_context
-def permute_command(
-    ctx: click.Context,
-    /,
-    study: str,
-    result: Path,
-    permutations: int,
-    seed: int,
-    method: str,
-    strata: str | None,
-    by: str | None,
-    loco: bool,
-    interaction: list[str],
-    genotypes: str | None,
-    reml: bool,
-    covariates: bool | list[str],
-    kinship_name: str,
-    weights: str | None,
-    replicates: str | None,
-    precision: str,
-    **compute: Any,
-) -> None:
+def permute_command(study: str, result: Path, n_permutations: int, **given: Any) -> None:
     """Permute every trait of STUDY and keep its highest LODs in the Zarr store PERM.
 
     Give the options of the scan that they are for. After a stop the same command goes on.
     """
-    ctx.meta[RESUME] = f"; what is finished is in {result}: the same command goes on from there"
-    with workers(**compute) as where:
-        ds = open_source(study)
-        relation = kinship_of(ds, kinship_name, loco=loco)
-        say(
-            f"{counted(ds.sizes['traits'], 'trait')} x {counted(permutations, 'permutation')}, "
-            f"{counted(ds.sizes['variants'], 'marker')}; {where}"
+
+    def in_words(ds: xr.Dataset) -> str:
+        return (
+            f"{counted(ds.sizes['traits'], 'trait')} x {counted(n_permutations, 'permutation')}, "
+            f"{counted(ds.sizes['variants'], 'marker')}"
         )
-        with ProgressBar() as bar:
-            permute(
-                ds,
-                n_permutations=permutations,
-                method=method,
-                kinship=relation,
-                loco=loco,
-                covariates=covariates,
-                weights=vector_of(weights),
-                replicates=vector_of(replicates),
-                genotypes=genotypes,
-                interaction=interaction,
-                reml=reml,
-                strata=strata,
-                seed=seed,
-                by=by,
-                precision=precision,
-                store=result,
-                progress=bar,
-            )
+
+    run_into(permute, study, result, in_words, {"n_permutations": n_permutations, **given})
     say(f"{result} is complete; its thresholds: bulklmm thresholds {result}")
 
 
@@ -165,7 +82,7 @@ def permute_command(
 @out_option
 @compute_options
 def thresholds_command(
-    perm: Path, alpha: list[float], by: str | None, out: Path | None, **compute: Any
+    perm: Path, alpha: list[float], by: By | None, out: Path | None, **compute: Any
 ) -> None:
     """Give the thresholds of every trait of PERM, one row a trait, one column a level."""
     require_new(out, overwrite=True)

@@ -1,11 +1,11 @@
-"""Commands that draw: plot lod, plot eqtl and so on."""
+"""Commands that draw pictures: plot lod, plot eqtl and others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import pandas as pd
@@ -19,6 +19,7 @@ from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.results.checks import require_columns
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.result import open_result
@@ -36,12 +37,12 @@ _alpha = click.option(
     default="0.1,0.05",
     show_default=True,
     metavar="LEVELS",
-    help="Probabilities whose thresholds are drawn, with commas between.",
+    help="Levels of the thresholds to draw, with commas between.",
 )
 
 
 def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Axes]], Any]:
-    """Make a command of a function that draws: its axes are written to --out."""
+    """Make a command of a function that draws: the axes that it returns are written to --out."""
 
     def make(draw: Callable[..., Axes]) -> click.Command:
         @wraps(draw)
@@ -64,13 +65,19 @@ def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Ax
 )
 @_result
 @click.argument("traits", nargs=-1, required=True)
-@click.option("--threshold", callback=numbers, metavar="LODS", help="Draw lines at these.")
+@click.option("--threshold", callback=numbers, metavar="LODS", help="LODs of dashed lines.")
 @click.option(
-    "--perm", type=_path, metavar="PERM", help="Of bulklmm permute: draw each trait's thresholds."
+    "--perm",
+    type=_path,
+    metavar="PERM",
+    help="Permutation store from 'bulklmm permute'; draws thresholds.",
 )
 @_alpha
 @click.option(
-    "--intervals", type=_path, metavar="CSV", help="Of bulklmm peaks: draw the traits' intervals."
+    "--intervals",
+    type=_path,
+    metavar="CSV",
+    help="Table from 'bulklmm peaks'; draws its intervals.",
 )
 @_contig
 def lod(
@@ -93,6 +100,7 @@ def lod(
 
 
 def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.Dataset:
+    """Thresholds of some traits."""
     require_names(perm, "traits", traits)
     return thresholds(perm.sel(traits=traits), alpha)
 
@@ -105,38 +113,39 @@ def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.D
 )
 @click.argument("findings", type=_path)
 @click.argument("study")
-@click.option(
-    "--threshold", type=float, default=5.0, show_default=True, help="The lowest LOD to draw."
-)
+@click.option("--threshold", type=float, default=5.0, show_default=True, help="Lowest LOD to draw.")
 def eqtl(findings: Path, study: str, threshold: float) -> Axes:
-    """Draw the loci of FINDINGS, of bulklmm peaks, hits or maxima, against the traits of STUDY.
+    """Draw the loci of FINDINGS (from 'bulklmm peaks', 'hits' or 'maxima') against their traits.
 
-    Traits stand where the study says that they lie on the genome, or else in their order.
+    Traits are at their positions on the genome, if STUDY has these, otherwise in their order.
     """
     table = read_table(findings)
-    _require_columns(table, findings, ("trait", "contig", "position", "lod"))
+    columns = ("trait", "contig", "position", "lod")
+    require_columns(table, columns, f"{findings} has", "'bulklmm peaks' writes such a table")
     table = table.assign(lod=pd.to_numeric(table["lod"]))  # empty where a trait has none
     return plot.eqtl(table, open_source(study), threshold=threshold)
 
 
 @_kind(
     "heatmap",
-    "LODs of very many traits as colours.",
+    "Heatmap of the LODs of very many traits.",
     "bulklmm plot heatmap bxd-lod.zarr --out heatmap.png",
     "bulklmm plot heatmap bxd-lod.zarr --traits 10001,10002,10003 --order traits --out few.pdf",
 )
 @_result
-@click.option("--traits", metavar="NAMES", help="With commas between.  [default: all]")
+@click.option("--traits", metavar="NAMES", help="Traits, with commas between.  [default: all]")
 @click.option(
     "--order",
     type=click.Choice(["peak", "traits"]),
     default="peak",
     show_default=True,
-    help="Rows by the place of the highest LOD of each trait, or in their order.",
+    help="Sort rows by the position of the highest LOD, or keep the order of the traits.",
 )
 @compute_options
-def heatmap(result: Path, traits: str | None, order: str, **compute: Any) -> Axes:
-    """Draw the LODs of the traits of RESULT along the genome, the highest in every field."""
+def heatmap(
+    result: Path, traits: str | None, order: Literal["peak", "traits"], **compute: Any
+) -> Axes:
+    """Draw the LODs of the traits of RESULT along the genome as colours."""
     with workers(**compute):
         chosen = None if traits is None else names(traits)
         return plot.heatmap(open_result(result), traits=chosen, order=order)
@@ -151,7 +160,7 @@ def heatmap(result: Path, traits: str | None, order: str, **compute: Any) -> Axe
 @_result
 @click.argument("trait")
 @click.option(
-    "--threshold", callback=numbers, metavar="VALUES", help="Draw lines at these -log10 p."
+    "--threshold", callback=numbers, metavar="VALUES", help="Values of -log10 p of dashed lines."
 )
 @_contig
 def manhattan(result: Path, trait: str, threshold: list[float] | None, contig: str | None) -> Axes:
@@ -161,7 +170,7 @@ def manhattan(result: Path, trait: str, threshold: list[float] | None, contig: s
 
 @_kind(
     "qq",
-    "All p-values against those expected by chance.",
+    "QQ plot of all p-values.",
     "bulklmm plot qq bxd-lod.zarr --out qq.png",
     "bulklmm plot qq bxd-lod.zarr --threads 8 --out qq.pdf",
 )
@@ -175,15 +184,15 @@ def qq(result: Path, **compute: Any) -> Axes:
 
 @_kind(
     "hotspots",
-    "Numbers of traits with loci along the genome.",
+    "Number of traits with a locus along the genome.",
     "bulklmm plot hotspots hotspots.csv bxd.zarr --out hotspots.png",
     "bulklmm plot hotspots hotspots.csv bxd.zarr --threshold 25 --out hotspots.pdf",
 )
 @click.argument("counts", type=_path)
 @click.argument("study")
-@click.option("--threshold", metavar="COUNT", type=float, help="Draw a line at this number.")
+@click.option("--threshold", metavar="COUNT", type=float, help="Number of traits of a dashed line.")
 def hotspots(counts: Path, study: str, threshold: float | None) -> Axes:
-    """Draw COUNTS, of bulklmm hotspots, along the genome of STUDY."""
+    """Draw COUNTS, a table from 'bulklmm hotspots', along the genome of STUDY."""
     table = read_table(counts)
     if threshold is not None:
         table.attrs["threshold"] = threshold
@@ -192,7 +201,7 @@ def hotspots(counts: Path, study: str, threshold: float | None) -> Axes:
 
 @_kind(
     "kinship",
-    "How related the samples are, as colours.",
+    "Kinship of the samples as colours.",
     "bulklmm plot kinship bxd.zarr --out kinship.png",
     "bulklmm plot kinship bxd.zip --kinship centered --in-order --out kinship.pdf",
 )
@@ -206,13 +215,13 @@ def hotspots(counts: Path, study: str, threshold: float | None) -> Axes:
     help="A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it "
     "now; or a CSV table.",
 )
-@click.option("--in-order", is_flag=True, help="Leave the samples in order, without clustering.")
+@click.option("--in-order", is_flag=True, help="Keep the order of the samples, without clustering.")
 def kinship(study: str, name: str, in_order: bool) -> Axes:
-    """Draw the kinship of the samples of STUDY, related ones beside each other."""
+    """Draw the kinship of the samples of STUDY, related ones next to each other."""
     ds = open_source(study)
     found = kinship_of(ds, name)
     if found is None:
-        raise InputError("there is no picture of no kinship; name one, or a method")
+        raise InputError("--kinship none cannot be drawn; name a kinship, or a method")
     if isinstance(found, xr.DataArray) and found.coords:
         return plot.kinship(found, order=not in_order)
     matrix = ds[found] if isinstance(found, str) else found
@@ -229,25 +238,30 @@ def kinship(study: str, name: str, in_order: bool) -> Axes:
 @click.argument("trait")
 @click.argument("variant", metavar="MARKER")
 def effects(study: str, trait: str, variant: str) -> Axes:
-    """Draw TRAIT of all samples of STUDY by their genotype at MARKER, means with 95% intervals."""
+    """Draw TRAIT of all samples of STUDY by genotype at MARKER, with means and 95% intervals."""
     return plot.effects(open_source(study), trait, variant)
 
 
 @_kind(
     "permutations",
-    "Highest LODs of a trait by chance alone.",
+    "Null distribution of the highest LOD of a trait.",
     "bulklmm plot permutations bxd-perm.zarr 10001 --result bxd-lod.zarr --out null.png",
     "bulklmm plot permutations bxd-perm.zarr 10001 --observed 4.2 --alpha 0.05 --out null.pdf",
 )
 @click.argument("perm", type=_path)
 @click.argument("trait")
 @_alpha
-@click.option("--observed", metavar="LOD", type=float, help="Mark this LOD.")
-@click.option("--result", type=_path, metavar="RESULT", help="Mark the trait's highest LOD of it.")
+@click.option("--observed", metavar="LOD", type=float, help="LOD to mark.")
+@click.option(
+    "--result",
+    type=_path,
+    metavar="RESULT",
+    help="Mark the highest LOD of the trait in RESULT.",
+)
 def permutations(
     perm: Path, trait: str, alpha: list[float], observed: float | None, result: Path | None
 ) -> Axes:
-    """Draw the highest LODs of the permutations of TRAIT, of bulklmm permute, as a histogram."""
+    """Draw a histogram of the highest LODs of TRAIT in PERM, from 'bulklmm permute'."""
     if observed is not None and result is not None:
         raise click.UsageError("--observed and --result exclude each other: choose one")
     if result is not None:
@@ -256,12 +270,6 @@ def permutations(
         highest = float(max_lod(scanned.sel(traits=[trait]))["lod"].iloc[0])
         observed = None if highest != highest else highest  # NaN for a trait without LODs
     return plot.permutations(open_result(perm), trait, alpha=alpha, observed=observed)
-
-
-def _require_columns(table: pd.DataFrame, path: Path, columns: tuple[str, ...]) -> None:
-    absent = [name for name in columns if name not in table]
-    if absent:
-        raise InputError(f"{path} has no column {absent[0]!r}; bulklmm peaks writes such a table")
 
 
 @click.group(
@@ -287,8 +295,8 @@ def _require_columns(table: pd.DataFrame, path: Path, columns: tuple[str, ...]) 
     ),
 )
 def plot_group() -> None:
-    """Draw what a scan has found, for a screen (png) or a paper (pdf, svg).
+    """Draw the findings of a scan for a screen (png) or a paper (pdf, svg).
 
-    Every picture has its own --help. Colours can be told apart by everyone; very many points are
-    kept as pixels. Needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    Every picture has its own --help. Colours suit colour-blind readers; very many points are stored
+    as pixels. Needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import xarray as xr
 
 from bulklmm_dask import plot
+from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REML, REPLICATES, WEIGHTS
 from bulklmm_dask.analyses.profile import profile
-from bulklmm_dask.cli._base import Command, examples, model_options, require_new, say
+from bulklmm_dask.cli._base import Command, examples, require_new
+from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._pictures import require_picture, write_picture
-from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._tables import write_csv
 from bulklmm_dask.text import counted
 
 _path = click.Path(path_type=Path)
@@ -25,23 +29,22 @@ _path = click.Path(path_type=Path)
         "bulklmm profile bxd.zarr 10001 --out profile.png",
         "bulklmm profile bxd.zarr 10001 --variant rs3707673 --csv profile.csv",
         "bulklmm profile bxd.zip 10001 --kinship rqtl2 --reml",
+        "bulklmm profile means.zarr 10001 --replicates counts.csv",
     ),
 )
 @click.argument("study")
 @click.argument("trait")
 @click.option("--variant", metavar="NAME", help="A marker to put into the model.")
-@model_options
+@options_of((REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option("--out", type=_path, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
 @click.option("--csv", "table", type=_path, metavar="CSV", help="Write the curves as a table.")
 def profile_command(
     study: str,
     trait: str,
     variant: str | None,
-    reml: bool,
-    covariates: bool | list[str],
-    kinship_name: str,
     out: Path | None,
     table: Path | None,
+    **given: Any,
 ) -> None:
     """Profile the likelihood of the heritability of TRAIT, without and with a marker.
 
@@ -53,19 +56,11 @@ def profile_command(
     if out is not None:
         require_picture(out)
     ds = open_source(study)
-    found = profile(
-        ds,
-        trait,
-        variant=variant,
-        kinship=kinship_of(ds, kinship_name),
-        covariates=covariates,
-        reml=reml,
-    )
+    found = profile(ds, trait, variant=variant, **arguments_of(ds, given))
     click.echo("\n".join(_summary(found)))
     curves = found[[name for name in ("null", "alternative") if name in found]].to_dataframe()
     if table is not None:
-        curves.to_csv(table)
-        say(f"{counted(len(curves), 'row')} written to {table}")
+        write_csv(curves, table, index=True)
     if out is not None:
         write_picture(plot.profile(found), out)
 

@@ -1,4 +1,4 @@
-"""The command that writes what a scan has found as one page: report."""
+"""The command that writes the findings of a scan as one page: report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
+from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.reporting import report
@@ -20,7 +21,7 @@ _path = click.Path(path_type=Path)
 @click.command(
     "report",
     cls=Command,
-    short_help="All that a scan has found as one page.",
+    short_help="Report of a scan as one HTML page.",
     epilog=examples(
         "bulklmm report bxd-lod.zarr --out report.html",
         "bulklmm report bxd-lod.zarr --out report.html --study bxd.zarr --perm bxd-perm.zarr",
@@ -29,19 +30,19 @@ _path = click.Path(path_type=Path)
 )
 @click.argument("result", type=_path)
 @click.option(
-    "--out", type=_path, metavar="HTML", required=True, help="The page to write: report.html."
+    "--out", type=_path, metavar="HTML", required=True, help="File to write, such as report.html."
 )
-@click.option("--study", metavar="STUDY", help="What was scanned: adds samples, missing values.")
 @click.option(
-    "--perm", type=_path, metavar="PERM", help="Of bulklmm permute: adds genome-wide adjusted p."
+    "--study", metavar="STUDY", help="The study that was scanned; adds samples, missing values."
 )
+@perm_option
 @click.option(
     "--threshold",
     type=float,
     metavar="LOD",
     default=5.0,
     show_default=True,
-    help="A peak is higher.",
+    help="LOD that peaks exceed.",
 )
 @click.option(
     "--top",
@@ -49,9 +50,9 @@ _path = click.Path(path_type=Path)
     metavar="N",
     default=100,
     show_default=True,
-    help="Rows of the table of peaks.",
+    help="Most rows of the table of peaks.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a file of that name.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @compute_options
 def report_command(
     result: Path,
@@ -63,12 +64,12 @@ def report_command(
     overwrite: bool,
     **compute: Any,
 ) -> None:
-    """Write what the scan RESULT has found as one page that opens in any browser.
+    """Write the findings of the scan RESULT as one page that opens in any browser.
 
     The page has the facts of the study, heritabilities, the highest peaks in a table to sort and
-    search, the map of all peaks, hotspots, p-values, LOD curves, and the calls and versions to
-    make it again. It needs no network and can be sent as it is. Pictures need matplotlib: pip
-    install 'bulklmm-dask[plot]'.
+    search, the map of all peaks, hotspots, p-values, LOD curves, and the calls and versions that
+    make it again. It needs no network and can be sent as it is. It needs matplotlib: pip install
+    'bulklmm-dask[plot]'.
     """
     require_new(out, overwrite=overwrite)
     with workers(**compute):

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
-from bulklmm_dask.cli._formats import FORMATS, read
+from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.describe import shape_of
 from bulklmm_dask.engine.local import workers
@@ -17,15 +18,25 @@ from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.study.io import save
 from bulklmm_dask.study.kinships import add_kinship, require_none, write_kinship
+from bulklmm_dask.study.readers.registry import READERS, with_option
 from bulklmm_dask.text import counted
 
 _path = click.Path(path_type=Path)
+_IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
+
+\b
+{format_lines()}
+
+FORMAT is guessed where it is left out. Samples are matched by name (in BIMBAM files by order); what
+is dropped is said. Genotypes pass through memory a part at a time.
+"""
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 
 
 @click.command(
     "import",
     cls=Command,
+    help=_IMPORT_HELP,
     short_help="Read files into a Zarr study.",
     epilog=examples(
         "bulklmm import bxd.zip bxd.zarr",
@@ -41,7 +52,7 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
     "--phenotypes",
     type=_path,
     metavar="FILE",
-    help="Traits by sample name (vcf-zarr, probabilities, geno), as PLINK or BIMBAM phenotypes.",
+    help=f"Traits, or phenotypes ({', '.join(with_option('--traits'))}).",
 )
 @click.option(
     "--genotypes", type=_path, metavar="CSV", help="Genotypes, markers x samples or turned round."
@@ -86,22 +97,7 @@ def import_command(
     field: str | None,
     overwrite: bool,
 ) -> None:
-    r"""Read SOURCE and keep it as the Zarr study STUDY.
-
-    \b
-    FORMAT        SOURCE
-    rqtl2         an R/qtl2 zip, its control file (json or yaml) or folder
-    csv           a CSV table of traits, with --genotypes
-    plink         a .bed file, or the name it shares with .bim and .fam; .pheno and
-                  .covar beside it are read too
-    bimbam        mean genotypes, with --traits
-    vcf-zarr      a store of vcf2zarr or sgkit, with --traits
-    probabilities a CSV table of markers x sample:genotype, with --traits
-    geno          a GeneNetwork .geno file, with --traits
-
-    FORMAT is guessed where it is left out. Samples are matched by name (in BIMBAM files by
-    order); what is dropped is said. Genotypes pass through memory a part at a time.
-    """
+    """Read SOURCE and keep it as the Zarr study STUDY."""
     name, source, study = _positions(words)
     given = {
         "--traits": traits,
@@ -123,9 +119,9 @@ def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
     if len(words) not in (2, 3):
         found = "Missing" if len(words) < 2 else f"{len(words)} words where there should be"
         raise click.UsageError(f"{found} [FORMAT] SOURCE STUDY.")
-    if len(words) == 3 and words[0] not in FORMATS:
+    if len(words) == 3 and words[0] not in READERS:
         raise click.UsageError(
-            f"{words[0]!r} is no format; choose one of {', '.join(FORMATS)}, or leave it out"
+            f"{words[0]!r} is no format; choose one of {', '.join(READERS)}, or leave it out"
         )
     return words[0] if len(words) == 3 else None, Path(words[-2]), Path(words[-1])
 
@@ -223,7 +219,12 @@ def simulate_command(
 @_overwrite
 @compute_options
 def kinship_command(
-    study: Path, method: str, loco: bool, out: Path | None, overwrite: bool, **compute: Any
+    study: Path,
+    method: KinshipMethod,
+    loco: bool,
+    out: Path | None,
+    overwrite: bool,
+    **compute: Any,
 ) -> None:
     """Compute the kinship of the samples of STUDY and keep it there, as scans expect it.
 

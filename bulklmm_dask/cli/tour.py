@@ -1,4 +1,4 @@
-"""Commands that show: info and demo."""
+"""Commands for a first look: info and demo."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bulklmm_dask.engine.local import workers
 )
 @click.argument("store", type=click.Path(path_type=Path))
 def info_command(store: Path) -> None:
-    """Describe STORE: a Zarr study, the result of a scan (finished or not), or R/qtl2 files."""
+    """Describe STORE: a Zarr study, a result (finished or not), or files that import can read."""
     click.echo(describe(store))
 
 
@@ -39,7 +39,7 @@ def info_command(store: Path) -> None:
 @click.option(
     "--study",
     type=click.Path(path_type=Path),
-    help="R/qtl2 files or a Zarr study; by default a study is simulated.",
+    help="R/qtl2 files or a Zarr study.  [default: a simulated study]",
 )
 @click.option(
     "--out",
@@ -54,7 +54,7 @@ def info_command(store: Path) -> None:
 def demo_command(
     ctx: click.Context, /, study: Path | None, out: Path, traits: int, **compute: Any
 ) -> None:
-    """Take a study from its data to its peaks and pictures, saying what each step does.
+    """Take a study from its data to its peaks and pictures, with an explanation of each step.
 
     Needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """

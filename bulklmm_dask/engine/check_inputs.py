@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
+from bulklmm_dask.engine.arrays import as_dask
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.engine.scan import Study, as_dask
+from bulklmm_dask.engine.study import Study
+from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
 from bulklmm_dask.storage.fingerprint import fingerprint, row_digests
-from bulklmm_dask.study.checks import refuse_infinite, refuse_outside
+from bulklmm_dask.typing import Real
 
 Digests = npt.NDArray[np.uint64]
 
 
-def survey(study: Study, plan: Plan, options: object) -> dict[str, str]:
-    """Check the genotypes and traits of a study and fingerprint all that decides the scores.
+def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
+    """Check the genotypes and traits of a study and fingerprint everything the scores depend on.
 
     Parameters
     ----------
@@ -27,67 +27,55 @@ def survey(study: Study, plan: Plan, options: object) -> dict[str, str]:
     plan : Plan
         Whose chunks are read.
     options : object
-        Anything whose repr tells scans apart.
+        Compared by their repr.
 
     Returns
     -------
     dict
-        Fingerprint of each input, under a name fit for a message.
+        Fingerprint of each input; the names stand in messages of errors.
 
     Raises
     ------
     InputError
         If a genotype lies outside its range or a trait is infinite.
     """
-    genotypes = as_dask(study.genotypes, (plan.variant_chunks, *study.genotypes.shape[1:]))
-    traits = as_dask(study.traits, (plan.n_samples, plan.trait_chunks))
-    samples = study.sample_names
+    measured, markers = study.measured, study.genotypes
+    chunks = marker_chunks(markers, measured.sample_names, plan.variant_chunks)
+    values = as_dask(markers.values, (plan.variant_chunks, *markers.values.shape[1:]))
     of_variants = [
-        delayed(_survey_genotypes)(block, study.maximum, names, samples)
-        for block, names in zip(
-            genotypes.to_delayed().ravel(),
-            _split(study.variant_names, plan.variant_chunks),
-            strict=True,
-        )
+        delayed(_check_genotypes)(block, chunk)
+        for block, chunk in zip(values.to_delayed().ravel(), chunks, strict=True)
     ]
     of_traits = [
-        delayed(_survey_traits)(block, names, samples)
-        for block, names in zip(
-            traits.to_delayed().ravel(), _split(study.trait_names, traits.chunks[1]), strict=True
-        )
+        delayed(_check_traits)(block, chunk)
+        for block, chunk in trait_chunks(measured, plan.trait_chunks)
     ]
     variant_digests, trait_digests = map(np.concatenate, compute(of_variants, of_traits))
     return {
         "genotypes": fingerprint(
-            [variant_digests, study.variant_names, study.maximum, study.contig]
+            [variant_digests, markers.names, markers.maximum, markers.relation]
         ),
-        "traits": fingerprint([trait_digests, study.trait_names]),
-        "samples": fingerprint([samples]),
-        "kinship": fingerprint([study.kinship]),
-        "covariates": fingerprint([study.covariates, study.interacting]),
-        "weights": fingerprint([study.weights]),
-        "prior": fingerprint(_parts(study.prior)),
-        "conditions": fingerprint(_parts(study.conditions)),
+        "traits": fingerprint([trait_digests, measured.trait_names]),
+        "samples": fingerprint([measured.sample_names]),
+        "kinship": fingerprint([measured.kinship]),
+        "covariates": fingerprint([measured.covariates, measured.interacting]),
+        "weights": fingerprint([measured.weights]),
+        "prior": fingerprint(_parts(measured.prior)),
+        "conditions": fingerprint(_parts(measured.own_markers)),
         "options": fingerprint([options]),
     }
 
 
-def _split(names: npt.NDArray[np.object_], chunks: tuple[int, ...]) -> list[Any]:
-    return np.split(names, np.cumsum(chunks)[:-1])
-
-
 def _parts(item: object) -> list[object]:
-    """Fields of a frozen object; an absent one counts as itself."""
+    """Fields of a frozen object; None where there is no object."""
     return [None] if item is None else list(vars(item).values())
 
 
-def _survey_genotypes(
-    genotypes: npt.NDArray[np.floating], maximum: float, variants: Any, samples: Any
-) -> Digests:
-    refuse_outside(genotypes, maximum, list(variants), list(samples))
-    return row_digests(genotypes.reshape(len(genotypes), -1))
+def _check_genotypes(genotypes: Real, chunk: MarkerChunk) -> Digests:
+    with chunk.guarded(genotypes):
+        return row_digests(genotypes.reshape(len(genotypes), -1))
 
 
-def _survey_traits(traits: npt.NDArray[np.floating], names: Any, samples: Any) -> Digests:
-    refuse_infinite(traits, "sample_trait", list(samples), list(names))
-    return row_digests(traits.T)
+def _check_traits(traits: Real, chunk: TraitChunk) -> Digests:
+    with chunk.guarded(traits) as values:
+        return row_digests(values.T)

@@ -9,32 +9,37 @@ import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
-from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.scan import Measurements, lazy_bases, samples_nodes, trait_blocks
+from bulklmm_dask.engine.bases import lazy_bases, samples_nodes
+from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.engine.tasks import TraitChunk, trait_chunks
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.null.heritability import estimate
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.study.checks import refuse_infinite
-from bulklmm_dask.typing import Array, Columns, Index, Names
+from bulklmm_dask.typing import Array, Columns, Index
 
-# What a task does, in traits; factoring the kinship of one more pattern of missing values counts
-# as many. Few tasks are overhead, many leave none for other cores.
+# Traits per task: small tasks are dominated by scheduling, large ones leave cores idle. Factoring
+# the kinship of one more pattern of missing values takes as long as estimating `_PATTERN` traits.
 _TASK = 4096
 _PATTERN = 128
-_CELLS = 2**22  # values of a task, at most
+_CELLS = 2**22  # most values of a task
 
 
-def estimate_all(study: Measurements, *, reml: bool) -> Columns:
-    """Compute `lmm.heritability.Heritabilities` of all traits, (traits,), under their names."""
-    patterns = _patterns(study)
+def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
+    """Compute `lmm.null.heritability.Heritabilities` of all traits, (traits,), by their names."""
+    patterns = _patterns(measured)
     order = np.argsort(patterns, kind="stable")
     if patterns.any():
         # Any two tasks that meet the same pattern factor its kinship twice.
-        study = replace(study, traits=study.traits[:, order], trait_names=study.trait_names[order])
-    (samples,), (basis,) = samples_nodes(study), lazy_bases(study)
+        measured = replace(
+            measured,
+            traits=measured.traits[:, order],
+            trait_names=measured.trait_names[order],
+        )
+    (samples,), (basis,) = samples_nodes(measured), lazy_bases(measured)
+    sizes = _cuts(patterns[order], len(measured.sample_names))
     parts = [
-        delayed(_estimate)(block, samples, basis, reml, study.sample_names, names)
-        for block, names in trait_blocks(study, _cuts(patterns[order], len(study.sample_names)))
+        delayed(_estimate)(block, chunk, samples, basis, reml)
+        for block, chunk in trait_chunks(measured, sizes)
     ]
     found = compute(*parts)
     columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
@@ -42,9 +47,10 @@ def estimate_all(study: Measurements, *, reml: bool) -> Columns:
     return {name: values[back] for name, values in columns.items()}
 
 
-def _patterns(study: Measurements) -> Index:
+def _patterns(measured: Measurements) -> Index:
     """Number of the pattern of missing values of every trait, 0 for all where they share one."""
-    blocks = trait_blocks(study, _even(len(study.trait_names), len(study.sample_names)))
+    sizes = _even(len(measured.trait_names), len(measured.sample_names))
+    blocks = trait_chunks(measured, sizes)
     keys = np.concatenate(compute(*(delayed(_keys)(block) for block, _ in blocks)))
     return np.unique(keys, return_inverse=True)[1]
 
@@ -68,14 +74,7 @@ def _cuts(patterns: Index, samples: int) -> tuple[int, ...]:
 
 
 def _estimate(
-    traits: Array,
-    samples: Samples,
-    basis: Basis | None,
-    reml: bool,
-    sample_names: Names,
-    trait_names: Names,
+    traits: Array, chunk: TraitChunk, samples: Samples, basis: Basis | None, reml: bool
 ) -> Columns:
-    refuse_infinite(traits, "sample_trait", list(sample_names), list(trait_names))
-    values = np.asarray(traits, dtype=np.float64)
-    with one_blas_thread():
+    with chunk.guarded(traits) as values:
         return estimate(values, samples, reml=reml, complete=basis).columns()

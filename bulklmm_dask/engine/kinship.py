@@ -9,58 +9,68 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import numpy.typing as npt
 from dask.delayed import delayed
 
-from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.scan import as_dask, is_lazy
+from bulklmm_dask.engine.arrays import as_dask, is_lazy
+from bulklmm_dask.engine.study import Genotypes
+from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.lmm.kinship import Products, cross_products, finish
-from bulklmm_dask.study.checks import refuse_outside
-from bulklmm_dask.typing import Array, Index, Names
+from bulklmm_dask.typing import Array, Index, Names, Real
 
-# Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
+# Partial kinships are n x n each and are added in groups of so many: few are in memory at a time.
 _FAN_IN = 8
 
 
 def lazy_kinship(
-    genotypes: Any,
-    maximum: float,
-    method: str,
-    strains: npt.NDArray[np.int64] | None,
-    variant_names: Names,
+    genotypes: Genotypes,
     sample_names: Names,
-    contigs: tuple[Index, int] | None = None,
+    method: str,
+    *,
+    strains: Index | None,
     alleles: Array | None = None,
+    relations: int | None = None,
 ) -> da.Array:
     """Kinship as a dask array, accumulated over marker chunks.
 
-    (samples, samples), in one chunk; or, with the contig of every variant and the number of
-    contigs, (contigs, samples, samples): one chunk a contig, of all markers but its own, each
-    product computed once.
+    Parameters
+    ----------
+    genotypes : Genotypes
+        Their `relation` is the contig of every marker, where there is a kinship for each.
+    sample_names : array of str
+    method : str
+        One of `lmm.kinship.METHODS`.
+    strains : array (samples,) of int, optional
+        Number of the strain of every sample.
+    alleles : array (genotypes, alleles), optional
+        Share of each allele in each genotype.
+    relations : int, optional
+        Number of contigs, for a kinship of all markers but those of each.
+
+    Returns
+    -------
+    dask array
+        (samples, samples), in one chunk; or (contigs, samples, samples): one chunk a contig, from
+        products that are each computed once.
     """
-    n = genotypes.shape[1]
-    rest = genotypes.shape[2:]
-    size = genotypes.chunks[0] if is_lazy(genotypes) else max(1, 2**22 // max(n, 1))
-    array = as_dask(genotypes, (size, n, *rest))
-    cuts = np.cumsum(array.chunks[0])[:-1]
-    blocks = array.to_delayed().ravel()
-    names = np.split(variant_names, cuts)
-    if contigs is None:
-        parts = [
-            delayed(_products)(block, method, maximum, variants, sample_names, alleles)
-            for block, variants in zip(blocks, names, strict=True)
-        ]
+    shape = genotypes.values.shape
+    n = shape[1]
+    lazy = is_lazy(genotypes.values)
+    size = genotypes.values.chunks[0] if lazy else max(1, 2**22 // max(n, 1))
+    array = as_dask(genotypes.values, (size, *shape[1:]))
+    chunks = marker_chunks(genotypes, sample_names, array.chunks[0])
+    blocks = list(zip(array.to_delayed().ravel(), chunks, strict=True))
+    if relations is None:
+        parts = [delayed(_products)(block, chunk, method, alleles) for block, chunk in blocks]
         whole = delayed(finish)(_sum(parts, n), method, strains)
         return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
-    contig, count = contigs
-    parts_of: dict[int, list[Any]] = {number: [] for number in range(count)}
-    for block, variants, where in zip(blocks, names, np.split(contig, cuts), strict=True):
-        for number in np.unique(where):
-            mine = where == number
-            part = block if mine.all() else delayed(getitem)(block, mine)
-            parts_of[int(number)].append(
-                delayed(_products)(part, method, maximum, variants[mine], sample_names, alleles)
-            )
+    parts_of: dict[int, list[Any]] = {number: [] for number in range(relations)}
+    for block, chunk in blocks:
+        for number in chunk.relations:
+            some, mine = block, chunk
+            if len(chunk.relations) > 1:
+                rows = chunk.relation == number
+                some, mine = delayed(getitem)(block, rows), chunk.take(rows)
+            parts_of[number].append(delayed(_products)(some, mine, method, alleles))
     own = [_sum(parts, n) for parts in parts_of.values()]
     everything = _sum(own, n)
     matrices = [
@@ -74,21 +84,13 @@ def lazy_kinship(
     return da.stack(matrices)
 
 
-def _products(
-    genotypes: Array,
-    method: str,
-    maximum: float,
-    variants: Names,
-    samples: Names,
-    alleles: Array | None,
-) -> Products:
-    refuse_outside(genotypes, maximum, list(variants), list(samples))
-    with one_blas_thread():
-        return cross_products(genotypes, method, maximum, alleles)
+def _products(genotypes: Real, chunk: MarkerChunk, method: str, alleles: Array | None) -> Products:
+    with chunk.guarded(genotypes):
+        return cross_products(genotypes, method, chunk.maximum, alleles)
 
 
 def _sum(parts: Sequence[Any], n: int) -> Any:
-    """Delayed sum of products, few of them alive at a time."""
+    """Delayed sum of products; few of them are in memory at a time."""
     while len(parts) > 1:
         groups = [parts[i : i + _FAN_IN] for i in range(0, len(parts), _FAN_IN)]
         parts = [delayed(reduce)(add, group) for group in groups]

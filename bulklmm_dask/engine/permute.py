@@ -1,7 +1,7 @@
 """Permutation maxima on Dask: a block is some permutations of some traits, against all markers.
 
-A task takes one chunk of markers; the maxima of the chunks are put together. The null models are
-those of a scan, laid out by `graph.lazy_scan`.
+A task scans the permuted traits of a block against one chunk of markers, and a last task takes the
+highest of the chunks. The null models are those of `engine.scan.lazy_scan`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,31 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import numpy.typing as npt
 from dask.delayed import delayed
 
-from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.bases import samples_nodes
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.run import Block, Progress, Work, batches, drive
-from bulklmm_dask.engine.scan import LazyScan, samples_nodes
+from bulklmm_dask.engine.progress import Block, Progress, Work
+from bulklmm_dask.engine.run import batches, drive
+from bulklmm_dask.engine.scan import LazyScan
+from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.result import ResultStore
-from bulklmm_dask.study.checks import refuse_outside, whole_number
-from bulklmm_dask.typing import Index, Single
+from bulklmm_dask.study.checks import whole_number
+from bulklmm_dask.typing import Array, Index, Real, Single
 
-# Markers of a task times samples: enough that rotating each permuted trait again costs little
-# beside the product, and what memory allows of many samples.
+# Genotypes of a task, in cells of markers x samples. Every task rotates the permuted traits again:
+# the first number makes that cheap beside the product, the second bounds memory for many samples.
 _MARKER_CELLS, _MOST_CELLS = 2**21, 2**24
-# Products of a task, in multiplications, and most permutations and traits of a block.
+# Most multiplications of a task, and most permutations and traits of a block.
 _TASK, _PERMUTATIONS, _TRAITS = 2**39, 1024, 256
-_AT_LEAST = 8  # blocks, if there are as many traits: for as many cores
+_AT_LEAST = 8  # blocks along the traits, where there are as many traits, to keep 8 cores busy
 
 
 def plan_permutations(
@@ -47,16 +49,16 @@ def plan_permutations(
     *,
     columns: int = 1,
 ) -> tuple[Plan, int]:
-    """Cut the markers and traits, and say how many permutations a block has.
+    """Choose the chunks of markers and traits, and the number of permutations of a block.
 
     Parameters
     ----------
     n_samples, n_variants, n_traits, n_permutations : int
-        All of them.
+        Sizes of the whole analysis.
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}``: the size of a block; what is left out is chosen.
     columns : int
-        Of a marker, tested together.
+        Columns of a marker that are tested together.
     """
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
@@ -75,45 +77,48 @@ def plan_permutations(
 
 
 @dataclass(frozen=True)
-class MarkerChunk:
-    """Names of the markers of a chunk, which kinship is theirs, and where they count."""
+class Pools:
+    """Which markers have a maximum together: all of them, or those of each contig.
 
-    names: npt.NDArray[np.object_]
-    relation: Index
-    places: Index
+    Attributes
+    ----------
+    of_markers : array (variants,) of int, or None
+        Number of the pool of every marker; None where all are one.
+    count : int
+        How many pools there are.
+    """
 
-    def of_relations(
-        self, genotypes: npt.NDArray[np.floating]
-    ) -> Iterator[tuple[int, dict[int, npt.NDArray[np.float64]]]]:
-        """The genotypes of the chunk by kinship, and of each by place."""
-        for relation in np.unique(self.relation):
-            mine = self.relation == relation
-            yield int(relation), split_markers(genotypes[mine], self.places[mine])
+    of_markers: Index | None = None
+    count: int = 1
+
+    @property
+    def together(self) -> bool:
+        """Whether all markers are one pool."""
+        return self.of_markers is None
 
 
-def marker_chunks(scan: LazyScan, places: Index | None) -> list[tuple[Any, MarkerChunk]]:
-    """Delayed genotypes of every chunk of markers, and what is known of them."""
-    study, cuts = scan.study, np.cumsum(scan.plan.variant_chunks)[:-1]
-    places = np.zeros_like(study.contig) if places is None else places
-    parts = (np.split(a, cuts) for a in (study.variant_names, study.contig, places))
-    known = [MarkerChunk(*each) for each in zip(*parts, strict=True)]
-    return list(zip(scan.genotypes.to_delayed().ravel(), known, strict=True))
+def pooled_chunks(scan: LazyScan, pools: Pools) -> list[tuple[Any, MarkerChunk]]:
+    """Delayed genotypes of every chunk of markers, and the chunk's names, kinships and pools."""
+    measured, genotypes = scan.study.measured, scan.study.genotypes
+    sizes, names = scan.plan.variant_chunks, measured.sample_names
+    chunks = marker_chunks(genotypes, names, sizes, pools.of_markers)
+    return list(zip(scan.genotypes.to_delayed().ravel(), chunks, strict=True))
 
 
 @dataclass(frozen=True)
 class LazyPermutations:
-    """Permutation maxima laid out: nothing is computed.
+    """Permutation maxima as a graph; nothing is computed.
 
     Attributes
     ----------
     scan : LazyScan
         Markers and null models.
-    places : array (variants,) of int, or None
-        Where each marker counts, its contig; None where all count together.
-    n_places : int or None
-        None for one maximum over all markers.
-    seed, count, size : int
-        Of the permutations: where they come from, how many, and how many a block has.
+    pools : Pools
+        Which markers have a maximum together.
+    seed : int
+        Of the random permutations.
+    count, size : int
+        Numbers of all permutations and of those of a block.
     strata : array (samples,) of int
         Samples are exchanged within a stratum only.
     model : ModelOptions
@@ -121,8 +126,7 @@ class LazyPermutations:
     """
 
     scan: LazyScan
-    places: Index | None
-    n_places: int | None
+    pools: Pools
     seed: int
     count: int
     size: int
@@ -146,37 +150,32 @@ class LazyPermutations:
 
     @cached_property
     def _markers(self) -> list[tuple[Any, MarkerChunk]]:
-        return marker_chunks(self.scan, self.places)
+        return pooled_chunks(self.scan, self.pools)
 
     @cached_property
     def _samples(self) -> list[Any]:
-        return samples_nodes(self.scan.study, self.scan.study.interacting)
+        return samples_nodes(self.scan.study.measured)
 
     def block(self, i: int, j: int) -> Any:
-        """Delayed maxima (permutations, traits[, places]) of the block (i, j)."""
-        study, parts, fits = self.scan.study, [], self.scan.fits[j]
-        for genotypes, chunk in self._markers:
-            present = map(int, np.unique(chunk.relation))
-            mine = {c: (fits[c], self._samples[c]) for c in present}
-            parts.append(
-                delayed(_part)(
-                    genotypes,
-                    chunk,
-                    mine,
-                    self.orders[i],
-                    n_places=self.n_places or 1,
-                    sample_names=study.sample_names,
-                    maximum=study.maximum,
-                    model=self.model,
-                    single=self.scan.single,
-                )
+        """Delayed maxima (permutations, traits[, pools]) of the block (i, j)."""
+        fits = self.scan.fits[j]
+        options = {"n_pools": self.pools.count, "model": self.model, "single": self.scan.single}
+        parts = [
+            delayed(_part)(
+                genotypes,
+                chunk,
+                {number: (fits[number], self._samples[number]) for number in chunk.relations},
+                self.orders[i],
+                **options,
             )
-        return delayed(highest)(parts, flat=self.n_places is None)
+            for genotypes, chunk in self._markers
+        ]
+        return delayed(highest)(parts, flat=self.pools.together)
 
     def array(self) -> da.Array:
-        """The maxima as a dask array (permutations, traits[, places])."""
+        """The maxima as a dask array (permutations, traits[, pools])."""
         rows, columns = self.chunks
-        rest = () if self.n_places is None else (self.n_places,)
+        rest = () if self.pools.together else (self.pools.count,)
         blocks = [
             [
                 da.from_delayed(self.block(i, j), (height, width, *rest), np.float32)
@@ -188,29 +187,37 @@ class LazyPermutations:
 
 
 def _part(
-    genotypes: npt.NDArray[np.floating],
+    genotypes: Real,
     chunk: MarkerChunk,
-    fits: Mapping[int, tuple[FittedTraits, Samples]],
+    fits: Mapping[int, tuple[TraitFits[NullScan], Samples]],
     orders: Index,
     *,
-    n_places: int,
-    sample_names: npt.NDArray[np.object_],
-    maximum: float,
+    n_pools: int,
     model: ModelOptions,
     single: bool,
 ) -> Single:
-    """Single over a chunk of markers, `NONE` where it has none."""
-    refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
-    with one_blas_thread():
+    """Maxima over a chunk of markers, `NONE` where it has none."""
+    with chunk.guarded(genotypes):
         found = [
-            permuted_maxima(markers, n_places, *fits[relation], orders, model, single=single)
-            for relation, markers in chunk.of_relations(genotypes)
+            permuted_maxima(markers, n_pools, *fits[relation], orders, model, single=single)
+            for relation, markers in by_relation_and_pool(genotypes, chunk)
         ]
     return np.maximum.reduce(found)
 
 
+def by_relation_and_pool(
+    genotypes: Real, chunk: MarkerChunk
+) -> Iterator[tuple[int, dict[int, Array]]]:
+    """Distinct genotypes of a chunk by kinship, and of each by pool."""
+    for relation, rows, values in chunk.by_relation(genotypes):
+        yield relation, split_markers(values, chunk.pool[rows])
+
+
 def highest(parts: Sequence[Single], *, flat: bool) -> Single:
-    """The highest of all chunks of markers, NaN where there is none; `flat` has no places."""
+    """The highest of all chunks of markers, NaN where none was tested.
+
+    `flat` drops the dimension of the pools.
+    """
     best = np.maximum.reduce(list(parts))
     best = np.where(best == NONE, np.float32(np.nan), best)
     return best[..., 0] if flat else best
@@ -229,7 +236,7 @@ def run_permutations(
         len(rows) * len(columns),
         lazy.count * lazy.scan.plan.tests,
         lambda block: rows[block[0]] * columns[block[1]] * markers,
-        4 * (lazy.n_places or 1) / markers,
+        4 * lazy.pools.count / markers,
     )
 
     def of_block(block: Block, key: str) -> Any:

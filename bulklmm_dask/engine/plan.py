@@ -1,4 +1,4 @@
-"""How a scan is cut into blocks: integer arithmetic that touches no data and can be printed."""
+"""How a scan is cut into blocks: integer arithmetic that touches no data."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 
-# A block of LOD scores is kept near 32 MiB, wide enough in traits that rotating its markers again
-# for every chunk of traits costs little beside the product.
+# A block of LOD scores takes 32 MiB in float32. Its markers are rotated again for every chunk of
+# traits: with so many traits that costs little beside the product.
 _VARIANTS = 2048
 _TRAITS = 4096
-# Inner chunks of a stored block: what reading one trait or one marker must decompress.
+# Inner chunks of a stored block: the least that is decompressed to read one trait or one marker.
 _INNER = 1024
 
 _DOUBLE = 8
 # Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
 _NODES, _CURVE, _TILE = 48, 512, 1 << 16
-# Pairs that are looked at one by one at a time.
+# Pairs whose likelihoods are maximised together.
 _TOGETHER = 1024
 
 
@@ -38,7 +38,7 @@ class Plan:
     columns : int
         Columns of a marker that are tested together.
     pair_bytes : int
-        Size of all that is told of a pair.
+        Bytes of all statistics of a pair.
     """
 
     n_samples: int
@@ -81,11 +81,6 @@ class Plan:
         return self.n_variants * self.n_traits
 
     @property
-    def flops(self) -> int:
-        """Floating point operations of the one product X'Z."""
-        return 2 * self.n_samples * self.tests
-
-    @property
     def block_bytes(self) -> int:
         """Bytes that a block needs while it runs, its traits and their null models among them."""
         per_marker = self.columns * (self.n_samples + self.columns * _NODES)
@@ -99,14 +94,6 @@ class Plan:
         if self.columns > 1:  # what all columns of a pair explain, and tiles of their products
             cells += 2 * pairs + _TILE * self.columns**2
         return _DOUBLE * cells + 2 * self.pair_bytes * pairs
-
-    def __str__(self) -> str:
-        """One line for people."""
-        return (
-            f"{self.n_variants:,} variants x {self.n_traits:,} traits = {self.tests:,} tests in "
-            f"{self.shape[0]} x {self.shape[1]} blocks of {self.variants:,} x {self.traits:,}, "
-            f"{self.block_bytes / 2**20:.0f} MiB each; {self.flops / 1e9:,.0f} Gflop"
-        )
 
 
 def _inner(size: int) -> int:
@@ -142,7 +129,7 @@ def make_plan(
     columns : int
         Columns of a marker that are tested together: the more, the fewer markers in a block.
     pair_bytes : int
-        Size of all that is told of a pair.
+        Bytes of all statistics of a pair.
     """
     if not isinstance(chunks, Mapping):
         if chunks != "auto":

@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import delayed
 from distributed import Client, Future, as_completed
 
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.engine.scan import LazyScan, Variants, score_block, trait_columns
+from bulklmm_dask.engine.progress import Block, Meter, Progress, Work
+from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
+from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.result import ResultStore
+from bulklmm_dask.typing import Real
 
-# Blocks handed to the scheduler together, and blocks in flight below which more follow.
+# Blocks given to the scheduler together; on a cluster more follow once half of them are left.
 _BATCH = 512
-_RETRIES = 3
-
-Block = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run into a store has come.
-
-    Attributes
-    ----------
-    done, total : int
-        Blocks finished, those of earlier runs among them, and all blocks.
-    tests_done, tests_total : int
-        The same in pairs of a marker and a trait.
-    seconds : float
-        Time since this run began.
-    bytes_written : int
-        Written by this run, before compression.
-    """
-
-    done: int
-    total: int
-    tests_done: int
-    tests_total: int
-    seconds: float
-    bytes_written: int
+_RETRIES = 3  # of a task on a cluster, after an error or the loss of its worker
 
 
 def run_into(
@@ -76,26 +49,6 @@ def run_into(
     drive(writes, work, pending, progress)
 
 
-@dataclass(frozen=True)
-class Work:
-    """All that a run has to do.
-
-    Attributes
-    ----------
-    blocks, tests : int
-        Numbers of both.
-    tests_of : callable
-        Number of tests of a block.
-    bytes_a_test : float
-        What is written of a test, on average.
-    """
-
-    blocks: int
-    tests: int
-    tests_of: Callable[[Block], int]
-    bytes_a_test: float
-
-
 def drive(
     writes: Iterator[dict[Any, Block | None]],
     work: Work,
@@ -107,32 +60,19 @@ def drive(
     Parameters
     ----------
     writes : iterator of dict
-        Delayed writes with the block that each finishes, None for what is no block.
+        Delayed writes, each with the block that it finishes; None for those of a trait chunk.
     work : Work
     pending : sequence of (int, int)
         Blocks not yet finished.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
     """
-    began = time.perf_counter()
-    done = work.blocks - len(pending)
-    earlier = tests = work.tests - sum(work.tests_of(block) for block in pending)
-
-    def report() -> None:
-        if progress is not None:
-            seconds = time.perf_counter() - began
-            written = int(work.bytes_a_test * (tests - earlier))
-            progress(Progress(done, work.blocks, tests, work.tests, seconds, written))
+    meter = Meter(work, pending, progress)
 
     def count(block: Block | None) -> None:
-        nonlocal done, tests
-        if block is None:
-            return
-        done += 1
-        tests += work.tests_of(block)
-        report()
+        if block is not None:
+            meter.count(block)
 
-    report()
     client = active_client()
     if client is None:
         _run_here(writes, count)
@@ -156,9 +96,10 @@ def batches(
     fits: Sequence[Sequence[Any]],
     write: Callable[[Block, str], Any],
 ) -> Iterator[dict[Any, Block | None]]:
-    """Delayed writes with the block that each finishes (None: what is known of a trait chunk).
+    """Delayed writes of blocks and of trait chunks, in batches.
 
-    Blocks of one trait chunk stay together, so that its null models are fitted once.
+    Blocks of one trait chunk stay together, so that its null models are fitted once. A write of a
+    block stands beside the block, one of a trait chunk beside None.
 
     Parameters
     ----------
@@ -192,11 +133,11 @@ def batches(
 def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], Any]:
     """Delayed writes of the blocks of a scan."""
     genotypes = scan.genotypes.to_delayed().ravel()
-    variants, options, write = scan.variants, scan.options(), delayed(_write_block)
+    markers, options, write = scan.markers, scan.options(), delayed(_write_block)
 
     def of_block(block: Block, key: str) -> Any:
         i, needed = block[0], scan.needed(*block)
-        return write(store, block, genotypes[i], variants[i], needed, options, dask_key_name=key)
+        return write(store, block, genotypes[i], markers[i], needed, options, dask_key_name=key)
 
     return of_block
 
@@ -204,12 +145,12 @@ def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], 
 def _write_block(
     store: ResultStore,
     block: Block,
-    genotypes: npt.NDArray[np.floating],
-    variants: Variants,
+    genotypes: Real,
+    markers: MarkerChunk,
     fits: Mapping[int, FittedTraits],
     options: dict[str, Any],
 ) -> None:
-    store.write_block(*block, score_block(genotypes, variants, fits, **options))
+    store.write_block(*block, score_block(genotypes, markers, fits, **options))
 
 
 def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> None:
@@ -219,7 +160,7 @@ def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> N
 def _run_here(
     writes: Iterator[dict[Any, Block | None]], count: Callable[[Block | None], None]
 ) -> None:
-    """Threads, processes or no parallelism, whichever dask is set to."""
+    """Compute on the scheduler that dask is set to in this process, one batch after another."""
     for batch in writes:
         block_of = {task.key: block for task, block in batch.items()}
 
@@ -235,7 +176,7 @@ def _run_distributed(
     writes: Iterator[dict[Any, Block | None]],
     count: Callable[[Block | None], None],
 ) -> None:
-    """On a cluster: a bounded window of futures, filled again while others still run."""
+    """Compute on a cluster with a bounded number of futures, adding more while others run."""
     block_of: dict[Any, Block | None] = {}
     running = as_completed(loop=client.loop)
     for batch in writes:

@@ -1,4 +1,4 @@
-"""The shared null on Dask: one task a pattern of missing values and chunk of markers."""
+"""The shared null on Dask: a task for each pattern of missing values and chunk of markers."""
 
 from __future__ import annotations
 
@@ -7,48 +7,47 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
+from bulklmm_dask.engine.bases import samples_nodes
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.permute import MarkerChunk, highest, marker_chunks
-from bulklmm_dask.engine.scan import LazyScan, samples_nodes, trait_columns
+from bulklmm_dask.engine.permute import Pools, by_relation_and_pool, highest, pooled_chunks
+from bulklmm_dask.engine.scan import LazyScan, trait_columns
+from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.normal import N_NODES, nodes, noise, shared_maxima
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.study.checks import refuse_outside
-from bulklmm_dask.typing import Array, Index, Single
+from bulklmm_dask.typing import Array, Columns, Index, Real, Single
 
 
 @dataclass(frozen=True)
 class SharedNull:
-    """Single of random residuals of every pattern of missing values.
+    """Maxima of random residuals of every pattern of missing values.
 
     Attributes
     ----------
-    max_lod : array (permutations, patterns, nodes[, places])
+    max_lod : array (permutations, patterns, nodes[, pools])
     h2 : array (patterns, nodes) or (relations, patterns, nodes)
         Heritabilities of the nodes.
     pattern : array (traits,) of int
         Pattern of every trait; -1 without a null model.
     columns : dict
-        What is known of every trait.
+        Arrays over the traits, as `trait_columns` gives them.
     """
 
     max_lod: Single
     h2: Array
     pattern: Index
-    columns: dict[str, npt.NDArray[Any]]
+    columns: Columns
 
 
 def draw_shared(
     scan: LazyScan,
     bases: Sequence[Any],
-    places: Index | None,
-    n_places: int | None,
+    pools: Pools,
     *,
     seed: int,
     count: int,
@@ -62,20 +61,19 @@ def draw_shared(
         Markers and null models.
     bases : sequence of delayed or Basis or None
         Of all samples, one a kinship.
-    places : array (variants,) of int, or None
-        Where each marker counts; None where all count together.
-    n_places : int or None
-        How many places there are; with a kinship for each contig there must be some.
+    pools : Pools
+        Which markers have a maximum together: those of each contig where it has its own kinship.
     seed, count : int
         Where the draws come from, and how many.
     model : ModelOptions
         How draws are estimated, and what is tested.
     """
     columns, rows, pattern = _patterns(scan)
-    study = scan.study
-    draws = delayed(noise)(seed, range(count), len(study.sample_names))
-    relations = list(zip(samples_nodes(study, study.interacting), bases, strict=True))
-    chunks = marker_chunks(scan, places)
+    measured = scan.study.measured
+    draws = delayed(noise)(seed, range(count), len(measured.sample_names))
+    relations = list(zip(samples_nodes(measured), bases, strict=True))
+    chunks = pooled_chunks(scan, pools)
+    options = {"n_pools": pools.count, "model": model, "single": scan.single}
     found, at = [], []
     for some in rows:
         mine = [delayed(_chosen)(samples, basis, some) for samples, basis in relations]
@@ -83,34 +81,29 @@ def draw_shared(
             delayed(_part)(
                 genotypes,
                 chunk,
-                {int(c): mine[int(c)] for c in np.unique(chunk.relation)},
+                {number: mine[number] for number in chunk.relations},
                 some,
                 draws,
-                n_places=n_places or 1,
-                sample_names=study.sample_names,
-                maximum=study.maximum,
-                model=model,
-                single=scan.single,
+                **options,
             )
             for genotypes, chunk in chunks
         ]
-        found.append(delayed(highest)(parts, flat=n_places is None))
+        found.append(delayed(highest)(parts, flat=pools.together))
         at.append([delayed(_nodes)(basis) for basis in mine])
     maxima, heritabilities = compute(found, at)
-    rest = () if n_places is None else (n_places,)
+    rest = () if pools.together else (pools.count,)
     lods = np.array(maxima, dtype=np.float32).reshape(len(rows), count, N_NODES, *rest)
     h2 = np.array(heritabilities).reshape(len(rows), len(relations), N_NODES).swapaxes(0, 1)
-    return SharedNull(
-        lods.swapaxes(0, 1), h2[0] if study.relations is None else h2, pattern, columns
-    )
+    of_nodes = h2[0] if measured.relations is None else h2
+    return SharedNull(lods.swapaxes(0, 1), of_nodes, pattern, columns)
 
 
 def _patterns(
     scan: LazyScan,
-) -> tuple[dict[str, npt.NDArray[Any]], list[Index], Index]:
-    """What is known of every trait, the samples of every pattern, and the pattern of every trait.
+) -> tuple[Columns, list[Index], Index]:
+    """Columns of the traits, the samples of every pattern, and the pattern of every trait.
 
-    A contig without a null model of a trait, as may be with a kinship of its own, has no maximum.
+    With a kinship for each contig, a trait may lack a null model on some: it has no maximum there.
     """
     parts = compute(*(delayed(_summary)(list(fits)) for fits in scan.fits))
     known: dict[bytes, int] = {}
@@ -131,7 +124,7 @@ def _patterns(
 
 def _summary(
     fits: Sequence[FittedTraits],
-) -> tuple[dict[str, npt.NDArray[Any]], list[tuple[Index, Index]]]:
+) -> tuple[Columns, list[tuple[Index, Index]]]:
     groups = [(group.samples, group.columns) for fit in fits for group in fit.groups]
     return trait_columns(fits), groups
 
@@ -150,25 +143,22 @@ def _nodes(chosen: tuple[Samples, Basis]) -> Array:
 
 
 def _part(
-    genotypes: npt.NDArray[np.floating],
+    genotypes: Real,
     chunk: MarkerChunk,
     chosen: Mapping[int, tuple[Samples, Basis]],
     rows: Index,
     draws: Array,
     *,
-    n_places: int,
-    sample_names: npt.NDArray[np.object_],
-    maximum: float,
+    n_pools: int,
     model: ModelOptions,
     single: bool,
 ) -> Single:
-    """Single over a chunk of markers, `NONE` where it has none."""
-    refuse_outside(genotypes, maximum, list(chunk.names), list(sample_names))
+    """Maxima over a chunk of markers, `NONE` where it has none."""
     found = []
-    with one_blas_thread():
-        for relation, markers in chunk.of_relations(genotypes):
+    with chunk.guarded(genotypes):
+        for relation, markers in by_relation_and_pool(genotypes, chunk):
             samples, basis = chosen[relation]
             found.append(
-                shared_maxima(markers, n_places, basis, samples, rows, draws, model, single=single)
+                shared_maxima(markers, n_pools, basis, samples, rows, draws, model, single=single)
             )
     return np.maximum.reduce(found)

@@ -1,79 +1,24 @@
 r"""The eigenbasis of a kinship: factored once, used for every trait and every marker.
 
 The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. With K = U diag(lam) U',
-the rotated entries U'y are independent with variances s2 v_k(h), v_k(h) = h lam_k + 1 - h. This
-form, unlike the ratio h/(1-h), stays finite on the whole of [0, 1] as long as every lam_k > 0.
-Samples of unequal weight are multiplied by their weight before.
+the rotated entries U'y are independent (`covariance`). Samples of unequal weight are multiplied by
+their weight before.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.typing import Array
 
 # With a rank-deficient kinship h2 = 1 has no density; GEMMA stops at lambda = h/(1-h) = 1e5 too.
 LARGEST_H2_IF_SINGULAR = 1.0 - 1e-5
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """What a likelihood needs of a basis: eigenvalues and rotated covariates of k rows.
-
-    Attributes
-    ----------
-    eigenvalues : array (k,)
-        lam, in descending order, so that rows no marker reaches come last.
-    copies : array (k,)
-        How many samples a row stands for in sum log v; 1 unless rows were folded (`fold`).
-    covariates : array (k, c)
-        Orthonormal basis of the covariates with the intercept, rotated by U'.
-    h2_max : float
-        Upper end of the admissible heritabilities: 1, just below 1 for a singular kinship, 0
-        without a kinship.
-    """
-
-    eigenvalues: Array
-    copies: Array
-    covariates: Array
-    h2_max: float
-
-    @property
-    def rows(self) -> int:
-        """Number of rows k."""
-        return len(self.eigenvalues)
-
-    @cached_property
-    def n(self) -> int:
-        """Number of samples."""
-        return int(self.copies.sum())
-
-    @property
-    def scale(self) -> float:
-        """Mean of the eigenvalues: h scale / (h scale + 1 - h) is a share of the variance."""
-        return max(float(self.copies @ self.eigenvalues) / self.n, 1e-300)
-
-    @property
-    def n_covariates(self) -> int:
-        """Number of independent covariates c, the intercept among them."""
-        return self.covariates.shape[1]
-
-    @cached_property
-    def covariate_products(self) -> Array:
-        """C_ka C_kb for every row k, as (k, c * c): weighted sums of it are C'WC."""
-        c = self.covariates
-        return np.ascontiguousarray((c[:, :, None] * c[:, None, :]).reshape(self.rows, -1))
-
-    def variances(self, h2: npt.ArrayLike) -> Array:
-        """v_k(h) of every row k at every heritability, (k, len(h2))."""
-        h = np.asarray(h2, dtype=np.float64)
-        return self.eigenvalues[:, None] * h + (1.0 - h)
 
 
 @dataclass(frozen=True)
@@ -101,6 +46,25 @@ class Basis(Spectrum):
         weighted = rows if self.weights is None else rows * self.weights
         return weighted if self.vectors is None else weighted @ self.vectors
 
+    def with_covariates(self, covariates: Array) -> Basis:
+        """The same basis with other covariates, (n, c) as measured, in place of its own."""
+        columns, _ = independent_columns(self.rotate(covariates))
+        return replace(self, covariates=columns)
+
+    @cached_property
+    def log_weights(self) -> float:
+        """Sum of log w: log|V| of the samples as measured is that of the weighted less twice it."""
+        return 0.0 if self.weights is None else float(np.log(self.weights).sum())
+
+    @cached_property
+    def covariate_logdet(self) -> float:
+        """log|C'C| of the covariates as measured, C being orthonormal after weighting."""
+        if self.weights is None:
+            return 0.0
+        weighted = self.covariates if self.vectors is None else self.vectors @ self.covariates
+        corner = np.linalg.qr(weighted / self.weights[:, None], mode="r")
+        return 2.0 * float(np.log(np.abs(np.diag(corner))).sum())
+
 
 def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     """Fold the null space of the kinship into few rows; every likelihood of `y` stays the same.
@@ -122,7 +86,7 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     spectrum, y
         Of rank + c + 1 rows, or what was handed in if that would be no gain.
     """
-    rank, c = int(np.count_nonzero(spectrum.eigenvalues)), spectrum.n_covariates
+    rank, c = spectrum.rank, spectrum.n_covariates
     if spectrum.rows - rank <= c + 1:
         return spectrum, y
     below = y[rank:]

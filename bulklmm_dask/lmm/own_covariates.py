@@ -1,6 +1,6 @@
 r"""Covariates that every trait has for itself, in bulk: columns q_j1 ... q_jK of trait j.
 
-With M the projection off the common covariates in the metric of W = diag(1/v), as in `profile`,
+With M the projection off the common covariates in the metric of W = diag(1/v) (`projection`),
 the projection that takes q_j1 along as well is M_1 = M - u u', u = M q / sqrt(q'Mq), and so on for
 every further column. Forms follow by elimination, without another inverse:
 
@@ -17,7 +17,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.typing import Array
 
 Column = TypeVar("Column")

@@ -1,4 +1,4 @@
-"""What all pictures share: axes, colours that everyone can tell apart, letters, legends."""
+"""Shared by all pictures: axes, colours for colour-blind readers, text sizes, legends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bulklmm_dask.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, darkest first.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, darkest first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", ":", "-.")
 HEAT = "magma_r"  # from light to dark, for matrices
@@ -21,14 +21,15 @@ GREY = "0.35"
 SHADE = "0.945"
 RULE = "0.88"
 SMALL, NORMAL = 7, 8  # points
-MANY = 20_000  # marks from which on they are kept as pixels in a PDF or SVG
+MANY = 20_000  # more marks than this are stored as pixels in a PDF or SVG
 
 _POINT = 1 / 72  # inches
 _LETTER = 0.64 * SMALL * _POINT  # inches, the width of a digit
-_GRID = (4000, 1500)  # places at which points of a picture can be told apart, generously
+_GRID = (4000, 1500)  # columns and rows of cells: points within one cell look the same
 
 
 def pyplot() -> ModuleType:
+    """Import matplotlib.pyplot, or raise InputError with the command that installs it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -40,21 +41,23 @@ def pyplot() -> ModuleType:
 
 
 def axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Give the axes of the user, or those of a new figure of this size in inches."""
     return pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 def inches(ax: Axes) -> tuple[float, float]:
-    """Width and height of the axes, about, for they are laid out when drawn."""
+    """Width and height of the axes in inches; approximate, because the layout comes later."""
     extent = ax.get_window_extent()
     return float(extent.width / ax.figure.dpi), float(extent.height / ax.figure.dpi)
 
 
 def text_size(name: str) -> tuple[float, float]:
-    """Width and height of a small label in inches, about."""
+    """Approximate width and height of a small label in inches."""
     return _LETTER * len(re.sub(r"\$.*?\$", "a", name)), SMALL * _POINT
 
 
 def colour_bar(ax: Axes, coloured: Any, label: str, *, extend: str = "neither") -> None:
+    """Add a colour bar; `extend` is matplotlib's, from `extension`."""
     bar = ax.figure.colorbar(coloured, ax=ax, extend=extend, shrink=0.6, aspect=25)
     bar.set_label(label, fontsize=NORMAL)
     bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
@@ -62,7 +65,7 @@ def colour_bar(ax: Axes, coloured: Any, label: str, *, extend: str = "neither") 
 
 
 def extension(values: np.ndarray, low: float, high: float) -> str:
-    """Which ends of a colour bar have values beyond them."""
+    """Which ends of a colour bar have values beyond them, as matplotlib's ``extend``."""
     beyond = (
         bool(np.nanmin(values, initial=low) < low),
         bool(np.nanmax(values, initial=high) > high),
@@ -71,7 +74,7 @@ def extension(values: np.ndarray, low: float, high: float) -> str:
 
 
 def _dark_enough(name: str) -> Any:
-    """A scale of colours without its lightest ones, which points on white need."""
+    """Colour map without its lightest colours, so that points stand out from white."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -81,6 +84,7 @@ def _dark_enough(name: str) -> Any:
 def coloured_points(
     ax: Axes, x: np.ndarray, y: np.ndarray, lods: np.ndarray, threshold: float
 ) -> None:
+    """Draw points coloured by LOD, from the threshold to the 95th percentile, with a colour bar."""
     top = max(float(np.percentile(lods, 95)), threshold + 1)
     points = ax.scatter(
         x,
@@ -98,7 +102,7 @@ def coloured_points(
 
 
 def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Indices of points enough for the picture of all of them: one of those at one place."""
+    """Indices of points that look like all of them: one point for each cell of the picture."""
     if x.size <= MANY:
         return np.arange(x.size)
     cell = np.zeros(x.size, dtype=np.int64)
@@ -110,7 +114,7 @@ def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def name_levels(ax: Axes, levels: dict[str, float]) -> None:
-    """Name heights at the right end of the picture, none over another."""
+    """Label heights at the right end of the picture, moved apart where labels would overlap."""
     low, high = ax.get_ylim()
     gap = 1.15 * text_size("")[1] / inches(ax)[1]
     place: dict[str, Any] = {"transform": ax.transAxes, "va": "center", "ha": "left"}
@@ -125,9 +129,9 @@ def name_levels(ax: Axes, levels: dict[str, float]) -> None:
 
 
 def legend_above(ax: Axes, *, title: str | None = None, across: bool = False) -> float:
-    """Name the curves above the picture, where they hide nothing; one below the other or across.
+    """Put the legend above the picture, where it hides nothing, in one column or `across`.
 
-    Returns the height of it in inches, about.
+    Returns its approximate height in inches.
     """
     names = ax.get_legend_handles_labels()[1]
     longest = max(text_size(text)[0] for text in names)
@@ -150,17 +154,18 @@ def legend_above(ax: Axes, *, title: str | None = None, across: bool = False) ->
 
 
 def at_level(alpha: float) -> str:
+    """Label of a threshold."""
     return rf"$\alpha$ = {alpha:g}"
 
 
 def say_empty(ax: Axes, words: str) -> None:
-    """Say in the middle of a picture why nothing is drawn."""
+    """Write in the middle of a picture why nothing is drawn."""
     place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
     ax.text(0.5, 0.5, words, fontsize=NORMAL, **place)
 
 
 def count_up(ax: Axes) -> None:
-    """Number the ticks of y by whole numbers, thousands told apart."""
+    """Label the ticks of y with whole numbers, such as 1,000."""
     from matplotlib.ticker import MaxNLocator
 
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
@@ -168,6 +173,7 @@ def count_up(ax: Axes) -> None:
 
 
 def tidy(ax: Axes) -> None:
+    """Remove the upper and right border and thin the others."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_linewidth(0.6)
     ax.tick_params(labelsize=SMALL, width=0.6)

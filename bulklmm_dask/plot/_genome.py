@@ -1,4 +1,4 @@
-"""The genome along an axis: contigs side by side, their lengths to scale; or one of them."""
+"""An axis for the genome: contigs side by side with their lengths to scale, or one contig."""
 
 from __future__ import annotations
 
@@ -11,19 +11,32 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, text_size
+from bulklmm_dask.results.checks import require_map
+from bulklmm_dask.results.cis import same_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-# Width of a contig with a single marker, as a share of the mean.
+# Width of a contig with a single marker, as a share of the mean width.
 _NARROW = 0.1
 
 
 @dataclass(frozen=True)
 class Genome:
-    """Contigs laid side by side to scale: a place is ``offset[contig] + scale * position``."""
+    """Coordinates of contigs side by side: ``offset[contig] + scale * position``.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the contigs.
+    edges : array (contigs + 1,)
+        Where contigs begin and end; only two for a picture of one contig.
+    offset : array (contigs,)
+    scale : float
+        From the unit of positions to that of the axis.
+    """
 
     names: list[str]
     edges: np.ndarray
@@ -31,21 +44,19 @@ class Genome:
     scale: float = 1.0
 
     def place(self, contig: np.ndarray, position: np.ndarray) -> np.ndarray:
+        """Coordinates of positions on contigs, which are given as indices."""
         return self.offset[contig] + self.scale * position
 
 
 def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
-    """Lay out the contigs that have markers, each as long as these (and the traits) reach."""
-    for name in ("variant_contig", "contig_id", "variant_position"):
-        if name not in ds:
-            raise InputError(f"there is no {name}: a picture of the genome needs a marker map")
+    """Lay out the contigs, each as long as its markers (and traits) reach."""
+    require_map(ds, "a picture of the genome")
     contig, position = ds["variant_contig"].values, ds["variant_position"].values
     if of_traits:
-        units = [ds[name].attrs.get("units") for name in ("variant_position", "trait_position")]
-        if units[0] != units[1]:
+        if not same_unit(ds):
+            own, other = (ds[f"{of}_position"].attrs.get("units") for of in ("variant", "trait"))
             raise InputError(
-                f"variant_position is in {units[0]} but trait_position in {units[1]}; "
-                "convert one of them"
+                f"variant_position is in {own} but trait_position in {other}; convert one of them"
             )
         contig = np.concatenate([contig, ds["trait_contig"].values])
         position = np.concatenate([position, ds["trait_position"].values])
@@ -64,6 +75,7 @@ def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
 
 
 def contig_index(genome: Genome, names: Sequence[str] | pd.Series) -> np.ndarray:
+    """Indices of contigs by name."""
     wanted = pd.Series(names).astype(str)
     index = pd.Index(genome.names).get_indexer(pd.Index(wanted))
     if (index < 0).any():
@@ -72,7 +84,7 @@ def contig_index(genome: Genome, names: Sequence[str] | pd.Series) -> np.ndarray
 
 
 def staged(ds: xr.Dataset, contig: str | None) -> tuple[xr.Dataset, Genome]:
-    """What of the data lies on the genome or on one contig, which is then all of the genome."""
+    """Select the markers of one contig, or keep all, and lay out what is shown."""
     genome = layout(ds)
     if contig is None:
         return ds, genome
@@ -89,9 +101,9 @@ def staged(ds: xr.Dataset, contig: str | None) -> tuple[xr.Dataset, Genome]:
 def draw_stage(
     ax: Axes, shown: xr.Dataset, genome: Genome, contig: str | None, *, curves: bool
 ) -> None:
-    """Lay what `staged` gave along x.
+    """Prepare the x axis for what `staged` has selected.
 
-    Chromosomes are shaded, and markers ticked, for curves; points tell them by themselves.
+    Pictures with curves get shaded chromosomes, or a tick at each marker of one chromosome.
     """
     if contig is None:
         chromosomes(ax, genome, "x", shade=curves)
@@ -107,6 +119,7 @@ def draw_stage(
 
 
 def _tick_markers(ax: Axes, x: np.ndarray) -> None:
+    """Draw a short line at the position of each marker."""
     ax.plot(
         x,
         np.full(x.size, 0.012),
@@ -124,7 +137,7 @@ def _tick_markers(ax: Axes, x: np.ndarray) -> None:
 def along(
     genome: Genome, contig: np.ndarray, position: np.ndarray, curve: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of one curve in genome order, broken (NaN) between the contigs."""
+    """Coordinates of one curve in genome order, with NaN between contigs to interrupt the line."""
     x = genome.place(contig, position)
     order = np.lexsort((x, contig))
     breaks = np.flatnonzero(np.diff(contig[order])) + 1
@@ -140,7 +153,7 @@ def chromosomes(
     shade: bool = False,
     rule: str = RULE,
 ) -> None:
-    """Name the chromosomes along an axis; shade every other one, or rule between them."""
+    """Label the chromosomes along an axis; shade every other one, or draw lines between them."""
     span, line = (ax.axvspan, ax.axvline) if axis == "x" else (ax.axhspan, ax.axhline)
     pairs = list(zip(genome.edges[:-1], genome.edges[1:], strict=True))
     for low, high in [pair for pair in pairs if pair[1] > pair[0]][1::2] if shade else ():
@@ -156,7 +169,7 @@ def chromosomes(
 
 
 def _spaced(ax: Axes, genome: Genome, axis: Literal["x", "y"]) -> list[str]:
-    """Names of the chromosomes, those left out that would run into the one before."""
+    """Labels of the chromosomes, empty where one would overlap the label before."""
     dim = 0 if axis == "x" else 1
     scale = genome.edges[-1] / inches(ax)[dim]
     letter = text_size("i")[0] * scale

@@ -1,4 +1,4 @@
-"""Thresholds: of all traits or of each, on the whole genome or on every contig."""
+"""Lines at thresholds: for all traits or each trait, on the whole genome or each contig."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
-from bulklmm_dask.results.streams import number
+from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
@@ -27,7 +27,18 @@ _SHORT: Dash = (0, (1.2, 1.6))
 
 @dataclass(frozen=True)
 class Level:
-    """One threshold: of a trait or (None) of all, everywhere or (values > 1) of every contig."""
+    """One threshold.
+
+    Attributes
+    ----------
+    trait : str or None
+        Trait that it is for; None for all traits drawn.
+    label : str
+    values : array (1,) or (contigs,)
+        LOD on the whole genome, or on each contig; NaN for a contig without one.
+    dash : tuple
+        Dash pattern of matplotlib.
+    """
 
     trait: str | None
     label: str
@@ -36,13 +47,14 @@ class Level:
 
     @property
     def top(self) -> float:
+        """Highest of the values."""
         return float(np.nanmax(self.values))
 
 
 def levels_of(
     threshold: Threshold | None, traits: list[str], genome: Genome, contig: str | None
 ) -> list[Level]:
-    """Thresholds as given: numbers, or those of `thresholds` for the traits, on a contig or all."""
+    """Thresholds to draw: numbers, or what `thresholds` returns, for some traits and one contig."""
     if threshold is None:
         return []
     if not isinstance(threshold, xr.Dataset | xr.DataArray):
@@ -53,7 +65,7 @@ def levels_of(
     found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
     if found is None or "traits" not in found.dims or "alpha" not in found.coords:
         raise InputError(
-            "threshold is no number and has no threshold (traits, alpha); give what "
+            "threshold is no number, and has no threshold (traits, alpha); give what "
             "bulklmm_dask.thresholds returns"
         )
     require_names(found.to_dataset(name="threshold"), "traits", traits)
@@ -76,7 +88,7 @@ def levels_of(
 
 
 def draw_levels(ax: Axes, levels: list[Level], genome: Genome, colours: dict[str, str]) -> None:
-    """Draw thresholds across the picture or, where each contig has its own, in steps."""
+    """Draw thresholds as lines across the picture, or in steps where each contig has its own."""
     for level in levels:
         style: dict[str, Any] = {
             "color": GREY if level.trait is None else colours[level.trait],
@@ -93,7 +105,7 @@ def draw_levels(ax: Axes, levels: list[Level], genome: Genome, colours: dict[str
 
 
 def common(levels: list[Level]) -> dict[str, float]:
-    """Names of the thresholds that are not of one trait among several; their heights at the end."""
+    """Labels of thresholds for all traits, and their heights at the right end of the picture."""
     return {
         level.label: float(level.values[np.isfinite(level.values)][-1])
         for level in levels
@@ -102,5 +114,5 @@ def common(levels: list[Level]) -> dict[str, float]:
 
 
 def dashes(levels: list[Level]) -> dict[str, Dash]:
-    """What the dashes mean where every trait has thresholds of its own."""
+    """Labels and dash patterns of the levels where every trait has thresholds of its own."""
     return {level.label: level.dash for level in levels if level.trait is not None}

@@ -1,4 +1,4 @@
-"""Where on the genome many traits have loci."""
+"""Hotspots: numbers of traits with a locus along the genome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import (
     COLOURS,
     GREY,
@@ -21,6 +20,7 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
+from bulklmm_dask.results.checks import require_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,18 +29,18 @@ _SIZE = (7.2, 2.5)  # inches
 
 
 def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Draw how many traits have loci at every place of the genome.
+    """Draw how many traits have a locus in each window along the genome.
 
     Parameters
     ----------
     counts : DataFrame
-        What ``hotspots`` returns: ``contig``, ``position`` and ``traits`` of every window. Where
-        its ``attrs`` have a ``threshold``, a count that chance alone seldom exceeds anywhere, it is
-        drawn as a dashed line.
+        What ``hotspots`` returns: ``contig``, ``position`` and ``traits`` of every window. A
+        ``threshold`` in its ``attrs`` (the number of traits that chance exceeds with probability
+        ``alpha``) is drawn as a dashed line.
     study : Dataset
         The study or its result, for the marker map.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -50,12 +50,11 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     Raises
     ------
     InputError
-        If a column is absent, a contig is not in the study, there is no marker map, or matplotlib
-        is absent.
+        If a column is missing, a contig is not in the study, there is no marker map, or matplotlib
+        is not installed.
     """
-    absent = [name for name in ("contig", "position", "traits") if name not in counts.columns]
-    if absent:
-        raise InputError(f"the counts have no column {absent[0]!r}; give what hotspots returns")
+    columns = ("contig", "position", "traits")
+    require_columns(counts, columns, "the counts have", "give what hotspots returns")
     genome = layout(study)
     contig = contig_index(genome, counts["contig"])
     ax = axes(ax, _SIZE)

@@ -24,7 +24,7 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
-from bulklmm_dask.results.streams import require_result
+from bulklmm_dask.results.checks import require_columns, require_result
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE = (7.2, 2.5)  # inches
-# Height of a row of intervals, and of all of them at most, as shares of the curves'.
+# Height of a row of intervals, and of all rows at most, as shares of the height of the curves.
 _ROW, _ROWS = 0.05, 0.3
 
 
@@ -50,20 +50,20 @@ def lod(
     Parameters
     ----------
     result : Dataset
-        A result of ``scan`` or ``open_result`` with a marker map; only the LODs of the traits
-        asked for are computed.
+        A result of ``scan`` or ``open_result`` with a marker map; only the LODs of these traits are
+        computed.
     traits : str or sequence of str
-        One or several names of traits.
+        Names of one or several traits.
     threshold : float, sequence of float, or Dataset, optional
-        LODs at which to draw dashed lines; or what ``thresholds`` returns, of which every trait
-        gets its own, in its colour where there are several.
+        LODs of dashed lines; or what ``thresholds`` returns, to draw those of every trait, in its
+        colour where there are several traits.
     intervals : DataFrame, optional
-        What ``find_peaks`` returns: the intervals of the traits drawn stand below the curves as
-        bars, the peaks as dots.
+        What ``find_peaks`` returns: intervals of these traits are drawn below the curves as bars,
+        their peaks as dots.
     contig : str, optional
-        One chromosome only, with ticks where its markers are.
+        Draw this chromosome only, with a tick at each marker.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def lod(
     ------
     InputError
         If a trait or contig is not in the result, a trait has no threshold, the result has no
-        marker map, the table has no intervals, or matplotlib is absent.
+        marker map, the table has no intervals, or matplotlib is not installed.
     """
     names = [traits] if isinstance(traits, str) else list(traits)
     if not names:
@@ -115,7 +115,7 @@ def lod(
 
 
 def _draw_curve(ax: Axes, x: np.ndarray, y: np.ndarray, dash: str, **style: Any) -> None:
-    """A curve; where a contig has one marker only, a dot."""
+    """Draw a curve; a contig with a single marker gets a dot."""
     gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
     alone = np.flatnonzero(gap[:-2] & gap[2:] & ~gap[1:-1]).tolist()
     many = x.size > MANY
@@ -127,23 +127,20 @@ def _draw_curve(ax: Axes, x: np.ndarray, y: np.ndarray, dash: str, **style: Any)
 def _of_interest(
     intervals: pd.DataFrame, names: list[str], contig: str | None, genome: Genome
 ) -> pd.DataFrame:
-    """Rows of the traits and the contig that are drawn."""
-    absent = [
-        name
-        for name in ("trait", "contig", "position", "ci_lo", "ci_hi")
-        if name not in intervals.columns
-    ]
-    if absent:
-        raise InputError(
-            f"intervals have no column {absent[0]!r}; give what find_peaks(result, drop=1.5) gives"
-        )
+    """Rows of the table for the traits and the contig that are drawn."""
+    require_columns(
+        intervals,
+        ("trait", "contig", "position", "ci_lo", "ci_hi"),
+        "the intervals have",
+        "give what find_peaks(result, drop=1.5) returns",
+    )
     rows = intervals[intervals["trait"].astype(str).isin(names)]
     contig_index(genome, rows["contig"])
     return rows if contig is None else rows[rows["contig"].astype(str) == contig]
 
 
 def _draw_intervals(ax: Axes, rows: pd.DataFrame, genome: Genome, colours: dict[str, str]) -> None:
-    """Bars below the curves, a row a trait, in a strip that is added to the picture."""
+    """Draw intervals as bars in a strip below the curves, one row for each trait."""
     low, high = ax.get_ylim()
     row = min(_ROW, _ROWS / len(colours)) * (high - low)
     ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= high])

@@ -1,4 +1,4 @@
-"""A trait by the genotype at one marker."""
+"""The values of a trait by the genotype of the samples at one marker."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ from bulklmm_dask.plot._canvas import (
     text_size,
     tidy,
 )
+from bulklmm_dask.results.checks import has_map
 from bulklmm_dask.study.schema import require_names
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, position_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEIGHT, _MARGIN, _EACH, _WIDEST = 3.0, 1.2, 0.75, 7.2  # inches
-_JITTER = 0.5  # width of a cloud of points, in genotypes
-_GOLDEN = (5.0**0.5 - 1.0) / 2.0
-# How far a number of copies, 0 to 2, may be from a whole one, and in how many samples it has to be
-# as near, to be taken for it.
+_JITTER = 0.5  # width of a cloud of points, as a share of the distance between genotypes
+_GOLDEN = (5.0**0.5 - 1.0) / 2.0  # its multiples, modulo 1, spread points evenly
+# Dosages are taken for genotypes where this share of the samples is within _NEAR copies of 0, 1, 2.
 _NEAR, _SHARE = 0.2, 0.95
 
 
 @dataclass(frozen=True)
 class _Genotypes:
-    """Genotype of every sample, NaN for none: an index into names, or (None) a dosage."""
+    """Genotype of every sample: an index into `names`, or without names a dosage; NaN unknown."""
 
     value: np.ndarray
     names: list[str] | None
 
 
 def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = None) -> Axes:
-    """Draw a trait by the genotype at a marker: every sample, means with 95% intervals.
+    """Draw the trait of every sample by its genotype at a marker, with means and 95% intervals.
 
     Parameters
     ----------
     study : Dataset
-        A study. Of ``call_genotype_probability`` the most probable genotype counts, if it has more
-        than half; without it the dosages do, which are taken for 0, 1 and 2 copies where nearly all
-        are close to these, and are drawn as they are, with the regression line, where not.
+        A study. Genotypes are the most probable ones of ``call_genotype_probability``, if more
+        probable than 0.5. Without it, dosages are rounded to 0, 1 and 2 copies if nearly all are
+        close to these; otherwise they are drawn as they are, with the regression line.
     trait, variant : str
         Their names.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
-        Genotypes that occur (x) and values of the trait (y), as measured: nothing is adjusted for
-        covariates or kinship, and the intervals (Student's) take the samples for independent.
-        Samples without value or genotype are left out, and counted below.
+        Genotypes that occur (x) and values of the trait (y), not adjusted for covariates or
+        kinship; the intervals (Student's t) assume independent samples. Samples without value or
+        genotype are left out, and counted in the label of x.
 
     Raises
     ------
     InputError
-        If the trait or marker is not in the study, or matplotlib is absent.
+        If the trait or marker is not in the study, or matplotlib is not installed.
     """
     for name in ("sample_trait", "samples"):
         if name not in study.variables:
@@ -89,8 +89,8 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     missing = {"trait value": (~measured).sum(), "genotype": (measured & ~called).sum()}
     lost = [f"{number:,} without {what}" for what, number in missing.items() if number]
     kind = "Genotype" if genotypes.names else "Dosage"
-    told = f"{kind} at {_place(here, variant)}\n{counted(int(used.sum()), 'sample')}"
-    ax.set_xlabel(told + (f"; {' and '.join(lost)}" if lost else ""), fontsize=NORMAL)
+    label = f"{kind} at {_place(here, variant)}\n{counted(int(used.sum()), 'sample')}"
+    ax.set_xlabel(label + (f"; {' and '.join(lost)}" if lost else ""), fontsize=NORMAL)
     ax.set_ylabel("Trait value", fontsize=NORMAL)
     ax.set_title(trait, loc="left", fontsize=NORMAL)
     tidy(ax)
@@ -101,7 +101,7 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
 
 
 def _genotypes(here: xr.Dataset) -> _Genotypes:
-    """Genotypes of all samples at one marker, told apart where that can be done."""
+    """Genotypes of all samples at one marker, or their dosages where these are not genotypes."""
     if "call_genotype_probability" in here:
         p = here["call_genotype_probability"].transpose("samples", "genotypes").values
         best = np.argmax(np.nan_to_num(p, nan=-1.0), axis=1)
@@ -117,7 +117,7 @@ def _genotypes(here: xr.Dataset) -> _Genotypes:
 
 
 def _of_copies(here: xr.Dataset) -> list[str]:
-    """Names of the genotypes with 0, 1 and 2 copies of the counted allele."""
+    """Names of the genotypes with 0, 1 and 2 copies of the counted allele, or their dosages."""
     alleles = (
         [str(name) for name in here["variant_allele"].values] if "variant_allele" in here else []
     )
@@ -130,20 +130,18 @@ def _of_copies(here: xr.Dataset) -> list[str]:
 
 
 def _place(here: xr.Dataset, variant: str) -> str:
-    """A marker and where it lies, if that is known."""
-    if not all(name in here for name in ("variant_contig", "contig_id", "variant_position")):
+    """Name of the marker with its position, if that is known."""
+    if not has_map(here):
         return variant
     contig = here["contig_id"].values[int(here["variant_contig"])]
-    position, unit = (
-        float(here["variant_position"]),
-        here["variant_position"].attrs.get("units", ""),
-    )
-    number = f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
-    return f"{variant} (chr {contig}, {number} {unit})".replace(" )", ")")
+    unit = here["variant_position"].attrs.get("units", "")
+    position = position_text(float(here["variant_position"]), unit)
+    where = f", {position} {unit}".rstrip() if position else ""
+    return f"{variant} (chr {contig}{where})"
 
 
 def _draw_classes(ax: Axes, x: np.ndarray, y: np.ndarray, names: dict[int, str]) -> None:
-    """Points beside each other in clouds; mean and interval of each."""
+    """Draw a cloud of points for each genotype, with its mean and interval."""
     groups = [y[x == number] for number in names]
     for place, group in enumerate(groups):
         rank = np.argsort(np.argsort(group, kind="stable"))
@@ -172,7 +170,7 @@ def _draw_classes(ax: Axes, x: np.ndarray, y: np.ndarray, names: dict[int, str])
 
 
 def _draw_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Points at their dosages, and the regression line."""
+    """Draw points at their dosages, and the regression line."""
     _draw_points(ax, x, y)
     if np.unique(x).size > 1:
         ends = np.array([x.min(), x.max()])

@@ -1,4 +1,4 @@
-"""The profile likelihood of the heritability of one trait."""
+"""Profile likelihood of the heritability of one trait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE = (4.2, 3.2)  # inches
-_DEEPEST = 8.0  # nats below the null maximum that a profile shows
+_DEEPEST = 8.0  # lowest end of the y axis, in nats below the maximum without a marker
 
 
 def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
@@ -25,20 +25,20 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     values : Dataset
         What ``bulklmm_dask.profile`` returns, with or without a marker.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
         Heritability (x) and log-likelihood in nats (y). Under ML both curves are relative to the
-        maximum without a marker, so that the other rises LOD x ln 10 above it; under REML each is
-        relative to its own maximum. Optima are marked; the 95% likelihood interval of the model
-        without a marker is shaded.
+        maximum without a marker, so that the curve with a marker reaches LOD x ln 10; under REML
+        each curve is relative to its own maximum. Optima are marked; the 95% likelihood interval of
+        the model without a marker is shaded.
 
     Raises
     ------
     InputError
-        If this is no profile, or matplotlib is absent.
+        If this is no profile, or matplotlib is not installed.
     """
     missing = [name for name in ("h2", "null", "null_h2", "null_interval") if name not in values]
     if missing:
@@ -72,7 +72,7 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
 
 def _described(values: xr.Dataset, name: str) -> str:
-    """A model of a profile and its optimum, in words."""
+    """Legend of a curve: its model, the optimum of h2 and the LOD."""
     which = "without a marker" if name == "null" else f"with {values.attrs['variant']}"
     text = f"{which}: h² = {float(values[f'{name}_h2']):.2f}"
     if values.attrs.get(f"{name}_status") == "unbounded":

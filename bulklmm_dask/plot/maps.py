@@ -1,4 +1,4 @@
-"""Maps of all traits: where their loci lie."""
+"""eQTL map: the positions of loci against the positions of their traits."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ def eqtl(
     threshold: float = 5,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw where the traits' loci lie: marker position against the trait's own position.
+    """Draw the loci of all traits: position of the marker against position of the trait.
 
     Parameters
     ----------
     maxima : DataFrame
         Rows with ``trait``, ``contig``, ``position`` and ``lod``, as ``max_lod`` returns them.
     study : Dataset
-        The study or its result, for the marker map; with ``trait_contig`` (index into
-        ``contig_id``) and ``trait_position`` the traits are placed on the genome, otherwise they
-        stand in their order.
+        The study or its result, for the marker map. With ``trait_contig`` (index into
+        ``contig_id``) and ``trait_position`` the traits are at their positions on the genome,
+        otherwise in their order.
     threshold : float
-        The lowest LOD to draw.
+        Lowest LOD to draw.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
-        One point a row, coloured by its LOD; the colour scale ends at the 95th percentile.
+        One point for each row, coloured by its LOD; the colour scale ends at the 95th percentile.
 
     Raises
     ------
     InputError
         If there is no marker map, a trait or contig is not in the study, the trait positions have
-        another unit than the markers', or matplotlib is absent.
+        another unit than the markers', or matplotlib is not installed.
     """
     hits = maxima[maxima["lod"] >= threshold].sort_values("lod", kind="stable")
     require_names(study, "traits", list(hits["trait"]))

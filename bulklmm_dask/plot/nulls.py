@@ -1,4 +1,4 @@
-"""The highest LODs of a trait that chance alone gives."""
+"""Null distribution of the highest LOD of a trait, from its permutations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bulklmm_dask.plot._canvas import (
     say_empty,
     tidy,
 )
-from bulklmm_dask.results.nulls import null_maxima
-from bulklmm_dask.results.streams import number
+from bulklmm_dask.results.null_maxima import null_maxima
 from bulklmm_dask.results.thresholds import thresholds
+from bulklmm_dask.study.checks import number
 from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:
@@ -39,31 +39,31 @@ def permutations(
     observed: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how high the highest LOD of a trait is by chance alone.
+    """Draw a histogram of the highest LODs that chance alone gives a trait.
 
     Parameters
     ----------
     perm : Dataset
-        What ``permute`` gives, or ``open_result`` of its store; of either method.
+        What ``permute`` returns by either method, or ``open_result`` of its store.
     trait : str
         Its name.
     alpha : float or sequence of float
-        Probabilities whose thresholds are drawn.
+        Levels of the thresholds to draw: probabilities that chance exceeds them.
     observed : float, optional
-        The highest LOD of the trait itself, to be marked with its adjusted p.
+        Highest LOD of the trait in the scan, to be marked with its adjusted p.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
-        Highest LOD on the genome (x) and how many permutations have one like it (y).
+        Highest LOD on the genome (x) and number of permutations in each bin (y).
 
     Raises
     ------
     InputError
-        If the trait was not permuted, `alpha` cannot be had from so few permutations, or matplotlib
-        is absent.
+        If the trait was not permuted, there are too few permutations for `alpha`, or matplotlib is
+        not installed.
     """
     maxima = null_maxima(perm, trait)
     if observed is not None:
@@ -77,7 +77,7 @@ def permutations(
     tidy(ax)
     if np.isnan(maxima).any():
         ax.set_title(trait, loc="left", fontsize=NORMAL)
-        say_empty(ax, "no LODs: this trait has no model")
+        say_empty(ax, "no LODs: this trait has no null model")
         return ax
     bins = int(np.clip(np.sqrt(maxima.size), *_BINS))
     label = counted(maxima.size, "permutation")

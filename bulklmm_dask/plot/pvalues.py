@@ -1,4 +1,4 @@
-"""p-values: along the genome, and against those that chance alone gives."""
+"""p-values: along the genome (Manhattan plot) and against their expectation (QQ plot)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
+from bulklmm_dask.results.checks import require_columns, require_result
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
-from bulklmm_dask.results.streams import require_result
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
 _WIDE, _SQUARE = (7.2, 2.5), (3.4, 3.4)  # inches
 _LABEL = r"$-\log_{10}\,p$"
-# Height of the QQ picture at most, as a multiple of its width in -log10 p.
-_STEEPEST = 3.0
-# Ranks at which the band is computed.
-_RANKS = 300
+_STEEPEST = 3.0  # largest height of a QQ plot, as a multiple of its width in -log10 p
+_RANKS = 300  # at which the band is computed
 
 
 def manhattan(
@@ -50,32 +48,33 @@ def manhattan(
     contig: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw -log10 p of one trait along the genome, or along one chromosome: a point a marker.
+    """Draw -log10 p of one trait along the genome or one chromosome, a point for each marker.
 
     Parameters
     ----------
     result : Dataset
-        A result of ``scan`` or ``open_result`` with a marker map. Its ``neg_log10_p`` is drawn or,
-        where it has none, that of its LODs (chi-square with ``df`` degrees of freedom, else one).
+        A result of ``scan`` or ``open_result`` with a marker map. Its ``neg_log10_p`` is drawn; if
+        it has none, p is computed from the LODs (chi-square with ``df`` degrees of freedom, or 1).
     trait : str
         Its name.
     threshold : float or sequence of float, optional
-        Values of -log10 p at which to draw dashed lines.
+        Values of -log10 p of dashed lines.
     contig : str, optional
-        One chromosome only, with ticks where its markers are.
+        Draw this chromosome only.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
-        Chromosomes to scale side by side (x), in two colours in turn, and -log10 p (y). Of many
-        markers at the same place of the picture one is drawn.
+        Chromosomes to scale side by side (x), in two alternating colours, and -log10 p (y). Of many
+        markers at the same point of the picture one is drawn.
 
     Raises
     ------
     InputError
-        If the trait or contig is not in the result, it has no marker map, or matplotlib is absent.
+        If the trait or contig is not in the result, it has no marker map, or matplotlib is not
+        installed.
     """
     require_names(require_result(result, "plot.manhattan"), "traits", [trait])
     shown, genome = staged(result, contig)
@@ -115,31 +114,30 @@ def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     counts : DataFrame or Dataset
-        What ``pvalue_counts`` returns: ``neg_log10_p``, the lower ends of bins, and ``count``. Or a
-        result, whose p-values are then counted block by block.
+        What ``pvalue_counts`` returns: ``neg_log10_p``, the lower edges of bins, and ``count``. Or
+        a result, whose p-values are then counted block by block.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
-        Expected (x) and observed (y) -log10 p, a point a bin: the smallest value of the bin, whose
-        rank all higher ones give. The band holds 95% of the values of each rank (a Beta
-        distribution) if the tests are independent, which those of neighbouring markers are not.
-        The legend tells lambda, the ratio of the median chi-square (of one degree of freedom) to
-        the expected one. Values more than three times as high as any expected are triangles at the
-        upper edge.
+        Expected (x) and observed (y) -log10 p, one point for each bin: its lower edge, whose rank
+        is the number of tests in this and all higher bins. The band contains 95% of the values of
+        each rank (a Beta distribution) if tests are independent, which those of neighbouring
+        markers are not. The legend gives lambda, the ratio of the median chi-square (one degree of
+        freedom) to its expectation. Values more than three times as high as the highest expected
+        are drawn as triangles at the upper edge.
 
     Raises
     ------
     InputError
-        If the columns are not there, no p-value is, or matplotlib is absent.
+        If a column is missing, there are no p-values, or matplotlib is not installed.
     """
     if isinstance(counts, xr.Dataset):
         counts = pvalue_counts(counts)
-    absent = [name for name in ("neg_log10_p", "count") if name not in counts.columns]
-    if absent:
-        raise InputError(f"there is no column {absent[0]!r}; give what pvalue_counts returns")
+    columns = ("neg_log10_p", "count")
+    require_columns(counts, columns, "the counts have", "give what pvalue_counts returns")
     counts = counts[counts["count"] > 0].sort_values("neg_log10_p")
     if counts.empty:
         raise InputError("there are no p-values: the counts are all zero")
@@ -165,7 +163,10 @@ def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
 def _draw_observed(
     ax: Axes, expected: np.ndarray, observed: np.ndarray, rank: np.ndarray, highest: float
 ) -> None:
-    """Points of a QQ picture, which has room for the band's highest, and those far beyond."""
+    """Draw the points of a QQ plot; those above the upper edge as triangles at it.
+
+    `rank` counts the values at least as high as `observed`; `highest` is the top of the band.
+    """
     widest = max(float(expected.max()), 0.1)
     limit = max(_STEEPEST * widest, highest)
     inside = observed <= limit
@@ -185,9 +186,9 @@ def _draw_observed(
 
 
 def _inflation(observed: np.ndarray, rank: np.ndarray) -> float:
-    """Median chi-square of one degree of freedom over the expected one.
+    """Lambda: median chi-square of one degree of freedom over its expectation.
 
-    `observed` ascends, and `rank` values are at least as high.
+    `observed` ascends; `rank` counts the values that are at least as high.
     """
     middle = np.interp(-0.5 * (rank[0] + 1.0), -rank, observed)
     return float(chdtri(1, 10.0**-middle) / chdtri(1, 0.5))

@@ -1,4 +1,4 @@
-"""How related the samples are, as colours."""
+"""The kinship of the samples as a matrix of colours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from scipy.cluster.hierarchy import leaves_list, linkage
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension
@@ -16,37 +15,37 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE = (4.6, 3.9)  # inches
-_FIELDS = 800  # of a side, at most
+_CELLS = 800  # along a side, at most
 _NAMED = 28  # samples up to which they are named
 
 
 def kinship(
     kinship: xr.DataArray | xr.Dataset, *, order: bool = True, ax: Axes | None = None
 ) -> Axes:
-    """Draw a kinship as colours, related samples beside each other.
+    """Draw a kinship matrix as colours, with related samples next to each other.
 
     Parameters
     ----------
     kinship : DataArray (samples_0, samples_1) or Dataset
-        A kinship, or a study that has one.
+        A kinship, or a study with one.
     order : bool
-        Order the samples by hierarchical clustering (average linkage of the distances
-        sqrt(k_ii + k_jj - 2 k_ij)), or leave them as they are. For n samples this needs 8 n^2 bytes
-        more, and for 10,000 some seconds.
+        Whether to order the samples by hierarchical clustering (average linkage of the distances
+        sqrt(k_ii + k_jj - 2 k_ij)), which needs 8 n^2 bytes for n samples, and some seconds for
+        10,000.
     ax : Axes, optional
-        Where to draw; a figure of its own if not given.
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     Axes
-        Samples in both directions. The colours go from the 1st to the 99th percentile of the
-        relationships between different samples. Of more than 800 samples neighbours are averaged.
+        Samples in both directions. Colours range from the 1st to the 99th percentile of the
+        kinship of different samples. With more than 800 samples, neighbours are averaged.
 
     Raises
     ------
     InputError
-        If there is no kinship, it is one for each contig or not square, it holds NaN, or matplotlib
-        is absent.
+        If there is no kinship, there is one for each contig, it is not square or holds NaN, or
+        matplotlib is not installed.
     """
     matrix, names = _matrix(kinship)
     values = np.asarray(matrix.values)
@@ -80,7 +79,7 @@ def kinship(
 
 
 def _matrix(kinship: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, np.ndarray | None]:
-    """The kinship, and the names of the samples where they are known."""
+    """The kinship, and the names of the samples if they are known."""
     names = None
     if isinstance(kinship, xr.Dataset):
         if "kinship" not in kinship:
@@ -101,7 +100,9 @@ def _matrix(kinship: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, np.ndarra
 
 
 def _clustered(values: np.ndarray) -> np.ndarray:
-    """Order of the samples that puts related ones together."""
+    """Order of the samples that puts related ones next to each other."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
     diagonal = np.diagonal(values)
     n = len(values)
     distance = np.empty(n * (n - 1) // 2)
@@ -114,9 +115,9 @@ def _clustered(values: np.ndarray) -> np.ndarray:
 
 
 def _averaged(values: np.ndarray, arranged: np.ndarray) -> np.ndarray:
-    """The matrix in an order, neighbours averaged where it is larger than the picture."""
+    """The matrix in a new order; neighbours are averaged where it is larger than the picture."""
     n = len(values)
-    starts = np.linspace(0, n, min(n, _FIELDS) + 1).astype(int)
+    starts = np.linspace(0, n, min(n, _CELLS) + 1).astype(int)
     size = np.diff(starts)
     rows = [
         np.add.reduceat(values[arranged[low:high]].mean(axis=0)[arranged], starts[:-1]) / size
@@ -126,7 +127,7 @@ def _averaged(values: np.ndarray, arranged: np.ndarray) -> np.ndarray:
 
 
 def _range(image: np.ndarray) -> tuple[float, float]:
-    """Where the colours begin and end: the values off the diagonal, the extreme ones left out."""
+    """Lowest and highest kinship of the colour scale, without the diagonal and extreme values."""
     between = image[~np.eye(len(image), dtype=bool)] if len(image) > 1 else image.ravel()
     low, high = np.percentile(between, [1, 99])
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)

@@ -1,7 +1,7 @@
-"""A result as one page of HTML that needs nothing else: facts, tables, pictures, how to repeat it.
+"""The report of a result: one self-contained HTML page with facts, tables and pictures.
 
-What is found in the result (`findings`), how the scan was made (`facts`, `repeat`), pictures
-(`pictures`) and the table (`table`) are put into the templates by `write`.
+`findings` searches the result, `facts` and `repeat` describe how it was made, `table` and
+`pictures` lay out what was found, and `write` puts everything into the templates.
 """
 
 from bulklmm_dask.reporting.write import report

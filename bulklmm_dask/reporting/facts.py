@@ -1,4 +1,4 @@
-"""What a study and a scan are, in words: pairs of a name and what there is to say of it."""
+"""Facts of a study and its scan for people: pairs of a name and a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bulklmm_dask.text import counted, listing
 
 Facts: TypeAlias = list[tuple[str, str]]
 
-# What the status of a trait says, and whether it has LODs.
+# Meaning of each trait_status.
 _STATUS = {
     "ok": "fitted",
     "unbounded": "fitted at the bound of h², where the likelihood still rises",
@@ -29,32 +29,37 @@ _METHODS = {
     "alt-exact": "h² again for every marker, its maximum over [0, 1]",
     "alt-grid": "h² again for every marker, the best value of a grid",
 }
-_MOST = 6  # numbers of samples that are listed
+_MOST = 6  # different numbers of samples that are listed one by one
 
 
 def require_same(result: xr.Dataset, study: xr.Dataset) -> None:
-    """Raise InputError where the result is not one of this study."""
+    """Raise InputError where the study lacks traits or markers of the result."""
     if not isinstance(study, xr.Dataset) or "sample_trait" not in study:
         raise InputError("study should be the Dataset of the study that was scanned")
-    for dim, noun in (("traits", "trait"), ("variants", "marker")):
-        known = set(text(study[dim].values))
-        absent = [name for name in text(result[dim].values) if name not in known]
-        if absent:
-            raise InputError(
-                f"the study lacks {counted(len(absent), noun)} of the result: {listing(absent)}; "
-                "give the study that was scanned"
-            )
+    for dim in ("traits", "variants"):
+        require_within(result, study, dim, "the study", "give the study that was scanned")
+
+
+def require_within(
+    result: xr.Dataset, other: xr.Dataset, dim: str, subject: str, remedy: str
+) -> None:
+    """Raise InputError where another dataset lacks traits or variants of the result."""
+    known = set(text(other[dim].values))
+    absent = [name for name in text(result[dim].values) if name not in known]
+    if absent:
+        lost = counted(len(absent), "marker" if dim == "variants" else "trait")
+        raise InputError(f"{subject} lacks {lost} of the result: {listing(absent)}; {remedy}")
 
 
 def n_fitted(result: xr.Dataset) -> int:
-    """Number of traits that have LODs."""
+    """Number of traits with LODs."""
     if "trait_status" not in result:
         return result.sizes["traits"]
     return int(np.isin(result["trait_status"].values, ["ok", "unbounded"]).sum())
 
 
 def study_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
-    """Sizes, origin and missing values of what was scanned."""
+    """Origin, sizes and missing values of the study; without it, what the result tells of them."""
     out: Facts = []
     if study is not None:
         if study.attrs.get("source"):
@@ -81,6 +86,7 @@ def study_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
 
 
 def _markers(result: xr.Dataset) -> str:
+    """Number of markers and of their chromosomes."""
     words = f"{result.sizes['variants']:,}"
     if "variant_contig" in result:
         words += f" on {counted(np.unique(result['variant_contig'].values).size, 'chromosome')}"
@@ -88,14 +94,14 @@ def _markers(result: xr.Dataset) -> str:
 
 
 def _share(value: float) -> str:
-    """Write a share in percent: none, and less than can be told, are not the same."""
+    """Write a share in percent, where 0 is "none" and a tiny share is not."""
     if value == 0:
         return "none"
     return "below 0.01%" if value < 1e-4 else f"{value:.2%}"
 
 
 def scan_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
-    """How the scan was made, as far as the result says."""
+    """How the scan was made, from the attributes of the result."""
     attrs = result.attrs
     out: Facts = []
     if "method" in attrs:
@@ -116,7 +122,7 @@ def scan_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
     ):
         value = attrs.get(name)
         if value or (name == "covariates" and name in attrs):
-            out.append((words, _words(value)))
+            out.append((words, in_words(value)))
     if attrs.get("genotypes") == "call_genotype_probability":
         out.append(("Tested", "genotype probabilities, together"))
     if "df" in result:
@@ -126,6 +132,7 @@ def scan_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
 
 
 def _kinship(attrs: dict[str, Any], study: xr.Dataset | None) -> str:
+    """Name the kinship of a scan with its method, if the study has it."""
     if attrs["kinship"] == "none":
         return "none: ordinary regression"
     words = str(attrs["kinship"])
@@ -136,12 +143,14 @@ def _kinship(attrs: dict[str, Any], study: xr.Dataset | None) -> str:
     return words + (", leaving the chromosome of the marker out" if loco else "")
 
 
-def _words(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+def in_words(value: Any) -> str:
+    """Write an attribute of a result: lists with commas, nothing as "none"."""
+    words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return words or "none"
 
 
 def _traits(result: xr.Dataset) -> Facts:
-    """How many traits were fitted, and on how many samples."""
+    """Number of traits by status, and how many samples they were fitted on."""
     out: Facts = []
     if "trait_status" in result:
         for status, count in Counter(result["trait_status"].values.tolist()).most_common():
@@ -153,7 +162,7 @@ def _traits(result: xr.Dataset) -> Facts:
 
 
 def _samples(used: Any) -> str:
-    """Numbers of samples and of the traits that have as many; their range where there are many."""
+    """Numbers of samples used, with the number of traits for each; their range if they are many."""
     numbers = Counter(used.tolist())
     if len(numbers) == 1:
         return f"{used[0]:,} for every trait"

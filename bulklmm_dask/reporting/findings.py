@@ -1,4 +1,4 @@
-"""What a report tells of a result, found in a few passes over its blocks."""
+"""The findings of a report, from a few passes over the blocks of a result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.lmm.statistics import neg_log10_p
+from bulklmm_dask.results.checks import MAP, PAIR, has_map
 from bulklmm_dask.results.cis import WINDOW
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.maxima import max_lod
+from bulklmm_dask.results.pairs import column_names, pair_arrays
 from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
@@ -21,10 +23,8 @@ from bulklmm_dask.storage.encoding import text
 
 N_CURVES = 4
 ALPHA = 0.05
-# Effects of more genotypes would make the table too wide to be read.
+# Effects of more genotypes are left out of the table, which they would make too wide.
 _MOST_EFFECTS = 8
-_PAIR = ("variants", "traits")
-_MAP = ("variant_contig", "variant_position", "contig_id")
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,21 @@ class Findings:
     Attributes
     ----------
     loci : DataFrame
-        The peaks above the threshold; without a marker map the highest hit of each trait above it.
+        Peaks above the threshold; without a marker map the highest hit of each trait above it.
     top : DataFrame
-        The highest of them, with all that the result has of the pair.
+        The highest loci, with all statistics that the result has of them.
     counts : DataFrame
-        Of `pvalue_counts`.
+        From `pvalue_counts`.
     hotspots : DataFrame or None
-        Of `hotspots`; None without a marker map.
+        From the function `hotspots`; None without a marker map.
     window : float or None
-        Width of their windows.
+        Width of the windows of hotspots.
     highest : Series or None
-        The row of `max_lod` with the highest LOD, where there is one but not above the threshold.
+        Row of `max_lod` with the highest LOD, only if no LOD is above the threshold.
     curves : Dataset or None
-        The LODs of the traits with the highest peaks, in memory; None without a marker map.
+        LODs of the traits with the highest peaks, in memory; None without a marker map.
     levels : Dataset or None
-        Thresholds of these traits from their permutations.
+        Thresholds of these traits; None without permutations.
     """
 
     loci: pd.DataFrame
@@ -61,15 +61,16 @@ class Findings:
     levels: xr.Dataset | None
 
 
-def has_map(result: xr.Dataset) -> bool:
-    """Whether at least one marker has a place."""
-    known = all(name in result for name in _MAP)
-    return known and bool(np.isfinite(result["variant_position"].values.astype(np.float64)).any())
+def is_placed(result: xr.Dataset) -> bool:
+    """Whether at least one marker has a position on a contig."""
+    if not has_map(result):
+        return False
+    return bool(np.isfinite(result["variant_position"].values.astype(np.float64)).any())
 
 
 def find(result: xr.Dataset, perm: xr.Dataset | None, *, threshold: float, n_top: int) -> Findings:
-    """Find what a report tells; each of peaks, p-values and curves is one pass over the result."""
-    placed = has_map(result)
+    """Search a result; peaks, p-values and curves take one pass over its blocks each."""
+    placed = is_placed(result)
     if placed:
         loci = find_peaks(result, threshold=threshold)
     else:
@@ -86,7 +87,7 @@ def find(result: xr.Dataset, perm: xr.Dataset | None, *, threshold: float, n_top
         levels = thresholds(_of_traits(perm, list(curves["traits"].values)), ALPHA)
     return Findings(
         loci=loci,
-        top=_told(result, best.head(n_top).reset_index(drop=True)),
+        top=_with_statistics(result, best.head(n_top).reset_index(drop=True)),
         counts=pvalue_counts(result),
         hotspots=None if window is None else hotspots(loci, result, window=window),
         window=window,
@@ -97,34 +98,35 @@ def find(result: xr.Dataset, perm: xr.Dataset | None, *, threshold: float, n_top
 
 
 def _highest(result: xr.Dataset) -> pd.Series | None:
+    """Row of `max_lod` with the highest LOD of all."""
     best = max_lod(result).nlargest(1, "lod")
     return None if best["lod"].isna().all() else best.iloc[0]
 
 
 def _curves(result: xr.Dataset, best: pd.DataFrame) -> xr.Dataset | None:
-    """LODs of the traits of the highest peaks; nothing else of the result."""
+    """Compute the LODs of the traits with the highest peaks."""
     names = list(dict.fromkeys(best["trait"]))[:N_CURVES]
     if not names:
         return None
-    return _of_traits(result[["lod", *_MAP]], names).compute()
+    return _of_traits(result[["lod", *MAP]], names).compute()
 
 
 def _of_traits(ds: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """Select traits by name, whatever the type of the names."""
     return ds.isel(traits=pd.Index(text(ds["traits"].values)).get_indexer(pd.Index(names)))
 
 
-def _told(result: xr.Dataset, rows: pd.DataFrame) -> pd.DataFrame:
-    """Add to some pairs what the result has of them, and their p-value; the others stay unread."""
-    places = {
+def _with_statistics(result: xr.Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the other statistics of some pairs, and their p-value; other pairs are not computed."""
+    index = {
         dim: xr.DataArray(
             pd.Index(text(result[dim].values)).get_indexer(pd.Index(rows[column])), dims="rows"
         )
-        for dim, column in zip(_PAIR, ("variant", "trait"), strict=True)
+        for dim, column in zip(PAIR, ("variant", "trait"), strict=True)
     }
-    told = {name: result[name].isel(places) for name in _statistics(result)}
-    for name, array in xr.Dataset(told).compute().data_vars.items():
-        others = [dim for dim in array.dims if dim != "rows"]
-        labels = [f"{name}_{label}" for label in array[others[0]].values] if others else [str(name)]
+    chosen = {name: result[name].isel(index) for name in _statistics(result)}
+    for name, array in xr.Dataset(chosen).compute().data_vars.items():
+        labels = column_names(result, str(name))
         columns = array.transpose("rows", ...).values.reshape(len(rows), len(labels)).T
         rows = rows.assign(**dict(zip(labels, columns, strict=True)))
     if "neg_log10_p" not in rows:
@@ -134,11 +136,10 @@ def _told(result: xr.Dataset, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _statistics(result: xr.Dataset) -> list[str]:
-    """What the result has of every pair beside its LOD, unless it is too much for a table."""
+    """Statistics of pairs other than the LOD that fit into a table."""
+    most = _MOST_EFFECTS * result["lod"].size
     return [
-        str(name)
-        for name, array in result.data_vars.items()
-        if set(_PAIR) <= set(array.dims)
-        and name not in ("lod", "refined")
-        and array.size <= _MOST_EFFECTS * result["lod"].size
+        name
+        for name in pair_arrays(result)
+        if name not in ("lod", "refined") and result[name].size <= most
     ]

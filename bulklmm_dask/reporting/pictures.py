@@ -1,4 +1,4 @@
-"""Pictures of a report: vector graphics that the page holds in itself, points as pixels."""
+"""Pictures of a report: SVG that the page contains as data, with many points as pixels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import xarray as xr
 from bulklmm_dask import plot
 from bulklmm_dask.plot._canvas import COLOURS, NORMAL, tidy
 from bulklmm_dask.reporting.findings import Findings
-from bulklmm_dask.reporting.table import place
-from bulklmm_dask.text import counted
+from bulklmm_dask.results.cis import has_trait_places, same_unit
+from bulklmm_dask.text import counted, position_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,13 +25,24 @@ _DPI = 160
 _WIDE = 7.6  # inches
 _HALF = (3.7, 3.2)
 _BINS = 50
-# What an address may hold as it is: base64 would take more, and twice for pixels in a picture.
+# Characters that need no escape in a data URL. (Base64 would be longer, and would encode the pixels
+# inside an SVG twice.)
 _PLAIN = " !$()*+,-./:;=?@_~"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the page shows it: the address that holds all of it, and words for it."""
+    """A picture as the page shows it.
+
+    Attributes
+    ----------
+    source : str
+        Data URL with the whole picture.
+    alt, caption : str
+        Text for readers who do not see it, and text below it.
+    wide : bool
+        Whether it takes the full width of the page.
+    """
 
     source: str
     alt: str
@@ -40,7 +51,7 @@ class Picture:
 
 
 def heritabilities(result: xr.Dataset) -> Picture | None:
-    """Histogram of h2 over the traits; with one chromosome left out, of its mean over them."""
+    """Histogram of h2 over the traits; of its mean over contigs where each contig is left out."""
     if "h2" not in result or result.attrs.get("kinship") == "none":
         return None
     h2 = result["h2"].transpose(..., "traits").values.astype(np.float64)
@@ -78,16 +89,16 @@ def quantiles(findings: Findings) -> Picture | None:
     return Picture(
         source=_drawn(lambda axes: plot.qq(findings.counts, ax=axes[0]), _HALF),
         alt="Quantiles of all p-values against those expected by chance",
-        caption="Tests of neighbouring markers are not independent, so the points wander more than "
-        "the band tells. Loci lift the highest of them.",
+        caption="Tests of neighbouring markers are not independent, so the points vary more than "
+        "the band shows. Loci raise the highest points.",
         wide=False,
     )
 
 
 def loci_map(findings: Findings, result: xr.Dataset, threshold: float) -> Picture:
-    """Places of all peaks, and of their traits."""
+    """Map of all peaks: positions of markers against positions of traits."""
     placed = _with_usable_places(result)
-    told = "against the place of the trait" if "trait_contig" in placed else "for every trait"
+    against = "against the position of the trait" if "trait_contig" in placed else "for every trait"
     return Picture(
         source=_drawn(
             lambda axes: plot.eqtl(findings.loci, placed, threshold=threshold, ax=axes[0]),
@@ -95,13 +106,13 @@ def loci_map(findings: Findings, result: xr.Dataset, threshold: float) -> Pictur
         ),
         alt=f"Map of {counted(len(findings.loci), 'peak')} on the genome",
         caption=f"{counted(len(findings.loci), 'peak')} above LOD {threshold:g}, "
-        f"the highest of each chromosome {told}.",
+        f"the highest of each chromosome {against}.",
         wide=True,
     )
 
 
 def hotspot_profile(findings: Findings, result: xr.Dataset, unit: str) -> Picture:
-    """How many traits have peaks at every place."""
+    """Number of traits with a peak along the genome."""
     counts = findings.hotspots
     assert counts is not None
     return Picture(
@@ -114,14 +125,14 @@ def hotspot_profile(findings: Findings, result: xr.Dataset, unit: str) -> Pictur
 
 
 def curves(findings: Findings, threshold: float) -> Picture:
-    """LOD curves of the traits with the highest peaks, one below the other."""
+    """LOD curves of the traits with the highest peaks, one picture below the other."""
     values = findings.curves
     assert values is not None
     names = [str(name) for name in values["traits"].values]
 
     def draw(axes: list[Axes]) -> None:
         for ax, name in zip(axes, names, strict=True):
-            shown = name.replace("$", r"\$")  # one is no begin of a formula
+            shown = name.replace("$", r"\$")  # one dollar begins no formula
             one: Any = threshold
             if findings.levels is not None:
                 one = findings.levels.sel(traits=[name]).assign_coords(traits=[shown])
@@ -144,18 +155,14 @@ def curves(findings: Findings, threshold: float) -> Picture:
 
 
 def _with_usable_places(result: xr.Dataset) -> xr.Dataset:
-    """Leave the places of traits out unless they are numbers in the unit of the markers."""
-    names = ["trait_contig", "trait_position"]
-    kinds = dict(zip(names, ("iu", "iuf"), strict=True))
-    if all(name in result and result[name].dtype.kind in kinds[name] for name in names):
-        units = [result[name].attrs.get("units") for name in ("trait_position", "variant_position")]
-        if units[0] == units[1]:
-            return result
-    return result.drop_vars(names, errors="ignore")
+    """Drop the positions of traits unless they are numbers in the unit of the markers."""
+    if has_trait_places(result) and same_unit(result):
+        return result
+    return result.drop_vars(["trait_contig", "trait_position"], errors="ignore")
 
 
 def _summits(counts: pd.DataFrame, window: float, unit: str, most: int = 3) -> str:
-    """Name the windows with the most traits, those that overlap a higher one left out."""
+    """Describe the windows with the most traits, except those that overlap a higher one."""
     kept: list[tuple[str, float, int]] = []
     columns = ["contig", "position", "traits"]
     ordered = counts.sort_values("traits", ascending=False, kind="stable")
@@ -165,7 +172,7 @@ def _summits(counts: pd.DataFrame, window: float, unit: str, most: int = 3) -> s
         if all(contig != other or abs(position - at) > window for other, at, _ in kept):
             kept.append((contig, position, traits))
     parts = [
-        f"chromosome {contig} at {place(position, unit)} {unit} ({traits:,} traits)"
+        f"chromosome {contig} at {position_text(position, unit)} {unit} ({traits:,} traits)"
         for contig, position, traits in kept
     ]
     return f"Highest: {'; '.join(parts)}." if parts else ""
@@ -176,7 +183,7 @@ def _drawn(
     size: tuple[float, float],
     rows: int = 1,
 ) -> str:
-    """Draw on axes below each other, without pyplot; give the picture as an address."""
+    """Draw on axes below each other, without pyplot; return the picture as a data URL."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

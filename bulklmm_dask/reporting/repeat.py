@@ -1,10 +1,10 @@
-"""The calls and commands that make a result again, from what it says of its options."""
+"""The calls and commands that make a result again, from the options in its attributes."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
@@ -12,35 +12,12 @@ from typing import Any
 
 import xarray as xr
 
-from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.analyses.options import PERMUTE, SCAN, Option
+from bulklmm_dask.lmm.statistics import STATISTICS
+from bulklmm_dask.reporting.facts import in_words
 
-# Option of scan or permute -> option of the command, in the order they are written in.
-_FLAGS = {
-    "method": "--method",
-    "n_permutations": "--permutations",
-    "seed": "--seed",
-    "strata": "--strata",
-    "by": "--by",
-    "h2_grid": "--h2-grid",
-    "refine_above": "--refine-above",
-    "reml": "--reml",
-    "kinship": "--kinship",
-    "loco": "--loco",
-    "covariates": "--covariates",
-    "interaction": "--interaction",
-    "condition": "--condition",
-    "weights": "--weights",
-    "replicates": "--replicates",
-    "prior": "--prior",
-    "genotypes": "--genotypes",
-    "statistics": "--statistics",
-    "precision": "--precision",
-}
-# What a result says of an option that was an array or a table.
+# Attributes of options that were given as arrays or tables.
 _GIVEN = ("given", "given as a matrix", "by trait")
-_SWITCHES = ("reml", "loco")
-# Where "none" or an empty list says that the option was not given.
-_ABSENT = ("strata", "by", "interaction", "condition", "statistics")
 _LIBRARIES = ("numpy", "scipy", "pandas", "xarray", "dask", "distributed", "zarr", "matplotlib")
 
 
@@ -51,13 +28,13 @@ class Repeat:
     Attributes
     ----------
     python, shell : str
-        A script and the same commands.
+        Calls in Python, and the same as shell commands.
     options : dict
-        All that the result says of its scan, in words.
+        All attributes of the result as text.
     versions : dict
-        Of the interpreter and the libraries in use now, and of this package at the scan.
+        Versions of Python, of the libraries in use now, and of this package at the scan.
     given : list of str
-        Options whose values are arrays or tables that a result does not keep.
+        Options whose values were arrays or tables, which a result does not keep.
     """
 
     python: str
@@ -69,7 +46,7 @@ class Repeat:
 
 @dataclass
 class _Call:
-    """Arguments of one call and of its command."""
+    """Arguments of one call in Python and of its shell command; and options given as tables."""
 
     python: list[str] = field(default_factory=list)
     shell: list[str] = field(default_factory=list)
@@ -79,21 +56,22 @@ class _Call:
 def how_to_repeat(
     result: xr.Dataset, perm: xr.Dataset | None, *, study: bool, threshold: float, n_top: int
 ) -> Repeat:
-    """Tell the calls that lead from a study to a report like this one."""
-    made = _call(result.attrs | {"statistics": [s for s in STATISTICS if s in result]})
+    """Write the calls that lead from a study to a report like this one."""
+    statistics = [name for name in STATISTICS if name in result] or None
+    made = _call(SCAN, result.attrs | {"statistics": statistics})
     calls = [("result", "scan", made, "lod.zarr")]
     if perm is not None:
-        calls.append(("perm", "permute", _call(perm.attrs), "perm.zarr"))
+        calls.append(("perm", "permute", _call(PERMUTE, perm.attrs), "perm.zarr"))
     python = ["import bulklmm_dask as blmm", "", 'study = blmm.open_dataset("study.zarr")']
     shell = []
     for name, command, call, store in calls:
         arguments = ["study", *call.python, f'store="{store}"']
         python.append(f"{name} = blmm.{command}(\n    " + ",\n    ".join(arguments) + ",\n)")
         shell.append(_wrapped([f"bulklmm {command} study.zarr {store}", *call.shell]))
-    told = {"study": "study"} if study else {}
-    told |= {"threshold": f"{threshold:g}"} | ({} if perm is None else {"perm": "perm"})
-    told |= {"n_top": str(n_top)}
-    options = ", ".join(f"{name}={value}" for name, value in told.items())
+    values = {"study": "study"} if study else {}
+    values |= {"threshold": f"{threshold:g}"} | ({} if perm is None else {"perm": "perm"})
+    values |= {"n_top": str(n_top)}
+    options = ", ".join(f"{name}={value}" for name, value in values.items())
     python.append(f'blmm.report(result, "report.html", {options})')
     words = ["--study study.zarr"] if study else []
     words += [f"--threshold {threshold:g}"] + ([] if perm is None else ["--perm perm.zarr"])
@@ -101,59 +79,58 @@ def how_to_repeat(
     return Repeat(
         python="\n".join(python),
         shell="\n".join(shell),
-        options={name: _words(value) for name, value in result.attrs.items() if name != "version"},
+        options={
+            name: in_words(value) for name, value in result.attrs.items() if name != "version"
+        },
         versions=_versions(result),
         given=sorted({option for _, _, call, _ in calls for option in call.given}),
     )
 
 
-def _call(attrs: Mapping[str, Any]) -> _Call:
-    """Arguments that attributes of a result stand for."""
+def _call(options: Sequence[Option], attrs: Mapping[str, Any]) -> _Call:
+    """Arguments that give these attributes of a result, without those that were not given."""
     call = _Call()
-    for name, flag in _FLAGS.items():
-        told = attrs.get(name)
-        absent = name in _ABSENT and (told == "none" or told == [])
-        if told is None or absent or (name in _SWITCHES and not told):
+    for option in options:
+        name, value = option.name, attrs.get(option.name)
+        if value is None or (value in ("none", []) and not option.default):
             continue
-        if name in _SWITCHES:
-            call.python.append(f"{name}=True")
-            call.shell.append(flag)
-        elif told in _GIVEN:
+        if option.kind is bool:
+            if value:
+                call.python.append(f"{name}=True")
+                call.shell.append(option.flag)
+        elif value in _GIVEN:
             call.given.append(name)
             call.python.append(f"{name}={name}")
-            call.shell.append(f"{flag} {name}.csv")
+            call.shell.append(f"{option.flag} {name}.csv")
         else:
-            call.python.append(f"{name}={_python(name, told)}")
-            call.shell.append(f"{flag} {_shell(told)}")
+            call.python.append(f"{name}={_python(name, value)}")
+            call.shell.append(f"{option.flag} {_shell(value)}")
     return call
 
 
-def _python(name: str, told: Any) -> str:
-    if name == "kinship" and told == "none":
+def _python(name: str, value: Any) -> str:
+    """Write a value as Python does."""
+    if name == "kinship" and value == "none":
         return "None"
-    if name == "covariates" and told == []:
+    if name == "covariates" and value == []:
         return "False"
-    return json.dumps(told, ensure_ascii=False)  # of text, numbers and lists: Python's own form
+    return json.dumps(value, ensure_ascii=False)  # the same for text, numbers and lists
 
 
-def _shell(told: Any) -> str:
-    if isinstance(told, list):
-        return shlex.quote(",".join(map(str, told)) or "none")
-    return shlex.quote(str(told))
+def _shell(value: Any) -> str:
+    """Write a value for a shell command."""
+    if isinstance(value, list):
+        return shlex.quote(",".join(map(str, value)) or "none")
+    return shlex.quote(str(value))
 
 
 def _wrapped(words: list[str]) -> str:
-    """One command, an option a line."""
+    """Write one command, each option on its own line."""
     return " \\\n    ".join(words)
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value == "" else str(value)
-
-
 def _versions(result: xr.Dataset) -> dict[str, str]:
+    """Versions of Python, the libraries and this package."""
     out = {"Python": python_version()}
     if "version" in result.attrs:
         out["bulklmm-dask, of the scan"] = str(result.attrs["version"])

@@ -1,4 +1,4 @@
-"""The table of the highest peaks: what its columns are called, how they are written and sorted."""
+"""The table of the highest peaks: headings, text and sort keys of its columns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.results.thresholds import FITTED
+from bulklmm_dask.text import position_text
 
-TAIL = "†"  # marks a p from a fitted tail
+TAIL = "†"  # marks an adjusted p from a fitted tail
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, and what is sorted by (an empty text where there is no number)."""
+    """Text of a cell, and the value that the page sorts by: empty where there is no number."""
 
     shown: str
     value: str
@@ -29,13 +30,13 @@ class Column:
     Attributes
     ----------
     name : str
-        Of the variable or column that it shows.
+        Name in the table of peaks.
     label, hint : str
-        Its heading, and what that means.
+        Heading, and its explanation.
     numeric : bool
         Whether its values are numbers.
     falling : bool
-        Whether the highest values are wanted first.
+        Whether the first click sorts from the highest value down.
     cells : list of Cell
     """
 
@@ -70,7 +71,7 @@ _NUMBERS = {
 _TEXTS = {
     "trait": ("Trait", ""),
     "variant": ("Marker", "the first of those with the highest LOD"),
-    "cis": ("cis", "whether the peak lies near the trait's own place"),
+    "cis": ("cis", "whether the peak lies near the position of the trait"),
 }
 _PLACES = ("contig", "position", "interval")
 
@@ -81,11 +82,11 @@ def table(top: pd.DataFrame, contigs: list[str], unit: str) -> list[Column]:
     Parameters
     ----------
     top : DataFrame
-        Of `Findings`.
+        From `Findings`.
     contigs : list of str
-        Names in the order of the genome, which chromosomes are sorted in.
+        Names in the order of the genome, by which chromosomes are sorted.
     unit : str
-        Of positions.
+        Unit of positions.
     """
     ordered = [
         *("trait", "variant", *_PLACES, "cis"),
@@ -108,19 +109,12 @@ def table(top: pd.DataFrame, contigs: list[str], unit: str) -> list[Column]:
     return columns
 
 
-def place(position: float, unit: str) -> str:
-    """Write a position: whole base pairs, else two decimals."""
-    if not np.isfinite(position):
-        return ""
-    return f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
-
-
 def _has(top: pd.DataFrame, name: str) -> bool:
     return "ci_lo" in top if name == "interval" else name in top
 
 
 def _kind(name: str) -> _Kind | None:
-    """What is known of a column of numbers; several effects are told apart by their names."""
+    """Heading and format of a column of numbers; of several effects the heading names each."""
     if name in _NUMBERS:
         return _NUMBERS[name]
     for stem in ("beta", "se"):
@@ -159,14 +153,14 @@ def _contig(top: pd.DataFrame, contigs: list[str]) -> Column:
 
 
 def _position(top: pd.DataFrame, unit: str) -> Column:
-    cells = [Cell(place(value, unit), _sorted_by(value)) for value in top["position"]]
+    cells = [Cell(position_text(value, unit), _sorted_by(value)) for value in top["position"]]
     return Column("position", f"Position ({unit})", "", True, False, cells)
 
 
 def _interval(top: pd.DataFrame, unit: str) -> Column:
-    """Ends of the intervals, sorted by their width."""
+    """Column of intervals, sorted by their width."""
     cells = [
-        Cell(f"{place(low, unit)}\u2013{place(high, unit)}", _sorted_by(high - low))
+        Cell(f"{position_text(low, unit)}\u2013{position_text(high, unit)}", _sorted_by(high - low))
         for low, high in zip(top["ci_lo"], top["ci_hi"], strict=True)
     ]
     hint = "1.5-LOD support interval; sorted by its width"

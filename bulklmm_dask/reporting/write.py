@@ -1,4 +1,4 @@
-"""Writing the report of a result: checks, then findings and pictures, then one file."""
+"""Writing the report of a result: check the input, search the result, fill the template."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from typing import Any
 import jinja2
 import xarray as xr
 
-from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import pyplot
 from bulklmm_dask.reporting import pictures
-from bulklmm_dask.reporting.facts import Facts, n_fitted, require_same, scan_facts, study_facts
-from bulklmm_dask.reporting.findings import ALPHA, Findings, find, has_map
+from bulklmm_dask.reporting.facts import (
+    Facts,
+    n_fitted,
+    require_same,
+    require_within,
+    scan_facts,
+    study_facts,
+)
+from bulklmm_dask.reporting.findings import ALPHA, Findings, find, is_placed
 from bulklmm_dask.reporting.repeat import how_to_repeat
 from bulklmm_dask.reporting.table import TAIL, table
-from bulklmm_dask.results.streams import number, require_result
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import appearing_file
-from bulklmm_dask.study.checks import whole_number
-from bulklmm_dask.text import counted, listing
+from bulklmm_dask.results.checks import require_result
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.checks import number, whole_number
 
 
 def report(
@@ -36,17 +41,17 @@ def report(
     n_top: int = 100,
     overwrite: bool = False,
 ) -> None:
-    """Write what a scan has found as one page of HTML that needs nothing but itself.
+    """Write the findings of a scan as one self-contained page of HTML.
 
     The page has the facts of the study and of the scan, the distribution of h2, a table of the
     highest peaks that can be sorted and searched, the map of all peaks, hotspots, p-values against
-    their expectation, LOD curves of the highest traits, and the calls, commands and versions to
-    make the result again. It loads nothing from anywhere, can be sent and printed, and works
-    without JavaScript but for sorting and searching.
+    their expectation, LOD curves of the traits with the highest peaks, and the calls, commands and
+    versions that make the result again. It loads nothing from elsewhere and can be sent and
+    printed. Only sorting and searching need JavaScript.
 
-    The LODs are streamed, never held: once for the peaks, once for the p-values, and those of the
-    highest peaks and traits once more. A lazy result would be computed each time; keep it with
-    ``scan(..., store=...)`` first.
+    LODs are read block by block: once for the peaks, once for the p-values, and those of the
+    highest peaks and their traits once more. A lazy result would be computed each time: store it
+    first, with ``scan(..., store=...)``.
 
     Parameters
     ----------
@@ -54,24 +59,24 @@ def report(
         A result of ``scan`` or ``open_result``. Without a marker map, the page has the highest
         marker of each trait instead of peaks, and no map, hotspots or curves.
     path : path
-        The file to write, such as report.html. It appears when it is complete.
+        File to write, such as report.html. It appears when it is complete.
     study : Dataset, optional
-        The study that was scanned, for its samples, origin and missing values.
+        The study that was scanned; adds its samples, origin and missing values.
     perm : Dataset, optional
-        Permutations of it, from ``permute``: adds genome-wide adjusted p, and the thresholds of
+        Permutations of the study, from ``permute``; adds genome-wide adjusted p, and thresholds of
         the traits whose curves are drawn.
     threshold : float
-        A peak is higher.
+        LOD that peaks exceed.
     n_top : int
-        How many peaks the table has at most.
+        Most rows of the table of peaks.
     overwrite : bool
-        Whether to replace a file of that name.
+        Whether to replace an existing file.
 
     Raises
     ------
     InputError
-        If this is no result, the study or the permutations are not of it, an option cannot be
-        used, or matplotlib is absent.
+        If this is no result, the study or the permutations lack some of its traits or markers, an
+        option is out of range, or matplotlib is not installed.
     StoreError
         If the file exists or cannot be written; then nothing is left behind.
     """
@@ -83,19 +88,18 @@ def report(
     if perm is not None:
         _require_permuted(result, perm)
     pyplot()
-    target = Path(path).expanduser().absolute()
-    _require_free(target, overwrite)
+    target = Location.of(path)
+    target.require_free_file(overwrite=overwrite)
     result = _with_traits_known(result)
     findings = None
     if n_fitted(result):
         findings = find(result, perm, threshold=lowest, n_top=n_top)
     page = _template("page.html").render(**_page(result, study, perm, findings, lowest, n_top))
-    with appearing_file(target) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    target.write_text(page)
 
 
 def _with_traits_known(result: xr.Dataset) -> xr.Dataset:
-    """Compute what a lazy result has of every trait, once; a count over all pairs is left out."""
+    """Compute the variables of traits once; `n_refined`, which takes all pairs, is left out."""
     result = result.drop_vars("n_refined", errors="ignore")
     of_pairs = [name for name, array in result.items() if {"variants", "traits"} <= set(array.dims)]
     return result.assign(result.drop_vars(of_pairs).compute().data_vars)
@@ -105,28 +109,11 @@ def _require_permuted(result: xr.Dataset, perm: Any) -> None:
     """Raise InputError, before any work, where there are no permutations of the traits."""
     if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
         raise InputError("perm should be the Dataset that permute gives, with its max_lod")
-    known = set(text(perm["traits"].values))
-    absent = [name for name in text(result["traits"].values) if name not in known]
-    if absent:
-        raise InputError(
-            f"perm lacks {counted(len(absent), 'trait')} of the result: {listing(absent)}; permute "
-            "the study that was scanned"
-        )
-
-
-def _require_free(target: Path, overwrite: bool) -> None:
-    if not target.parent.is_dir():
-        raise StoreError(f"{target} cannot be written: there is no folder {target.parent}; make it")
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise StoreError(
-            f"{target} cannot be written: no permission, or a folder; give another path"
-        )
-    if target.exists() and not overwrite:
-        raise StoreError(f"{target} exists; choose another name, or replace it with overwrite=True")
+    require_within(result, perm, "traits", "perm", "permute the study that was scanned")
 
 
 def _template(name: str) -> jinja2.Template:
-    """Every value put into it is escaped."""
+    """Template that escapes every value put into it."""
     loader = jinja2.PackageLoader("bulklmm_dask.reporting")
     environment = jinja2.Environment(
         loader=loader,
@@ -139,6 +126,7 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _asset(name: str) -> str:
+    """Text of a file beside the templates."""
     return Path(__file__).with_name("templates").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -150,7 +138,7 @@ def _page(
     threshold: float,
     n_top: int,
 ) -> dict[str, Any]:
-    """Everything that the template shows."""
+    """Values of the template."""
     unit = _unit(result)
     script = _asset("table.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -163,7 +151,7 @@ def _page(
         "figures": _figures(result, findings, threshold),
         "study": study_facts(result, study),
         "scan": scan_facts(result, study),
-        "placed": has_map(result),
+        "placed": is_placed(result),
         "threshold": f"{threshold:g}",
         "findings": findings,
         "columns": []
@@ -178,15 +166,17 @@ def _page(
 
 
 def _unit(result: xr.Dataset) -> str:
-    return str(result["variant_position"].attrs.get("units", "")) if has_map(result) else ""
+    """Unit of the positions; empty without a marker map."""
+    return str(result["variant_position"].attrs.get("units", "")) if is_placed(result) else ""
 
 
 def _contigs(result: xr.Dataset) -> list[str]:
-    return [str(name) for name in result["contig_id"].values] if has_map(result) else []
+    """Names of the contigs; none without a marker map."""
+    return [str(name) for name in result["contig_id"].values] if is_placed(result) else []
 
 
 def _figures(result: xr.Dataset, findings: Findings | None, threshold: float) -> Facts:
-    """The numbers that the page begins with."""
+    """Numbers at the top of the page."""
     fitted = n_fitted(result)
     out = [
         ("traits", f"{result.sizes['traits']:,}"),
@@ -197,7 +187,7 @@ def _figures(result: xr.Dataset, findings: Findings | None, threshold: float) ->
         return out
     with_loci = findings.loci["trait"].nunique()
     out.append((f"traits above LOD {threshold:g}", f"{with_loci:,}"))
-    if has_map(result):
+    if is_placed(result):
         out.append((f"peaks above LOD {threshold:g}", f"{len(findings.loci):,}"))
     if "p_adjusted" in findings.loci:
         known = int((findings.loci["p_adjusted"] <= ALPHA).sum())
@@ -216,7 +206,7 @@ def _pictures(
     if findings is None:
         return out
     out["quantiles"] = pictures.quantiles(findings)
-    if findings.loci.empty or not has_map(result):
+    if findings.loci.empty or not is_placed(result):
         return out
     out["curves"] = pictures.curves(findings, threshold)
     out["map"] = pictures.loci_map(findings, result, threshold)

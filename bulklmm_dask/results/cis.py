@@ -1,4 +1,4 @@
-"""Which loci lie near the traits' own places on the genome (cis), and which do not (trans)."""
+"""Which loci lie near the position of their trait on the genome (cis), and which do not (trans)."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.streams import Block, number, require_map
+from bulklmm_dask.results.checks import require_columns, require_map
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.typing import Array, Index
 
-# Largest distance that is cis unless another is given, in the units that positions may have.
+# Default largest distance of a cis locus from its trait, by unit of position.
 WINDOW = {"Mb": 5.0, "bp": 5e6, "cM": 5.0}
+# Contigs of traits: of unknown position, or on a contig that the result does not have.
 _UNKNOWN, _ELSEWHERE = -1, -2
 
 
 def with_trait_places(
     whole: xr.Dataset, result: xr.Dataset, table: pd.DataFrame | None, window: float | None
 ) -> xr.Dataset:
-    """Add what `is_cis` needs to the blocks of a result, if the places of its traits are known.
+    """Add what `is_cis` needs to the blocks of a result, if positions of its traits are known.
 
     Parameters
     ----------
     whole : Dataset
         From `blocks`.
     result : Dataset
-        Perhaps with ``trait_contig`` (index into ``contig_id``) and ``trait_position``.
+        May have ``trait_contig`` (index into ``contig_id``) and ``trait_position``.
     table : DataFrame or None
-        Columns ``trait`` (or the index), ``contig`` and ``position``, instead.
+        Positions to be used instead: columns ``trait`` (or the index), ``contig``, ``position``.
     window : float or None
-        Largest distance of a cis locus; 5 Mb or 5 cM by default.
+        Largest distance of a cis locus from its trait; 5 Mb or 5 cM by default.
     """
-    known = table is not None or _has_places(result)
+    known = table is not None or has_trait_places(result)
     if not known:
         if window is not None:
             raise InputError(
@@ -46,7 +50,7 @@ def with_trait_places(
         return whole
     require_map(result, "a cis label")
     unit = result["variant_position"].attrs.get("units")
-    if table is None and result["trait_position"].attrs.get("units") != unit:
+    if table is None and not same_unit(result):
         other = f"trait_position is in {result['trait_position'].attrs.get('units')}"
         if window is not None:
             raise InputError(f"{other}, but variant_position in {unit}; convert one of them")
@@ -67,20 +71,25 @@ def with_trait_places(
     )
 
 
-def _has_places(result: xr.Dataset) -> bool:
-    """Whether the traits have places: numbers, not notes of these names that came with a study."""
+def has_trait_places(result: xr.Dataset) -> bool:
+    """Whether traits have positions: variables of the right kind, not notes of the same name."""
     kinds = {"trait_contig": "iu", "trait_position": "iuf"}
     return all(name in result and result[name].dtype.kind in kinds[name] for name in kinds)
 
 
-def _listed(result: xr.Dataset, table: pd.DataFrame) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    if "trait" in table.columns:
+def same_unit(result: xr.Dataset) -> bool:
+    """Whether positions of traits and of markers have the same unit."""
+    units = [result[name].attrs.get("units") for name in ("trait_position", "variant_position")]
+    return units[0] == units[1]
+
+
+def _listed(result: xr.Dataset, table: pd.DataFrame) -> tuple[Index, Array]:
+    """Contig and position of every trait of the result from a table."""
+    if isinstance(table, pd.DataFrame) and "trait" in table:
         table = table.set_index("trait")
-    absent = [name for name in ("contig", "position") if name not in table.columns]
-    if absent:
-        raise InputError(
-            f"trait_positions has no column {absent[0]!r}; it should have trait, contig, position"
-        )
+    require_columns(
+        table, ("contig", "position"), "trait_positions has", "give trait, contig and position"
+    )
     names = text(table.index)
     require_unique(names, "the traits of trait_positions", "keep one place for each")
     contigs = {name: i for i, name in enumerate(text(result["contig_id"].values))}
@@ -96,11 +105,11 @@ def _listed(result: xr.Dataset, table: pd.DataFrame) -> tuple[npt.NDArray[Any], 
 
 
 def is_cis(
-    block: xr.Dataset | Block, contig: Any, position: Any, j: npt.NDArray[Any]
-) -> dict[str, Any]:
+    block: xr.Dataset | Block, contig: Index | int, position: Array, j: Index
+) -> dict[str, npt.NDArray[np.int8]]:
     """Column ``cis`` of loci of the traits `j` of a block: 1, 0, or -1 where it is not known.
 
-    Nothing where the block says nothing of its traits' places.
+    No column where `with_trait_places` has added nothing.
     """
     if "cis_window" not in block:
         return {}

@@ -1,11 +1,10 @@
-"""Pairs of a marker and a trait with a high LOD, one row each, without holding the others."""
+"""Hits: a table of the pairs of a marker and a trait with a high LOD."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -13,10 +12,11 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.results.search import Search
-from bulklmm_dask.results.streams import Threshold, number, require_result, thresholds
-from bulklmm_dask.storage.location import appearing
-from bulklmm_dask.study.checks import whole_number
+from bulklmm_dask.results.checks import require_result
+from bulklmm_dask.results.hit_search import Search
+from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.checks import number, whole_number
 
 
 @overload
@@ -58,61 +58,61 @@ def find_hits(
     trait_positions: pd.DataFrame | None = None,
     cis_window: float | None = None,
 ) -> pd.DataFrame | int:
-    """Pairs of a marker and a trait whose LOD is high.
+    """Pairs of a marker and a trait with a high LOD.
 
-    Every block of the result is computed once, with all that is told of its pairs, and given up
-    once its hits are taken: a scan of which only the hits are kept needs no store of its LODs.
+    Every block of the result is computed once, with all its statistics, and dropped as soon as its
+    hits are taken: a scan of which only the hits are kept needs no store for its LODs.
 
     Parameters
     ----------
     result : Dataset
         A result of ``scan`` or ``open_result``.
     threshold : float, Series, mapping or DataArray
-        The lowest LOD of a hit. One number; one a trait, by name; or a DataArray with ``traits``,
-        ``contigs`` or both.
+        The lowest LOD of a hit: one number; one for each trait, by name; or a DataArray with
+        ``traits``, ``contigs`` or both.
     fdr : float, optional
         Instead of a threshold: the false discovery rate of the hits, by the procedure of Benjamini
-        and Hochberg (1995) over all pairs, each a test (see `pvalue_counts`). It is exact. More
-        than 0.5% of all pairs as hits take a second pass over the result.
+        and Hochberg (1995) over all pairs, each of which is a test (see `pvalue_counts`). It is
+        exact. If more than 0.5% of all pairs are hits, it takes a second pass over the result.
     top : int, optional
-        At most so many hits of each trait, the highest; of equal LODs the first marker counts.
-        Give it, a threshold or ``fdr``, or one of those with it.
+        Most hits of each trait, the highest ones; among equal LODs the first marker. Give ``top``,
+        a threshold or ``fdr``, or ``top`` with either.
     store : path, optional
-        Write the hits into a folder of Parquet files, one for each chunk of traits, instead of
-        returning them: they need not fit into memory. The folder appears when it is complete;
+        Folder to write the hits to as Parquet files, one for each chunk of traits, instead of
+        returning them; they need not fit into memory. The folder appears when it is complete;
         workers on other machines must see it under the same path. Needs pyarrow.
     overwrite : bool
-        Whether to replace a folder of Parquet files of that name.
+        Whether to replace an existing folder of Parquet files.
     trait_positions, cis_window
         As for `find_peaks`.
 
     Returns
     -------
     DataFrame or int
-        One row a hit, in the order of the result's traits and, within a trait, of falling LOD:
-        ``trait``, ``variant``, ``contig``, ``position`` (in the study's unit), ``lod``, ``h2`` (of
-        the contig where one was left out), with `fdr` also ``fdr`` (the adjusted p: the lowest
-        rate that the hit is found at), then all else that the result has of every pair, such as
-        ``h2_alt``, ``beta``, ``se``, ``neg_log10_p``, ``explained`` and ``df`` (what a pair has
-        several of, under one name each: ``beta_AA``); and ``cis`` where the places of traits are
-        known. Without a marker map the contig is empty and the position NaN. With ``store`` the
-        number of hits written.
+        One row for each hit, in the order of the result's traits and, within a trait, by falling
+        LOD: ``trait``, ``variant``, ``contig``, ``position`` (in the study's unit), ``lod``, ``h2``
+        (that of the contig in a scan that leaves one chromosome out); with `fdr` also ``fdr`` (the
+        lowest false discovery rate at which the hit is found); then all other statistics that the
+        result has, such as ``h2_alt``, ``beta``, ``se``, ``neg_log10_p``, ``explained`` and ``df``
+        (effects of several genotypes in a column each: ``beta_AA``); and ``cis`` where positions
+        of traits are known. Without a marker map the contig is empty and the position NaN. With
+        ``store`` the number of hits written.
 
     Raises
     ------
     InputError
         If none of a threshold, ``fdr`` and ``top`` is given, or an option cannot be used.
     StoreError
-        If the folder exists already or cannot be written; then nothing is left behind.
+        If the folder exists or cannot be written; then nothing is left behind.
 
     Notes
     -----
     A false discovery is a pair without an association. Markers of one locus are linked, and each
-    of them is a discovery of its own: the rate holds for pairs, not for loci or for traits
-    (`trait_fdr` is over traits, from permutations). It holds where p-values are positively
-    dependent, as those of linked markers are. Under any dependence at all it is the rate times
-    1 + 1/2 + ... + 1/m, some ln m + 0.58 for m pairs (Benjamini and Yekutieli 2001): give `fdr`
-    divided by that.
+    of them is a discovery of its own: the rate holds for pairs, not for loci or traits
+    (`trait_fdr` is a rate over traits, from permutations). It holds for positively dependent
+    p-values, such as those of linked markers. Under arbitrary dependence the rate can be higher by
+    the factor 1 + 1/2 + ... + 1/m, about ln m + 0.58 for m pairs (Benjamini and Yekutieli 2001):
+    divide `fdr` by it.
     """
     search = Search.of(require_result(result, "find_hits"), trait_positions, cis_window)
     if threshold is None and top is None and fdr is None:
@@ -124,15 +124,15 @@ def find_hits(
         raise InputError(f"threshold and fdr ({fdr!r}) exclude each other: give one of them")
     if top is not None:
         top = whole_number(top, "top", 1)
-    lowest = thresholds(result, -np.inf if threshold is None else threshold)
+    lowest = lowest_lod(result, -np.inf if threshold is None else threshold)
     rate = None if fdr is None else number(fdr, "fdr", 0.0, 1.0)
     if rate in (0.0, 1.0):
         raise InputError(f"fdr is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
         return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
-    target = Path(store).expanduser().absolute()
+    target = Location.of(store)
     _require_free(target, overwrite)
-    with appearing(target) as partial:
+    with target.appearing() as partial:
         parts = replace(search, folder=partial).run(lowest, rate, top)
         if any(part.rows for part in parts):
             for part in parts:
@@ -140,16 +140,13 @@ def find_hits(
     return sum(part.rows for part in parts)
 
 
-def _require_free(target: Path, overwrite: bool) -> None:
-    """Raise, before any work, where Parquet files cannot be written to a new folder."""
+def _require_free(target: Location, overwrite: bool) -> None:
+    """Raise InputError or StoreError, before any work, where Parquet files cannot be written."""
     if find_spec("pyarrow") is None:
         raise InputError(
             "store writes Parquet files, which needs pyarrow, and it is not installed; install it "
             "with: pip install pyarrow, or leave store out"
         )
-    if not target.exists():
-        return
-    if not overwrite:
-        raise StoreError(f"{target} exists; choose another name, or replace it with overwrite=True")
-    if not target.is_dir() or any(file.suffix != ".parquet" for file in target.iterdir()):
+    target.require_free(overwrite=overwrite)
+    if target.exists() and not target.is_folder_of(".parquet"):
         raise StoreError(f"{target} is no folder of Parquet files only; it is not replaced")

@@ -1,19 +1,19 @@
-"""Places on the genome that many traits have loci at: counts in a sliding window."""
+"""Hotspots: how many traits have a locus within a window that slides along the genome."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.streams import number, require_map
+from bulklmm_dask.results.checks import require_columns, require_map
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import number
 from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Index, Names
 
 
 def hotspots(
@@ -32,30 +32,30 @@ def hotspots(
     findings : DataFrame
         Rows with ``trait``, ``contig`` and ``position``, from `find_hits` or `find_peaks`.
     study : Dataset, optional
-        A study or result, for its marker map. With it all of the genome is covered, and counts are
-        given at every marker unless a step is; without it only the contigs with findings are, from
-        the first of them to the last.
+        A study or result, for its marker map. With it the whole genome is covered, with a window
+        at every marker unless there is a step; without it each contig with findings is covered from
+        the first to the last of them.
     window : float
-        Width of the window, in the unit of the positions; findings at its edges count.
+        Width of the window, in the unit of the positions; findings on its edges count.
     step : float, optional
-        Distance between the centres of windows, which lie at its multiples. By default the centres
-        are the markers of ``study``, as in R/qtl2's ``calc_hotspots``; without it half a window
-        apart.
+        Distance between the centres of windows, which are its multiples. By default windows are
+        centred on the markers of ``study``, as in R/qtl2's ``calc_hotspots``, or half a window
+        apart without a study.
     baseline : DataFrame, optional
-        From `hotspot_baseline`, with the same window, step and threshold: what chance alone gives.
-        Needs ``study``.
+        Counts in data sets without loci, from `hotspot_baseline` with the same window, step and
+        threshold. Needs ``study``.
     alpha : float
-        Probability of more traits than ``attrs["threshold"]`` in any window by chance.
+        Probability that chance gives any window more traits than ``attrs["threshold"]``.
 
     Returns
     -------
     DataFrame
-        One row a window, by contig and position: ``contig``, ``position`` (its centre), ``traits``
-        (different ones with a finding in the window) and ``findings`` (R/qtl2's ``num_qtl``).
-        Hits count every marker of a locus: use peaks, or ``traits``. With a baseline of N data sets
-        also ``p_adjusted``, (1 + count) / (1 + N), with count the data sets that have a window of
-        as many traits anywhere; ``attrs["threshold"]``, the count that is exceeded where
-        ``p_adjusted`` is at most alpha; and ``attrs["alpha"]``.
+        One row for each window, by contig and position: ``contig``, ``position`` (its centre),
+        ``traits`` (number of different traits with a finding in it) and ``findings`` (number of
+        findings, R/qtl2's ``num_qtl``). Hits count every marker of a locus: use peaks, or
+        ``traits``. With a baseline of N data sets also ``p_adjusted`` = (1 + b) / (1 + N), where b
+        of them have at least as many traits in any window; ``attrs["threshold"]``, the number of
+        traits that is exceeded where ``p_adjusted`` is at most alpha; and ``attrs["alpha"]``.
 
     Raises
     ------
@@ -63,11 +63,12 @@ def hotspots(
         If a column or a position is missing, a contig is not in the study, a width is not
         positive, the baseline has other windows, or is too small for alpha.
     """
-    absent = [name for name in ("trait", "contig", "position") if name not in findings]
-    if absent:
-        raise InputError(
-            f"the findings have no column {absent[0]!r}; give what find_hits or find_peaks returns"
-        )
+    require_columns(
+        findings,
+        ("trait", "contig", "position"),
+        "the findings have",
+        "give what find_hits or find_peaks returns",
+    )
     if findings["position"].isna().any():
         raise InputError(
             f"{int(findings['position'].isna().sum())} of the findings have no position; hotspots "
@@ -99,11 +100,11 @@ def hotspots(
 def _require_same(
     baseline: pd.DataFrame, findings: pd.DataFrame, study: xr.Dataset | None, mine: dict[str, Any]
 ) -> None:
-    """Raise InputError where a baseline does not count what is counted here."""
+    """Raise InputError where a baseline has another window, step or threshold."""
     if not isinstance(baseline, pd.DataFrame) or {"traits"} - set(baseline) or not baseline.attrs:
         raise InputError("baseline should be what hotspot_baseline gives, with its attrs")
     if study is None:
-        raise InputError("a baseline is of all of the genome: give the study with it")
+        raise InputError("a baseline covers the whole genome: give the study with it")
     for name, value in mine.items():
         if baseline.attrs[name] != value:
             raise InputError(
@@ -118,11 +119,11 @@ def _require_same(
 
 
 def _compared(counts: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """Add how often chance gives as many traits anywhere, and what it gives with `alpha`."""
+    """Add adjusted p and the number of traits that chance exceeds with probability `alpha`."""
     highest = np.sort(baseline["traits"].to_numpy())
     total = 1 + highest.size
     level = number(alpha, "alpha", 0.0, 1.0)
-    # The lowest rank whose count is exceeded by too few others.
+    # Rank, from 1 on, of the lowest maximum that a share of at most alpha exceeds.
     rank = int(np.ceil((1.0 - level) * total - 1e-9))
     if not 1 <= rank <= highest.size:
         raise InputError(
@@ -136,6 +137,7 @@ def _compared(counts: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> pd.
 
 
 def _positive(value: object, what: str) -> float:
+    """Give `value` as a float, or raise InputError unless it is positive and finite."""
     found = number(value, what, 0.0)
     if found == 0.0 or np.isinf(found):
         raise InputError(f"{what} is {value!r}; it should be positive and finite")
@@ -143,13 +145,13 @@ def _positive(value: object, what: str) -> float:
 
 
 def _centres(
-    contig: npt.NDArray[Any],
+    contig: Names,
     position: Array,
     study: xr.Dataset | None,
     width: float,
     step: float | None,
 ) -> dict[str, Array]:
-    """Centres of the windows of every contig, in order."""
+    """Ascending centres of the windows of every contig."""
     if study is None:
         apart = width / 2 if step is None else _positive(step, "step")
         names = list(dict.fromkeys(contig))
@@ -172,22 +174,23 @@ def _centres(
 
 
 def _multiples(position: Array, step: float) -> Array:
-    """Multiples of a step that cover the positions."""
+    """Multiples of a step, from the last below the positions to the first above them."""
     first, last = np.floor(position.min() / step), np.ceil(position.max() / step)
     return np.arange(first, last + 1) * step
 
 
-def _within(starts: Array, ends: Array, centres: Array, width: float) -> npt.NDArray[np.intp]:
-    """Number of stretches, half a window longer at each end, that a centre lies in."""
+def _within(starts: Array, ends: Array, centres: Array, width: float) -> Index:
+    """For each centre, how many stretches (start to end) reach into its window."""
     begun = np.searchsorted(np.sort(starts - width / 2), centres, side="right")
     over = np.searchsorted(np.sort(ends + width / 2), centres, side="left")
     return begun - over
 
 
-def _traits_within(
-    trait: npt.NDArray[np.intp], position: Array, centres: Array, width: float
-) -> npt.NDArray[np.intp]:
-    """Number of different traits: findings of one that windows share are one stretch."""
+def _traits_within(trait: Index, position: Array, centres: Array, width: float) -> Index:
+    """For each centre, how many different traits have a finding in its window.
+
+    Findings of one trait at most a window apart are one stretch, so that each trait counts once.
+    """
     order = np.lexsort((position, trait))
     trait, position = trait[order], position[order]
     apart = (np.diff(trait) != 0) | (np.diff(position) > width)
@@ -197,5 +200,6 @@ def _traits_within(
 
 
 def _empty() -> pd.DataFrame:
+    """Counts of no window."""
     columns = {"contig": object, "position": np.float64, "traits": np.intp, "findings": np.intp}
     return pd.DataFrame({name: np.empty(0, kind) for name, kind in columns.items()})

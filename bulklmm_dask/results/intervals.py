@@ -1,20 +1,17 @@
 """Peaks of LOD curves and their intervals, for many curves of one contig at a time.
 
-The rules are those of R/qtl2 (Broman et al. 2019): Broman's peaks with a drop between them, LOD
-support intervals, and Bayes credible intervals, which weight 10^LOD by the width around a marker.
+The rules are those of R/qtl2 (Broman et al. 2019): peaks with a minimum drop between them, LOD
+support intervals, and Bayes credible intervals, which weight 10^LOD by the width that a marker
+stands for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from bulklmm_dask.typing import Array
-
-Index: TypeAlias = npt.NDArray[np.intp]
+from bulklmm_dask.typing import Array, Flags, Index, Real
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,11 @@ class Peaks:
     Attributes
     ----------
     curve : array (peaks,)
-        Which curve it is on.
+        Index of its curve.
     top : array (peaks,)
-        The marker it stands at, the first of equal ones.
+        Index of its marker, the first of those with equal LOD.
     start, end : array (peaks,)
-        The valleys beside it, or the ends of the contig.
+        Indices of the lowest markers between it and its neighbours, or of the ends of the contig.
     """
 
     curve: Index
@@ -37,21 +34,21 @@ class Peaks:
     end: Index
 
     def take(self, which: slice) -> Peaks:
-        """Some of the peaks."""
+        """Give some of the peaks."""
         return Peaks(self.curve[which], self.top[which], self.start[which], self.end[which])
 
 
-def peaks_of(lod: npt.NDArray[np.floating], threshold: Array, peakdrop: float) -> Peaks:
+def peaks_of(lod: Real, threshold: Array, peakdrop: float) -> Peaks:
     """Find the peaks of curves.
 
     Parameters
     ----------
     lod : array (markers, curves)
-        In order of position; NaN is passed over.
+        LODs in order of position; NaN is passed over.
     threshold : array (curves,)
-        A peak lies above.
+        LOD that a peak exceeds.
     peakdrop : float
-        How far the curve falls between two peaks, from the lower of them; infinite for one peak.
+        How far the LOD falls between two peaks, below the lower one; infinite for one peak a curve.
     """
     high = np.fmax.reduce(lod, axis=0) > threshold
     curves = np.flatnonzero(high)
@@ -65,7 +62,7 @@ def peaks_of(lod: npt.NDArray[np.floating], threshold: Array, peakdrop: float) -
 
 
 def _several(lod: Array, threshold: Array, peakdrop: float) -> Peaks:
-    """Walk along all curves at once; a peak is final once the next one has begun."""
+    """Walk along all curves at once; a peak is final once the next one of its curve begins."""
     markers, m = lod.shape
     top, valley, start = (np.full(m, value) for value in (-1, 0, 0))
     height, low = np.zeros(m), np.zeros(m)
@@ -88,8 +85,8 @@ def _several(lod: Array, threshold: Array, peakdrop: float) -> Peaks:
     return Peaks(*(np.concatenate(part) for part in zip(*final, strict=True)))
 
 
-def rows_of(lod: npt.NDArray[np.floating], peaks: Peaks) -> Array:
-    """Curve of every peak between its valleys, (peaks, markers); -inf elsewhere."""
+def rows_of(lod: Real, peaks: Peaks) -> Array:
+    """LODs from `start` to `end` of every peak, -inf elsewhere; (peaks, markers)."""
     marker = np.arange(len(lod))
     rows = lod[:, peaks.curve].T.astype(np.float64)
     inside = (marker >= peaks.start[:, None]) & (marker <= peaks.end[:, None])
@@ -105,7 +102,7 @@ def tied_position(rows: Array, peaks: Peaks, position: Array) -> Array:
 def lod_ends(rows: Array, peaks: Peaks, drop: float) -> tuple[Index, Index]:
     """First and last marker of LOD support intervals.
 
-    The interval holds all markers of LOD above the peak's less ``drop``, and ends at the next
+    An interval holds all markers whose LOD exceeds the peak's less ``drop``, and ends at the next
     marker on either side.
     """
     above = rows > _heights(rows, peaks) - drop
@@ -119,8 +116,8 @@ def lod_ends(rows: Array, peaks: Peaks, drop: float) -> tuple[Index, Index]:
 def bayes_ends(rows: Array, peaks: Peaks, position: Array, prob: float) -> tuple[Index, Index]:
     """First and last marker of Bayes credible intervals.
 
-    Markers are taken in order of falling LOD, of equal ones the first, until their share of the sum
-    of 10^LOD x width between the valleys is ``prob``; the interval holds them all.
+    Markers are taken by falling LOD, among equal ones the first, until they have the share ``prob``
+    of the sum of 10^LOD x width over the peak's part of the curve; the interval spans them all.
     """
     weight = np.power(10.0, rows - _heights(rows, peaks)) * _widths(position)
     order = np.argsort(-rows, axis=1, kind="stable")
@@ -133,7 +130,7 @@ def bayes_ends(rows: Array, peaks: Peaks, position: Array, prob: float) -> tuple
 
 
 def _widths(position: Array) -> Array:
-    """Half the distance between the neighbours of a marker; at an end, the distance to the next."""
+    """Width of a marker: half the distance between its neighbours; at an end, to its neighbour."""
     if position.size < 2:
         return np.ones(position.size)
     inner = (position[2:] - position[:-2]) / 2
@@ -145,9 +142,9 @@ def _heights(rows: Array, peaks: Peaks) -> Array:
     return np.take_along_axis(rows, peaks.top[:, None], axis=1)
 
 
-def to_markers(left: Index, right: Index, marker: npt.NDArray[np.bool_]) -> tuple[Index, Index]:
-    """Move ends outwards to what is a marker; to the end of the contig where there is none."""
-    where: npt.NDArray[Any] = np.flatnonzero(marker)
+def to_markers(left: Index, right: Index, marker: Flags) -> tuple[Index, Index]:
+    """Move ends outwards to the next true marker, or to the end of the contig without one."""
+    where: Index = np.flatnonzero(marker)
     if not where.size:
         return np.zeros_like(left), np.full_like(right, marker.size - 1)
     before = np.searchsorted(where, left, side="right") - 1

@@ -7,14 +7,17 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import require_by
+from bulklmm_dask.typing import Array, By, Index
 
 
-def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
-    """Highest LOD of every trait and the marker it stands at.
+def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
+    """Highest LOD of every trait and its marker.
 
-    The blocks of a lazy result are computed once, each reduced as soon as it is there; the matrix
-    of LODs is never held.
+    Each block of a lazy result is computed once and reduced at once; the matrix of LODs is never
+    held in memory.
 
     Parameters
     ----------
@@ -23,32 +26,28 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
         (contigs, traits) and, where the study has a marker map, ``variant_contig``, ``contig_id``
         and ``variant_position``.
     by : None or "contig"
-        One row a trait, or one row a trait and contig.
+        One row for each trait, or for each trait and contig.
 
     Returns
     -------
     DataFrame
         Columns ``trait``, ``variant``, ``contig``, ``position`` (in the study's unit), ``lod`` and
-        ``h2``, in the order of the result's traits and contigs. Of equal LODs the first marker
-        counts. A trait without LODs (see ``trait_status``) has NaN for its LOD and position and
+        ``h2``, in the order of the result's traits and contigs. Among equal LODs the first marker
+        is given. A trait without LODs (see ``trait_status``) has NaN for its LOD and position and
         no marker. Without a marker map the contig is empty and the position NaN.
 
     Raises
     ------
     InputError
-        If ``by`` is something else, or "contig" and the result has no contigs; or if ``result``
-        has no LODs.
+        If ``by`` is neither, or is "contig" and the result has no contigs; or if ``result`` has no
+        LODs.
     """
-    if by not in (None, "contig"):
-        raise InputError(f"by is {by!r}; it must be None or 'contig'")
-    if not isinstance(result, xr.Dataset) or "lod" not in result:
-        raise InputError("max_lod needs the Dataset that scan or open_result gives, with its lod")
-    if "traits" not in result.dims:  # one trait selected
-        sides = {"lod": result["lod"].expand_dims("traits", -1)}
-        sides["h2"] = result["h2"].expand_dims("traits", -1)
-        result = result.drop_vars("traits").assign(sides)
-    if not result["lod"].size:
-        raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
+    require_by(by)
+    if isinstance(result, xr.Dataset) and "lod" in result and "traits" not in result.dims:
+        # One trait was selected by name.
+        with_dim = {name: result[name].expand_dims("traits", -1) for name in ("lod", "h2")}
+        result = result.drop_vars("traits").assign(with_dim)
+    result = require_result(result, "max_lod")
     if by == "contig" and "variant_contig" not in result:
         raise InputError(
             "the result has no variant_contig, so there is no maximum by contig; "
@@ -60,23 +59,21 @@ def max_lod(result: xr.Dataset, *, by: str | None = None) -> pd.DataFrame:
     trait = np.repeat(np.arange(h2.shape[-1]), len(groups))
     if h2.ndim == 1:
         h2 = h2[trait]
-    else:  # one a contig: that of the marker's
+    else:  # one for each contig left out: take that of the marker's contig
         h2 = np.where(where < 0, np.nan, h2[result["variant_contig"].values[where], trait])
     return _table(result, lod.T.ravel(), where, h2)
 
 
-def _contig_members(result: xr.Dataset) -> list[np.ndarray]:
-    """List the indices of the markers of every contig that has some."""
+def _contig_members(result: xr.Dataset) -> list[Index]:
+    """Indices of the markers of each contig that has markers."""
     contig = result["variant_contig"].values
     return [np.flatnonzero(contig == c) for c in np.unique(contig)]
 
 
-def _maxima(
-    result: xr.Dataset, groups: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Maximum and its marker's index (groups, traits), NaN and -1 where there is no LOD; and h2.
+def _maxima(result: xr.Dataset, groups: list[Index]) -> tuple[Array, Index, Array]:
+    """Maximum and index of its marker (groups, traits), NaN and -1 where there is no LOD; and h2.
 
-    All is computed together, so that every block and every null model is computed once.
+    One call computes all of them, so that every block and every null model is computed once.
     """
     finite = result["lod"].fillna(-np.inf)
     parts = {"h2": result["h2"]}
@@ -91,14 +88,14 @@ def _maxima(
     return np.where(none, np.nan, best), np.where(none, -1, where), computed["h2"].values
 
 
-def _as_slice(members: np.ndarray) -> slice | np.ndarray:
-    """Neighbouring indices as a slice, which takes views of blocks instead of copies."""
+def _as_slice(members: Index) -> slice | Index:
+    """Consecutive indices as a slice, which takes views of blocks instead of copies."""
     first, last = int(members[0]), int(members[-1])
     return slice(first, last + 1) if last - first + 1 == members.size else members
 
 
-def _table(result: xr.Dataset, lod: np.ndarray, where: np.ndarray, h2: np.ndarray) -> pd.DataFrame:
-    """Lay out the rows: all groups of the first trait, then those of the second, and so on."""
+def _table(result: xr.Dataset, lod: Array, where: Index, h2: Array) -> pd.DataFrame:
+    """Make the table: the rows of the first trait, then those of the second, and so on."""
     found = where >= 0
     variant, contig = np.full(lod.size, "", object), np.full(lod.size, "", object)
     position = np.full(lod.size, np.nan)

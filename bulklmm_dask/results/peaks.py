@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.results.checks import require_map, require_result
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.intervals import (
     Peaks,
@@ -21,33 +21,35 @@ from bulklmm_dask.results.intervals import (
     tied_position,
     to_markers,
 )
-from bulklmm_dask.results.streams import (
-    Block,
-    Threshold,
-    blocks,
-    gathered,
-    h2_of,
-    joined,
-    number,
-    require_map,
-    require_result,
-    thresholds,
-)
+from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
+from bulklmm_dask.results.pairs import blocks, h2_of, joined
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.schema import require_names
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import counted, listing
-from bulklmm_dask.typing import Columns
+from bulklmm_dask.text import counted
+from bulklmm_dask.typing import Columns, Names, Real
 
 DROP, THRESHOLD = 1.5, 3.0
-# What R/qtl2 calls the places it adds between markers.
+# Names that R/qtl2 gives to the positions it inserts between markers.
 _PSEUDOMARKER = r"c.+\.loc-*[0-9]+(\.[0-9]+)*"
-# Cells of the curves that are looked at together.
+# LODs of peaks' curves that are held together.
 _TOGETHER = 1 << 20
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """What is a peak, and which interval it is given."""
+    """Which maxima of a curve are peaks, and which interval each is given.
+
+    Attributes
+    ----------
+    peakdrop : float
+        How far the LOD falls between two peaks, below the lower one; infinite for one peak a curve.
+    drop, prob : float or None
+        Drop of LOD support intervals or probability of Bayes intervals; both None for no intervals.
+    expand : bool
+        Whether intervals end at markers, not at R/qtl2's pseudomarkers.
+    """
 
     peakdrop: float
     drop: float | None
@@ -56,6 +58,7 @@ class _Rules:
 
     @property
     def intervals(self) -> bool:
+        """Whether peaks are given intervals."""
         return self.drop is not None or self.prob is not None
 
 
@@ -70,7 +73,7 @@ def find_peaks(
     trait_positions: pd.DataFrame | None = None,
     cis_window: float | None = None,
 ) -> pd.DataFrame:
-    """Peaks of every trait on every contig, with intervals, as R/qtl2's ``find_peaks``.
+    """Peaks of every trait on every contig, with intervals, as in R/qtl2's ``find_peaks``.
 
     The LODs of one contig and one chunk of traits are held at a time, and every block is computed
     once.
@@ -80,34 +83,34 @@ def find_peaks(
     result : Dataset
         A result of ``scan`` or ``open_result`` with a marker map.
     threshold : float, Series, mapping or DataArray
-        A peak is higher. One number; one a trait, by name; or a DataArray with ``traits``,
-        ``contigs`` or both, such as another threshold for the X chromosome.
+        LOD that a peak exceeds: one number; one for each trait, by name; or a DataArray with
+        ``traits``, ``contigs`` or both, such as another threshold for the X chromosome.
     peakdrop : float, optional
-        Look for several peaks on a contig: between two of them the LOD falls by more than this
-        below the lower one. Without it each contig has its highest peak only.
+        Look for several peaks on a contig, between which the LOD falls by more than this below the
+        lower of the two. Without it each contig has its highest peak only.
     drop : float or None
-        LOD support intervals: all markers within ``drop`` of the peak, and the next one on either
-        side. At most ``peakdrop``. None for no intervals.
+        LOD support intervals: all markers whose LOD is within ``drop`` of the peak, and the next
+        marker on either side. At most ``peakdrop``. None for no intervals.
     prob : float, optional
         Bayes credible intervals of this probability, instead of ``drop``.
     expand2markers : bool
         Move the ends of intervals outwards from R/qtl2's pseudomarkers (named like c1.loc5) to
-        markers.
+        the next markers.
     trait_positions : DataFrame, optional
-        Columns ``trait`` (or the index), ``contig`` and ``position`` in the unit of the markers:
-        where the traits themselves lie; by default the result's ``trait_contig`` and
-        ``trait_position``, if it has them.
+        Positions of the traits on the genome (for example of their genes): columns ``trait`` (or
+        the index), ``contig`` and ``position`` in the unit of the markers. By default the result's
+        ``trait_contig`` and ``trait_position``, if it has them.
     cis_window : float, optional
-        Largest distance between a trait and its peak that is called cis; 5 Mb or 5 cM by default.
+        Largest distance between a trait and a cis peak; 5 Mb or 5 cM by default.
 
     Returns
     -------
     DataFrame
-        One row a peak, by trait, contig and position: ``trait``, ``contig``, ``position`` (the mean
-        position of markers with equal LOD), ``variant`` (the first of them), ``lod``; with
-        intervals ``ci_lo``, ``ci_hi`` (positions) and ``ci_lo_variant``, ``ci_hi_variant``;
-        ``h2`` (of the contig where one was left out); and, where the places of traits are known,
-        ``cis`` (NA where that of the trait is not).
+        One row for each peak, by trait, contig and position: ``trait``, ``contig``, ``position``
+        (the mean position of markers that share the highest LOD), ``variant`` (the first of them),
+        ``lod``; with intervals ``ci_lo``, ``ci_hi`` (positions) and ``ci_lo_variant``,
+        ``ci_hi_variant``; ``h2`` (that of the contig in a scan that leaves one chromosome out);
+        and, where positions of traits are known, ``cis`` (NA for a trait of unknown position).
 
     Raises
     ------
@@ -116,7 +119,7 @@ def find_peaks(
     """
     whole = _by_contig(require_result(result, "find_peaks"), "find_peaks")
     rules = _rules(peakdrop, drop, prob, expand2markers)
-    whole["threshold"] = thresholds(result, threshold)
+    whole["threshold"] = lowest_lod(result, threshold)
     whole = with_trait_places(whole, result, trait_positions, cis_window)
     return _table(whole, rules, text(result["contig_id"].values))
 
@@ -145,7 +148,7 @@ def lod_interval(
     Returns
     -------
     DataFrame
-        One row a peak, with the columns of `find_peaks`.
+        One row for each peak, with the columns of `find_peaks`.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def bayes_interval(
     Returns
     -------
     DataFrame
-        One row a peak, with the columns of `find_peaks`.
+        One row for each peak, with the columns of `find_peaks`.
 
     Raises
     ------
@@ -192,6 +195,7 @@ def bayes_interval(
 
 
 def _rules(peakdrop: float | None, drop: float | None, prob: float | None, expand: bool) -> _Rules:
+    """Check the options of a search for peaks."""
     between = np.inf if peakdrop is None else number(peakdrop, "peakdrop", 0.0)
     if prob is not None:
         if drop not in (None, DROP):
@@ -211,23 +215,23 @@ def _rules(peakdrop: float | None, drop: float | None, prob: float | None, expan
 def _of_one(
     result: xr.Dataset, trait: str, contig: str, threshold: float, rules: _Rules, caller: str
 ) -> pd.DataFrame:
+    """Peaks of one trait on one contig."""
     require_map(require_result(result, caller), caller)
     contigs = list(text(result["contig_id"].values))
     traits = list(text(result["traits"].values))
-    for name, known, what in ((trait, traits, "trait"), (contig, contigs, "contig")):
-        if str(name) not in known:
-            raise InputError(f"no {what} {name!r} here; the names are like {listing(known, 3)}")
+    require_names(result, "traits", [trait])
+    require_names(result.assign_coords(contigs=contigs), "contigs", [contig])
     mine = np.flatnonzero(result["variant_contig"].values == contigs.index(str(contig)))
     if not mine.size:
         raise InputError(f"contig {contig!r} has no markers in this result")
     one = result.isel(traits=[traits.index(str(trait))], variants=mine)
     whole = _by_contig(one, caller)
-    whole["threshold"] = thresholds(result, threshold)
+    whole["threshold"] = lowest_lod(result, threshold)
     return _table(whole, rules, text(contigs))
 
 
 def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
-    """Blocks of one contig each, the markers in order of position."""
+    """Arrange a result in blocks of one contig each, its markers by position."""
     require_map(result, caller)
     contig = result["variant_contig"].values
     position = result["variant_position"].values.astype(np.float64)
@@ -245,7 +249,8 @@ def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
     return whole.assign(lod=whole["lod"].chunk(variants=tuple(sizes.tolist()))).unify_chunks()
 
 
-def _table(whole: xr.Dataset, rules: _Rules, contigs: npt.NDArray[Any]) -> pd.DataFrame:
+def _table(whole: xr.Dataset, rules: _Rules, contigs: Names) -> pd.DataFrame:
+    """Find the peaks of all blocks."""
     parts = gathered(
         whole,
         _sift,
@@ -259,7 +264,7 @@ def _table(whole: xr.Dataset, rules: _Rules, contigs: npt.NDArray[Any]) -> pd.Da
     return pd.DataFrame(columns)
 
 
-def _sift(block: Block, *, rules: _Rules, contigs: npt.NDArray[Any]) -> Columns:
+def _sift(block: Block, *, rules: _Rules, contigs: Names) -> Columns:
     """Peaks of the curves of one contig and one chunk of traits."""
     lod = block["lod"].values
     contig = int(block["contig"].values[0])
@@ -287,7 +292,7 @@ def _sift(block: Block, *, rules: _Rules, contigs: npt.NDArray[Any]) -> Columns:
     }
 
 
-def _described(block: Block, lod: npt.NDArray[np.floating], peaks: Peaks, rules: _Rules) -> Columns:
+def _described(block: Block, lod: Real, peaks: Peaks, rules: _Rules) -> Columns:
     """Position and interval of some peaks of a block."""
     position = block["position"].values
     rows = rows_of(lod, peaks)
@@ -311,7 +316,7 @@ def _described(block: Block, lod: npt.NDArray[np.floating], peaks: Peaks, rules:
 
 
 def _gather(parts: list[Columns], chunk: int) -> Columns:
-    """Peaks of a chunk of traits, by trait, contig and position."""
+    """Peaks of a chunk of traits in order of trait, contig and position."""
     found = joined(parts)
     column, contig = found.pop("_column"), found.pop("_contig")
     order = np.lexsort((found["position"], contig, column))

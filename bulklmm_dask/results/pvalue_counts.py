@@ -1,4 +1,4 @@
-"""How often every p-value occurs among all pairs of a scan, which are counted and never held."""
+"""A histogram of the p-values of all pairs of a scan, counted block by block."""
 
 from __future__ import annotations
 
@@ -9,43 +9,46 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.results.streams import Block, blocks, gathered, joined, require_result
+from bulklmm_dask.results.checks import require_result
+from bulklmm_dask.results.pairs import blocks, joined
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Columns
+from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.typing import Array, Columns, Index, Real
 
-# LODs are counted in cells of equal width, so many from one power of two to the next: a binary
-# float has the number of its cell in its first bits. All below 2 to the first power are one cell.
+# LODs are counted in cells: so many of equal width from one power of two to the next, so that the
+# leading bits of a binary float number its cell. All LODs below 2**_FIRST are one cell.
 _CELLS, _FIRST = 1024, -16
 _BITS = _CELLS.bit_length() - 1
 # Pairs that are counted together: few enough to stay in the processor's cache.
 _TOGETHER = 1 << 18
-_WIDTH = 0.01
+_WIDTH = 0.01  # of a bin, in units of -log10 p
 
 
 def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) -> pd.DataFrame:
     """Count the p-values of all pairs of a marker and a trait, for a QQ plot or a histogram.
 
-    Every block of the result is computed once, counted and given up.
+    Every block of the result is computed once, counted and dropped.
 
     Parameters
     ----------
     result : Dataset
-        A result of ``scan`` or ``open_result``. A p-value is that of the statistic
-        ``neg_log10_p``: of the LOD and its degrees of freedom, ``df`` where the result has it, else
-        1. Pairs without a LOD (NaN) are no tests; a marker without variation has LOD 0 and p = 1.
+        A result of ``scan`` or ``open_result``. p-values are those of the statistic
+        ``neg_log10_p``: chi-square, from the LOD and its degrees of freedom (``df`` of the result,
+        else 1). Pairs without a LOD (NaN) are not tests; a marker without variation has LOD 0 and
+        p = 1.
     traits : sequence of str, optional
         Count the pairs of these traits only.
 
     Returns
     -------
     DataFrame
-        One row a bin that is not empty: ``neg_log10_p``, its lower edge, ascending, and ``count``.
-        Bins are 0.01 wide, or 0.1% of the LOD where that is more. The edges are exact where all
-        pairs have the same degrees of freedom: ``count[i:].sum()`` pairs have a -log10 p of at
-        least ``neg_log10_p[i]``. ``attrs["tests"]`` is the number of all pairs counted.
+        One row for each bin that is not empty: ``neg_log10_p``, its lower edge, ascending, and
+        ``count``. Bins are 0.01 wide, or 0.1% of the LOD where that is more. The edges are exact
+        where all pairs have the same degrees of freedom: ``count[i:].sum()`` pairs have a -log10 p
+        of at least ``neg_log10_p[i]``. ``attrs["tests"]`` is the number of all pairs counted.
 
     Raises
     ------
@@ -55,19 +58,17 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
     result = require_result(result, "pvalue_counts")
     if traits is not None:
         names = text([traits] if isinstance(traits, str) else traits)
+        if not names.size:
+            raise InputError("traits is empty; name one or several traits, or leave it out")
+        require_names(result, "traits", names)
         known = pd.Index(text(result["traits"].values))
-        unknown = [name for name in names if name not in known]
-        if unknown or not names.size:
-            raise InputError(
-                f"the result has no traits {listing(unknown)}; give some of its traits"
-            )
         result = result.isel(traits=np.unique(known.get_indexer(pd.Index(names))))
     wanted = ["lod", "df"] if "df" in result else ["lod"]
     whole = blocks(result, wanted)[wanted]
-    cells = added(gathered(whole, count_lods, _added, sift_with={}, gather_with={}))
-    score = neg_log10_p(lower_edge(cells["cell"]), cells["df"])
+    counts = added(gathered(whole, count_lods, _added, sift_with={}, gather_with={}))
+    score = neg_log10_p(lower_edge(counts["cell"]), counts["df"])
     order = np.argsort(score, kind="stable")
-    score, count = score[order], cells["count"][order]
+    score, count = score[order], counts["count"][order]
     first = np.flatnonzero(np.diff(np.floor(score / _WIDTH), prepend=-1.0))
     table = pd.DataFrame(
         {
@@ -79,22 +80,22 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
     return table
 
 
-def count_lods(block: xr.Dataset | Block, least: npt.NDArray[np.float64] | None = None) -> Columns:
+def count_lods(block: xr.Dataset | Block, least: Array | None = None) -> Columns:
     """Count the LODs of a block of pairs.
 
     Parameters
     ----------
     block : Dataset or dict
-        With ``lod`` and, unless all have one degree of freedom, ``df``.
+        With ``lod`` and, unless all tests have one degree of freedom, ``df``.
     least : array, optional
-        For each number of degrees of freedom the LOD below which all pairs are of the first cell:
-        only those above are counted one by one.
+        For each number of degrees of freedom the LOD below which all pairs count as the first cell;
+        this saves the time to find their own.
 
     Returns
     -------
     dict
-        ``df``, ``cell`` and ``count``, of every cell that is not empty; `lower_edge` gives the LOD
-        that a cell begins with.
+        Arrays ``df``, ``cell`` and ``count``, one entry for each cell that is not empty;
+        `lower_edge` gives the lowest LOD of a cell.
     """
     lod = block["lod"].values
     if least is None:
@@ -107,7 +108,7 @@ def count_lods(block: xr.Dataset | Block, least: npt.NDArray[np.float64] | None 
 
 
 def added(parts: list[Columns]) -> Columns:
-    """Counts of several blocks as those of all of them."""
+    """Add up the counts of several blocks."""
     every = joined(parts)
     key = np.stack([every["df"], every["cell"]])
     (df, cell), where = np.unique(key, axis=1, return_inverse=True)
@@ -117,16 +118,18 @@ def added(parts: list[Columns]) -> Columns:
 
 
 def _added(parts: list[Columns], chunk: int) -> Columns:
+    """Add up the counts of a chunk of traits, whose number does not matter."""
     return added(parts)
 
 
-def lower_edge(cell: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Smallest LOD of each cell."""
+def lower_edge(cell: Index) -> Array:
+    """Lowest LOD of each cell."""
     power, step = np.divmod(cell, _CELLS)
     return np.where(cell == 0, 0.0, np.ldexp(1.0 + step / _CELLS, power + _FIRST))
 
 
-def _counted(lod: npt.NDArray[np.floating], df: int, least: float) -> Columns:
+def _counted(lod: Real, df: int, least: float) -> Columns:
+    """Count LODs of tests with the same degrees of freedom."""
     flat = lod.reshape(-1)
     total = np.zeros(1, dtype=np.int64)
     for start in range(0, flat.size, _TOGETHER):
@@ -142,8 +145,8 @@ def _counted(lod: npt.NDArray[np.floating], df: int, least: float) -> Columns:
     return {"df": np.full(cell.size, df), "cell": cell, "count": total[cell]}
 
 
-def _cell(lod: npt.NDArray[np.floating]) -> npt.NDArray[np.integer]:
-    """Cells of LODs, none of them NaN; those below 0 count as 0."""
+def _cell(lod: Real) -> npt.NDArray[np.integer]:
+    """Cells of LODs without NaN, in place where they can be; negative LODs count as 0."""
     exact: type[np.signedinteger] = np.int32 if lod.dtype == np.float32 else np.int64
     if exact is np.int64:
         lod = lod.astype(np.float64, copy=False)

@@ -1,55 +1,58 @@
-"""Genome-wide thresholds and adjusted p of LOD scores, from the maxima that `permute` gives."""
+"""Genome-wide thresholds and adjusted p-values of LODs, from the maxima that `permute` gives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy.stats import false_discovery_control, genpareto
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.nulls import Maxima
+from bulklmm_dask.results.checks import require_columns
+from bulklmm_dask.results.fdr import false_discovery_rates
+from bulklmm_dask.results.null_maxima import NullMaxima
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, By, Flags, Index, Names
 
-# The tail is fitted to this share of the maxima, if there are as many.
+# A tail is fitted to this share of the maxima, if these are at least so many.
 _TAIL, _LEAST = 0.1, 20
 
 COUNTED, FITTED = "counted", "tail"
 
 
 def thresholds(
-    perm: xr.Dataset, alpha: float | Sequence[float] = (0.10, 0.05), *, by: str | None = None
+    perm: xr.Dataset, alpha: float | Sequence[float] = (0.10, 0.05), *, by: By | None = None
 ) -> xr.Dataset:
-    """LOD that a trait exceeds anywhere on the genome with probability alpha if nothing is there.
+    """LOD that chance alone exceeds anywhere on the genome with probability alpha, for each trait.
 
     Parameters
     ----------
     perm : Dataset
-        What `permute` gives, or `open_result` of its store.
+        What `permute` returns, or `open_result` of its store.
     alpha : float or sequence of float
         Between 0 and 1, no smaller than 1/(1 + number of permutations).
     by : None or "contig"
-        Of the maximum over all markers, or of each contig by itself (from maxima kept by contig).
+        One threshold for the whole genome, or one for each contig by itself, which needs maxima
+        kept by contig: ``permute(..., by="contig")``.
 
     Returns
     -------
     Dataset
-        ``threshold`` (traits, alpha[, contigs]): the quantile 1 - alpha of the maxima, between two
-        of them in proportion (as R's and NumPy's default); NaN for a trait without a null model.
+        ``threshold`` (traits, alpha[, contigs]), a LOD: the quantile 1 - alpha of the maxima,
+        interpolated linearly between two of them (the default of R and NumPy); NaN for a trait
+        without a null model.
 
     Raises
     ------
     InputError
-        If `perm` is something else, or `alpha` or `by` cannot be had from it.
+        If `perm` holds no maxima, `alpha` is out of range for their number, or `by` is "contig"
+        and they were not kept by contig.
     StoreError
         If maxima are missing from a store.
     """
-    maxima = Maxima.of(perm, by)
+    maxima = NullMaxima.of(perm, by)
     levels = _levels(alpha, maxima.count)
     parts = [
         np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)[null]
@@ -65,6 +68,7 @@ def thresholds(
 
 
 def _levels(alpha: float | Sequence[float], count: int) -> Array:
+    """Levels as an array, or InputError where so many permutations do not give them."""
     least = 1.0 / (1.0 + count)
     try:
         levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
@@ -79,29 +83,29 @@ def _levels(alpha: float | Sequence[float], count: int) -> Array:
     return levels
 
 
-def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
-    """Adjusted p of LOD scores: how often chance alone gives the trait as much anywhere.
+def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) -> pd.DataFrame:
+    """Adjusted p of LODs: the probability that chance gives the trait as high a LOD anywhere.
 
     Parameters
     ----------
     perm : Dataset
-        What `permute` gives, or `open_result` of its store.
+        What `permute` returns, or `open_result` of its store.
     hits : DataFrame
         With columns ``trait`` and ``lod`` (with `by` also ``contig``), such as the tables of
         `max_lod` and `find_hits`.
     by : None or "contig"
-        Chance anywhere on the genome, or anywhere on the contig of the hit.
+        As high a LOD anywhere on the genome, or anywhere on the contig of the hit.
 
     Returns
     -------
     DataFrame
-        `hits` with two more columns. ``p_adjusted`` is (1 + count) / (1 + N), with count the
-        maxima among N that are no lower (Phipson and Smyth 2010), and ``p_source`` "counted". Where
-        no maximum is as high, and N is at least 200, a generalised Pareto tail is fitted to the
+        `hits` with two more columns. ``p_adjusted`` is (1 + b) / (1 + N), where b of the N maxima
+        are at least as high (Phipson and Smyth 2010), and ``p_source`` is "counted". Where no
+        maximum is as high, and N is at least 200, a generalised Pareto tail is fitted to the
         highest tenth of the maxima by their probability-weighted moments (Hosking and Wallis 1987;
-        Knijnenburg et al. 2009), its shape no less than 0, for a LOD has no upper end; ``p_source``
-        is then "tail", and the p an extrapolation: its order of magnitude counts. NaN where there
-        is no null model or no LOD.
+        Knijnenburg et al. 2009), with a shape of at least 0, because a LOD has no upper bound;
+        ``p_source`` is then "tail", and p an extrapolation of which only the order of magnitude
+        counts. NaN where there is no null model or no LOD.
 
     Raises
     ------
@@ -110,20 +114,18 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -
     StoreError
         If maxima are missing from a store.
     """
-    maxima = Maxima.of(perm, by)
-    if not isinstance(hits, pd.DataFrame):
-        raise InputError(
-            f"hits are a {type(hits).__name__}; they should be a pandas DataFrame, part by part if "
-            "they are larger than memory"
-        )
-    needed = ["trait", "lod", *(["contig"] if by else [])]
-    absent = [name for name in needed if name not in hits]
-    if absent:
-        raise InputError(f"hits have no column {listing(absent)}; they have {listing(hits)}")
+    maxima = NullMaxima.of(perm, by)
+    require_columns(
+        hits,
+        ("trait", "lod", *(("contig",) if by else ())),
+        "the hits have",
+        "give a table such as that of max_lod or find_hits, part by part if it is larger than "
+        "memory",
+    )
     trait = _positions(text(perm["traits"].values), hits["trait"], "trait")
-    place = np.zeros(len(hits), dtype=np.int64)
+    contig = np.zeros(len(hits), dtype=np.int64)
     if by:
-        place = _positions(maxima.contigs, hits["contig"], "contig")
+        contig = _positions(maxima.contigs, hits["contig"], "contig")
     lod = hits["lod"].to_numpy(np.float64)
     p, tail = np.full(len(hits), np.nan), np.zeros(len(hits), dtype=bool)
     for traits, null, values in maxima.chunks(np.unique(trait)):
@@ -131,7 +133,7 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: str | None = None) -
         if not len(mine):
             continue
         column = null[np.searchsorted(traits, trait[mine])]
-        p[mine], tail[mine] = _exceeded(np.sort(values, axis=0), lod[mine], column, place[mine])
+        p[mine], tail[mine] = _exceeded(np.sort(values, axis=0), lod[mine], column, contig[mine])
     source = np.where(np.isnan(p), "", np.where(tail, FITTED, COUNTED))
     return hits.assign(p_adjusted=p, p_source=text(source))
 
@@ -142,17 +144,17 @@ def trait_fdr(perm: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     perm : Dataset
-        What `permute` gives, or `open_result` of its store.
+        What `permute` returns, or `open_result` of its store.
     maxima : DataFrame
         The highest LOD of every trait, from `max_lod`.
 
     Returns
     -------
     DataFrame
-        `maxima` with ``p_adjusted`` and ``p_source`` of `adjusted_p`, one test a trait, and
-        ``fdr``: the rate among the traits of no higher p (Benjamini and Hochberg 1995, by
-        `scipy.stats.false_discovery_control`); NaN for a trait without a null model. `find_hits`
-        has a rate over all pairs instead, which counts every marker of a locus.
+        `maxima` with ``p_adjusted`` and ``p_source`` from `adjusted_p`, one test for each trait,
+        and ``fdr``: the lowest false discovery rate at which the trait is found (Benjamini and
+        Hochberg 1995); NaN for a trait without a null model. `find_hits` has a rate over all pairs
+        instead, which counts every marker of a locus.
 
     Raises
     ------
@@ -168,11 +170,12 @@ def trait_fdr(perm: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
         )
     fdr = found["p_adjusted"].to_numpy(copy=True)
     tested = np.flatnonzero(~np.isnan(fdr))
-    fdr[tested] = false_discovery_control(fdr[tested])
+    fdr[tested] = false_discovery_rates(fdr[tested])
     return found.assign(fdr=fdr)
 
 
-def _positions(known: npt.NDArray[np.object_], wanted: pd.Series, what: str) -> Index:
+def _positions(known: Names, wanted: pd.Series, what: str) -> Index:
+    """Index of each name of the hits among the names of the permutations."""
     found = pd.Index(known.astype(str)).get_indexer(pd.Index(wanted.astype(str)))
     unknown = pd.unique(wanted[found < 0])
     if len(unknown):
@@ -183,12 +186,14 @@ def _positions(known: npt.NDArray[np.object_], wanted: pd.Series, what: str) -> 
     return found.astype(np.int64)
 
 
-def _exceeded(
-    ordered: Array, lod: Array, column: Index, place: Index
-) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Adjusted p of LODs from ascending maxima (N, traits, places), and which are of the tail."""
-    count, _, places = ordered.shape
-    distinct, null = np.unique(column * places + place, return_inverse=True)
+def _exceeded(ordered: Array, lod: Array, column: Index, contig: Index) -> tuple[Array, Flags]:
+    """Adjusted p of LODs, and whether each comes from a fitted tail.
+
+    `ordered` (N, nulls, contigs) are ascending maxima; `column` and `contig` say which of them each
+    LOD is compared with.
+    """
+    count, _, contigs = ordered.shape
+    distinct, null = np.unique(column * contigs + contig, return_inverse=True)
     own = ordered.reshape(count, -1)[:, distinct]
     no_lower = np.empty(len(lod))
     for values, mine in zip(own.T, _members(null), strict=True):
@@ -202,7 +207,10 @@ def _exceeded(
     wide = highest[-1] > highest[0]  # a tail of equal maxima has no width
     beyond = (no_lower == 0) & wide[null]
     level, shape, scale = (values[null[beyond]] for values in _tails(highest))
-    fitted = size / count * np.exp(genpareto.logsf(lod[beyond] - level, shape, scale=scale))
+    excess = (lod[beyond] - level) / scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_tail = np.where(shape > 0.0, -np.log1p(shape * excess) / shape, -excess)
+    fitted = size / count * np.exp(log_tail)
     lower = fitted < p[beyond]
     beyond[beyond] = lower
     p[beyond] = np.maximum(fitted[lower], np.finfo(np.float64).tiny)
@@ -210,16 +218,16 @@ def _exceeded(
 
 
 def _members(group: Index) -> list[Index]:
-    """Positions of each group, numbered from 0 on without gaps."""
+    """Indices of the members of each group; groups are numbered from 0 on without gaps."""
     return np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
 
 
 def _tails(highest: Array) -> tuple[Array, Array, Array]:
-    """Level, shape and scale of the tails of some nulls, from the ascending highest maxima.
+    """Level, shape and scale of generalised Pareto tails, one for each null.
 
-    The first is the level beyond which the others, k a null, lie. With b0 the mean excess and b1
-    the mean of excesses times the share of higher ones, the generalised Pareto distribution has
-    shape 2 - b0 / (b0 - 2 b1) and scale 2 b0 b1 / (b0 - 2 b1).
+    `highest` (1 + k, nulls) are ascending maxima: the first is the level, the others exceed it.
+    With b0 the mean of the k excesses and b1 the mean of excesses times the share of higher ones,
+    the shape is 2 - b0 / (b0 - 2 b1) and the scale 2 b0 b1 / (b0 - 2 b1).
     """
     level, excess = highest[0], highest[1:] - highest[0]
     k = len(excess)

@@ -1,83 +1,250 @@
-"""Writing to disk: room is checked first, all appears whole, and errors say the remedy."""
+"""The door to the disk: every store and every output is looked at, opened and written through it.
+
+Room is checked first, what is written appears whole or not at all, and errors say the remedy.
+A `Location` is a local path today. Object stores need another implementation of these methods,
+and nothing else in the package. xarray and Zarr are imported when they are needed: commands that
+only ask whether a file may be written start without them.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
 
-from bulklmm_dask.errors import StoreError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.text import storage
 
-_TRIES, _PAUSE = 50, 0.05  # seconds
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+
+_TRIES, _PAUSE = 50, 0.05  # attempts to remove a folder, and seconds between them
+_METADATA = "zarr.json"
+# Two letters at least: C:/ is a drive. One slash: pathlib makes s3:/ of s3://.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-def require_room(target: Path, needed: int) -> None:
-    """Raise StoreError where `target` cannot be made, or the disk lacks the bytes needed for it."""
-    parent = next(folder for folder in target.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise StoreError(f"{target} cannot be made: {parent} is no folder; give another path")
-    if not os.access(parent, os.W_OK):
-        raise StoreError(f"{parent} cannot be written: no permission; give another path")
-    free = shutil.disk_usage(parent).free
-    if free < needed:
-        raise StoreError(
-            f"{target} may need {storage(needed)}, but only {storage(free)} are free "
-            f"in {parent}; make room, or choose another disk"
-        )
+@dataclass(frozen=True)
+class Location(os.PathLike[str]):
+    """A file or folder that exists or may be made; cheap to hand to any worker."""
 
+    path: str
 
-@contextmanager
-def appearing(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside `target` to write to; move it to `target` once it is complete.
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> Self:
+        """Make the location of a path, with ~ expanded.
 
-    Whatever goes wrong before, nothing is left behind and an older `target` stays as it was.
-    """
-    mark = uuid.uuid4().hex[:8]
-    partial, old = (target.with_name(f".{target.name}.{part}-{mark}") for part in ("part", "old"))
-    try:
-        with explained(target):
-            partial.mkdir(parents=True)
-            yield partial
-            if target.exists():
-                target.rename(old)
-            partial.rename(target)
-    finally:
-        for leftover in (partial, old):
-            _remove(leftover)
+        Raises
+        ------
+        InputError
+            If `path` is a URL.
+        """
+        if isinstance(path, cls):
+            return path
+        name = os.fspath(path)
+        if _URL.match(name):
+            raise InputError(
+                f"{name} is a URL, and only local paths are supported; copy it to this machine, "
+                "or mount it, and give the local path"
+            )
+        return cls(str(Path(name).expanduser()))
 
+    def __fspath__(self) -> str:
+        return self.path
 
-@contextmanager
-def appearing_file(target: Path) -> Iterator[Path]:
-    """Give a name beside `target`, of the same suffix, to write; rename it once it is complete.
+    def __str__(self) -> str:
+        return self.path
 
-    Whatever goes wrong before, nothing is left behind and an older `target` stays as it was.
-    """
-    partial = target.with_name(f".{target.stem}.part-{uuid.uuid4().hex[:8]}{target.suffix}")
-    try:
-        with explained(target):
-            yield partial
-            partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    def __truediv__(self, name: str) -> Location:
+        return Location(str(self.local / name))
 
+    @property
+    def local(self) -> Path:
+        """The path, for what can only work on local files."""
+        return Path(self.path)
 
-def _remove(folder: Path) -> None:
-    """Remove a folder for good: threads of a run that failed may go on writing to it a while."""
-    for _ in range(_TRIES):
-        if not folder.exists():
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.local.name
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, such as .csv."""
+        return self.local.suffix
+
+    @property
+    def parent(self) -> Location:
+        """The folder that holds it."""
+        return Location(str(self.local.absolute().parent))
+
+    def exists(self) -> bool:
+        """Tell whether there is a file or folder."""
+        return self.local.exists()
+
+    def is_folder(self) -> bool:
+        """Tell whether there is a folder."""
+        return self.local.is_dir()
+
+    def is_folder_of(self, suffix: str) -> bool:
+        """Tell whether there is a folder with nothing but files of this ending."""
+        return self.is_folder() and all(name.endswith(suffix) for name in self.names())
+
+    def is_file(self) -> bool:
+        """Tell whether there is a file."""
+        return self.local.is_file()
+
+    def is_store(self) -> bool:
+        """Tell whether there is a Zarr store of format 3."""
+        return (self / _METADATA).is_file()
+
+    def size(self) -> int:
+        """Bytes of a file, or of all files of a folder; 0 where there is none."""
+        try:
+            if self.is_folder():
+                return sum(file.stat().st_size for file in self.local.rglob("*") if file.is_file())
+            return self.local.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+    def names(self) -> list[str]:
+        """Names of the entries of a folder, sorted."""
+        return sorted(entry.name for entry in self.local.iterdir())
+
+    def remove(self) -> None:
+        """Remove a file, or a folder and all in it, if it is there."""
+        if not self.is_folder():
+            self.local.unlink(missing_ok=True)
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(_PAUSE)
+        for _ in range(_TRIES):  # threads of a run that failed may go on writing to it for a while
+            if not self.exists():
+                return
+            shutil.rmtree(self.local, ignore_errors=True)
+            time.sleep(_PAUSE)
+
+    def require_writable(self, needed: int = 0) -> None:
+        """Raise StoreError unless this may be written, and the disk has the bytes needed.
+
+        Folders above it that do not exist are no obstacle: they are made.
+        """
+        path = self.local.absolute()
+        folder = next(one for one in (path, *path.parents) if one.is_dir() or one.exists())
+        if folder == path and not folder.is_dir():
+            folder = folder.parent  # a file is replaced by renaming another to its name
+        if not folder.is_dir():
+            raise StoreError(f"{self} cannot be made: {folder} is no folder; give another path")
+        if not os.access(folder, os.W_OK):
+            raise StoreError(
+                f"{self} cannot be written: no permission in {folder}; give another path"
+            )
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise StoreError(
+                f"{self} may need {storage(needed)}, but only {storage(free)} are free "
+                f"in {folder}; make room, or choose another disk"
+            )
+
+    def require_free(self, *, overwrite: bool) -> None:
+        """Raise StoreError, before any work, where an output cannot be made or exists already.
+
+        `overwrite` allows a file of that name to be replaced; what may replace a folder, the
+        caller knows.
+        """
+        if not self.parent.is_folder():
+            raise StoreError(
+                f"{self} cannot be written: there is no folder {self.parent}; make it first"
+            )
+        if self.exists() and not overwrite:
+            raise StoreError(
+                f"{self} exists; choose another name; overwrite=True (--overwrite) replaces it"
+            )
+        self.require_writable()
+
+    def require_free_file(self, *, overwrite: bool) -> None:
+        """Do the same for a file, which cannot replace a folder."""
+        if self.is_folder():
+            raise StoreError(f"{self} cannot be written: it is a folder; give another path")
+        self.require_free(overwrite=overwrite)
+
+    @contextmanager
+    def appearing(self) -> Iterator[Location]:
+        """Give an empty folder beside this one to write to; move it here once it is complete.
+
+        Whatever goes wrong before, nothing is left behind and an older folder stays as it was.
+        """
+        partial, old = self._beside("part"), self._beside("old")
+        try:
+            with explained(self):
+                partial.local.mkdir(parents=True)
+                yield partial
+                if self.exists():
+                    self.local.rename(old)
+                partial.local.rename(self)
+        finally:
+            partial.remove()
+            old.remove()
+
+    @contextmanager
+    def appearing_file(self) -> Iterator[Location]:
+        """Give a name beside this one, of the same suffix, to write; rename it once complete.
+
+        Whatever goes wrong before, nothing is left behind and an older file stays as it was.
+        """
+        partial = self._beside("part")
+        try:
+            with explained(self):
+                yield partial
+                partial.local.replace(self)
+        finally:
+            partial.remove()
+
+    def _beside(self, what: str) -> Location:
+        name = f".{self.local.stem}.{what}-{uuid.uuid4().hex[:8]}{self.suffix}"
+        return Location(str(self.local.with_name(name)))
+
+    def open(self) -> IO[bytes]:
+        """Open a file to read its bytes."""
+        return self.local.open("rb")
+
+    def write_text(self, text: str) -> None:
+        """Write a text file, whole or not at all: UTF-8, lines as they are."""
+        with self.appearing_file() as partial:
+            partial.local.write_text(text, encoding="utf-8", newline="")
+
+    def open_group(self, mode: Any = "r", zarr_format: Any = 3) -> zarr.Group:
+        """Open a Zarr group."""
+        import zarr
+
+        return zarr.open_group(self.path, mode=mode, zarr_format=zarr_format)
+
+    def open_array(self, name: str, mode: Any = "r", zarr_format: Any = 3) -> Any:
+        """Open an array of a Zarr group."""
+        import zarr
+
+        return zarr.open_array(self.path, path=name, mode=mode, zarr_format=zarr_format)
+
+    def open_dataset(self, **options: Any) -> xr.Dataset:
+        """Open a Zarr group lazily; `options` go to xarray.open_zarr."""
+        import xarray as xr
+
+        return xr.open_zarr(self.path, consolidated=False, zarr_format=3, **options)
+
+    def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:
+        """Write a dataset as a Zarr group; `options` go to Dataset.to_zarr."""
+        ds.to_zarr(self.path, mode="w", zarr_format=3, consolidated=False, **options)
 
 
 @contextmanager
-def explained(target: Path | str, kept: str = "") -> Iterator[None]:
+def explained(target: Location | str, kept: str = "") -> Iterator[None]:
     """Turn the errors of a file system into a StoreError; `kept` says what a full disk spared."""
     try:
         yield

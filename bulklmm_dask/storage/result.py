@@ -12,7 +12,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,20 +22,26 @@ from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.encoding import plain
-from bulklmm_dask.storage.location import appearing, explained, require_room
-from bulklmm_dask.storage.whole import is_whole
+from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.storage.manifest import Manifest, Mark
+from bulklmm_dask.storage.stamp import (
+    FIRST,
+    KIND,
+    RESULT,
+    STAMP,
+    format_of,
+    refuse_first_format,
+    stamp,
+)
 from bulklmm_dask.text import counted
-
-KIND = "bulklmm_store"
-RESULT = "result"
 
 # Blocks of nothing but the fill value are files like any other: absent means lost.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
-# What the group says of the store, apart from what a result says of its scan.
-_OWN = (KIND, "block", "dims", "statistics", "of_traits", "fingerprints")
+# Attributes of the group that are about the store, not about the scan.
+OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
 # Scores are noise in their last bits: a higher level costs time and saves a percent or two.
 _COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
@@ -88,19 +93,25 @@ class ResultStore:
     path: str
     layout: Layout
 
+    @property
+    def location(self) -> Location:
+        """Where it lies."""
+        return Location(self.path)
+
     def pending_blocks(self) -> list[tuple[int, int]]:
         """Blocks (i, j) that are not finished, trait chunk by trait chunk."""
-        done = np.asarray(self._array(_BLOCKS)[:])
-        return [(int(i), int(j)) for j, i in np.argwhere(done.T == 0)]
+        done = _blocks(self.location).finished()
+        return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
         """Trait chunks whose heritabilities are not written."""
-        return np.flatnonzero(np.asarray(self._array(_TRAITS)[:]) == 0)
+        return np.flatnonzero(~_traits(self.location).finished())
 
     def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write block (i, j) of every statistic, then its mark."""
         region = self.layout.region(i, j)
         shape = tuple(part.stop - part.start for part in region)
+        arrays = {}
         with explained(self.path, _KEPT):
             for name, block in values.items():
                 if block.shape[:2] != shape:
@@ -108,21 +119,30 @@ class ResultStore:
                         f"{self.path}: block ({i}, {j}) of {name} has shape {block.shape}, not "
                         f"{shape}; a write that does not cover whole blocks corrupts its neighbours"
                     )
-                self._array(name)[region] = block
-            self._array(_BLOCKS)[i, j] = 1
+                arrays[name] = self._array(name)
+                arrays[name][region] = block
+            _blocks(self.location).mark((i, j), arrays)
 
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write what is known of every trait of chunk j, then its mark."""
         where = self.layout.region(0, j)[1]
+        arrays = {}
         with explained(self.path, _KEPT):
             for name, column in values.items():
-                self._array(name)[..., where] = column
-            self._array(_TRAITS)[j] = 1
+                arrays[name] = self._array(name)
+                arrays[name][..., where] = column
+            _traits(self.location).mark((j,), arrays)
 
     def _array(self, name: str) -> Any:
-        with explained(self.path, _KEPT):
-            array = zarr.open_array(self.path, path=name, mode="r+", zarr_format=3)
-        return array.with_config(_WRITE_ALL)
+        return self.location.open_array(name, "r+").with_config(_WRITE_ALL)
+
+
+def _blocks(store: Location) -> Manifest:
+    return Manifest(store, _BLOCKS, leading=True)
+
+
+def _traits(store: Location) -> Manifest:
+    return Manifest(store, _TRAITS, leading=False)
 
 
 def open_or_create(
@@ -153,31 +173,35 @@ def open_or_create(
     StoreError
         If the folder cannot be written or is too small, or the store has other inputs.
     """
-    target = Path(path)
+    target = Location.of(path)
     if target.exists():
         return _resume(target, layout, fingerprints)
-    require_room(target, sum(field.nbytes for field in of_pairs.values()))
-    with appearing(target) as partial:
+    target.require_writable(sum(field.nbytes for field in of_pairs.values()))
+    with target.appearing() as partial:
         _create(partial, template, layout, of_pairs, of_traits, fingerprints)
     return ResultStore(str(target), layout)
 
 
 def _create(
-    path: Path,
+    store: Location,
     template: xr.Dataset,
     layout: Layout,
     of_pairs: Mapping[str, Field],
     of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> None:
-    template.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-    group = zarr.open_group(path, mode="r+")
-    group.attrs[KIND] = RESULT
-    group.attrs["block"] = list(layout.block)
-    group.attrs["dims"] = list(layout.dims)
-    group.attrs["statistics"] = list(of_pairs)
-    group.attrs["of_traits"] = list(of_traits)
-    group.attrs["fingerprints"] = dict(fingerprints)
+    store.write_dataset(template)
+    group = store.open_group("r+")
+    group.attrs.update(
+        {
+            **stamp(RESULT),
+            "block": list(layout.block),
+            "dims": list(layout.dims),
+            "statistics": list(of_pairs),
+            "of_traits": list(of_traits),
+            "fingerprints": dict(fingerprints),
+        }
+    )
     sharded = layout.inner != layout.block
     for name, field in of_pairs.items():
         rest = field.shape[2:]
@@ -185,19 +209,9 @@ def _create(
         _create_array(group, name, field, (*layout.inner, *rest), shards)
     for name, field in of_traits.items():
         _create_array(group, name, field, (*field.shape[:-1], layout.block[1]))
-    grid = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
-    for name, shape, dims in (
-        (_BLOCKS, layout.blocks, grid),
-        (_TRAITS, layout.blocks[1:], grid[1:]),
-    ):
-        group.create_array(
-            name,
-            shape=shape,
-            dtype="uint8",
-            chunks=(1,) * len(shape),
-            compressors=None,
-            dimension_names=dims,
-        )
+    dims = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
+    _blocks(store).create(group, layout.blocks, dims, list(of_pairs))
+    _traits(store).create(group, layout.blocks[1:], dims[1:], list(of_traits))
 
 
 def _create_array(
@@ -225,39 +239,41 @@ def _fill_value(kind: Any) -> float | None:
     return np.nan if np.dtype(kind).kind == "f" else None
 
 
-def _resume(path: Path, layout: Layout, fingerprints: Mapping[str, str]) -> ResultStore:
-    attrs = _attributes(path)
+def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) -> ResultStore:
+    attrs = _attributes(store)
+    if format_of(store, attrs) == FIRST:
+        done, total = finished(store)
+        whole = "open it with open_result, or " if done == total else ""
+        refuse_first_format(store, attrs, f"{whole}give another store, or remove this one")
     found = attrs.get("fingerprints", {})
     other = [name for name, digest in fingerprints.items() if found.get(name) != digest]
     if other:
         raise StoreError(
-            f"{path} was made from other inputs: {', '.join(other)} differ; give another store, "
+            f"{store} was made from other inputs: {', '.join(other)} differ; give another store, "
             "or remove this one"
         )
     if list(layout.block) != attrs["block"]:
         raise StoreError(
-            f"{path} has blocks of {attrs['block'][0]} {layout.dims[0]} x {attrs['block'][1]} "
+            f"{store} has blocks of {attrs['block'][0]} {layout.dims[0]} x {attrs['block'][1]} "
             f"traits, not {layout.block[0]} x {layout.block[1]}; leave chunks out to go on with "
             "its own"
         )
-    if not os.access(path, os.W_OK):
-        raise StoreError(f"{path} cannot be written: no permission; give another store")
-    store = ResultStore(str(path), layout)
-    with explained(path):
-        for file, manifest, mark in list(_damaged(path, attrs)):
-            store._array(manifest)[mark] = 0
-            file.unlink(missing_ok=True)
-    return store
+    store.require_writable()
+    with explained(store):
+        for manifest, mark, file in list(_damaged(store, attrs)):
+            manifest.discard(mark, file)
+    return ResultStore(str(store), layout)
 
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
     """Block sizes of an existing result store over these, or None where there is nothing yet."""
-    if not Path(path).exists():
+    store = Location.of(path)
+    if not store.exists():
         return None
-    sizes = _sizes(_attributes(Path(path)))
+    sizes = _sizes(_attributes(store))
     if tuple(sizes) != dims:
         raise StoreError(
-            f"{path} is a result over {' and '.join(sizes)}, not {' and '.join(dims)}; give "
+            f"{store} is a result over {' and '.join(sizes)}, not {' and '.join(dims)}; give "
             "another store"
         )
     return sizes
@@ -271,7 +287,7 @@ def _sizes(attrs: Mapping[str, Any]) -> dict[str, int]:
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and of all its blocks."""
     with explained(str(path)):
-        marks = _marks(path, _BLOCKS)
+        marks = _blocks(Location.of(path)).finished()
     return int(marks.sum()), marks.size
 
 
@@ -292,42 +308,43 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If the store is not there, of another kind, unfinished or truncated.
+        If the store is not there, of another kind, of a newer format, unfinished or truncated.
     """
-    target = Path(path)
-    attrs = _attributes(target)
-    _require_whole(target, attrs)
-    with explained(target):
-        ds = xr.open_zarr(
-            target, consolidated=False, chunks=None, drop_variables=[_BLOCKS, _TRAITS]
-        )
+    store = Location.of(path)
+    attrs = _attributes(store)
+    _require_whole(store, attrs)
+    with explained(store):
+        ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
         for name in ds.variables:
             if name in attrs["statistics"]:
                 ds[name] = ds[name].chunk(_sizes(attrs))
             else:
                 ds[name].load()
     ds = plain(ds)
-    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in _OWN}
+    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
     return with_counts(ds)
 
 
-def _require_whole(path: Path, attrs: Mapping[str, Any]) -> None:
-    done, total = finished(path)
-    with explained(path):
-        known = _marks(path, _TRAITS)
+def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
+    done, total = finished(store)
+    with explained(store):
+        known = _traits(store).finished()
     if done < total or not known.all():
+        there = f"{done} of {total} blocks and {known.sum()} of {known.size} trait chunks are there"
+        if format_of(store, attrs) == FIRST:
+            refuse_first_format(store, attrs, f"it is unfinished ({there}): make another store")
         raise StoreError(
-            f"{path} is unfinished: {done} of {total} blocks and {known.sum()} of {known.size} "
-            "trait chunks are there; make the same call with the same store again, and it goes on "
-            "where it stopped"
+            f"{store} is unfinished: {there}; make the same call with the same store again, and "
+            "it goes on where it stopped"
         )
-    with explained(path):
-        damaged = [file for file, _, _ in _damaged(path, attrs)]
+    with explained(store):
+        damaged = [file for _, _, file in _damaged(store, attrs)]
     if damaged:
+        again = "in another store" if format_of(store, attrs) == FIRST else "with the same store"
         raise StoreError(
-            f"{path} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
-            f"cut short, the first {damaged[0]}; make the same call with the same store again to "
-            "compute them anew"
+            f"{store} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
+            f"cut short, the first {damaged[0]}; make the same call {again} again to compute them "
+            "anew"
         )
 
 
@@ -338,42 +355,35 @@ def with_counts(result: xr.Dataset) -> xr.Dataset:
     return result.assign(n_refined=result["refined"].sum("variants"))
 
 
-def _damaged(path: Path, attrs: Mapping[str, Any]) -> Iterator[tuple[Path, str, tuple[int, ...]]]:
+def _damaged(
+    store: Location, attrs: Mapping[str, Any]
+) -> Iterator[tuple[Manifest, Mark, Location]]:
     """Files that are missing or cut short though marked as finished; manifest and mark of each."""
-    for manifest, names in ((_BLOCKS, attrs["statistics"]), (_TRAITS, attrs["of_traits"])):
-        finished_marks = np.argwhere(_marks(path, manifest)).tolist()
-        for name in names:
-            array = zarr.open_array(path, path=name, mode="r")
-            # Other dimensions are one chunk: after those of pairs, before that of traits.
-            others = ["0"] * (array.ndim - (2 if manifest == _BLOCKS else 1))
-            for mark in finished_marks:
-                place = [str(index) for index in mark]
-                parts = [*place, *others] if manifest == _BLOCKS else [*others, *place]
-                file = Path(path, name, "c", *parts)
-                if not is_whole(file, array):
-                    yield file, manifest, tuple(mark)
+    for manifest, names in (
+        (_blocks(store), attrs["statistics"]),
+        (_traits(store), attrs["of_traits"]),
+    ):
+        for mark, file in manifest.damaged(names):
+            yield manifest, mark, file
 
 
-def _marks(path: str | os.PathLike[str], manifest: str) -> npt.NDArray[np.uint8]:
-    return np.asarray(zarr.open_array(str(path), path=manifest, mode="r")[:])
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    if not path.exists():
+def _attributes(store: Location) -> dict[str, Any]:
+    if not store.exists():
         raise StoreError(
-            f"there is no result store {path}; scan(..., store=path) or permute(..., store=path) "
+            f"there is no result store {store}; scan(..., store=path) or permute(..., store=path) "
             "makes one"
         )
     try:
-        attrs = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
+        attrs = dict(store.open_group().attrs)
     except Exception as error:
         raise StoreError(
-            f"{path} is no result store, or its zarr.json is damaged ({error}); give another "
+            f"{store} is no result store, or its zarr.json is damaged ({error}); give another "
             "path, or remove it and make it again"
         ) from error
     if attrs.get(KIND) != RESULT:
         raise StoreError(
-            f"{path} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
+            f"{store} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
             "give the path of what scan or permute has stored"
         )
+    format_of(store, attrs)
     return attrs

@@ -21,6 +21,31 @@ def whole_number(value: object, what: str, least: int) -> int:
     return int(value)
 
 
+def number(value: object, what: str, low: float, high: float = np.inf) -> float:
+    """Give `value` as a float, or raise InputError where it is no number from `low` to `high`."""
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = np.nan
+    if not low <= found <= high:
+        limit = f"from {low:g} on" if high == np.inf else f"from {low:g} to {high:g}"
+        raise InputError(f"{what} is {value!r}; it should be a number {limit}")
+    return found
+
+
+def require_choice(value: object, what: str, choices: Sequence[str | None]) -> None:
+    """Raise InputError unless `value` is one of the choices."""
+    if (value is None or isinstance(value, str)) and value in choices:
+        return
+    *others, last = map(repr, choices)
+    raise InputError(f"{what} is {value!r}; it must be {', '.join(others)} or {last}")
+
+
+def require_by(by: object) -> None:
+    """Raise InputError unless maxima are asked for over all markers (None) or by contig."""
+    require_choice(by, "by", (None, "contig"))
+
+
 def refuse_infinite(
     values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
 ) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from pathlib import Path
+import os
 from typing import Any
 
 import xarray as xr
@@ -12,14 +11,12 @@ from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import plain
-from bulklmm_dask.storage.location import appearing, require_room
-from bulklmm_dask.storage.result import KIND, RESULT
-from bulklmm_dask.storage.whole import is_whole
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.manifest import damaged_files, record_study
+from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.text import listing
 
-_STUDY = "study"
-_VERSION = "bulklmm_version"
 _CHUNK_BYTES = 2**22
 # What grows with the study, and the dimension along which it is cut; the samples stay together.
 _LARGE = {
@@ -29,7 +26,7 @@ _LARGE = {
 }
 
 
-def save(ds: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> None:
+def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a study to a Zarr store (format 3), without loss.
 
     Lazy variables are streamed, so a study larger than memory can be saved. The store appears
@@ -52,22 +49,20 @@ def save(ds: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> None:
         If `ds` is no study.
     """
     validate(ds)
-    target = Path(path).expanduser().absolute()
-    _check_target(target, overwrite)
-    require_room(target, ds.nbytes)
-    ds = _aligned(plain(ds)).assign_attrs({KIND: _STUDY, _VERSION: version("bulklmm-dask")})
-    with appearing(target) as partial:
-        ds.to_zarr(
-            partial,
-            mode="w",
-            zarr_format=3,
-            consolidated=False,
-            write_empty_chunks=True,
-            encoding={name: _encoding(ds[name]) for name in _LARGE if name in ds},
-        )
+    target = Location.of(path)
+    target.require_free(overwrite=overwrite)
+    if target.exists() and not target.is_store():
+        raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
+    target.require_writable(ds.nbytes)
+    ds = _aligned(plain(ds)).assign_attrs(stamp(STUDY))
+    large = [name for name in _LARGE if name in ds]
+    with target.appearing() as partial:
+        encoding = {name: _encoding(ds[name]) for name in large}
+        partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
+        record_study(partial, large)
 
 
-def open_dataset(path: str | Path) -> xr.Dataset:
+def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a study that `save` wrote; genotypes and traits stay on disk until they are used.
 
     Parameters
@@ -83,24 +78,23 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If there is no such store, it is of another kind, or parts of it are missing or cut short.
+        If there is no such store, it is of another kind, or parts of it are missing or cut short,
+        or its format is newer than this version of the package.
     """
-    folder = Path(path).expanduser()
-    group = _open_group(folder)
-    _check_chunks(folder, group)
+    store = Location.of(path)
+    _check_chunks(store, _open_group(store))
     try:
-        ds = xr.open_zarr(folder, consolidated=False, zarr_format=3, chunks={})
+        ds = store.open_dataset(chunks={})
         small = [name for name in ds.variables if name not in _LARGE]
         ds = ds.assign({name: ds[name].load() for name in small if name in ds.data_vars})
     except Exception as error:  # every codec fails in its own way
-        raise StoreError(f"{folder} is damaged ({error}); save the study again") from error
+        raise StoreError(f"{store} is damaged ({error}); save the study again") from error
     ds = plain(ds)
-    del ds.attrs[KIND]
-    ds.attrs.pop(_VERSION, None)
+    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in STAMP}
     try:
         return validate(ds)
     except InputError as error:
-        raise StoreError(f"{folder} holds no valid study: {error}") from error
+        raise StoreError(f"{store} holds no valid study: {error}") from error
 
 
 def _aligned(ds: xr.Dataset) -> xr.Dataset:
@@ -127,54 +121,43 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
     )
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not target.parent.is_dir():
-        raise StoreError(f"there is no folder {target.parent}; make it first")
-    if not target.exists():
-        return
-    if not overwrite:
-        raise StoreError(
-            f"{target} exists; choose another name; overwrite=True (--overwrite) replaces it"
-        )
-    if not (target / "zarr.json").is_file():
-        raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
-
-
-def _open_group(folder: Path) -> zarr.Group:
+def _open_group(store: Location) -> zarr.Group:
     """Open the root of a study's store; say what is there instead if it is none."""
-    if not folder.is_dir():
-        raise StoreError(f"there is no store {folder}; check the path")
-    if not (folder / "zarr.json").is_file():
-        raise StoreError(f"{folder} is no Zarr store (it has no zarr.json); check the path")
+    if not store.is_folder():
+        raise StoreError(f"there is no store {store}; check the path")
+    if not store.is_store():
+        raise StoreError(f"{store} is no Zarr store (it has no zarr.json); check the path")
     try:
-        group = zarr.open_group(folder, mode="r", zarr_format=3)
+        group = store.open_group()
     except Exception as error:  # whatever the damaged metadata lead to
         raise StoreError(
-            f"{folder / 'zarr.json'} is damaged ({error}); save the study again"
+            f"{store / 'zarr.json'} is damaged ({error}); save the study again"
         ) from error
     kind = group.attrs.get(KIND)
     if kind == RESULT:
-        raise StoreError(f"{folder} holds a result, no study; open it with open_result")
-    if kind != _STUDY:
+        raise StoreError(f"{store} holds a result, no study; open it with open_result")
+    if kind != STUDY:
         raise StoreError(
-            f"{folder} was not written by save (its attribute {KIND} is {kind!r}); read it with "
+            f"{store} was not written by save (its attribute {KIND} is {kind!r}); read it with "
             "xarray, and pass its arrays to create_dataset"
         )
+    format_of(store, dict(group.attrs))
     return group
 
 
-def _check_chunks(folder: Path, group: zarr.Group) -> None:
-    """Refuse a store in which a chunk is missing or cut short; looks at names and headers only."""
+def _check_chunks(store: Location, group: zarr.Group) -> None:
+    """Refuse a store in which a chunk is missing or cut short; no chunk is read whole."""
     try:
         arrays = dict(group.arrays())
         absent = [
             name for name, array in arrays.items() if array.nchunks_initialized < array.nchunks
         ]
+        if absent:
+            raise StoreError(f"{store} lacks chunks of {listing(absent)}; save the study again")
+        damaged = next(damaged_files(store, [name for name in _LARGE if name in arrays]), None)
+    except StoreError:
+        raise
     except Exception as error:  # whatever the damaged metadata lead to
-        raise StoreError(f"{folder} is damaged ({error}); save the study again") from error
-    if absent:
-        raise StoreError(f"{folder} lacks chunks of {listing(absent)}; save the study again")
-    for name, array in arrays.items():
-        for chunk in (folder / name / "c").rglob("*") if name in _LARGE else ():
-            if chunk.is_file() and not is_whole(chunk, array):
-                raise StoreError(f"{chunk} is cut short; save the study again")
+        raise StoreError(f"{store} is damaged ({error}); save the study again") from error
+    if damaged is not None:
+        raise StoreError(f"{damaged} is cut short; save the study again")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import numpy as np
 import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.location import appearing
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset
-from bulklmm_dask.study.readers._files import Folder
-from bulklmm_dask.study.readers._tables import Format, read_numbers
+from bulklmm_dask.study.readers.tables import Dialect, TableFile, read_numbers
 from bulklmm_dask.study.schema import LOCO
 
 _NAME = "kinship"
 
 
-def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = False) -> None:
+def add_kinship(
+    path: str | os.PathLike[str], matrix: xr.DataArray, *, overwrite: bool = False
+) -> None:
     """Put a kinship into a stored study, where scans look for it.
 
     Parameters
@@ -38,19 +39,19 @@ def add_kinship(path: str | Path, matrix: xr.DataArray, *, overwrite: bool = Fal
     InputError
         If the kinship has another size than the study.
     """
-    folder = Path(path).expanduser().absolute()
-    ds = open_dataset(folder)
+    store = Location.of(path)
+    ds = open_dataset(store)
     if not overwrite:
-        require_none(ds, folder, loco=matrix.ndim == 3)
+        require_none(ds, store, loco=matrix.ndim == 3)
     size: tuple[int, ...] = (ds.sizes["samples"],) * 2
     if matrix.ndim == 3:
         size = (ds.sizes.get("contigs", 0), *size)
     if matrix.shape != size:
         raise InputError(f"the kinship has shape {matrix.shape}; the study needs {size}")
     values = np.asarray(matrix.values, dtype=np.float64)
-    with appearing(folder / _name(matrix.ndim == 3)) as partial:
+    with (store / _name(matrix.ndim == 3)).appearing() as partial:
         zarr.create_array(
-            partial,
+            str(partial),
             data=values,
             chunks=size,
             dimension_names=[str(dim) for dim in matrix.dims],
@@ -62,7 +63,7 @@ def _name(loco: bool) -> str:
     return LOCO if loco else _NAME
 
 
-def require_none(ds: xr.Dataset, path: str | Path, *, loco: bool = False) -> None:
+def require_none(ds: xr.Dataset, path: str | os.PathLike[str], *, loco: bool = False) -> None:
     """Raise StoreError if the study, stored at `path`, has a kinship of this sort."""
     if _name(loco) in ds:
         method = ds[_name(loco)].attrs.get("method", "unknown")
@@ -72,15 +73,16 @@ def require_none(ds: xr.Dataset, path: str | Path, *, loco: bool = False) -> Non
         )
 
 
-def write_kinship(matrix: xr.DataArray, names: np.ndarray, path: str | Path) -> None:
+def write_kinship(matrix: xr.DataArray, names: np.ndarray, path: str | os.PathLike[str]) -> None:
     """Write a kinship as a CSV table with the sample names above and on the left."""
     frame = xr.DataArray(
         matrix.values, dims=("sample", "samples"), coords={"sample": names, "samples": names}
     ).to_pandas()
-    frame.to_csv(path)
+    with Location.of(path).appearing_file() as partial:
+        frame.to_csv(partial)
 
 
-def read_kinship(path: str | Path) -> xr.DataArray:
+def read_kinship(path: str | os.PathLike[str]) -> xr.DataArray:
     """Read a kinship from a CSV table with the sample names above and on the left.
 
     Returns
@@ -93,8 +95,7 @@ def read_kinship(path: str | Path) -> xr.DataArray:
     InputError
         If a cell is no number (file, line, column), or rows and columns name other samples.
     """
-    file = Path(path).expanduser()
-    table = read_numbers(Folder(file.parent), file.name, Format())
+    table = read_numbers(TableFile.at(path, Dialect()))
     if table.rows != table.columns:
         other = sorted(set(table.rows) ^ set(table.columns))
         differ = f"{len(other)} are in one only, such as {other[0]!r}" if other else "other order"

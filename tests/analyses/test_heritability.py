@@ -21,7 +21,7 @@ import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
 from bulklmm_dask.engine import heritability as engine
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.lmm.null.heritability import boundary_test, discoveries
+from bulklmm_dask.lmm.null.heritability import boundary_test
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 ESTIMATES = ["h2", "h2_se", "sigma2", "log_likelihood", "log_likelihood_0"]
@@ -240,13 +240,6 @@ def test_boundary_test():
     assert p_value[5] == 0
     assert neg_log10_p[5] == pytest.approx(tail / np.log(10), rel=1e-12)
     assert np.isnan([statistic[6], p_value[6], neg_log10_p[6]]).all()
-
-
-def test_discoveries():
-    p_value = np.array([0.9, 0.001, np.nan, 0.011, 0.039, 0.026])
-    assert discoveries(p_value, 0.05) == 4  # 0.039 < 4/5 0.05
-    assert discoveries(p_value, 0.03) == 2  # 0.011 < 2/5 0.03, but 0.026 > 3/5 0.03
-    assert discoveries(np.array([np.nan]), 0.05) == discoveries(np.array([0.3]), 0.05) == 0
 
 
 @both

@@ -15,7 +15,9 @@ import xarray as xr
 from scipy.stats import chi2, multivariate_normal
 
 import bulklmm_dask as blmm
-from bulklmm_dask.analyses.profile import DROP, profile
+from bulklmm_dask.analyses.profile import profile
+from bulklmm_dask.lmm.null.profile import DROP, TraitModel, lod_score, with_marker
+from bulklmm_dask.lmm.samples import Samples
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +41,10 @@ def parts(ds, trait, variant=None):
     return y[used], np.column_stack(fixed)[used], kinship
 
 
-def density(h2, y, fixed, kinship, reml):
+def density(h2, y, fixed, kinship, reml, weights=None):
     """The normal log-density of the data, or of their contrasts, at the best of the rest."""
-    v = h2 * kinship + (1 - h2) * np.eye(len(y))
+    noise = np.ones(len(y)) if weights is None else 1 / weights**2
+    v = h2 * kinship + (1 - h2) * np.diag(noise)
     if reml:
         contrasts = scipy.linalg.null_space(fixed.T)
         y, v = contrasts.T @ y, contrasts.T @ v @ contrasts
@@ -61,6 +64,58 @@ def test_curves_are_the_densities_of_the_data(ds, trait, reml):
         data = parts(ds, trait, variant)
         expected = [density(h2, *data, reml) for h2 in found.h2.values]
         np.testing.assert_allclose(found[name], expected, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("covariates", [0, 2])
+def test_weights_are_unequal_residual_variances(reml, covariates):
+    """C is taken as measured in log|C'C|: contrasts of the samples before they are weighted."""
+    ds = studies.study(n=40, p=30, m=12, covariates=2)
+    weights = np.random.default_rng(1).uniform(0.3, 3, 40)
+    y, fixed, kinship = parts(ds, "trait7", "variant5")
+    null, x = fixed[:, : 1 + covariates], fixed[:, -1]
+    basis = Samples(null, kinship, weights).basis()
+    models = {
+        "null": (TraitModel.of(basis, y, reml=reml), null),
+        "alternative": (
+            TraitModel.of(with_marker(basis, null, x), y, reml=reml),
+            np.column_stack([null, x]),
+        ),
+    }
+    points = np.array([0, 0.03, 0.4, 0.9, 1])
+    full = {}
+    for name, (model, columns) in models.items():
+        expected = [density(h2, y, columns, kinship, reml, weights) for h2 in points]
+        np.testing.assert_allclose(model.log_likelihood(points), expected, atol=1e-8, rtol=0)
+        near = np.clip(model.h2 + np.array([0, -1e-3, 1e-3]), 0, 1)
+        best, *others = [density(h2, y, columns, kinship, reml, weights) for h2 in near]
+        assert best >= max(others)
+        full[name] = density(model.h2, y, columns, kinship, False, weights)
+    lod = (full["alternative"] - full["null"]) / np.log(10)
+    found = lod_score(models["null"][0], models["alternative"][0])
+    assert found == pytest.approx(lod if reml else max(0, lod), abs=1e-9)
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_a_profile_with_weights_is_the_density_of_the_data(ds, reml):
+    weights = np.random.default_rng(2).integers(1, 6, 40).astype(float) ** 0.5
+    used = ~np.isnan(ds.sample_trait.sel(traits="trait7").values)
+    found = profile(ds, "trait7", variant="variant5", weights=weights, reml=reml, n_points=25)
+    assert found.attrs["weights"] == "given"
+    full = []
+    for name, variant in (("null", None), ("alternative", "variant5")):
+        data = (*parts(ds, "trait7", variant), reml, weights[used])
+        expected = [density(h2, *data) for h2 in found.h2.values]
+        np.testing.assert_allclose(found[name], expected, atol=1e-8, rtol=0)
+        full.append(density(float(found[f"{name}_h2"]), *data[:3], False, weights[used]))
+    assert float(found.lod) == pytest.approx((full[1] - full[0]) / np.log(10), abs=1e-8)
+    counts = pd.Series(weights**2, index=ds.samples.values)[::-1]
+    again = profile(ds, "trait7", variant="variant5", replicates=counts, reml=reml, n_points=25)
+    xr.testing.assert_equal(again, found)
+    scanned = blmm.scan(ds, weights=weights, reml=reml)
+    assert float(found.null_h2) == pytest.approx(float(scanned.h2.sel(traits="trait7")), abs=1e-9)
+    with pytest.raises(blmm.InputError, match="weights and replicates are both given"):
+        profile(ds, "trait7", weights=weights, replicates=weights)
 
 
 def test_nothing_beats_the_density_at_its_closed_form_optimum(ds):

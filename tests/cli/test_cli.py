@@ -167,6 +167,11 @@ def test_profile_gives_what_the_library_gives(study, tmp_path):
     assert lines[2].endswith(f"log-likelihood {float(expected.alternative.max()):.6g}")
     assert lines[3] == f"LOD: {float(expected.lod):.4g}"
     assert len(run("profile", study, trait).stdout.splitlines()) == 2
+    counts = pd.Series(np.arange(40) % 5 + 1.0, index=ds.sample_id.values, name="n")
+    counts.to_csv(tmp_path / "counts.csv")
+    given = run("profile", study, trait, "--replicates", tmp_path / "counts.csv").stdout
+    expected = profile(ds, trait, replicates=counts)
+    assert f"h2 {float(expected.null_h2):.4g} (" in given
 
 
 def test_profile_draws_a_picture(study, tmp_path):

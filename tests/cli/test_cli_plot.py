@@ -1,5 +1,7 @@
 """The commands that draw: each makes its picture, whole or not at all."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import pandas as pd
 import pytest
@@ -120,7 +122,7 @@ def test_traits_without_lods_do_not_hinder_a_map(files):
         (["eqtl", "hotspots.csv", "study.zarr"], "hotspots.csv has no column 'trait'"),
         (["hotspots", "maxima.csv", "study.zarr"], "no column 'traits'"),
         (["heatmap", "lod.zarr", "--traits", "trait01,nobody"], "no trait 'nobody' here"),
-        (["kinship", "study.zarr", "--kinship", "none"], "no picture of no kinship"),
+        (["kinship", "study.zarr", "--kinship", "none"], "--kinship none cannot be drawn"),
         (["effects", "study.zarr", "trait01", "rs0"], "no variant 'rs0' here"),
         (["permutations", "perm.zarr", "trait99"], "no trait 'trait99' here"),
         (["permutations", "lod.zarr", "trait01"], "needs the Dataset that permute gives"),
@@ -158,7 +160,7 @@ def test_a_failure_while_writing_leaves_the_older_picture(files, monkeypatch):
     before = out.read_bytes()
 
     def full(self, path, **options):
-        path.write_bytes(b"half")
+        Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full)

@@ -8,10 +8,10 @@ import pytest
 import studies
 
 from bulklmm_dask.lmm.basis import Basis, make_basis
-from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.null import scan as kernel
 from bulklmm_dask.lmm.null.fit import NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.own_covariates import fold_together
 from bulklmm_dask.lmm.prior import Prior
 
@@ -44,7 +44,7 @@ def beside(covariates: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def scores(basis: Basis, model: NullModel, dosage: np.ndarray, single: bool = False) -> np.ndarray:
-    return NullScan.of(basis, model).scan(prepare_markers(basis, dosage), single=single)["lod"]
+    return NullScan.of(basis, model).scan(dosage, single=single)["lod"]
 
 
 def compare(dosage, y, kinship, covariates, extra, *, reml, grid=None):
@@ -109,12 +109,10 @@ def test_slope_is_the_derivative_and_grid_equals_points(reml, prior):
     given = np.array([basis.rotate(column) for column in np.moveaxis(extra, 2, 0)])
     given[1, :, :3] = 0.0
     y, h2, step = basis.rotate(y), np.linspace(0.05, 0.9, 5), 1e-5
-    on_grid = profile_on_grid(basis, y, h2, reml=reml, prior=prior, given=given)
+    likelihood = ProfileLikelihood(basis, y, reml, prior, given)
+    on_grid = likelihood.on_grid(h2)
     for k, h in enumerate(h2):
-        low, at, high = (
-            profile_at(basis, y, np.full(20, h + d), reml=reml, prior=prior, given=given)
-            for d in (-step, 0.0, step)
-        )
+        low, at, high = (likelihood.at(np.full(20, h + d)) for d in (-step, 0.0, step))
         np.testing.assert_allclose(on_grid.value[k], at.value, rtol=1e-10)
         np.testing.assert_allclose(on_grid.slope[k], at.slope, rtol=1e-7, atol=1e-7)
         change = (high.value - low.value) / (2 * step)

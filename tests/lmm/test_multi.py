@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.joint.design import prepare_designs
-from bulklmm_dask.lmm.joint.effects import MultiEffects, without_intercept, zero_sum
+from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.inverses import (
     TOLERANCE,
     NodeWeights,
@@ -22,9 +22,8 @@ from bulklmm_dask.lmm.joint.inverses import (
     inverses_at_nodes,
 )
 from bulklmm_dask.lmm.joint.scan import MultiScan, packed
-from bulklmm_dask.lmm.likelihood import bracketing_grid
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,6 +72,16 @@ def joint_lods(columns, y, covariates, kinship, h2):
 def model_at(basis, y, h2):
     """A null model whose heritabilities are given."""
     return replace(fit_null(basis, y, reml=False, grid=np.zeros(1)), h2=h2)
+
+
+def zero_sum(beta, se):
+    """Coefficients of genotypes as R/qtl2 reports them: deviations, their mean and its error.
+
+    R/qtl2 takes the root of the mean of the squared standard errors for the error of the mean.
+    """
+    count = (~np.isnan(beta)).sum(axis=-1)
+    intercept = np.nansum(beta, axis=-1) / count
+    return beta - intercept[..., None], intercept, np.sqrt(np.nansum(se * se, axis=-1) / count)
 
 
 def probabilities(rng, variants, k, n, strains=None):
@@ -151,7 +160,7 @@ def test_joint_tests_equal_brute_force(kind, sizes):
 def test_one_column_is_the_ordinary_scan(single):
     case = Case("plain", n=80, d=1, extra=1, traits=70)
     one = NullScan.of(case.basis, case.model)
-    expected = one.scan(prepare_markers(case.basis, case.columns[:, 0]), single=single)["lod"]
+    expected = one.scan(case.columns[:, 0], single=single)["lod"]
     lod = case.scanner.scan(prepare_designs(case.basis, case.columns), single=single)["lod"]
     np.testing.assert_allclose(lod, expected, atol=5e-5 if single else 2e-6, rtol=1e-6)
 
@@ -253,7 +262,7 @@ def test_interpolation_of_inverses_is_as_exact_as_it_says(kind, sizes):
     designs = prepare_designs(case.basis, case.columns)
     traits = case.scanner._within if designs.folded else case.scanner._beyond
     spectrum, top = traits.spectrum, case.basis.h2_max
-    h2 = np.concatenate([np.random.default_rng(0).uniform(0, top, 200), bracketing_grid(spectrum)])
+    h2 = np.concatenate([np.random.default_rng(0).uniform(0, top, 200), spectrum.grid()])
     found = interpolate_inverses(spectrum, h2, eigenvalue_range(spectrum, folded=designs.folded))
     assert found.error <= TOLERANCE
     columns, d = designs.columns.swapaxes(0, 1), sizes["d"]
@@ -337,7 +346,7 @@ def test_genotype_effects_need_no_intercept(extra):
     columns[1, 0] += columns[1, 2]
     columns[1, 2] = 0  # a genotype nobody has
     y = case.y + 1000.0
-    basis = without_intercept(case.basis, case.covariates[:, 1:])
+    basis = case.basis.with_covariates(case.covariates[:, 1:])
     designs = prepare_designs(basis, columns, centre=False)
     np.testing.assert_array_equal(designs.df, [3, 2, 3, 3, 3])
     found = MultiEffects.of(basis, y, case.h2).scan(designs)
@@ -418,7 +427,7 @@ def test_iron_effects_of_genotypes(iron):
     # scan1coef was given the kinship of the other chromosomes and REML.
     basis = make_basis(iron.kinship_without(16), iron.covariates)
     h2 = fit_null(basis, iron.traits, reml=True).h2
-    basis = without_intercept(basis, iron.sex)
+    basis = basis.with_covariates(iron.sex)
     designs = prepare_designs(basis, iron.probabilities[iron.contigs == 16], centre=False)
     found = MultiEffects.of(basis, iron.traits, h2).scan(designs)
     deviations, intercept, intercept_se = zero_sum(found["beta"], found["se"])

@@ -11,9 +11,9 @@ from references import reference_study
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.interpolate import FEW, TOLERANCE, interpolate
-from bulklmm_dask.lmm.likelihood import bracketing_grid, profile_at, profile_on_grid
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.markers import prepare_markers, variation
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import prepare_markers, variation
 
 
 def compare(ds, *, reml, result, h2_tolerance=1e-5, lod_tolerance=1e-5):
@@ -212,11 +212,12 @@ def test_slope_is_the_derivative_and_grid_equals_points(reml):
     basis = make_basis(ds.kinship.values, covariates)
     y = basis.rotate(ds.sample_trait.values)
     grid = np.linspace(0.05, 0.9, 7)
-    on_grid = profile_on_grid(basis, y, grid, reml=reml)
+    likelihood = ProfileLikelihood(basis, y, reml)
+    on_grid = likelihood.on_grid(grid)
     for k, h in enumerate(grid):
-        at = profile_at(basis, y, np.full(5, h), reml=reml)
+        at = likelihood.at(np.full(5, h))
         step = 1e-5
-        up, down = (profile_at(basis, y, np.full(5, h + d), reml=reml) for d in (step, -step))
+        up, down = (likelihood.at(np.full(5, h + d)) for d in (step, -step))
         np.testing.assert_allclose(on_grid.value[k], at.value, rtol=1e-10)
         np.testing.assert_allclose(on_grid.slope[k], at.slope, rtol=1e-7, atol=1e-7)
         np.testing.assert_allclose(
@@ -230,7 +231,7 @@ def test_interpolation_is_as_exact_as_it_says():
         root = rng.standard_normal((n, n)) * np.exp(-spread * np.linspace(0, 1, n) * 3)
         covariates = np.column_stack([np.ones(n), rng.standard_normal((n, 2))])
         basis = make_basis(root @ root.T, covariates)
-        h2 = np.concatenate([rng.uniform(0, basis.h2_max, 300), bracketing_grid(basis)])
+        h2 = np.concatenate([rng.uniform(0, basis.h2_max, 300), basis.grid()])
         found = interpolate(basis, h2)
         assert len(found.nodes) > FEW
         markers = prepare_markers(basis, rng.binomial(2, 0.3, size=(50, n)).astype(float))

@@ -16,9 +16,9 @@ from scipy.stats import invgamma
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.scan import NullScan, prepare_markers
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.prior import Prior
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
@@ -79,7 +79,8 @@ def test_profile_is_the_posterior_and_slope_its_derivative(reml):
     _, y, kinship, covariates = problem()
     basis, h2 = make_basis(kinship, covariates), np.array([0.0, 0.2, 0.7, 0.95, 0.9999])
     prior = Prior(np.geomspace(0.01, 3, 8), np.linspace(0.5, 20, 8))
-    on_grid = profile_on_grid(basis, basis.rotate(y), h2, reml=reml, prior=prior)
+    likelihood = ProfileLikelihood(basis, basis.rotate(y), reml, prior)
+    on_grid = likelihood.on_grid(h2)
     step = 1e-6
     for j in range(8):
         t2, nu = np.asarray(prior.variance)[j], np.asarray(prior.sample_size)[j]
@@ -89,10 +90,7 @@ def test_profile_is_the_posterior_and_slope_its_derivative(reml):
         found = on_grid.value[:, j]
         np.testing.assert_allclose(found - found[0], expected - expected[0], atol=2e-8, rtol=1e-7)
     for k, h in enumerate(h2[1:], 1):
-        low, at, high = (
-            profile_at(basis, basis.rotate(y), np.full(8, h + d), reml=reml, prior=prior)
-            for d in (-step, 0.0, step)
-        )
+        low, at, high = (likelihood.at(np.full(8, h + d)) for d in (-step, 0.0, step))
         np.testing.assert_allclose(on_grid.value[k], at.value, rtol=1e-10)
         np.testing.assert_allclose(on_grid.slope[k], at.slope, rtol=1e-7, atol=1e-7)
         change = (high.value - low.value) / (2 * step)
@@ -151,16 +149,9 @@ def test_an_optimum_close_to_one_is_found():
     model = fit_null(basis, y, reml=False, prior=Prior(1e-7, 1.0))
     assert (model.status[top] == "ok").all()
     assert (model.h2[top] > 1 - 1e-5).all()
-    values = [
-        profile_at(
-            basis,
-            model.rotated[:, top],
-            1 - factor * (1 - model.h2[top]),
-            reml=False,
-            prior=Prior(1e-7, 1.0).in_units(np.linalg.norm(_residual(y, covariates), axis=0)[top]),
-        ).value
-        for factor in (0.9, 1.0, 1.1)
-    ]
+    prior = Prior(1e-7, 1.0).in_units(np.linalg.norm(_residual(y, covariates), axis=0)[top])
+    likelihood = ProfileLikelihood(basis, model.rotated[:, top], False, prior)
+    values = [likelihood.at(1 - factor * (1 - model.h2[top])).value for factor in (0.9, 1.0, 1.1)]
     assert (np.argmax(values, axis=0) == 1).all()
 
 
@@ -213,7 +204,7 @@ def test_scores_are_likelihood_ratios_at_the_mode(reml):
     dosage, y, kinship, covariates = problem()
     basis = make_basis(kinship, covariates)
     model = fit_null(basis, y, reml=reml, prior=Prior(SCALE, SIZE))
-    lod = NullScan.of(basis, model).scan(prepare_markers(basis, dosage), single=False)["lod"]
+    lod = NullScan.of(basis, model).scan(dosage, single=False)["lod"]
     for j in range(8):
         expected = brute.lod_scores(dosage, y[:, j], covariates, kinship, model.h2[j])
         np.testing.assert_allclose(lod[:, j], expected, atol=1e-5)

@@ -357,7 +357,7 @@ def test_other_studies_and_places_are_refused(study, result, tmp_path, monkeypat
         report(study, path)
     with pytest.raises(blmm.StoreError, match="there is no folder"):
         report(result, tmp_path / "none" / "report.html")
-    with pytest.raises(blmm.StoreError, match="or a folder"):
+    with pytest.raises(blmm.StoreError, match="it is a folder"):
         report(result, tmp_path)
 
 

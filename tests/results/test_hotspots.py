@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from studies import result_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.analyses import hotspot_baseline as module
 from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
-from bulklmm_dask.analyses.prepare import covariate_matrix
+from bulklmm_dask.analyses.inputs.covariates import covariate_matrix
+from bulklmm_dask.analyses.null_studies import NullStudy
 from bulklmm_dask.cli import main
+from bulklmm_dask.describe import describe
+from bulklmm_dask.lmm.permute.signs import Directions, random_signs
 from bulklmm_dask.lmm.samples import Samples
 
 
@@ -168,15 +170,15 @@ def null_traits(ds, number=0, weights=None):
     """The traits of a null data set."""
     _, matrix = covariate_matrix(ds, True)
     samples = Samples(matrix, ds.kinship.values, weights)
-    part = module._Part.of(ds, samples, {"statistics": "lod"})
-    return part, part.traits(module._signs(0, number, ds.sizes["samples"]))
+    signs = random_signs(0, number, ds.sizes["samples"])
+    return NullStudy.of(ds, samples).with_signs(signs).sample_trait
 
 
 @pytest.mark.parametrize("reml", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_changing_signs_keeps_every_h2(study, reml, weighted):
     weights = np.random.default_rng(0).uniform(0.5, 2, 60) if weighted else None
-    traits = null_traits(study, weights=weights)[1]
+    traits = null_traits(study, weights=weights)
     options = {"reml": reml, "weights": weights}
     known = blmm.scan(study, **options)
     other = blmm.scan(study.assign(sample_trait=traits), **options)
@@ -192,12 +194,12 @@ def test_values_that_are_missing_stay_missing(study):
     values[:, 11] = np.nan
     values[:, 12] = 4.0
     ds = study.assign(sample_trait=(("samples", "traits"), values))
-    traits = null_traits(ds)[1].values
+    traits = null_traits(ds).values
     usual = np.setdiff1d(np.arange(40), [11, 12])
     np.testing.assert_array_equal(np.isnan(traits[:, usual]), np.isnan(values[:, usual]))
     assert np.isnan(traits[:, 11:13]).all()
     whole = np.flatnonzero(~np.isnan(values).any(axis=0) & (np.arange(40) != 12))
-    np.testing.assert_array_equal(traits[:, whole], null_traits(study)[1].values[:, whole])
+    np.testing.assert_array_equal(traits[:, whole], null_traits(study).values[:, whole])
     scatter = np.nanvar(traits[:, 3:9], axis=0) / np.nanvar(values[:, 3:9], axis=0)
     assert scatter.min() > 0.5
     assert scatter.max() < 2
@@ -207,7 +209,7 @@ def test_samples_without_a_covariate_take_no_part(study):
     ds = study.copy(deep=True)
     ds["sample_covariate"][4, 0] = np.nan
     with pytest.warns(blmm.StudyWarning, match="lack a covariate"):
-        traits = null_traits(ds)[1].values
+        traits = null_traits(ds).values
     assert np.isnan(traits[4]).all()
     assert not np.isnan(np.delete(traits, 4, axis=0)).any()
     with pytest.warns(blmm.StudyWarning, match="lack a covariate"):
@@ -238,7 +240,7 @@ def test_chance_is_as_frequent_as_it_says(strains):
     values, vectors = np.linalg.eigh(kinship)
     root = vectors * np.sqrt(np.maximum(values, 0))
     ones = np.ones((n, 1))
-    directions = module._directions(Samples(ones, kinship), np.ones(n))
+    directions = Directions.of(Samples(ones, kinship)).back
     whiten = np.linalg.inv(np.linalg.cholesky(h2 * kinship + (1 - h2) * np.eye(n)))
     base = np.linalg.qr(whiten @ ones)[0]
     free = whiten - base @ (base.T @ whiten)
@@ -257,7 +259,7 @@ def test_chance_is_as_frequent_as_it_says(strains):
         y = np.sqrt(h2 / 3) * genetic + np.sqrt(1 - h2) * rng.standard_normal((n, m))
         along = directions.T @ y
         null = [
-            most(directions @ (module._signs(int(rng.integers(1e9)), k, n - 1)[:, None] * along))
+            most(directions @ (random_signs(int(rng.integers(1e9)), k, n - 1)[:, None] * along))
             for k in range(draws)
         ]
         p_values.append((1 + sum(each >= most(y) for each in null)) / (1 + draws))
@@ -272,7 +274,7 @@ def test_a_baseline_says_what_it_cannot_do(study):
         ({"n_permutations": 0}, "n_permutations is 0"),
         ({"seed": 1.5}, "seed is 1.5"),
         ({"condition": "m1"}, "condition is no option"),
-        ({"store": "x"}, "store is no option"),
+        ({"statistics": "beta"}, "statistics is no option"),
     ):
         with pytest.raises(blmm.InputError, match=message):
             hotspot_baseline(study, window=5, **options)
@@ -281,6 +283,89 @@ def test_a_baseline_says_what_it_cannot_do(study):
     bare = study.drop_vars("variant_position")
     with pytest.raises(blmm.InputError, match="no variant_position"):
         hotspot_baseline(bare, window=5)
+
+
+def stop_after(number):
+    """A progress that stops a run once so many data sets are finished."""
+
+    def report(progress):
+        if progress.done == number:
+            raise KeyboardInterrupt
+
+    return report
+
+
+@pytest.mark.parametrize("loco", [False, True])
+def test_a_store_goes_on_where_it_stopped(study, tmp_path, loco):
+    ds = study.assign(kinship_loco=blmm.kinship(study, loco=True).compute())
+    options = {"window": 5, "threshold": 2, "n_permutations": 5, "seed": 3, "loco": loco}
+    whole = hotspot_baseline(ds, **options)
+    path = tmp_path / "baseline.zarr"
+    for done in (2, 4):
+        with pytest.raises(KeyboardInterrupt):
+            hotspot_baseline(ds, **options, store=path, progress=stop_after(done))
+    with pytest.raises(blmm.StoreError, match="unfinished: 4 of 5 blocks"):
+        blmm.open_result(path)
+    reports = []
+    rest = hotspot_baseline(ds, **options, store=path, progress=reports.append)
+    pd.testing.assert_frame_equal(rest, whole)
+    assert rest.attrs == whole.attrs
+    assert [(each.done, each.total) for each in reports] == [(4, 5), (5, 5)]
+    assert reports[-1].tests_done == reports[-1].tests_total == 5 * 80 * 40
+    reports.clear()
+    again = hotspot_baseline(
+        ds.chunk({"traits": 7}), **options, store=path, progress=reports.append
+    )
+    pd.testing.assert_frame_equal(again, whole)
+    assert [each.done for each in reports] == [5]
+    assert "baseline of hotspots, finished" in describe(path)
+
+
+def test_a_store_of_something_else_is_refused(study, tmp_path):
+    path = tmp_path / "baseline.zarr"
+    options = {"window": 5, "n_permutations": 2}
+    hotspot_baseline(study, **options, store=path)
+    moved = study.assign(variant_position=study.variant_position + 1.0)
+    other = study.assign(sample_trait=study.sample_trait + 1.0)
+    by_trait = pd.Series(3.0, index=study.traits.values)
+    for ds, change, what in (
+        (study, {"window": 6}, "options"),
+        (study, {"seed": 1}, "options"),
+        (study, {"n_permutations": 3}, "options"),
+        (study, {"threshold": 4}, "options"),
+        (study, {"threshold": by_trait}, "options"),
+        (study, {"peakdrop": 1.5}, "options"),
+        (study, {"reml": True}, "options"),
+        (study, {"weights": np.arange(60) + 1.0}, "weights"),
+        (study, {"covariates": False}, "covariates"),
+        (study, {"kinship": np.eye(60)}, "kinship"),
+        (moved, {}, "labels"),
+        (other, {}, "traits"),
+    ):
+        with pytest.raises(blmm.StoreError, match=f"made from other inputs: .*{what}"):
+            hotspot_baseline(ds, **options | change, store=path)
+    blmm.scan(study, store=tmp_path / "lod.zarr")
+    with pytest.raises(blmm.StoreError, match="not permutations and genomes"):
+        hotspot_baseline(study, **options, store=tmp_path / "lod.zarr")
+
+
+def test_the_command_goes_on_with_a_store(study, tmp_path):
+    store, peaks = tmp_path / "study.zarr", tmp_path / "peaks.csv"
+    blmm.save(study, store)
+    blmm.find_peaks(blmm.scan(study), threshold=2.5).to_csv(peaks, index=False)
+    kept, out = tmp_path / "baseline.zarr", tmp_path / "hotspots.csv"
+    given = [str(peaks), "--window", "5", "--study", str(store), "--permutations", "19"]
+    given += ["--threshold", "2.5", "--store", str(kept), "--out", str(out)]
+    tables = []
+    for _ in range(2):
+        done = CliRunner().invoke(main, ["hotspots", *given])
+        assert done.exit_code == 0, done.output
+        tables.append(out.read_text())
+    assert tables[0] == tables[1]
+    assert "done in" in done.stderr
+    without = CliRunner().invoke(main, ["hotspots", str(peaks), "--window", "5", "--store", "x"])
+    assert without.exit_code == 2
+    assert "--store keeps what --permutations" in without.stderr
 
 
 def test_the_command_compares_with_chance(study, tmp_path):

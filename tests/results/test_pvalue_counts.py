@@ -49,7 +49,7 @@ def test_some_traits(lod):
     assert table.attrs["tests"] == 600
     assert table.equals(both)
     assert pvalue_counts(result, traits="t5").empty
-    with pytest.raises(blmm.InputError, match="no traits 'none'"):
+    with pytest.raises(blmm.InputError, match="no trait 'none' here"):
         pvalue_counts(result, traits=["t1", "none"])
     with pytest.raises(blmm.InputError, match="pvalue_counts needs the Dataset"):
         pvalue_counts(result.lod)

@@ -13,7 +13,7 @@ import zarr
 from scipy.stats import genpareto
 
 import bulklmm_dask as blmm
-from bulklmm_dask.results.nulls import null_maxima
+from bulklmm_dask.results.null_maxima import null_maxima
 from bulklmm_dask.storage.encoding import text
 
 
@@ -55,7 +55,7 @@ def test_thresholds_are_quantiles():
 
 
 def test_lazy_maxima_and_many_traits_give_the_same(monkeypatch):
-    from bulklmm_dask.results import nulls as module
+    from bulklmm_dask.results import null_maxima as module
 
     values = gumbel((300, 25))
     expected = blmm.thresholds(maxima(values))
@@ -252,7 +252,7 @@ def test_selections():
 
 
 def test_hits_without_a_lod_in_a_chunk_of_their_own(monkeypatch):
-    from bulklmm_dask.results import nulls as module
+    from bulklmm_dask.results import null_maxima as module
 
     monkeypatch.setattr(module, "_CELLS", 1)
     found = blmm.adjusted_p(maxima(gumbel((99, 2))), hits(["t0", "t1"], [np.nan, 2.0]))

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import dask
 import dask.array as da
@@ -15,7 +16,8 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.location import appearing
+from bulklmm_dask.storage import location
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study import io as study_module
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.io import open_dataset, save
@@ -138,6 +140,7 @@ def test_threads_that_still_write_leave_nothing_behind(tmp_path):
     """A chunk that comes after the failure, into a folder that is made anew for it."""
 
     def write_on(partial):
+        partial = Path(partial)
         for number in range(10):
             (partial / "c").mkdir(parents=True, exist_ok=True)
             (partial / "c" / str(number)).touch()
@@ -149,7 +152,7 @@ def test_threads_that_still_write_leave_nothing_behind(tmp_path):
         raise RuntimeError
 
     threads = []
-    with pytest.raises(RuntimeError), appearing(tmp_path / "study.zarr") as partial:
+    with pytest.raises(RuntimeError), Location.of(tmp_path / "study.zarr").appearing() as partial:
         fail(partial)
     threads[0].join()
     assert list(tmp_path.iterdir()) == []
@@ -192,7 +195,7 @@ def test_where_a_study_cannot_be_saved(ds, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(study_module.Path, "mkdir", refuse)
+    monkeypatch.setattr(location.Path, "mkdir", refuse)
     with pytest.raises(StoreError, match=r"other.zarr cannot be written: no permission"):
         save(ds, tmp_path / "other.zarr")
 

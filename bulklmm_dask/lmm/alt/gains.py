@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from bulklmm_dask.lmm.basis import Spectrum
-from bulklmm_dask.lmm.likelihood import forms_on_grid
+from bulklmm_dask.lmm.covariance import Covariance, heritability
+from bulklmm_dask.lmm.interpolate import in_order
+from bulklmm_dask.lmm.projection import forms_on_grid
 from bulklmm_dask.typing import Array, Index
 
 # Steps of a curve; divisible by many numbers, it can be walked in even strides.
@@ -43,16 +44,16 @@ class Curve:
     h2_max: float
 
     @classmethod
-    def of(cls, spectrum: Spectrum) -> Curve:
+    def of(cls, covariance: Covariance) -> Curve:
         """Fit the curve to the scale of a kinship."""
-        scale, h = spectrum.scale, spectrum.h2_max
-        return cls(h * scale / (h * scale + 1.0 - h), scale, h)
+        top = covariance.share(covariance.h2_max)
+        return cls(top, covariance.scale, covariance.h2_max)
 
     def h2(self, u: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Heritability at u, in the precision of `u`."""
         cube = u * u * u
         share = self.top * cube / (cube + (1 - u) ** 3)
-        return share / (share + self.scale * (1 - share))
+        return heritability(share, self.scale)
 
     def points(self) -> Array:
         """All STEPS + 1 heritabilities, both ends exact."""
@@ -84,27 +85,27 @@ class GainNodes:
         return self.error <= _TOLERANCE
 
 
-def _simulated(spectrum: Spectrum, points: Array, seed: int, *, reml: bool) -> Array:
+def _simulated(covariance: Covariance, points: Array, seed: int, *, reml: bool) -> Array:
     """Curves of simulated pairs (curves, points): any h2, smooth or rough markers, any strength.
 
     n/2 g of each pair; under REML also -1/2 log S_xx of each marker, and a constant, which it is
     known up to.
     """
     rng = np.random.default_rng(seed)
-    lam = spectrum.eigenvalues / spectrum.scale
-    size = (spectrum.rows, _PAIRS)
+    lam = covariance.variances([1.0])[:, 0] / covariance.scale  # of the kinship alone
+    size = (covariance.rows, _PAIRS)
     roughness = np.resize([0.0, 0.25, 0.5], _PAIRS)
     x = rng.standard_normal(size) * (lam[:, None] + 1e-12) ** roughness
-    h2 = np.resize([0.0, 0.3, 0.6, 0.9, 1.0], _PAIRS) * spectrum.h2_max
-    y = rng.standard_normal(size) * np.sqrt(spectrum.variances(h2))
+    h2 = np.resize([0.0, 0.3, 0.6, 0.9, 1.0], _PAIRS) * covariance.h2_max
+    y = rng.standard_normal(size) * np.sqrt(covariance.variances(h2))
     strength = rng.permutation(np.resize([0.0, 0.1, 0.2, 0.4, 0.8, 2.0], _PAIRS))
     for a in (x, y):
-        a -= spectrum.covariates @ (spectrum.covariates.T @ a)
+        a -= covariance.covariates @ (covariance.covariates.T @ a)
         a /= np.maximum(np.linalg.norm(a, axis=0), 1e-300)
     y += strength * x
-    sxy, sxx, syy = (forms_on_grid(spectrum, a, b, points) for a, b in ((x, y), (x, x), (y, y)))
+    sxy, sxx, syy = (forms_on_grid(covariance, a, b, points) for a, b in ((x, y), (x, x), (y, y)))
     r2 = np.minimum(sxy * sxy / (sxx * syy), 1.0 - 1e-12)
-    gains = -0.5 * spectrum.n * np.log1p(-r2).T
+    gains = -0.5 * covariance.n * np.log1p(-r2).T
     # A strong pair's error counts relative to its gain.
     gains /= np.maximum(gains.max(axis=1, keepdims=True) / _STRONG, 1.0)
     if not reml:
@@ -112,11 +113,11 @@ def _simulated(spectrum: Spectrum, points: Array, seed: int, *, reml: bool) -> A
     return np.concatenate([gains, -0.5 * np.log(sxx / sxx[:1]).T, np.ones((1, len(points)))])
 
 
-def gain_nodes(spectrum: Spectrum, points: Array, *, reml: bool) -> GainNodes:
+def gain_nodes(covariance: Covariance, points: Array, *, reml: bool) -> GainNodes:
     """Choose nodes and weights for the gains of a basis; under REML for log S_xx as well."""
-    train, test = (_simulated(spectrum, points, seed, reml=reml) for seed in (0, 1))
+    train, test = (_simulated(covariance, points, seed, reml=reml) for seed in (0, 1))
     tolerance = _TOLERANCE_REML if reml else _TOLERANCE
-    order = scipy.linalg.qr(train, mode="r", pivoting=True)[1]
+    order = in_order(train)
     for count in range(_LEAST, _MOST + 1):
         index = np.sort(order[:count])
         weights = scipy.linalg.lstsq(train[:, index], train, cond=1e-10)[0].T

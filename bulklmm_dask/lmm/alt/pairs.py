@@ -1,7 +1,7 @@
 r"""One marker, one trait: the likelihood with the marker in, and its exact optimum, many at once.
 
 With M1 the projection off the covariates and the marker in the metric of W = diag(1/v),
-e = M1 y the weighted residuals and D = diag(lam - 1) = dV/dh, dM1/dh = -M1 D M1, so that
+e = M1 y the weighted residuals and D = dV/dh, which is diagonal, dM1/dh = -M1 D M1, so that
 RSS1 = e'Ve, RSS1' = -e'De, RSS1'' = 2 e'D M1 D e, and
 
 - ML:   l1(h) = -1/2 [ n log RSS1 + sum log v ]
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import Spectrum
-from bulklmm_dask.lmm.likelihood import inverse_and_logdet, project
+from bulklmm_dask.lmm.covariance import Covariance, Variances
+from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
 from bulklmm_dask.typing import Array, Index
 
 # Pairs taken together: their vectors stay in cache.
@@ -40,13 +40,14 @@ class PairProfile:
     full_bend: Array
 
 
-def pair_profile(spectrum: Spectrum, x: Array, y: Array, h2: Array, *, reml: bool) -> PairProfile:
+def pair_profile(
+    covariance: Covariance, x: Array, y: Array, h2: Array, *, reml: bool
+) -> PairProfile:
     """Likelihood of pair j at its own h_j: x and y (k, pairs) rotated, h2 (pairs,)."""
-    n, c, covariates = spectrum.n, spectrum.n_covariates, spectrum.covariates
-    v, change = spectrum.variances(h2), spectrum.eigenvalues - 1.0
-    w = 1.0 / v
-    a = (w.T @ spectrum.covariate_products).reshape(-1, c, c)
-    inverse, logdet_a = inverse_and_logdet(a)
+    n, c, covariates = covariance.n, covariance.n_covariates, covariance.covariates
+    at = covariance.at(h2)
+    w = at.weights
+    inverse, logdet_a = inverse_and_logdet(covariate_gram(covariance, w))
 
     def projected(u: Array) -> Array:
         on = np.einsum("jab,bj->aj", inverse, covariates.T @ (w * u))
@@ -55,38 +56,34 @@ def pair_profile(spectrum: Spectrum, x: Array, y: Array, h2: Array, *, reml: boo
     mx, my = projected(x), projected(y)
     sxx = _dot(x, mx)
     e = my - mx * (_dot(x, my) / sxx)
-    changed = change[:, None] * e
-    rss, slope = _dot(v, e * e), -_dot(changed, e)
+    changed = at.slope * e
+    rss, slope = _dot(at.value, e * e), -_dot(changed, e)
     bend = 2.0 * (_dot(changed, projected(changed)) - _dot(mx, changed) ** 2 / sxx)
-    logdet = (
-        spectrum.copies @ np.log(v),
-        (spectrum.copies * change) @ w,
-        -(spectrum.copies * change * change) @ (w * w),
-    )
+    logdet = (at.logdet(), at.logdet_slope(), at.logdet_bend())
     log_rss = (np.log(rss), *_of_logarithm(rss, slope, bend))
     full = [-0.5 * (n * s + d) for s, d in zip(log_rss, logdet, strict=True)]
     if not reml:
         return PairProfile(*full, *full)
-    changed = change[:, None] * mx
+    changed = at.slope * mx
     log_sxx = (
         np.log(sxx),
         *_of_logarithm(sxx, -_dot(changed, mx), 2.0 * _dot(changed, projected(changed))),
     )
     terms = zip(
-        log_rss, logdet, (logdet_a, *_of_covariates(spectrum, inverse, w)), log_sxx, strict=True
+        log_rss, logdet, (logdet_a, *_of_covariates(covariance, inverse, at)), log_sxx, strict=True
     )
     value = [-0.5 * ((n - c - 1) * s + d + a + m) for s, d, a, m in terms]
     return PairProfile(*value, *full)
 
 
-def pair_effects(spectrum: Spectrum, x: Array, y: Array, h2: Array) -> tuple[Array, Array]:
+def pair_effects(covariance: Covariance, x: Array, y: Array, h2: Array) -> tuple[Array, Array]:
     """Effect of each marker on each trait at its own h_j, and its standard error.
 
     b = S_xy / S_xx and se = sqrt(RSS1 / (n - c - 1) / S_xx), generalised least squares.
 
     Parameters
     ----------
-    spectrum : Spectrum
+    covariance : Covariance
         Of k rows.
     x : array (k, pairs)
         Rotated markers.
@@ -94,12 +91,13 @@ def pair_effects(spectrum: Spectrum, x: Array, y: Array, h2: Array) -> tuple[Arr
         Rotated traits, or one for all pairs.
     h2 : array (pairs,)
     """
-    mx, my = (project(spectrum, part, h2)[0] for part in (x, y))
+    at = covariance.at(h2)
+    mx, my = (project(covariance, part, at)[0] for part in (x, y))
     sxx = _dot(x, mx)
     beta = _dot(x, my) / sxx
     residual = my - mx * beta
-    rss = _dot(spectrum.variances(h2), residual * residual)
-    return beta, np.sqrt(rss / (spectrum.n - spectrum.n_covariates - 1) / sxx)
+    rss = _dot(at.value, residual * residual)
+    return beta, np.sqrt(rss / (covariance.n - covariance.n_covariates - 1) / sxx)
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -113,20 +111,17 @@ def _of_logarithm(value: Array, slope: Array, bend: Array) -> tuple[Array, Array
     return relative, bend / value - relative * relative
 
 
-def _of_covariates(spectrum: Spectrum, inverse: Array, w: Array) -> tuple[Array, Array]:
+def _of_covariates(covariance: Covariance, inverse: Array, at: Variances) -> tuple[Array, Array]:
     """First and second derivative of log|C'WC|: tr(A^-1 A') and tr(A^-1 A'') - tr((A^-1 A')^2)."""
-    change = (spectrum.eigenvalues - 1.0)[:, None]
+    change, w = at.slope, at.weights
     weights = (-change * w * w, 2.0 * change * change * w * w * w)
-    first, second = (
-        inverse @ (weight.T @ spectrum.covariate_products).reshape(inverse.shape)
-        for weight in weights
-    )
+    first, second = (inverse @ covariate_gram(covariance, weight) for weight in weights)
     slope = np.trace(first, axis1=1, axis2=2)
     return slope, np.trace(second, axis1=1, axis2=2) - np.einsum("jab,jba->j", first, first)
 
 
 def optimise_pairs(
-    spectrum: Spectrum, x: Array, y: Array, points: Array, curves: Array, *, reml: bool
+    covariance: Covariance, x: Array, y: Array, points: Array, curves: Array, *, reml: bool
 ) -> tuple[Array, Array]:
     """Heritability that maximises each pair's likelihood, and the full likelihood there.
 
@@ -135,7 +130,7 @@ def optimise_pairs(
 
     Parameters
     ----------
-    spectrum : Spectrum
+    covariance : Covariance
         Of k rows.
     x, y : array (k, pairs)
         Rotated markers and traits.
@@ -154,7 +149,7 @@ def optimise_pairs(
     x, y = x[:, pair], y[:, pair]
 
     def profile(h2: Array, some: Index) -> PairProfile:
-        return pair_profile(spectrum, x[:, some], y[:, some], h2, reml=reml)
+        return pair_profile(covariance, x[:, some], y[:, some], h2, reml=reml)
 
     h2, value, full = _climb(profile, points, start)
     order = np.lexsort((value, pair))  # the last write of a pair is its best peak

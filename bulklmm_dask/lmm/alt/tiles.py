@@ -7,16 +7,18 @@ the likelihood of the model with the marker has over the one without: l1_ij(h) =
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, pair_effects
-from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.likelihood import profile_at, profile_on_grid, project
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.covariance import Spectrum
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.markers import Markers, variation
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.lmm.null.scan import Markers, variation
+from bulklmm_dask.lmm.projection import project
 from bulklmm_dask.typing import Array, Real
 
 # Rows (traits x nodes) and markers of a tile.
@@ -39,16 +41,16 @@ class AltTraits:
     points : array (p,)
         Heritabilities.
     objective : array (traits, p)
-        What a gain is added to and maximised, in nats: l0 under ML; under REML the part of the
-        restricted likelihood with the marker in that does not depend on the marker.
+        Part of the likelihood to maximise that does not depend on the marker, in nats: l0 under ML;
+        under REML that of the restricted likelihood with the marker. Gains are added to it.
     full : array (traits, p)
         The full (ML) null likelihood, relative to its value at the null estimate.
     reference : array (traits,)
         That value.
     scale : array (traits,)
-        What a trait was divided by.
+        By which each trait was divided.
     count : int
-        What the logarithm of 1 - r2 is multiplied by, times -1/2: n, or n - c - 1 under REML.
+        Effective degrees of freedom with the marker: n, or n - c - 1 under REML.
     """
 
     basis: Basis
@@ -65,13 +67,13 @@ class AltTraits:
     @classmethod
     def of(cls, basis: Basis, model: NullModel, points: Array, *, reml: bool) -> Self:
         """Evaluate the null likelihoods of the traits that a null model could be fitted to."""
-        spectrum, y = fold(basis, model.rotated)
+        likelihood = ProfileLikelihood.of(basis, model.rotated, reml=False)
         h2 = model.h2[model.fitted]
-        reference = profile_at(spectrum, y, h2, reml=False).value
-        full = (profile_on_grid(spectrum, y, points, reml=False).value - reference).T
+        reference = likelihood.at(h2).value
+        full = (likelihood.on_grid(points).value - reference).T
         objective, count = full, basis.n
         if reml:
-            restricted = profile_on_grid(spectrum, y, points, reml=True)
+            restricted = replace(likelihood, reml=True).on_grid(points)
             # One degree of freedom fewer than the null model's: the marker's.
             objective = (restricted.value + 0.5 * np.log(restricted.quadratic)).T
             objective = objective - objective.max(axis=1, keepdims=True)
@@ -109,7 +111,7 @@ class AltTraits:
 
     def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
         """The traits in as few rows as hold them and the markers."""
-        if markers.rotated.shape[1] <= np.count_nonzero(self.basis.eigenvalues):
+        if markers.rotated.shape[1] <= self.basis.rank:
             return fold(self.basis, self.rotated)
         return self.basis, self.rotated
 
@@ -134,7 +136,7 @@ class Tiles:
         sxx = variation(traits.basis, markers, nodes).T
         sxx[:, ~markers.tested] = 1.0
         self.inverse = np.ascontiguousarray((1.0 / sxx).astype(self.dtype))
-        # What S_xx adds to the restricted likelihood; a constant is free and keeps it small.
+        # Term of S_xx in the restricted likelihood, relative to the first node: it keeps it small.
         added = -0.5 * np.log(sxx / sxx[0]) if traits.reml else np.zeros((1, 1))
         self.added: Real = added.astype(self.dtype)
 
@@ -161,12 +163,13 @@ class Tiles:
         """Z = M(h) y / sqrt(S) at every node, one row a trait and node: (traits * nodes, width)."""
         repeated = np.repeat(self.y[:, columns], len(self.nodes), axis=1)
         count = columns.stop - columns.start
-        projected, _ = project(self.spectrum, repeated, np.tile(self.nodes, count))
+        at = self.spectrum.at(np.tile(self.nodes, count))
+        projected, _ = project(self.spectrum, repeated, at)
         size = np.sqrt(np.einsum("kj,kj->j", repeated, projected))
         return np.ascontiguousarray((projected[:width] / size).T.astype(self.dtype))
 
     def gains(self, tile: Tile) -> Real:
-        """What the markers add to the likelihood that is maximised, (traits, nodes, markers)."""
+        """Gains of the likelihood to maximise, in nats, (traits, nodes, markers)."""
         gains = tile.logs * self.dtype.type(-0.5 * self.traits.count)
         if self.traits.reml:
             gains += self.added[:, tile.rows]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.null.scan import NO_VARIATION
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.covariance import Spectrum
+from bulklmm_dask.lmm.markers import NO_VARIATION
 from bulklmm_dask.typing import Array
 
 # Share of a column's squared size; with less left, rounding leaves more than 1e-12 of the others.
@@ -79,7 +80,7 @@ def prepare_designs(basis: Basis, columns: npt.ArrayLike, *, centre: bool = True
     spectrum, rotated, folded = _in_few_rows(basis, rotated)
     inside = spectrum.covariates
     rotated = rotated - (rotated @ inside) @ inside.T
-    if spectrum.eigenvalues[-1:].any():
+    if spectrum.rank == spectrum.rows:
         x = rotated.reshape(variants, d, -1)
     else:
         x = np.ascontiguousarray(rotated[:, : _reach(rotated)]).reshape(variants, d, -1)
@@ -103,7 +104,7 @@ def rows_of(basis: Basis, rotated: Array, *, folded: bool) -> tuple[Spectrum, Ar
 
 def _in_few_rows(basis: Basis, rotated: Array) -> tuple[Spectrum, Array, bool]:
     """Rotated columns (k, n) in the rows of the folded basis, if that holds them."""
-    rank = int(np.count_nonzero(basis.eigenvalues))
+    rank = basis.rank
     if rank == basis.rows:
         return basis, rotated, True
     if _reach(rotated) > rank:

@@ -4,59 +4,27 @@ With P = (X'M(h)X)^-1 the coefficients of the columns are P X'M y and their cova
 s2 = (y'My - b'Pb) / (n - c - df), b = X'My: generalised least squares (R/qtl2's scan1coef).
 
 Genotype probabilities sum to one, so a model of all k of them needs no intercept: in a basis of
-the other covariates alone (`without_intercept`) their coefficients are the means of the genotypes
-where those covariates are zero. R/qtl2 reports their deviations from their own mean
-(`zero_sum`).
+the other covariates alone (`Basis.with_covariates`) their coefficients are the means of the
+genotypes where those covariates are zero. R/qtl2 reports their deviations from their own mean.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from bulklmm_dask.lmm.basis import Basis, independent_columns
+from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.design import Designs
 from bulklmm_dask.lmm.joint.inverses import NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.scan import tiles
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Columns
 
 # From this share of the variation explained on, the residuals themselves are summed.
 _WELL_EXPLAINED = 0.99
-
-
-def without_intercept(basis: Basis, covariates: Array) -> Basis:
-    """The same basis with other covariates: those given, (n, c) as measured, and no intercept."""
-    columns, _ = independent_columns(basis.rotate(covariates))
-    return replace(basis, covariates=columns)
-
-
-def zero_sum(beta: Array, se: Array) -> tuple[Array, Array, Array]:
-    """Coefficients of genotypes as R/qtl2 reports them.
-
-    Parameters
-    ----------
-    beta, se : array (..., genotypes)
-        Coefficients without an intercept; NaN where a genotype dropped out.
-
-    Returns
-    -------
-    deviations : array (..., genotypes)
-        From the mean of the coefficients of the genotypes that did not drop out.
-    intercept : array (...)
-        That mean.
-    intercept_se : array (...)
-        The root of the mean of the squared standard errors, R/qtl2's convention. It is not the
-        standard error of the mean of correlated coefficients, and neither are `se` those of the
-        deviations: all of them hold the uncertainty of the common level.
-    """
-    count = np.maximum((~np.isnan(beta)).sum(axis=-1), 1)
-    intercept = np.nansum(beta, axis=-1) / count
-    return beta - intercept[..., None], intercept, np.sqrt(np.nansum(se * se, axis=-1) / count)
 
 
 @dataclass(frozen=True)
@@ -97,7 +65,7 @@ class MultiEffects:
         traits = TraitRows.of(self.basis, rotated, self.h2, folded=folded)
         return traits, np.linalg.norm(rotated, axis=0) / np.linalg.norm(traits.y, axis=0)
 
-    def scan(self, designs: Designs) -> dict[str, npt.NDArray[Any]]:
+    def scan(self, designs: Designs) -> Columns:
         """Effects of a block of markers, in double precision.
 
         Parameters

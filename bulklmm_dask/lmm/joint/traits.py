@@ -7,25 +7,19 @@ from typing import Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.covariance import Covariance, Spectrum, Variances
 from bulklmm_dask.lmm.joint.design import rows_of
 from bulklmm_dask.lmm.joint.inverses import (
     InverseInterpolation,
     eigenvalue_range,
     interpolate_inverses,
 )
-from bulklmm_dask.lmm.likelihood import inverse_and_logdet, project
+from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
 from bulklmm_dask.typing import Array, Index
 
 # Doubles in the columns of the pairs that are done at a time.
 _PAIR_CELLS = 1 << 20
-
-
-def _projected(spectrum: Spectrum, y: Array, h2: Array) -> Array:
-    """M(h_j) y_j of every trait, (rows, traits); there may be no covariates at all."""
-    if spectrum.n_covariates == 0:
-        return y / spectrum.variances(h2)
-    return project(spectrum, y, h2)[0]
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,7 @@ class TraitRows:
     def of(cls, basis: Basis, rotated: Array, h2: Array, *, folded: bool) -> Self:
         """Rotated traits (n, traits) at their heritabilities."""
         spectrum, y = rows_of(basis, rotated, folded=folded)
-        projected = _projected(spectrum, y, h2)
+        projected = project(spectrum, y, spectrum.at(h2))[0]
         size = np.sqrt(np.einsum("kj,kj->j", y, projected))
         eigenvalues = eigenvalue_range(spectrum, folded=folded)
         interpolation = interpolate_inverses(spectrum, h2, eigenvalues)
@@ -98,27 +92,27 @@ def exact_ratios(columns: Array, traits: TraitRows, variant: Index, trait: Index
     for start in range(0, len(variant), step):
         part = slice(start, start + step)
         x, j = columns[variant[part]], trait[part]
-        y, h2 = traits.y[:, j], traits.h2[j]
-        gram = _projected_gram(traits.spectrum, x, h2)
+        y, at = traits.y[:, j], traits.spectrum.at(traits.h2[j])
+        gram = _projected_gram(traits.spectrum, x, at)
         b = np.einsum("iak,ki->ia", x, traits.scores[:width, j])
         effects = np.linalg.solve(gram, b[:, :, None])[:, :, 0]
         residual = y.copy()
         residual[:width] -= np.einsum("iak,ia->ki", x, effects)
-        projected = _projected(traits.spectrum, residual, h2)
+        projected = project(traits.spectrum, residual, at)[0]
         out[part] = np.einsum("ki,ki->i", residual, projected)
     return out
 
 
-def _projected_gram(spectrum: Spectrum, x: Array, h2: Array) -> Array:
+def _projected_gram(covariance: Covariance, x: Array, at: Variances) -> Array:
     """X'M(h)X of every pair (pairs, d, d), with 1 on the diagonal where a column dropped out."""
     pairs, d, width = x.shape
-    w = 1.0 / spectrum.variances(h2).T
+    w = at.weights.T
     weighted = x * w[:, None, :width]
     gram = weighted @ x.swapaxes(1, 2)
-    c = spectrum.n_covariates
+    c = covariance.n_covariates
     if c:
-        inverse, _ = inverse_and_logdet((w @ spectrum.covariate_products).reshape(pairs, c, c))
-        inside = (weighted.reshape(-1, width) @ spectrum.covariates[:width]).reshape(pairs, d, c)
+        inverse, _ = inverse_and_logdet(covariate_gram(covariance, at.weights))
+        inside = (weighted.reshape(-1, width) @ covariance.covariates[:width]).reshape(pairs, d, c)
         gram -= inside @ inverse @ inside.swapaxes(1, 2)
     gram[:, range(d), range(d)] += ~x.any(axis=2)
     return gram

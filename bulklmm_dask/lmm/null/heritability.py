@@ -1,13 +1,13 @@
 r"""How well the data tell the heritability of every trait: standard error and test of h2 = 0.
 
-With W = diag(1/v(h)), M = W - W C (C'WC)^-1 C'W, S = y'My and D = diag(lam - 1) = V'(h), the
+With W = diag(1/v(h)), M = W - W C (C'WC)^-1 C'W, S = y'My and D = V'(h), which is diagonal, the
 derivatives of M are M' = -MDM and M'' = 2 MDMDM, so that
 
 - S' = -y'MDMy,  S'' = 2 y'MDMDMy
 - ML:   l'' = -1/2 [ n (S''/S - (S'/S)^2) - tr(WDWD) ]
 - REML: l'' = -1/2 [ (n-c) (S''/S - (S'/S)^2) - tr(MDMD) ]
 
-for the profile likelihoods l of `profile`. Their -l'' is the observed information on h: s2 and
+for the profile likelihoods l of `likelihood`. Their -l'' is the observed information on h: s2 and
 the fixed effects are maximised out, which is what inverting the information on all of them gives.
 
 At a bound the slope is not 0, so the curvature depends on the scale of the parameter (h here,
@@ -24,10 +24,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr, ndtr
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum, fold
-from bulklmm_dask.lmm.likelihood import inverse_and_logdet, profile_at, project
-from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
-from bulklmm_dask.lmm.samples import Samples, sample_groups
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.covariance import Covariance, Variances
+from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood, constant
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
+from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
 
@@ -38,7 +41,7 @@ class Heritabilities:
     Attributes
     ----------
     h2, sigma2, trait_status : array
-        As in `null.NullModel`.
+        As in `NullEstimates`.
     h2_se : array
         Standard error of h2.
     log_likelihood, log_likelihood_0 : array
@@ -54,13 +57,6 @@ class Heritabilities:
     log_likelihood_0: Array
     n_samples: npt.NDArray[np.int64]
     trait_status: npt.NDArray[np.object_]
-
-    @classmethod
-    def unknown(cls, n_samples: npt.NDArray[np.int64]) -> Heritabilities:
-        """Nothing known yet, of traits measured on so many samples."""
-        h2, h2_se, sigma2, best, none = np.full((5, len(n_samples)), np.nan)
-        status = np.full(len(n_samples), ALL_MISSING, dtype=object)
-        return cls(h2, h2_se, sigma2, best, none, n_samples, status)
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays under their names."""
@@ -82,90 +78,66 @@ def estimate(
     complete : Basis, optional
         The basis of all samples, if it was made before.
     """
-    found = Heritabilities.unknown((~np.isnan(traits) & samples.complete[:, None]).sum(axis=0))
-    for rows, columns, basis in sample_groups(traits, samples, complete):
-        if basis is None:
-            found.trait_status[columns] = TOO_FEW if len(rows) else ALL_MISSING
-            continue
-        model = fit_null(basis, traits[np.ix_(rows, columns)], reml=reml)
-        found.h2[columns], found.sigma2[columns] = model.h2, model.sigma2
-        found.trait_status[columns] = model.status
-        _judge(found, columns[model.fitted], basis, model, reml=reml)
-    return found
+    known = NullEstimates.unknown(traits, samples)
+    h2_se, best, none = np.full((3, traits.shape[1]), np.nan)
+    for group in fit_groups(traits, samples, known, reml=reml, complete=complete):
+        at = group.columns
+        h2_se[at], best[at], none[at] = _judged(group.basis, group.model, reml=reml)
+    return Heritabilities(known.h2, h2_se, known.sigma2, best, none, known.n_samples, known.status)
 
 
-def _judge(
-    found: Heritabilities,
-    columns: npt.NDArray[np.int64],
-    basis: Basis,
-    model: NullModel,
-    *,
-    reml: bool,
-) -> None:
-    """Fill in standard errors and likelihoods of the fitted traits of one group."""
-    if not len(columns):
-        return
-    spectrum, y = fold(basis, model.rotated)
-    h2, sigma2 = model.h2[model.fitted], model.sigma2[model.fitted]
-    best = profile_at(spectrum, y, h2, reml=reml)
-    none = profile_at(spectrum, y, np.zeros_like(h2), reml=reml)
-    # The fit keeps the traits scaled; their s2 brings the scale back.
-    degrees = spectrum.n - spectrum.n_covariates * reml
-    constant = degrees / 2 * (np.log(best.quadratic) - np.log(2 * np.pi * sigma2) - 1.0)
-    if basis.weights is not None:  # back from w y and w C to y and C
-        constant += np.log(basis.weights).sum()
-        if reml:
-            fixed = basis.covariates if basis.vectors is None else basis.vectors @ basis.covariates
-            corner = np.linalg.qr(fixed / basis.weights[:, None], mode="r")
-            constant += np.log(np.abs(np.diag(corner))).sum()
+def _judged(basis: Basis, model: NullModel, *, reml: bool) -> tuple[Array, Array, Array]:
+    """Standard errors and log-likelihoods, at h2 and at 0, of the fitted traits of a group."""
+    likelihood = ProfileLikelihood.of(basis, model.rotated, reml=reml)
+    h2 = model.h2[model.fitted]
+    best, none = likelihood.at(h2), likelihood.at(np.zeros_like(h2))
+    rest = constant(basis, model.scale, reml=reml)
     # One that grows without end does so as k/2 log 1/(1-h), with k whole.
     grows = best.slope * (1.0 - h2) > 0.25
-    error = standard_error(spectrum, y, h2, reml=reml)
-    found.h2_se[columns] = np.where(grows, np.nan, error)
-    found.log_likelihood[columns] = np.where(grows, np.nan, best.value + constant)
-    found.log_likelihood_0[columns] = none.value + constant
+    error = standard_error(likelihood, h2)
+    return (
+        np.where(grows, np.nan, error),
+        np.where(grows, np.nan, best.value + rest),
+        none.value + rest,
+    )
 
 
-def standard_error(spectrum: Spectrum, y: Array, h2: Array, *, reml: bool) -> Array:
+def standard_error(likelihood: ProfileLikelihood, h2: Array) -> Array:
     """1 / sqrt(information on h_j) of every trait, NaN where there is none.
 
     Parameters
     ----------
-    spectrum : Spectrum
-        Of k rows.
-    y : array (k, traits)
-        Rotated traits.
+    likelihood : ProfileLikelihood
+        Without a prior.
     h2 : array (traits,)
-        The heritability of each, a maximum of its profile likelihood.
-    reml : bool
-        Restricted instead of full likelihood.
+        The heritability of each trait, a maximum of its profile likelihood.
     """
-    change, v = (spectrum.eigenvalues - 1.0)[:, None], spectrum.variances(h2)
-    my, a = project(spectrum, y, h2)
-    twice, _ = project(spectrum, change * my, h2)
-    s = np.einsum("kj,kj,kj->j", v, my, my)
-    slope = -np.einsum("kj,kj->j", change * my, my)
-    bend = 2.0 * np.einsum("kj,kj,kj->j", v, twice, twice)
+    covariance, at = likelihood.covariance, likelihood.covariance.at(h2)
+    my, a = project(covariance, likelihood.y, at)
+    twice, _ = project(covariance, at.slope * my, at)
+    s = np.einsum("kj,kj,kj->j", at.value, my, my)
+    slope = -np.einsum("kj,kj->j", at.slope * my, my)
+    bend = 2.0 * np.einsum("kj,kj,kj->j", at.value, twice, twice)
     by_trait = bend / s - (slope / s) ** 2
-    of_logdet = spectrum.copies @ (change / v) ** 2
-    first, second = _traces(spectrum, change, v, a)
-    degrees = spectrum.n - spectrum.n_covariates
-    observed = 0.5 * (degrees * by_trait - second if reml else spectrum.n * by_trait - of_logdet)
+    of_logdet = -at.logdet_bend()
+    first, second = _traces(covariance, at, a)
+    degrees = covariance.n - covariance.n_covariates
+    restricted = degrees * by_trait - second
+    observed = 0.5 * (restricted if likelihood.reml else covariance.n * by_trait - of_logdet)
     expected = 0.5 * (second - first**2 / degrees)
-    at_bound = (h2 == 0.0) | (h2 == spectrum.h2_max)
+    at_bound = (h2 == 0.0) | (h2 == covariance.h2_max)
     information = np.where(at_bound, expected, observed)
     known = information > 1e-12 * of_logdet
     return np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), np.nan)
 
 
-def _traces(spectrum: Spectrum, change: Array, v: Array, a: Array) -> tuple[Array, Array]:
+def _traces(covariance: Covariance, at: Variances, a: Array) -> tuple[Array, Array]:
     """tr(MD) and tr(MDMD) of every trait, from C'WC = a (traits, c, c)."""
     inverse, _ = inverse_and_logdet(a)
-    products = spectrum.covariate_products
-    once = inverse @ ((change / v**2).T @ products).reshape(a.shape)
-    twice = inverse @ ((change**2 / v**3).T @ products).reshape(a.shape)
-    first = spectrum.copies @ (change / v) - np.einsum("jaa->j", once)
-    second = spectrum.copies @ (change / v) ** 2 - 2.0 * np.einsum("jaa->j", twice)
+    once = inverse @ covariate_gram(covariance, at.slope / at.value**2)
+    twice = inverse @ covariate_gram(covariance, at.slope**2 / at.value**3)
+    first = at.logdet_slope() - np.einsum("jaa->j", once)
+    second = -at.logdet_bend() - 2.0 * np.einsum("jaa->j", twice)
     return first, second + np.einsum("jab,jba->j", once, once)
 
 
@@ -193,10 +165,3 @@ def boundary_test(gain: Array) -> tuple[Array, Array, Array]:
     unknown = np.isnan(gain)
     p_value[unknown] = neg_log10_p[unknown] = np.nan
     return statistic, p_value, neg_log10_p
-
-
-def discoveries(p_value: Array, rate: float) -> int:
-    """How many traits are heritable at a false discovery rate (Benjamini and Hochberg 1995)."""
-    known = np.sort(p_value[~np.isnan(p_value)])
-    below = np.flatnonzero(known <= rate * np.arange(1, len(known) + 1) / max(len(known), 1))
-    return int(below[-1]) + 1 if len(below) else 0

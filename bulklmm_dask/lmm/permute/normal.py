@@ -2,8 +2,8 @@ r"""A null shared by many traits: maxima of LOD scores of random residuals, at s
 
 Under the null the whitened residuals of a trait are noise whatever its h2, so that the distribution
 of the highest LOD depends on the trait only through h2, which decides how markers are weighted.
-Noise of unit variance stands in for the residuals of `permute`, the same at every node; a trait
-between two nodes gets a mixture of theirs.
+Noise of unit variance stands in for the residuals of `residuals`, the same at every node; a trait
+between two nodes gets a mixture of their nulls.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.basis import Basis, Spectrum
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE, highest_lods
 from bulklmm_dask.lmm.permute.residuals import stream
@@ -25,14 +26,12 @@ _SHARES = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999, 1.0)
 N_NODES = len(_SHARES)
 
 
-def nodes(spectrum: Spectrum) -> Array:
+def nodes(covariance: Covariance) -> Array:
     """Heritabilities at which the null is drawn, ascending, the ends of the interval among them.
 
     They depend on the samples alone: a trait's threshold does not depend on the other traits.
     """
-    share = np.array(_SHARES)
-    h2 = share / (share + spectrum.scale * (1.0 - share))
-    return np.minimum(h2, spectrum.h2_max)
+    return np.minimum(covariance.at_share(np.array(_SHARES)), covariance.h2_max)
 
 
 def noise(seed: int, numbers: Sequence[int], n: int) -> Array:
@@ -56,9 +55,9 @@ def shared_maxima(
     Parameters
     ----------
     markers : mapping of int to array (variants, n, ...)
-        Genotypes by place, of all samples, from `permute.split_markers`.
+        Genotypes by place, of all samples, from `residuals.split_markers`.
     n_places : int
-        Number of places; those without markers get `NONE`.
+        Number of places; those without markers get `maxima.NONE`.
     basis : Basis
         Of the samples chosen.
     samples : Samples

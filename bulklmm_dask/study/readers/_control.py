@@ -13,7 +13,8 @@ import yaml
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers._files import Archive, Folder
-from bulklmm_dask.study.readers._tables import Format
+from bulklmm_dask.study.readers.tables import Dialect
+from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -39,7 +40,7 @@ class Control:
     entries: dict[str, Any]
 
     @property
-    def form(self) -> Format:
+    def dialect(self) -> Dialect:
         """How the tables are written."""
         sep = str(self.entries.get("sep", ",")).replace("\\t", "\t")  # quoted tabs are common
         if len(sep) != 1:
@@ -47,7 +48,7 @@ class Control:
                 f"{self.label}: sep is {sep!r}; it should be one character, such as ',' or a tab"
             )
         missing = frozenset(self.listed("na.strings") or ["NA"])
-        return Format(sep, missing, str(self.entries.get("comment.char", "#") or ""))
+        return Dialect(sep, missing, str(self.entries.get("comment.char", "#") or ""))
 
     @property
     def crosstype(self) -> str:
@@ -125,7 +126,7 @@ def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
             "or the folder of a control file"
         )
     control = Control(files.label(name), _parse(files, name))
-    unknown = [key for key in control.entries if key not in _KNOWN]
+    unknown = unknown_names(_KNOWN, control.entries)
     if unknown:
         say(f"{control.label}: entries that mean nothing here are left aside: {listing(unknown)}")
     return files, control

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,22 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.whole import is_whole
+from bulklmm_dask.storage.chunks import files, is_whole
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.readers._sniff import CALLS
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
 _GENOTYPE = "call_genotype"
-_FIELDS = ("call_dosage", "call_DS", _GENOTYPE)
-_BLOSC = ("Blosc", "BloscCodec")
 _NAMES = ("sample_id", "variant_contig", "variant_position", "contig_id", "variant_allele")
 
 
 def open_vcf_zarr(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     traits: Source,
     covariates: Covariates = None,
@@ -73,7 +73,7 @@ def open_vcf_zarr(
         For variants of several alternate alleles, variants that had to be named, chunks that
         are absent, and a choice between dosages and genotypes.
     """
-    folder = Path(path).expanduser()
+    folder = Location.of(path)
     group = _open(folder)
     source = _calls(folder, group, field)
     samples = [str(name) for name in _read(folder, group, "sample_id")]
@@ -91,14 +91,6 @@ def open_vcf_zarr(
     return ds.assign_attrs(source=folder.name)
 
 
-def is_vcf_zarr(folder: Path) -> bool:
-    """Tell a VCF Zarr store from other folders."""
-    formats = ("zarr.json", ".zarray")
-    return any((folder / name / form).is_file() for name in _FIELDS for form in formats) and (
-        not (folder / "trait_id").exists()
-    )
-
-
 @dataclass(frozen=True)
 class Calls:
     """Dosages of the alternate alleles, from one array of a store."""
@@ -113,7 +105,7 @@ class Calls:
         """Read a range of variants."""
         where = f"{self.folder}: {self.name}, variants {start + 1} to {stop}"
         try:
-            array = zarr.open_array(self.folder, path=self.name, mode="r")
+            array = Location(self.folder).open_array(self.name, zarr_format=None)
             values = np.asarray(array[start:stop])
         except Exception as error:  # every codec fails in its own way
             raise InputError(f"{where} cannot be read ({error}); fetch or make it again") from error
@@ -151,45 +143,37 @@ def _count(alleles: npt.NDArray[np.integer], maximum: int) -> npt.NDArray[np.flo
     return out
 
 
-def _open(folder: Path) -> zarr.Group:
-    if not folder.is_dir():
+def _open(folder: Location) -> zarr.Group:
+    if not folder.is_folder():
         raise InputError(f"there is no store {folder}; check the path")
     try:
-        return zarr.open_group(folder, mode="r")
+        return folder.open_group(zarr_format=None)
     except Exception as error:  # whatever the damaged metadata lead to
         raise InputError(
             f"{folder} is no Zarr store, or damaged ({error}); give the folder that vcf2zarr wrote"
         ) from error
 
 
-def _array(folder: Path, group: zarr.Group, name: str) -> zarr.Array[Any]:
+def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
     """Find an array of the store."""
     try:
         array = group[name]
     except KeyError:
         raise InputError(
             f"{folder} has no {name}; a VCF Zarr store has {listing(_NAMES, len(_NAMES))} and one "
-            f"of {', '.join(_FIELDS)}"
+            f"of {', '.join(CALLS)}"
         ) from None
     except Exception as error:  # whatever the damaged metadata lead to
         raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
     if not isinstance(array, zarr.Array):
         raise InputError(f"{folder}: {name} is no array, but a group; give a VCF Zarr store")
-    _refuse_cut(folder / name, array)
+    for index, file in files(folder, name, array):
+        if file.is_file() and not is_whole(file, array, index):
+            raise InputError(f"{file} is cut short; fetch or make it again")
     return array
 
 
-def _refuse_cut(folder: Path, array: zarr.Array[Any]) -> None:
-    """Refuse chunks cut short; Blosc itself reads on behind their end, and gives wrong numbers."""
-    if not any(type(codec).__name__ in _BLOSC for codec in array.compressors):
-        return
-    for file in folder.rglob("*"):
-        is_chunk = file.is_file() and not file.name.startswith(".") and file.suffix != ".json"
-        if is_chunk and not is_whole(file, array):
-            raise InputError(f"{file} is cut short; fetch or make it again")
-
-
-def _lacks(folder: Path, name: str, array: zarr.Array[Any]) -> str:
+def _lacks(folder: Location, name: str, array: zarr.Array[Any]) -> str:
     """Say that chunks are absent; empty if all are there."""
     absent = array.nchunks - array.nchunks_initialized
     return (
@@ -199,7 +183,7 @@ def _lacks(folder: Path, name: str, array: zarr.Array[Any]) -> str:
     )
 
 
-def _read(folder: Path, group: zarr.Group, name: str) -> npt.NDArray[Any]:
+def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
     """Read a small array whole.
 
     A chunk of zeros need not be written, so a store of one contig has no chunk of variant_contig.
@@ -218,14 +202,14 @@ def _read(folder: Path, group: zarr.Group, name: str) -> npt.NDArray[Any]:
     return values
 
 
-def _calls(folder: Path, group: zarr.Group, field: str | None) -> Calls:
+def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     """Choose the array that dosages are taken from."""
-    present = [name for name in _FIELDS if name in group]
-    if field is not None and field not in _FIELDS:
-        raise InputError(f"field is {field!r}; it should be one of {', '.join(_FIELDS)}")
+    present = [name for name in CALLS if name in group]
+    if field is not None and field not in CALLS:
+        raise InputError(f"field is {field!r}; it should be one of {', '.join(CALLS)}")
     if not present or field not in (None, *present):
         raise InputError(
-            f"{folder} has no {field or ' or '.join(_FIELDS)}; "
+            f"{folder} has no {field or ' or '.join(CALLS)}; "
             + (f"choose field among {', '.join(present)}" if present else "give a VCF Zarr store")
         )
     if field is None and len(present) > 1:
@@ -252,7 +236,7 @@ def _calls(folder: Path, group: zarr.Group, field: str | None) -> Calls:
     return Calls(str(folder), name, shape, array.chunks[0], min(ploidy, 2))
 
 
-def _variants(folder: Path, group: zarr.Group) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Contig and position by variant, and reference and alternate alleles."""
     contig_id = [str(name) for name in _read(folder, group, "contig_id")]
     index = _read(folder, group, "variant_contig")

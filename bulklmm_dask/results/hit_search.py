@@ -1,110 +1,126 @@
-"""A result searched for pairs of a high LOD: which are kept of each block, and put together."""
+"""The search for hits: which pairs of a block are kept, and how they become a table of hits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
-from bulklmm_dask.results.fdr import highest_p, least_lod, rates
+from bulklmm_dask.results.fdr import false_discovery_rates, highest_p, least_lod
+from bulklmm_dask.results.pairs import blocks, column_names, h2_of, joined, pair_arrays
 from bulklmm_dask.results.pvalue_counts import added, count_lods
-from bulklmm_dask.results.streams import Block, blocks, gathered, h2_of, joined
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import explained
-from bulklmm_dask.typing import Columns
+from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.typing import Array, Columns, Index, Names, Real
 
-# Variants of which the highest LOD is looked at first.
+# Rows of a block that are first reduced to their maximum.
 _SLAB = 16
 # Pairs that are compared together: few enough to stay in the processor's cache.
 _TOGETHER = 1 << 18
-# No more than this share of all pairs is expected to be found at a false discovery rate.
+# Share of all pairs that may be found at a false discovery rate without a second pass.
 _SHARE = 0.005
 
 
 @dataclass(frozen=True)
 class Part:
-    """Hits of one chunk of traits, in memory or in a file."""
+    """Hits of one chunk of traits, in memory or in a Parquet file.
+
+    Attributes
+    ----------
+    rows : int
+        Number of hits.
+    content : DataFrame or path
+        The hits, or the file that holds them.
+    counts : dict, optional
+        All LODs of the chunk as counted by `count_lods`; only for a false discovery rate.
+    """
 
     rows: int
-    content: pd.DataFrame | Path
-    cells: Columns | None
+    content: pd.DataFrame | Location
+    counts: Columns | None
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, chunk: int, folder: Path | None, cells: Columns | None = None
+        cls, table: pd.DataFrame, chunk: int, folder: Location | None, counts: Columns | None = None
     ) -> Self:
         """Keep a table, in a file if there is a folder for it."""
         if folder is None:
-            return cls(len(table), table, cells)
+            return cls(len(table), table, counts)
         path = folder / f"part-{chunk:05d}.parquet"
         with explained(folder):
             table.to_parquet(path, engine="pyarrow", index=False)
-        return cls(len(table), path, cells)
+        return cls(len(table), path, counts)
 
     def read(self, columns: list[str] | None = None) -> pd.DataFrame:
-        """All of its columns, or some."""
-        if isinstance(self.content, Path):
+        """Give all of the columns, or some."""
+        if isinstance(self.content, Location):
             return pd.read_parquet(self.content, engine="pyarrow", columns=columns)
         return self.content if columns is None else self.content[columns]
 
     def drop_if_empty(self) -> None:
         """Remove the file of a chunk without hits."""
-        if not self.rows and isinstance(self.content, Path):
-            self.content.unlink()
+        if not self.rows and isinstance(self.content, Location):
+            self.content.remove()
 
 
 @dataclass(frozen=True)
 class Search:
-    """A result taken apart for a search.
+    """A result prepared for a search.
 
     Attributes
     ----------
     pairs : Dataset
-        All arrays of pairs, and nothing else.
+        Its arrays of pairs (variants, traits, ...), and nothing else.
     beside : Dataset
-        What names their variants and traits.
+        The variables that name variants and traits, from `blocks`.
     names : dict
-        Columns that each statistic of a pair takes, but the LOD.
+        Columns of the table for each array of pairs, except the LOD.
     contigs : array of str
+        Their names; one empty name without a marker map.
     folder : Path, optional
-        Where the hits are written to.
+        Folder for the Parquet files; without it the hits stay in memory.
     """
 
     pairs: xr.Dataset
     beside: xr.Dataset
     names: dict[str, list[str]]
-    contigs: npt.NDArray[np.object_]
-    folder: Path | None = None
+    contigs: Names
+    folder: Location | None = None
 
     @classmethod
     def of(
         cls, result: xr.Dataset, trait_positions: pd.DataFrame | None, cis_window: float | None
     ) -> Self:
-        """Take apart a result."""
-        pairs = [
-            str(name)
-            for name, variable in result.data_vars.items()
-            if {"variants", "traits"} <= set(variable.dims)
-        ]
+        """Prepare a result; the places of traits are those of `find_peaks`."""
+        pairs = pair_arrays(result)
         whole = blocks(result, pairs)
         beside = whole.drop_vars([*pairs, "row", "column"])
         contigs = text(result["contig_id"].values) if "variant_contig" in result else text([""])
         return cls(
             whole[pairs],
             with_trait_places(beside, result, trait_positions, cis_window),
-            {name: _names_of(result, name) for name in pairs if name != "lod"},
+            {name: column_names(result, name) for name in pairs if name != "lod"},
             contigs,
         )
 
     def run(self, lowest: xr.Variable, rate: float | None, top: int | None) -> list[Part]:
-        """Hits of every chunk of traits: from some LOD on, or at a false discovery rate."""
+        """Find the hits of every chunk of traits.
+
+        Parameters
+        ----------
+        lowest : Variable
+            The lowest LOD of a hit, from `lowest_lod`; not used with a rate.
+        rate : float or None
+            False discovery rate of the hits.
+        top : int or None
+            Most hits of a trait.
+        """
         if rate is not None:
             return self._within(rate, top)
         if not lowest.ndim:
@@ -115,6 +131,7 @@ class Search:
         return self._pass(pairs, top=top)
 
     def _pass(self, pairs: xr.Dataset, *, top: int | None = None, **how: Any) -> list[Part]:
+        """Go through all blocks once; `how` are further arguments of `_sift`."""
         starts = np.cumsum([0, *self.pairs.chunksizes["variants"]])
         return gathered(
             pairs,
@@ -131,45 +148,36 @@ class Search:
         )
 
     def _within(self, rate: float, top: int | None) -> list[Part]:
-        """Hits at a false discovery rate.
+        """Find hits at a false discovery rate.
 
-        While all pairs are counted, those are kept that are hits unless there are very many. Where
-        there are, the second pass keeps what the counts say may be hits.
+        The first pass counts all LODs and keeps the pairs with p below ``rate * _SHARE``, which are
+        all that can be found unless more than this share of all pairs is. If the counts show that
+        more may be found, a second pass keeps the pairs up to the bound that follows from them.
         """
         score = -np.log10(rate * _SHARE)
         parts = self._pass(self.pairs, score=score, rate=rate)
-        cells = added([part.cells for part in parts if part.cells is not None])
-        highest = highest_p(cells, rate)
+        counts = added([part.counts for part in parts if part.counts is not None])
+        highest = highest_p(counts, rate)
         if highest < score:
             parts = self._pass(self.pairs, score=highest)
-        told = ["lod", "df"] if "df" in self.pairs else ["lod"]
-        seen = [part.read(told) for part in parts]
-        scores = [neg_log10_p(table["lod"], table.get("df", 1)) for table in seen]
+        tested = ["lod", "df"] if "df" in self.pairs else ["lod"]
+        tables = [part.read(tested) for part in parts]
+        scores = [neg_log10_p(table["lod"], table.get("df", 1)) for table in tables]
+        p = 10.0 ** -np.concatenate(scores)
         cuts = np.cumsum([part.rows for part in parts])[:-1]
-        found = np.split(rates(np.concatenate(scores), int(cells["count"].sum())), cuts)
+        found = np.split(false_discovery_rates(p, int(counts["count"].sum())), cuts)
         return [
             Part.of(_at_rate(part.read(), own, rate, top), chunk, self.folder)
             for chunk, (part, own) in enumerate(zip(parts, found, strict=True))
         ]
 
 
-def _at_rate(
-    table: pd.DataFrame, own: npt.NDArray[Any], rate: float, top: int | None
-) -> pd.DataFrame:
-    """Rows found at a rate, each with its own, no more than `top` of a trait."""
+def _at_rate(table: pd.DataFrame, own: Array, rate: float, top: int | None) -> pd.DataFrame:
+    """Rows found at a false discovery rate, with their own rates; no more than `top` a trait."""
     table = table.copy()
     table.insert(list(table).index("h2") + 1, "fdr", own)
     table = table[own <= rate]
     return table if top is None else table[table.groupby("trait").cumcount() < top]
-
-
-def _names_of(result: xr.Dataset, name: str) -> list[str]:
-    """Columns that a statistic of pairs takes: its own name, or one for each of several values."""
-    others = [dim for dim in result[name].dims if dim not in ("variants", "traits")]
-    if not others:
-        return [name]
-    (dim,) = others
-    return [f"{name}_{label}" for label in result[dim].values]
 
 
 def _sift(
@@ -181,10 +189,11 @@ def _sift(
     score: float | None = None,
     rate: float | None = None,
 ) -> tuple[Columns, Columns | None]:
-    """Hits of one block, by their rows and columns in it, and its counts.
+    """Hits of one block with their row and column in it; and the counts of its LODs.
 
-    All pairs are counted if a rate is given, those of a p-value above it as one: at that rate they
-    are not found, whatever the others are.
+    Hits have a LOD of at least `lowest`, or at least the threshold in the block, or -log10 p of at
+    least `score`. LODs are counted only for a false discovery rate; all those with p above the rate
+    are counted as one cell, for they cannot be found at it.
     """
     lod = block["lod"].values
     df = block["df"].values if "df" in block else np.array(1)
@@ -202,19 +211,17 @@ def _sift(
     return out, count_lods(block, least_lod(-np.log10(rate), np.arange(1 + df.max())))
 
 
-def _threshold(block: Block) -> npt.NDArray[Any]:
-    """Threshold of the pairs of a block."""
-    values = block["threshold"].values
+def _threshold(block: Block) -> Array:
+    """Threshold of the pairs of a block, to be broadcast against them."""
+    values: Array = block["threshold"].values
     if "contigs" not in block["threshold"].dims:
         return values
     of_variant = values[block["contig"].values]
     return of_variant if of_variant.ndim == 2 else of_variant[:, None]
 
 
-def _chosen(
-    lod: npt.NDArray[np.floating], lowest: npt.NDArray[Any], top: int | None
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the hits of a block."""
+def _chosen(lod: Real, lowest: Real, top: int | None) -> tuple[Index, Index]:
+    """Rows and columns of the hits of a block, no more than `top` a trait."""
     if top is not None and top < len(lod) and np.isneginf(lowest).all():
         lowest = _bound(lod, top)
     i, j = _reaching(lod, lowest)
@@ -224,12 +231,10 @@ def _chosen(
     return i[order], j[order]
 
 
-def _reaching(
-    lod: npt.NDArray[np.floating], lowest: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of all pairs whose LOD is no lower, row by row.
+def _reaching(lod: Real, lowest: Real) -> tuple[Index, Index]:
+    """Rows and columns of all pairs with a LOD of at least `lowest`, row by row.
 
-    Some rows at a time: a mask of a whole block would go to memory and back.
+    Some rows at a time, because the mask of a whole block would not stay in the cache.
     """
     lowest = np.broadcast_to(lowest, lod.shape)
     width = lod.shape[1]
@@ -245,22 +250,21 @@ def _reaching(
     return i, j
 
 
-def _bound(lod: npt.NDArray[np.floating], top: int) -> npt.NDArray[Any]:
-    """LOD of each trait that at least `top` of its variants reach, and few more than those.
+def _bound(lod: Real, top: int) -> Real:
+    """LOD of each trait that at least `top` of its variants reach, and not many more.
 
-    The maxima of slabs of variants are all of different variants; to find them is cheaper than to
-    sort every column.
+    It is the `top` highest among the maxima of slabs of variants, which are cheaper to find than
+    every column is to sort.
     """
     width = max(1, min(_SLAB, len(lod) // (2 * top)))
     maxima = np.fmax.reduceat(lod, np.arange(0, len(lod), width), axis=0)
     maxima[np.isnan(maxima)] = -np.inf
-    return np.partition(maxima, len(maxima) - top, axis=0)[len(maxima) - top]
+    bound: Real = np.partition(maxima, len(maxima) - top, axis=0)[len(maxima) - top]
+    return bound
 
 
-def _highest(
-    lod: npt.NDArray[Any], column: npt.NDArray[Any], top: int | None
-) -> npt.NDArray[np.intp]:
-    """Order by trait and falling LOD, no more than `top` of a trait; equal ones stay in order."""
+def _highest(lod: Real, column: Index, top: int | None) -> Index:
+    """Order by trait and falling LOD, no more than `top` a trait; equal LODs stay in order."""
     order = np.lexsort((-lod, column))
     if top is None:
         return order
@@ -275,11 +279,11 @@ def _gather(
     *,
     beside: Any,
     top: int | None,
-    starts: npt.NDArray[np.int64],
-    contigs: npt.NDArray[np.object_],
-    folder: Path | None,
+    starts: Index,
+    contigs: Names,
+    folder: Location | None,
 ) -> Part:
-    """Hits of a chunk of traits; `starts` are the first variants of its blocks."""
+    """Table of the hits of a chunk of traits; `starts` are the first variants of its blocks."""
     hits = [
         {**part, "_row": part["_row"] + at}
         for (part, _), at in zip(parts, starts[:-1], strict=True)
@@ -302,11 +306,11 @@ def _gather(
     )
     for name, codes in is_cis(beside, contig, position, j).items():
         table[name] = as_labels(codes)
-    counts = [cells for _, cells in parts if cells is not None]
+    counts = [counted for _, counted in parts if counted is not None]
     return Part.of(table, chunk, folder, added(counts) if counts else None)
 
 
-def _taken(names: npt.NDArray[np.object_], index: npt.NDArray[np.intp]) -> Any:
-    """Names as a column of text, each made once however many rows have it."""
+def _taken(names: Names, index: Index) -> Any:
+    """Names as a column of text; each name is converted once, however many rows have it."""
     distinct, where = np.unique(index, return_inverse=True)
     return pd.array(names[distinct], dtype="str").take(where)

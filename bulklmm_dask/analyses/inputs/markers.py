@@ -1,8 +1,9 @@
-"""Markers among the covariates: the same for every trait, or of every trait its own."""
+"""Markers as arrays beside the covariates: the same for all traits, or of every trait its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.engine.scan import Conditions
+from bulklmm_dask.engine.study import OwnMarkers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
 
@@ -22,12 +24,12 @@ ConditionLike = (
 )
 
 
-def shared_condition(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike) -> Array:
+def shared_markers(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike) -> Array:
     """Columns (samples, k) of markers that join the covariates of every trait.
 
     Of the genotypes `calls` that are scanned: dosages, or of k probabilities all but the first.
     """
-    if condition is None or _is_per_trait(condition):
+    if condition is None or is_per_trait(condition):
         return np.empty((ds.sizes["samples"], 0))
     names = _names(condition)
     if not names:
@@ -38,9 +40,9 @@ def shared_condition(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLi
     return np.ascontiguousarray(columns.T)
 
 
-def own_conditions(ds: xr.Dataset, condition: ConditionLike) -> Conditions | None:
+def own_markers(ds: xr.Dataset, condition: ConditionLike) -> OwnMarkers | None:
     """Markers of every trait its own, as ``max_lod`` names the highest of each."""
-    if condition is None or not _is_per_trait(condition):
+    if condition is None or not is_per_trait(condition):
         return None
     if "call_dosage" not in ds:
         raise InputError(
@@ -57,15 +59,16 @@ def own_conditions(ds: xr.Dataset, condition: ConditionLike) -> Conditions | Non
     order = np.argsort(where)  # a lazy study is read in its own order
     dosage = np.empty((ds.sizes["samples"], len(names)))
     dosage[:, order] = impute(ds["call_dosage"].isel(variants=where[order]).values).T
-    return Conditions(dosage, index)
+    return OwnMarkers(dosage, index)
 
 
-def in_words(condition: ConditionLike) -> list[str] | str:
-    """What a result says of its condition: the markers of all traits, or that each has its own."""
-    return "by trait" if _is_per_trait(condition) else _names(condition)
+def condition_in_words(condition: ConditionLike) -> list[str] | str:
+    """How the attributes of a result name them: by their names, or that each trait has its own."""
+    return "by trait" if is_per_trait(condition) else _names(condition)
 
 
-def _is_per_trait(condition: Any) -> bool:
+def is_per_trait(condition: Any) -> bool:
+    """Whether a condition gives every trait its own markers."""
     return isinstance(condition, Mapping | pd.Series | xr.DataArray)
 
 
@@ -94,9 +97,37 @@ def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
 
 def _find(ds: xr.Dataset, names: Sequence[str]) -> npt.NDArray[np.int64]:
     where = pd.Index(text(ds["variant_id"].values)).get_indexer(list(names))
-    unknown = [name for name, place in zip(names, where, strict=True) if place < 0]
+    unknown = [name for name, index in zip(names, where, strict=True) if index < 0]
     if unknown:
         raise InputError(
             f"condition names {len(unknown)} markers that the study has not: {listing(unknown)}"
         )
     return np.asarray(where, dtype=np.int64)
+
+
+def position_of(ds: xr.Dataset, kind: str, name: str) -> int:
+    """Index of a trait or a variant by its name; the error for an unknown one names similar ones.
+
+    `kind` is "trait" or "variant".
+    """
+    known = text(ds[f"{kind}_id"].values)
+    found = np.flatnonzero(known == name)
+    if len(found):
+        return int(found[0])
+    similar = get_close_matches(str(name), list(known), n=3)
+    hint = f"similar are {listing(similar)}" if similar else f"there are {listing(known, 3)}"
+    raise InputError(f"no {kind} {name!r} in the study; {hint}")
+
+
+def dosage_of(ds: xr.Dataset, variant: str) -> Array:
+    """Dosages of a marker (samples,), none missing."""
+    row = position_of(ds, "variant", variant)
+    if "call_dosage" not in ds:
+        raise InputError(
+            f"the study has no call_dosage to take variant {variant!r} from; reduce its genotype "
+            "probabilities to dosages with create_dataset"
+        )
+    dosage = ds["call_dosage"][[row]].values
+    maximum = float(ds["call_dosage"].attrs["maximum"])
+    refuse_outside(dosage, maximum, [variant], list(ds["sample_id"].values))
+    return impute(dosage)[0]

@@ -1,4 +1,4 @@
-"""The maxima that `permute` keeps, whichever way: each trait its own, or shared by all."""
+"""Null distributions of the highest LOD, as `permute` keeps them: by trait, or shared by all."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.study.schema import require_names, require_unique
 from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, By, Index, Names, Single
 
-# Maxima that are computed together, so that a lazy result repeats little; and looked at together.
+# Maxima that are computed together (many, because each pass over a lazy result repeats some work),
+# and maxima that are held together afterwards.
 _COMPUTED, _CELLS = 1 << 26, 1 << 22
-# Multiples of it leave 0 to 1 evenly filled, however many there are.
+# Golden ratio less 1: its multiples, modulo 1, fill the interval 0 to 1 evenly at any length.
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
-# Steps from one heritability to the next: half of one moves a threshold by 0.002 or so.
+# Steps from one node of h2 to the next; half a step moves a threshold by about 0.002.
 _STEPS = 64
 
 _ORDER = ("permutations", "patterns", "nodes", "contigs", "traits")
@@ -29,11 +30,11 @@ _SHARED = ["max_lod", "null_h2", "h2", "trait_pattern"]
 
 
 @dataclass(frozen=True)
-class Maxima:
-    """Maxima of any traits, (permutations, traits, places), whichever way they are kept."""
+class NullMaxima:
+    """Highest LODs of permuted traits, on the genome or, with ``by="contig"``, on each contig."""
 
     perm: xr.Dataset
-    by: str | None
+    by: By | None
 
     @property
     def count(self) -> int:
@@ -41,17 +42,16 @@ class Maxima:
         return self.perm.sizes["permutations"]
 
     @property
-    def contigs(self) -> npt.NDArray[np.object_]:
+    def contigs(self) -> Names:
         """Names of the contigs."""
         return text(self.perm["contig_id" if "contig_id" in self.perm else "contigs"].values)
 
     @classmethod
-    def of(cls, perm: xr.Dataset, by: str | None) -> Self:
-        """Check what was handed over."""
+    def of(cls, perm: xr.Dataset, by: By | None) -> Self:
+        """Check a result of `permute` and the option `by`."""
         if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
             raise InputError("this needs the Dataset that permute gives, with its max_lod")
-        if by not in (None, "contig"):
-            raise InputError(f"by is {by!r}; it must be None or 'contig'")
+        require_by(by)
         if by and "contigs" not in perm["max_lod"].dims:
             raise InputError(
                 "the maxima are over all markers; those of each contig are kept by permute(..., "
@@ -67,23 +67,24 @@ class Maxima:
         return cls(perm.transpose(*_ORDER, missing_dims="ignore"), by)
 
     def chunks(self, traits: Index) -> Iterator[tuple[Index, Index, Array]]:
-        """Some traits, a bounded number at a time, with their nulls.
+        """Go through some traits, a bounded number at a time.
 
         Yields
         ------
         traits, null : array (k,)
-            Positions of the traits, and which of the nulls each has.
-        values : array (N, nulls, places)
-            Their maxima.
+            Indices of the traits, and of the null distribution of each: traits that share one
+            null have the same index.
+        values : array (permutations, nulls, contigs)
+            Maxima; one contig stands for the whole genome.
         """
         shared = "nodes" in self.perm.dims
-        places = self.perm["max_lod"].sizes.get("contigs", 1)
-        for some in _runs(traits, _COMPUTED // (self.count * places)):
+        contigs = self.perm["max_lod"].sizes.get("contigs", 1)
+        for some in _runs(traits, _COMPUTED // (self.count * contigs)):
             wanted = self.perm[_SHARED if shared else _OWN].isel(traits=some).compute()
             if shared:
                 draws = _Draws.of(wanted, together=self.by is None)
-                places = draws.kept.shape[3]
-            for few in _runs(np.arange(len(some)), _CELLS // (self.count * places)):
+                contigs = draws.kept.shape[3]
+            for few in _runs(np.arange(len(some)), _CELLS // (self.count * contigs)):
                 part = wanted.isel(traits=few)
                 null, values = draws.of_traits(part) if shared else _own(part)
                 if self.by is None and values.shape[2] > 1:
@@ -92,7 +93,7 @@ class Maxima:
                 yield some[few], null, values
 
     def _refuse_incomplete(self, traits: Index, null: Index, values: Array) -> None:
-        """Raise StoreError where some draws have a maximum and others do not."""
+        """Raise StoreError where a trait has some of its maxima only."""
         none = np.isnan(values).all(axis=2)
         lost = np.asarray(none.any(axis=0) & ~none.all(axis=0))[null]
         if lost.any():
@@ -104,11 +105,13 @@ class Maxima:
 
 
 def _runs(positions: Index, size: int) -> Iterator[Index]:
+    """Split positions into runs of at most `size`, at least 1."""
     for start in range(0, len(positions), max(1, size)):
         yield positions[start : start + max(1, size)]
 
 
 def _own(part: xr.Dataset) -> tuple[Index, Array]:
+    """Maxima of traits that were permuted each by itself."""
     values = part["max_lod"].transpose("permutations", "traits", ...).values.astype(np.float64)
     values = values if values.ndim == 3 else values[:, :, None]
     return np.arange(values.shape[1]), values
@@ -116,21 +119,22 @@ def _own(part: xr.Dataset) -> tuple[Index, Array]:
 
 @dataclass(frozen=True)
 class _Draws:
-    """What traits share.
+    """Maxima of random residuals that all traits of a pattern of missing values share.
 
     Attributes
     ----------
-    kept : array (permutations, patterns, nodes, places)
-    nodes : array (relations, patterns, nodes)
-        Heritabilities; of one relation for all places, or of one each.
+    kept : array (permutations, patterns, nodes, contigs)
+        Maxima at some heritabilities, the nodes.
+    nodes : array (kinships, patterns, nodes)
+        These heritabilities: of the one kinship, or of each contig's own.
     """
 
-    kept: npt.NDArray[np.float32]
+    kept: Single
     nodes: Array
 
     @classmethod
     def of(cls, perm: xr.Dataset, *, together: bool) -> Self:
-        """Take the draws out of a result; those of all places `together` where that is the same."""
+        """Take the draws of a result; `together` takes the maximum over contigs of one kinship."""
         kept = perm["max_lod"].values
         nodes = perm["null_h2"].transpose(..., "patterns", "nodes").values
         kept = kept if kept.ndim == 4 else kept[..., None]
@@ -140,10 +144,10 @@ class _Draws:
         return cls(kept, nodes)
 
     def of_traits(self, part: xr.Dataset) -> tuple[Index, Array]:
-        """Take some draws at the node of h2 below and the others at the one above.
+        """Interpolate the distribution between the nodes below and above the h2 of each trait.
 
-        So the distribution is interpolated. Interpolating draw by draw would narrow it. Traits of
-        nearly the same h2 have one null.
+        A share of the draws is taken at the node below, the rest at the node above. (Interpolating
+        draw by draw would narrow the distribution.) Traits of nearly the same h2 share a null.
         """
         h2, pattern = np.atleast_2d(part["h2"].values), part["trait_pattern"].values
         known = np.maximum(pattern, 0)
@@ -158,15 +162,18 @@ class _Draws:
         out = np.full((len(self.kept), len(pattern), self.kept.shape[3]), np.nan)
         fitted, draw = np.flatnonzero(pattern >= 0), np.arange(len(self.kept))[:, None]
         turn = (np.arange(len(self.kept)) * _GOLDEN) % 1.0
-        for place in range(out.shape[2]):
-            low, step = steps[place if len(self.nodes) > 1 else 0][:, fitted]
+        for contig in range(out.shape[2]):
+            low, step = steps[contig if len(self.nodes) > 1 else 0][:, fitted]
             node = np.where(turn[:, None] * _STEPS < step, low + 1, low)
-            out[:, fitted, place] = self.kept[draw, pattern[fitted], node, place]
+            out[:, fitted, contig] = self.kept[draw, pattern[fitted], node, contig]
         return null.ravel(), out
 
 
 def _between(nodes: Array, h2: Array) -> Index:
-    """Node below each h2, from the nodes (traits, k) of each, and steps from it; (2, traits)."""
+    """Index of the node below each h2, and steps from it to h2, (2, traits).
+
+    `nodes` (traits, k) are the nodes of each trait's pattern.
+    """
     low = np.clip((nodes <= h2[:, None]).sum(axis=1) - 1, 0, nodes.shape[1] - 2)
     trait = np.arange(len(h2))
     below, above = nodes[trait, low], nodes[trait, low + 1]
@@ -178,12 +185,12 @@ def _between(nodes: Array, h2: Array) -> Index:
 
 def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Array:
     """Maxima of one trait, on the whole genome or on one contig, ascending."""
-    maxima = Maxima.of(perm, None if contig is None else "contig")
+    maxima = NullMaxima.of(perm, None if contig is None else "contig")
     require_names(perm, "traits", [trait])
-    place = 0
+    column = 0
     if contig is not None:
         require_names(perm, "contigs", [contig])
-        place = list(maxima.contigs).index(str(contig))
+        column = list(maxima.contigs).index(str(contig))
     at = list(text(perm["traits"].values)).index(str(trait))
     ((_, _, values),) = maxima.chunks(np.array([at]))
-    return np.sort(values[:, 0, place])
+    return np.sort(values[:, 0, column])

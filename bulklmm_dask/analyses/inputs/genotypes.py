@@ -1,0 +1,63 @@
+"""The genotypes of an analysis: a variable of the study, with the names of its markers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.engine.study import Genotypes
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array, Index, Names
+
+_VARIABLES = ("call_dosage", "call_genotype_probability")
+
+
+def genotype_variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
+    """The genotypes to scan: by default probabilities of three genotypes or more, else dosages."""
+    known = [each for each in _VARIABLES if each in ds]
+    if name is None:
+        probability = ds.get("call_genotype_probability")
+        several = probability is not None and probability.sizes["genotypes"] > 2
+        name = known[-1] if several else known[0]
+    if name not in known:
+        raise InputError(f"the study has no genotypes {name!r}; it has {listing(known)}")
+    return ds[name]
+
+
+def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genotypes:
+    """Genotypes with the names of their variants, checked if they are in memory.
+
+    With `loco`, the kinship of a marker is that of its contig.
+    """
+    maximum = float(calls.attrs.get("maximum", 1))
+    names = text(ds["variant_id"].values)
+    if calls.chunks is None:
+        refuse_outside(calls.values, maximum, list(names), list(ds["sample_id"].values))
+    relation = contigs_of(ds) if loco else np.zeros(len(names), dtype=np.int64)
+    return Genotypes(calls.data, maximum, names, relation)
+
+
+def contigs_of(ds: xr.Dataset) -> Index:
+    """Number of the contig of every variant."""
+    return np.asarray(ds["variant_contig"].values, dtype=np.int64)
+
+
+def strains_of(ds: xr.Dataset) -> Index | None:
+    """Number of the strain of every sample; None where the study does not know them."""
+    if "sample_strain" not in ds:
+        return None
+    return pd.factorize(ds["sample_strain"].values)[0].astype(np.int64)
+
+
+def allele_shares(names: Names | None, count: int) -> Array:
+    """Share of each allele in each genotype, (genotypes, alleles)."""
+    if names is None or any(len(name) != 2 or not name.isalpha() for name in names):
+        return np.eye(count)
+    alleles = sorted(set("".join(names)))
+    if any(2 * allele not in names for allele in alleles):  # names of founders, such as AJ
+        return np.eye(count)
+    return np.array([[name.count(allele) / 2 for allele in alleles] for name in names])

@@ -1,0 +1,151 @@
+"""The kinship of an analysis: a variable of the study or a matrix, matched to the samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.study.schema import LOCO, require_unique
+from bulklmm_dask.text import listing
+
+KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
+
+_ONE_A_CONTIG = (
+    "loco=True needs one kinship a contig, but there is one for all markers; make them with "
+    "ds['kinship_loco'] = bulklmm_dask.kinship(ds, loco=True)"
+)
+_LEAVES_OUT = (
+    "{name} holds one matrix for each contig left out; scan with loco=True, or use the kinship of "
+    "all markers"
+)
+
+
+def require_kinship(kinship: KinshipLike, verb: str) -> None:
+    """Raise InputError where a heritability is asked for without a kinship."""
+    if kinship is None:
+        raise InputError(
+            f"kinship is None, but without a kinship there is no heritability to {verb}; name "
+            "the study's variable or hand a matrix over"
+        )
+
+
+def kinship_in_words(kinship: KinshipLike) -> str:
+    """How the attributes of a result name the kinship."""
+    if isinstance(kinship, str):
+        return kinship
+    return "none" if kinship is None else "given as a matrix"
+
+
+def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) -> Any:
+    """The kinship as an array in the order of the samples; checked if it is in memory.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The study.
+    kinship : str, array, DataArray, DataFrame or None
+        A variable of the study or a matrix; None is ordinary regression.
+    loco : bool
+        Whether there is one for each contig, of the markers of all others.
+
+    Returns
+    -------
+    array (samples, samples) or (contigs, samples, samples), or None
+    """
+    if kinship is None:
+        if loco:
+            raise InputError("loco=True needs a kinship for each contig, but kinship is None")
+        return None
+    name = "the kinship"
+    if isinstance(kinship, str):
+        if loco and kinship == "kinship" and LOCO in ds:
+            kinship = LOCO
+        name, kinship = kinship, _variable(ds, kinship, loco=loco)
+    samples = [str(sample) for sample in ds["sample_id"].values]
+    if isinstance(kinship, pd.DataFrame):
+        kinship = xr.DataArray(kinship, dims=("samples_0", "samples_1")).assign_coords(
+            samples_0=kinship.index, samples_1=kinship.columns
+        )
+    dims = np.ndim(kinship)
+    if loco != (dims == 3):
+        raise InputError(_ONE_A_CONTIG if loco else _LEAVES_OUT.format(name=name))
+    if isinstance(kinship, xr.DataArray):
+        if loco:
+            kinship = _by_contig(ds, kinship, name)
+        kinship = _by_name(kinship, samples, name)
+    count = np.shape(kinship)[0] if loco else None
+    if loco and ("variant_contig" not in ds or count != ds.sizes["contigs"]):
+        raise InputError(
+            f"{name} has {count} matrices for the {ds.sizes.get('contigs', 0)} contigs of "
+            "the study; make them with bulklmm_dask.kinship(ds, loco=True)"
+        )
+    if is_lazy(kinship):
+        return kinship  # checked where it is computed
+    try:
+        matrix = np.asarray(kinship, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} does not hold numbers; it should be (samples, samples)") from None
+    if loco:
+        return np.stack([check_kinship(each, len(samples), name) for each in matrix])
+    return check_kinship(matrix, len(samples), name)
+
+
+def _variable(ds: xr.Dataset, name: str, *, loco: bool) -> xr.DataArray:
+    """A kinship that the study holds."""
+    if name not in ds:
+        made = "bulklmm_dask.kinship(ds, loco=True)" if loco else "bulklmm_dask.kinship(ds)"
+        raise InputError(
+            f"the study has no variable {name!r}; make it with ds[{name!r}] = {made}, hand a "
+            "matrix over, or use kinship=None for ordinary regression"
+        )
+    found = ds[name]
+    if set(found.dims) & {"variants", "traits"}:
+        raise InputError(
+            f"the variable {name!r} has dimensions {found.dims}; a kinship is "
+            "(samples_0, samples_1)"
+        )
+    return found
+
+
+def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray:
+    """Matrices in the order of the contigs of the study, where they carry names."""
+    if kinship.dims[0] not in kinship.coords or "contig_id" not in ds:
+        return kinship
+    where = {str(label): i for i, label in enumerate(kinship[kinship.dims[0]].values)}
+    contigs = [str(contig) for contig in ds["contig_id"].values]
+    unknown = [contig for contig in contigs if contig not in where]
+    if unknown:
+        raise InputError(
+            f"{name} lacks {len(unknown)} of the {len(contigs)} contigs: {listing(unknown)}"
+        )
+    return kinship.isel({kinship.dims[0]: [where[contig] for contig in contigs]})
+
+
+def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:
+    """Rows and columns in the order of the samples, where they carry names."""
+    if kinship.ndim < 2:
+        raise InputError(
+            f"{name} has dimensions {kinship.dims}; a scan needs one matrix (samples, samples)"
+        )
+    for dim in kinship.dims[-2:]:
+        if dim not in kinship.coords:
+            continue
+        require_unique(kinship[dim].values, f"the samples of {name}", "give each sample once")
+        where = {str(label): i for i, label in enumerate(kinship[dim].values)}
+        unknown = [sample for sample in samples if sample not in where]
+        if unknown:
+            raise InputError(
+                f"{name} lacks {len(unknown)} of the {len(samples)} samples: {listing(unknown)}; "
+                "give a kinship of all samples of the study"
+            )
+        order = [where[sample] for sample in samples]
+        if order != list(range(kinship.sizes[dim])):
+            kinship = kinship.isel({dim: order})
+    return kinship.data

@@ -1,0 +1,39 @@
+"""The prior on the residual variance, one for all traits or one each."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.analyses.inputs.vectors import VectorLike, vector
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.typing import Array
+
+PriorLike = Prior | tuple[VectorLike, VectorLike] | None
+
+
+def prior_of_traits(prior: PriorLike, ds: xr.Dataset) -> Prior | None:
+    """The prior as the statistics take it, one for each trait."""
+    if prior is None:
+        return None
+    try:
+        variance, size = (prior.variance, prior.sample_size) if isinstance(prior, Prior) else prior
+    except (TypeError, ValueError):
+        raise InputError(
+            f"prior is {prior!r}; it should be (variance, sample_size), each a number or one a "
+            "trait"
+        ) from None
+    return Prior(_of_traits(variance, "variance", ds), _of_traits(size, "sample_size", ds))
+
+
+def _of_traits(given: VectorLike, name: str, ds: xr.Dataset) -> Array:
+    if np.ndim(given) == 0 and not isinstance(given, str):
+        return np.full(ds.sizes["traits"], np.asarray(given, dtype=np.float64))
+    return vector(ds, given, f"the {name} of the prior", "traits")
+
+
+def prior_in_words(prior: Prior) -> list[float] | str:
+    """How the attributes of a result name it: variance and size, or that each trait has its own."""
+    values = np.unique([prior.variance, prior.sample_size], axis=1)
+    return values[:, 0].tolist() if values.shape[1] == 1 else "by trait"

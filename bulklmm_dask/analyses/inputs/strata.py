@@ -1,0 +1,49 @@
+"""Strata: groups of samples within which residuals are exchanged."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.analyses.inputs.vectors import aligned
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Index
+
+StrataLike = str | npt.ArrayLike | xr.DataArray | pd.Series | None
+
+
+def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
+    """Number of the stratum of every sample; zeros where all are one."""
+    n = ds.sizes["samples"]
+    if given is None:
+        return np.zeros(n, dtype=np.int64)
+    labels_of = pd.Series(aligned(ds, given, "strata", "samples"))
+    samples = ds["sample_id"].values
+    if labels_of.isna().any():
+        raise InputError(
+            f"strata lack a label for {listing(samples[labels_of.isna()])}; every sample needs one"
+        )
+    _, stratum, size = np.unique(labels_of.astype(str), return_inverse=True, return_counts=True)
+    alone = size[stratum] == 1
+    if alone.all() and n > 1:
+        raise InputError(
+            f"strata have as many labels as there are samples, {n:,}, so that no residual could "
+            "move; give labels of groups"
+        )
+    if alone.any():
+        say(
+            f"{alone.sum():,} of {n:,} samples are alone in their stratum and keep their "
+            f"residuals: {listing(samples[alone])}"
+        )
+    return stratum.astype(np.int64)
+
+
+def strata_in_words(given: StrataLike) -> str:
+    """How the attributes of a result name the strata."""
+    if isinstance(given, str):
+        return given
+    return "none" if given is None else "given"

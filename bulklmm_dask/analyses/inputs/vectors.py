@@ -1,0 +1,61 @@
+"""One value for each sample or trait: a variable of the study, an array or a labelled table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.schema import NAMES, require_unique
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array
+
+VectorLike = str | npt.ArrayLike | xr.DataArray | pd.Series
+
+
+def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> Array:
+    """Numbers along the dimension "samples" or "traits"; `what` names them in errors."""
+    found = aligned(ds, given, what, dim)
+    try:
+        return found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} does not hold numbers; give one for each of the {dim}") from None
+
+
+def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]:
+    """Values along the dimension "samples" or "traits"; `what` names them in errors."""
+    names = [str(name) for name in ds[NAMES[dim]].values]
+    if isinstance(given, str):
+        given = _named_vector(ds, given, what, dim)
+    if isinstance(given, xr.DataArray):
+        given = given.to_series() if given.coords else given.values
+    if isinstance(given, pd.Series):
+        series = given.set_axis(given.index.map(str))
+        require_unique(series.index, f"the {dim} of {what}", "give one value for each")
+        absent = [name for name in names if name not in series.index]
+        if absent:
+            raise InputError(f"{what} lacks {len(absent)} {dim}: {listing(absent)}")
+        given = series.loc[names].to_numpy()
+    values = np.asarray(given)
+    if values.shape != (len(names),):
+        raise InputError(f"{what} has shape {values.shape} for {len(names)} {dim}")
+    return values
+
+
+def _named_vector(ds: xr.Dataset, name: str, what: str, dim: str) -> npt.NDArray[Any]:
+    """A variable over a dimension; of the samples, also a covariate."""
+    if name in ds and ds[name].dims == (dim,):
+        return np.asarray(ds[name].values)
+    if dim == "samples" and f"sample_{name}" in ds:
+        return _named_vector(ds, f"sample_{name}", what, dim)
+    covariates = [str(each) for each in ds["covariate_id"].values] if "covariate_id" in ds else []
+    if dim == "samples" and name in covariates:
+        return np.asarray(ds["sample_covariate"].values[:, covariates.index(name)])
+    other = ", and no such covariate" if dim == "samples" else ""
+    raise InputError(
+        f"{what} is {name!r}, but the study has no variable of that name over the {dim}{other}"
+    )

@@ -1,0 +1,43 @@
+"""The one room where arrays become a Dataset: names, dimensions, attributes and version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from importlib.metadata import version
+from typing import Any
+
+import xarray as xr
+
+_NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
+
+
+def labels(ds: xr.Dataset, dims: Set[str] = _NAMED) -> xr.Dataset:
+    """Names, positions and metadata of a study along some dimensions, as a result keeps them."""
+    kept = [
+        name
+        for name, variable in ds.variables.items()
+        if set(variable.dims) <= dims and not {"variants", "traits"} <= set(variable.dims)
+    ]
+    return ds[kept].drop_attrs(deep=False)
+
+
+def package(
+    names: xr.Dataset, columns: Mapping[str, tuple[Any, ...]], attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """Arrays as a result.
+
+    Parameters
+    ----------
+    names : Dataset
+        From `labels`; a column takes the place of a label of the same name.
+    columns : mapping of str to tuple
+        Dimensions and array of every variable, and its attributes if it has any.
+    attrs : mapping
+        What the result is, and its options; JSON throughout. The version is added.
+    """
+    return names.assign(columns).assign_attrs({**attrs, "version": version("bulklmm-dask")})
+
+
+def template(names: xr.Dataset, columns: Iterable[str], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """What a store keeps beside its columns, which are written block by block."""
+    return package(names.drop_vars(columns, errors="ignore"), {}, attrs)

@@ -1,0 +1,245 @@
+"""The options of scans and permutations: checked together, and the model that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from bulklmm_dask.analyses.inputs.markers import is_per_trait
+from bulklmm_dask.analyses.options import METHODS, PERMUTE_METHODS, PRECISIONS
+from bulklmm_dask.analyses.prepare import ModelInputs, strings
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.statistics import STATISTICS
+from bulklmm_dask.study.checks import require_by, whole_number
+from bulklmm_dask.text import listing
+
+DEFAULT_REFINE_ABOVE = 3.0
+DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
+
+
+def require_one_of(value: str, known: Sequence[str], what: str) -> None:
+    """Raise InputError where an option is none of its known values."""
+    if value not in known:
+        raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+
+
+def require_flag(value: object, what: str) -> None:
+    """Raise InputError where an option is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{what} is {value!r}; it should be True or False")
+
+
+def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
+    """Heritabilities of a grid as a tuple; None stays None."""
+    if h2_grid is None:
+        return None
+    try:
+        return tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
+    except (TypeError, ValueError):
+        raise InputError(f"h2_grid is {h2_grid!r}; it should be numbers in [0, 1]") from None
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """Everything that decides the scores besides the data.
+
+    Attributes
+    ----------
+    method, reml, h2_grid, refine_above, precision, statistics
+        As in `scan`.
+    genotypes : int or None
+        Number of genotypes whose probabilities are tested; None for dosages.
+    interaction : tuple of str
+        Covariates whose product with the genotype is tested.
+    """
+
+    method: str
+    reml: bool
+    precision: str
+    h2_grid: tuple[float, ...] | None = None
+    refine_above: float | None = None
+    statistics: tuple[str, ...] = ("lod",)
+    genotypes: int | None = None
+    interaction: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        ds: xr.Dataset,
+        inputs: ModelInputs,
+        *,
+        method: str = "null-exact",
+        reml: bool = False,
+        h2_grid: npt.ArrayLike | None = None,
+        refine_above: float | None = None,
+        statistics: str | Sequence[str] = ("lod",),
+        precision: str = "double",
+    ) -> Self:
+        """Options as a user gives them, of a scan of the study with these inputs."""
+        return cls(
+            method=method,
+            reml=reml,
+            precision=precision,
+            h2_grid=_numbers(h2_grid),
+            refine_above=refine_above,
+            statistics=strings(statistics),
+            genotypes=inputs.n_genotypes(ds),
+            interaction=inputs.interacting,
+        )
+
+    def __post_init__(self) -> None:
+        require_one_of(self.method, METHODS, "method")
+        require_one_of(self.precision, PRECISIONS, "precision")
+        require_flag(self.reml, "reml")
+        for name in self.statistics:
+            require_one_of(name, ("lod", *STATISTICS), "statistic")
+        if "lod_interaction" in self.statistics and not self.interaction:
+            raise InputError(
+                "statistics asks for lod_interaction, but there is no interaction; name the "
+                "covariates with interaction=[...]"
+            )
+        if self.h2_grid is not None:
+            self._check_grid(self.h2_grid)
+        if self.refine_above is not None and self.method != "alt-exact":
+            raise InputError(
+                f"refine_above is {self.refine_above}, but method {self.method!r} refines no pair; "
+                "use method='alt-exact' or leave refine_above out"
+            )
+        if self.refine_above is not None and not self.refine_above >= 0.0:
+            raise InputError(f"refine_above is {self.refine_above}; it should be a LOD, 0 or more")
+        if self.alternative and self.model.joint:
+            what = "an interaction" if self.interaction else f"{self.genotypes} genotypes"
+            raise InputError(
+                f"method {self.method!r} tests one column a marker, and {what} need several at a "
+                "time; use a null method"
+            )
+
+    @property
+    def alternative(self) -> bool:
+        """Whether h2 is estimated again for every pair."""
+        return self.method.startswith("alt-")
+
+    def _check_grid(self, grid: tuple[float, ...]) -> None:
+        if not self.method.endswith("-grid"):
+            raise InputError(
+                f"h2_grid is given, but method {self.method!r} searches the whole interval; "
+                f"use method={self.method.replace('exact', 'grid')!r} or leave h2_grid out"
+            )
+        outside = [h for h in grid if not 0.0 <= h <= 1.0]
+        if outside or not grid:
+            shown = listing(outside) if outside else "nothing"
+            raise InputError(f"h2_grid holds {shown}; heritabilities lie in [0, 1]")
+
+    @property
+    def model(self) -> ModelOptions:
+        """How heritabilities are estimated."""
+        grid = self.h2_grid
+        if grid is None and self.method.endswith("-grid"):
+            grid = DEFAULT_GRID
+        above = DEFAULT_REFINE_ABOVE if self.refine_above is None else self.refine_above
+        return ModelOptions(
+            alternative=self.alternative,
+            reml=self.reml,
+            grid=grid,
+            refine_above=above,
+            genotypes=self.genotypes,
+            interactions=len(self.interaction),
+            wanted=tuple(name for name in STATISTICS if name in self.statistics),
+        )
+
+    @property
+    def single(self) -> bool:
+        """Whether matrix products are in single precision."""
+        return self.precision == "single"
+
+    def require_fit(self, inputs: ModelInputs) -> None:
+        """Raise InputError where the method cannot take a part of the model."""
+        prior = inputs.prior is not None
+        if inputs.kinship is None and self.alternative:
+            raise InputError(
+                f"method {self.method!r} estimates a heritability for every pair, but there is "
+                "none without a kinship; use a null method, or give a kinship"
+            )
+        if inputs.kinship is None and prior:
+            raise InputError(
+                "prior moves a heritability, but there is none without a kinship; leave it out, or "
+                "give a kinship"
+            )
+        if prior and self.alternative:
+            raise InputError(
+                f"method {self.method!r} takes no prior; use a null method, or leave it out"
+            )
+        if is_per_trait(inputs.condition) and (self.alternative or self.model.joint):
+            raise InputError(
+                "condition gives every trait its own markers, which the null methods take with "
+                "dosages only; name markers for all traits, as condition=[...]"
+            )
+
+    def effect_unit(self, maximum: int) -> str:
+        """What effects are per; `maximum` is the dosage of two counted alleles."""
+        if self.genotypes is not None:
+            return "from the first genotype" if self.interaction else "mean of each genotype"
+        if maximum == 2:
+            return "per copy of the last allele in variant_allele"
+        return "from none to two copies of the last allele in variant_allele"
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of a result that name them; JSON throughout."""
+        model = self.model
+        attrs: dict[str, Any] = {
+            "method": self.method,
+            "reml": self.reml,
+            "precision": self.precision,
+            "interaction": list(self.interaction),
+        }
+        if model.grid is not None:
+            attrs["h2_grid"] = list(model.grid)
+        if self.method == "alt-exact":
+            attrs["refine_above"] = model.refine_above
+        return attrs
+
+
+@dataclass(frozen=True)
+class PermuteOptions:
+    """Everything that decides the maxima besides the data.
+
+    Attributes
+    ----------
+    method, n_permutations, seed, by
+        As in `permute`.
+    scan : ScanOptions
+        How permuted traits are estimated, and what is tested.
+    """
+
+    method: str
+    n_permutations: int
+    seed: int
+    by: str | None
+    scan: ScanOptions = field(repr=False)
+
+    def __post_init__(self) -> None:
+        require_one_of(self.method, PERMUTE_METHODS, "method")
+        whole_number(self.n_permutations, "n_permutations", 1)
+        whole_number(self.seed, "seed", 0)
+        require_by(self.by)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all traits share the draws."""
+        return self.method == "shared"
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of a result that name them; JSON throughout."""
+        return {
+            "n_permutations": int(self.n_permutations),
+            "seed": int(self.seed),
+            "by": self.by or "none",
+            **self.scan.attributes(),
+            "method": self.method,
+        }

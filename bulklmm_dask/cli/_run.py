@@ -1,0 +1,60 @@
+"""A long analysis of a study on the command line: its workers, its bar, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import xarray as xr
+
+from bulklmm_dask.cli._base import RESUME, say
+from bulklmm_dask.cli._model_options import arguments_of
+from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.engine.local import workers
+from bulklmm_dask.progress import ProgressBar
+
+_COMPUTE = ("scheduler", "processes", "threads", "memory")
+
+
+def goes_on_from(store: Path) -> None:
+    """Say after Ctrl-C that the same command goes on from a store."""
+    note = f"; what is finished is in {store}: the same command goes on from there"
+    click.get_current_context().meta[RESUME] = note
+
+
+def compute_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of `compute_options` out of those of a command."""
+    return {name: given.pop(name) for name in _COMPUTE}
+
+
+def run_into(
+    analysis: Callable[..., object],
+    study: str,
+    store: Path,
+    in_words: Callable[[xr.Dataset], str],
+    given: dict[str, Any],
+) -> None:
+    """Run an analysis of a study into a store, or finish it there.
+
+    Parameters
+    ----------
+    analysis : callable
+        Takes the study, the arguments that `arguments_of` gives, ``store`` and ``progress``.
+    study : str
+        Path of the study.
+    store : path
+        Where its result is kept.
+    in_words : callable
+        Says how much there is to do.
+    given : dict
+        Options of the command, those of `compute_options` among them.
+    """
+    goes_on_from(store)
+    with workers(**compute_of(given)) as where:
+        ds = open_source(study)
+        arguments = arguments_of(ds, given)
+        say(f"{in_words(ds)}; {where}")
+        with ProgressBar() as bar:
+            analysis(ds, **arguments, store=store, progress=bar)

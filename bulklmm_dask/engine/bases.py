@@ -1,0 +1,56 @@
+"""The samples of a study and their eigenbases as nodes of a graph, one a kinship."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from dask.base import persist
+from dask.delayed import delayed
+
+from bulklmm_dask.engine.arrays import in_one_chunk
+from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.typing import Array
+
+
+def samples_nodes(measured: Measurements) -> list[Any]:
+    """Delayed `Samples`, one a kinship: nodes of the graph, not copies in every task."""
+    one = measured.relations is None
+    matrices = [measured.kinship] if one else list(measured.kinship)
+    return [
+        delayed(_samples)(
+            in_one_chunk(matrix), measured.covariates, measured.weights, measured.interacting
+        )
+        for matrix in matrices
+    ]
+
+
+def _samples(
+    kinship: Array | None, covariates: Array, weights: Array | None, interacting: tuple[int, ...]
+) -> Samples:
+    checked = None if kinship is None else check_kinship(kinship, len(covariates))
+    return Samples(covariates, checked, weights, interacting)
+
+
+def lazy_bases(measured: Measurements) -> list[Any]:
+    """Delayed bases of all samples, one a kinship; None where some lack a covariate."""
+    if np.isnan(measured.covariates).any():
+        return [None] * (measured.relations or 1)
+    return [delayed(_basis)(samples) for samples in samples_nodes(measured)]
+
+
+def _basis(samples: Samples) -> Basis:
+    with one_blas_thread():
+        return samples.basis()
+
+
+def kept_bases(measured: Measurements) -> list[Any]:
+    """Bases as `lazy_bases` gives them, computed once and kept where they were computed.
+
+    For a run of many graphs, none of which computes them again.
+    """
+    return list(persist(*lazy_bases(measured)))

@@ -1,0 +1,68 @@
+"""Files of Zarr arrays: where a chunk or shard lies, and whether its file is whole.
+
+Stores of ours record the size of every file when it is finished, so that wholeness is a comparison
+of two numbers. Stores of 0.1.0 and of other programs do not: there the codecs are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numcodecs.blosc import _cbuffer_sizes  # numcodecs tells a chunk's length nowhere else
+
+from bulklmm_dask.storage.location import Location
+
+_BLOSC, _CHECKSUM = ("Blosc", "BloscCodec"), "Crc32cCodec"
+_BLOSC_HEADER, _CHECKSUM_LENGTH = 16, 4  # bytes
+
+
+def file_shape(array: Any) -> tuple[int, ...]:
+    """Shape of what lies in one file: a shard, or a chunk where there are no shards."""
+    shape: tuple[int, ...] = array.shards or array.chunks
+    return shape
+
+
+def grid(array: Any) -> tuple[int, ...]:
+    """Number of files along each dimension."""
+    return tuple(
+        -(-size // piece) for size, piece in zip(array.shape, file_shape(array), strict=True)
+    )
+
+
+def file_of(store: Location, name: str, array: Any, index: tuple[int, ...]) -> Location:
+    """Location of the file with this index in the grid of files of an array."""
+    return store / name / array.metadata.encode_chunk_key(index)
+
+
+def files(store: Location, name: str, array: Any) -> Iterator[tuple[tuple[int, ...], Location]]:
+    """Index and location of every file that an array should have."""
+    for index in np.ndindex(grid(array)):
+        yield index, file_of(store, name, array, index)
+
+
+def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:
+    """Tell whether a file of unrecorded size is there in full length.
+
+    Blosc keeps the length of a compressed chunk, but reads on behind the end of one that was cut
+    short, and gives wrong numbers; all other codecs refuse such a chunk. The index at the end of a
+    shard has a checksum, which Zarr compares when it reads any cell of the shard.
+    """
+    if not file.is_file():
+        return False
+    if array.shards is not None:
+        start = [i * size for i, size in zip(index, array.shards, strict=True)]
+        try:
+            array[tuple(start)]
+        except Exception:  # every codec fails in its own way
+            return False
+        return True
+    codecs = [type(codec).__name__ for codec in array.compressors]
+    checksums = _CHECKSUM_LENGTH * codecs.count(_CHECKSUM)
+    outermost = [name for name in codecs if name != _CHECKSUM][-1:]
+    if not set(outermost) & set(_BLOSC):
+        return True
+    with file.open() as stream:
+        header = stream.read(_BLOSC_HEADER)
+    return len(header) == _BLOSC_HEADER and _cbuffer_sizes(header)[1] + checksums == file.size()

@@ -1,0 +1,61 @@
+"""What every store of ours says of itself: its kind, the version of its format, who wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.location import Location
+
+KIND, STUDY, RESULT = "bulklmm_store", "study", "result"
+_FORMAT, _VERSION = "format", "bulklmm_version"
+
+# Attributes of the group that are about the store, not about what it holds.
+STAMP = (KIND, _FORMAT, _VERSION)
+
+# 1: bulklmm_dask 0.1.0, which wrote no number; marks are 1, inputs are hashed in another way.
+# 2: the size of every finished file is recorded.
+FIRST, FORMAT = 1, 2
+
+
+def stamp(kind: str) -> dict[str, Any]:
+    """Attributes for the group of a new store."""
+    return {KIND: kind, _FORMAT: FORMAT, _VERSION: version("bulklmm-dask")}
+
+
+def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
+    """Version of the format of a store, by the attributes of its group.
+
+    Raises
+    ------
+    StoreError
+        If it is newer than this version of the package can read.
+    """
+    found = attrs.get(_FORMAT, FIRST)
+    if not isinstance(found, int):
+        raise StoreError(f"{store} is damaged: its attribute {_FORMAT} is {found!r}, not a number")
+    if found > FORMAT:
+        raise StoreError(
+            f"{store} has format {found}, written by bulklmm_dask {writer(attrs)}, but "
+            f"bulklmm_dask {version('bulklmm-dask')} reads formats up to {FORMAT} only; install "
+            "the newer version"
+        )
+    return found
+
+
+def writer(attrs: Mapping[str, Any]) -> str:
+    """Version of the package that wrote a store; results of 0.1.0 tell it as that of the scan."""
+    return str(attrs.get(_VERSION, attrs.get("version", "0.1.0")))
+
+
+def refuse_first_format(store: Location, attrs: Mapping[str, Any], remedy: str) -> None:
+    """Raise StoreError where a store cannot be gone on with: its fingerprints are of format 1."""
+    if format_of(store, attrs) > FIRST:
+        return
+    raise StoreError(
+        f"{store} was written by bulklmm_dask {writer(attrs)} in format {FIRST}, whose "
+        f"fingerprints of the inputs cannot be compared with those of bulklmm_dask "
+        f"{version('bulklmm-dask')} (format {FORMAT}); {remedy}"
+    )

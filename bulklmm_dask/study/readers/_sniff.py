@@ -1,0 +1,94 @@
+"""Signs by which formats are known: names, folders and first lines."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from functools import cached_property
+from pathlib import Path
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers._files import Folder
+
+# Arrays of a VCF Zarr store that dosages are taken from.
+CALLS = ("call_dosage", "call_DS", "call_genotype")
+
+_CONTROL = (".zip", ".yaml", ".yml", ".json")
+_PLINK = (".bed", ".bim", ".fam")
+_ALLELE = re.compile(r"[A-Za-z*?-]+")
+_DOSAGE = re.compile(r"NA|[0-9.]+(e-?[0-9]+)?")
+
+
+class Look:
+    """A file or folder as far as its format is told from it; its first line is read if asked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def ends(self, *suffixes: str) -> bool:
+        """Tell whether the name ends in one of these, whatever its case."""
+        return self.path.name.lower().endswith(suffixes)
+
+    @cached_property
+    def line(self) -> str:
+        """The first line that is neither empty nor a comment; empty if this is no text."""
+        if not self.path.is_file():
+            return ""
+        try:
+            with Folder(self.path.parent).open(self.path.name) as stream:
+                lines = (line.strip() for line in stream)
+                return next((line for line in lines if line and not line.startswith("#")), "")
+        except InputError:  # no text, or damaged
+            return ""
+
+
+def is_vcf_zarr(look: Look) -> bool:
+    """Tell a VCF Zarr store from other folders."""
+    return (
+        any(
+            (look.path / name / form).is_file()
+            for name in CALLS
+            for form in ("zarr.json", ".zarray")
+        )
+        and not (look.path / "trait_id").exists()
+    )
+
+
+def is_plink(look: Look) -> bool:
+    """Tell a file of a PLINK set, or the name that the files of one share."""
+    if look.path.is_dir():
+        return False
+    return look.ends(*_PLINK) or look.path.with_name(look.path.name + ".bed").is_file()
+
+
+def is_rqtl2(look: Look) -> bool:
+    """Tell a zip file, a control file, or a folder that is no VCF Zarr store."""
+    if look.path.is_dir():
+        return not is_vcf_zarr(look)
+    return look.ends(*_CONTROL) or (look.path.is_file() and zipfile.is_zipfile(look.path))
+
+
+def is_geno(look: Look) -> bool:
+    """Tell GeneNetwork's format by the lines above its calls."""
+    return look.line.startswith("@") or look.line.split("\t")[:2] == ["Chr", "Locus"]
+
+
+def is_probabilities(look: Look) -> bool:
+    """Tell columns called sample:genotype."""
+    header = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", look.line)]
+    return len(header) > 1 and all(re.fullmatch(r".+:.+", cell) for cell in header[1:])
+
+
+def is_bimbam(look: Look) -> bool:
+    """Tell a variant with its two alleles and dosages."""
+    fields = look.line.replace(",", " ").split()
+    return (
+        len(fields) > 3
+        and all(map(_ALLELE.fullmatch, fields[1:3]))
+        and all(map(_DOSAGE.fullmatch, fields[3:]))
+    )
+
+
+def is_unknown(look: Look) -> bool:
+    """Tell nothing: a table of traits looks like any other."""
+    return False

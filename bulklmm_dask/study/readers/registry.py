@@ -1,0 +1,174 @@
+"""The formats that can be read, one row each: all that commands and documentation say of them.
+
+Importing this module imports no reader: rows name them, and `Reader.read` imports the one it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers import _sniff
+from bulklmm_dask.study.readers._sniff import Look
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_READERS = "bulklmm_dask.study.readers"
+_MAP = {"--map": "variant_map", "--position-unit": "position_unit"}
+_BY_NAME = {"--traits": "traits", "--covariates": "covariates", "--strains": "sample_strain"}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format.
+
+    Attributes
+    ----------
+    title : str
+        What its files are called.
+    reads : str
+        What the source is, as a line of the help text; completed by `needed`.
+    function : str
+        Module of this package and public function: what is called with the source first.
+    sniff : callable
+        Whether a source looks like it; no two formats claim the same source.
+    options : mapping of str to str
+        Flags of ``bulklmm import`` and the arguments that they become.
+    needed : str, optional
+        The flag that the format cannot do without.
+    covariates_by_column : bool
+        Whether covariates may also be named as columns of the table of traits.
+    """
+
+    title: str
+    reads: str
+    function: str
+    sniff: Callable[[Look], bool]
+    options: Mapping[str, str] = field(default_factory=dict)
+    needed: str | None = None
+    covariates_by_column: bool = False
+
+    def read(self, source: Any, **arguments: Any) -> xr.Dataset:
+        """Call the function of the format."""
+        module, name = self.function.split(":")
+        found: xr.Dataset = getattr(import_module(f"{_READERS}.{module}"), name)(
+            source, **arguments
+        )
+        return found
+
+    @property
+    def python(self) -> str:
+        """Name of the public function."""
+        return self.function.partition(":")[2]
+
+    @property
+    def description(self) -> str:
+        """What the source is, and the flag that it needs."""
+        return self.reads + (f", with {self.needed}" if self.needed else "")
+
+
+READERS: dict[str, Reader] = {
+    "rqtl2": Reader(
+        "R/qtl2 files",
+        "an R/qtl2 zip, its control file (json or yaml) or folder",
+        "rqtl2:read_rqtl2",
+        _sniff.is_rqtl2,
+    ),
+    "csv": Reader(
+        "delimited tables",
+        "a CSV table of traits",
+        "csv:read_csv",
+        _sniff.is_unknown,
+        {
+            "--genotypes": "genotypes",
+            **_MAP,
+            "--covariates": "covariates",
+            "--strains": "sample_strain",
+        },
+        "--genotypes",
+        covariates_by_column=True,
+    ),
+    "plink": Reader(
+        "PLINK files",
+        "a .bed file, or the name it shares with .bim and .fam; .pheno and .covar beside it are "
+        "read too",
+        "plink:read_plink",
+        _sniff.is_plink,
+        {"--traits": "phenotypes", "--covariates": "covariates"},
+    ),
+    "bimbam": Reader(
+        "BIMBAM mean genotypes",
+        "mean genotypes, as GEMMA reads them",
+        "bimbam:read_bimbam",
+        _sniff.is_bimbam,
+        {"--traits": "phenotypes", "--annotation": "annotation", "--covariates": "covariates"},
+        "--traits",
+    ),
+    "vcf-zarr": Reader(
+        "a VCF Zarr store",
+        "a store of vcf2zarr or sgkit",
+        "vcf_zarr:open_vcf_zarr",
+        _sniff.is_vcf_zarr,
+        _BY_NAME | {"--field": "field"},
+        "--traits",
+        covariates_by_column=True,
+    ),
+    "probabilities": Reader(
+        "genotype probabilities",
+        "a CSV table of markers x sample:genotype",
+        "probabilities:read_probabilities",
+        _sniff.is_probabilities,
+        _BY_NAME | _MAP,
+        "--traits",
+        covariates_by_column=True,
+    ),
+    "geno": Reader(
+        "a GeneNetwork .geno file",
+        "a GeneNetwork .geno file",
+        "geno:read_geno",
+        _sniff.is_geno,
+        _BY_NAME,
+        "--traits",
+        covariates_by_column=True,
+    ),
+}
+
+
+def with_option(flag: str) -> list[str]:
+    """Names of the formats that have a flag."""
+    return [name for name, reader in READERS.items() if flag in reader.options]
+
+
+def read_alone(source: Any, name: str | None) -> xr.Dataset:
+    """Read a source that needs no other files, in the format that was guessed.
+
+    Raises
+    ------
+    InputError
+        If the format is not known, or it needs more than the source, with the command to import it.
+    """
+    if name is None:
+        raise InputError(
+            f"the format of {source} cannot be told from it; read it with one of "
+            f"{', '.join(READERS)}: bulklmm import FORMAT {source} STUDY"
+        )
+    reader = READERS[name]
+    if reader.needed is not None:
+        raise InputError(
+            f"{source} is {reader.title}, which make a study only with {reader.needed}: bulklmm "
+            f"import {name} {source} STUDY {reader.needed} FILE"
+        )
+    return reader.read(source)
+
+
+def markdown_rows() -> list[str]:
+    """The formats as a Markdown table, for the documentation."""
+    rows = ["| format | reads | in Python | options |", "|---|---|---|---|"]
+    for name, reader in READERS.items():
+        options = " ".join(f"`{flag}`" for flag in reader.options) or "none"
+        rows.append(f"| `{name}` | {reader.description} | `{reader.python}` | {options} |")
+    return rows

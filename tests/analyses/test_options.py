@@ -1,0 +1,52 @@
+"""Options declared once: signatures, attributes and commands say what the rows say."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_args
+
+import pytest
+import studies
+
+import bulklmm_dask as blmm
+from bulklmm_dask.analyses.options import PERMUTE, SCAN, KinshipMethod
+from bulklmm_dask.cli import main
+from bulklmm_dask.lmm.kinship import METHODS
+
+# Where a function reads and writes, and what the command says in another way, is no option.
+NO_OPTION = {"ds", "store", "progress"}
+NOT_ON_COMMAND_LINE = {"chunks"}
+COMPUTE = {"scheduler", "processes", "threads", "memory"}
+
+
+@pytest.mark.parametrize(("name", "rows"), [("scan", SCAN), ("permute", PERMUTE)])
+def test_signatures_and_commands_have_the_options_that_are_declared(name, rows):
+    declared = {row.name: row for row in rows}
+    assert len(declared) == len(rows)
+    parameters = inspect.signature(getattr(blmm, name)).parameters
+    own = set(parameters) - NO_OPTION
+    assert set(declared) <= own <= set(declared) | NOT_ON_COMMAND_LINE
+    for option, row in declared.items():
+        assert parameters[option].default == row.default, option
+    command = main.get_command(None, name)
+    flags = {one.name: one for one in command.params if one.param_type_name == "option"}
+    assert set(flags) - COMPUTE == set(declared)
+    for option, row in declared.items():
+        assert flags[option].opts == [row.flag]
+        assert flags[option].help == row.help
+
+
+def test_attributes_of_results_have_the_names_of_options():
+    ds = studies.study(n=20, p=10, m=4, covariates=1)
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    weights = ds.sample_covariate.values[:, 0] ** 2 + 1
+    scanned = blmm.scan(
+        ds, loco=True, interaction="covariate1", weights=weights, prior=(1, 2), statistics="beta"
+    )
+    permuted = blmm.permute(ds, n_permutations=2, strata=weights > weights.mean(), by="contig")
+    for result, rows in ((scanned, SCAN), (permuted, PERMUTE)):
+        assert set(result.attrs) - {"version", "effect_unit"} <= {row.name for row in rows}
+
+
+def test_kinship_methods_are_those_of_the_statistics():
+    assert get_args(KinshipMethod) == METHODS

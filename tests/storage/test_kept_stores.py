@@ -1,0 +1,147 @@
+"""Stores that version 0.1.0 wrote: readable for ever, their damage found, none resumed wrongly."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import bulklmm_dask as blmm
+from bulklmm_dask.describe import describe
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.stamp import FORMAT
+
+KEPT = Path(__file__).parents[1] / "data" / "stores-0.1.0.zip"
+BLOCKS = {"variants": 8, "traits": 8}
+
+
+@pytest.fixture
+def kept(tmp_path):
+    with zipfile.ZipFile(KEPT) as archive:
+        archive.extractall(tmp_path)
+    return tmp_path
+
+
+def test_the_study_is_read(kept):
+    ds = blmm.open_dataset(kept / "study.zarr")
+    assert dict(ds.sizes)["samples"] == 20
+    assert float(ds.call_dosage.sum()) == 251.0
+    assert float(ds.sample_trait.sum()) == pytest.approx(606.6163258169792, rel=1e-12)
+    assert np.isnan(ds.call_dosage[2, 3])
+    assert not {"format", "bulklmm_version", "bulklmm_store"} & ds.attrs.keys()
+
+
+def test_the_results_are_read(kept):
+    result = blmm.open_result(kept / "scan.zarr")
+    assert result.lod.chunks == ((8, 8), (8, 2))
+    assert float(result.lod.sum()) == pytest.approx(41.33119201660156, rel=1e-6)
+    assert float(result.lod.max()) == pytest.approx(3.077974796295166, rel=1e-6)
+    again = blmm.scan(blmm.open_dataset(kept / "study.zarr"))
+    np.testing.assert_allclose(result.lod, again.lod, atol=1e-6)
+    np.testing.assert_allclose(result.h2, again.h2, atol=1e-8)
+    perm = blmm.open_result(kept / "perm.zarr")
+    assert perm.max_lod.chunks == ((10, 10), (5, 5))
+    assert float(perm.max_lod.sum()) == pytest.approx(250.21624755859375, rel=1e-6)
+
+
+def test_all_are_described(kept):
+    assert "study" in describe(kept / "study.zarr").splitlines()[0]
+    assert "result of a scan, finished" in describe(kept / "scan.zarr")
+    assert "maxima of permutations, finished" in describe(kept / "perm.zarr")
+    assert "50% finished" in describe(kept / "unfinished.zarr")
+
+
+def test_a_kinship_can_be_added(kept):
+    path = kept / "study.zarr"
+    loco = blmm.kinship(blmm.open_dataset(path), loco=True)
+    blmm.save(blmm.open_dataset(path).assign(kinship_loco=loco), kept / "again.zarr")
+    assert blmm.open_dataset(kept / "again.zarr").kinship_loco.shape == (2, 20, 20)
+
+
+def last_chunk(store, name):
+    return max(file for file in (store / name / "c").rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize(
+    ("store", "name"),
+    [
+        ("scan.zarr", "lod"),
+        ("scan.zarr", "h2"),
+        ("scan.zarr", "trait_status"),
+        ("perm.zarr", "max_lod"),
+        ("perm.zarr", "n_samples"),
+    ],
+)
+def test_damage_in_results_is_found(kept, store, name):
+    file = last_chunk(kept / store, name)
+    size = file.stat().st_size
+    for length in (size - 1, size // 2, 17, 10, 0):
+        os.truncate(file, length)
+        with pytest.raises(blmm.StoreError, match=rf"1 file of .* first .*{name}/c/.* another"):
+            blmm.open_result(kept / store)
+    file.unlink()
+    with pytest.raises(blmm.StoreError, match=rf"1 file of .* the first .*{name}/c/"):
+        blmm.open_result(kept / store)
+
+
+@pytest.mark.parametrize("name", ["call_dosage", "sample_trait"])
+def test_damage_in_the_study_is_found(kept, name):
+    file = last_chunk(kept / "study.zarr", name)
+    size = file.stat().st_size
+    for length in (size - 1, size // 2, 17, 10, 0):
+        os.truncate(file, length)
+        with pytest.raises(blmm.StoreError, match=rf"{name}/c/.* is cut short"):
+            blmm.open_dataset(kept / "study.zarr")
+    file.unlink()
+    with pytest.raises(blmm.StoreError, match=f"lacks chunks of '{name}'"):
+        blmm.open_dataset(kept / "study.zarr")
+
+
+def test_none_is_resumed(kept):
+    """Its fingerprints were made in another way: it cannot be known whether the inputs agree."""
+    ds = blmm.open_dataset(kept / "study.zarr")
+    refused = r"written by bulklmm_dask 0\.1\.0 in format 1, whose fingerprints .* bulklmm_dask \d"
+    with pytest.raises(blmm.StoreError, match=refused + ".*; give another store, or remove"):
+        blmm.scan(ds, store=kept / "unfinished.zarr")
+    with pytest.raises(blmm.StoreError, match=refused + ".*; open it with open_result"):
+        blmm.scan(ds, store=kept / "scan.zarr", chunks=BLOCKS)
+    with pytest.raises(blmm.StoreError, match=refused + ".*2 of 4 blocks .*: make another store"):
+        blmm.open_result(kept / "unfinished.zarr")
+
+
+def test_stores_of_today_say_their_format(kept):
+    ds = blmm.open_dataset(kept / "study.zarr")
+    blmm.save(ds, kept / "new.zarr")
+    blmm.scan(ds, store=kept / "new-scan.zarr")
+    for name, opened in (("new.zarr", blmm.open_dataset), ("new-scan.zarr", blmm.open_result)):
+        group = zarr.open_group(kept / name, mode="r+")
+        assert group.attrs["format"] == FORMAT
+        assert group.attrs["bulklmm_version"]
+        assert not {"format", "bulklmm_version"} & opened(kept / name).attrs.keys()
+        group.attrs.update({"format": FORMAT + 1, "bulklmm_version": "9.8.7"})
+        newer = rf"format {FORMAT + 1}, written by bulklmm_dask 9\.8\.7, .*up to {FORMAT} only;"
+        with pytest.raises(blmm.StoreError, match=newer):
+            opened(kept / name)
+        with pytest.raises(blmm.StoreError, match=newer):
+            describe(kept / name)
+    with pytest.raises(blmm.StoreError, match="install the newer version"):
+        blmm.scan(ds, store=kept / "new-scan.zarr")
+
+
+def test_sizes_are_recorded(kept):
+    ds = blmm.open_dataset(kept / "study.zarr")
+    blmm.save(ds, kept / "new.zarr")
+    blmm.scan(ds, store=kept / "new-scan.zarr", chunks=BLOCKS, statistics=("lod", "beta"))
+    study, scan = Location.of(kept / "new.zarr"), Location.of(kept / "new-scan.zarr")
+    recorded = study.open_group()["manifest/call_dosage"]
+    assert recorded[0, 0] == (study / "call_dosage/c/0/0").size() > 0
+    marks = scan.open_array("manifest_blocks")
+    names = marks.attrs["arrays"]
+    assert set(names) == {"lod", "beta"}
+    for index in np.ndindex(2, 2):
+        sizes = [(scan / f"{name}/c/{index[0]}/{index[1]}").size() for name in names]
+        np.testing.assert_array_equal(marks[index], sizes)
