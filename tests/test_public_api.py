@@ -163,8 +163,11 @@ LATER = {
     "from bulklmm_dask import create_dataset": ("dask", "matplotlib", "scipy", "zarr"),
     "from bulklmm_dask import open_dataset, open_result": ("dask", "matplotlib", "scipy"),
     "from bulklmm_dask import read_csv, read_rqtl2": ("dask", "bed_reader", "matplotlib", "scipy"),
-    "from bulklmm_dask import scan": ("matplotlib", "scipy.stats"),
+    "from bulklmm_dask import Progress, ProgressBar": HEAVY,
+    "from bulklmm_dask import scan, permute": ("distributed", "matplotlib", "scipy.stats"),
+    "from bulklmm_dask import report, simulate_study": ("distributed", "matplotlib", "scipy.stats"),
     "from bulklmm_dask import find_peaks, max_lod": ("dask", "matplotlib", "scipy", "zarr"),
+    "from bulklmm_dask import find_hits, hotspots, thresholds": ("matplotlib", "scipy.stats"),
     "from bulklmm_dask.plot import lod, eqtl": ("dask", "matplotlib", "scipy", "zarr"),
 }
 LMM = ("dask", "distributed", "matplotlib", "pandas", "scipy.stats", "xarray", "zarr")
