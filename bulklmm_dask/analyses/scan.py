@@ -26,7 +26,7 @@ from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
-from bulklmm_dask.lmm.options import statistics as pair_statistics
+from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
 from bulklmm_dask.storage.result import (

@@ -22,7 +22,8 @@ from bulklmm_dask.engine.run import batches, drive
 from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
@@ -188,7 +189,7 @@ class LazyPermutations:
 def _part(
     genotypes: Real,
     chunk: MarkerChunk,
-    fits: Mapping[int, tuple[FittedTraits, Samples]],
+    fits: Mapping[int, tuple[TraitFits[NullScan], Samples]],
     orders: Index,
     *,
     n_pools: int,

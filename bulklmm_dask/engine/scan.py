@@ -20,8 +20,9 @@ from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, tr
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.null.fit import OK
-from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.statistics import statistics, trait_statistics
 from bulklmm_dask.typing import Array, Columns, Real
 
 
@@ -96,7 +97,7 @@ class LazyScan:
         columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
         relations = self.study.measured.relations
         out = {}
-        for name, kind in trait_kinds(relations).items():
+        for name, kind in trait_statistics(relations).items():
             parts = [
                 da.from_delayed(delayed(getitem)(column, name), (*kind.shape, size), kind.dtype)
                 for column, size in zip(columns, chunks, strict=True)
@@ -186,19 +187,8 @@ def _fit(
         return fit_traits(values, samples, options, complete=basis, **own)
 
 
-def trait_kinds(relations: int | None) -> dict[str, Kind]:
-    """Dtype of every array over traits, and the sizes of its dimensions before the traits."""
-    each = () if relations is None else (relations,)
-    return {
-        "h2": Kind(np.dtype(np.float64), each),
-        "sigma2": Kind(np.dtype(np.float64), each),
-        "n_samples": Kind(np.dtype(np.int64)),
-        "trait_status": Kind(np.dtype(object)),
-    }
-
-
 def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
-    """The arrays over the traits of a chunk, under the names of `trait_kinds`.
+    """The arrays over the traits of a chunk, under the names of `trait_statistics`.
 
     A trait has a status with each kinship: the first that is not "ok" is kept.
     """

@@ -206,8 +206,9 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
 
     from bulklmm_dask.engine.scan import Variants, score_block
     from bulklmm_dask.lmm.chunk import fit_traits
-    from bulklmm_dask.lmm.options import ModelOptions, statistics
+    from bulklmm_dask.lmm.options import ModelOptions
     from bulklmm_dask.lmm.samples import Samples
+    from bulklmm_dask.lmm.statistics import statistics
 
     ds = studies.study(n=60, p=500, m=700, missing=missing)
     options = ModelOptions(**MODELS[model])
