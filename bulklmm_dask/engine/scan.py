@@ -23,13 +23,12 @@ from bulklmm_dask.lmm.null.fit import OK
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.lmm.statistics import statistics, trait_statistics
-from bulklmm_dask.storage.result import Field
 from bulklmm_dask.typing import Array, Columns, Real
 
 
 @dataclass(frozen=True)
 class LazyScan:
-    """A scan laid out: delayed fits of every trait chunk, and the markers cut as the plan says.
+    """A scan as a graph: delayed fits of every trait chunk, and the markers in the plan's chunks.
 
     Attributes
     ----------
@@ -93,7 +92,7 @@ class LazyScan:
         }
 
     def per_trait(self) -> dict[str, da.Array]:
-        """What is known of every trait, (traits,) or (contigs, traits)."""
+        """The arrays over the traits, (traits,) or (contigs, traits)."""
         chunks = self.plan.trait_chunks
         columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
         relations = self.study.measured.relations
@@ -123,7 +122,7 @@ class LazyScan:
 def lazy_scan(
     study: Study, plan: Plan, options: ModelOptions, *, single: bool, bases: Sequence[Any]
 ) -> LazyScan:
-    """Lay out a scan: nothing is computed.
+    """Make the graph of a scan; nothing is computed.
 
     Parameters
     ----------
@@ -140,6 +139,7 @@ def lazy_scan(
     """
     measured = study.measured
     nodes = samples_nodes(measured)
+    prior = measured.prior
     own_markers = None if measured.own_markers is None else delayed(measured.own_markers)
     fits = []
     start = 0
@@ -147,9 +147,7 @@ def lazy_scan(
         mine = slice(start, start + len(chunk.names))
         start = mine.stop
         own = {
-            "prior": None
-            if measured.prior is None
-            else measured.prior.take(np.arange(mine.start, mine.stop)),
+            "prior": None if prior is None else prior.take(np.arange(mine.start, mine.stop)),
             "conditions": None if own_markers is None else own_markers.of(mine),
         }
         fits.append(
@@ -189,18 +187,10 @@ def _fit(
         return fit_traits(values, samples, options, complete=basis, **own)
 
 
-def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
-    """The arrays of a result that `trait_statistics` says."""
-    return {
-        name: Field((*kind.dims, "traits"), (*kind.shape, n_traits), kind.dtype)
-        for name, kind in trait_statistics(relations).items()
-    }
-
-
 def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
-    """What is known of every trait of a chunk, under the names of `trait_statistics`.
+    """The arrays over the traits of a chunk, under the names of `trait_statistics`.
 
-    Of the states that a trait has with different kinships, the first that is not "ok" counts.
+    A trait has a status with each kinship: the first that is not "ok" is kept.
     """
     first = fits[0]
     if len(fits) == 1:
