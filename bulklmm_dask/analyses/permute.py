@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
 from bulklmm_dask.typing import By, Index
 
@@ -236,7 +236,7 @@ class _Task:
             return self._drawn(study, bases)
         # It is in the template of its store, which appears whole: there are no blocks to write.
         prints = self._prints(study, self._shared_plan())
-        whole = self._template() if Path(store).exists() else self._drawn(study, bases)
+        whole = self._template() if Location.of(store).exists() else self._drawn(study, bases)
         target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
         target.write_traits(0, {})
         target.write_block(0, 0, {})

@@ -41,10 +41,15 @@ def read_table(path: Path) -> pd.DataFrame:
 def give_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table as CSV, to a file or to standard output; for people where they look."""
     if out is not None:
-        with Location.of(out).appearing_file() as partial:
-            table.to_csv(partial, index=False)
-        say(f"{counted(len(table), 'row')} written to {out}")
+        write_csv(table, out, index=False)
     elif sys.stdout.isatty():
         click.echo(table.to_string(index=False, float_format="{:.4g}".format))
     else:
         click.echo(table.to_csv(index=False), nl=False)
+
+
+def write_csv(table: pd.DataFrame, out: Path, *, index: bool) -> None:
+    """Write a table as CSV, whole or not at all, and say so."""
+    with Location.of(out).appearing_file() as partial:
+        table.to_csv(partial, index=index)
+    say(f"{counted(len(table), 'row')} written to {out}")

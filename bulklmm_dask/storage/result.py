@@ -266,7 +266,7 @@ def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) ->
     store.require_writable()
     with explained(store):
         for manifest, mark, file in list(_damaged(store, attrs)):
-            manifest.discard(mark, [file])
+            manifest.discard(mark, file)
     return ResultStore(str(store), layout)
 
 

@@ -261,9 +261,9 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
     if positions is not None:
         if unit not in UNITS:
             raise InputError(f"position_unit is {unit!r}; it should be one of {', '.join(UNITS)}")
-        place = _places(positions, ds)
-        _refuse_absent(~np.isfinite(place), "position", ds)
-        ds["variant_position"] = ("variants", place, {"units": unit})
+        numbers = _position_numbers(positions, ds)
+        _refuse_absent(~np.isfinite(numbers), "position", ds)
+        ds["variant_position"] = ("variants", numbers, {"units": unit})
     if alleles is not None:
         names = np.asarray(alleles, dtype=object)
         if names.shape not in ((2,), (size, 2)):
@@ -272,7 +272,7 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
         ds["variant_allele"] = (("variants", "alleles"), text(pairs.ravel()).reshape(size, 2))
 
 
-def _places(positions: Any, ds: xr.Dataset) -> np.ndarray:
+def _position_numbers(positions: Any, ds: xr.Dataset) -> np.ndarray:
     try:
         return np.asarray(positions, dtype=np.float64)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Marker maps: which markers of a genotype table have a place, and in which order they come."""
+"""Marker maps: which markers of a genotype table have a position, and in which order they come."""
 
 from __future__ import annotations
 
@@ -111,18 +111,18 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
     columns = table.by_column(names=True)
     contig = find_column(columns, _CONTIG)
     marker = find_column(columns, _MARKER) or table.corner
-    places = {
+    by_unit = {
         one: found for one, names in _POSITION.items() if (found := find_column(columns, names))
     }
     unnamed = find_column(columns, _UNNAMED_UNIT)
-    if contig is None or not (places or unnamed):
+    if contig is None or not (by_unit or unnamed):
         raise InputError(
             f"{table.label} has the columns {listing(columns)}; a map needs a marker, a chromosome "
             "(chr) and a position (Mb, bp, cM or position)"
         )
     markers = columns[marker]
     numbers = {
-        one: numeric_positions(columns[column], markers, table) for one, column in places.items()
+        one: numeric_positions(columns[column], markers, table) for one, column in by_unit.items()
     }
     if not numbers:
         values = numeric_positions(columns[str(unnamed)], markers, table)

@@ -160,8 +160,8 @@ def _numbered(count: int, what: str) -> list[str]:
 
 def _in_order(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Rows of a table in the order of the genotypes, others last: reading then goes forward."""
-    place = {name: i for i, name in enumerate(wanted)}
-    return sorted(range(len(names)), key=lambda i: place.get(names[i], len(place)))
+    rank = {name: i for i, name in enumerate(wanted)}
+    return sorted(range(len(names)), key=lambda i: rank.get(names[i], len(rank)))
 
 
 def _cases_apart(table: Table) -> Table:

@@ -156,15 +156,15 @@ def _table(path: str | Path, what: str) -> npt.NDArray[np.float64]:
 def _annotation(path: str | Path) -> pd.DataFrame:
     """Contig, position and cM by variant."""
     file = TableFile.at(path, blanks(_UNPLACED, commas=True))
-    names, contigs, places = [], [], []
+    names, contigs, positions = [], [], []
     with file.records() as records:
         for fields in records:
             records.expect(fields[:4], 4 if len(fields) > _BEFORE else 3, "variant, bp, chromosome")
             names.append(fields[0])
             contigs.append(file.dialect.text(fields[2]))
-            places.append(records.numbers([fields[1], *(fields[3:4] or ["NA"])], "position"))
+            positions.append(records.numbers([fields[1], *(fields[3:4] or ["NA"])], "position"))
     if not names:
         raise InputError(f"{file.label} is empty; it should have a line for every variant")
-    position, genetic = np.array(places).T
+    position, genetic = np.array(positions).T
     frame = {"contig": contigs, "position": position, "genetic": genetic}
     return pd.DataFrame(frame, index=names)

@@ -86,7 +86,7 @@ class _Geno:
     entries: dict[str, str] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
     columns: dict[str, int] = field(default_factory=dict)
-    places: list[tuple[str, str, float, float]] = field(default_factory=list)
+    positions: list[tuple[str, str, float, float]] = field(default_factory=list)
 
     @property
     def alleles(self) -> list[str]:
@@ -94,7 +94,7 @@ class _Geno:
 
     def placed(self) -> pd.DataFrame:
         """Contig, position and cM by marker."""
-        names, contigs, genetic, physical = zip(*self.places, strict=True)
+        names, contigs, genetic, physical = zip(*self.positions, strict=True)
         frame = pd.DataFrame({"contig": contigs, "genetic": genetic}, index=names)
         if "Mb" not in self.columns:
             return frame.rename(columns={"genetic": "position"})
@@ -155,7 +155,7 @@ class _Geno:
     ) -> tuple[str, npt.NDArray[np.float32]]:
         name = cells[self.columns["Locus"]]
         numbers = {one: self._position(cells, one, records) for one in ("cM", "Mb")}
-        self.places.append((name, cells[self.columns["Chr"]], numbers["cM"], numbers["Mb"]))
+        self.positions.append((name, cells[self.columns["Chr"]], numbers["cM"], numbers["Mb"]))
         calls = cells[len(self.columns) :]
         try:
             return name, np.array([dosage_of[call] for call in calls], dtype=np.float32)
