@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.typing import By
 
 Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]

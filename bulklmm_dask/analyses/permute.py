@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.fields import attributes_of, columns_of, trait_fields
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
@@ -28,17 +29,19 @@ from bulklmm_dask.engine.permute import (
 )
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
-from bulklmm_dask.engine.scan import LazyScan, lazy_scan, trait_fields
+from bulklmm_dask.engine.scan import LazyScan, lazy_scan
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
 from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
+_MAXIMA = attributes_of(OF_PERMUTATIONS)
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
 
@@ -204,8 +207,8 @@ class _Task:
         plan, size = self._plan(chunks)
         lazy = self._lay_out(self.study, lazy_bases(self.study.measured), plan, size)
         of_pairs, of_traits = self._fields()
-        fields, arrays = of_pairs | of_traits, {"max_lod": lazy.array()} | lazy.scan.per_trait()
-        columns = {name: (fields[name].dims, array) for name, array in arrays.items()}
+        arrays = {"max_lod": lazy.array()} | lazy.scan.per_trait()
+        columns = columns_of(of_pairs | of_traits, arrays)
         return package(self._names(), columns, self.attrs)
 
     def run(
@@ -299,18 +302,21 @@ class _Task:
         rest = () if self.pools.together else (self.pools.count,)
         dims = (*_DIMS, *("contigs" for _ in rest))
         shape = (self.options.n_permutations, n_traits, *rest)
-        of_pairs = {"max_lod": Field(dims, shape, np.dtype(np.float32))}
+        of_pairs = {"max_lod": Field(dims, shape, np.dtype(np.float32), _MAXIMA["max_lod"])}
         return of_pairs, trait_fields(self.study.measured.relations, n_traits)
 
     def _shared_columns(self, null: SharedNull) -> dict[str, tuple[Any, ...]]:
-        fields = self._fields()[1]
         contigs = ("contigs",) if null.max_lod.ndim == 4 else ()
         first = ("contigs",) if null.h2.ndim == 3 else ()
         return {
-            "max_lod": (("permutations", "patterns", "nodes", *contigs), null.max_lod),
+            "max_lod": (
+                ("permutations", "patterns", "nodes", *contigs),
+                null.max_lod,
+                _MAXIMA["max_lod"],
+            ),
             "null_h2": ((*first, "patterns", "nodes"), null.h2),
             "trait_pattern": ("traits", null.pattern),
-            **{name: (fields[name].dims, values) for name, values in null.columns.items()},
+            **columns_of(self._fields()[1], null.columns),
         }
 
     def _prints(self, study: Study, plan: Plan) -> dict[str, str]:

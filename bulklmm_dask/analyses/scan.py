@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.analyses.fields import columns_of, pair_fields, trait_fields
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
@@ -23,9 +24,9 @@ from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.run import run_into
-from bulklmm_dask.engine.scan import lazy_scan, trait_fields
+from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
-from bulklmm_dask.lmm.options import statistics as pair_statistics
+from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
 from bulklmm_dask.storage.result import (
@@ -209,8 +210,7 @@ def _lazy(
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options)
-    fields, arrays = of_pairs | of_traits, lazy.per_pair() | lazy.per_trait()
-    columns = {name: (fields[name].dims, array) for name, array in arrays.items()}
+    columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
     return with_counts(package(names, columns, attrs))
 
 
@@ -240,17 +240,8 @@ def _run(
 def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:
     """The arrays of a result: of every pair, and of every trait."""
     _, n_variants, n_traits = study.sizes
-    effects = "effects" if options.interaction else "genotypes"
-    kinds = pair_statistics(options.model, single=options.single)
-    pairs = {
-        name: Field(
-            ("variants", "traits", *(effects for _ in kind.shape)),
-            (n_variants, n_traits, *kind.shape),
-            kind.dtype,
-        )
-        for name, kind in kinds.items()
-    }
-    return pairs, trait_fields(study.measured.relations, n_traits)
+    of_pairs = pair_fields(options.model, n_variants, n_traits, single=options.single)
+    return of_pairs, trait_fields(study.measured.relations, n_traits)
 
 
 def _names(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:

@@ -14,7 +14,8 @@ from bulklmm_dask.analyses.inputs.markers import is_per_trait
 from bulklmm_dask.analyses.options import METHODS, PERMUTE_METHODS, PRECISIONS
 from bulklmm_dask.analyses.prepare import ModelInputs, strings
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.options import STATISTICS, ModelOptions
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.study.checks import require_by, whole_number
 from bulklmm_dask.text import listing
 

@@ -18,7 +18,7 @@ Digests = npt.NDArray[np.uint64]
 
 
 def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
-    """Check the genotypes and traits of a study and fingerprint all that decides the scores.
+    """Check the genotypes and traits of a study and fingerprint everything the scores depend on.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
     plan : Plan
         Whose chunks are read.
     options : object
-        Anything whose repr tells scans apart.
+        Compared by their repr.
 
     Returns
     -------
     dict
-        Fingerprint of each input, under a name fit for a message.
+        Fingerprint of each input; the names stand in messages of errors.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
 
 
 def _parts(item: object) -> list[object]:
-    """Fields of a frozen object; an absent one counts as itself."""
+    """Fields of a frozen object; None where there is no object."""
     return [None] if item is None else list(vars(item).values())
 
 

@@ -17,7 +17,7 @@ from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.lmm.kinship import Products, cross_products, finish
 from bulklmm_dask.typing import Array, Index, Names, Real
 
-# Partial kinships are n x n each: added up in groups, so that only few are alive at a time.
+# Partial kinships are n x n each and are added in groups of so many: few are in memory at a time.
 _FAN_IN = 8
 
 

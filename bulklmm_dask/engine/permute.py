@@ -1,7 +1,7 @@
 """Permutation maxima on Dask: a block is some permutations of some traits, against all markers.
 
-A task takes one chunk of markers; the maxima of the chunks are put together. The null models are
-those of a scan, laid out by `engine.scan.lazy_scan`.
+A task scans the permuted traits of a block against one chunk of markers, and a last task takes the
+highest of the chunks. The null models are those of `engine.scan.lazy_scan`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from bulklmm_dask.engine.run import batches, drive
 from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
@@ -31,12 +32,12 @@ from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Real, Single
 
-# Markers of a task times samples: enough that rotating each permuted trait again costs little
-# beside the product, and what memory allows of many samples.
+# Genotypes of a task, in cells of markers x samples. Every task rotates the permuted traits again:
+# the first number makes that cheap beside the product, the second bounds memory for many samples.
 _MARKER_CELLS, _MOST_CELLS = 2**21, 2**24
-# Products of a task, in multiplications, and most permutations and traits of a block.
+# Most multiplications of a task, and most permutations and traits of a block.
 _TASK, _PERMUTATIONS, _TRAITS = 2**39, 1024, 256
-_AT_LEAST = 8  # blocks, if there are as many traits: for as many cores
+_AT_LEAST = 8  # blocks along the traits, where there are as many traits, to keep 8 cores busy
 
 
 def plan_permutations(
@@ -48,16 +49,16 @@ def plan_permutations(
     *,
     columns: int = 1,
 ) -> tuple[Plan, int]:
-    """Cut the markers and traits, and say how many permutations a block has.
+    """Choose the chunks of markers and traits, and the number of permutations of a block.
 
     Parameters
     ----------
     n_samples, n_variants, n_traits, n_permutations : int
-        All of them.
+        Sizes of the whole analysis.
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}``: the size of a block; what is left out is chosen.
     columns : int
-        Of a marker, tested together.
+        Columns of a marker that are tested together.
     """
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
@@ -97,7 +98,7 @@ class Pools:
 
 
 def pooled_chunks(scan: LazyScan, pools: Pools) -> list[tuple[Any, MarkerChunk]]:
-    """Delayed genotypes of every chunk of markers, and what is known of them."""
+    """Delayed genotypes of every chunk of markers, and the chunk's names, kinships and pools."""
     measured, genotypes = scan.study.measured, scan.study.genotypes
     sizes, names = scan.plan.variant_chunks, measured.sample_names
     chunks = marker_chunks(genotypes, names, sizes, pools.of_markers)
@@ -106,7 +107,7 @@ def pooled_chunks(scan: LazyScan, pools: Pools) -> list[tuple[Any, MarkerChunk]]
 
 @dataclass(frozen=True)
 class LazyPermutations:
-    """Permutation maxima laid out: nothing is computed.
+    """Permutation maxima as a graph; nothing is computed.
 
     Attributes
     ----------
@@ -114,8 +115,10 @@ class LazyPermutations:
         Markers and null models.
     pools : Pools
         Which markers have a maximum together.
-    seed, count, size : int
-        Of the permutations: where they come from, how many, and how many a block has.
+    seed : int
+        Of the random permutations.
+    count, size : int
+        Numbers of all permutations and of those of a block.
     strata : array (samples,) of int
         Samples are exchanged within a stratum only.
     model : ModelOptions
@@ -186,7 +189,7 @@ class LazyPermutations:
 def _part(
     genotypes: Real,
     chunk: MarkerChunk,
-    fits: Mapping[int, tuple[FittedTraits, Samples]],
+    fits: Mapping[int, tuple[TraitFits[NullScan], Samples]],
     orders: Index,
     *,
     n_pools: int,
@@ -211,7 +214,10 @@ def by_relation_and_pool(
 
 
 def highest(parts: Sequence[Single], *, flat: bool) -> Single:
-    """The highest of all chunks of markers, NaN where there is none; `flat` has no pools."""
+    """The highest of all chunks of markers, NaN where none was tested.
+
+    `flat` drops the dimension of the pools.
+    """
     best = np.maximum.reduce(list(parts))
     best = np.where(best == NONE, np.float32(np.nan), best)
     return best[..., 0] if flat else best

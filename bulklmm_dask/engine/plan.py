@@ -9,17 +9,17 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 
-# A block of LOD scores is kept near 32 MiB, wide enough in traits that rotating its markers again
-# for every chunk of traits costs little beside the product.
+# A block of LOD scores takes 32 MiB in float32. Its markers are rotated again for every chunk of
+# traits: with so many traits that costs little beside the product.
 _VARIANTS = 2048
 _TRAITS = 4096
-# Inner chunks of a stored block: what reading one trait or one marker must decompress.
+# Inner chunks of a stored block: the least that is decompressed to read one trait or one marker.
 _INNER = 1024
 
 _DOUBLE = 8
 # Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
 _NODES, _CURVE, _TILE = 48, 512, 1 << 16
-# Pairs that are looked at one by one at a time.
+# Pairs whose likelihoods are maximised together.
 _TOGETHER = 1024
 
 

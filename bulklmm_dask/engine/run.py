@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import delayed
-from distributed import Client, Future, as_completed
 
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Block, Meter, Progress, Work
@@ -19,9 +19,12 @@ from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.typing import Real
 
-# Blocks handed to the scheduler together, and blocks in flight below which more follow.
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+# Blocks given to the scheduler together; on a cluster more follow once half of them are left.
 _BATCH = 512
-_RETRIES = 3
+_RETRIES = 3  # of a task on a cluster, after an error or the loss of its worker
 
 
 def run_into(
@@ -60,7 +63,7 @@ def drive(
     Parameters
     ----------
     writes : iterator of dict
-        Delayed writes with the block that each finishes, None for what is no block.
+        Delayed writes, each with the block that it finishes; None for those of a trait chunk.
     work : Work
     pending : sequence of (int, int)
         Blocks not yet finished.
@@ -83,7 +86,8 @@ def drive(
 def active_client() -> Client | None:
     """The distributed client that dask computes on by default, if any."""
     owner = getattr(get_scheduler(), "__self__", None)
-    return owner if isinstance(owner, Client) else None
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    return owner if distributed and isinstance(owner, distributed.Client) else None
 
 
 def _tests(plan: Plan, i: int, j: int) -> int:
@@ -96,9 +100,10 @@ def batches(
     fits: Sequence[Sequence[Any]],
     write: Callable[[Block, str], Any],
 ) -> Iterator[dict[Any, Block | None]]:
-    """Delayed writes with the block that each finishes (None: what is known of a trait chunk).
+    """Delayed writes of blocks and of trait chunks, in batches.
 
-    Blocks of one trait chunk stay together, so that its null models are fitted once.
+    Blocks of one trait chunk stay together, so that its null models are fitted once. A write of a
+    block stands beside the block, one of a trait chunk beside None.
 
     Parameters
     ----------
@@ -159,7 +164,7 @@ def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> N
 def _run_here(
     writes: Iterator[dict[Any, Block | None]], count: Callable[[Block | None], None]
 ) -> None:
-    """Threads, processes or no parallelism, whichever dask is set to."""
+    """Compute on the scheduler that dask is set to in this process, one batch after another."""
     for batch in writes:
         block_of = {task.key: block for task, block in batch.items()}
 
@@ -175,7 +180,9 @@ def _run_distributed(
     writes: Iterator[dict[Any, Block | None]],
     count: Callable[[Block | None], None],
 ) -> None:
-    """On a cluster: a bounded window of futures, filled again while others still run."""
+    """Compute on a cluster with a bounded number of futures, adding more while others run."""
+    from distributed import as_completed
+
     block_of: dict[Any, Block | None] = {}
     running = as_completed(loop=client.loop)
     for batch in writes:

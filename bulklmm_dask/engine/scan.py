@@ -20,15 +20,15 @@ from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, tr
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.null.fit import OK
-from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.storage.result import Field
+from bulklmm_dask.lmm.statistics import statistics, trait_statistics
 from bulklmm_dask.typing import Array, Columns, Real
 
 
 @dataclass(frozen=True)
 class LazyScan:
-    """A scan laid out: delayed fits of every trait chunk, and the markers cut as the plan says.
+    """A scan as a graph: delayed fits of every trait chunk, and the markers in the plan's chunks.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class LazyScan:
 
     @cached_property
     def markers(self) -> list[MarkerChunk]:
-        """What is known of the markers of every chunk."""
+        """Names and kinships of the markers of every chunk."""
         measured, genotypes = self.study.measured, self.study.genotypes
         return marker_chunks(genotypes, measured.sample_names, self.plan.variant_chunks)
 
@@ -92,12 +92,12 @@ class LazyScan:
         }
 
     def per_trait(self) -> dict[str, da.Array]:
-        """What is known of every trait, (traits,) or (contigs, traits)."""
+        """The arrays over the traits, (traits,) or (contigs, traits)."""
         chunks = self.plan.trait_chunks
         columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
         relations = self.study.measured.relations
         out = {}
-        for name, kind in trait_kinds(relations).items():
+        for name, kind in trait_statistics(relations).items():
             parts = [
                 da.from_delayed(delayed(getitem)(column, name), (*kind.shape, size), kind.dtype)
                 for column, size in zip(columns, chunks, strict=True)
@@ -122,7 +122,7 @@ class LazyScan:
 def lazy_scan(
     study: Study, plan: Plan, options: ModelOptions, *, single: bool, bases: Sequence[Any]
 ) -> LazyScan:
-    """Lay out a scan: nothing is computed.
+    """Make the graph of a scan; nothing is computed.
 
     Parameters
     ----------
@@ -139,6 +139,7 @@ def lazy_scan(
     """
     measured = study.measured
     nodes = samples_nodes(measured)
+    prior = measured.prior
     own_markers = None if measured.own_markers is None else delayed(measured.own_markers)
     fits = []
     start = 0
@@ -146,9 +147,7 @@ def lazy_scan(
         mine = slice(start, start + len(chunk.names))
         start = mine.stop
         own = {
-            "prior": None
-            if measured.prior is None
-            else measured.prior.take(np.arange(mine.start, mine.stop)),
+            "prior": None if prior is None else prior.take(np.arange(mine.start, mine.stop)),
             "conditions": None if own_markers is None else own_markers.of(mine),
         }
         fits.append(
@@ -188,31 +187,10 @@ def _fit(
         return fit_traits(values, samples, options, complete=basis, **own)
 
 
-def trait_kinds(relations: int | None) -> dict[str, Kind]:
-    """Dtype of what is known of every trait, and its dimensions before the traits."""
-    each = () if relations is None else (relations,)
-    return {
-        "h2": Kind(np.dtype(np.float64), each),
-        "sigma2": Kind(np.dtype(np.float64), each),
-        "n_samples": Kind(np.dtype(np.int64)),
-        "trait_status": Kind(np.dtype(object)),
-    }
-
-
-def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
-    """The arrays of a result that `trait_kinds` says."""
-    return {
-        name: Field(
-            (*("contigs" for _ in kind.shape), "traits"), (*kind.shape, n_traits), kind.dtype
-        )
-        for name, kind in trait_kinds(relations).items()
-    }
-
-
 def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
-    """What is known of every trait of a chunk, under the names of `trait_kinds`.
+    """The arrays over the traits of a chunk, under the names of `trait_statistics`.
 
-    Of the states that a trait has with different kinships, the first that is not "ok" counts.
+    A trait has a status with each kinship: the first that is not "ok" is kept.
     """
     first = fits[0]
     if len(fits) == 1:

@@ -1,4 +1,4 @@
-"""The shared null on Dask: one task a pattern of missing values and chunk of markers."""
+"""The shared null on Dask: a task for each pattern of missing values and chunk of markers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SharedNull:
     pattern : array (traits,) of int
         Pattern of every trait; -1 without a null model.
     columns : dict
-        What is known of every trait.
+        Arrays over the traits, as `trait_columns` gives them.
     """
 
     max_lod: Single
@@ -101,9 +101,9 @@ def draw_shared(
 def _patterns(
     scan: LazyScan,
 ) -> tuple[Columns, list[Index], Index]:
-    """What is known of every trait, the samples of every pattern, and the pattern of every trait.
+    """Columns of the traits, the samples of every pattern, and the pattern of every trait.
 
-    A contig without a null model of a trait, as may be with a kinship of its own, has no maximum.
+    With a kinship for each contig, a trait may lack a null model on some: it has no maximum there.
     """
     parts = compute(*(delayed(_summary)(list(fits)) for fits in scan.fits))
     known: dict[bytes, int] = {}

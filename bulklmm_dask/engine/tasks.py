@@ -1,6 +1,7 @@
-"""What tasks are given and how they run: chunks of markers or traits, checked, on one BLAS thread.
+"""Chunks of markers and of traits as tasks take them: checked, and on one BLAS thread.
 
-A lazy array is checked where a task sees its values; errors name the marker or trait and sample.
+Values of a lazy array are checked in the task that computes them; errors name marker or trait, and
+sample.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bulklmm_dask.typing import Array, Flags, Index, Names, Real
 
 @dataclass(frozen=True)
 class MarkerChunk:
-    """What is known of the markers of a chunk besides their genotypes.
+    """Names, kinships and pools of the markers of a chunk.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class MarkerChunk:
 
     @contextmanager
     def guarded(self, genotypes: Real) -> Iterator[None]:
-        """Run a task on the genotypes (variants, samples, ...): checked, on one BLAS thread."""
+        """Check genotypes (variants, samples, ...), and hold BLAS to one thread in the block."""
         refuse_outside(genotypes, self.maximum, list(self.names), list(self.sample_names))
         with one_blas_thread():
             yield
@@ -82,7 +83,7 @@ def marker_chunks(
     sizes: tuple[int, ...],
     pool: Index | None = None,
 ) -> list[MarkerChunk]:
-    """Chunks of these sizes; of permutations also the `pool` of each marker, None for one."""
+    """Chunks of these sizes; `pool` is that of every marker, None for one pool of all."""
     pool = np.zeros_like(genotypes.relation) if pool is None else pool
     parts = (split(each, sizes) for each in (genotypes.names, genotypes.relation, pool))
     return [
@@ -100,7 +101,7 @@ class TraitChunk:
 
     @contextmanager
     def guarded(self, traits: Real) -> Iterator[Array]:
-        """Run a task on trait values (samples, traits): checked, as float64, on one BLAS thread."""
+        """Check trait values (samples, traits), give them as float64, hold BLAS to one thread."""
         refuse_infinite(traits, "sample_trait", list(self.sample_names), list(self.names))
         values = np.asarray(traits, dtype=np.float64)
         with one_blas_thread():

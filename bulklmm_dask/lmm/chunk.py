@@ -1,73 +1,58 @@
-"""Traits measured on the same samples share one basis: a chunk of traits as a set of such groups.
+"""One block of a scan: a chunk of traits, by groups of the same samples, and a chunk of markers.
 
-`fit_traits` finds the groups of a chunk of traits and fits their null models; `scan_block` scans
-them against a chunk of markers. Together they are the whole scan of one block, free of Dask.
+`fit_traits` fits the null models of the traits; `scan_block` scans them against the markers.
+Together they are the whole scan of one block, free of Dask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.alt.scan import AltExact, AltGrid
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.joint.scanner import JointScan
+from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
 from bulklmm_dask.lmm.kinship import impute
-from bulklmm_dask.lmm.markers import Markers, distinct_markers, prepare_markers
-from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
-from bulklmm_dask.lmm.null.scan import NullScan
-from bulklmm_dask.lmm.options import Kind, ModelOptions, statistics
+from bulklmm_dask.lmm.markers import distinct_markers
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.lmm.samples import Samples, sample_groups
-from bulklmm_dask.lmm.statistics import explained, neg_log10_p
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.scanner import Scanner, make_scanner
+from bulklmm_dask.lmm.statistics import Follows, Kind, pair_statistics, statistics
+from bulklmm_dask.typing import Array, Columns, Index, Real
 
 # Markers whose scores are turned into other statistics at a time.
 _PIECE = 64
 
-
-class Scanner(Protocol):
-    """Traits of one group, ready for any block of markers in the basis of the group."""
-
-    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
-        """Statistics of every pair, (variants, traits), under their names."""
-
-    def effects(
-        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Effects and standard errors of every pair, given what a scan found."""
+AnyScanner = TypeVar("AnyScanner", bound=Scanner, covariant=True)
 
 
 @dataclass(frozen=True)
-class TraitGroup:
-    """Traits (columns of a chunk) observed on the same samples, ready for any block of markers."""
+class TraitGroup(Generic[AnyScanner]):
+    """Traits (columns of a chunk) measured on the same samples, ready for any block of markers."""
 
     columns: Index
     samples: Index
     basis: Basis
-    scanner: Scanner | JointScan
+    scanner: AnyScanner
 
 
 @dataclass(frozen=True)
-class FittedTraits:
+class TraitFits(NullEstimates, Generic[AnyScanner]):
     """A chunk of traits with its null models.
 
     Attributes
     ----------
     groups : tuple of TraitGroup
-    h2, sigma2, n_samples, status : array (traits,)
-        In the order of the chunk.
+        Those that could be fitted.
     """
 
-    groups: tuple[TraitGroup, ...]
-    h2: Array
-    sigma2: Array
-    n_samples: Index
-    status: npt.NDArray[np.object_]
+    groups: tuple[TraitGroup[AnyScanner], ...]
+
+
+FittedTraits: TypeAlias = TraitFits[Scanner]
 
 
 def fit_traits(
@@ -87,7 +72,7 @@ def fit_traits(
         NaN where missing.
     samples : Samples
     options : ModelOptions
-        How to fit.
+        How to fit, and what will be scanned.
     complete : Basis, optional
         The basis of all samples, if it was made before.
     prior : Prior, optional
@@ -95,50 +80,34 @@ def fit_traits(
     conditions : array (samples, traits, k), optional
         More covariates, of every trait its own.
     """
-    t = traits.shape[1]
-    observed = ~np.isnan(traits) & samples.complete[:, None]
-    h2, sigma2 = np.full(t, np.nan), np.full(t, np.nan)
-    status = np.full(t, ALL_MISSING, dtype=object)
-    grid = None if options.grid is None else np.array(options.grid)
+    estimates = NullEstimates.unknown(traits, samples)
     groups = []
-    scanner: Scanner | JointScan
-    for rows, columns, basis in sample_groups(traits, samples, complete):
-        if basis is None:
-            status[columns] = TOO_FEW if len(rows) else ALL_MISSING
-            continue
-        model = fit_null(
-            basis,
-            traits[np.ix_(rows, columns)],
-            reml=options.reml,
-            grid=grid,
-            prior=None if prior is None else prior.take(columns),
-            extra=None if conditions is None else conditions[np.ix_(rows, columns)],
+    for group in fit_groups(
+        traits,
+        samples,
+        estimates,
+        reml=options.reml,
+        grid=None if options.grid is None else np.array(options.grid),
+        complete=complete,
+        prior=prior,
+        conditions=conditions,
+    ):
+        scanner = make_scanner(
+            group.basis,
+            group.model,
+            options,
+            y=traits[np.ix_(group.rows, group.columns)],
+            covariates=samples.covariates[group.rows],
+            interacting=samples.interacting,
         )
-        h2[columns], sigma2[columns], status[columns] = model.h2, model.sigma2, model.status
-        if model.fitted.any():
-            kept = model.fitted
-            if options.joint:
-                values = traits[np.ix_(rows, columns[kept])]
-                fixed = samples.covariates[rows]
-                modifiers = fixed[:, list(samples.interacting)]
-                scanner = JointScan.of(basis, model, values, fixed, modifiers, options)
-            else:
-                scanner = _scanner(basis, model, options)
-            groups.append(TraitGroup(columns[kept], rows, basis, scanner))
-    return FittedTraits(tuple(groups), h2, sigma2, observed.sum(axis=0), status)
-
-
-def _scanner(basis: Basis, model: NullModel, options: ModelOptions) -> Scanner:
-    if not options.alternative:
-        return NullScan.of(basis, model)
-    if options.grid is not None:
-        return AltGrid.of(basis, model, np.array(options.grid), reml=options.reml)
-    return AltExact.of(basis, model, reml=options.reml, refine_above=options.refine_above)
+        groups.append(TraitGroup(group.columns, group.rows, group.basis, scanner))
+    known = estimates.h2, estimates.sigma2, estimates.n_samples, estimates.status
+    return TraitFits(*known, tuple(groups))
 
 
 def scan_block(
     genotypes: npt.ArrayLike, fitted: FittedTraits, options: ModelOptions, *, single: bool
-) -> dict[str, npt.NDArray[Any]]:
+) -> Columns:
     """Scan a chunk of markers against a chunk of traits.
 
     Parameters
@@ -161,15 +130,11 @@ def scan_block(
     x, where = distinct_markers(impute(genotypes))
     kinds = statistics(options, single=single)
     shape = (len(x), len(fitted.h2))
-    out: dict[str, npt.NDArray[Any]] = {}
+    out: Columns = {}
     for group in fitted.groups:
         everyone = len(group.samples) == x.shape[1]
-        found = scan_group(
-            group,
-            x if everyone else x[:, group.samples],
-            options,
-            single=single,
-        )
+        mine = x if everyone else x[:, group.samples]
+        found = scan_group(group, mine, options, single=single)
         if len(group.columns) == shape[1]:
             out = found  # one group is the whole chunk: nothing to scatter
             break
@@ -181,32 +146,29 @@ def scan_block(
 
 
 def scan_group(
-    group: TraitGroup, x: Array, options: ModelOptions, *, single: bool
-) -> dict[str, npt.NDArray[Any]]:
+    group: TraitGroup[Scanner], x: Array, options: ModelOptions, *, single: bool
+) -> Columns:
     """Statistics of the traits of one group, from the genotypes of its samples."""
-    if isinstance(group.scanner, JointScan):
-        found = group.scanner.scan(x, single=single)
-    else:
-        markers = prepare_markers(group.basis, x)
-        found = group.scanner.scan(markers, single=single)
-        if {"beta", "se"} & set(options.wanted):
-            found |= group.scanner.effects(markers, found)
-    lod = found["lod"]
-    df = np.broadcast_to(found.get("df", 1), lod.shape)
-    for name in {"neg_log10_p", "explained"} & set(options.wanted):
-        found[name] = np.empty_like(lod)
-        for start in range(0, len(lod), _PIECE):  # logarithms of all at once would take the memory
-            some = slice(start, start + _PIECE)
-            found[name][some] = (
-                neg_log10_p(lod[some], df[some])
-                if name == "neg_log10_p"
-                else explained(lod[some], len(group.samples))
-            )
+    found = group.scanner.scan(x, single=single)
+    for row in pair_statistics(options):
+        if row.follows is not None:
+            found[row.name] = _following(row.follows, found, len(group.samples))
     kinds = statistics(options, single=single)
     return {name: found[name].astype(kind.dtype, copy=False) for name, kind in kinds.items()}
 
 
-def _unfitted(kinds: dict[str, Kind], shape: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+def _following(follows: Follows, found: Columns, n_samples: int) -> Real:
+    """What follows from the LOD, some markers at a time: all at once would take the memory."""
+    lod = found["lod"]
+    df = np.broadcast_to(found.get("df", np.ones(1, np.int64)), lod.shape)
+    out = np.empty_like(lod)
+    for start in range(0, len(lod), _PIECE):
+        some = slice(start, start + _PIECE)
+        out[some] = follows(lod[some], df[some], n_samples)
+    return out
+
+
+def _unfitted(kinds: dict[str, Kind], shape: tuple[int, int]) -> Columns:
     return {
         name: np.full((*shape, *kind.shape), np.nan if kind.dtype.kind == "f" else 0, kind.dtype)
         for name, kind in kinds.items()

@@ -101,10 +101,10 @@ def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
     return out
 
 
-def cut(n_variants: int, n_traits: int) -> Iterator[tuple[slice, slice]]:
-    """Markers and traits of the tiles of a block, each of at most `TILE_CELLS` pairs."""
+def cut(n_variants: int, n_traits: int, cells: int) -> Iterator[tuple[slice, slice]]:
+    """Markers and traits of the tiles of a block, each of at most so many pairs (cells)."""
     width = min(n_traits, TILE_TRAITS)
-    height = TILE_CELLS // max(width, 1)
+    height = cells // max(width, 1)
     for j in range(0, n_traits, width or 1):
         for i in range(0, n_variants, height):
             yield slice(i, min(i + height, n_variants)), slice(j, min(j + width, n_traits))

@@ -1,20 +1,13 @@
-"""What a scan estimates, tests and tells of every pair."""
+"""How a scan estimates heritabilities, what it tests, and which statistics it gives."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-# What may be asked of every pair besides its LOD.
-STATISTICS = ("beta", "se", "neg_log10_p", "explained", "lod_interaction")
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How heritabilities are estimated, what is tested, and what is told of it.
+    """How heritabilities are estimated, what is tested, and which statistics are asked for.
 
     Attributes
     ----------
@@ -31,7 +24,7 @@ class ModelOptions:
     interactions : int
         Number of covariates whose product with the genotype is tested along.
     wanted : tuple of str
-        Of `STATISTICS`.
+        Names of `statistics.STATISTICS`, in their order.
     """
 
     alternative: bool = False
@@ -46,6 +39,11 @@ class ModelOptions:
     def joint(self) -> bool:
         """Whether a marker has several columns that are tested together."""
         return self.genotypes is not None or self.interactions > 0
+
+    @property
+    def with_effects(self) -> bool:
+        """Whether effects or their standard errors are asked for."""
+        return bool({"beta", "se"} & set(self.wanted))
 
     @property
     def additive(self) -> int:
@@ -65,38 +63,3 @@ class ModelOptions:
         if self.interactions:
             return (self.columns,)
         return (self.additive + 1,)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Dtype of an array of a result, and the sizes of its dimensions besides the usual ones."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...] = ()
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one pair or trait."""
-        return self.dtype.itemsize * math.prod(self.shape)
-
-
-def statistics(options: ModelOptions, *, single: bool) -> dict[str, Kind]:
-    """What `scan_block` gives of every pair.
-
-    Scores of single pairs that are optimised exactly deserve more digits than float32 holds.
-    """
-    exact = options.alternative and not single
-    kinds = {"lod": Kind(np.dtype(np.float64 if exact else np.float32))}
-    if options.alternative:
-        kinds["h2_alt"] = Kind(np.dtype(np.float32))
-        if options.grid is None:
-            kinds["refined"] = Kind(np.dtype(np.bool_))
-    if options.joint:
-        kinds["df"] = Kind(np.dtype(np.int16))
-    for name in options.wanted:
-        effect = name in ("beta", "se")
-        # Differences between genotypes are small beside their means.
-        long = exact or (effect and options.joint)
-        dtype = np.dtype(np.float64 if long else np.float32)
-        kinds[name] = Kind(dtype, options.effects if effect else ())
-    return kinds

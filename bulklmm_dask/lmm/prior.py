@@ -1,8 +1,8 @@
 r"""A prior on the residual variance s2_e = (1 - h) s2: scaled inverse chi-square.
 
 With scale t2 and sample size nu its density is proportional to s2_e^-(nu/2 + 1) exp(-nu t2 /
-(2 s2_e)): as much as nu more residuals of mean square t2 would tell. It keeps the residual
-variance off 0, and with it the heritability off 1, where the likelihood alone may have no maximum.
+(2 s2_e)): it weighs as much as nu more residuals of mean square t2. It keeps the residual variance
+away from 0, and the heritability from 1, where the likelihood alone may have no maximum.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Prior:
 
     @property
     def count(self) -> Array:
-        """What the prior adds to the number of residuals, nu + 2."""
+        """Degrees of freedom that the prior adds to those of the residuals, nu + 2."""
         return np.asarray(self.sample_size, np.float64) + 2.0
 
     def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Prior:

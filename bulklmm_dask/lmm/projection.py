@@ -65,12 +65,11 @@ def project(covariance: Covariance, y: Array, at: Variances) -> tuple[Array, Arr
     """
     w = at.weights
     a = covariate_gram(covariance, w)
-    residual = y
-    if covariance.n_covariates:
-        b = (covariance.covariates.T @ (w * y)).T[:, :, None]
-        coefficients = (inverse_and_logdet(a)[0] @ b)[:, :, 0]
-        residual = y - covariance.covariates @ coefficients.T
-    return w * residual, a
+    if not covariance.n_covariates:
+        return y / at.value, a
+    b = (covariance.covariates.T @ (w * y)).T[:, :, None]
+    coefficients = (inverse_and_logdet(a)[0] @ b)[:, :, 0]
+    return w * (y - covariance.covariates @ coefficients.T), a
 
 
 def directions(covariance: Covariance, given: Array, at: Variances) -> Array:

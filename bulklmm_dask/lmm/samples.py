@@ -1,6 +1,6 @@
-"""What is known of the samples of a study besides traits and markers, and of any part of them.
+"""Samples of a study, with covariates, kinship and weights, and any subset of them.
 
-Traits measured on the same samples share one basis: `sample_groups` finds who they are.
+Traits measured on the same samples share one basis: `sample_groups` finds these groups.
 """
 
 from __future__ import annotations

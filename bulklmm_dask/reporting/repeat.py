@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask.analyses.options import PERMUTE, SCAN, Option
-from bulklmm_dask.lmm.options import STATISTICS
+from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.reporting.facts import in_words
 
 # Attributes of options that were given as arrays or tables.

@@ -75,11 +75,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Field:
-    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits)."""
+    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits).
+
+    Its attributes say what it is and in which unit.
+    """
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    attrs: Mapping[str, str] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -232,6 +236,7 @@ def _create_array(
         compressors=_COMPRESSOR,
         fill_value=_fill_value(dtype),
         dimension_names=field.dims,
+        attributes=dict(field.attrs or {}),
     )
 
 

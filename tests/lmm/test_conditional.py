@@ -9,7 +9,6 @@ import studies
 
 from bulklmm_dask.lmm.basis import Basis, make_basis
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
-from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null import scan as kernel
 from bulklmm_dask.lmm.null.fit import NullModel, fit_null
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -45,7 +44,7 @@ def beside(covariates: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def scores(basis: Basis, model: NullModel, dosage: np.ndarray, single: bool = False) -> np.ndarray:
-    return NullScan.of(basis, model).scan(prepare_markers(basis, dosage), single=single)["lod"]
+    return NullScan.of(basis, model).scan(dosage, single=single)["lod"]
 
 
 def compare(dosage, y, kinship, covariates, extra, *, reml, grid=None):

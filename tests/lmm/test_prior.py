@@ -17,7 +17,6 @@ import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
-from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null.fit import fit_null
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.prior import Prior
@@ -205,7 +204,7 @@ def test_scores_are_likelihood_ratios_at_the_mode(reml):
     dosage, y, kinship, covariates = problem()
     basis = make_basis(kinship, covariates)
     model = fit_null(basis, y, reml=reml, prior=Prior(SCALE, SIZE))
-    lod = NullScan.of(basis, model).scan(prepare_markers(basis, dosage), single=False)["lod"]
+    lod = NullScan.of(basis, model).scan(dosage, single=False)["lod"]
     for j in range(8):
         expected = brute.lod_scores(dosage, y[:, j], covariates, kinship, model.h2[j])
         np.testing.assert_allclose(lod[:, j], expected, atol=1e-5)
@@ -228,6 +227,7 @@ def front_door(**options):
 EACH = np.geomspace(0.05, 5, 7), np.linspace(1, 30, 7)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("method", ["null-exact", "null-grid"])
 @pytest.mark.parametrize("prior", [(0.5, 8), (EACH[0], 8.0), EACH], ids=["one", "mixed", "each"])
@@ -256,6 +256,7 @@ def test_scan_equals_one_trait_at_a_time(reml, method, prior):
     assert np.abs(result.h2 - blmm.scan(ds, method=method, reml=reml).h2).max() > 0.01
 
 
+@pytest.mark.slow
 def test_scan_is_repaired():
     """A kinship centred on the samples scanned: under ML h2 runs up to 1 - 1e-5."""
     ds = studies.study(n=40, p=80, m=20, seed=1)

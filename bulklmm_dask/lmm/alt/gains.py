@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy.linalg
 
 from bulklmm_dask.lmm.covariance import Covariance, heritability
+from bulklmm_dask.lmm.interpolate import in_order
 from bulklmm_dask.lmm.projection import forms_on_grid
 from bulklmm_dask.typing import Array, Index
 
@@ -116,7 +117,7 @@ def gain_nodes(covariance: Covariance, points: Array, *, reml: bool) -> GainNode
     """Choose nodes and weights for the gains of a basis; under REML for log S_xx as well."""
     train, test = (_simulated(covariance, points, seed, reml=reml) for seed in (0, 1))
     tolerance = _TOLERANCE_REML if reml else _TOLERANCE
-    order = scipy.linalg.qr(train, mode="r", pivoting=True)[1]
+    order = in_order(train)
     for count in range(_LEAST, _MOST + 1):
         index = np.sort(order[:count])
         weights = scipy.linalg.lstsq(train[:, index], train, cond=1e-10)[0].T

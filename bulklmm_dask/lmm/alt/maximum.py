@@ -9,15 +9,15 @@ import numpy as np
 
 from bulklmm_dask.typing import Flags, Index, Real
 
-# A second peak rivals the highest if it comes this close; points so far below it cannot be one.
+# Nats below the highest peak down to which another rivals it, and down to which points are tried.
 _RIVAL, _HOPEFUL = 0.05, 0.5
 # Newton steps on the quartic.
 _CLIMBS = 2
-# By how much, in nats, a peak may be higher than the points beside it, and than an end.
+# Nats by which a peak may exceed the points beside it, and an end, before more points are needed.
 _BETWEEN, _BESIDE = 0.02, 1e-3
-# By how much the value between points may be in doubt, in nats.
+# Error of a value interpolated between points, in nats, from which on a pair is unsure.
 _DOUBT = 2e-3
-# By how much the other function may differ between places that cannot be told apart.
+# Difference of the other function, in nats, between maxima equal within errors: unsure from here.
 _LOOSE = 5e-3
 
 

@@ -7,7 +7,7 @@ likelihood with the marker is l1_ij(h) = l0_j(h) + g_ij(h); LOD = (max l1 - max 
 (ours) takes it over the whole interval: l0 is known at any h, only g needs products, and g is
 smooth. It is computed at some twenty nodes and interpolated, first to a short row of points per
 trait where its l0 is high; where these do not settle the maximum, to all points of the curve
-(`search`). Pairs that these do not settle either, and those with a LOD a person will look at, are
+(`maximum`). Pairs that these do not settle either, and those with a LOD a person will look at, are
 optimised one by one on the full likelihood (`pairs`).
 
 Under REML, h2 maximises the restricted likelihood of the model with the marker among the
@@ -17,38 +17,38 @@ the full likelihoods at the two estimates of h2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.lmm.alt.gains import STEPS, Curve, GainNodes, gain_nodes
 from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
 from bulklmm_dask.lmm.alt.tiles import AltTraits, Tile, Tiles
 from bulklmm_dask.lmm.basis import Basis, fold
-from bulklmm_dask.lmm.markers import Markers
+from bulklmm_dask.lmm.markers import Markers, prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.typing import Array, Index, Real
+from bulklmm_dask.typing import Array, Columns, Flags, Index, Real, Single
 
 # Intervals between the points of a trait; the widest stride covers the whole curve.
 _INTERVALS = 32
-# They span where the null likelihood is within this many nats of its maximum.
+# Nats below the maximum of the null likelihood down to which the points of a trait reach.
 _DEPTH = 3.0
-# A null likelihood has several maxima if another comes within this many nats of the highest.
+# Nats below its highest maximum down to which another maximum of a null likelihood counts.
 _REACH = 8.0
-# More points are asked where the likelihood beside the row may come this close to the best.
+# Nats below the best up to which a likelihood outside of the row calls for more points.
 _MARGIN = 1.0
 
 # LODs of the search are off by less than this.
 _SEARCH_ERROR = 0.01
 
-# Nats that points some steps apart leave open where a likelihood is flat.
+# Error of the optimum due to grid spacing on a flat likelihood, in nats.
 _APART = 2e-5
-# Nats that rounding changes a likelihood by.
+# Error of a likelihood due to rounding, in nats.
 _ROUNDING = {"float64": 0.0, "float32": 1e-5}
 
 _TO_LOD = 1.0 / np.log(10.0)
@@ -56,7 +56,7 @@ _TO_LOD = 1.0 / np.log(10.0)
 
 @dataclass(frozen=True)
 class Scores:
-    """What an alternative scan gives of a block of pairs, all (variants, traits).
+    """Scores of a block of pairs by an alternative method, all (variants, traits).
 
     Attributes
     ----------
@@ -68,8 +68,8 @@ class Scores:
     """
 
     lod: Real
-    h2_alt: npt.NDArray[np.float32]
-    refined: npt.NDArray[np.bool_]
+    h2_alt: Single
+    refined: Flags
 
     @classmethod
     def empty(cls, n_variants: int, n_traits: int, *, single: bool) -> Self:
@@ -80,16 +80,30 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class _Alternative:
-    """Traits whose h2 is estimated again with every marker."""
+class _Alternative(ABC):
+    """Traits whose h2 is estimated again with every marker.
+
+    Attributes
+    ----------
+    traits : AltTraits
+    effects : bool
+        Whether effects and their standard errors are asked for, each pair at its own h2.
+    """
 
     traits: AltTraits
+    effects: bool
 
-    def effects(
-        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Effects and standard errors, each pair at its h2."""
-        return dict(zip(("beta", "se"), self.traits.effects(markers, found["h2_alt"]), strict=True))
+    def scan(self, genotypes: Array, *, single: bool) -> Columns:
+        """Everything that is asked of a block of markers, as `Scanner.scan` says."""
+        markers = prepare_markers(self.traits.basis, genotypes)
+        found = self._scores(markers, single=single)
+        if self.effects:
+            found["beta"], found["se"] = self.traits.effects(markers, found["h2_alt"])
+        return found
+
+    @abstractmethod
+    def _scores(self, markers: Markers, *, single: bool) -> Columns:
+        """LOD scores and heritabilities of a block of markers in the basis of the group."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +111,14 @@ class AltGrid(_Alternative):
     """Heritability of every pair chosen from a grid: the points of `traits`."""
 
     @classmethod
-    def of(cls, basis: Basis, model: NullModel, grid: Array, *, reml: bool) -> Self:
+    def of(
+        cls, basis: Basis, model: NullModel, grid: Array, *, reml: bool, effects: bool = False
+    ) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         points = np.unique(np.minimum(grid, basis.h2_max))
-        return cls(AltTraits.of(basis, model, points, reml=reml))
+        return cls(AltTraits.of(basis, model, points, reml=reml), effects)
 
-    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
-        """Score a block of markers in the basis of the group."""
+    def _scores(self, markers: Markers, *, single: bool) -> Columns:
         traits = self.traits
         tiles = Tiles(traits, markers, traits.points, single=single)
         out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
@@ -122,7 +137,7 @@ class AltGrid(_Alternative):
 
 
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
-    """No LOD where nothing is tested, and none below zero where a maximum cannot be."""
+    """Set the LOD to 0 where nothing is tested and, under ML, where rounding made it negative."""
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
     if not traits.reml:
@@ -153,12 +168,20 @@ class AltExact(_Alternative):
     nodes: GainNodes
     first: Index
     stride: Index
-    several: npt.NDArray[np.bool_]
+    several: Flags
     outside: Array
     refine_above: float
 
     @classmethod
-    def of(cls, basis: Basis, model: NullModel, *, reml: bool, refine_above: float) -> Self:
+    def of(
+        cls,
+        basis: Basis,
+        model: NullModel,
+        *,
+        reml: bool,
+        refine_above: float,
+        effects: bool = False,
+    ) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         curve = Curve.of(basis)
         traits = AltTraits.of(basis, model, curve.points(), reml=reml)
@@ -168,6 +191,7 @@ class AltExact(_Alternative):
         above = refine_above - _SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
         return cls(
             traits,
+            effects,
             curve,
             nodes,
             first,
@@ -177,8 +201,7 @@ class AltExact(_Alternative):
             above,
         )
 
-    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
-        """Score a block of markers in the basis of the group."""
+    def _scores(self, markers: Markers, *, single: bool) -> Columns:
         traits = self.traits
         tiles = Tiles(traits, markers, traits.points[self.nodes.index], single=single)
         out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
@@ -200,10 +223,8 @@ class AltExact(_Alternative):
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
-    def _near_null(
-        self, tiles: Tiles, tile: Tile, gains: Real
-    ) -> tuple[Summit, npt.NDArray[np.bool_]]:
-        """Search each trait's row of points; say of which pairs more points should be asked."""
+    def _near_null(self, tiles: Tiles, tile: Tile, gains: Real) -> tuple[Summit, Flags]:
+        """Search each trait's row of points; find the pairs that need all points of the curve."""
         traits, dtype = self.traits, tiles.dtype
         first, stride = self.first[tile.columns], self.stride[tile.columns]
         points = first[:, None] + stride[:, None] * np.arange(_INTERVALS + 1)
@@ -234,7 +255,7 @@ class AltExact(_Alternative):
         return replace(found, place=place), unsure
 
     def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
-        """Search all points of the curve, and optimise what deserves it on the full likelihood."""
+        """Search all points of the curve; optimise unsure and high pairs on the full likelihood."""
         traits = self.traits
         for i, j, gains in waiting.batches():
             curves = gains @ self.nodes.weights.T.astype(tiles.dtype)
@@ -251,7 +272,7 @@ class AltExact(_Alternative):
             self._refine(tiles, i[exact], j[exact], curves[exact], out)
 
     def _error(self, tiles: Tiles) -> float:
-        """Of the likelihood, in nats."""
+        """Error of the interpolated likelihood, in nats."""
         return max(self.nodes.error, _ROUNDING[tiles.dtype.name])
 
     def _refine(self, tiles: Tiles, i: Index, j: Index, curves: Array, out: Scores) -> None:
@@ -275,7 +296,7 @@ class _Waiting:
     parts: list[tuple[Index, Index, Real]]
     count: int
 
-    def with_pairs(self, tile: Tile, gains: Real, wanted: npt.NDArray[np.bool_]) -> _Waiting:
+    def with_pairs(self, tile: Tile, gains: Real, wanted: Flags) -> _Waiting:
         """Add the wanted pairs (traits, markers) of a tile."""
         c, r = np.nonzero(wanted)
         part = (r + tile.rows.start, c + tile.columns.start, gains[c, :, r])
@@ -313,7 +334,7 @@ def _beside(objective: Array, first: Index, last: Index, nodes: Index) -> Array:
     return np.stack(parts, axis=1)
 
 
-def _has_several_maxima(objective: Array) -> npt.NDArray[np.bool_]:
+def _has_several_maxima(objective: Array) -> Flags:
     """Which traits have a second maximum that a marker may lift above the first."""
     near = objective >= objective.max(axis=1, keepdims=True) - _REACH
     return (is_peak(objective) & near).sum(axis=1) > 1

@@ -41,14 +41,14 @@ class AltTraits:
     points : array (p,)
         Heritabilities.
     objective : array (traits, p)
-        What a gain is added to and maximised, in nats: l0 under ML; under REML the part of the
-        restricted likelihood with the marker in that does not depend on the marker.
+        Part of the likelihood to maximise that does not depend on the marker, in nats: l0 under ML;
+        under REML that of the restricted likelihood with the marker. Gains are added to it.
     full : array (traits, p)
         The full (ML) null likelihood, relative to its value at the null estimate.
     reference : array (traits,)
         That value.
     scale : array (traits,)
-        What a trait was divided by.
+        By which each trait was divided.
     count : int
         Effective degrees of freedom with the marker: n, or n - c - 1 under REML.
     """
@@ -136,7 +136,7 @@ class Tiles:
         sxx = variation(traits.basis, markers, nodes).T
         sxx[:, ~markers.tested] = 1.0
         self.inverse = np.ascontiguousarray((1.0 / sxx).astype(self.dtype))
-        # What S_xx adds to the restricted likelihood; a constant is free and keeps it small.
+        # Term of S_xx in the restricted likelihood, relative to the first node: it keeps it small.
         added = -0.5 * np.log(sxx / sxx[0]) if traits.reml else np.zeros((1, 1))
         self.added: Real = added.astype(self.dtype)
 
@@ -169,7 +169,7 @@ class Tiles:
         return np.ascontiguousarray((projected[:width] / size).T.astype(self.dtype))
 
     def gains(self, tile: Tile) -> Real:
-        """What the markers add to the likelihood that is maximised, (traits, nodes, markers)."""
+        """Gains of the likelihood to maximise, in nats, (traits, nodes, markers)."""
         gains = tile.logs * self.dtype.type(-0.5 * self.traits.count)
         if self.traits.reml:
             gains += self.added[:, tile.rows]

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.design import Designs
 from bulklmm_dask.lmm.joint.inverses import NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.scan import tiles
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Columns
 
 # From this share of the variation explained on, the residuals themselves are summed.
 _WELL_EXPLAINED = 0.99
@@ -66,7 +65,7 @@ class MultiEffects:
         traits = TraitRows.of(self.basis, rotated, self.h2, folded=folded)
         return traits, np.linalg.norm(rotated, axis=0) / np.linalg.norm(traits.y, axis=0)
 
-    def scan(self, designs: Designs) -> dict[str, npt.NDArray[Any]]:
+    def scan(self, designs: Designs) -> Columns:
         """Effects of a block of markers, in double precision.
 
         Parameters

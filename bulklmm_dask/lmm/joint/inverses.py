@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from bulklmm_dask.lmm.covariance import Covariance, Spectrum, refined
-from bulklmm_dask.lmm.interpolate import FEW, Interpolation
+from bulklmm_dask.lmm.covariance import Covariance, Spectrum
+from bulklmm_dask.lmm.interpolate import FEW, Candidates, Interpolation, relative, with_own_nodes
 from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array
 
@@ -64,17 +64,12 @@ def interpolate_inverses(
     if len(distinct) <= FEW:
         return InverseInterpolation(distinct, np.eye(len(distinct))[:, where], 0.0, 1.0)
     ladder = _poles(*eigenvalues, spectrum.h2_max)
-    coarse = spectrum.grid()
-    fine = refined(coarse, 4 * len(coarse))
-    at_fine = _corners(ladder, fine)
-    relative = at_fine / np.linalg.norm(at_fine, axis=0)
-    scale = 1.0 / np.linalg.norm(relative, axis=1)[:, None]
-    order = scipy.linalg.qr(scale * relative, mode="r", pivoting=True)[1]
+    candidates = Candidates.of(spectrum, lambda points: _corners(ladder, points))
     target = _corners(ladder, distinct)
     for count in range(FEW, _MOST + 1, _STEP):
-        nodes = fine[order[:count]]
+        nodes = candidates.h2[:count]
         base = _corners(ladder, nodes)
-        weights = _fit_together(base, target, scale)
+        weights = _fit_together(base, target, candidates.row_scale)
         error = np.abs((base @ weights) / target - 1.0).max(axis=0)
         bad = np.flatnonzero(error > TOLERANCE)
         if len(bad) <= FEW + _SHARE_ALONE * len(distinct):
@@ -85,9 +80,7 @@ def interpolate_inverses(
                 break
     growth = ((base @ np.abs(weights)) / target).max(axis=0)
     alone = np.flatnonzero(error > TOLERANCE)
-    weights = np.pad(weights, ((0, len(alone)), (0, 0)))
-    nodes = np.concatenate([nodes, distinct[alone]])
-    weights[:, alone] = np.eye(len(nodes))[:, len(nodes) - len(alone) :]
+    nodes, weights = with_own_nodes(nodes, weights, distinct, alone)
     error[alone], growth[alone] = 0.0, 1.0
     return InverseInterpolation(nodes, weights[:, where], float(error.max()), float(growth.max()))
 
@@ -97,17 +90,15 @@ def _fit_together(base: Array, target: Array, scale: Array) -> Array:
 
     Functions are taken relative to the largest at each h: no h counts for more than another.
     """
-    base_size, size = np.linalg.norm(base, axis=0), np.linalg.norm(target, axis=0)
-    left, right = scale * (base / base_size), scale * (target / size)
-    solved: Array = scipy.linalg.lstsq(left, right, cond=_LEAST)[0]
+    (left, base_size), (right, size) = relative(base), relative(target)
+    solved: Array = scipy.linalg.lstsq(scale * left, scale * right, cond=_LEAST)[0]
     return solved * size / base_size[:, None]
 
 
 def _fit_one(base: Array, target: Array) -> Array:
     """Weights (q,) for one h at which the functions differ by orders: each relative to itself."""
-    relative = base / target[:, None]
-    size = np.linalg.norm(relative, axis=0)
-    solved: Array = scipy.linalg.lstsq(relative / size, np.ones(len(base)), cond=_LEAST)[0]
+    left, size = relative(base / target[:, None])
+    solved: Array = scipy.linalg.lstsq(left, np.ones(len(base)), cond=_LEAST)[0]
     return solved / size
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,9 @@ from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.design import Designs
 from bulklmm_dask.lmm.joint.inverses import InverseInterpolation, NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
+from bulklmm_dask.lmm.lod import NEARLY_PERFECT, largest_r2, lod_of_ratio
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.typing import Array, Index, Real
+from bulklmm_dask.typing import Array, Index, Real, Single
 
 # Bytes of a tile (scores and interpolated inverses) that stay in a core's second-level cache,
 # and how many traits it is wide.
@@ -32,13 +33,11 @@ _TILE_TRAITS = 256
 # Markers whose inverses at the nodes are computed together, and doubles that may take.
 _CHUNK_MARKERS, _CHUNK_CELLS = 64, 1 << 19
 
-# As in `bulklmm_dask.lmm.null.scan`: what 1 - r2 is at least, and from which r2 on rounding shows.
-_SMALLEST = 1e-13
-_NEARLY_PERFECT = 0.99
-# What the interpolation may add to a LOD, and the rounding of its values at the nodes.
-_LOD_ERROR = 2e-6
+# What the interpolation, and single precision, may add to a LOD.
+_LOD_ERROR, _SINGLE_ERROR = 2e-6, 2e-5
+# Relative rounding error of the values at the nodes.
 _ROUNDING = 1e-15
-# Traits whose scores are worse conditioned are never done in single precision.
+# Condition of a trait's scores from which on it is always computed in double precision.
 _MOST_CONDITION = 40.0
 # Up to this growth of rounding, single precision interpolates in single precision.
 _MOST_GROWTH = 64.0
@@ -174,7 +173,7 @@ class MultiScan:
 
     def scan(
         self, designs: Designs, *, single: bool, additive: int | None = None
-    ) -> dict[str, npt.NDArray[Any]]:
+    ) -> dict[str, Single]:
         """LOD scores of a block of markers.
 
         Parameters
@@ -223,7 +222,7 @@ class MultiScan:
     ) -> list[Real]:
         """LOD scores (variants, traits) of the first k columns for every k of `parts`."""
         at = NodeWeights.at(traits.spectrum, traits.interpolation.nodes)
-        limit = self._limit(traits.interpolation, single=single)
+        n, limit = self.basis.n, self._limit(traits.interpolation, single=single)
         shape = (len(designs.columns), len(traits.h2))
         lods: list[Real] = [
             np.empty(shape, np.float32 if len(parts) == 1 else np.float64) for _ in parts
@@ -242,27 +241,15 @@ class MultiScan:
                 if r2.max(initial=0.0) > limit:
                     i, j = np.nonzero(r2 > limit)
                     pairs.append((i + tile.rows.start, j + tile.columns.start))
-                lod[tile.rows, tile.columns] = self._lod(np.subtract(1.0, r2, out=r2))
+                lod[tile.rows, tile.columns] = lod_of_ratio(np.subtract(1.0, r2, out=r2), n)
         for k, lod, pairs in zip(parts, lods, again, strict=True):
             if pairs:
                 i, j = (np.concatenate(found) for found in zip(*pairs, strict=True))
-                lod[i, j] = self._lod(exact_ratios(designs.columns[:, :k], traits, i, j))
+                lod[i, j] = lod_of_ratio(exact_ratios(designs.columns[:, :k], traits, i, j), n)
         return lods
 
-    def _lod(self, ratio: Real) -> Real:
-        """-(n/2) log10 of RSS1/RSS0, in place."""
-        smallest = max(_SMALLEST, float(np.spacing(ratio.dtype.type(1.0))) / 2)
-        np.maximum(ratio, smallest, out=ratio)
-        np.log(ratio, out=ratio)
-        return np.multiply(ratio, -0.5 * self.basis.n / np.log(10.0), out=ratio)
-
     def _limit(self, interpolation: InverseInterpolation, *, single: bool) -> float:
-        """The r2 from which on a pair is done again.
-
-        A relative error e of r2 changes a LOD by n/2 log10(e) e r2/(1 - r2).
-        """
+        """The r2 from which on a pair is done again."""
         error = interpolation.error + _ROUNDING * interpolation.growth
-        allowed = _LOD_ERROR * np.log(10.0) / (0.5 * self.basis.n * error)
-        limit = min(_NEARLY_PERFECT, allowed / (1.0 + allowed))
-        # The same for the rounding of single precision, as in `NullScan.scan`.
-        return min(limit, 230.0 / (self.basis.n + 230.0)) if single else limit
+        limit = min(NEARLY_PERFECT, largest_r2(self.basis.n, _LOD_ERROR, error))
+        return min(limit, largest_r2(self.basis.n, _SINGLE_ERROR)) if single else limit

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.design import prepare_designs
@@ -14,7 +13,7 @@ from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.scan import MultiScan
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Columns
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class JointScan:
         product with the genotype is tested, `modifiers` (n, q), as measured.
         """
         effects = None
-        if {"beta", "se"} & set(options.wanted):
+        if options.with_effects:
             other = basis
             if not options.interactions:
                 other = basis.with_covariates(covariates[:, 1:])
@@ -65,7 +64,7 @@ class JointScan:
             effects,
         )
 
-    def scan(self, x: Array, *, single: bool) -> dict[str, npt.NDArray[Any]]:
+    def scan(self, x: Array, *, single: bool) -> Columns:
         """Statistics of every pair, (variants, traits, ...), and their degrees of freedom.
 
         Parameters
@@ -76,7 +75,7 @@ class JointScan:
             Multiply in single precision.
         """
         designs = prepare_designs(self.multi.basis, _columns(x, self.modifiers))
-        found = self.multi.scan(designs, single=single, additive=self.additive)
+        found: Columns = dict(self.multi.scan(designs, single=single, additive=self.additive))
         found["df"] = np.broadcast_to(designs.df[:, None], found["lod"].shape)
         if self.effects is not None:
             if not self.modifiers.size:

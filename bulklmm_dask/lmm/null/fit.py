@@ -41,13 +41,13 @@ class NullModel:
         "ok", "constant", "too-few-samples", or "unbounded" where the likelihood grows up to
         h2 = 1 and the estimate is only the bound.
     rotated : array (n, fitted traits)
-        The traits that could be fitted, rotated, without covariates, of length one: neither the
-        mean nor the scale changes any LOD, and a large mean would cost digits.
+        The traits that could be fitted: rotated, covariates projected out, scaled to length one.
+        Neither the mean nor the scale changes any LOD, and a large mean would cost digits.
     given : array (K, n, fitted traits)
-        Covariates that every trait has for itself, rotated, without the others, of length one;
-        zeros for none.
+        Covariates that every trait has for itself: rotated, the common ones projected out, scaled
+        to length one; zeros for none.
     scale : array (fitted traits,)
-        What the fitted traits were divided by.
+        By which each fitted trait was divided.
     """
 
     h2: Array

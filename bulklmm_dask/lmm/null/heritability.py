@@ -26,10 +26,11 @@ from scipy.special import log_ndtr, ndtr
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.covariance import Covariance, Variances
+from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood, constant
-from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
+from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
-from bulklmm_dask.lmm.samples import Samples, sample_groups
+from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
 
@@ -40,7 +41,7 @@ class Heritabilities:
     Attributes
     ----------
     h2, sigma2, trait_status : array
-        As in `null.NullModel`.
+        As in `NullEstimates`.
     h2_se : array
         Standard error of h2.
     log_likelihood, log_likelihood_0 : array
@@ -56,13 +57,6 @@ class Heritabilities:
     log_likelihood_0: Array
     n_samples: npt.NDArray[np.int64]
     trait_status: npt.NDArray[np.object_]
-
-    @classmethod
-    def unknown(cls, n_samples: npt.NDArray[np.int64]) -> Heritabilities:
-        """Nothing known yet, of traits measured on so many samples."""
-        h2, h2_se, sigma2, best, none = np.full((5, len(n_samples)), np.nan)
-        status = np.full(len(n_samples), ALL_MISSING, dtype=object)
-        return cls(h2, h2_se, sigma2, best, none, n_samples, status)
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays under their names."""
@@ -84,29 +78,16 @@ def estimate(
     complete : Basis, optional
         The basis of all samples, if it was made before.
     """
-    found = Heritabilities.unknown((~np.isnan(traits) & samples.complete[:, None]).sum(axis=0))
-    for rows, columns, basis in sample_groups(traits, samples, complete):
-        if basis is None:
-            found.trait_status[columns] = TOO_FEW if len(rows) else ALL_MISSING
-            continue
-        model = fit_null(basis, traits[np.ix_(rows, columns)], reml=reml)
-        found.h2[columns], found.sigma2[columns] = model.h2, model.sigma2
-        found.trait_status[columns] = model.status
-        _judge(found, columns[model.fitted], basis, model, reml=reml)
-    return found
+    known = NullEstimates.unknown(traits, samples)
+    h2_se, best, none = np.full((3, traits.shape[1]), np.nan)
+    for group in fit_groups(traits, samples, known, reml=reml, complete=complete):
+        at = group.columns
+        h2_se[at], best[at], none[at] = _judged(group.basis, group.model, reml=reml)
+    return Heritabilities(known.h2, h2_se, known.sigma2, best, none, known.n_samples, known.status)
 
 
-def _judge(
-    found: Heritabilities,
-    columns: npt.NDArray[np.int64],
-    basis: Basis,
-    model: NullModel,
-    *,
-    reml: bool,
-) -> None:
-    """Fill in standard errors and likelihoods of the fitted traits of one group."""
-    if not len(columns):
-        return
+def _judged(basis: Basis, model: NullModel, *, reml: bool) -> tuple[Array, Array, Array]:
+    """Standard errors and log-likelihoods, at h2 and at 0, of the fitted traits of a group."""
     likelihood = ProfileLikelihood.of(basis, model.rotated, reml=reml)
     h2 = model.h2[model.fitted]
     best, none = likelihood.at(h2), likelihood.at(np.zeros_like(h2))
@@ -114,9 +95,11 @@ def _judge(
     # One that grows without end does so as k/2 log 1/(1-h), with k whole.
     grows = best.slope * (1.0 - h2) > 0.25
     error = standard_error(likelihood, h2)
-    found.h2_se[columns] = np.where(grows, np.nan, error)
-    found.log_likelihood[columns] = np.where(grows, np.nan, best.value + rest)
-    found.log_likelihood_0[columns] = none.value + rest
+    return (
+        np.where(grows, np.nan, error),
+        np.where(grows, np.nan, best.value + rest),
+        none.value + rest,
+    )
 
 
 def standard_error(likelihood: ProfileLikelihood, h2: Array) -> Array:

@@ -7,32 +7,37 @@ computed at a few nodes h_q for every marker and interpolated, a product of inne
 
 LOD_ij = -(n/2) log10(1 - r2_ij),  r2_ij = S_xy^2 / S_xx.
 
-Traits with covariates of their own (`conditional`), K directions u_jk each, take M_j = M - sum over
-k of u_jk u_jk' instead: z_j = M_j y_j / sqrt(S_j), and S_xx,ij less the squares of K more products,
-x_i'u_jk, whatever the number of distinct covariates.
+Traits with covariates of their own (`own_covariates`), K directions u_jk each, take M_j = M - sum
+over k of u_jk u_jk' instead: z_j = M_j y_j / sqrt(S_j), and S_xx,ij less the squares of K more
+products, x_i'u_jk, whatever the number of distinct covariates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.interpolate import Interpolation, interpolate
-from bulklmm_dask.lmm.markers import SMALL_SHARE, TILE_CELLS, Markers, cut, nearly_fixed, variation
+from bulklmm_dask.lmm.lod import NEARLY_PERFECT, SMALLEST, largest_r2, lod_of_ratio
+from bulklmm_dask.lmm.markers import (
+    SMALL_SHARE,
+    TILE_CELLS,
+    Markers,
+    cut,
+    nearly_fixed,
+    prepare_markers,
+    variation,
+)
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.own_covariates import NO_SHARE
 from bulklmm_dask.lmm.projection import directions, project
-from bulklmm_dask.typing import Array, Index, Real
+from bulklmm_dask.typing import Array, Columns, Index, Real, Single
 
-# What 1 - r2 is at least, above rounding: a perfect fit scores 6.5 n, not infinity or noise.
-_SMALLEST = 1e-13
-# From this r2 on, an error of the interpolation would show: S_xx is computed exactly.
-_NEARLY_PERFECT = 0.99
+# LODs move by less than this where r2 is computed in single precision.
+_SINGLE_ERROR = 2e-5
 
 
 def _explained(
@@ -51,7 +56,7 @@ def _explained(
 def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) -> Index:
     """Divide r2 of a tile by the share of the variation that own covariates (K, r, traits) leave.
 
-    Returns the traits to do again: an error of S_xx counts 1/share times.
+    Returns the traits to compute again exactly: dividing by a small share magnifies errors of S_xx.
     """
     share = np.ones(variation.shape, own.dtype)
     for u in own:
@@ -83,6 +88,8 @@ class NullScan:
         sqrt(S) in units of the trait.
     interpolation : Interpolation
         Nodes and weights for the heritabilities of the traits.
+    effects : bool
+        Whether effects and their standard errors are asked for.
     """
 
     basis: Basis
@@ -91,9 +98,10 @@ class NullScan:
     own: Array
     size: Array
     interpolation: Interpolation
+    effects: bool = False
 
     @classmethod
-    def of(cls, basis: Basis, model: NullModel) -> Self:
+    def of(cls, basis: Basis, model: NullModel, *, effects: bool = False) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         h2 = model.h2[model.fitted]
         at = basis.at(h2)
@@ -102,26 +110,31 @@ class NullScan:
         for u in own:
             projected -= u * np.einsum("kj,kj->j", u, model.rotated)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
-        return cls(basis, h2, projected / size, own, size * model.scale, interpolate(basis, h2))
+        scale = size * model.scale
+        return cls(basis, h2, projected / size, own, scale, interpolate(basis, h2), effects)
 
-    def scan(self, markers: Markers, *, single: bool) -> dict[str, npt.NDArray[Any]]:
-        """LOD scores of a block of markers.
+    def scan(self, genotypes: Array, *, single: bool) -> Columns:
+        """``lod`` and, if they are asked for, ``beta`` and ``se`` of a block of markers.
+
+        As `Scanner.scan` says.
+        """
+        markers = prepare_markers(self.basis, genotypes)
+        found: Columns = {"lod": self.lods(markers, single=single)}
+        return found | self._effects(markers) if self.effects else found
+
+    def lods(self, markers: Markers, *, single: bool) -> Single:
+        """LOD scores of a block of markers, (variants, traits).
 
         Parameters
         ----------
         markers : Markers
             In the basis of the group.
         single : bool
-            Multiply in single precision; pairs whose r2 is too near 1 for that, and markers that
-            lie nearly among the covariates, are done again in double precision, so that no LOD
-            under 100 is off by 1e-4. In either, traits that a
-            marker explains nearly perfectly are done again without interpolation, and so are those
-            whose own covariates leave little of a marker. Less than 1e-7 of it scores 0.
-
-        Returns
-        -------
-        dict
-            ``lod`` (variants, traits).
+            Multiply in single precision. Pairs whose r2 is too near 1 for that, and markers of
+            which the covariates leave little, are computed again in double precision, so that no
+            LOD under 100 is off by 1e-4. In either precision, traits that a marker explains nearly
+            perfectly are computed again without interpolation, and so are those whose own
+            covariates leave little of a marker; if they leave less than 1e-7 of it, the LOD is 0.
         """
         x = np.where(markers.tested[:, None], markers.rotated, 0.0)
         sxx = variation(self.basis, markers, self.interpolation.nodes)
@@ -131,14 +144,11 @@ class NullScan:
         fast_x: Real = np.ascontiguousarray(x.astype(dtype, copy=False))
         fast_z: Real = np.ascontiguousarray(self.scores[:width].astype(dtype, copy=False))
         own: Real = np.ascontiguousarray(self.own[:, :width].astype(dtype, copy=False))
-        to_lod = -0.5 * self.basis.n / np.log(10.0)
-        smallest = float(np.spacing(dtype.type(1.0))) / 2
-        # Rounding of r2 is some 4e-7 r2 in single precision; n/2 log10(e) times it over 1 - r2
-        # stays below 2e-5 up to this r2.
-        limit = 230.0 / (self.basis.n + 230.0) if single else _NEARLY_PERFECT
+        n = self.basis.n
+        limit = largest_r2(n, _SINGLE_ERROR) if single else NEARLY_PERFECT
         out = np.empty((len(x), len(self.h2)), dtype=np.float32)
         tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
-        for rows, columns in cut(*out.shape):
+        for rows, columns in cut(*out.shape, TILE_CELLS):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
             _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
@@ -146,36 +156,31 @@ class NullScan:
                 large = _beside_own(fast_x[rows], own[:, :, columns], double, r2, limit)
             else:
                 large = np.flatnonzero(r2.max(axis=0) > limit)
-            np.subtract(1.0, r2, out=r2)
-            np.maximum(r2, smallest, out=r2)
-            np.log(r2, out=r2)
-            np.multiply(r2, to_lod, out=out[rows, columns], casting="same_kind")
+            lod_of_ratio(np.subtract(1.0, r2, out=r2), n, out=out[rows, columns])
             if len(large):
                 again = columns.start + large
                 exact = self._exactly(Markers(x[rows], markers.tested[rows]), again)
-                out[rows, again] = 0.0 + to_lod * np.log(np.maximum(1.0 - exact, _SMALLEST))
+                out[rows, again] = 0.0 + lod_of_ratio(1.0 - exact, n)
         out[~markers.tested] = 0.0
         if single:
             few = nearly_fixed(self.basis, markers)
-            out[few] = self.scan(markers.take(few), single=False)["lod"]
-        return {"lod": out}
+            out[few] = self.lods(markers.take(few), single=False)
+        return out
 
-    def effects(
-        self, markers: Markers, found: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, npt.NDArray[Any]]:
+    def _effects(self, markers: Markers) -> Columns:
         """``beta`` and ``se`` of a block of markers, (variants, traits), per unit of the dosage.
 
         b = S_xy / S_xx, se = sqrt((S - S_xy b) / (n - c - 1) / S_xx); NaN where nothing is tested.
         """
         degrees = self.basis.n - self.basis.n_covariates - 1.0 - self.own.any(axis=1).sum(axis=0)
         beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan, dtype=np.float32)
-        for rows, columns in cut(*beta.shape):
+        for rows, columns in cut(len(beta), len(self.h2), TILE_CELLS):
             tested = rows.start + np.flatnonzero(markers.tested[rows])
             part = markers.take(tested)
             traits = np.arange(columns.start, columns.stop)
             score = part.rotated @ self.scores[: part.rotated.shape[1], columns]
             sxx = self._variation_left(part, traits)
-            r2 = np.minimum(score * score / sxx, 1.0 - _SMALLEST)
+            r2 = np.minimum(score * score / sxx, 1.0 - SMALLEST)
             size = self.size[columns]
             none = np.isinf(sxx)
             beta[tested, columns] = np.where(none, np.nan, score * size / sxx)

@@ -1,4 +1,4 @@
-"""The highest LOD of drawn traits, each estimated and scored as a scan would."""
+"""The highest LOD of drawn traits: each is estimated and scored as in a scan."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_group
+from bulklmm_dask.lmm.lod import lod_of_ratio
 from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.permute.refit import Draw, Refit, to_lod
+from bulklmm_dask.lmm.permute.refit import Draw, Refit
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
@@ -36,15 +37,15 @@ def highest_lods(
     Parameters
     ----------
     markers : sequence of array (variants, n) or (variants, n, genotypes)
-        Those of each place, without gaps.
+        Genotypes of each place, none missing.
     basis : Basis
         Of n samples.
     samples : Samples
-        These.
+        The same samples.
     h2 : array (traits,)
-        Heritabilities of the traits, with which vectors are coloured.
+        Heritabilities of the traits: drawn vectors get the covariance V(h2).
     draw : callable
-        Gives whitened vectors.
+        Gives whitened vectors (`refit.Draw`).
     count : int
         Number of draws of each trait.
     model : ModelOptions
@@ -55,7 +56,7 @@ def highest_lods(
     if not model.joint:
         parts = [prepare_markers(basis, x) for x in markers]
         found = Refit.of(basis, reml=model.reml).largest(h2, parts, draw, count, single=single)
-        return to_lod(found, basis.n).transpose(1, 2, 0)
+        return np.asarray(lod_of_ratio(1.0 - found, basis.n) + 0.0).transpose(1, 2, 0)
     # A full scan of them; its options need no kinship beside the basis.
     known = Samples(samples.covariates, None, samples.weights, samples.interacting)
     out = np.zeros((count, len(h2), len(markers)))

@@ -2,8 +2,8 @@ r"""A null shared by many traits: maxima of LOD scores of random residuals, at s
 
 Under the null the whitened residuals of a trait are noise whatever its h2, so that the distribution
 of the highest LOD depends on the trait only through h2, which decides how markers are weighted.
-Noise of unit variance stands in for the residuals of `permute`, the same at every node; a trait
-between two nodes gets a mixture of theirs.
+Noise of unit variance stands in for the residuals of `residuals`, the same at every node; a trait
+between two nodes gets a mixture of their nulls.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def shared_maxima(
     Parameters
     ----------
     markers : mapping of int to array (variants, n, ...)
-        Genotypes by place, of all samples, from `permute.split_markers`.
+        Genotypes by place, of all samples, from `residuals.split_markers`.
     n_places : int
-        Number of places; those without markers get `NONE`.
+        Number of places; those without markers get `maxima.NONE`.
     basis : Basis
         Of the samples chosen.
     samples : Samples

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.lod import largest_r2
 from bulklmm_dask.lmm.markers import Markers, nearly_fixed, variation
 from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array, Index, Real
@@ -21,14 +22,14 @@ from bulklmm_dask.typing import Array, Index, Real
 # Columns of a tile, and its cells: product, square, division and maximum while it is in cache.
 _COLUMNS = 1024
 _CELLS = 1 << 20
-# Rounding of r2 in single precision moves no LOD by 1e-5 while r2 stays below n0 / (n + n0), and
-# while at least this share of a residual is left beside the covariates.
-_SINGLE_LIMIT = 115.0
+# LODs move by less than this where r2 is computed in single precision, and where at least this
+# share of a residual is left beside the covariates.
+_SINGLE_ERROR = 1e-5
 _SMALL_SHARE = 0.05
-_NOTHING = 1e-10
+# A trait of which the covariates leave less than this share has no score.
+_NO_VARIATION = 1e-10
 # Estimates may take this many values between two points of the likelihood.
 _FINE = 4
-_SMALLEST = 1e-13
 _NO_ROWS = np.empty(0, dtype=np.intp)
 
 # ``draw(j, which)``: whitened vectors (len(which), n) of trait j for some of the permutations.
@@ -63,11 +64,11 @@ class Refit:
     basis : Basis
         Of n samples.
     h2 : array (f,)
-        What an estimate may be.
+        Heritabilities to choose from.
     weights : array (f, n)
-        W at these.
+        W at each of them.
     inverse : array (f, c, c)
-        (C'WC)^-1 at these.
+        (C'WC)^-1 at each of them.
     projector : array (n, g * c)
         B at the g points of the likelihood, every `_FINE`-th.
     count, constant : float, array (g,)
@@ -137,7 +138,7 @@ class Refit:
         s = total - np.einsum("ka,ka->k", inside, coefficients)
         left = s / np.maximum(total, 1e-300)
         # A trait that lies among the covariates has nothing to correlate with.
-        scale = np.where(left > _NOTHING, 1.0 / np.sqrt(np.maximum(s, 1e-300)), 0.0)
+        scale = np.where(left > _NO_VARIATION, 1.0 / np.sqrt(np.maximum(s, 1e-300)), 0.0)
         z = y[:, :width].astype(dtype) - coefficients.astype(dtype) @ fixed[:width].T.astype(dtype)
         z *= self.weights[:, :width].astype(dtype)[at]
         z *= scale[:, None].astype(dtype)
@@ -151,15 +152,15 @@ class Refit:
         Parameters
         ----------
         h2 : array (traits,)
-            Heritabilities of the traits, with which vectors are coloured.
+            Heritabilities of the traits: drawn vectors get the covariance V(h2).
         parts : sequence of Markers
             In the basis.
         draw : callable
-            Gives whitened vectors.
+            Gives whitened vectors, as `Draw` says.
         count : int
             Number of permutations.
         single : bool
-            Multiply markers in single precision; what that would leave inexact is done again.
+            Multiply in single precision; values that would be inexact are computed again in double.
         """
         dtype = np.dtype(np.float32 if single else np.float64)
         few = [nearly_fixed(self.basis, part) if single else _NO_ROWS for part in parts]
@@ -182,7 +183,7 @@ class Refit:
                     highest[order] = table.largest(z, bounds, buffer)
                     place[which, some] = highest.reshape(-1, size).T
         if single:
-            limit = _SINGLE_LIMIT / (self.basis.n + _SINGLE_LIMIT)
+            limit = largest_r2(self.basis.n, _SINGLE_ERROR)
             inexact = (out.max(axis=0, initial=0.0) > limit) | (share < _SMALL_SHARE)
             for j in map(int, np.flatnonzero(inexact.any(axis=0))):
                 again = np.flatnonzero(inexact[:, j])
@@ -256,8 +257,3 @@ def _some(draw: Draw, column: int, which: Index) -> Draw:
 def _runs(total: int, size: int) -> Iterator[slice]:
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
-
-
-def to_lod(r2: Array, n: int) -> Array:
-    """LOD of r2 with n samples."""
-    return np.asarray(-0.5 * n * np.log10(np.maximum(1.0 - r2, _SMALLEST))) + 0.0
