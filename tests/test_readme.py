@@ -2,6 +2,7 @@
 
 import shlex
 
+import pytest
 from click.testing import CliRunner
 from markdown import ROOT, blocks
 
@@ -21,6 +22,7 @@ def test_it_is_short():
     assert len(README.splitlines()) <= 100
 
 
+@pytest.mark.slow
 def test_the_library_example_runs(capsys):
     names = {}
     exec(compile(block("python", "import bulklmm_dask"), "README.md", "exec"), names)
@@ -33,6 +35,7 @@ def test_the_library_example_runs(capsys):
     assert list(peaks.contig[best]) == contig
 
 
+@pytest.mark.slow
 def test_the_command_line_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in block("bash", "bulklmm scan").splitlines():

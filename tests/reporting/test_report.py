@@ -146,6 +146,7 @@ def test_headings_can_be_sorted_by(page):
     assert all("data-value" in attrs for attrs in page.all("td"))
 
 
+@pytest.mark.slow
 def test_p_values_are_those_of_the_scan(study, tmp_path):
     told = blmm.scan(study, statistics="neg_log10_p").compute()
     heading = "\u2212log₁₀ p"
@@ -181,6 +182,7 @@ def test_names_are_text_whatever_they_hold(study, result, tmp_path):
     assert len(page.all("td")) == shown.size
 
 
+@pytest.mark.slow
 def test_permutations_add_adjusted_p(study, result, tmp_path):
     perm = blmm.permute(study, n_permutations=200, method="shared")
     page = made(tmp_path, result, perm=perm, threshold=3, n_top=1000)
@@ -194,6 +196,7 @@ def test_permutations_add_adjusted_p(study, result, tmp_path):
     assert "permute(" in page.said("code")[0]
 
 
+@pytest.mark.slow
 def test_one_chromosome_left_out(study, tmp_path):
     study = study.assign(kinship_loco=blmm.kinship(study, loco=True).compute())
     result = blmm.scan(study, loco=True).compute()
@@ -207,6 +210,7 @@ def test_one_chromosome_left_out(study, tmp_path):
     assert "mean over the chromosomes" in page.html
 
 
+@pytest.mark.slow
 def test_tests_of_several_degrees_of_freedom(study, tmp_path):
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.ones(3), size=(200, 120))
@@ -265,6 +269,7 @@ def test_a_single_contig_and_no_kinship(study, tmp_path):
     assert "the scan had no kinship" in page.html
 
 
+@pytest.mark.slow
 def test_a_result_that_says_nothing_of_its_scan(tmp_path):
     lod = np.random.default_rng(0).exponential(size=(50, 8))
     page = made(tmp_path, result_of(lod, np.repeat([0, 1], 25)), threshold=2)
@@ -272,11 +277,13 @@ def test_a_result_that_says_nothing_of_its_scan(tmp_path):
     assert "Method" not in page.said("dt")
 
 
+@pytest.mark.slow
 def test_traits_without_usable_places_stand_in_their_order(result, tmp_path):
     noted = result.assign(trait_contig=("traits", text(["somewhere"] * 60)))
     assert "for every trait" in made(tmp_path, noted, threshold=4).html
 
 
+@pytest.mark.slow
 def test_blocks_are_computed_few_times(result, tmp_path):
     times = {}
 
@@ -297,6 +304,7 @@ def test_blocks_are_computed_few_times(result, tmp_path):
     assert max(times.values()) <= 3  # peaks, p-values, curves of some traits
 
 
+@pytest.mark.slow
 def test_the_same_result_gives_the_same_page(result, tmp_path):
     first = made(tmp_path, result, threshold=4).html
     report(result, tmp_path / "report.html", threshold=4, overwrite=True)

@@ -195,6 +195,7 @@ def test_the_rate_over_traits_is_that_of_benjamini_and_hochberg():
         blmm.trait_fdr(perm, hits(["t0", "t0"], [3.0, 4.0]))
 
 
+@pytest.mark.slow
 def test_many_hits_of_a_trait_do_not_multiply_its_maxima():
     perm = maxima(gumbel((1000, 2)))
     lod = np.linspace(0, 12, 200_000)

@@ -45,6 +45,7 @@ def test_bxd(reference):
     check_bxd(reference, n_traits=586)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_all_of_bxd(whole_reference):
     check_bxd(whole_reference, n_traits=5806)
