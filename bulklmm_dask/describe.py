@@ -96,6 +96,8 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     state = "finished" if done == total else f"{done / total:.0%} finished: scan again to go on"
     try:
         ds = path.open_dataset(chunks=None)
+        known = done == total and "trait_status" in ds
+        status = Counter(ds["trait_status"].values.tolist() if known else [])
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(f"{path} is damaged ({error}); scan again into another store") from error
     ds = ds.drop_vars([name for name in ds.variables if str(name).startswith("manifest_")])
@@ -117,8 +119,7 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
         f"{done:,} of {counted(total, 'block')} of {block} finished",
         *_options(attrs),
     ]
-    if done == total and "trait_status" in ds:
-        status = Counter(ds["trait_status"].values.tolist())
+    if status:
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])
 

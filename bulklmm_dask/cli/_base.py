@@ -1,4 +1,4 @@
-"""What all commands share: errors as one line, notes, exit codes, options and their parsing."""
+"""Shared by all commands: one-line errors, notes, exit codes, common options and parsers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Function = Callable[..., Any]
 
 
 class Command(click.Command):
-    """A command that says errors in one line and notes as they come, and sets the exit code."""
+    """A command that writes errors in one line and notes as they come, and sets the exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command: 1 after an error of input or store, 130 after Ctrl-C."""
@@ -74,17 +74,17 @@ def require_new(path: Path | None, *, overwrite: bool) -> None:
 
 
 def say(message: str) -> None:
-    """Tell what goes on, on standard error: standard output is for results."""
+    """Write a message to standard error; standard output is for results."""
     click.echo(message, err=True)
 
 
 def examples(*lines: str) -> str:
-    """Give the end of a help text: lines that click leaves as they are."""
+    """End of a help text: examples, which click does not wrap."""
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
 
 def compute_options(function: Function) -> Function:
-    """Add the options that say where the work is done."""
+    """Add the options for threads, worker processes and a scheduler."""
     for option in (
         click.option(
             "--memory",

@@ -92,14 +92,7 @@ def fit_traits(
         prior=prior,
         conditions=conditions,
     ):
-        scanner = make_scanner(
-            group.basis,
-            group.model,
-            options,
-            y=traits[np.ix_(group.rows, group.columns)],
-            covariates=samples.covariates[group.rows],
-            interacting=samples.interacting,
-        )
+        scanner = make_scanner(group, options, traits, samples)
         groups.append(TraitGroup(group.columns, group.rows, group.basis, scanner))
     known = estimates.h2, estimates.sigma2, estimates.n_samples, estimates.status
     return TraitFits(*known, tuple(groups))

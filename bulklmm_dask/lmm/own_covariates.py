@@ -135,10 +135,13 @@ def fold_together(spectrum: Spectrum, y: Array, given: Array) -> tuple[Spectrum,
     that the kinship sees have the same genotypes. Where a column is of another kind nothing is
     folded.
     """
+    if not len(given):
+        folded_spectrum, folded_y = fold(spectrum, y)
+        return folded_spectrum, folded_y, np.empty((0, *folded_y.shape))
     columns = np.concatenate([y, *given], axis=1)
     folded_spectrum, folded = fold(spectrum, columns)
     folded_y, *folded_given = np.split(folded, len(given) + 1, axis=1)
-    if folded_spectrum is not spectrum and given.size:
+    if folded_spectrum is not spectrum:
         if max(np.abs(q[-1]).max() for q in folded_given) > 1e-10:
             return spectrum, y, given
         for q in folded_given:

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 
 from bulklmm_dask.lmm.alt.scan import AltExact, AltGrid
-from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.groups import FittedGroup
 from bulklmm_dask.lmm.joint.scanner import JointScan
-from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array, Columns
 
 
@@ -33,32 +33,25 @@ class Scanner(Protocol):
 
 
 def make_scanner(
-    basis: Basis,
-    model: NullModel,
-    options: ModelOptions,
-    *,
-    y: Array,
-    covariates: Array,
-    interacting: tuple[int, ...] = (),
+    group: FittedGroup, options: ModelOptions, traits: Array, samples: Samples
 ) -> Scanner:
-    """Scanner of the traits that a null model could be fitted to.
+    """Scanner of the traits of a group.
 
     Parameters
     ----------
-    basis : Basis
-        Of the n samples of the group.
-    model : NullModel
+    group : FittedGroup
+        With the basis of its samples and the null models of its traits.
     options : ModelOptions
         Decide which scanner it is, and what it computes.
-    y : array (n, traits)
-        These traits as measured.
-    covariates : array (n, c)
-        As measured, the intercept first.
-    interacting : tuple of int
-        Columns of the covariates whose product with the genotype is tested along.
+    traits : array (samples, traits)
+        The chunk that the group was fitted in, as measured.
+    samples : Samples
+        Those of the chunk.
     """
+    basis, model = group.basis, group.model
     if options.joint:
-        modifiers = covariates[:, list(interacting)]
+        y, covariates = traits[np.ix_(group.rows, group.columns)], samples.covariates[group.rows]
+        modifiers = covariates[:, list(samples.interacting)]
         return JointScan.of(basis, model, y, covariates, modifiers, options)
     effects = options.with_effects
     if not options.alternative:

@@ -294,6 +294,11 @@ TABLE = OF_PAIRS + OF_TRAITS + OF_HERITABILITIES + OF_PERMUTATIONS
 STATISTICS = tuple(row.name for row in OF_PAIRS if row.asked)
 
 
+def row_of(name: str) -> Statistic | None:
+    """The row of a statistic of pairs or traits in the result of a scan; None for other names."""
+    return next((row for row in OF_PAIRS + OF_TRAITS if row.name == name), None)
+
+
 def pair_statistics(options: ModelOptions) -> tuple[Statistic, ...]:
     """Rows of what a scan of these options gives of every pair."""
     return tuple(row for row in OF_PAIRS if row.present_in(options))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ from bulklmm_dask.storage.stamp import (
     refuse_first_format,
     stamp,
 )
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, listing
 
 # Blocks of nothing but the fill value are files like any other: absent means lost.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
@@ -74,11 +75,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Field:
-    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits)."""
+    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits).
+
+    Its attributes say what it is and in which unit.
+    """
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    attrs: Mapping[str, str] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -190,7 +195,7 @@ def _create(
     of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> None:
-    store.write_dataset(template)
+    store.write_dataset(template, write_empty_chunks=True)
     group = store.open_group("r+")
     group.attrs.update(
         {
@@ -231,6 +236,7 @@ def _create_array(
         compressors=_COMPRESSOR,
         fill_value=_fill_value(dtype),
         dimension_names=field.dims,
+        attributes=dict(field.attrs or {}),
     )
 
 
@@ -286,9 +292,23 @@ def _sizes(attrs: Mapping[str, Any]) -> dict[str, int]:
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and of all its blocks."""
-    with explained(str(path)):
-        marks = _blocks(Location.of(path)).finished()
+    store = Location.of(path)
+    with _readable(store):
+        marks = _blocks(store).finished()
     return int(marks.sum()), marks.size
+
+
+@contextmanager
+def _readable(store: Location) -> Iterator[None]:
+    """Turn what damaged metadata or chunks lead to into a StoreError; every codec has its own."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(
+            f"{store} is damaged ({error}); make the same call again with another store"
+        ) from error
 
 
 def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -312,8 +332,9 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     store = Location.of(path)
     attrs = _attributes(store)
-    _require_whole(store, attrs)
-    with explained(store):
+    with _readable(store):
+        _require_whole(store, attrs)
+        _require_labels(store, attrs)
         ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
         for name in ds.variables:
             if name in attrs["statistics"]:
@@ -327,8 +348,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
 
 def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
     done, total = finished(store)
-    with explained(store):
-        known = _traits(store).finished()
+    known = _traits(store).finished()
     if done < total or not known.all():
         there = f"{done} of {total} blocks and {known.sum()} of {known.size} trait chunks are there"
         if format_of(store, attrs) == FIRST:
@@ -337,14 +357,30 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
             f"{store} is unfinished: {there}; make the same call with the same store again, and "
             "it goes on where it stopped"
         )
-    with explained(store):
-        damaged = [file for _, _, file in _damaged(store, attrs)]
+    damaged = [file for _, _, file in _damaged(store, attrs)]
     if damaged:
         again = "in another store" if format_of(store, attrs) == FIRST else "with the same store"
         raise StoreError(
             f"{store} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
             f"cut short, the first {damaged[0]}; make the same call {again} again to compute them "
             "anew"
+        )
+
+
+def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
+    """Refuse a store that lacks chunks of names or positions; format 1 left out those of zeros."""
+    if format_of(store, attrs) == FIRST:
+        return
+    others = {*attrs["statistics"], *attrs["of_traits"], _BLOCKS, _TRAITS}
+    absent = [
+        name
+        for name, array in store.open_group().arrays()
+        if name not in others and array.nchunks_initialized < array.nchunks
+    ]
+    if absent:
+        raise StoreError(
+            f"{store} lacks chunks of {listing(absent)}; make the same call again with another "
+            "store"
         )
 
 

@@ -48,8 +48,7 @@ def create_dataset(
 
     Parameters
     ----------
-    genotypes : array, DataFrame or DataArray, shape (samples, variants) or
-            (samples, variants, genotypes)
+    genotypes : array, DataFrame or DataArray, shape (samples, variants[, genotypes])
         Dosages of the counted allele, or the probability of each genotype; NaN where there is no
         call. Dask arrays stay lazy: their values are not looked at.
     traits : array, DataFrame or DataArray, shape (samples, traits)

@@ -132,7 +132,7 @@ def test_the_table_is_the_highest_peaks(page, result):
     np.testing.assert_array_equal(page.values("Chr"), top.contig.map(of_contig))
     hits = blmm.find_hits(result, threshold=4).set_index(["trait", "variant"])
     told = hits.loc[list(zip(top.trait, top.variant, strict=True))]
-    for heading, column in (("LOD", "lod"), ("h²", "h2"), ("effect", "beta"), ("s.e.", "se")):
+    for heading, column in (("LOD score", "lod"), ("h²", "h2"), ("effect", "beta"), ("s.e.", "se")):
         np.testing.assert_allclose(page.values(heading), told[column], rtol=1e-6)
 
 
@@ -141,7 +141,7 @@ def test_headings_can_be_sorted_by(page):
     assert all(attrs["scope"] == "col" for attrs in heads)
     assert {attrs["data-kind"] for attrs in heads} == {"number", "text"}
     orders = dict(zip(page.said("th"), (attrs["aria-sort"] for attrs in heads), strict=True))
-    assert orders.pop("LOD") == "descending"
+    assert orders.pop("LOD score") == "descending"
     assert set(orders.values()) == {"none"}
     assert all("data-value" in attrs for attrs in page.all("td"))
 
@@ -233,7 +233,7 @@ def test_without_a_map_there_are_the_hits(result, tmp_path):
     page = made(tmp_path, bare, threshold=4)
     unplaced = bare.drop_vars(["trait_contig", "trait_position"])
     hits = blmm.find_hits(unplaced, threshold=4, top=1).sort_values("lod", ascending=False)
-    np.testing.assert_allclose(page.values("LOD"), hits.lod, rtol=1e-6)
+    np.testing.assert_allclose(page.values("LOD score"), hits.lod, rtol=1e-6)
     assert "Chr" not in page.said("th")
     assert "no marker map" in page.html
     assert [attrs["alt"].partition(" ")[0] for attrs in page.all("img")] == [
@@ -273,7 +273,7 @@ def test_a_single_contig_and_no_kinship(study, tmp_path):
 def test_a_result_that_says_nothing_of_its_scan(tmp_path):
     lod = np.random.default_rng(0).exponential(size=(50, 8))
     page = made(tmp_path, result_of(lod, np.repeat([0, 1], 25)), threshold=2)
-    assert page.table()["LOD"].tolist()[0] == f"{lod.max():.2f}"
+    assert page.table()["LOD score"].tolist()[0] == f"{lod.max():.2f}"
     assert "Method" not in page.said("dt")
 
 

@@ -132,6 +132,25 @@ def test_stores_of_today_say_their_format(kept):
         blmm.scan(ds, store=kept / "new-scan.zarr")
 
 
+def test_damage_beside_the_blocks_is_found(kept):
+    """In names, positions, metadata and the marks themselves."""
+    ds = blmm.open_dataset(kept / "study.zarr")
+    for number, (name, change, message) in enumerate(
+        (
+            ("trait_id/c/0", lambda file: os.truncate(file, 9), "is damaged"),
+            ("variant_contig/c/0", Path.unlink, "lacks chunks of 'variant_contig'"),
+            ("h2/zarr.json", lambda file: os.truncate(file, 40), "is damaged"),
+            ("manifest_blocks/c/0/0/0", lambda file: os.truncate(file, 3), "is damaged"),
+            ("manifest_traits/zarr.json", lambda file: os.truncate(file, 40), "is damaged"),
+        )
+    ):
+        path = kept / f"new-{number}.zarr"
+        blmm.scan(ds, store=path, chunks=BLOCKS)
+        change(path / name)
+        with pytest.raises(blmm.StoreError, match=f"{message}.* with another store"):
+            blmm.open_result(path)
+
+
 def test_sizes_are_recorded(kept):
     ds = blmm.open_dataset(kept / "study.zarr")
     blmm.save(ds, kept / "new.zarr")

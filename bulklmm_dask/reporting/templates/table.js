@@ -34,14 +34,14 @@
 
   const tools = document.querySelector(".tools");
   const search = tools.querySelector("input");
-  const told = tools.querySelector("output");
+  const count = tools.querySelector("output");
   const filter = () => {
     const wanted = search.value.trim().toLowerCase();
     rows.forEach((row) => {
       row.hidden = !row.textContent.toLowerCase().includes(wanted);
     });
     const shown = rows.filter((row) => !row.hidden).length;
-    told.textContent = `${shown} of ${rows.length} rows`;
+    count.textContent = `${shown} of ${rows.length} rows`;
   };
   search.addEventListener("input", filter);
   tools.hidden = false;

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers.tables import Dialect
 from bulklmm_dask.study.schema import unknown_names
@@ -105,7 +106,7 @@ class Control:
 
 def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
     """Find the control file in a zip file, a folder, or at a path of its own, and read it."""
-    path = Path(source).expanduser()
+    path = Location.of(source).local
     if not path.exists():
         raise InputError(f"there is no file or folder {path}; check the path")
     files: Folder | Archive

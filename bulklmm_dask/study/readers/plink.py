@@ -12,6 +12,7 @@ import xarray as xr
 from bed_reader import open_bed
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import reading
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
@@ -108,7 +109,7 @@ class Bed:
 
 def _beside(path: str | Path, ending: str) -> Path:
     """Give the file of the set that has this ending."""
-    path = Path(path).expanduser()
+    path = Location.of(path).local
     known = path.suffix.lower() in (".bed", ".bim", ".fam")
     return path.with_name((path.stem if known else path.name) + ending)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import itemgetter
 from typing import Any, TextIO
 
@@ -21,12 +22,14 @@ import pandas as pd
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import Archive, Folder
+from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
 # Words for a missing cell in tables of people's own making.
 MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
 
+_BATCH = 4096  # records converted together
 _MOST_CALLS = 100  # more different genotype calls than this are no genotype calls
 
 
@@ -349,26 +352,40 @@ def read_frame(file: TableFile, text: Collection[str], numbers: Collection[str])
 
     All others are numbers if all of their cells are, and text otherwise.
     """
-    lines: list[int] = []
-    cells: list[list[str]] = []
+    missing = file.dialect.missing | {""}
     with file.records() as records:
         columns = records.read_header()
-        for record in records:
-            cells.append(record)
-            lines.append(records.number)
-    frame: dict[str, Any] = {}
-    for at, name in enumerate(columns):
-        own = [record[at] for record in cells]
-        try:
-            frame[name] = own if name in text else floats(own, file.dialect.missing | {""})
-        except CellError as error:
-            if name in numbers:
-                raise InputError(
-                    f"{file.label}, line {lines[error.at]}, column {name!r}: {error.cell!r} is not "
-                    "a number; correct it, or leave it empty"
-                ) from None
-            frame[name] = own
-    return pd.DataFrame(frame, columns=columns)
+        require_unique(columns, f"the columns of {file.label}", "rename one")
+        held: dict[str, list[Any]] = {name: [] for name in columns}
+        known: dict[str, str] = {}  # a text is kept once, however many rows have it
+        for batch in _batches(records):
+            lines, rows = zip(*batch, strict=True)
+            for name, cells in zip(columns, zip(*rows, strict=True), strict=True):
+                if name in text:
+                    held[name].extend(known.setdefault(cell, cell) for cell in cells)
+                    continue
+                try:
+                    held[name].append(np.array(floats(cells, missing)))
+                except CellError as error:
+                    if name not in numbers:
+                        return read_frame(file, {*text, name}, numbers)
+                    raise InputError(
+                        f"{file.label}, line {lines[error.at]}, column {name!r}: {error.cell!r} is "
+                        "not a number; correct it, or leave it empty"
+                    ) from None
+    empty = np.empty(0)
+    whole = {
+        name: pd.Series(parts, dtype="str") if name in text else np.concatenate([empty, *parts])
+        for name, parts in held.items()
+    }
+    return pd.DataFrame(whole, columns=columns)
+
+
+def _batches(records: Records) -> Iterator[list[tuple[int, list[str]]]]:
+    """Records with their lines, some thousands at a time."""
+    numbered = ((records.number, record) for record in records)
+    while batch := list(islice(numbered, _BATCH)):
+        yield batch
 
 
 def bind(tables: Sequence[Table], fill: object) -> Table:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.readers import tables
 from bulklmm_dask.study.readers.tables import (
     Dialect,
     TableFile,
@@ -120,6 +121,9 @@ def test_a_frame_keeps_names_as_they_are(tmp_path):
     assert list(frame["cis"]) == ["cis", "trans"]
     np.testing.assert_array_equal(frame["position"], [np.nan, 3.5])
     assert frame["lod"].sum() == 11.5
+    path.write_text("trait,lod,lod\na,1,2\n")
+    with pytest.raises(InputError, match=r"the columns of .*hits\.csv must be unique"):
+        read_frame(TableFile.at(path, dialect), (), ())
     path.write_text("trait,lod\na,5\n\nb,high\n")
     with pytest.raises(InputError, match=r"hits\.csv, line 4, column 'lod': 'high' is"):
         read_frame(TableFile.at(path, dialect), ("trait",), ("lod",))
@@ -137,3 +141,16 @@ def test_numbers_come_back_exactly(tmp_path_factory, rows, sep):
     table = read_numbers(open_table(path))
     np.testing.assert_array_equal(table.values, rows)
     assert table.lines == list(range(2, len(rows) + 2))
+
+
+def test_a_column_may_turn_into_text_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BATCH", 2)
+    path = tmp_path / "t.csv"
+    path.write_text("trait,note,lod\na,1,1\nb,2,2\nc,late,3\n")
+    frame = read_frame(TableFile.at(path, Dialect()), ("trait",), ("lod",))
+    assert list(frame["note"]) == ["1", "2", "late"]
+    np.testing.assert_array_equal(frame["lod"], [1, 2, 3])
+    path.write_text("trait,lod\n")
+    empty = read_frame(TableFile.at(path, Dialect()), ("trait",), ("lod",))
+    assert empty.shape == (0, 2)
+    assert empty["lod"].dtype == np.float64
