@@ -49,6 +49,7 @@ def test_the_command_writes_the_page(folder, tmp_path):
     assert "Samples" in page.said("dt")
 
 
+@pytest.mark.slow
 def test_a_page_is_not_replaced_without_being_asked(folder, tmp_path):
     out = tmp_path / "report.html"
     out.write_text("before")

@@ -127,6 +127,7 @@ def test_conditions_from_the_maxima(study, tmp_path):
     assert "condition: by trait" in run("info", tmp_path / "third.zarr").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["weights", "replicates"])
 def test_weights_by_name_and_by_table(study, tmp_path, option):
     ds = open_dataset(study)

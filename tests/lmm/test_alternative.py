@@ -261,6 +261,7 @@ def test_likelihood_ratios_are_never_negative_nor_below_the_null_methods(case, r
     assert (lod >= null * (1 - 1e-7) - slack).all()
 
 
+@pytest.mark.slow
 def test_the_cases_are_as_hard_as_they_claim():
     two = Case(two_maxima())
     several = moved = inside = 0
@@ -279,6 +280,7 @@ def test_the_cases_are_as_hard_as_they_claim():
     assert (found == 1).sum() > 20
 
 
+@pytest.mark.slow
 @both
 def test_many_at_a_time_equal_one_by_one(reml):
     """Brute force itself: one bounded search a pair, with Cholesky factors, says the same."""

@@ -97,6 +97,7 @@ def test_profile_is_the_posterior_and_slope_its_derivative(reml):
         np.testing.assert_allclose(at.slope, change, rtol=1e-3 if h > 0.99 else 1e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("size", [1.0, 100.0])
 def test_the_mode_equals_brute_force(reml, size):
@@ -123,6 +124,7 @@ def test_on_a_grid(reml):
         assert model.h2[j] == grid[np.argmax(values)]
 
 
+@pytest.mark.slow
 def test_it_repairs_a_likelihood_without_maximum():
     dosage, y, _, _ = problem(m=20, seed=1)
     # Centred on the analysed samples, the null space of K is the intercept.
