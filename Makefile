@@ -5,26 +5,40 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-fast lint docs bench clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
-	@echo "make test                  lint, type checks and all tests"
+	@echo "make test                  lint, type checks, all tests and the notebooks"
+	@echo "make test-fast             the tests that take no longer than some seconds each"
 	@echo "make lint                  lint and type checks only"
+	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
 
 demo: $(VENV)/.demo
 	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
 
-# Tests multiply small matrices: threads of BLAS would only wait for each other.
+# Tests run in a process per core, up to four. They multiply small matrices: threads of BLAS would only wait
+# for each other.
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+
 test: lint
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake tests notebooks
+	$(PYTEST) --durations 20 --nbmake tests notebooks
+
+test-fast: $(VENV)/.test
+	$(PYTEST) --durations 20 -m "not slow" tests
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Warnings are errors. What is made from docstrings and commands is made anew each time.
+docs: $(VENV)/.docs
+	rm -rf docs/reference/api
+	$(BIN)/sphinx-build -W --keep-going -E -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/bench.py $(BENCH)
@@ -38,10 +52,14 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[test]'
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[docs,plot]'
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 clean:
-	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) docs/_build docs/reference/api .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -41,29 +41,30 @@ def describe(path: str | os.PathLike[str]) -> str:
     InputError, StoreError
         If the path is nothing of the kind, or damaged.
     """
-    place = Location.of(path)
-    if not place.is_store():
-        return _files(place)
-    attrs = _attributes(place)
-    if KIND not in attrs and guess_format(place) == "vcf-zarr":
-        return _files(place)
-    size = storage(place.size())
+    store = Location.of(path)
+    if not store.is_store():
+        return _files(store)
+    attrs = _attributes(store)
+    if KIND not in attrs and guess_format(store) == "vcf-zarr":
+        return _files(store)
+    size = storage(store.size())
     if attrs.get(KIND) == RESULT:
-        return _result(place, attrs, size)
-    return _study(open_dataset(place), f"{place}: study, {size} on disk")
+        return _result(store, attrs, size)
+    return _study(open_dataset(store), f"{store}: study, {size} on disk")
 
 
-def _files(place: Location) -> str:
+def _files(path: Location) -> str:
     """Describe what is no store of ours, by its format."""
-    name = guess_format(place)
+    name = guess_format(path)
     reader = None if name is None else READERS[name]
-    if reader is None or reader.needed is None:
-        return _study(read_alone(place, name), f"{place}: {'' if reader is None else reader.title}")
-    return (
-        f"{place}: {reader.title} (format {name})\n"
-        f"a study only with {reader.needed}; make one with: bulklmm import {name} {place} STUDY "
-        f"{reader.needed} FILE"
-    )
+    if reader is not None and reader.needed is not None:
+        return (
+            f"{path}: {reader.title} (format {name})\n"
+            f"a study only with {reader.needed}; make one with: bulklmm import {name} {path} STUDY "
+            f"{reader.needed} FILE"
+        )
+    ds = read_alone(path, name)
+    return _study(ds, f"{path}: {READERS[str(name)].title}")
 
 
 def shape_of(ds: xr.Dataset) -> str:
@@ -154,5 +155,6 @@ def _attributes(path: Location) -> dict[str, Any]:
         raise StoreError(
             f"{path} is no Zarr store, or its zarr.json is damaged: {error}"
         ) from error
-    format_of(path, attrs)
+    if KIND in attrs:
+        format_of(path, attrs)
     return attrs

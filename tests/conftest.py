@@ -26,6 +26,21 @@ def whole_reference() -> Path:
     return WHOLE
 
 
+@pytest.fixture(
+    params=[
+        "synchronous",
+        "threads",
+        pytest.param("processes", marks=pytest.mark.slow),
+        pytest.param("distributed", marks=pytest.mark.slow),
+    ]
+)
+def scheduler(request):
+    """What dask's option `scheduler` can be; a client in place of the last name."""
+    if request.param == "distributed":
+        return request.getfixturevalue("cluster")
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """Two worker processes, and a client that is used only where it is asked for."""

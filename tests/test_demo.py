@@ -14,6 +14,7 @@ from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

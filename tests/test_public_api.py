@@ -134,6 +134,7 @@ def test_the_version_is_the_installed_one():
     assert blmm.__version__ == importlib.metadata.version("bulklmm-dask")
 
 
+@pytest.mark.slow
 def test_modules_that_are_imported_leave_the_names_alone():
     """In any order: here every module of the package first, then the names."""
     code = """
@@ -162,9 +163,11 @@ LATER = {
     "from bulklmm_dask import create_dataset": ("dask", "matplotlib", "scipy", "zarr"),
     "from bulklmm_dask import open_dataset, open_result": ("dask", "matplotlib", "scipy"),
     "from bulklmm_dask import read_csv, read_rqtl2": ("dask", "bed_reader", "matplotlib", "scipy"),
-    "from bulklmm_dask import scan": ("matplotlib", "scipy.stats"),
+    "from bulklmm_dask import Progress, ProgressBar": HEAVY,
+    "from bulklmm_dask import scan, permute": ("distributed", "matplotlib", "scipy.stats"),
+    "from bulklmm_dask import report, simulate_study": ("distributed", "matplotlib", "scipy.stats"),
     "from bulklmm_dask import find_peaks, max_lod": ("dask", "matplotlib", "scipy", "zarr"),
-    "from bulklmm_dask import find_hits, hotspots": ("matplotlib", "scipy.stats"),
+    "from bulklmm_dask import find_hits, hotspots, thresholds": ("matplotlib", "scipy.stats"),
     "from bulklmm_dask.plot import lod, eqtl": ("dask", "matplotlib", "scipy", "zarr"),
 }
 LMM = ("dask", "distributed", "matplotlib", "pandas", "scipy.stats", "xarray", "zarr")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from bulklmm_dask.analyses.fields import attributes_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.package import labels, package
@@ -14,6 +15,7 @@ from bulklmm_dask.analyses.scan_options import require_flag
 from bulklmm_dask.engine.heritability import estimate_all
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.null.heritability import boundary_test
+from bulklmm_dask.lmm.statistics import OF_HERITABILITIES, OF_TRAITS
 from bulklmm_dask.study.schema import validate
 
 _TEST = ("lr_statistic", "p_value", "neg_log10_p")
@@ -99,6 +101,7 @@ def heritability(
     found = estimate_all(measured, reml=reml)
     gain = found["log_likelihood"] - found["log_likelihood_0"]
     found |= dict(zip(_TEST, boundary_test(gain), strict=True))
-    columns = {name: ("traits", found[name]) for name in _COLUMNS}
+    about = attributes_of(OF_TRAITS + OF_HERITABILITIES)
+    columns = {name: ("traits", found[name], about[name]) for name in _COLUMNS}
     attrs = {"reml": bool(reml), **inputs.of_model(measured)}
     return package(labels(ds, {"traits"}), columns, attrs)

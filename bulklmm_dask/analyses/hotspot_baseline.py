@@ -1,4 +1,4 @@
-"""The front door of hotspot baselines: how many traits share a place with nothing to find."""
+"""The front door of hotspot baselines: traits with a peak in one window, with nothing to find."""
 
 from __future__ import annotations
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.fields import columns_of, trait_fields
+from bulklmm_dask.analyses.fields import attributes_of, columns_of, trait_fields
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
@@ -35,11 +34,14 @@ from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
 from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
+_MAXIMA = attributes_of(OF_PERMUTATIONS)
 # Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
 
@@ -234,7 +236,7 @@ class _Task:
             return self._drawn(study, bases)
         # It is in the template of its store, which appears whole: there are no blocks to write.
         prints = self._prints(study, self._shared_plan())
-        whole = self._template() if Path(store).exists() else self._drawn(study, bases)
+        whole = self._template() if Location.of(store).exists() else self._drawn(study, bases)
         target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
         target.write_traits(0, {})
         target.write_block(0, 0, {})
@@ -300,14 +302,18 @@ class _Task:
         rest = () if self.pools.together else (self.pools.count,)
         dims = (*_DIMS, *("contigs" for _ in rest))
         shape = (self.options.n_permutations, n_traits, *rest)
-        of_pairs = {"max_lod": Field(dims, shape, np.dtype(np.float32))}
+        of_pairs = {"max_lod": Field(dims, shape, np.dtype(np.float32), _MAXIMA["max_lod"])}
         return of_pairs, trait_fields(self.study.measured.relations, n_traits)
 
     def _shared_columns(self, null: SharedNull) -> dict[str, tuple[Any, ...]]:
         contigs = ("contigs",) if null.max_lod.ndim == 4 else ()
         first = ("contigs",) if null.h2.ndim == 3 else ()
         return {
-            "max_lod": (("permutations", "patterns", "nodes", *contigs), null.max_lod),
+            "max_lod": (
+                ("permutations", "patterns", "nodes", *contigs),
+                null.max_lod,
+                _MAXIMA["max_lod"],
+            ),
             "null_h2": ((*first, "patterns", "nodes"), null.h2),
             "trait_pattern": ("traits", null.pattern),
             **columns_of(self._fields()[1], null.columns),

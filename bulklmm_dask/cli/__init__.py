@@ -42,7 +42,7 @@ _COMMANDS = {
         "Profile likelihood of h2 of one trait.",
     ),
     "plot": ("bulklmm_dask.cli.plot:plot_group", "Pictures of results and studies."),
-    "report": ("bulklmm_dask.cli.report:report_command", "All that a scan has found as one page."),
+    "report": ("bulklmm_dask.cli.report:report_command", "Report of a scan as one HTML page."),
     "info": ("bulklmm_dask.cli.tour:info_command", "Describe a study, a result or R/qtl2 files."),
     "demo": ("bulklmm_dask.cli.tour:demo_command", "From a study to its peaks and pictures."),
 }

@@ -14,8 +14,7 @@ from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers._columns import all_columns, open_table
-from bulklmm_dask.study.readers._tables import read_columns, read_numbers, read_text
+from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers, read_text
 
 Function = Callable[..., Any]
 
@@ -141,7 +140,7 @@ def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
         if file.suffix.lower() == ".csv":
             raise InputError(f"there is no file {value}; check the path")
         return names(value)
-    columns = all_columns(read_text(*open_table(file)))
+    columns = read_text(open_table(file)).by_column(names=True)
     if not {"trait", "variant"} <= set(columns):
         raise InputError(
             f"{value} has the columns {', '.join(columns)}; a table of conditions needs trait and "
@@ -157,11 +156,11 @@ def _vector(value: str | None) -> str | pd.Series | None:
     """The name of a sample variable of the study, or values from a CSV table."""
     if value is None or not Path(value).is_file():
         return value
-    source = open_table(value)
-    columns = read_columns(*source)
+    file = open_table(value)
+    columns = read_columns(file)
     if len(columns) != 2:
         raise InputError(
             f"{value} has {len(columns)} columns; it should have two, samples and numbers"
         )
-    table = read_numbers(*source)
+    table = read_numbers(file)
     return pd.Series(table.values[:, 0], index=table.rows)

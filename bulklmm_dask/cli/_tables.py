@@ -11,9 +11,12 @@ import pandas as pd
 from bulklmm_dask.cli._base import say
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.readers.tables import Dialect, TableFile, read_frame
 from bulklmm_dask.text import counted
 
 PARQUET = ".parquet"
+_DIALECT = Dialect(missing=frozenset(), comment="")  # as to_csv writes it
+_NAMES, _NUMBERS = ("trait", "variant", "contig"), ("position", "lod", "h2")
 
 out_option = click.option(
     "--out",
@@ -27,11 +30,10 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table of hits or peaks, with names as they are."""
     if not path.exists():
         raise InputError(f"there is no {path}; bulklmm peaks or bulklmm hits writes one")
+    if path.suffix != PARQUET:
+        return read_frame(TableFile.at(path, _DIALECT), _NAMES, _NUMBERS)
     try:
-        if path.suffix == PARQUET:
-            return pd.read_parquet(path)
-        names = dict.fromkeys(("trait", "contig", "variant"), str)
-        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"position": [""]})
+        return pd.read_parquet(path)
     except (ValueError, ImportError) as error:
         raise InputError(f"{path} cannot be read as a table ({error})") from error
 
@@ -39,10 +41,15 @@ def read_table(path: Path) -> pd.DataFrame:
 def give_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table as CSV, to a file or to standard output; for people where they look."""
     if out is not None:
-        with Location.of(out).appearing_file() as partial:
-            table.to_csv(partial, index=False)
-        say(f"{counted(len(table), 'row')} written to {out}")
+        write_csv(table, out, index=False)
     elif sys.stdout.isatty():
         click.echo(table.to_string(index=False, float_format="{:.4g}".format))
     else:
         click.echo(table.to_csv(index=False), nl=False)
+
+
+def write_csv(table: pd.DataFrame, out: Path, *, index: bool) -> None:
+    """Write a table as CSV, whole or not at all, and say so."""
+    with Location.of(out).appearing_file() as partial:
+        table.to_csv(partial, index=index)
+    say(f"{counted(len(table), 'row')} written to {out}")

@@ -16,11 +16,11 @@ from bulklmm_dask.cli._base import (
     compute_options,
     examples,
     require_new,
-    say,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._run import compute_of
 from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._tables import write_csv
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.text import counted
@@ -63,8 +63,7 @@ def heritability_command(study: str, reml: bool, out: Path | None, **given: Any)
     if out is not None:
         columns = [name for name in found.data_vars if not str(name).startswith("trait_")]
         table = found[[*columns, "trait_status"]].reset_coords(drop=True).to_dataframe()
-        table.rename_axis("trait").to_csv(out)
-        say(f"{counted(len(table), 'row')} written to {out}")
+        write_csv(table.rename_axis("trait"), out, index=True)
 
 
 def _summary(found: xr.Dataset) -> list[str]:

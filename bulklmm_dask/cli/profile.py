@@ -11,10 +11,11 @@ import xarray as xr
 from bulklmm_dask import plot
 from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REML, REPLICATES, WEIGHTS
 from bulklmm_dask.analyses.profile import profile
-from bulklmm_dask.cli._base import Command, examples, require_new, say
+from bulklmm_dask.cli._base import Command, examples, require_new
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._pictures import require_picture, write_picture
 from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._tables import write_csv
 from bulklmm_dask.text import counted
 
 _path = click.Path(path_type=Path)
@@ -59,8 +60,7 @@ def profile_command(
     click.echo("\n".join(_summary(found)))
     curves = found[[name for name in ("null", "alternative") if name in found]].to_dataframe()
     if table is not None:
-        curves.to_csv(table)
-        say(f"{counted(len(curves), 'row')} written to {table}")
+        write_csv(curves, table, index=True)
     if out is not None:
         write_picture(plot.profile(found), out)
 

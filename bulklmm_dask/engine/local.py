@@ -10,13 +10,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import dask
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.text import counted
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _PATIENCE = "30s"
 
@@ -107,6 +110,8 @@ def _connect(scheduler: str) -> Client:
             f"no scheduler {scheduler!r}: it is neither an address such as tcp://host:8786 "
             "nor an existing scheduler file"
         )
+    from distributed import Client
+
     try:
         return Client(address, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
@@ -123,6 +128,8 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
         limit = "auto" if memory is None else parse_bytes(memory)
     except ValueError as error:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
+    from distributed import Client, LocalCluster
+
     with _environment_restored():
         with _deaf_to_interrupts():
             cluster = LocalCluster(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import delayed
-from distributed import Client, Future, as_completed
 
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Block, Meter, Progress, Work
@@ -18,6 +18,9 @@ from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.typing import Real
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 # Blocks given to the scheduler together; on a cluster more follow once half of them are left.
 _BATCH = 512
@@ -83,7 +86,8 @@ def drive(
 def active_client() -> Client | None:
     """The distributed client that dask computes on by default, if any."""
     owner = getattr(get_scheduler(), "__self__", None)
-    return owner if isinstance(owner, Client) else None
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    return owner if distributed and isinstance(owner, distributed.Client) else None
 
 
 def _tests(plan: Plan, i: int, j: int) -> int:
@@ -177,6 +181,8 @@ def _run_distributed(
     count: Callable[[Block | None], None],
 ) -> None:
     """Compute on a cluster with a bounded number of futures, adding more while others run."""
+    from distributed import as_completed
+
     block_of: dict[Any, Block | None] = {}
     running = as_completed(loop=client.loop)
     for batch in writes:

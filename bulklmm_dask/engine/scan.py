@@ -53,7 +53,7 @@ class LazyScan:
 
     @cached_property
     def markers(self) -> list[MarkerChunk]:
-        """What is known of the markers of every chunk."""
+        """Names and kinships of the markers of every chunk."""
         measured, genotypes = self.study.measured, self.study.genotypes
         return marker_chunks(genotypes, measured.sample_names, self.plan.variant_chunks)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.statistics import row_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def coloured_points(
         rasterized=True,
         zorder=3,
     )
-    colour_bar(ax, points, "LOD score", extend=extension(lods, threshold, top))
+    colour_bar(ax, points, label_of("lod"), extend=extension(lods, threshold, top))
 
 
 def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -151,6 +152,13 @@ def legend_above(ax: Axes, *, title: str | None = None, across: bool = False) ->
         alignment="left",
     )
     return -(-len(names) // columns) * 1.5 * text_size("")[1]
+
+
+def label_of(name: str) -> str:
+    """Label of a statistic, its subscript as mathtext: few fonts have subscript digits."""
+    row = row_of(name)
+    assert row is not None
+    return row.label.replace("\u2081\u2080", "$_{10}$")
 
 
 def at_level(alpha: float) -> str:

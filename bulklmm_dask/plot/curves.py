@@ -18,6 +18,7 @@ from bulklmm_dask.plot._canvas import (
     MANY,
     NORMAL,
     axes,
+    label_of,
     legend_above,
     name_levels,
     tidy,
@@ -98,7 +99,7 @@ def lod(
     top = np.fmax.reduce(curves, axis=None, initial=max([1.0, *(level.top for level in levels)]))
     bottom = min(0.0, np.fmin.reduce(curves, axis=None, initial=0.0))
     ax.set_ylim(bottom, 1.06 * top)
-    ax.set_ylabel("LOD score", fontsize=NORMAL)
+    ax.set_ylabel(label_of("lod"), fontsize=NORMAL)
     tidy(ax)
     if rows is not None:
         _draw_intervals(ax, rows, genome, colours)

@@ -17,6 +17,7 @@ from bulklmm_dask.plot._canvas import (
     colour_bar,
     count_up,
     extension,
+    label_of,
     tidy,
 )
 from bulklmm_dask.plot._genome import Genome, chromosomes, layout
@@ -96,7 +97,7 @@ def heatmap(
     ax.set_facecolor(RULE)
     tidy(ax)
     _name_rows(ax, names, order)
-    colour_bar(ax, drawn, "LOD score", extend=extension(image, low, top))
+    colour_bar(ax, drawn, label_of("lod"), extend=extension(image, low, top))
     return ax
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._canvas import COLOURS, NORMAL, RULE, axes, legend_above, tidy
+from bulklmm_dask.plot._canvas import COLOURS, NORMAL, RULE, axes, label_of, legend_above, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     label = f"95% interval without a marker: {low:.2f} to {high:.2f}"
     ax.axvspan(low, high, color=RULE, linewidth=0, zorder=0, label=label)
     ax.set(xlim=(-0.02, 1.02), ylim=(bottom - margin, top + margin))
-    ax.set_xlabel("Heritability h²", fontsize=NORMAL)
+    ax.set_xlabel(f"Heritability {label_of('h2')}", fontsize=NORMAL)
     kind, base = ("Restricted log-likelihood", "each") if reml else ("Log-likelihood", "the null")
     ax.set_ylabel(f"{kind} (nats)\nabove {base} maximum", fontsize=NORMAL)
     tidy(ax)

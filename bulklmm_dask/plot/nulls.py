@@ -15,6 +15,7 @@ from bulklmm_dask.plot._canvas import (
     at_level,
     axes,
     count_up,
+    label_of,
     legend_above,
     say_empty,
     tidy,
@@ -71,7 +72,7 @@ def permutations(
     mine = perm.sel(traits=[trait])
     found = thresholds(mine, alpha)["threshold"].sortby("alpha", ascending=False)
     ax = axes(ax, _SIZE)
-    ax.set_xlabel("Highest LOD score on the genome", fontsize=NORMAL)
+    ax.set_xlabel(f"Highest {label_of('lod')} on the genome", fontsize=NORMAL)
     ax.set_ylabel("Permutations", fontsize=NORMAL)
     count_up(ax)
     tidy(ax)

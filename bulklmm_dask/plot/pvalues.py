@@ -20,6 +20,7 @@ from bulklmm_dask.plot._canvas import (
     RULE,
     axes,
     distinct,
+    label_of,
     legend_above,
     name_levels,
     say_empty,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE, _SQUARE = (7.2, 2.5), (3.4, 3.4)  # inches
-_LABEL = r"$-\log_{10}\,p$"
 _STEEPEST = 3.0  # largest height of a QQ plot, as a multiple of its width in -log10 p
 _RANKS = 300  # at which the band is computed
 
@@ -99,7 +99,7 @@ def manhattan(
     draw_levels(ax, levels, genome, {})
     least = max([1.0, *(level.top for level in levels)])
     ax.set_ylim(0, 1.06 * float(np.max(values[known], initial=least)))
-    ax.set_ylabel(_LABEL, fontsize=NORMAL)
+    ax.set_ylabel(label_of("neg_log10_p"), fontsize=NORMAL)
     ax.set_title(trait, loc="left", fontsize=NORMAL)
     tidy(ax)
     name_levels(ax, common(levels))
@@ -153,8 +153,8 @@ def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.plot([0, place[0]], [0, place[0]], color=GREY, linewidth=0.8, zorder=2)
     highest = float(ends[1].max())
     _draw_observed(ax, expected, observed, rank, highest)
-    ax.set_xlabel(f"Expected {_LABEL}", fontsize=NORMAL)
-    ax.set_ylabel(f"Observed {_LABEL}", fontsize=NORMAL)
+    ax.set_xlabel(f"Expected {label_of('neg_log10_p')}", fontsize=NORMAL)
+    ax.set_ylabel(f"Observed {label_of('neg_log10_p')}", fontsize=NORMAL)
     tidy(ax)
     legend_above(ax)
     return ax

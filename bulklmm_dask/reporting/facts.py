@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.schema import LOCO
+from bulklmm_dask.study.schema import LOCO, unknown_names
 from bulklmm_dask.text import counted, listing
 
 Facts: TypeAlias = list[tuple[str, str]]
@@ -44,9 +43,7 @@ def require_within(
     result: xr.Dataset, other: xr.Dataset, dim: str, subject: str, remedy: str
 ) -> None:
     """Raise InputError where another dataset lacks traits or variants of the result."""
-    known = set(text(other[dim].values))
-    absent = [name for name in text(result[dim].values) if name not in known]
-    if absent:
+    if absent := unknown_names(other[dim].values, result[dim].values):
         lost = counted(len(absent), "marker" if dim == "variants" else "trait")
         raise InputError(f"{subject} lacks {lost} of the result: {listing(absent)}; {remedy}")
 

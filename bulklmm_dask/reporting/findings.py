@@ -19,7 +19,7 @@ from bulklmm_dask.results.pairs import column_names, pair_arrays
 from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.schema import locate
 
 N_CURVES = 4
 ALPHA = 0.05
@@ -113,14 +113,14 @@ def _curves(result: xr.Dataset, best: pd.DataFrame) -> xr.Dataset | None:
 
 def _of_traits(ds: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
     """Select traits by name, whatever the type of the names."""
-    return ds.isel(traits=pd.Index(text(ds["traits"].values)).get_indexer(pd.Index(names)))
+    return ds.isel(traits=locate(ds["traits"].values, names, "no trait {} here"))
 
 
 def _with_statistics(result: xr.Dataset, rows: pd.DataFrame) -> pd.DataFrame:
     """Add the other statistics of some pairs, and their p-value; other pairs are not computed."""
     index = {
         dim: xr.DataArray(
-            pd.Index(text(result[dim].values)).get_indexer(pd.Index(rows[column])), dims="rows"
+            locate(result[dim].values, rows[column], f"no {column} {{}}"), dims="rows"
         )
         for dim, column in zip(PAIR, ("variant", "trait"), strict=True)
     }

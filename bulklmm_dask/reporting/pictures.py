@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask import plot
-from bulklmm_dask.plot._canvas import COLOURS, NORMAL, tidy
+from bulklmm_dask.plot._canvas import COLOURS, NORMAL, label_of, tidy
 from bulklmm_dask.reporting.findings import Findings
 from bulklmm_dask.results.cis import has_trait_places, same_unit
 from bulklmm_dask.text import counted, position_text
@@ -67,7 +67,7 @@ def heritabilities(result: xr.Dataset) -> Picture | None:
         (ax,) = axes
         ax.hist(h2, bins=_BINS, range=(0, 1), color=COLOURS[0], rwidth=0.92)
         ax.set_xlim(-0.01, 1.01)
-        ax.set_xlabel("Heritability h²", fontsize=NORMAL)
+        ax.set_xlabel(f"Heritability {label_of('h2')}", fontsize=NORMAL)
         ax.set_ylabel("Traits", fontsize=NORMAL)
         tidy(ax)
 

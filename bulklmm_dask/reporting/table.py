@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bulklmm_dask.lmm.statistics import row_of
 from bulklmm_dask.results.thresholds import FITTED
 from bulklmm_dask.text import position_text
 
@@ -50,24 +51,26 @@ class Column:
 
 @dataclass(frozen=True)
 class _Kind:
+    """Heading of a column of numbers, its explanation, format and order."""
+
     label: str
     hint: str
     format: str = "{:.3g}"
     falling: bool = False
 
 
-_NUMBERS = {
-    "lod": _Kind("LOD", "log10 of the likelihood ratio", "{:.2f}", falling=True),
-    "neg_log10_p": _Kind("\u2212log₁₀ p", "of this single test", "{:.2f}", falling=True),
-    "p_adjusted": _Kind("p adjusted", "genome-wide, from the permutations of the trait", "{:.2g}"),
-    "h2": _Kind("h²", "heritability without the marker", "{:.3f}", falling=True),
-    "h2_alt": _Kind("h² with", "heritability with the marker in the model", "{:.3f}"),
-    "df": _Kind("df", "degrees of freedom of the test", "{:.0f}"),
-    "explained": _Kind("explained", "share of the variance", "{:.1%}", falling=True),
-    "lod_interaction": _Kind("LOD int.", "of the interaction alone", "{:.2f}", falling=True),
-    "beta": _Kind("effect", "beta"),
-    "se": _Kind("s.e.", "standard error of the effect"),
+_P_ADJUSTED = _Kind("p adjusted", "genome-wide, from the permutations of the trait", "{:.2g}")
+# Formats of statistics whose digits do not depend on their size.
+_FORMATS = {
+    "lod": "{:.2f}",
+    "neg_log10_p": "{:.2f}",
+    "h2": "{:.3f}",
+    "h2_alt": "{:.3f}",
+    "df": "{:.0f}",
+    "explained": "{:.1%}",
+    "lod_interaction": "{:.2f}",
 }
+_FALLING = ("lod", "neg_log10_p", "h2", "explained", "lod_interaction")
 _TEXTS = {
     "trait": ("Trait", ""),
     "variant": ("Marker", "the first of those with the highest LOD"),
@@ -114,14 +117,21 @@ def _has(top: pd.DataFrame, name: str) -> bool:
 
 
 def _kind(name: str) -> _Kind | None:
-    """Heading and format of a column of numbers; of several effects the heading names each."""
-    if name in _NUMBERS:
-        return _NUMBERS[name]
-    for stem in ("beta", "se"):
-        if name.startswith(f"{stem}_"):
-            kind, rest = _NUMBERS[stem], name.removeprefix(f"{stem}_")
-            return _Kind(f"{kind.label} {rest}", kind.hint)
-    return None
+    """Heading and format of a column of numbers, from the table of statistics.
+
+    The heading of one of several effects, such as ``beta_AA``, ends with its genotype.
+    """
+    if name == "p_adjusted":
+        return _P_ADJUSTED
+    row = row_of(name)
+    if row is not None:
+        form = _FORMATS.get(name, "{:.3g}")
+        return _Kind(row.label, row.meaning, form, name in _FALLING)
+    stem, _, genotype = name.partition("_")
+    row = row_of(stem)
+    if row is None or "effects" not in row.extra:
+        return None
+    return _Kind(f"{row.label} {genotype}", row.meaning)
 
 
 def _text(top: pd.DataFrame, name: str) -> Column:

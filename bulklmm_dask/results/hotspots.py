@@ -12,7 +12,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_columns, require_map
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
-from bulklmm_dask.text import listing
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.typing import Array, Index, Names
 
 
@@ -160,11 +160,12 @@ def _centres(
     of_marker = study["variant_contig"].values
     place = study["variant_position"].values.astype(np.float64)
     names = list(text(study["contig_id"].values))
-    unknown = [name for name in dict.fromkeys(contig) if name not in names]
-    if unknown:
-        raise InputError(
-            f"the findings lie on contigs that are not in the study: {listing(unknown)}"
-        )
+    locate(
+        names,
+        dict.fromkeys(contig),
+        "the findings lie on contigs that are not in the study: {}",
+        "give the study that was scanned",
+    )
     out = {}
     for index, name in enumerate(names):
         markers = np.unique(place[(of_marker == index) & ~np.isnan(place)])

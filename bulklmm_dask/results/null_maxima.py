@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_by
-from bulklmm_dask.study.schema import require_names, require_unique
+from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, By, Index, Names, Single
 
@@ -186,11 +186,9 @@ def _between(nodes: Array, h2: Array) -> Index:
 def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Array:
     """Maxima of one trait, on the whole genome or on one contig, ascending."""
     maxima = NullMaxima.of(perm, None if contig is None else "contig")
-    require_names(perm, "traits", [trait])
+    at = locate(perm["traits"].values, [trait], "no trait {} here")
     column = 0
     if contig is not None:
-        require_names(perm, "contigs", [contig])
-        column = list(maxima.contigs).index(str(contig))
-    at = list(text(perm["traits"].values)).index(str(trait))
-    ((_, _, values),) = maxima.chunks(np.array([at]))
+        (column,) = locate(maxima.contigs, [contig], "no contig {} here")
+    ((_, _, values),) = maxima.chunks(at)
     return np.sort(values[:, 0, column])

@@ -25,7 +25,7 @@ from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.pairs import blocks, h2_of, joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Columns, Names, Real
@@ -217,17 +217,15 @@ def _of_one(
 ) -> pd.DataFrame:
     """Peaks of one trait on one contig."""
     require_map(require_result(result, caller), caller)
-    contigs = list(text(result["contig_id"].values))
-    traits = list(text(result["traits"].values))
-    require_names(result, "traits", [trait])
-    require_names(result.assign_coords(contigs=contigs), "contigs", [contig])
-    mine = np.flatnonzero(result["variant_contig"].values == contigs.index(str(contig)))
+    column = locate(result["traits"].values, [trait], "no trait {} here")
+    (index,) = locate(result["contig_id"].values, [contig], "no contig {} here")
+    mine = np.flatnonzero(result["variant_contig"].values == index)
     if not mine.size:
         raise InputError(f"contig {contig!r} has no markers in this result")
-    one = result.isel(traits=[traits.index(str(trait))], variants=mine)
+    one = result.isel(traits=column, variants=mine)
     whole = _by_contig(one, caller)
     whole["threshold"] = lowest_lod(result, threshold)
-    return _table(whole, rules, text(contigs))
+    return _table(whole, rules, text(result["contig_id"].values))
 
 
 def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:

@@ -14,8 +14,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import blocks, joined
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.typing import Array, Columns, Index, Real
 
 # LODs are counted in cells: so many of equal width from one power of two to the next, so that the
@@ -57,12 +56,11 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
     """
     result = require_result(result, "pvalue_counts")
     if traits is not None:
-        names = text([traits] if isinstance(traits, str) else traits)
-        if not names.size:
+        names = [traits] if isinstance(traits, str) else list(traits)
+        if not names:
             raise InputError("traits is empty; name one or several traits, or leave it out")
-        require_names(result, "traits", names)
-        known = pd.Index(text(result["traits"].values))
-        result = result.isel(traits=np.unique(known.get_indexer(pd.Index(names))))
+        columns = locate(result["traits"].values, names, "no trait {} here")
+        result = result.isel(traits=np.unique(columns))
     wanted = ["lod", "df"] if "df" in result else ["lod"]
     whole = blocks(result, wanted)[wanted]
     counts = added(gathered(whole, count_lods, _added, sift_with={}, gather_with={}))

@@ -13,7 +13,8 @@ from bulklmm_dask.results.checks import require_columns
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.text import listing
+from bulklmm_dask.study.schema import locate, unknown_names
+from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array, By, Flags, Index, Names
 
 # A tail is fitted to this share of the maxima, if these are at least so many.
@@ -122,7 +123,7 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) ->
         "give a table such as that of max_lod or find_hits, part by part if it is larger than "
         "memory",
     )
-    trait = _positions(text(perm["traits"].values), hits["trait"], "trait")
+    trait = _positions(perm["traits"].values, hits["trait"], "trait")
     contig = np.zeros(len(hits), dtype=np.int64)
     if by:
         contig = _positions(maxima.contigs, hits["contig"], "contig")
@@ -176,14 +177,14 @@ def trait_fdr(perm: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
 
 def _positions(known: Names, wanted: pd.Series, what: str) -> Index:
     """Index of each name of the hits among the names of the permutations."""
-    found = pd.Index(known.astype(str)).get_indexer(pd.Index(wanted.astype(str)))
-    unknown = pd.unique(wanted[found < 0])
-    if len(unknown):
+    codes, distinct = pd.factorize(wanted.astype(str), use_na_sentinel=False)
+    if absent := unknown_names(known, distinct):
         raise InputError(
-            f"{len(unknown)} {what}s of the hits were not permuted: {listing(unknown)}; permute "
-            f"the same study, or read the names as text: dtype={{{what!r}: str}}"
+            f"{counted(len(absent), what)} of the hits not among the permutations: "
+            f"{listing(absent)}; permute the same study, or read the names as text: "
+            f"dtype={{{what!r}: str}}"
         )
-    return found.astype(np.int64)
+    return locate(known, distinct, "")[codes]
 
 
 def _exceeded(ordered: Array, lod: Array, column: Index, contig: Index) -> tuple[Array, Flags]:

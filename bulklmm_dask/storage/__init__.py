@@ -1,1 +1,1 @@
-"""What is kept on disk: places, result stores, fingerprints."""
+"""What is kept on disk: locations, result stores and their manifests, fingerprints of inputs."""

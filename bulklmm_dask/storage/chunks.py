@@ -14,8 +14,8 @@ from numcodecs.blosc import _cbuffer_sizes  # numcodecs tells a chunk's length n
 
 from bulklmm_dask.storage.location import Location
 
-_BLOSC = ("Blosc", "BloscCodec")
-_BLOSC_HEADER = 16  # bytes
+_BLOSC, _CHECKSUM = ("Blosc", "BloscCodec"), "Crc32cCodec"
+_BLOSC_HEADER, _CHECKSUM_LENGTH = 16, 4  # bytes
 
 
 def file_shape(array: Any) -> tuple[int, ...]:
@@ -58,8 +58,11 @@ def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:
         except Exception:  # every codec fails in its own way
             return False
         return True
-    if not any(type(codec).__name__ in _BLOSC for codec in array.compressors):
+    codecs = [type(codec).__name__ for codec in array.compressors]
+    checksums = _CHECKSUM_LENGTH * codecs.count(_CHECKSUM)
+    outermost = [name for name in codecs if name != _CHECKSUM][-1:]
+    if not set(outermost) & set(_BLOSC):
         return True
     with file.open() as stream:
         header = stream.read(_BLOSC_HEADER)
-    return len(header) == _BLOSC_HEADER and _cbuffer_sizes(header)[1] == file.size()
+    return len(header) == _BLOSC_HEADER and _cbuffer_sizes(header)[1] + checksums == file.size()

@@ -22,7 +22,7 @@ def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
 
 
 def of_labels(template: xr.Dataset) -> str:
-    """Digest of all names and places that a result carries."""
+    """Digest of all names and positions that a result carries."""
     names = sorted(map(str, template.variables))
     return fingerprint((name, template[name].values.tolist()) for name in names)
 

@@ -36,10 +36,10 @@ class Manifest:
     store : Location
         The result.
     name : str
-        Of the Zarr array.
+        Name of its Zarr array.
     leading : bool
-        Whether a mark gives the first dimensions of the files of its arrays, or the last ones;
-        along others there is one file.
+        Whether an entry stands for the first dimensions of the files of its arrays, or for the last
+        ones; along all others there is one file.
     """
 
     store: Location
@@ -49,7 +49,7 @@ class Manifest:
     def create(
         self, group: zarr.Group, shape: Sequence[int], dims: Sequence[str], arrays: Sequence[str]
     ) -> None:
-        """Make it, of nothing finished."""
+        """Create its Zarr array, with nothing finished."""
         group.create_array(
             self.name,
             shape=(*shape, len(arrays)),
@@ -70,11 +70,10 @@ class Manifest:
         sizes = [self._file(name, arrays[name], index).size() for name in manifest.attrs[_ARRAYS]]
         manifest[index] = np.array(sizes, dtype=np.uint64)
 
-    def discard(self, index: Mark, files_of: Sequence[Location]) -> None:
-        """Take back a mark, and remove files that are not whole."""
+    def discard(self, index: Mark, file: Location) -> None:
+        """Take back a mark, and remove a file that is not whole."""
         self._open("r+")[index] = 0
-        for file in files_of:
-            file.remove()
+        file.remove()
 
     def damaged(self, names: Sequence[str]) -> Iterator[tuple[Mark, Location]]:
         """Marks of entries with files that are missing or of another size, and those files."""

@@ -74,11 +74,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Field:
-    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits)."""
+    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits).
+
+    Its attributes say what it is and in which unit.
+    """
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    attrs: Mapping[str, str] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -231,6 +235,7 @@ def _create_array(
         compressors=_COMPRESSOR,
         fill_value=_fill_value(dtype),
         dimension_names=field.dims,
+        attributes=dict(field.attrs or {}),
     )
 
 
@@ -261,7 +266,7 @@ def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) ->
     store.require_writable()
     with explained(store):
         for manifest, mark, file in list(_damaged(store, attrs)):
-            manifest.discard(mark, [file])
+            manifest.discard(mark, file)
     return ResultStore(str(store), layout)
 
 

@@ -15,8 +15,8 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import RANGE_TOLERANCE, refuse_infinite, refuse_outside
-from bulklmm_dask.study.labelled import Names, Table, as_table, name_samples
-from bulklmm_dask.study.schema import require_unique, validate
+from bulklmm_dask.study.labelled import Argument, NamesLike, as_argument, name_samples
+from bulklmm_dask.study.schema import require_unique, unknown_names, validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -29,15 +29,15 @@ def create_dataset(
     traits: Any,
     *,
     covariates: Any = None,
-    contigs: Names | None = None,
+    contigs: NamesLike | None = None,
     positions: Sequence[float] | np.ndarray | None = None,
     position_unit: str = "Mb",
-    sample_ids: Names | None = None,
-    variant_ids: Names | None = None,
-    trait_ids: Names | None = None,
-    covariate_ids: Names | None = None,
+    sample_ids: NamesLike | None = None,
+    variant_ids: NamesLike | None = None,
+    trait_ids: NamesLike | None = None,
+    covariate_ids: NamesLike | None = None,
     alleles: Sequence[str] | Sequence[tuple[str, str]] | np.ndarray | None = None,
-    strains: Names | Mapping[Hashable, Hashable] | pd.Series | None = None,
+    strains: NamesLike | Mapping[Hashable, Hashable] | pd.Series | None = None,
     maximum: int | None = None,
 ) -> xr.Dataset:
     """Make a study from arrays.
@@ -65,7 +65,7 @@ def create_dataset(
     sample_ids : sequence, optional
         Sample names, for whichever of the tables carries none.
     variant_ids, trait_ids, covariate_ids : sequence, optional
-        Names; by default those of the tables, else variant1, trait1, covariate1 and so on.
+        NamesLike; by default those of the tables, else variant1, trait1, covariate1 and so on.
     alleles : sequence, shape (2,) or (variants, 2), optional
         Allele names; the last one is the allele that dosages count.
     strains : sequence, mapping or Series, optional
@@ -92,11 +92,11 @@ def create_dataset(
     StudyWarning
         For samples and markers dropped, and for missing genotypes, traits and covariates.
     """
-    calls = as_table(genotypes, "genotypes", ("samples", "variants", "genotypes"), variant_ids)
-    values = as_table(traits, "traits", ("samples", "traits"), trait_ids)
+    calls = as_argument(genotypes, "genotypes", ("samples", "variants", "genotypes"), variant_ids)
+    values = as_argument(traits, "traits", ("samples", "traits"), trait_ids)
     extra = None
     if covariates is not None:
-        extra = as_table(covariates, "covariates", ("samples", "covariates"), covariate_ids)
+        extra = as_argument(covariates, "covariates", ("samples", "covariates"), covariate_ids)
     name_samples(sample_ids, [table for table in (calls, values, extra) if table is not None])
 
     strain_of = None if strains is None else _strains(strains, values)
@@ -119,7 +119,7 @@ def create_dataset(
     return validate(ds.assign_coords(traits=ds["trait_id"].values))
 
 
-def _strains(strains: Any, traits: Table) -> list[str | None]:
+def _strains(strains: Any, traits: Argument) -> list[str | None]:
     """Look up the strain of each row of the traits; None where a sample is not listed."""
     size = traits.data.sizes["samples"]
     if not isinstance(strains, Mapping | pd.Series):
@@ -141,7 +141,7 @@ def _strains(strains: Any, traits: Table) -> list[str | None]:
 
 
 def _match(
-    calls: Table, traits: Table, strains: list[str | None] | None
+    calls: Argument, traits: Argument, strains: list[str | None] | None
 ) -> tuple[list[int], list[int]]:
     """Rows of the traits to keep, and the row of the genotypes that belongs to each."""
     size, genotyped = traits.data.sizes["samples"], calls.data.sizes["samples"]
@@ -189,7 +189,7 @@ def _is_lazy(data: xr.DataArray) -> bool:
     return data.chunks is not None
 
 
-def _put_traits(ds: xr.Dataset, traits: Table, rows: list[int]) -> None:
+def _put_traits(ds: xr.Dataset, traits: Argument, rows: list[int]) -> None:
     data = traits.data if len(rows) == traits.data.sizes["samples"] else traits.data[rows]
     data = data.astype(np.float64, copy=False)
     if _is_lazy(data):
@@ -219,7 +219,9 @@ def _put_strains(ds: xr.Dataset, strains: list[str | None]) -> None:
     ds["sample_strain"] = ("samples", text(strains))
 
 
-def _put_covariates(ds: xr.Dataset, covariates: Table, names: list[str], rows: list[int]) -> None:
+def _put_covariates(
+    ds: xr.Dataset, covariates: Argument, names: list[str], rows: list[int]
+) -> None:
     values = covariates.data.astype(np.float64, copy=False).values
     if covariates.names is None:
         if len(values) != len(names):
@@ -230,8 +232,7 @@ def _put_covariates(ds: xr.Dataset, covariates: Table, names: list[str], rows: l
         values = values[rows]
     else:
         frame = pd.DataFrame(values, index=covariates.names)
-        unknown = [name for name in covariates.names if name not in set(names)]
-        _say_unmatched(unknown, len(values), "covariates", "traits")
+        _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
         values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
     refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
     missing = np.flatnonzero(np.isnan(values).any(axis=1))
@@ -260,9 +261,9 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
     if positions is not None:
         if unit not in UNITS:
             raise InputError(f"position_unit is {unit!r}; it should be one of {', '.join(UNITS)}")
-        place = _places(positions, ds)
-        _refuse_absent(~np.isfinite(place), "position", ds)
-        ds["variant_position"] = ("variants", place, {"units": unit})
+        numbers = _position_numbers(positions, ds)
+        _refuse_absent(~np.isfinite(numbers), "position", ds)
+        ds["variant_position"] = ("variants", numbers, {"units": unit})
     if alleles is not None:
         names = np.asarray(alleles, dtype=object)
         if names.shape not in ((2,), (size, 2)):
@@ -271,7 +272,7 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
         ds["variant_allele"] = (("variants", "alleles"), text(pairs.ravel()).reshape(size, 2))
 
 
-def _places(positions: Any, ds: xr.Dataset) -> np.ndarray:
+def _position_numbers(positions: Any, ds: xr.Dataset) -> np.ndarray:
     try:
         return np.asarray(positions, dtype=np.float64)
     except (TypeError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -12,8 +11,7 @@ import zarr
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset
-from bulklmm_dask.study.readers._files import Folder
-from bulklmm_dask.study.readers._tables import Format, read_numbers
+from bulklmm_dask.study.readers.tables import Dialect, TableFile, read_numbers
 from bulklmm_dask.study.schema import LOCO
 
 _NAME = "kinship"
@@ -97,8 +95,7 @@ def read_kinship(path: str | os.PathLike[str]) -> xr.DataArray:
     InputError
         If a cell is no number (file, line, column), or rows and columns name other samples.
     """
-    file = Path(path).expanduser()
-    table = read_numbers(Folder(file.parent), file.name, Format())
+    table = read_numbers(TableFile.at(path, Dialect()))
     if table.rows != table.columns:
         other = sorted(set(table.rows) ^ set(table.columns))
         differ = f"{len(other)} are in one only, such as {other[0]!r}" if other else "other order"

@@ -15,14 +15,25 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import counted
 
-Names: TypeAlias = "Sequence[Hashable] | np.ndarray | pd.Index"
+NamesLike: TypeAlias = "Sequence[Hashable] | np.ndarray | pd.Index"
 
 _ONE_OF = {"samples": "sample", "variants": "variant", "traits": "trait", "covariates": "covariate"}
 
 
 @dataclass
-class Table:
-    """Numbers by sample: `names` of its samples if it has any, `labels` of its other side."""
+class Argument:
+    """Numbers by sample as a caller gave them.
+
+    Attributes
+    ----------
+    what : str
+        Name of the argument, for messages.
+    data : DataArray (samples, ...)
+    names : list of str or None
+        Sample names, if it carries any.
+    labels : list of str
+        NamesLike along the second dimension.
+    """
 
     what: str
     data: xr.DataArray
@@ -30,7 +41,7 @@ class Table:
     labels: list[str]
 
 
-def as_table(source: Any, what: str, dims: tuple[str, ...], ids: Names | None) -> Table:
+def as_argument(source: Any, what: str, dims: tuple[str, ...], ids: NamesLike | None) -> Argument:
     """Bring `source` to floats with dimensions `dims`, and check its names.
 
     `what` names the argument in errors; `ids` are names for the second dimension, in place of
@@ -59,7 +70,7 @@ def as_table(source: Any, what: str, dims: tuple[str, ...], ids: Names | None) -
     require_unique(labels, f"the {one} names of {what}", f"rename or drop the double {side}")
     if index is not None:
         require_unique(index, f"the sample names of {what}", "rename or drop the double rows")
-    return Table(what, data, index, labels)
+    return Argument(what, data, index, labels)
 
 
 def _unpack(
@@ -108,7 +119,7 @@ def _array(source: Any, what: str) -> np.ndarray:
 
 
 def _index_names(index: pd.Index, what: str) -> list[str] | None:
-    """Names, unless they are only the numbers that pandas gives to unnamed rows."""
+    """NamesLike, unless they are only the numbers that pandas gives to unnamed rows."""
     if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
         return None
     return _as_names(index, what)
@@ -118,8 +129,8 @@ def _coordinate_names(data: xr.DataArray, dim: Hashable, what: str) -> list[str]
     return _as_names(data[dim].values, what) if dim in data.coords else None
 
 
-def _as_names(names: Names, what: str) -> list[str]:
-    """Names as text; a missing one would pass for a sample called nan."""
+def _as_names(names: NamesLike, what: str) -> list[str]:
+    """NamesLike as text; a missing one would pass for a sample called nan."""
     gaps = np.flatnonzero(pd.Series(list(names), dtype=object).isna())
     if gaps.size:
         raise InputError(
@@ -150,7 +161,7 @@ def _numbers(
         raise
 
 
-def name_samples(sample_ids: Names | None, tables: list[Table]) -> None:
+def name_samples(sample_ids: NamesLike | None, tables: list[Argument]) -> None:
     """Give `sample_ids` to the tables that carry no sample names of their own."""
     if sample_ids is None:
         return

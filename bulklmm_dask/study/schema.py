@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Index
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,50 @@ NAMES = {"variants": "variant_id", "samples": "sample_id", "traits": "trait_id"}
 _REQUIRED = ("variant_id", "sample_id", "trait_id", "sample_trait")
 
 
+def unknown_names(known: Iterable[object], wanted: Iterable[object]) -> list[str]:
+    """List the names, in order, that are not among those known; all count as text."""
+    present = set(map(str, known))
+    return [name for name in map(str, wanted) if name not in present]
+
+
+def locate(
+    known: Iterable[object], wanted: Iterable[object], what: str, remedy: str | None = None
+) -> Index:
+    """Find names among those known.
+
+    Parameters
+    ----------
+    known, wanted : iterable of names
+        All count as text.
+    what : str
+        What is wrong if some are unknown, with {} where they are to be listed, such as
+        "the study has no covariate {}".
+    remedy : str, optional
+        What to do then; by default the first names that are known are shown.
+
+    Returns
+    -------
+    array of int
+        Position of each wanted name among the known ones.
+
+    Raises
+    ------
+    InputError
+        If any name is unknown.
+    """
+    names = list(map(str, known))
+    asked = list(map(str, wanted))
+    where = {name: position for position, name in enumerate(names)}
+    if unknown := [name for name in asked if name not in where]:
+        if remedy is None:
+            remedy = f"the names are like {listing(names, 3)}" if names else "there is none"
+        raise InputError(f"{what.replace('{}', listing(unknown), 1)}; {remedy}")
+    return np.array([where[name] for name in asked], dtype=np.int64)
+
+
 def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
     """Raise InputError unless all the names are among those of a dimension, such as traits."""
-    known = text(ds[dim].values)
-    present = set(known)
-    unknown = [name for name in map(str, names) if name not in present]
-    if unknown:
-        kind = dim.removesuffix("s")
-        raise InputError(f"no {kind} {unknown[0]!r} here; the names are like {listing(known, 3)}")
+    locate(ds[dim].values, names, f"no {dim.removesuffix('s')} {{}} here")
 
 
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:

@@ -136,6 +136,7 @@ def test_without_a_kinship_residuals_of_the_regression_are_permuted():
             np.testing.assert_allclose(result[i, j], -12.5 * np.log10(1 - r2), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reml", [False, True])
 def test_h2_is_estimated_again_closely(reml):
     """Close to the optimum of the likelihood, which the curve around it measures."""
@@ -189,13 +190,17 @@ def test_a_seed_gives_the_same_whatever_is_around_it():
     np.testing.assert_allclose(*levels, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "scheduler",
+    ["synchronous", "threads", pytest.param("distributed", marks=pytest.mark.slow)],
+    indirect=True,
+)
 @pytest.mark.parametrize("method", ["per-trait", "shared"])
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "distributed"])
-def test_any_scheduler_gives_the_same_maxima(scheduler, method, cluster, tmp_path):
+def test_any_scheduler_gives_the_same_maxima(scheduler, method, tmp_path):
     ds = studies.study(n=30, p=30, m=12, missing=0.1)
     options = {"n_permutations": 20, "method": method}
     expected = blmm.permute(ds, **options).max_lod.values
-    with dask.config.set(scheduler=cluster if scheduler == "distributed" else scheduler):
+    with dask.config.set(scheduler=scheduler):
         if method == "per-trait":
             options["chunks"] = CHUNKS
         lazy = blmm.permute(ds, **options)
@@ -307,6 +312,7 @@ def without_loci(n_traits: int, seed: int = 1) -> xr.Dataset:
     return out.assign(kinship=(("samples_0", "samples_1"), kinship))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["per-trait", "shared"])
 @pytest.mark.parametrize("reml", [False, True])
 def test_one_in_twenty_traits_without_loci_exceeds_its_threshold(method, reml):

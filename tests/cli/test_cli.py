@@ -49,6 +49,13 @@ def test_commands_are_listed_in_the_order_of_use():
 
 
 @pytest.mark.parametrize("name", list(main.commands))
+def test_the_help_tells_the_first_sentence_of_each_command(name):
+    command = main.commands[name]
+    assert command.name == name
+    assert main.lines[name] == command.get_short_help_str(limit=200)
+
+
+@pytest.mark.parametrize("name", list(main.commands))
 def test_every_help_has_an_example(name):
     out = run(name, "--help").stdout
     assert f"Examples:\n    bulklmm {name}" in out
@@ -218,6 +225,7 @@ def test_an_interrupted_scan_says_so_and_is_resumed(study, result, tmp_path, mon
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_on_the_real_command(tmp_path):
     study, path = tmp_path / "study.zarr", tmp_path / "lod.zarr"
@@ -476,6 +484,7 @@ def test_an_existing_study_is_replaced_when_asked(tmp_path):
     assert open_dataset(path).sizes["traits"] == 12
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same_numbers(study, result, tmp_path):
     out = run("scan", study, tmp_path / "out.zarr", "--workers", "1", "--threads", "2")
     assert "1 worker process of 2 threads" in out.stderr

@@ -78,6 +78,7 @@ def test_other_inputs_are_told_in_a_line(folder, tmp_path, monkeypatch, argument
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_page_says_makes_it_again(folder, tmp_path, monkeypatch):
     """The script and the commands, as they stand, beside the study alone."""
     options = ["--study", folder / "study.zarr", "--perm", folder / "perm.zarr"]

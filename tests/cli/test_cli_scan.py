@@ -63,6 +63,7 @@ def test_kinships_by_chromosome(study, tmp_path):
     assert found.kinship.attrs["method"] == "bulklmm"
 
 
+@pytest.mark.slow
 def test_loco_with_stored_kinships_and_without(study, tmp_path):
     same(scanned(study, tmp_path / "a.zarr", "--loco"), study, loco=True)
     bare = tmp_path / "s.zarr"

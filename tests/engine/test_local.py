@@ -29,6 +29,7 @@ def test_all_cores_by_default():
         assert dask.config.get("num_workers") == available_cores()
 
 
+@pytest.mark.slow
 def test_worker_processes_come_and_go():
     environment = dict(os.environ)
     with workers(processes=1, threads=1, memory="1GB") as description:
@@ -44,6 +45,7 @@ def test_worker_processes_come_and_go():
         os.kill(other, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_file", [False, True])
 def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, port=0) as cluster:
@@ -61,6 +63,7 @@ def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
         assert cluster.scheduler.workers
 
 
+@pytest.mark.slow
 def test_no_scheduler_answers(monkeypatch):
     monkeypatch.setattr("bulklmm_dask.engine.local._PATIENCE", "1s")
     with (

@@ -207,7 +207,13 @@ class Case:
         return error
 
 
-@pytest.fixture(scope="module", params=CASES)
+LONG = {"reference", "bxd", "extremes, n = 1000", "two maxima", "structure", "outliers"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in CASES],
+)
 def case(request):
     name = request.param
     needs = name in ("reference", "bxd")
@@ -321,6 +327,7 @@ def test_peaks_that_are_easily_missed(study):
 
 
 # Shrinking an example of brute force takes minutes, and a smaller study says no more.
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, phases=[Phase.reuse, Phase.generate])
 @given(
     seed=st.integers(0, 10**6),
@@ -360,6 +367,7 @@ def check_any(seed, n, decades, rank, roughness, strength, covariates, reml):
         assert min(dense.lod.min(), exact.lod.min()) >= 0
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(
     variants=st.integers(1, 31),
@@ -416,6 +424,7 @@ def test_single_precision_of_a_grid():
     np.testing.assert_allclose(single, double, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["alt-exact", "alt-grid"])
 def test_a_stored_scan_is_the_lazy_scan(method, tmp_path):
     ds = studies.study(m=12, missing=0.3, covariates=1)

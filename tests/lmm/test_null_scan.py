@@ -35,6 +35,7 @@ def compare(ds, *, reml, result, h2_tolerance=1e-5, lod_tolerance=1e-5):
         np.testing.assert_allclose(lod[:, j], scores, atol=lod_tolerance, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reml", [False, True])
 def test_reference_shape_equals_brute_force(reference, reml):
     ds = reference_study(reference, 200)
@@ -57,6 +58,7 @@ def test_small_study_equals_brute_force(reml, covariates, method):
     compare(ds, reml=reml, result=blmm.scan(ds, reml=reml).compute())
 
 
+@pytest.mark.slow
 def test_nearly_singular_kinship_equals_brute_force():
     ds = studies.study(n=50, p=200, m=40, seed=4)
     strains = np.repeat(np.arange(10), 5)

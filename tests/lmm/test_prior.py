@@ -227,6 +227,7 @@ def front_door(**options):
 EACH = np.geomspace(0.05, 5, 7), np.linspace(1, 30, 7)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("method", ["null-exact", "null-grid"])
 @pytest.mark.parametrize("prior", [(0.5, 8), (EACH[0], 8.0), EACH], ids=["one", "mixed", "each"])
@@ -255,6 +256,7 @@ def test_scan_equals_one_trait_at_a_time(reml, method, prior):
     assert np.abs(result.h2 - blmm.scan(ds, method=method, reml=reml).h2).max() > 0.01
 
 
+@pytest.mark.slow
 def test_scan_is_repaired():
     """A kinship centred on the samples scanned: under ML h2 runs up to 1 - 1e-5."""
     ds = studies.study(n=40, p=80, m=20, seed=1)

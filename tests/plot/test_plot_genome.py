@@ -216,7 +216,10 @@ def test_what_makes_no_sense_is_refused():
         ({"threshold": "high"}, "threshold is 'high'"),
         ({"threshold": GENOME}, "no threshold \\(traits, alpha\\)"),
         ({"threshold": LEVELS.sel(traits=["trait1"])}, "no trait 'trait0' here"),
-        ({"intervals": peaks}, r"no column 'ci_lo'; give what find_peaks\(result, drop=1.5\)"),
+        (
+            {"intervals": peaks},
+            r"no column 'ci_lo', 'ci_hi'; give what find_peaks",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             plot.lod(GENOME, "trait0", **options)

@@ -215,7 +215,7 @@ def test_a_trait_without_a_model_is_drawn_as_nothing(permuted):
         trait_status=perm.trait_status.where(perm.traits != trait, "constant"),
     )
     ax = plot.permutations(lost, trait)
-    assert [text.get_text() for text in ax.texts] == ["no LODs: this trait has no model"]
+    assert [text.get_text() for text in ax.texts] == ["no LODs: this trait has no null model"]
 
 
 def test_what_makes_no_sense_is_refused(permuted):

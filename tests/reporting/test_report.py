@@ -132,7 +132,7 @@ def test_the_table_is_the_highest_peaks(page, result):
     np.testing.assert_array_equal(page.values("Chr"), top.contig.map(of_contig))
     hits = blmm.find_hits(result, threshold=4).set_index(["trait", "variant"])
     told = hits.loc[list(zip(top.trait, top.variant, strict=True))]
-    for heading, column in (("LOD", "lod"), ("h²", "h2"), ("effect", "beta"), ("s.e.", "se")):
+    for heading, column in (("LOD score", "lod"), ("h²", "h2"), ("effect", "beta"), ("s.e.", "se")):
         np.testing.assert_allclose(page.values(heading), told[column], rtol=1e-6)
 
 
@@ -141,11 +141,12 @@ def test_headings_can_be_sorted_by(page):
     assert all(attrs["scope"] == "col" for attrs in heads)
     assert {attrs["data-kind"] for attrs in heads} == {"number", "text"}
     orders = dict(zip(page.said("th"), (attrs["aria-sort"] for attrs in heads), strict=True))
-    assert orders.pop("LOD") == "descending"
+    assert orders.pop("LOD score") == "descending"
     assert set(orders.values()) == {"none"}
     assert all("data-value" in attrs for attrs in page.all("td"))
 
 
+@pytest.mark.slow
 def test_p_values_are_those_of_the_scan(study, tmp_path):
     told = blmm.scan(study, statistics="neg_log10_p").compute()
     heading = "\u2212log₁₀ p"
@@ -181,6 +182,7 @@ def test_names_are_text_whatever_they_hold(study, result, tmp_path):
     assert len(page.all("td")) == shown.size
 
 
+@pytest.mark.slow
 def test_permutations_add_adjusted_p(study, result, tmp_path):
     perm = blmm.permute(study, n_permutations=200, method="shared")
     page = made(tmp_path, result, perm=perm, threshold=3, n_top=1000)
@@ -194,6 +196,7 @@ def test_permutations_add_adjusted_p(study, result, tmp_path):
     assert "permute(" in page.said("code")[0]
 
 
+@pytest.mark.slow
 def test_one_chromosome_left_out(study, tmp_path):
     study = study.assign(kinship_loco=blmm.kinship(study, loco=True).compute())
     result = blmm.scan(study, loco=True).compute()
@@ -207,6 +210,7 @@ def test_one_chromosome_left_out(study, tmp_path):
     assert "mean over the chromosomes" in page.html
 
 
+@pytest.mark.slow
 def test_tests_of_several_degrees_of_freedom(study, tmp_path):
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.ones(3), size=(200, 120))
@@ -229,7 +233,7 @@ def test_without_a_map_there_are_the_hits(result, tmp_path):
     page = made(tmp_path, bare, threshold=4)
     unplaced = bare.drop_vars(["trait_contig", "trait_position"])
     hits = blmm.find_hits(unplaced, threshold=4, top=1).sort_values("lod", ascending=False)
-    np.testing.assert_allclose(page.values("LOD"), hits.lod, rtol=1e-6)
+    np.testing.assert_allclose(page.values("LOD score"), hits.lod, rtol=1e-6)
     assert "Chr" not in page.said("th")
     assert "no marker map" in page.html
     assert [attrs["alt"].partition(" ")[0] for attrs in page.all("img")] == [
@@ -265,18 +269,21 @@ def test_a_single_contig_and_no_kinship(study, tmp_path):
     assert "the scan had no kinship" in page.html
 
 
+@pytest.mark.slow
 def test_a_result_that_says_nothing_of_its_scan(tmp_path):
     lod = np.random.default_rng(0).exponential(size=(50, 8))
     page = made(tmp_path, result_of(lod, np.repeat([0, 1], 25)), threshold=2)
-    assert page.table()["LOD"].tolist()[0] == f"{lod.max():.2f}"
+    assert page.table()["LOD score"].tolist()[0] == f"{lod.max():.2f}"
     assert "Method" not in page.said("dt")
 
 
+@pytest.mark.slow
 def test_traits_without_usable_places_stand_in_their_order(result, tmp_path):
     noted = result.assign(trait_contig=("traits", text(["somewhere"] * 60)))
     assert "for every trait" in made(tmp_path, noted, threshold=4).html
 
 
+@pytest.mark.slow
 def test_blocks_are_computed_few_times(result, tmp_path):
     times = {}
 
@@ -297,6 +304,7 @@ def test_blocks_are_computed_few_times(result, tmp_path):
     assert max(times.values()) <= 3  # peaks, p-values, curves of some traits
 
 
+@pytest.mark.slow
 def test_the_same_result_gives_the_same_page(result, tmp_path):
     first = made(tmp_path, result, threshold=4).html
     report(result, tmp_path / "report.html", threshold=4, overwrite=True)

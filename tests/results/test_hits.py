@@ -123,7 +123,9 @@ def test_cis_hits(lod):
     assert table.cis.fillna(False).tolist() == (inside & (table.trait != "t11")).tolist()
 
 
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+@pytest.mark.parametrize(
+    "scheduler", ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 def test_a_parquet_folder_holds_the_same(lod, tmp_path, scheduler):
     pytest.importorskip("pyarrow")
     lod[:, 8:] /= 100  # a chunk of traits without hits
@@ -200,6 +202,7 @@ def test_every_block_is_computed_once_and_few_are_held(what):
     assert most[0] <= 60  # of 600
 
 
+@pytest.mark.slow
 def test_hits_of_a_scan_too_large_for_memory():
     """200,000 x 40,000 scores are 32 GB; the hits of some traits take a moment."""
     n = 20

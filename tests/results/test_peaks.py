@@ -73,6 +73,7 @@ def test_grav2_equals_rqtl2_row_by_row(reference, name, options, scores):
     check_grav2(reference, name, options, scores, n_peaks=233)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @intervals
 def test_all_of_grav2_equals_rqtl2_row_by_row(whole_reference, name, options):
@@ -103,6 +104,7 @@ def check_grav2(reference, name, options, scores, n_peaks):
     assert [place[v] for v in found.ci_hi_variant] == found.ci_hi.tolist()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 2**16),

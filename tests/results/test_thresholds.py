@@ -119,7 +119,9 @@ def test_each_chromosome_by_itself():
     )
     counts = [(values[:, 0, 2] >= 2.5).sum(), (values[:, 1, 0] >= 2.5).sum()]
     np.testing.assert_allclose(found.p_adjusted, (1 + np.array(counts)) / 100)
-    with pytest.raises(blmm.InputError, match="1 contigs of the hits were not permuted: '7'"):
+    with pytest.raises(
+        blmm.InputError, match="1 contig of the hits not among the permutations: '7'"
+    ):
         blmm.adjusted_p(maxima(values), hits(["t0"], [2.5], contig=["7"]), by="contig")
 
 
@@ -160,7 +162,9 @@ def test_what_cannot_be_used_is_refused():
         blmm.thresholds(perm, by="contig")
     with pytest.raises(blmm.InputError, match="no column 'lod'"):
         blmm.adjusted_p(perm, pd.DataFrame({"trait": ["t0"]}))
-    with pytest.raises(blmm.InputError, match="1 traits of the hits were not permuted: 'other'"):
+    with pytest.raises(
+        blmm.InputError, match="1 trait of the hits not among the permutations: 'other'"
+    ):
         blmm.adjusted_p(perm, hits(["other"], [3.0]))
 
 
@@ -195,6 +199,7 @@ def test_the_rate_over_traits_is_that_of_benjamini_and_hochberg():
         blmm.trait_fdr(perm, hits(["t0", "t0"], [3.0, 4.0]))
 
 
+@pytest.mark.slow
 def test_many_hits_of_a_trait_do_not_multiply_its_maxima():
     perm = maxima(gumbel((1000, 2)))
     lod = np.linspace(0, 12, 200_000)

@@ -20,6 +20,9 @@ def test_urls_are_refused_clearly(url, tmp_path):
         Location.of,
         blmm.open_dataset,
         blmm.open_result,
+        blmm.read_rqtl2,
+        blmm.read_plink,
+        lambda path: blmm.read_csv(path, path),
         lambda path: blmm.open_vcf_zarr(path, traits=tmp_path / "t.csv"),
     ):
         with pytest.raises(blmm.InputError, match=r"is a URL, and only local paths are supported"):

@@ -101,6 +101,7 @@ def test_only_missing_blocks_are_computed_and_finished_ones_are_kept(ds, expecte
     np.testing.assert_allclose(result.lod[7:14, 5:10], expected.lod[7:14, 5:10], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_resumes(tmp_path):
     """A process is killed outright while it writes; the same call finishes its store."""
     path = tmp_path / "r.zarr"

@@ -12,8 +12,10 @@ from typing import Any
 import yaml
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import Archive, Folder
-from bulklmm_dask.study.readers._tables import Format
+from bulklmm_dask.study.readers.tables import Dialect
+from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -39,7 +41,7 @@ class Control:
     entries: dict[str, Any]
 
     @property
-    def form(self) -> Format:
+    def dialect(self) -> Dialect:
         """How the tables are written."""
         sep = str(self.entries.get("sep", ",")).replace("\\t", "\t")  # quoted tabs are common
         if len(sep) != 1:
@@ -47,7 +49,7 @@ class Control:
                 f"{self.label}: sep is {sep!r}; it should be one character, such as ',' or a tab"
             )
         missing = frozenset(self.listed("na.strings") or ["NA"])
-        return Format(sep, missing, str(self.entries.get("comment.char", "#") or ""))
+        return Dialect(sep, missing, str(self.entries.get("comment.char", "#") or ""))
 
     @property
     def crosstype(self) -> str:
@@ -104,7 +106,7 @@ class Control:
 
 def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
     """Find the control file in a zip file, a folder, or at a path of its own, and read it."""
-    path = Path(source).expanduser()
+    path = Location.of(source).local
     if not path.exists():
         raise InputError(f"there is no file or folder {path}; check the path")
     files: Folder | Archive
@@ -125,7 +127,7 @@ def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
             "or the folder of a control file"
         )
     control = Control(files.label(name), _parse(files, name))
-    unknown = [key for key in control.entries if key not in _KNOWN]
+    unknown = unknown_names(_KNOWN, control.entries)
     if unknown:
         say(f"{control.label}: entries that mean nothing here are left aside: {listing(unknown)}")
     return files, control

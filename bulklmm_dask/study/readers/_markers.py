@@ -1,4 +1,4 @@
-"""Marker maps: which markers of a genotype table have a place, and in which order they come."""
+"""Marker maps: which markers of a genotype table have a position, and in which order they come."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers._columns import all_columns, find_column, open_table
-from bulklmm_dask.study.readers._tables import read_text
-from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.readers.tables import (
+    CellError,
+    Table,
+    find_column,
+    floats,
+    open_table,
+    read_text,
+)
+from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -27,18 +33,15 @@ _POSITION = {
 _UNNAMED_UNIT = ("pos", "position", "variantposition")
 
 
-def numeric_positions(cells: Sequence[str], markers: Sequence[str], label: str) -> np.ndarray:
+def numeric_positions(cells: Sequence[str], markers: Sequence[str], table: Table) -> np.ndarray:
     """Turn the positions of a map into numbers, NaN where empty; InputError quotes other text."""
-    out = np.full(len(cells), np.nan)
-    for i, cell in enumerate(cells):
-        try:
-            out[i] = float(cell) if cell else np.nan
-        except ValueError:
-            raise InputError(
-                f"{label}, marker {markers[i]!r}: the position {cell!r} is not a number; "
-                "correct it, or mark it as missing"
-            ) from None
-    return out
+    try:
+        return np.array(floats(cells, frozenset({""})), dtype=np.float64)
+    except CellError as error:
+        raise InputError(
+            f"{table.label}, marker {markers[error.at]!r}: the position {error.cell!r}"
+            f"{table.in_line(error.at)} is not a number; correct it, or mark it as missing"
+        ) from None
 
 
 def place_markers(
@@ -67,8 +70,7 @@ def place_markers(
     known = marker_map["position"].notna() & (marker_map["contig"] != "")
     placed = marker_map[known]
     where = {name: i for i, name in enumerate(markers)}
-    mapped = set(placed.index)
-    absent = [name for name in markers if name not in mapped]
+    absent = unknown_names(placed.index, markers)
     if len(absent) == len(markers):
         raise InputError(
             "genotypes and map have no marker in common: the genotypes have "
@@ -79,7 +81,7 @@ def place_markers(
             f"{len(absent)} of {len(markers)} markers have genotypes but no position on the map "
             f"and are dropped: {listing(absent)}"
         )
-    extra = [name for name in marker_map.index if name not in where]
+    extra = unknown_names(markers, marker_map.index)
     if extra:
         say(
             f"{len(extra)} of {len(marker_map)} markers of the map have no genotypes and are "
@@ -105,27 +107,25 @@ def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.Data
 
 def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
     """Read a marker map: contig, position and perhaps genetic by marker, and the unit."""
-    files, name, form = open_table(path)
-    table = read_text(files, name, form)
-    columns = all_columns(table)
+    table = read_text(open_table(path))
+    columns = table.by_column(names=True)
     contig = find_column(columns, _CONTIG)
     marker = find_column(columns, _MARKER) or table.corner
-    places = {
+    by_unit = {
         one: found for one, names in _POSITION.items() if (found := find_column(columns, names))
     }
     unnamed = find_column(columns, _UNNAMED_UNIT)
-    if contig is None or not (places or unnamed):
+    if contig is None or not (by_unit or unnamed):
         raise InputError(
             f"{table.label} has the columns {listing(columns)}; a map needs a marker, a chromosome "
             "(chr) and a position (Mb, bp, cM or position)"
         )
     markers = columns[marker]
     numbers = {
-        one: numeric_positions(columns[column], markers, table.label)
-        for one, column in places.items()
+        one: numeric_positions(columns[column], markers, table) for one, column in by_unit.items()
     }
     if not numbers:
-        values = numeric_positions(columns[str(unnamed)], markers, table.label)
+        values = numeric_positions(columns[str(unnamed)], markers, table)
         unit = unit or _guess_unit(values, table.label, str(unnamed))
         numbers = {unit: values}
     elif unit is not None and unit not in numbers:

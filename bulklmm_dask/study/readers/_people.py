@@ -11,15 +11,15 @@ import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _samples
-from bulklmm_dask.study.readers._fields import Rows
 from bulklmm_dask.study.readers._metadata import split_covariates
 from bulklmm_dask.study.readers._samples import Labels, Source, read_samples
-from bulklmm_dask.study.readers._tables import Table
+from bulklmm_dask.study.readers.tables import Records, Table, TableFile, blanks
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
 _MISSING = frozenset({"-9", "NA", "NaN", "nan", "."})
+_DIALECT = blanks(_MISSING)
 _BY_NAME = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _SEXES = {"1": "male", "2": "female"}
 
@@ -55,13 +55,13 @@ class People:
 
 def read_fam(path: Path) -> People:
     """Read a .fam file."""
-    rows = Rows(path)
     pairs, sexes, phenotypes = [], [], []
-    for fields in rows:
-        rows.expect(fields, 6, "family, sample, father, mother, sex, phenotype")
-        pairs.append((fields[0], fields[1]))
-        sexes.append(_SEXES.get(fields[4], ""))
-        phenotypes.append(rows.numbers(fields[5:], _MISSING, "phenotype")[0])
+    with TableFile.at(path, _DIALECT).records() as records:
+        for fields in records:
+            records.expect(fields, 6, "family, sample, father, mother, sex, phenotype")
+            pairs.append((fields[0], fields[1]))
+            sexes.append(_SEXES.get(fields[4], ""))
+            phenotypes.append(records.numbers(fields[5:], "phenotype")[0])
     if not pairs:
         raise InputError(f"{path} is empty; it should have a line for every sample")
     return People(str(path), pairs, _names(pairs, path), sexes, np.array(phenotypes))
@@ -96,56 +96,61 @@ def read_phenotypes(source: Source, people: People) -> Table:
     """Read phenotypes by family and sample id, with or without a header, or by sample name."""
     if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
         return read_samples(source, None, None).traits
-    rows = Rows(source)
     values: list[np.ndarray] = []
 
-    def convert(fields: list[str]) -> None:
-        values.append(rows.numbers(fields, _MISSING, "phenotype"))
+    def convert(records: Records, fields: list[str]) -> None:
+        values.append(records.numbers(fields, "phenotype"))
 
-    names, columns = _read(rows, people, convert, "phenotype")
+    file = TableFile.at(source, _DIALECT)
+    names, columns = _read(file, people, convert, "phenotype")
     table = np.stack(values)
     table[table == -9] = np.nan
     order = _in_order(names, people.names)
-    return _cases_apart(Table(str(rows.path), "", [names[i] for i in order], columns, table[order]))
+    return _cases_apart(Table(file.label, "", [names[i] for i in order], columns, table[order]))
 
 
 def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None, Labels]:
     """Read covariates by family and sample id, with or without a header, or by sample name."""
     if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
         return _samples.read_covariates(source)
-    rows = Rows(source)
     cells: list[list[str]] = []
 
-    def convert(fields: list[str]) -> None:
-        cells.append(["" if field in _MISSING else field for field in fields])
+    def convert(records: Records, fields: list[str]) -> None:
+        cells.append(list(map(records.dialect.text, fields)))
 
-    names, columns = _read(rows, people, convert, "covariate")
+    names, columns = _read(TableFile.at(source, _DIALECT), people, convert, "covariate")
     return split_covariates(names, dict(zip(columns, zip(*cells, strict=True), strict=True)))
 
 
 def _read(
-    rows: Rows, people: People, convert: Callable[[list[str]], None], what: str
+    file: TableFile,
+    people: People,
+    convert: Callable[[Records, list[str]], None],
+    what: str,
 ) -> tuple[list[str], list[str]]:
     """Read the names of samples and columns; `convert` gets the other fields of every row."""
     names: list[str] = []
     columns: list[str] = []
     ids = 2
-    for fields in rows:
-        if rows.number == 1 and fields[0].lstrip("#").upper() in ("FID", "IID"):
-            ids = 2 if fields[0].lstrip("#").upper() == "FID" else 1
-            columns = fields[ids:]
-            continue
-        columns = columns or _numbered(len(fields) - ids, what)
-        rows.expect(fields, ids + len(columns), f"{ids} of sample ids, {len(columns)} {what}s")
-        names.append(people.name(fields[:ids]))
-        convert(fields[ids:])
+    with file.records() as records:
+        for fields in records:
+            if records.number == 1 and fields[0].lstrip("#").upper() in ("FID", "IID"):
+                ids = 2 if fields[0].lstrip("#").upper() == "FID" else 1
+                columns = fields[ids:]
+                continue
+            columns = columns or _numbered(len(fields) - ids, what)
+            records.expect(
+                fields, ids + len(columns), f"{ids} of sample ids, {len(columns)} {what}s"
+            )
+            names.append(people.name(fields[:ids]))
+            convert(records, fields[ids:])
     if not names or not columns:
         raise InputError(
-            f"{rows.path} has {len(names)} samples and {len(columns)} {what}s; each line should be "
-            f"family id, sample id and the {what}s"
+            f"{file.label} has {len(names)} samples and {len(columns)} {what}s; each line should "
+            f"be family id, sample id and the {what}s"
         )
-    require_unique(columns, f"the {what}s of {rows.path}", "rename one")
-    require_unique(names, f"the samples of {rows.path}", "keep one line for each")
+    require_unique(columns, f"the {what}s of {file.label}", "rename one")
+    require_unique(names, f"the samples of {file.label}", "keep one line for each")
     return names, columns
 
 
@@ -155,8 +160,8 @@ def _numbered(count: int, what: str) -> list[str]:
 
 def _in_order(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Rows of a table in the order of the genotypes, others last: reading then goes forward."""
-    place = {name: i for i, name in enumerate(wanted)}
-    return sorted(range(len(names)), key=lambda i: place.get(names[i], len(place)))
+    rank = {name: i for i, name in enumerate(wanted)}
+    return sorted(range(len(names)), key=lambda i: rank.get(names[i], len(rank)))
 
 
 def _cases_apart(table: Table) -> Table:

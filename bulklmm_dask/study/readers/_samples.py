@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,9 +12,16 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.create import create_dataset
-from bulklmm_dask.study.readers._columns import all_columns, find_column, open_table
 from bulklmm_dask.study.readers._metadata import attach, split_covariates
-from bulklmm_dask.study.readers._tables import Table, read_columns, read_numbers, read_text
+from bulklmm_dask.study.readers.tables import (
+    Table,
+    find_column,
+    open_table,
+    read_columns,
+    read_numbers,
+    read_text,
+)
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.text import listing
 
 Source: TypeAlias = "str | Path | pd.DataFrame"
@@ -87,12 +94,8 @@ def _columns_among(columns: list[str], covariates: Covariates) -> list[str]:
     if isinstance(covariates, str):
         return [covariates] if covariates in columns else []
     named = [str(name) for name in covariates]
-    absent = [name for name in named if name not in columns]
-    if absent:
-        raise InputError(
-            f"the trait table has no column {listing(absent)} for covariates; it has "
-            f"{listing(columns)}"
-        )
+    what = "the trait table has no column {} for covariates"
+    locate(columns, named, what, f"it has {listing(columns)}")
     return named
 
 
@@ -100,8 +103,8 @@ def _read_traits(traits: Source, covariates: Covariates, strains: Strains) -> Ta
     if isinstance(traits, pd.DataFrame):
         columns = [str(column) for column in traits.columns]
     else:
-        files, name, form = open_table(traits)
-        columns = read_columns(files, name, form)[1:]
+        file = open_table(traits)
+        columns = read_columns(file)[1:]
     text_columns = _columns_among(columns, covariates)
     if isinstance(strains, str) and strains in columns:
         text_columns = [*text_columns, strains]
@@ -110,7 +113,7 @@ def _read_traits(traits: Source, covariates: Covariates, strains: Strains) -> Ta
         table = _table_of(traits, "the traits", text_columns)
     else:
         try:
-            table = read_numbers(files, name, form, text_columns)
+            table = read_numbers(file, text_columns)
         except InputError as error:
             if "is not a number" not in str(error):
                 raise
@@ -157,13 +160,8 @@ def read_covariates(source: Source) -> tuple[pd.DataFrame | None, Labels]:
         names = [str(column) for column in source.columns]
         table = _table_of(source, "the covariates", names)
         return split_covariates(table.rows, table.text)
-    table = read_text(*open_table(source))
-    return split_covariates(table.rows, by_column(table))
-
-
-def by_column(table: Table) -> Mapping[str, Sequence[str]]:
-    """Give the cells of a table of text by column."""
-    return dict(zip(table.columns, table.values.T, strict=True))
+    table = read_text(open_table(source))
+    return split_covariates(table.rows, table.by_column())
 
 
 def _strains(traits: Table, strains: Strains) -> pd.Series | None:
@@ -182,8 +180,8 @@ def _strains(traits: Table, strains: Strains) -> pd.Series | None:
                 f"sample_strain is {str(strains)!r}, which is neither a file nor a column of "
                 f"the trait table; its columns are {listing([*traits.text, *traits.columns])}"
             )
-        table = read_text(*open_table(strains))
-        label, columns = table.label, all_columns(table)
+        table = read_text(open_table(strains))
+        label, columns = table.label, table.by_column(names=True)
     sample = find_column(columns, _SAMPLE) or next(iter(columns))
     strain = find_column(columns, _STRAIN)
     if strain is None or strain == sample:

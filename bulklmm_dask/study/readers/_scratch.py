@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import explained
 from bulklmm_dask.study.create import say_missing, say_uncalled
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import listing
-
-Array = npt.NDArray[np.float32]
+from bulklmm_dask.typing import Index, Single
 
 
 @dataclass
@@ -35,7 +33,7 @@ class Scratch:
     label: str
     path: str
     row: tuple[int, ...]
-    order: npt.NDArray[np.int64]
+    order: Index
     owner: _Owner | None
     step: int = 1
 
@@ -44,11 +42,11 @@ class Scratch:
         """The shape: variants, samples and perhaps genotypes."""
         return (len(self.order), *self.row)
 
-    def take(self, index: npt.NDArray[np.int64]) -> Scratch:
+    def take(self, index: Index) -> Scratch:
         """Give some of the rows, in this order."""
         return replace(self, order=self.order[index])
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int) -> Single:
         """Read a range of rows."""
         try:
             whole = np.memmap(self.path, np.float32, "r").reshape(-1, *self.row)
@@ -72,7 +70,7 @@ class _Owner:
         weakref.finalize(self, Path(self.path).unlink, missing_ok=True)
 
 
-def keep(rows: Iterable[tuple[str, Array]], label: str) -> tuple[list[str], Scratch]:
+def keep(rows: Iterable[tuple[str, Single]], label: str) -> tuple[list[str], Scratch]:
     """Write named rows of one shape to a temporary file.
 
     Parameters

@@ -14,14 +14,15 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.readers import _scratch
-from bulklmm_dask.study.readers._fields import Rows
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.readers.tables import Records, TableFile, blanks
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 
 _MISSING = frozenset({"NA", "NaN", "nan"})
 _UNPLACED = _MISSING | {"-9"}
+_DIALECT = blanks(_MISSING, commas=True)
 _BEFORE = 3  # variant and two alleles
 
 
@@ -70,9 +71,9 @@ def read_bimbam(
         For missing genotypes, for variants dropped, and for the intercept.
     """
     traits = phenotypes if isinstance(phenotypes, pd.DataFrame) else _phenotypes(phenotypes)
-    rows = Rows(genotypes, commas=True)
-    alleles: dict[str, tuple[str, str]] = {}
-    variants, scratch = _scratch.keep(_dosages(rows, len(traits), alleles), str(rows.path))
+    file, alleles = TableFile.at(genotypes, _DIALECT), dict[str, tuple[str, str]]()
+    with file.records() as records:
+        variants, scratch = _scratch.keep(_dosages(records, len(traits), alleles), file.label)
     placed = None
     if annotation is not None:
         index, placed = place_markers(variants, _annotation(annotation))
@@ -89,30 +90,32 @@ def read_bimbam(
     )
     if placed is not None and placed["genetic"].notna().any():
         ds["variant_genetic_position"] = ("variants", placed["genetic"].to_numpy(), {"units": "cM"})
-    return ds.assign_attrs(source=rows.path.name)
+    return ds.assign_attrs(source=file.name)
 
 
 def _dosages(
-    rows: Rows, samples: int, alleles: dict[str, tuple[str, str]]
+    records: Records, samples: int, alleles: dict[str, tuple[str, str]]
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Give variant after variant with its dosages; note its alleles, the counted one last."""
     names = [f"sample{i + 1}" for i in range(samples)]
-    for fields in rows:
+    for fields in records:
         found = len(fields) - _BEFORE
         if found != samples:
             raise InputError(
-                f"{rows.here}: {counted(max(found, 0), 'genotype')} after the name and two "
+                f"{records.here}: {counted(max(found, 0), 'genotype')} after the name and two "
                 f"alleles, but the phenotypes have {counted(samples, 'sample')}; the file may be "
                 "cut short, or belong to other phenotypes"
             )
         name, counted_allele, other = fields[:_BEFORE]
         if name in alleles:
-            raise InputError(f"{rows.here}: variant {name!r} stands in the file twice; rename one")
-        values = rows.numbers(fields[_BEFORE:], _MISSING, "genotype").astype(np.float32)
+            raise InputError(
+                f"{records.here}: variant {name!r} stands in the file twice; rename one"
+            )
+        values = records.numbers(fields[_BEFORE:], "genotype").astype(np.float32)
         try:
             refuse_outside(values[None, :], 2, [name], names)
         except InputError as error:
-            raise InputError(f"{rows.here}: {error}") from None
+            raise InputError(f"{records.here}: {error}") from None
         alleles[name] = (other, counted_allele)
         yield name, values
 
@@ -139,29 +142,29 @@ def _covariates(path: str | Path) -> pd.DataFrame | None:
 
 def _table(path: str | Path, what: str) -> npt.NDArray[np.float64]:
     """Read numbers, a line for every sample."""
-    rows = Rows(path, commas=True)
-    values: list[npt.NDArray[np.float64]] = []
-    for fields in rows:
-        if values:
-            rows.expect(fields, len(values[0]), f"as many {what}s as in line 1")
-        values.append(rows.numbers(fields, _MISSING, what))
+    file, values = TableFile.at(path, _DIALECT), list[npt.NDArray[np.float64]]()
+    with file.records() as records:
+        for fields in records:
+            if values:
+                records.expect(fields, len(values[0]), f"as many {what}s as in line 1")
+            values.append(records.numbers(fields, what))
     if not values:
-        raise InputError(f"{rows.path} is empty; it should have a line for every sample")
+        raise InputError(f"{file.label} is empty; it should have a line for every sample")
     return np.stack(values)
 
 
 def _annotation(path: str | Path) -> pd.DataFrame:
     """Contig, position and cM by variant."""
-    rows = Rows(path, commas=True)
-    names, contigs, places = [], [], []
-    for fields in rows:
-        rows.expect(fields[:4], 4 if len(fields) > _BEFORE else 3, "variant, bp, chromosome")
-        names.append(fields[0])
-        contigs.append("" if fields[2] in _UNPLACED else fields[2])
-        numbers = [fields[1], *(fields[3:4] or ["NA"])]
-        places.append(rows.numbers(numbers, _UNPLACED, "position"))
+    file = TableFile.at(path, blanks(_UNPLACED, commas=True))
+    names, contigs, positions = [], [], []
+    with file.records() as records:
+        for fields in records:
+            records.expect(fields[:4], 4 if len(fields) > _BEFORE else 3, "variant, bp, chromosome")
+            names.append(fields[0])
+            contigs.append(file.dialect.text(fields[2]))
+            positions.append(records.numbers([fields[1], *(fields[3:4] or ["NA"])], "position"))
     if not names:
-        raise InputError(f"{rows.path} is empty; it should have a line for every variant")
-    position, genetic = np.array(places).T
+        raise InputError(f"{file.label} is empty; it should have a line for every variant")
+    position, genetic = np.array(positions).T
     frame = {"contig": contigs, "position": position, "genetic": genetic}
     return pd.DataFrame(frame, index=names)

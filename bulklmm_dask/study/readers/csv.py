@@ -11,11 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers._columns import MISSING, open_table
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
-from bulklmm_dask.study.readers._tables import Table, read_numbers
+from bulklmm_dask.study.readers.tables import MISSING, Table, open_table, read_numbers
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -101,7 +100,7 @@ def _read_genotypes(
     complementary: bool | None,
 ) -> tuple[Table, list[str] | None]:
     """Read genotypes as (samples or strains, markers), one column for each marker."""
-    table = read_numbers(*open_table(path))
+    table = read_numbers(open_table(path))
     traits, strains = samples.traits, samples.strains
     names = set(traits.rows) if strains is None else {*traits.rows, *strains.dropna()}
     oriented = _oriented(table, names, markers) or _named_by_position(table, traits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,15 +13,14 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _scratch
-from bulklmm_dask.study.readers._columns import find_column
-from bulklmm_dask.study.readers._files import Folder
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.readers.tables import Dialect, Records, TableFile, find_column
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import listing
 
-_MISSING = frozenset({"", "NA", "NaN", "-"})
+_DIALECT = Dialect("\t", frozenset({"", "NA", "NaN", "-"}), quotes=False)
 
 
 def read_geno(
@@ -65,8 +64,9 @@ def read_geno(
         For markers and samples dropped and for missing genotypes.
     """
     samples = read_samples(traits, covariates, sample_strain)
-    geno = _Geno(Path(path).expanduser())
-    variants, scratch = _scratch.keep(geno.calls(), str(geno.path))
+    file, geno = TableFile.at(path, _DIALECT), _Geno()
+    with file.records() as records:
+        variants, scratch = _scratch.keep(geno.calls(records), file.label)
     index, placed = place_markers(variants, geno.placed())
     ds = samples.study(
         lazy(scratch.take(index), list(placed.index), geno.samples),
@@ -75,7 +75,7 @@ def read_geno(
         alleles=geno.alleles,
         maximum=1,
     )
-    attributes = {"source": geno.path.name, "description": geno.entries.get("name")}
+    attributes = {"source": file.name, "description": geno.entries.get("name")}
     return ds.assign_attrs({key: value for key, value in attributes.items() if value})
 
 
@@ -83,11 +83,10 @@ def read_geno(
 class _Geno:
     """A .geno file; what stands above and beside the calls is known once they have been read."""
 
-    path: Path
     entries: dict[str, str] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
     columns: dict[str, int] = field(default_factory=dict)
-    places: list[tuple[str, str, float, float]] = field(default_factory=list)
+    positions: list[tuple[str, str, float, float]] = field(default_factory=list)
 
     @property
     def alleles(self) -> list[str]:
@@ -95,49 +94,43 @@ class _Geno:
 
     def placed(self) -> pd.DataFrame:
         """Contig, position and cM by marker."""
-        names, contigs, genetic, physical = zip(*self.places, strict=True)
+        names, contigs, genetic, physical = zip(*self.positions, strict=True)
         frame = pd.DataFrame({"contig": contigs, "genetic": genetic}, index=names)
         if "Mb" not in self.columns:
             return frame.rename(columns={"genetic": "position"})
         frame["position"] = physical
         return frame if "cM" in self.columns else frame.drop(columns="genetic")
 
-    def calls(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    def calls(self, records: Records) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         """Give marker after marker with its dosages."""
         dosage_of: dict[str, float] = {}
-        header: list[str] = []
-        with Folder(self.path.parent).open(self.path.name) as stream:
-            for number, line in enumerate(stream, 1):
-                where = f"{self.path}, line {number}"
-                cells = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
-                if line.startswith("#") or not any(cells):
-                    continue
-                if line.startswith("@"):
-                    key, _, value = line[1:].partition(":")
-                    self.entries[key.strip().lower()] = value.strip()
-                elif not header:
-                    header = cells
-                    self._take_header(header, where)
-                    dosage_of = self._dosages(where)
-                else:
-                    yield self._row(cells, header, dosage_of, where)
+        for cells in records.filled():
+            if cells[0].startswith("@"):
+                key, _, value = "\t".join(cells)[1:].partition(":")
+                self.entries[key.strip().lower()] = value.strip()
+            elif not records.columns:
+                records.columns = cells
+                self._take_header(cells, records)
+                dosage_of = self._dosages(records.here)
+            else:
+                yield self._row(records.checked(cells), dosage_of, records)
 
-    def _take_header(self, header: list[str], where: str) -> None:
+    def _take_header(self, header: list[str], records: Records) -> None:
         """Find the columns of the map; all others are lines."""
         known = {"Chr": ("chr",), "Locus": ("locus", "marker"), "cM": ("cm",), "Mb": ("mb",)}
         found = {one: find_column(header[:4], names) for one, names in known.items()}
         self.columns = {one: header.index(name) for one, name in found.items() if name is not None}
         if not {"Chr", "Locus"} <= self.columns.keys() or not {"cM", "Mb"} & self.columns.keys():
             raise InputError(
-                f"{where}: the header should be Chr, Locus, cM, Mb and the lines, between tabs; it "
-                f"starts with {listing(header)}"
+                f"{records.here}: the header should be Chr, Locus, cM, Mb and the lines, between "
+                f"tabs; it starts with {listing(header)}"
             )
         self.samples = header[len(self.columns) :]
-        require_unique(self.samples, f"the lines of {self.path}", "rename one")
+        require_unique(self.samples, f"the lines of {records.label}", "rename one")
         if not self.samples or "" in self.samples:
             raise InputError(
-                f"{where}: the header has {len(self.samples)} lines, {self.samples.count('')} of "
-                "them without a name; every column of calls needs one"
+                f"{records.here}: the header has {len(self.samples)} lines, "
+                f"{self.samples.count('')} of them without a name; every column of calls needs one"
             )
 
     def _dosages(self, where: str) -> dict[str, float]:
@@ -149,36 +142,37 @@ class _Geno:
             )
         mat, pat = self.alleles
         het, unknown = self.entries.get("het", "H"), self.entries.get("unk", "U")
-        return {**dict.fromkeys(_MISSING, np.nan), unknown: np.nan, het: 0.5, mat: 0.0, pat: 1.0}
+        return {
+            **dict.fromkeys(_DIALECT.missing, np.nan),
+            unknown: np.nan,
+            het: 0.5,
+            mat: 0.0,
+            pat: 1.0,
+        }
 
     def _row(
-        self, cells: list[str], header: Sequence[str], dosage_of: dict[str, float], where: str
+        self, cells: list[str], dosage_of: dict[str, float], records: Records
     ) -> tuple[str, npt.NDArray[np.float32]]:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{where}: {len(cells)} fields, but the header has {len(header)}; the file may be "
-                "cut short: fetch or make it again"
-            )
         name = cells[self.columns["Locus"]]
-        numbers = {one: self._position(cells, one, where) for one in ("cM", "Mb")}
-        self.places.append((name, cells[self.columns["Chr"]], numbers["cM"], numbers["Mb"]))
+        numbers = {one: self._position(cells, one, records) for one in ("cM", "Mb")}
+        self.positions.append((name, cells[self.columns["Chr"]], numbers["cM"], numbers["Mb"]))
         calls = cells[len(self.columns) :]
         try:
             return name, np.array([dosage_of[call] for call in calls], dtype=np.float32)
         except KeyError as error:
             at = calls.index(error.args[0])
+            known = [call for call in dosage_of if call not in _DIALECT.missing]
             raise InputError(
-                f"{where} ({name!r}), column {self.samples[at]!r}: the call {calls[at]!r} is not "
-                f"among {listing([call for call in dosage_of if call not in _MISSING])}; correct "
-                "it, or the lines @mat, @pat, @het and @unk"
+                f"{records.here} ({name!r}), column {self.samples[at]!r}: the call {calls[at]!r} "
+                f"is not among {listing(known)}; correct it, or the lines @mat, @pat, @het and @unk"
             ) from None
 
-    def _position(self, cells: list[str], one: str, where: str) -> float:
+    def _position(self, cells: list[str], one: str, records: Records) -> float:
         cell = cells[self.columns[one]] if one in self.columns else ""
         try:
-            return np.nan if cell in _MISSING else float(cell)
+            return np.nan if cell in _DIALECT.missing else float(cell)
         except ValueError:
             raise InputError(
-                f"{where}, column {one!r}: the position {cell!r} is not a number; correct it, or "
-                "leave it empty"
+                f"{records.here}, column {one!r}: the position {cell!r} is not a number; "
+                "correct it, or leave it empty"
             ) from None

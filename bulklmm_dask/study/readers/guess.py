@@ -30,14 +30,14 @@ def guess_format(source: str | os.PathLike[str]) -> str | None:
     InputError
         If there is no such file or folder, or it is a VCF file.
     """
-    place = Location.of(source)
-    look = Look(place.local)
-    if place.is_file() and look.ends(*_VCF):
+    path = Location.of(source)
+    look = Look(path.local)
+    if path.is_file() and look.ends(*_VCF):
         raise InputError(
-            f"{place} is a VCF file; convert it with vcf2zarr (of the package bio2zarr), and give "
+            f"{path} is a VCF file; convert it with vcf2zarr (of the package bio2zarr), and give "
             "the store that it writes"
         )
     found = next((name for name, reader in READERS.items() if reader.sniff(look)), None)
-    if found is None and not place.exists():
-        raise InputError(f"there is no file or folder {place}; check the path")
+    if found is None and not path.exists():
+        raise InputError(f"there is no file or folder {path}; check the path")
     return found

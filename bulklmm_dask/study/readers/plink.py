@@ -12,7 +12,7 @@ import xarray as xr
 from bed_reader import open_bed
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers._fields import Rows
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import reading
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
@@ -24,6 +24,7 @@ from bulklmm_dask.study.readers._people import (
     read_phenotypes,
 )
 from bulklmm_dask.study.readers._samples import SampleTables, Source
+from bulklmm_dask.study.readers.tables import TableFile, blanks
 from bulklmm_dask.text import counted
 
 _MAGIC = b"\x6c\x1b"
@@ -108,24 +109,24 @@ class Bed:
 
 def _beside(path: str | Path, ending: str) -> Path:
     """Give the file of the set that has this ending."""
-    path = Path(path).expanduser()
+    path = Location.of(path).local
     known = path.suffix.lower() in (".bed", ".bim", ".fam")
     return path.with_name((path.stem if known else path.name) + ending)
 
 
 def _read_bim(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Contig and position by variant, and the alleles A2 and A1."""
-    rows = Rows(path)
-    contigs, ids, places, alleles = [], [], [], []
-    for fields in rows:
-        rows.expect(fields, 6, "chromosome, variant, cM, bp, allele 1, allele 2")
-        contigs.append(fields[0])
-        ids.append(fields[1])
-        places.append(rows.numbers(fields[2:4], frozenset(), "position"))
-        alleles.append((fields[5], fields[4]))
+    contigs, ids, positions, alleles = [], [], [], []
+    with TableFile.at(path, blanks(frozenset())).records() as records:
+        for fields in records:
+            records.expect(fields, 6, "chromosome, variant, cM, bp, allele 1, allele 2")
+            contigs.append(fields[0])
+            ids.append(fields[1])
+            positions.append(records.numbers(fields[2:4], "position"))
+            alleles.append((fields[5], fields[4]))
     if not ids:
         raise InputError(f"{path} is empty; it should have a line for every variant")
-    genetic, position = np.array(places).T
+    genetic, position = np.array(positions).T
     names = name_variants(ids, contigs, position, alleles, str(path))
     placed = pd.DataFrame({"contig": contigs, "position": position}, index=names)
     if genetic.any():

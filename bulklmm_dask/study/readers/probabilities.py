@@ -15,11 +15,10 @@ from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.create import refuse_other_sums
 from bulklmm_dask.study.readers import _scratch
-from bulklmm_dask.study.readers._columns import open_table
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
 from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
-from bulklmm_dask.study.readers._tables import number_rows, read_columns
+from bulklmm_dask.study.readers.tables import number_rows, open_table, read_columns
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import listing
 
@@ -81,11 +80,9 @@ def read_probabilities(
     """
     samples = read_samples(traits, covariates, sample_strain)
     marker_map, unit = read_map_or_none(variant_map, position_unit)
-    files, name, form = open_table(probabilities)
-    label = files.label(name)
-    layout = _layout(read_columns(files, name, form)[1:], label)
-    rows = _calls(number_rows(files, name, form), layout)
-    variants, scratch = _scratch.keep(rows, label)
+    file = open_table(probabilities)
+    layout = _layout(read_columns(file)[1:], file.label)
+    variants, scratch = _scratch.keep(_calls(number_rows(file), layout), file.label)
     if marker_map is not None:
         index, marker_map = place_markers(variants, marker_map)
         variants, scratch = list(marker_map.index), scratch.take(index)
@@ -99,7 +96,7 @@ def read_probabilities(
     )
     ds["genotype_id"] = ("genotypes", text(layout.genotypes))
     ds = ds.assign_coords(genotypes=text(layout.genotypes))
-    return ds.assign_attrs(source=Path(name).name)
+    return ds.assign_attrs(source=file.name)
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,17 @@ from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import attach, split_covariates
-from bulklmm_dask.study.readers._samples import SampleTables, by_column
-from bulklmm_dask.study.readers._tables import (
+from bulklmm_dask.study.readers._samples import SampleTables
+from bulklmm_dask.study.readers.tables import (
     Calls,
     Table,
+    TableFile,
     bind,
     read_calls,
     read_numbers,
     read_text,
 )
-from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.schema import locate, require_unique, unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -69,7 +70,7 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     """
     files, control = open_control(source)
     dosages, placed = _genotypes(files, control)
-    traits = _joined(files, control, "pheno", partial(read_numbers, form=control.form), np.nan)
+    traits = _joined(files, control, "pheno", read_numbers, np.nan)
     if traits is None:
         raise InputError(f"{control.label} lists no pheno; a study needs a table of traits")
     covariates, labels = _covariates(files, control)
@@ -88,14 +89,14 @@ def _joined(
     files: Folder | Archive,
     control: Control,
     key: str,
-    read: Callable[[Folder | Archive, str], Table],
+    read: Callable[[TableFile], Table],
     fill: object,
 ) -> Table | None:
     """Read the table `key`, from one file or several, with R/qtl2's rows and columns."""
     names = control.listed(key)
     if not names:
         return None
-    tables = [read(files, name) for name in names]
+    tables = [read(TableFile(files, name, control.dialect)) for name in names]
     if control.is_transposed(key):
         tables = [table.T for table in tables]
     for table in tables:
@@ -109,7 +110,7 @@ def _genotypes(
     """Dosages (samples, variants) with names, in the order of the map, and their map."""
     scale = _scale(control)
     calls = Calls()
-    read = partial(read_calls, form=control.form, calls=calls)
+    read = partial(read_calls, calls=calls)
     table = _joined(files, control, "geno", read, calls[""])
     if table is None:
         raise InputError(f"{control.label} lists no geno; a study needs a table of genotypes")
@@ -148,7 +149,7 @@ def _dosages(
     calls: Calls, counts: np.ndarray, control: Control, scale: dict[int, float]
 ) -> np.ndarray:
     """Give every call met its dosage, by its code in the table; say what is not listed."""
-    codes, missing = control.codes, control.form.missing | {""}
+    codes, missing = control.codes, control.dialect.missing | {""}
     heterozygous = _unlisted_heterozygotes(control, scale)
     out = np.full(len(calls), np.nan, dtype=np.float32)
     for met, i in calls.items():
@@ -212,14 +213,14 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
         return None
     frames = []
     for name in names:
-        table = read_text(files, name, control.form)
+        table = read_text(TableFile(files, name, control.dialect))
         table = table.T if control.is_transposed(key) else table
         if len(table.columns) < 2:
             raise InputError(
                 f"{table.label} has the columns {table.columns}; a map needs marker, chromosome "
                 "and position"
             )
-        position = numeric_positions(list(table.values[:, 1]), table.rows, table.label)
+        position = numeric_positions(list(table.values[:, 1]), table.rows, table)
         frames.append(
             pd.DataFrame({"contig": table.values[:, 0], "position": position}, index=table.rows)
         )
@@ -232,24 +233,21 @@ def _covariates(
     files: Folder | Archive, control: Control
 ) -> tuple[pd.DataFrame | None, dict[str, dict[str, str]]]:
     """Covariates, and the labels of samples: sex, cross_info and columns that are no covariates."""
-    read = partial(read_text, form=control.form)
-    table = _joined(files, control, "covar", read, "")
+    table = _joined(files, control, "covar", read_text, "")
     covariates: pd.DataFrame | None = None
     others: dict[str, dict[str, str]] = {}
     if table is not None:
         require_unique(table.columns, f"the columns of {table.label}", "rename one")
-        covariates, others = split_covariates(table.rows, by_column(table))
+        covariates, others = split_covariates(table.rows, table.by_column())
     labels: dict[str, dict[str, str]] = {}
     for key in ("sex", "cross_info"):
         name, column, codes = control.source_of(key)
-        found = read(files, name) if name else table
+        found = read_text(TableFile(files, name, control.dialect)) if name else table
         if found is None or not (name or column):
             continue
-        if column and not name and column not in found.columns:
-            raise InputError(
-                f"{control.label}: {key} names the covariate {column!r}, which {found.label} "
-                "does not have"
-            )
+        if column and not name:
+            what = f"{control.label}: {key} names the covariate {{}}, which {found.label} lacks"
+            locate(found.columns, [column], what)
         wanted = found.columns if name else [str(column)]
         for one in wanted[:1] if key == "sex" else wanted:
             cells = list(found.values[:, found.columns.index(one)])
@@ -276,18 +274,16 @@ def _sexes(cells: Sequence[str], codes: dict[str, str], label: str) -> list[str]
 
 
 def _attach_phenocovar(ds: xr.Dataset, files: Folder | Archive, control: Control) -> None:
-    read = partial(read_text, form=control.form)
-    table = _joined(files, control, "phenocovar", read, "")
+    table = _joined(files, control, "phenocovar", read_text, "")
     if table is None:
         return
-    traits = set(ds["trait_id"].values)
-    unknown = [name for name in table.rows if name not in traits]
+    unknown = unknown_names(ds["trait_id"].values, table.rows)
     if unknown:
         say(
             f"{len(unknown)} of {len(table.rows)} rows of {table.label} describe no trait of the "
             f"study and are left out: {listing(unknown)}"
         )
-    for column, cells in zip(table.columns, table.values.T, strict=True):
+    for column, cells in table.by_column().items():
         attach(ds, "traits", column, dict(zip(table.rows, cells, strict=True)))
 
 

@@ -90,6 +90,7 @@ def test_a_frame_of_phenotypes_has_names(write):
     assert list(ds["trait_id"].values) == ["x"]
 
 
+@pytest.mark.slow
 def test_save_streams_and_the_scratch_file_goes(tmp_path, monkeypatch):
     n, p = 500, 8000  # 16 MB as float32
     calls = np.random.default_rng(0).integers(0, 3, (p, n), dtype=np.uint8)
@@ -113,6 +114,7 @@ def test_save_streams_and_the_scratch_file_goes(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.f32"))
 
 
+@pytest.mark.slow
 def test_other_processes_read_the_scratch_file_and_leave_it(write):
     ds = read(*write())
     copy = pickle.loads(pickle.dumps(ds))

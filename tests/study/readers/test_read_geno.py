@@ -86,6 +86,7 @@ def test_samples_of_lines(tmp_path):
     assert ds["sample_covariate"].values[:, 0].tolist() == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_same_as_rqtl2_files(reference, tmp_path):
     """The real BXD genotypes, written as a .geno file, give the study that R/qtl2 files give."""
     with zipfile.ZipFile(reference / "bxd" / "bxd.zip") as archive:

@@ -167,6 +167,7 @@ def test_a_scan_of_files_is_that_of_arrays(files):
     )
 
 
+@pytest.mark.slow
 def test_save_streams(files, monkeypatch):
     """Reads are of one chunk each, and memory stays far below the whole."""
     n, p = 1000, 20_000  # 80 MB as float32

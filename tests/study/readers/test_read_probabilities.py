@@ -126,6 +126,7 @@ def test_the_reference_scan_of_two_genotypes(reference):
     np.testing.assert_allclose(lod, expected.loc[ds["variant_id"].values], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_save_streams(tmp_path, monkeypatch):
     n, p = 120, 3000
     rng = np.random.default_rng(0)

@@ -45,6 +45,7 @@ def test_bxd(reference):
     check_bxd(reference, n_traits=586)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_all_of_bxd(whole_reference):
     check_bxd(whole_reference, n_traits=5806)
@@ -250,7 +251,11 @@ def test_sex_from_a_file_and_cross_info_from_a_covariate(tmp_path):
         ),
         ({"geno.csv": ""}, {}, "geno.csv is empty"),
         ({"geno.csv": 'id,m1\na,"L\n' + "b,C\n" * 50000}, {}, "geno.csv cannot be read as a table"),
-        ({"gmap.csv": "marker,chr,pos\nm1,1,x\n"}, {}, "gmap.csv, marker 'm1': the position 'x'"),
+        (
+            {"gmap.csv": "marker,chr,pos\nm1,1,x\n"},
+            {},
+            "gmap.csv, marker 'm1': the position 'x' in line 2 is not",
+        ),
         ({"gmap.csv": "marker,chr\nm1,1\n"}, {}, "a map needs marker, chromosome and position"),
         ({"gmap.csv": "marker,chr,pos\nz,1,1\n"}, {}, "genotypes and map have no marker in common"),
         ({"gmap.csv": "marker,chr,pos\nm1,1,1\nm1,1,2\n"}, {}, "markers of gmap must be unique"),
@@ -258,11 +263,15 @@ def test_sex_from_a_file_and_cross_info_from_a_covariate(tmp_path):
         ({"geno.csv": "id,m1,m1\na,L,C\n"}, {}, "markers of the genotypes must be unique.*'m1'"),
         ({"pheno.csv": "id,t1\nx,1\ny,2\n"}, {}, "no sample in common"),
         ({"pheno.csv": "id,t1\n"}, {}, "no sample in common.*the traits none"),
-        ({"geno.csv": "id,m1\n,L\n"}, {}, "geno.csv: row 1 below the header has no name"),
+        (
+            {"geno.csv": "id,m1\n,L\n"},
+            {},
+            "geno.csv: row 1 below the header has no name in its first column in line 2",
+        ),
         (
             {"geno.csv": "id,m1\n" + "".join(f"s{i},{i}\n" for i in range(200))},
             {},
-            "geno.csv: the genotypes hold more than 100 different calls",
+            r"geno.csv: the genotypes hold more than 100 different calls.*line 101",
         ),
         ({}, {"geno": "other.csv"}, "there is no file .*other.csv"),
         ({}, {"geno": None}, "lists no geno"),

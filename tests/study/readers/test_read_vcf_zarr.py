@@ -169,6 +169,7 @@ def test_a_store_of_vcf2zarr(tmp_path, zarr_format, capfd):
     assert ds["variant_allele"].values[2].tolist() == ["A", "G,T"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_save_streams(tmp_path, zarr_format, monkeypatch):
     n, p, chunk = 1000, 10_000, 700  # 40 MB as float32

@@ -1,0 +1,486 @@
+"""Delimited text of every format: one parser, told by a `Dialect` how a table is written.
+
+Tables are read row by row; only numbers or codes are kept of large ones, never their text. Every
+error gives the file, the line and the column.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.readers._files import Archive, Folder
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Array
+
+# Words for a missing cell in tables of people's own making.
+MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
+
+_BATCH = 4096  # records converted together
+_MOST_CALLS = 100  # more different genotype calls than this are no genotype calls
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written.
+
+    Attributes
+    ----------
+    sep : str or None
+        The character between fields; None for blanks and tabs, any number of them.
+    missing : set of str
+        Words for a missing cell; an empty cell is missing in any dialect.
+    comment : str
+        Sign at the start of lines that are left out; empty if there is none.
+    quotes : bool
+        Whether fields may stand in quotation marks.
+    commas : bool
+        Whether commas count as blanks, where `sep` is None.
+    """
+
+    sep: str | None = ","
+    missing: frozenset[str] = frozenset({"NA"})
+    comment: str = "#"
+    quotes: bool = True
+    commas: bool = False
+
+    def text(self, cell: str) -> str:
+        """Give a cell without blanks around it, empty if it is missing."""
+        cell = cell.strip()
+        return "" if cell in self.missing else cell
+
+    def split(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """Split lines into records: lists of fields, those of empty lines empty."""
+        if self.sep is None:
+            return ((line.replace(",", " ") if self.commas else line).split() for line in lines)
+        if self.quotes:
+            return csv.reader(lines, delimiter=self.sep)
+        return csv.reader(lines, delimiter=self.sep, quoting=csv.QUOTE_NONE)
+
+
+def blanks(missing: frozenset[str], *, commas: bool = False) -> Dialect:
+    """Fields between blanks, as PLINK and BIMBAM write them: no quotation marks, no comments."""
+    return Dialect(None, missing, comment="", quotes=False, commas=commas)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table that is not read yet: where it lies and how it is written."""
+
+    files: Folder | Archive
+    name: str
+    dialect: Dialect = Dialect()
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str], dialect: Dialect) -> TableFile:
+        """The file of a path, plain or gzipped."""
+        local = Location.of(path).local
+        return cls(Folder(local.parent), local.name, dialect)
+
+    @property
+    def label(self) -> str:
+        """The file, for messages."""
+        return self.files.label(self.name)
+
+    @contextmanager
+    def records(self) -> Iterator[Records]:
+        """Open the file."""
+        with self.files.open(self.name) as stream:
+            yield Records(self.label, self.dialect, stream)
+
+
+def open_table(path: str | os.PathLike[str]) -> TableFile:
+    """Find a table between commas, tabs or semicolons, whichever its first line has most of."""
+    file = TableFile.at(path, Dialect(missing=MISSING))
+    with file.files.open(file.name) as stream:
+        line = next((line for line in stream if not line.startswith("#")), "")
+    counts = {sep: line.count(sep) for sep in (",", "\t", ";")}
+    return TableFile.at(path, Dialect(max(counts, key=counts.__getitem__), MISSING))
+
+
+class Records:
+    """The records of an open table, one after the other: lists of fields, none empty.
+
+    Attributes
+    ----------
+    label : str
+        The file, for messages.
+    number : int
+        The line that was read last.
+    columns : list of str
+        The header, once it is known; every record must then have as many fields.
+    comments : list of str
+        Lines left out so far, without the sign.
+    """
+
+    def __init__(self, label: str, dialect: Dialect, stream: TextIO) -> None:
+        self.label, self.dialect = label, dialect
+        self.number = 0
+        self.columns: list[str] = []
+        self.comments: list[str] = []
+        self._found = filter(None, dialect.split(self._lines(stream)))
+        self._next: list[str] | None = None
+
+    def _lines(self, stream: TextIO) -> Iterator[str]:
+        comment = self.dialect.comment
+        for line in stream:
+            self.number += 1
+            if comment and line.startswith(comment):
+                self.comments.append(line.removeprefix(comment))
+            else:
+                yield line
+
+    @property
+    def here(self) -> str:
+        """The file and the line read last, for messages."""
+        return f"{self.label}, line {self.number}"
+
+    def __iter__(self) -> Iterator[list[str]]:
+        if self._next is not None:
+            first, self._next = self._next, None
+            yield self.checked(first)
+        for record in self._found:
+            yield self.checked(record)
+
+    def filled(self) -> Iterator[list[str]]:
+        """Give records as they are, their fields without blanks around them, but no empty ones."""
+        for record in self._found:
+            fields = list(map(str.strip, record))
+            if any(fields):
+                yield fields
+
+    def checked(self, record: list[str]) -> list[str]:
+        """Give a record back, or raise InputError where the header has more or fewer fields."""
+        if self.columns and len(record) != len(self.columns):
+            raise InputError(
+                f"{self.here}: {len(record)} fields, but the header has {len(self.columns)}; the "
+                "file may be cut short, or a field may hold the separator"
+            )
+        return record
+
+    def read_header(self) -> list[str]:
+        """Take the first record as the names of the columns."""
+        header, self._next = next(self._found, None), next(self._found, None)
+        if header is None:
+            raise InputError(f"{self.label} is empty; it should start with a row of column names")
+        if self._next is not None and len(self._next) == len(header) + 1:
+            header = ["", *header]  # as R writes a table with row names
+        self.columns = [column.strip() for column in header]
+        return self.columns
+
+    def expect(self, fields: Sequence[str], count: int, what: str) -> None:
+        """Raise InputError where a record has not as many fields as it should."""
+        if len(fields) != count:
+            raise InputError(
+                f"{self.here}: {counted(len(fields), 'field')} instead of {count} ({what}); the "
+                "file may be cut short: fetch or make it again"
+            )
+
+    def numbers(
+        self, fields: Sequence[str], what: str = "field", missing: frozenset[str] | None = None
+    ) -> Array:
+        """Turn fields without a header into numbers, missing ones into NaN.
+
+        `what` names a field in errors, which count them from 1; `missing` replaces the dialect's
+        words.
+        """
+        try:
+            return np.array(
+                floats(fields, self.dialect.missing if missing is None else missing),
+                dtype=np.float64,
+            )
+        except CellError as error:
+            raise InputError(
+                f"{self.here}: {what} {error.at + 1} is {error.cell!r}, which is not a number; "
+                "correct it, or mark it as missing (NA)"
+            ) from None
+
+    def row_of_numbers(self, row: str, columns: Sequence[str], cells: Sequence[str]) -> list[float]:
+        """Turn cells under a header into numbers, missing and empty ones into NaN."""
+        try:
+            return floats(cells, self.dialect.missing | {""})
+        except CellError as error:
+            raise InputError(
+                f"{self.here} ({row!r}), column {columns[error.at]!r}: {error.cell!r} is not a "
+                "number; correct it, or mark it as missing"
+            ) from None
+
+    def check_size(self, rows: int) -> None:
+        """Compare the size with comments such as `# nrow 198` that R/qtl2 puts above a table."""
+        for word, found in (("nrow", rows), ("ncol", len(self.columns))):
+            for comment in self.comments:
+                stated = re.fullmatch(rf"\s*{word}\s+(\d+)\s*", comment)
+                if stated and int(stated[1]) != found:
+                    raise InputError(
+                        f"{self.label} says {word} {stated[1]} in its comments but has {found}; "
+                        "it may be cut short: fetch or make it again"
+                    )
+
+
+@dataclass
+class Table:
+    """A table that was read: its first row names the columns, its first column the rows.
+
+    Attributes
+    ----------
+    label : str
+        The file, for messages.
+    corner : str
+        Name of the column of row names.
+    rows, columns : list of str
+    values : array (rows, columns)
+        Numbers, codes or text, without the columns in `text`.
+    text : dict of str to list of str
+        Columns that were left as text.
+    lines : list of int
+        Where the rows stand in the file; empty where that is not known.
+    """
+
+    label: str
+    corner: str
+    rows: list[str]
+    columns: list[str]
+    values: np.ndarray
+    text: dict[str, list[str]] = field(default_factory=dict)
+    lines: list[int] = field(default_factory=list)
+
+    @property
+    def T(self) -> Table:  # noqa: N802
+        """The table with rows and columns exchanged."""
+        return Table(self.label, self.corner, self.columns, self.rows, self.values.T)
+
+    def in_line(self, row: int) -> str:
+        """Where a row stands in the file, for messages; empty if that is not known."""
+        return f" in line {self.lines[row]}" if self.lines else ""
+
+    def by_column(self, *, names: bool = False) -> dict[str, list[str]]:
+        """Give the cells of a table of text by column; with `names` that of the row names too."""
+        cells = zip(self.columns, self.values.T, strict=True)
+        return ({self.corner: self.rows} if names else {}) | {
+            name: list(own) for name, own in cells
+        }
+
+
+def find_column(columns: Collection[str], names: Sequence[str]) -> str | None:
+    """Find the column that is called by the first of `names`, whatever its case and signs."""
+    plain = {re.sub(r"[^a-z]", "", column.lower()): column for column in columns}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+class Calls(dict[str, int]):
+    """A code for every different genotype call, given as they are met."""
+
+    def __missing__(self, call: str) -> int:
+        """Give a new call the next code."""
+        if len(self) >= _MOST_CALLS:
+            raise InputError(
+                f"the genotypes hold more than {_MOST_CALLS} different calls, such as "
+                f"{listing(self)}; is this the genotype table, and is the separator right?"
+            )
+        return self.setdefault(call, len(self))
+
+
+def read_columns(file: TableFile) -> list[str]:
+    """Read the names of the columns, that of the row names first."""
+    with file.records() as records:
+        return records.read_header()
+
+
+def read_numbers(file: TableFile, text_columns: Sequence[str] = ()) -> Table:
+    """Read a table of numbers as float64, missing cells as NaN; some columns may stay text."""
+
+    def convert(records: Records, row: str, columns: Sequence[str], cells: Sequence[str]) -> bytes:
+        return np.array(records.row_of_numbers(row, columns, cells)).tobytes()
+
+    return _named(_read(file, convert, np.float64, text_columns))
+
+
+def number_rows(file: TableFile) -> Iterator[tuple[str, str, list[float]]]:
+    """Read a table of numbers row by row: where it stands (file and line), its name, its numbers.
+
+    What `read_numbers` checks is checked here too, but nothing is kept.
+    """
+    with file.records() as records:
+        columns, count = records.read_header()[1:], 0
+        for row, *cells in records:
+            count += 1
+            name = row.strip()
+            yield records.here, name, records.row_of_numbers(name, columns, cells)
+        records.check_size(count)
+
+
+def read_calls(file: TableFile, calls: Calls) -> Table:
+    """Read a table of genotype calls as uint8 codes, which `calls` explains."""
+
+    def convert(records: Records, row: str, columns: Sequence[str], cells: Sequence[str]) -> bytes:
+        try:
+            return bytes(map(calls.__getitem__, cells))
+        except InputError as error:
+            raise InputError(f"{records.label}: {error} (line {records.number})") from None
+
+    return _named(_read(file, convert, np.uint8, ()))
+
+
+def read_text(file: TableFile) -> Table:
+    """Read a small table as text (dtype object), missing cells as empty text."""
+    kept: list[list[str]] = []
+
+    def convert(records: Records, row: str, columns: Sequence[str], cells: Sequence[str]) -> bytes:
+        kept.append([file.dialect.text(cell) for cell in cells])
+        return b""
+
+    table = _read(file, convert, np.uint8, ())
+    table.values = np.array(kept, dtype=object).reshape(len(table.rows), len(table.columns))
+    return table
+
+
+def read_frame(file: TableFile, text: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
+    """Read a table without row names: of some columns the text as it is, of some numbers.
+
+    All others are numbers if all of their cells are, and text otherwise.
+    """
+    missing = file.dialect.missing | {""}
+    with file.records() as records:
+        columns = records.read_header()
+        require_unique(columns, f"the columns of {file.label}", "rename one")
+        held: dict[str, list[Any]] = {name: [] for name in columns}
+        known: dict[str, str] = {}  # a text is kept once, however many rows have it
+        for batch in _batches(records):
+            lines, rows = zip(*batch, strict=True)
+            for name, cells in zip(columns, zip(*rows, strict=True), strict=True):
+                if name in text:
+                    held[name].extend(known.setdefault(cell, cell) for cell in cells)
+                    continue
+                try:
+                    held[name].append(np.array(floats(cells, missing)))
+                except CellError as error:
+                    if name not in numbers:
+                        return read_frame(file, {*text, name}, numbers)
+                    raise InputError(
+                        f"{file.label}, line {lines[error.at]}, column {name!r}: {error.cell!r} is "
+                        "not a number; correct it, or leave it empty"
+                    ) from None
+    empty = np.empty(0)
+    whole = {
+        name: pd.Series(parts, dtype="str") if name in text else np.concatenate([empty, *parts])
+        for name, parts in held.items()
+    }
+    return pd.DataFrame(whole, columns=columns)
+
+
+def _batches(records: Records) -> Iterator[list[tuple[int, list[str]]]]:
+    """Records with their lines, some thousands at a time."""
+    numbered = ((records.number, record) for record in records)
+    while batch := list(islice(numbered, _BATCH)):
+        yield batch
+
+
+def bind(tables: Sequence[Table], fill: object) -> Table:
+    """Set tables side by side, matching their rows by name; `fill` where a row is absent."""
+    if len(tables) == 1:
+        return tables[0]
+    rows = list(dict.fromkeys(name for table in tables for name in table.rows))
+    columns = [name for table in tables for name in table.columns]
+    values = np.full((len(rows), len(columns)), fill, dtype=tables[0].values.dtype)
+    where = {name: i for i, name in enumerate(rows)}
+    start = 0
+    for table in tables:
+        stop = start + len(table.columns)
+        values[[where[name] for name in table.rows], start:stop] = table.values
+        start = stop
+    return Table(tables[0].label, tables[0].corner, rows, columns, values)
+
+
+def _read(
+    file: TableFile,
+    convert: Callable[[Records, str, Sequence[str], Sequence[str]], bytes],
+    dtype: type[np.generic],
+    text_columns: Sequence[str],
+) -> Table:
+    """Read a table; `convert` gets the name of a row, its columns and cells but those of text."""
+    rows: list[str] = []
+    lines: list[int] = []
+    held = bytearray()
+    with file.records() as records:
+        corner, *columns = records.read_header()
+        texts: dict[str, list[str]] = {column: [] for column in text_columns}
+        text_at = [columns.index(column) + 1 for column in text_columns]
+        take = _other_columns(columns, text_columns)
+        kept = take(records.columns)
+        for record in records:
+            rows.append(record[0].strip())
+            lines.append(records.number)
+            for cells, at in zip(texts.values(), text_at, strict=True):
+                cells.append(file.dialect.text(record[at]))
+            held += convert(records, rows[-1], kept, take(record))
+        records.check_size(len(rows))
+    values = np.frombuffer(held, dtype)
+    if values.size == len(rows) * len(kept):  # all but tables of text
+        values = values.reshape(len(rows), len(kept))
+    return Table(file.label, corner, rows, list(kept), values, texts, lines)
+
+
+def _other_columns(
+    columns: list[str], text_columns: Sequence[str]
+) -> Callable[[list[str]], Sequence[str]]:
+    """Make the function that picks from a record what is neither row name nor text."""
+    if not text_columns:
+        return lambda record: record[1:]
+    keep = [i + 1 for i, column in enumerate(columns) if column not in text_columns]
+    if len(keep) > 1:
+        return itemgetter(*keep)
+    return lambda record: [record[i] for i in keep]
+
+
+def _named(table: Table) -> Table:
+    """Refuse a row without a name: nothing could be matched to it."""
+    if "" in table.rows:
+        at = table.rows.index("")
+        raise InputError(
+            f"{table.label}: row {at + 1} below the header has no name in its first column"
+            f"{table.in_line(at)}; name it, or remove the row"
+        )
+    return table
+
+
+class CellError(Exception):
+    """A cell that is no number, and where it stands in its row."""
+
+    def __init__(self, at: int, cell: str) -> None:
+        self.at, self.cell = at, cell
+
+
+def floats(cells: Sequence[str], missing: frozenset[str]) -> list[float]:
+    """Turn cells into numbers, missing ones into NaN; CellError at the first that is none."""
+    nan = float("nan")
+    try:
+        # Python reads 1_0 as ten, which no table means.
+        if "_" not in "".join(cells):
+            return [nan if cell in missing else float(cell) for cell in cells]
+    except ValueError:
+        pass
+    return [_float(at, cell.strip(), missing) for at, cell in enumerate(cells)]
+
+
+def _float(at: int, cell: str, missing: frozenset[str]) -> float:
+    try:
+        if cell in missing:
+            return float("nan")
+        if "_" not in cell:
+            return float(cell)
+    except ValueError:
+        pass
+    raise CellError(at, cell)
