@@ -50,6 +50,24 @@ def kinship(
     InputError
         If the method is unknown, the study has no genotypes, or with `loco` no contigs or only
         one.
+
+    Examples
+    --------
+    It becomes a variable of the study, where every later step finds it:
+
+    >>> ds["kinship"] = blmm.kinship(ds)
+    >>> ds.kinship.shape
+    (120, 120)
+    >>> ds.kinship[:3, :3].values.round(2)
+    array([[1.  , 0.55, 0.5 ],
+           [0.55, 1.  , 0.35],
+           [0.5 , 0.35, 1.  ]])
+
+    One for each contig, from the markers of all others, for ``scan(ds, loco=True)``:
+
+    >>> ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    >>> ds.kinship_loco.dims
+    ('contigs', 'samples_0', 'samples_1')
     """
     if method not in METHODS:
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")

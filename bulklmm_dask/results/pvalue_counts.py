@@ -53,6 +53,18 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
     ------
     InputError
         If it is no result, or lacks one of the traits.
+
+    Examples
+    --------
+    >>> counts = blmm.pvalue_counts(blmm.scan(ds))
+    >>> counts.attrs["tests"]
+    720
+    >>> counts.tail(3).round(2)
+         neg_log10_p  count
+    137         6.79      1
+    138         7.18      1
+    139         7.19      1
+    >>> ax = blmm.plot.qq(counts)
     """
     result = require_result(result, "pvalue_counts")
     if traits is not None:
