@@ -90,6 +90,11 @@ def heritability(
     InputError
         If the study, the kinship, the covariates or an option cannot be used.
 
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate.
+
     Examples
     --------
     >>> estimates = blmm.heritability(ds)

@@ -125,6 +125,11 @@ def hotspot_baseline(
     StoreError
         If the store cannot be written or was made from other inputs.
 
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate.
+
     Examples
     --------
     Twenty null data sets, to be quick; take a hundred or more:

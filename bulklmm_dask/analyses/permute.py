@@ -112,7 +112,8 @@ def permute(
         Run now into a Zarr store; an unfinished one is finished. `open_result` opens it. Without
         it ``"per-trait"`` computes nothing until asked; call ``compute`` once if it is asked often.
     progress : callable, optional
-        Called with a `Progress` after each block written to the store (``"per-trait"``).
+        Called with a `Progress` at the start and after each block written to the store
+        (``"per-trait"``).
 
     Returns
     -------
@@ -129,6 +130,12 @@ def permute(
         If the study or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate, and for samples that are alone in their
+        stratum, whose residuals do not move.
 
     Examples
     --------

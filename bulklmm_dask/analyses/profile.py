@@ -94,6 +94,12 @@ def profile(
         If there is no such trait or variant, the trait cannot be fitted, or the study, the
         kinship, the covariates or an option cannot be used.
 
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate, for a marker without variation beside
+        the covariates, and for a likelihood without a maximum below h2 = 1.
+
     Examples
     --------
     >>> values = blmm.profile(ds, "trait06", variant="2:54233555")

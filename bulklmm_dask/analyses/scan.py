@@ -69,7 +69,7 @@ def scan(
         LOD = -(n/2) log10(1 - r2),  r2 = (x'My)^2 / (x'Mx y'My)
 
     with M the projection off the covariates in the metric of Var(y) (Kang et al. 2010, EMMAX; in
-    bulk: Yu, Farage and Sen 2024, BulkLMM). The alt methods estimate h2 again for every pair,
+    bulk: Yu et al. 2023, BulkLMM). The alt methods estimate h2 again for every pair,
 
         LOD = (max_h l1(h) - max_h l0(h)) / ln 10
 
@@ -131,7 +131,7 @@ def scan(
         Run now, block by block, into a Zarr store; an unfinished store of the same scan is
         finished. Without it nothing is computed until the result is asked for.
     progress : callable, optional
-        Called with a `Progress` after each block written to the store.
+        Called with a `Progress` at the start and after each block written to the store.
 
     Returns
     -------
@@ -155,6 +155,11 @@ def scan(
         If the study, the kinship, the covariates or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate.
 
     Examples
     --------

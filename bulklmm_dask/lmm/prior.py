@@ -23,6 +23,9 @@ LARGEST_H2 = 1.0 - 1e-9
 class Prior:
     """Scaled inverse chi-square prior on the residual variance, one for all traits or one each.
 
+    Its density at the residual variance v = s2 (1 - h2) is proportional to
+    v^-(nu/2 + 1) exp(-nu t2 / (2 v)): it weighs as much as nu more residuals of mean square t2.
+
     Attributes
     ----------
     variance : float or array (traits,)

@@ -105,6 +105,12 @@ def find_hits(
     StoreError
         If the folder exists or cannot be written; then nothing is left behind.
 
+    Warns
+    -----
+    StudyWarning
+        For traits whose threshold is NaN, and for traits whose positions have another unit than the
+        markers'.
+
     Notes
     -----
     A false discovery is a pair without an association. Markers of one locus are linked, and each

@@ -117,6 +117,12 @@ def find_peaks(
     InputError
         If there is no marker map, or an option cannot be used.
 
+    Warns
+    -----
+    StudyWarning
+        For traits whose threshold is NaN, markers of unknown position, and traits whose positions
+        have another unit than the markers'.
+
     Examples
     --------
     >>> result = blmm.scan(ds)
@@ -155,6 +161,9 @@ def lod_interval(
 ) -> pd.DataFrame:
     """LOD support interval of one trait on one contig, as R/qtl2's ``lod_int``.
 
+    It holds all markers whose LOD is within `drop` of the peak's, and ends at the next marker on
+    either side (Broman et al. 2019).
+
     Parameters
     ----------
     result : Dataset
@@ -173,6 +182,11 @@ def lod_interval(
     ------
     InputError
         If the result has no such trait or contig, or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For markers of unknown position.
 
     Examples
     --------
@@ -198,6 +212,10 @@ def bayes_interval(
 ) -> pd.DataFrame:
     """Bayes credible interval of one trait on one contig, as R/qtl2's ``bayes_int``.
 
+    Each marker has the weight 10^LOD times its width, half the distance between its neighbours.
+    Markers are taken by falling LOD until they hold the share `prob` of all weight, and the
+    interval spans them (Sen and Churchill 2001; Broman et al. 2019).
+
     Parameters
     ----------
     result : Dataset
@@ -216,6 +234,11 @@ def bayes_interval(
     ------
     InputError
         If the result has no such trait or contig, or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For markers of unknown position.
 
     Examples
     --------

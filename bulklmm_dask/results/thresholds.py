@@ -28,6 +28,8 @@ def thresholds(
 ) -> xr.Dataset:
     """LOD that chance alone exceeds anywhere on the genome with probability alpha, for each trait.
 
+    It is a quantile of the highest LODs of permuted traits (Churchill and Doerge 1994).
+
     Parameters
     ----------
     perm : Dataset

@@ -64,7 +64,7 @@ def create_dataset(
     sample_ids : sequence, optional
         Sample names, for whichever of the tables carries none.
     variant_ids, trait_ids, covariate_ids : sequence, optional
-        NamesLike; by default those of the tables, else variant1, trait1, covariate1 and so on.
+        Names; by default those of the tables, else variant1, trait1, covariate1 and so on.
     alleles : sequence, shape (2,) or (variants, 2), optional
         Allele names; the last one is the allele that dosages count.
     strains : sequence, mapping or Series, optional
