@@ -61,6 +61,6 @@ def test_what_it_gives_and_refuses_is_described(thing):
 @every_name
 def test_sources_stand_in_the_reference(thing):
     page = (ROOT / "docs" / "reference" / "api.md").read_text()
-    text = " ".join(inspect.getdoc(thing).split())
+    text = re.sub(r" \((\d{4})\)", r" \1", " ".join(inspect.getdoc(thing).split()))
     for source in re.findall(r"[A-Z][a-z]+(?: and [A-Z][a-z]+| et al\.)? (?:19|20)\d\d", text):
         assert f"\n- {source}, " in page, source
