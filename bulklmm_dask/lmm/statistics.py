@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, log_ndtr
 
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.typing import Array, Index, Real
@@ -34,6 +33,8 @@ def neg_log10_p(lod: npt.ArrayLike, df: npt.ArrayLike) -> Array:
     df : array of int
         Degrees of freedom, broadcast against `lod`; where it is 0 nothing is tested and p is 1.
     """
+    from scipy.special import gammaln, log_ndtr  # here, for the table alone needs no SciPy
+
     score, freedom = np.broadcast_arrays(np.asarray(lod, np.float64), np.asarray(df))
     out = np.zeros(score.shape)
     for k in np.unique(freedom[freedom > 0]):

@@ -25,6 +25,7 @@ def findings(rows) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["trait", "contig", "position"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     rows=st.lists(
@@ -148,6 +149,7 @@ def test_a_baseline_of_something_else_is_refused(study):
             blmm.hotspots(table, window=4, **options)
 
 
+@pytest.mark.slow
 def test_a_hotspot_is_found_and_the_same_seed_gives_the_same(study):
     options = {"window": 5.0, "threshold": 1.5}
     baseline = hotspot_baseline(study, n_permutations=19, seed=1, **options)
@@ -295,6 +297,7 @@ def stop_after(number):
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loco", [False, True])
 def test_a_store_goes_on_where_it_stopped(study, tmp_path, loco):
     ds = study.assign(kinship_loco=blmm.kinship(study, loco=True).compute())
@@ -349,6 +352,7 @@ def test_a_store_of_something_else_is_refused(study, tmp_path):
         hotspot_baseline(study, **options, store=tmp_path / "lod.zarr")
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_with_a_store(study, tmp_path):
     store, peaks = tmp_path / "study.zarr", tmp_path / "peaks.csv"
     blmm.save(study, store)
@@ -368,6 +372,7 @@ def test_the_command_goes_on_with_a_store(study, tmp_path):
     assert "--store keeps what --permutations" in without.stderr
 
 
+@pytest.mark.slow
 def test_the_command_compares_with_chance(study, tmp_path):
     store, peaks = tmp_path / "study.zarr", tmp_path / "peaks.csv"
     blmm.save(study, store)

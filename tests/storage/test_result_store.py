@@ -177,6 +177,7 @@ def test_a_truncated_store(ds, expected, tmp_path):
             call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["null-exact", "alt-exact"])
 @pytest.mark.parametrize("inner", [4, 2048])
 def test_a_file_cut_short_is_seen_and_made_anew(tmp_path, monkeypatch, method, inner):
