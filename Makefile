@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
-	@echo "make test                  lint, type checks, all tests and the notebooks"
+	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
 	@echo "make test-fast             the tests that take no longer than some seconds each"
 	@echo "make lint                  lint and type checks only"
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
@@ -24,10 +24,10 @@ demo: $(VENV)/.demo
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test: lint
-	$(PYTEST) --durations 20 --nbmake tests notebooks
+	$(PYTEST) --durations 20 --nbmake bulklmm_dask tests notebooks
 
 test-fast: $(VENV)/.test
-	$(PYTEST) --durations 20 -m "not slow" tests
+	$(PYTEST) --durations 20 -m "not slow" bulklmm_dask tests
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

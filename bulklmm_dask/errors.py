@@ -2,12 +2,48 @@
 
 
 class InputError(ValueError):
-    """What was handed in cannot be used: a file, an array, a name or an option."""
+    """What was handed in cannot be used: a file, an array, a name or an option.
+
+    Examples
+    --------
+    It is a ``ValueError``; the command line shows the same text.
+
+    >>> try:
+    ...     blmm.scan(ds, method="exact")
+    ... except blmm.InputError as error:
+    ...     print(error)
+    unknown method 'exact'; choose one of null-exact, null-grid, alt-exact, alt-grid
+    """
 
 
 class StoreError(RuntimeError):
-    """A Zarr store cannot be read, written or resumed."""
+    """A Zarr store cannot be read, written or resumed.
+
+    Examples
+    --------
+    >>> try:
+    ...     blmm.open_result("scan.zarr")
+    ... except blmm.StoreError as error:
+    ...     print(error)
+    there is no result store scan.zarr; scan(..., store=path) or permute(..., store=path) makes one
+    """
 
 
 class StudyWarning(UserWarning):
-    """Something was dropped, filled in or reinterpreted; the text counts and names it."""
+    """Something was dropped, filled in or reinterpreted; the text counts and names it.
+
+    Examples
+    --------
+    A missing genotype is filled in when the study is scanned, and whoever makes the study is told:
+
+    >>> import warnings
+    >>> genotypes = pd.DataFrame({"m1": [0, 1, 2], "m2": [0, None, 2]}, index=["a", "b", "c"])
+    >>> weights = pd.DataFrame({"weight": [20.1, 22.5, 19.8]}, index=["a", "b", "c"])
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", blmm.StudyWarning)
+    ...     study = blmm.create_dataset(genotypes, weights)
+    >>> print(caught[0].message)
+    1 of 6 genotypes at 1 variants are missing; each is filled with its marker's mean in the scan
+
+    ``warnings.simplefilter("error", blmm.StudyWarning)`` makes errors of all of them.
+    """

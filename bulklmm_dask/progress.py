@@ -23,6 +23,14 @@ class ProgressBar:
     stream : text stream, optional
         Where to write; standard error by default. A terminal shows one line that is redrawn; other
         streams, such as a log file, get a plain line at most every ten seconds and at the end.
+
+    Examples
+    --------
+    >>> import sys
+    >>> bar = blmm.ProgressBar(stream=sys.stdout)
+    >>> result = blmm.scan(ds, store="scan.zarr", progress=bar)
+      0%, 0/1 blocks
+    100%, 1/1 blocks, ... tests/s, done in ...
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

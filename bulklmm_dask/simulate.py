@@ -139,6 +139,18 @@ def simulate_study(
     ------
     InputError
         If a number is out of range or the cross is unknown.
+
+    Examples
+    --------
+    An intercross of 100 mice, of which the loci are known:
+
+    >>> study = blmm.simulate_study(
+    ...     n_samples=100, n_strains=None, n_variants=200, n_traits=50, n_contigs=5, cross="f2"
+    ... )
+    >>> study.call_dosage.dims, study.call_dosage.shape
+    (('variants', 'samples'), (200, 100))
+    >>> study.trait_true_variant.values[:2].tolist()
+    ['5:44096210', '1:163737465']
     """
     _check_sizes(n_samples, n_strains, n_variants, n_traits, n_contigs, n_covariates, seed)
     _check_model(cross, heritability, qtl_share, missing, n_patterns)

@@ -89,6 +89,23 @@ def heritability(
     ------
     InputError
         If the study, the kinship, the covariates or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate.
+
+    Examples
+    --------
+    >>> estimates = blmm.heritability(ds)
+    >>> table = estimates[["h2", "h2_se", "p_value"]].to_dataframe()
+    >>> table.head(4).round(3)
+                h2  h2_se  p_value
+    traits
+    trait01  0.636  0.121    0.000
+    trait02  0.610  0.096    0.000
+    trait03  0.163  0.123    0.050
+    trait04  0.248  0.146    0.016
     """
     require_flag(reml, "reml")
     require_kinship(kinship, "estimate")

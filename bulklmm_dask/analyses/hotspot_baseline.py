@@ -124,6 +124,31 @@ def hotspot_baseline(
         If there is no marker map, or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate.
+
+    Examples
+    --------
+    Twenty null data sets, to be quick; take a hundred or more:
+
+    >>> baseline = blmm.hotspot_baseline(ds, window=10, threshold=3, n_permutations=20, seed=1)
+    >>> baseline.traits.value_counts().sort_index().to_dict()
+    {0: 14, 1: 5, 2: 1}
+
+    It is what the windows of the study are compared with:
+
+    >>> peaks = blmm.find_peaks(blmm.scan(ds), threshold=3)
+    >>> counts = blmm.hotspots(peaks, ds, window=10, baseline=baseline)
+    >>> counts.attrs["threshold"]
+    2
+    >>> counts.nlargest(3, "traits")[["contig", "position", "traits", "p_adjusted"]].round(2)
+       contig  position  traits  p_adjusted
+    19      1    184.34       2         0.1
+    20      1    185.51       2         0.1
+    30      2     54.23       2         0.1
     """
     require_map(validate(ds), "a hotspot baseline")
     n_permutations = whole_number(n_permutations, "n_permutations", 1)

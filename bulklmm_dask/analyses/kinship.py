@@ -29,12 +29,14 @@ def kinship(
         (variants, samples, genotypes). Its markers are read chunk by chunk and never all at once;
         missing genotypes take the mean of their marker.
     method : {"bulklmm", "rqtl2", "centered", "standardized"}
-        With x the dosages scaled to 0..1 and d = 2x: ``"bulklmm"`` is the mean over markers of
-        x_i x_j + (1-x_i)(1-x_j) with ones on the diagonal (and between samples of one strain,
-        where the study has ``sample_strain``); ``"rqtl2"`` the same without touching the diagonal
-        (R/qtl2 doubles it internally: scan with twice this kinship to get its h2);
-        ``"centered"`` and ``"standardized"`` are GEMMA's ``-gk 1`` and ``-gk 2``. Of genotype
-        probabilities the first two are the mean of the sum over alleles of the product of their
+        With x the dosages scaled to 0..1 and d = 2x: ``"bulklmm"`` (Yu et al. 2023) is the mean
+        over markers of x_i x_j + (1-x_i)(1-x_j) with ones on the diagonal (and between samples of
+        one strain, where the study has ``sample_strain``); ``"rqtl2"`` (Broman et al. 2019) the
+        same without touching the diagonal (R/qtl2 doubles it internally: scan with twice this
+        kinship to get its h2). ``"centered"`` is the mean of (d_i - m)(d_j - m), m the mean of d
+        over the samples, and ``"standardized"`` that of the same divided by the variance of d:
+        ``-gk 1`` and ``-gk 2`` of GEMMA (Zhou and Stephens 2012). Of genotype probabilities the
+        first two are the mean of the sum over alleles of the product of their
         shares; genotypes named by two letters each, homozygotes among them (SS, SB, BB), have two
         alleles, others are alleles themselves (founders).
     loco : bool
@@ -50,6 +52,24 @@ def kinship(
     InputError
         If the method is unknown, the study has no genotypes, or with `loco` no contigs or only
         one.
+
+    Examples
+    --------
+    It becomes a variable of the study, where every later step finds it:
+
+    >>> ds["kinship"] = blmm.kinship(ds)
+    >>> ds.kinship.shape
+    (120, 120)
+    >>> ds.kinship[:3, :3].values.round(2)
+    array([[1.  , 0.55, 0.5 ],
+           [0.55, 1.  , 0.35],
+           [0.5 , 0.35, 1.  ]])
+
+    One for each contig, from the markers of all others, for ``scan(ds, loco=True)``:
+
+    >>> ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    >>> ds.kinship_loco.dims
+    ('contigs', 'samples_0', 'samples_1')
     """
     if method not in METHODS:
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")

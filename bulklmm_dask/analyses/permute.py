@@ -112,7 +112,8 @@ def permute(
         Run now into a Zarr store; an unfinished one is finished. `open_result` opens it. Without
         it ``"per-trait"`` computes nothing until asked; call ``compute`` once if it is asked often.
     progress : callable, optional
-        Called with a `Progress` after each block written to the store (``"per-trait"``).
+        Called with a `Progress` at the start and after each block written to the store
+        (``"per-trait"``).
 
     Returns
     -------
@@ -129,6 +130,30 @@ def permute(
         If the study or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate, and for samples that are alone in their
+        stratum, whose residuals do not move.
+
+    Examples
+    --------
+    Two hundred permutations, to be quick; take a thousand or more for thresholds that you report:
+
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
+    >>> perm.max_lod.dims, perm.max_lod.shape
+    (('permutations', 'traits'), (200, 12))
+    >>> levels = blmm.thresholds(perm, alpha=0.05).threshold.sel(alpha=0.05)
+    >>> levels.values[:3].round(2)
+    array([2.34, 2.25, 2.51])
+
+    For very many traits, draws that all of them share, into a store:
+
+    >>> shared = blmm.permute(ds, n_permutations=1000, method="shared", store="perm.zarr")
+    >>> levels = blmm.thresholds(shared, alpha=0.05).threshold.sel(alpha=0.05)
+    >>> levels.values[:3].round(2)
+    array([2.3 , 2.34, 2.38])
     """
     inputs = ModelInputs(
         kinship=kinship,

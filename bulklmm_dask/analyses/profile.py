@@ -93,6 +93,21 @@ def profile(
     InputError
         If there is no such trait or variant, the trait cannot be fitted, or the study, the
         kinship, the covariates or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate, for a marker without variation beside
+        the covariates, and for a likelihood without a maximum below h2 = 1.
+
+    Examples
+    --------
+    >>> values = blmm.profile(ds, "trait06", variant="2:54233555")
+    >>> round(float(values.null_h2), 2), values.null_interval.values.round(2).tolist()
+    (0.59, [0.22, 0.83])
+    >>> round(float(values.alternative_h2), 2), round(float(values.lod), 2)
+    (0.0, 9.28)
+    >>> ax = blmm.plot.profile(values)
     """
     if n_points < 2:
         raise InputError(f"n_points is {n_points}; a curve needs at least 2")

@@ -69,7 +69,7 @@ def scan(
         LOD = -(n/2) log10(1 - r2),  r2 = (x'My)^2 / (x'Mx y'My)
 
     with M the projection off the covariates in the metric of Var(y) (Kang et al. 2010, EMMAX; in
-    bulk: Yu, Farage and Sen 2024, BulkLMM). The alt methods estimate h2 again for every pair,
+    bulk: Yu et al. 2023, BulkLMM). The alt methods estimate h2 again for every pair,
 
         LOD = (max_h l1(h) - max_h l0(h)) / ln 10
 
@@ -131,7 +131,7 @@ def scan(
         Run now, block by block, into a Zarr store; an unfinished store of the same scan is
         finished. Without it nothing is computed until the result is asked for.
     progress : callable, optional
-        Called with a `Progress` after each block written to the store.
+        Called with a `Progress` at the start and after each block written to the store.
 
     Returns
     -------
@@ -155,6 +155,45 @@ def scan(
         If the study, the kinship, the covariates or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
+
+    Warns
+    -----
+    StudyWarning
+        For samples left out because they lack a covariate.
+
+    Examples
+    --------
+    Nothing is computed until it is asked for, and then only what it takes. The curve of one trait
+    along the genome, and its h2:
+
+    >>> result = blmm.scan(ds)
+    >>> result.lod.dims, result.lod.shape
+    (('variants', 'traits'), (60, 12))
+    >>> curve = result.lod.sel(traits="trait06").compute()
+    >>> str(curve.idxmax().item()), round(float(curve.max()), 2)
+    ('2:54233555', 6.35)
+    >>> round(float(result.h2.sel(traits="trait06")), 2)
+    0.59
+
+    Into a store, with effects and p-values. After a stop, the same call goes on where it was:
+
+    >>> stored = blmm.scan(ds, statistics=["beta", "se", "neg_log10_p"], store="scan.zarr")
+    >>> pair = stored.sel(variants="2:54233555", traits="trait06")
+    >>> round(float(pair.beta), 2), round(float(pair.se), 2), round(float(pair.neg_log10_p), 2)
+    (-1.12, 0.2, 7.19)
+
+    Leaving one chromosome out, with h2 by restricted maximum likelihood:
+
+    >>> ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    >>> loco = blmm.scan(ds, loco=True, reml=True)
+    >>> loco.h2.dims
+    ('contigs', 'traits')
+
+    With h2 estimated again for every pair:
+
+    >>> alt = blmm.scan(ds, method="alt-exact")
+    >>> round(float(alt.lod.sel(variants="2:54233555", traits="trait06")), 2)
+    9.28
     """
     inputs = ModelInputs(
         kinship=kinship,

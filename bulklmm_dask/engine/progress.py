@@ -23,6 +23,16 @@ class Progress:
         Time since this run began.
     bytes_written : int
         Written by this run, before compression.
+
+    Examples
+    --------
+    A function that is called with one after each block of a scan:
+
+    >>> def show(progress):
+    ...     print(f"{progress.done} of {progress.total} blocks, {progress.tests_done} tests")
+    >>> result = blmm.scan(ds, store="scan.zarr", progress=show)
+    0 of 1 blocks, 0 tests
+    1 of 1 blocks, 720 tests
     """
 
     done: int

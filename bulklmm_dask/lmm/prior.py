@@ -23,6 +23,9 @@ LARGEST_H2 = 1.0 - 1e-9
 class Prior:
     """Scaled inverse chi-square prior on the residual variance, one for all traits or one each.
 
+    Its density at the residual variance v = s2 (1 - h2) is proportional to
+    v^-(nu/2 + 1) exp(-nu t2 / (2 v)): it weighs as much as nu more residuals of mean square t2.
+
     Attributes
     ----------
     variance : float or array (traits,)
@@ -34,6 +37,17 @@ class Prior:
     ------
     InputError
         If either is not positive and finite.
+
+    Examples
+    --------
+    In a study of few samples the likelihood may be highest at h2 = 1; a weak prior keeps h2 off it:
+
+    >>> few = ds.isel(samples=slice(25, 45), samples_0=slice(25, 45), samples_1=slice(25, 45))
+    >>> prior = blmm.Prior(variance=few.sample_trait.var("samples") / 2, sample_size=5)
+    >>> blmm.scan(few).h2.sel(traits=["trait05", "trait11"]).values.round(2)
+    array([0.91, 1.  ])
+    >>> blmm.scan(few, prior=prior).h2.sel(traits=["trait05", "trait11"]).values.round(2)
+    array([0.81, 0.84])
     """
 
     variance: npt.ArrayLike

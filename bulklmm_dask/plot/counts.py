@@ -52,6 +52,16 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     InputError
         If a column is missing, a contig is not in the study, there is no marker map, or matplotlib
         is not installed.
+
+    Examples
+    --------
+    >>> peaks = blmm.find_peaks(blmm.scan(ds), threshold=4)
+    >>> counts = blmm.hotspots(peaks, ds, window=10)
+    >>> ax = blmm.plot.hotspots(counts, ds)
+    >>> print(ax.get_ylabel())
+    Traits with a locus
+    in a window
+    >>> ax.figure.savefig("hotspots.png")
     """
     columns = ("contig", "position", "traits")
     require_columns(counts, columns, "the counts have", "give what hotspots returns")

@@ -76,6 +76,19 @@ def lod(
     InputError
         If a trait or contig is not in the result, a trait has no threshold, the result has no
         marker map, the table has no intervals, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> ax = blmm.plot.lod(result, ["trait06", "trait10"], threshold=3)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('Chromosome', 'LOD score')
+    >>> ax.figure.savefig("lod.png")
+
+    One chromosome, with the intervals of the peaks below the curve:
+
+    >>> peaks = blmm.find_peaks(result, threshold=4)
+    >>> ax = blmm.plot.lod(result, "trait06", intervals=peaks, contig="2")
     """
     names = [traits] if isinstance(traits, str) else list(traits)
     if not names:

@@ -68,6 +68,14 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     ------
     InputError
         If the trait or marker is not in the study, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> ax = blmm.plot.effects(ds, "trait06", "2:54233555")
+    >>> print(ax.get_xlabel())
+    Genotype at 2:54233555 (chr 2, 54.23 Mb)
+    120 samples
+    >>> ax.figure.savefig("effects.png")
     """
     for name in ("sample_trait", "samples"):
         if name not in study.variables:

@@ -72,6 +72,14 @@ def heatmap(
     InputError
         If `order` is neither, a trait is not in the result, it has no marker map, or matplotlib is
         not installed.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> ax = blmm.plot.heatmap(result)
+    >>> ax.get_xlabel()
+    'Chromosome'
+    >>> ax.figure.savefig("heatmap.png")
     """
     require_choice(order, "order", _ORDERS)
     result = require_result(result, "plot.heatmap")

@@ -39,6 +39,14 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ------
     InputError
         If this is no profile, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> values = blmm.profile(ds, "trait06", variant="2:54233555")
+    >>> ax = blmm.plot.profile(values)
+    >>> ax.get_xlabel()
+    'Heritability h²'
+    >>> ax.figure.savefig("profile.png")
     """
     missing = [name for name in ("h2", "null", "null_h2", "null_interval") if name not in values]
     if missing:

@@ -49,6 +49,14 @@ def eqtl(
     InputError
         If there is no marker map, a trait or contig is not in the study, the trait positions have
         another unit than the markers', or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> best = blmm.max_lod(blmm.scan(ds))
+    >>> ax = blmm.plot.eqtl(best, ds, threshold=4)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('Marker position (chromosome)', 'Trait position (chromosome)')
+    >>> ax.figure.savefig("map.png")
     """
     hits = maxima[maxima["lod"] >= threshold].sort_values("lod", kind="stable")
     require_names(study, "traits", list(hits["trait"]))

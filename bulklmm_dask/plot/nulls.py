@@ -65,6 +65,15 @@ def permutations(
     InputError
         If the trait was not permuted, there are too few permutations for `alpha`, or matplotlib is
         not installed.
+
+    Examples
+    --------
+    >>> best = blmm.max_lod(blmm.scan(ds)).set_index("trait").lod
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
+    >>> ax = blmm.plot.permutations(perm, "trait02", observed=best["trait02"])
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('Highest LOD score on the genome', 'Permutations')
+    >>> ax.figure.savefig("permutations.png")
     """
     maxima = null_maxima(perm, trait)
     if observed is not None:

@@ -75,6 +75,14 @@ def manhattan(
     InputError
         If the trait or contig is not in the result, it has no marker map, or matplotlib is not
         installed.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> ax = blmm.plot.manhattan(result, "trait06", threshold=5)
+    >>> ax.get_xlabel()
+    'Chromosome'
+    >>> ax.figure.savefig("manhattan.png")
     """
     require_names(require_result(result, "plot.manhattan"), "traits", [trait])
     shown, genome = staged(result, contig)
@@ -133,6 +141,14 @@ def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ------
     InputError
         If a column is missing, there are no p-values, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> ax = blmm.plot.qq(result)
+    >>> ax.get_legend_handles_labels()[1][-1]
+    '720 tests, λ = 0.694'
+    >>> ax.figure.savefig("qq.png")
     """
     if isinstance(counts, xr.Dataset):
         counts = pvalue_counts(counts)

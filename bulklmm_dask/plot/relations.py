@@ -46,6 +46,17 @@ def kinship(
     InputError
         If there is no kinship, there is one for each contig, it is not square or holds NaN, or
         matplotlib is not installed.
+
+    Examples
+    --------
+    >>> ax = blmm.plot.kinship(ds)
+    >>> ax.figure.savefig("kinship.png")
+
+    With the samples in their own order:
+
+    >>> ax = blmm.plot.kinship(ds.kinship, order=False)
+    >>> ax.get_xlabel()
+    '120 samples, in order'
     """
     matrix, names = _matrix(kinship)
     values = np.asarray(matrix.values)

@@ -79,6 +79,17 @@ def report(
         option is out of range, or matplotlib is not installed.
     StoreError
         If the file exists or cannot be written; then nothing is left behind.
+
+    Examples
+    --------
+    Store the scan first: the page reads its LODs several times.
+
+    >>> result = blmm.scan(ds, store="scan.zarr")
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1, store="perm.zarr")
+    >>> blmm.report(result, "report.html", study=ds, perm=perm, threshold=4)
+    >>> from pathlib import Path
+    >>> Path("report.html").exists()
+    True
     """
     require_result(result, "report")
     lowest = number(threshold, "threshold", 0.0)

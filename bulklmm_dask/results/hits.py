@@ -105,6 +105,12 @@ def find_hits(
     StoreError
         If the folder exists or cannot be written; then nothing is left behind.
 
+    Warns
+    -----
+    StudyWarning
+        For traits whose threshold is NaN, and for traits whose positions have another unit than the
+        markers'.
+
     Notes
     -----
     A false discovery is a pair without an association. Markers of one locus are linked, and each
@@ -113,6 +119,24 @@ def find_hits(
     p-values, such as those of linked markers. Under arbitrary dependence the rate can be higher by
     the factor 1 + 1/2 + ... + 1/m, about ln m + 0.58 for m pairs (Benjamini and Yekutieli 2001):
     divide `fdr` by it.
+
+    Examples
+    --------
+    All pairs with a LOD of at least 5. The scan is lazy: each block is computed once and given up.
+
+    >>> result = blmm.scan(ds, statistics=["beta", "se"])
+    >>> hits = blmm.find_hits(result, threshold=5)
+    >>> hits[["trait", "variant", "lod", "beta", "se"]].round(2)
+         trait     variant   lod  beta    se
+    0  trait06  2:54233555  6.35 -1.12  0.20
+    1  trait08    3:112488  6.34  1.06  0.19
+    2  trait10  2:54233555  5.96 -1.02  0.19
+
+    All pairs at a false discovery rate of 5%; how many, of how many traits, and the lowest LOD:
+
+    >>> hits = blmm.find_hits(result, fdr=0.05)
+    >>> len(hits), hits.trait.nunique(), round(float(hits.lod.min()), 2)
+    (8, 6, 2.88)
     """
     search = Search.of(require_result(result, "find_hits"), trait_positions, cis_window)
     if threshold is None and top is None and fdr is None:

@@ -62,6 +62,16 @@ def hotspots(
     InputError
         If a column or a position is missing, a contig is not in the study, a width is not
         positive, the baseline has other windows, or is too small for alpha.
+
+    Examples
+    --------
+    >>> peaks = blmm.find_peaks(blmm.scan(ds), threshold=4)
+    >>> counts = blmm.hotspots(peaks, ds, window=10)
+    >>> counts.nlargest(3, "traits").round(1)
+       contig  position  traits  findings
+    30      2      54.2       2         2
+    19      1     184.3       1         1
+    20      1     185.5       1         1
     """
     require_columns(
         findings,

@@ -41,6 +41,24 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     InputError
         If ``by`` is neither, or is "contig" and the result has no contigs; or if ``result`` has no
         LODs.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> best = blmm.max_lod(result)
+    >>> best.nlargest(3, "lod").round(2)
+         trait     variant contig  position   lod    h2
+    5  trait06  2:54233555      2     54.23  6.35  0.59
+    7  trait08    3:112488      3      0.11  6.34  0.83
+    9  trait10  2:54233555      2     54.23  5.96  0.64
+
+    The same on each contig:
+
+    >>> blmm.max_lod(result, by="contig").query("trait == 'trait06'").round(2)
+          trait     variant contig  position   lod    h2
+    15  trait06   1:1071927      1      1.07  0.25  0.59
+    16  trait06  2:54233555      2     54.23  6.35  0.59
+    17  trait06  3:35516348      3     35.52  0.52  0.59
     """
     require_by(by)
     if isinstance(result, xr.Dataset) and "lod" in result and "traits" not in result.dims:

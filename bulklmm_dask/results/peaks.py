@@ -116,6 +116,31 @@ def find_peaks(
     ------
     InputError
         If there is no marker map, or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For traits whose threshold is NaN, markers of unknown position, and traits whose positions
+        have another unit than the markers'.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> peaks = blmm.find_peaks(result, threshold=4, drop=1.5)
+    >>> peaks[["trait", "contig", "position", "lod", "ci_lo", "ci_hi", "cis"]].round(1)
+         trait contig  position  lod  ci_lo  ci_hi    cis
+    0  trait06      2      54.2  6.3   36.5   80.8   True
+    1  trait08      3       0.1  6.3    0.1   32.3   True
+    2  trait10      2      54.2  6.0   36.5   80.8  False
+    3  trait11      3      33.4  4.3   32.3   35.5  False
+    4  trait12      1     184.3  4.3  167.1  192.1  False
+
+    Each trait against its own threshold from permutations:
+
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
+    >>> levels = blmm.thresholds(perm, alpha=0.05).threshold.sel(alpha=0.05)
+    >>> len(blmm.find_peaks(result, threshold=levels))
+    6
     """
     whole = _by_contig(require_result(result, "find_peaks"), "find_peaks")
     rules = _rules(peakdrop, drop, prob, expand2markers)
@@ -136,6 +161,9 @@ def lod_interval(
 ) -> pd.DataFrame:
     """LOD support interval of one trait on one contig, as R/qtl2's ``lod_int``.
 
+    It holds all markers whose LOD is within `drop` of the peak's, and ends at the next marker on
+    either side (Broman et al. 2019).
+
     Parameters
     ----------
     result : Dataset
@@ -154,6 +182,19 @@ def lod_interval(
     ------
     InputError
         If the result has no such trait or contig, or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For markers of unknown position.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> interval = blmm.lod_interval(result, "trait11", "3", drop=1.5)
+    >>> interval[["position", "lod", "ci_lo", "ci_hi"]].round(1)
+       position  lod  ci_lo  ci_hi
+    0      33.4  4.3   32.3   35.5
     """
     rules = _rules(peakdrop, drop, None, expand2markers)
     return _of_one(result, trait, contig, threshold, rules, "lod_interval")
@@ -170,6 +211,10 @@ def bayes_interval(
     expand2markers: bool = True,
 ) -> pd.DataFrame:
     """Bayes credible interval of one trait on one contig, as R/qtl2's ``bayes_int``.
+
+    Each marker has the weight 10^LOD times its width, half the distance between its neighbours.
+    Markers are taken by falling LOD until they hold the share `prob` of all weight, and the
+    interval spans them (Sen and Churchill 2001; Broman et al. 2019).
 
     Parameters
     ----------
@@ -189,6 +234,19 @@ def bayes_interval(
     ------
     InputError
         If the result has no such trait or contig, or an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        For markers of unknown position.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> interval = blmm.bayes_interval(result, "trait11", "3", prob=0.99)
+    >>> interval[["position", "lod", "ci_lo", "ci_hi"]].round(1)
+       position  lod  ci_lo  ci_hi
+    0      33.4  4.3   32.3   35.5
     """
     rules = _rules(peakdrop, None, prob, expand2markers)
     return _of_one(result, trait, contig, threshold, rules, "bayes_interval")

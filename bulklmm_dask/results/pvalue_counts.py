@@ -29,15 +29,15 @@ _WIDTH = 0.01  # of a bin, in units of -log10 p
 def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) -> pd.DataFrame:
     """Count the p-values of all pairs of a marker and a trait, for a QQ plot or a histogram.
 
-    Every block of the result is computed once, counted and dropped.
+    p is the probability that a chi-square with ``df`` degrees of freedom exceeds 2 ln(10) LOD, the
+    likelihood ratio statistic. Every block of the result is computed once, counted and dropped.
 
     Parameters
     ----------
     result : Dataset
-        A result of ``scan`` or ``open_result``. p-values are those of the statistic
-        ``neg_log10_p``: chi-square, from the LOD and its degrees of freedom (``df`` of the result,
-        else 1). Pairs without a LOD (NaN) are not tests; a marker without variation has LOD 0 and
-        p = 1.
+        A result of ``scan`` or ``open_result``. Degrees of freedom are its ``df``, else 1, as in
+        the statistic ``neg_log10_p``. Pairs without a LOD (NaN) are not tests; a marker without
+        variation has LOD 0 and p = 1.
     traits : sequence of str, optional
         Count the pairs of these traits only.
 
@@ -53,6 +53,18 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
     ------
     InputError
         If it is no result, or lacks one of the traits.
+
+    Examples
+    --------
+    >>> counts = blmm.pvalue_counts(blmm.scan(ds))
+    >>> counts.attrs["tests"]
+    720
+    >>> counts.tail(3).round(2)
+         neg_log10_p  count
+    137         6.79      1
+    138         7.18      1
+    139         7.19      1
+    >>> ax = blmm.plot.qq(counts)
     """
     result = require_result(result, "pvalue_counts")
     if traits is not None:

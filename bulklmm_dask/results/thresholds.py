@@ -28,6 +28,8 @@ def thresholds(
 ) -> xr.Dataset:
     """LOD that chance alone exceeds anywhere on the genome with probability alpha, for each trait.
 
+    It is a quantile of the highest LODs of permuted traits (Churchill and Doerge 1994).
+
     Parameters
     ----------
     perm : Dataset
@@ -52,6 +54,17 @@ def thresholds(
         and they were not kept by contig.
     StoreError
         If maxima are missing from a store.
+
+    Examples
+    --------
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
+    >>> levels = blmm.thresholds(perm, alpha=[0.1, 0.05])
+    >>> levels.threshold.to_pandas().head(3).round(2)
+    alpha    0.10  0.05
+    traits
+    trait01  2.05  2.34
+    trait02  2.02  2.25
+    trait03  2.18  2.51
     """
     maxima = NullMaxima.of(perm, by)
     levels = _levels(alpha, maxima.count)
@@ -114,6 +127,19 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) ->
         If a column is absent, or a trait or contig of the hits is not among the permutations.
     StoreError
         If maxima are missing from a store.
+
+    Examples
+    --------
+    >>> result = blmm.scan(ds)
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
+    >>> best = blmm.max_lod(result)
+    >>> table = blmm.adjusted_p(perm, best)
+    >>> table[["trait", "variant", "lod", "p_adjusted", "p_source"]].round(3).head(4)
+         trait      variant    lod  p_adjusted p_source
+    0  trait01  2:121710674  1.393       0.522  counted
+    1  trait02  1:185512253  3.929       0.010  counted
+    2  trait03  3:103135830  1.645       0.308  counted
+    3  trait04    2:8558070  2.218       0.109  counted
     """
     maxima = NullMaxima.of(perm, by)
     require_columns(
@@ -161,6 +187,21 @@ def trait_fdr(perm: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
     ------
     InputError
         As `adjusted_p`, or if a trait has several rows.
+
+    Examples
+    --------
+    >>> best = blmm.max_lod(blmm.scan(ds))
+    >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
+    >>> table = blmm.trait_fdr(perm, best)
+    >>> found = table[table.fdr <= 0.05]
+    >>> found[["trait", "variant", "lod", "p_adjusted", "fdr"]].round(4)
+          trait      variant     lod  p_adjusted     fdr
+    1   trait02  1:185512253  3.9292      0.0100  0.0199
+    5   trait06   2:54233555  6.3488      0.0000  0.0000
+    7   trait08     3:112488  6.3379      0.0000  0.0000
+    9   trait10   2:54233555  5.9596      0.0003  0.0009
+    10  trait11   3:33374396  4.2868      0.0001  0.0003
+    11  trait12  1:184344272  4.2687      0.0012  0.0030
     """
     found = adjusted_p(perm, maxima)
     twice = found["trait"][found["trait"].duplicated()]

@@ -329,6 +329,17 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     ------
     StoreError
         If the store is not there, of another kind, of a newer format, unfinished or truncated.
+
+    Examples
+    --------
+    A scan into a store, opened on another day; only what is asked for is read:
+
+    >>> _ = blmm.scan(ds, store="scan.zarr")
+    >>> result = blmm.open_result("scan.zarr")
+    >>> result.attrs["method"], result.lod.shape
+    ('null-exact', (60, 12))
+    >>> round(float(result.lod.sel(traits="trait06").max()), 2)
+    6.35
     """
     store = Location.of(path)
     attrs = _attributes(store)

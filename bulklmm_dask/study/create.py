@@ -64,7 +64,7 @@ def create_dataset(
     sample_ids : sequence, optional
         Sample names, for whichever of the tables carries none.
     variant_ids, trait_ids, covariate_ids : sequence, optional
-        NamesLike; by default those of the tables, else variant1, trait1, covariate1 and so on.
+        Names; by default those of the tables, else variant1, trait1, covariate1 and so on.
     alleles : sequence, shape (2,) or (variants, 2), optional
         Allele names; the last one is the allele that dosages count.
     strains : sequence, mapping or Series, optional
@@ -90,6 +90,32 @@ def create_dataset(
     -----
     StudyWarning
         For samples and markers dropped, and for missing genotypes, traits and covariates.
+
+    Examples
+    --------
+    From tables that name their samples; they are matched by name, in the order of the traits:
+
+    >>> genotypes = pd.DataFrame(
+    ...     {"m1": [0, 1, 2, 1], "m2": [2, 1, 0, 0]}, index=["a", "b", "c", "d"]
+    ... )
+    >>> weights = pd.DataFrame({"weight": [20.1, 22.5, 19.8, 21.0]}, index=["d", "c", "b", "a"])
+    >>> study = blmm.create_dataset(
+    ...     genotypes, weights, contigs=["1", "1"], positions=[3.5, 20.0], position_unit="Mb"
+    ... )
+    >>> study.call_dosage.to_pandas()
+    samples     d    c    b    a
+    variants
+    m1        1.0  2.0  1.0  0.0
+    m2        0.0  0.0  1.0  2.0
+
+    From arrays, where row i of both is one sample:
+
+    >>> rng = np.random.default_rng(1)
+    >>> study = blmm.create_dataset(
+    ...     genotypes=rng.integers(0, 3, size=(80, 300)), traits=rng.normal(size=(80, 5))
+    ... )
+    >>> study.call_dosage.shape, study.sample_trait.shape
+    ((300, 80), (80, 5))
     """
     calls = as_argument(genotypes, "genotypes", ("samples", "variants", "genotypes"), variant_ids)
     values = as_argument(traits, "traits", ("samples", "traits"), trait_ids)

@@ -47,6 +47,14 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
         If something of that name exists, the folder cannot be written, or the disk is full.
     InputError
         If `ds` is no study.
+
+    Examples
+    --------
+    >>> blmm.save(ds, "study.zarr")
+    >>> study = blmm.open_dataset("study.zarr")
+    >>> dict(study.sample_trait.sizes)
+    {'samples': 120, 'traits': 12}
+    >>> blmm.save(ds, "study.zarr", overwrite=True)
     """
     validate(ds)
     target = Location.of(path)
@@ -80,6 +88,14 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     StoreError
         If there is no such store, it is of another kind, or parts of it are missing or cut short,
         or its format is newer than this version of the package.
+
+    Examples
+    --------
+    >>> blmm.save(ds, "study.zarr")
+    >>> study = blmm.open_dataset("study.zarr")
+    >>> dict(study.call_dosage.sizes)
+    {'variants': 60, 'samples': 120}
+    >>> result = blmm.scan(study)
     """
     store = Location.of(path)
     _check_chunks(store, _open_group(store))

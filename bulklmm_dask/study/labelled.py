@@ -32,7 +32,7 @@ class Argument:
     names : list of str or None
         Sample names, if it carries any.
     labels : list of str
-        NamesLike along the second dimension.
+        Names along the second dimension.
     """
 
     what: str
@@ -119,7 +119,7 @@ def _array(source: Any, what: str) -> np.ndarray:
 
 
 def _index_names(index: pd.Index, what: str) -> list[str] | None:
-    """NamesLike, unless they are only the numbers that pandas gives to unnamed rows."""
+    """Names, unless they are only the numbers that pandas gives to unnamed rows."""
     if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
         return None
     return _as_names(index, what)
@@ -130,7 +130,7 @@ def _coordinate_names(data: xr.DataArray, dim: Hashable, what: str) -> list[str]
 
 
 def _as_names(names: NamesLike, what: str) -> list[str]:
-    """NamesLike as text; a missing one would pass for a sample called nan."""
+    """Names as text; a missing one would pass for a sample called nan."""
     gaps = np.flatnonzero(pd.Series(list(names), dtype=object).isna())
     if gaps.size:
         raise InputError(

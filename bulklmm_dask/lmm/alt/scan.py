@@ -3,7 +3,7 @@ r"""Heritability estimated again for every pair of a marker and a trait.
 For one h, the gain g_ij(h) = -(n/2) ln(1 - r2_ij(h)) of every pair is one matrix product, and the
 likelihood with the marker is l1_ij(h) = l0_j(h) + g_ij(h); LOD = (max l1 - max l0) / ln 10.
 
-``alt-grid`` takes the maximum over a grid of h (Yu, Farage and Sen 2024, BulkLMM). ``alt-exact``
+``alt-grid`` takes the maximum over a grid of h (Yu et al. 2023, BulkLMM). ``alt-exact``
 (ours) takes it over the whole interval: l0 is known at any h, only g needs products, and g is
 smooth. It is computed at some twenty nodes and interpolated, first to a short row of points per
 trait where its l0 is high; where these do not settle the maximum, to all points of the curve

@@ -69,6 +69,28 @@ def read_bimbam(
     -----
     StudyWarning
         For missing genotypes, for variants dropped, and for the intercept.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("geno.txt").write_text('''rs1, A, G, 0, 1, 2
+    ... rs2, C, T, 1.9, 1, 0.1
+    ... ''')
+    >>> _ = Path("pheno.txt").write_text('''20.1
+    ... 22.5
+    ... 19.8
+    ... ''')
+    >>> _ = Path("anno.txt").write_text('''rs1, 3500000, 1
+    ... rs2, 20000000, 1
+    ... ''')
+    >>> study = blmm.read_bimbam("geno.txt", "pheno.txt", annotation="anno.txt")
+    >>> study.call_dosage.to_pandas()
+    samples   sample1  sample2  sample3
+    variants
+    rs1           0.0      1.0      2.0
+    rs2           1.9      1.0      0.1
+    >>> study.variant_position.values
+    array([ 3500000., 20000000.])
     """
     traits = phenotypes if isinstance(phenotypes, pd.DataFrame) else _phenotypes(phenotypes)
     file, alleles = TableFile.at(genotypes, _DIALECT), dict[str, tuple[str, str]]()

@@ -75,6 +75,44 @@ def read_csv(
     -----
     StudyWarning
         For everything dropped, filled in or reinterpreted.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("traits.csv").write_text('''mouse,weight,length,age
+    ... a,20.1,9.2,61
+    ... b,22.5,9.9,70
+    ... c,19.8,9.0,63
+    ... ''')
+    >>> _ = Path("genotypes.csv").write_text('''mouse,m1,m2
+    ... a,0,2
+    ... b,1,1
+    ... c,2,0
+    ... ''')
+    >>> _ = Path("map.csv").write_text('''marker,chr,Mb
+    ... m1,1,3.5
+    ... m2,1,20.0
+    ... ''')
+    >>> study = blmm.read_csv(
+    ...     "traits.csv", "genotypes.csv", variant_map="map.csv", covariates=["age"]
+    ... )
+    >>> study.sample_trait.to_pandas()
+    traits   weight  length
+    samples
+    a          20.1     9.2
+    b          22.5     9.9
+    c          19.8     9.0
+    >>> study.sample_covariate.to_pandas()
+    covariates   age
+    samples
+    a           61.0
+    b           70.0
+    c           63.0
+    >>> study.call_dosage.to_pandas()
+    samples     a    b    c
+    variants
+    m1        0.0  1.0  2.0
+    m2        2.0  1.0  0.0
     """
     samples = read_samples(traits, covariates, sample_strain)
     marker_map, unit = read_map_or_none(variant_map, position_unit)

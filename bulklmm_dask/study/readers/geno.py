@@ -30,7 +30,7 @@ def read_geno(
     covariates: Covariates = None,
     sample_strain: Strains = None,
 ) -> xr.Dataset:
-    """Read a study from a GeneNetwork .geno file and a table of traits.
+    r"""Read a study from a GeneNetwork .geno file and a table of traits.
 
     The file has lines such as @name:BXD, @mat:B, @pat:D, @het:H and @unk:U, comments after #, a
     header Chr, Locus, cM, Mb and the lines, and a row for every marker, between tabs.
@@ -62,6 +62,25 @@ def read_geno(
     -----
     StudyWarning
         For markers and samples dropped and for missing genotypes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> lines = ["@name:BXD", "@mat:B", "@pat:D", "@het:H", "@unk:U"]
+    >>> table = [
+    ...     ["Chr", "Locus", "cM", "Mb", "BXD1", "BXD2", "BXD5"],
+    ...     ["1", "rs1", "1.5", "3.5", "B", "D", "H"],
+    ...     ["1", "rs2", "9.0", "20.0", "D", "D", "B"],
+    ... ]
+    >>> lines += ["\t".join(row) for row in table]
+    >>> _ = Path("bxd.geno").write_text("\n".join(lines))
+    >>> weights = pd.DataFrame({"weight": [20.1, 22.5, 19.8]}, index=["BXD1", "BXD2", "BXD5"])
+    >>> study = blmm.read_geno("bxd.geno", weights)
+    >>> study.call_dosage.to_pandas()
+    samples   BXD1  BXD2  BXD5
+    variants
+    rs1        0.0   1.0   0.5
+    rs2        1.0   1.0   0.0
     """
     samples = read_samples(traits, covariates, sample_strain)
     file, geno = TableFile.at(path, _DIALECT), _Geno()

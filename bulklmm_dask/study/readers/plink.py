@@ -68,6 +68,29 @@ def read_plink(
     StudyWarning
         For samples dropped, variants that had to be named, and the value 0 of phenotypes coded 1
         and 2, which means missing.
+
+    Examples
+    --------
+    >>> from bed_reader import to_bed
+    >>> to_bed(
+    ...     "mice.bed",
+    ...     [[0, 2], [1, 1], [2, 0]],  # samples x variants: copies of allele 1
+    ...     properties={
+    ...         "iid": ["a", "b", "c"],
+    ...         "sid": ["rs1", "rs2"],
+    ...         "chromosome": ["1", "1"],
+    ...         "bp_position": [3500000, 20000000],
+    ...         "allele_1": ["G", "T"],
+    ...         "allele_2": ["A", "C"],
+    ...     },
+    ... )
+    >>> weights = pd.DataFrame({"weight": [20.1, 22.5, 19.8]}, index=["a", "b", "c"])
+    >>> study = blmm.read_plink("mice.bed", phenotypes=weights)
+    >>> study.call_dosage.to_pandas()
+    samples     a    b    c
+    variants
+    rs1       0.0  1.0  2.0
+    rs2       2.0  1.0  0.0
     """
     bed, bim, fam = (_beside(path, ending) for ending in (".bed", ".bim", ".fam"))
     people = read_fam(fam)

@@ -77,6 +77,27 @@ def read_probabilities(
     -----
     StudyWarning
         For markers and samples dropped and for missing genotypes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("probs.csv").write_text('''marker,a:AA,a:AB,a:BB,b:AA,b:AB,b:BB
+    ... m1,0.9,0.1,0,0,0.2,0.8
+    ... m2,0.5,0.5,0,0,0,1
+    ... ''')
+    >>> _ = Path("map.csv").write_text('''marker,chr,pos
+    ... m1,1,1.5
+    ... m2,1,9
+    ... ''')
+    >>> weights = pd.DataFrame({"weight": [20.1, 22.5]}, index=["a", "b"])
+    >>> study = blmm.read_probabilities(
+    ...     "probs.csv", weights, variant_map="map.csv", position_unit="cM"
+    ... )
+    >>> study.call_genotype_probability.sel(samples="a").to_pandas()
+    genotypes   AA   AB   BB
+    variants
+    m1         0.9  0.1  0.0
+    m2         0.5  0.5  0.0
     """
     samples = read_samples(traits, covariates, sample_strain)
     marker_map, unit = read_map_or_none(variant_map, position_unit)

@@ -67,6 +67,39 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     StudyWarning
         For calls that the control file does not list: heterozygous where they can only be that,
         otherwise missing; for everything dropped or reinterpreted.
+
+    Examples
+    --------
+    ``blmm.read_rqtl2("bxd.zip")`` reads a study as R/qtl2 publishes it. Here is a small cross:
+
+    >>> from pathlib import Path
+    >>> _ = Path("cross.yaml").write_text('''crosstype: f2
+    ... geno: geno.csv
+    ... pheno: pheno.csv
+    ... pmap: pmap.csv
+    ... genotypes: {SS: 1, SB: 2, BB: 3}
+    ... alleles: [S, B]
+    ... ''')
+    >>> _ = Path("geno.csv").write_text('''id,m1,m2
+    ... a,SS,BB
+    ... b,SB,SB
+    ... c,BB,SS
+    ... ''')
+    >>> _ = Path("pheno.csv").write_text('''id,weight
+    ... a,20.1
+    ... b,22.5
+    ... c,19.8
+    ... ''')
+    >>> _ = Path("pmap.csv").write_text('''marker,chr,pos
+    ... m1,1,3.5
+    ... m2,1,20
+    ... ''')
+    >>> study = blmm.read_rqtl2("cross.yaml")
+    >>> study.call_dosage.to_pandas()
+    samples     a    b    c
+    variants
+    m1        0.0  0.5  1.0
+    m2        1.0  0.5  0.0
     """
     files, control = open_control(source)
     dosages, placed = _genotypes(files, control)

@@ -72,6 +72,31 @@ def open_vcf_zarr(
     StudyWarning
         For variants of several alternate alleles, variants that had to be named, chunks that
         are absent, and a choice between dosages and genotypes.
+
+    Examples
+    --------
+    ``vcf2zarr convert mice.vcf.gz mice.vcz`` makes such a store of a VCF file. A small one is
+
+    >>> calls = xr.Dataset({
+    ...     "call_genotype": (
+    ...         ("variants", "samples", "ploidy"),
+    ...         np.array([[[0, 0], [0, 1], [1, 1]], [[0, 1], [0, 0], [1, 1]]], dtype="int8"),
+    ...     ),
+    ...     "sample_id": ("samples", ["a", "b", "c"]),
+    ...     "contig_id": ("contigs", ["1", "X"]),
+    ...     "variant_contig": ("variants", [0, 0]),
+    ...     "variant_position": ("variants", [3500000, 20000000]),
+    ...     "variant_id": ("variants", ["rs1", "rs2"]),
+    ...     "variant_allele": (("variants", "alleles"), [["A", "G"], ["C", "T"]]),
+    ... })
+    >>> _ = calls.to_zarr("mice.vcz", zarr_format=2)
+    >>> weights = pd.DataFrame({"weight": [20.1, 22.5, 19.8]}, index=["a", "b", "c"])
+    >>> study = blmm.open_vcf_zarr("mice.vcz", traits=weights)
+    >>> study.call_dosage.to_pandas()
+    samples     a    b    c
+    variants
+    rs1       0.0  1.0  2.0
+    rs2       1.0  0.0  2.0
     """
     folder = Location.of(path)
     group = _open(folder)
