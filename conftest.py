@@ -12,7 +12,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # pictures are drawn, not shown
 @pytest.fixture(scope="session")
 def example_names():
     """The names that the Python block of docs/reference/api.md defines, `ds` among them."""
-    from markdown import blocks  # of the folder tests
+    from doc_pages import blocks  # of the folder tests
 
     page = Path(__file__).parent / "docs" / "reference" / "api.md"
     (code,) = blocks(page.read_text(), "python")

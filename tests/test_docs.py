@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 from commands import run
-from markdown import ROOT, blocks, commands, links, parse, paths
+from doc_pages import ROOT, blocks, commands, links, parse, paths
 from test_imports import BELOW, LIBRARIES
 
 import bulklmm_dask as blmm

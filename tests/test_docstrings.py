@@ -6,7 +6,7 @@ import inspect
 import re
 
 import pytest
-from markdown import ROOT
+from doc_pages import ROOT
 
 import bulklmm_dask as blmm
 

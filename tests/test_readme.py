@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
-from markdown import ROOT, blocks
+from doc_pages import ROOT, blocks
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
