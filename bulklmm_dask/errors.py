@@ -1,8 +1,8 @@
-"""The errors and warnings of the package: each quotes the offending value and says the remedy."""
+"""Errors and warnings of the package; each quotes the offending value and names a remedy."""
 
 
 class InputError(ValueError):
-    """What was handed in cannot be used: a file, an array, a name or an option."""
+    """A file, an array, a name or an option given by the user cannot be used."""
 
 
 class StoreError(RuntimeError):
