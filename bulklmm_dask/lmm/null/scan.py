@@ -115,7 +115,7 @@ class NullScan:
         return cls(basis, h2, projected / size, own, scale, interpolate(basis, h2), effects)
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
-        """``lod`` of a block of markers and, with `effects`, ``beta`` and ``se`` (see `Scanner`)."""
+        """``lod`` of a block of markers and, with `effects`, ``beta`` and ``se`` (`Scanner`)."""
         markers = prepare_markers(self.basis, genotypes)
         found: Columns = {"lod": self.lods(markers, single=single)}
         return found | self._effects(markers) if self.effects else found

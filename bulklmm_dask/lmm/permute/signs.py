@@ -86,5 +86,5 @@ class Directions:
         return found
 
     def with_signs(self, signs: Array) -> Array:
-        """Matrix (samples, k) that turns coordinates into traits, after `signs` (>= k,) are applied."""
+        """Matrix (samples, k) from coordinates to traits, its columns times the first k signs."""
         return np.asarray(self.back * signs[: self.count])
