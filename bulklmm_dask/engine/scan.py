@@ -153,7 +153,7 @@ def lazy_scan(
         start = mine.stop
         own = {
             "prior": None if prior is None else prior.take(np.arange(mine.start, mine.stop)),
-            "conditions": None if own_markers is None else own_markers.of(mine),
+            "extra": None if own_markers is None else own_markers.of(mine),
         }
         fits.append(
             tuple(

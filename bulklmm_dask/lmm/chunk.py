@@ -74,7 +74,7 @@ def fit_traits(
     *,
     complete: Basis | None = None,
     prior: Prior | None = None,
-    conditions: Array | None = None,
+    extra: Array | None = None,
 ) -> FittedTraits:
     """Fit the null models of a chunk of traits, each on the samples where it was measured.
 
@@ -90,7 +90,7 @@ def fit_traits(
         Eigenbasis of all samples, if already computed.
     prior : Prior, optional
         Prior on the residual variance of these traits.
-    conditions : array (samples, traits, k), optional
+    extra : array (samples, traits, k), optional
         Trait-specific covariates, in addition to those of `samples`.
     """
     estimates = NullEstimates.unknown(traits, samples)
@@ -103,7 +103,7 @@ def fit_traits(
         grid=None if options.grid is None else np.array(options.grid),
         complete=complete,
         prior=prior,
-        conditions=conditions,
+        extra=extra,
     ):
         scanner = make_scanner(group, options, traits, samples)
         groups.append(TraitGroup(group.columns, group.rows, group.basis, scanner))

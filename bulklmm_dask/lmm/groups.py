@@ -77,7 +77,7 @@ def fit_groups(
     grid: Array | None = None,
     complete: Basis | None = None,
     prior: Prior | None = None,
-    conditions: Array | None = None,
+    extra: Array | None = None,
 ) -> Iterator[FittedGroup]:
     """Fit null models group by group, and write their estimates into `estimates`.
 
@@ -97,7 +97,7 @@ def fit_groups(
         Eigenbasis of all samples, if already computed.
     prior : Prior, optional
         Prior on the residual variance of these traits.
-    conditions : array (samples, traits, k), optional
+    extra : array (samples, traits, k), optional
         Trait-specific covariates, in addition to those of `samples`.
 
     Yields
@@ -115,7 +115,7 @@ def fit_groups(
             reml=reml,
             grid=grid,
             prior=None if prior is None else prior.take(columns),
-            extra=None if conditions is None else conditions[np.ix_(rows, columns)],
+            extra=None if extra is None else extra[np.ix_(rows, columns)],
         )
         estimates.h2[columns], estimates.sigma2[columns] = model.h2, model.sigma2
         estimates.status[columns] = model.status

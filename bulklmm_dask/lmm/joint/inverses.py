@@ -136,7 +136,7 @@ def eigenvalue_range(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]
 
 def _poles(low: float, high: float, h2_max: float) -> Array:
     """Array (2 + poles,): low, high, and candidates for the poles mu between them."""
-    # For mu below `least`, h (1 - h) / (mu h + 1 - h) equals h up to h2_max, to rounding.
+    # For mu below `least`, h (1 - h) / (mu h + 1 - h) is nearly h for every h up to h2_max.
     least = low if low > 0.0 else min(1e-8 * high, 1e-3 * (1.0 - h2_max) / h2_max)
     # Denser towards both ends, where functions with poles between two candidates are fitted worst.
     place = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, _POLES))
