@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """A file, an array, a name or an option given by the user cannot be used."""
+    """What was handed in cannot be used: a file, an array, a name or an option."""
 
 
 class StoreError(RuntimeError):

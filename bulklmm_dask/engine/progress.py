@@ -23,7 +23,7 @@ class Progress:
     seconds : float
         Time since the start of this run.
     bytes_written : int
-        Bytes written by this run, before compression.
+        Written by this run, before compression.
     """
 
     done: int
