@@ -1,4 +1,4 @@
-"""Packages whose public names are imported at first use (PEP 562)."""
+"""Import of the public names of a package at their first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def lazy_names(
     Returns
     -------
     tuple of two functions
-        The first imports a name's module at its first use and keeps the name in the package; the
-        second lists the public names, whether used yet or not.
+        ``__getattr__`` imports the module of a name when the name is first used, and stores the
+        name in the package. ``__dir__`` lists all public names, imported or not.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The errors and warnings of the package: each quotes the offending value and says the remedy."""
+"""Errors and warnings of the package; each quotes the offending value and names a remedy."""
 
 
 class InputError(ValueError):

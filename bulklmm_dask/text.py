@@ -1,4 +1,4 @@
-"""Numbers and names as text for people."""
+"""Numbers and lists of names, formatted for messages and reports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things: 1 trait, 5,806 traits."""
+    """Format a number with its noun: 1 trait, 5,806 traits."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def quantity(number: float) -> str:
-    """Write a large number in thousands, millions or billions: 31.2 million."""
+    """Format a large number in thousands, millions or billions: 31.2 million."""
     for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
         if number >= size:
             return f"{number / size:.3g}{word}"
@@ -20,14 +20,14 @@ def quantity(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as 0:07, 12:34 or 1:23:45."""
+    """Format seconds as 0:07, 12:34 or 1:23:45."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def storage(count: int) -> str:
-    """Write bytes in the unit that fits: 812 MB."""
+    """Format a number of bytes in the largest decimal unit below it: 812 MB."""
     size, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if size < 1000:
@@ -37,14 +37,14 @@ def storage(count: int) -> str:
 
 
 def position_text(position: float, unit: str) -> str:
-    """Write a position on a contig: whole base pairs, else two decimals; nothing if unknown."""
+    """Format a position: whole base pairs, two decimals of Mb or cM, empty if unknown."""
     if not math.isfinite(position):
         return ""
     return f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
 
 
 def listing(names: Iterable[object], limit: int = 5) -> str:
-    """List the first names, quoted and separated by commas, with dots where more follow."""
+    """Join the first names, quoted and separated by commas, with dots if there are more."""
     shown = [str(name) for name in names]
     text = ", ".join(repr(name) for name in shown[:limit])
     return text + (", ..." if len(shown) > limit else "")

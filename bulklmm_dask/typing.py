@@ -1,4 +1,4 @@
-"""Names of types that many modules share."""
+"""Type aliases shared by many modules."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
+# float32 or float64: the precision of a scan.
 Real: TypeAlias = npt.NDArray[np.floating]
 Index: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
+# Names as Python strings.
 Names: TypeAlias = npt.NDArray[np.object_]
 Single: TypeAlias = npt.NDArray[np.float32]
+# Groups of markers that have a maximum of their own.
 By: TypeAlias = Literal["contig"]
+# Arrays of a result under the names of their variables.
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]

@@ -1,1 +1,1 @@
-"""Blocks on Dask: the only place of the package that imports it."""
+"""Execution of blocks on Dask; no other part of the package imports Dask."""

@@ -1,4 +1,4 @@
-"""The samples of a study and their eigenbases as nodes of a graph, one a kinship."""
+"""Samples of a study and their eigenbases as delayed objects, one per kinship."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bulklmm_dask.typing import Array
 
 
 def samples_nodes(measured: Measurements) -> list[Any]:
-    """Delayed `Samples`, one a kinship: nodes of the graph, not copies in every task."""
+    """Delayed `Samples`, one per kinship, so that tasks share them instead of copying arrays."""
     one = measured.relations is None
     matrices = [measured.kinship] if one else list(measured.kinship)
     return [
@@ -37,7 +37,7 @@ def _samples(
 
 
 def lazy_bases(measured: Measurements) -> list[Any]:
-    """Delayed bases of all samples, one a kinship; None where some lack a covariate."""
+    """Delayed bases of all samples, one per kinship; None if some sample lacks a covariate."""
     if np.isnan(measured.covariates).any():
         return [None] * (measured.relations or 1)
     return [delayed(_basis)(samples) for samples in samples_nodes(measured)]
@@ -49,8 +49,8 @@ def _basis(samples: Samples) -> Basis:
 
 
 def kept_bases(measured: Measurements) -> list[Any]:
-    """Bases as `lazy_bases` gives them, computed once and kept where they were computed.
+    """Bases as from `lazy_bases`, computed now and kept in the memory of dask.
 
-    For a run of many graphs, none of which computes them again.
+    A run that submits many graphs then computes every basis only once.
     """
     return list(persist(*lazy_bases(measured)))

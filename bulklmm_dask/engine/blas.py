@@ -1,4 +1,4 @@
-"""One BLAS thread a block: Dask's workers are the parallelism, threads of BLAS would fight them."""
+"""Limit of one BLAS thread per block, because Dask runs several blocks at a time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def _controller() -> ThreadpoolController:
 
 
 class _Holder(threading.Thread):
-    """Holds the limit from start to release.
+    """Thread that sets the limit when it starts and restores it on `release`.
 
-    A thread of its own, because OpenBLAS may be limited and restored by one and the same thread
-    only (threadpoolctl), while blocks begin and end in any.
+    OpenBLAS has to be limited and restored by the same thread (threadpoolctl), but blocks begin
+    and end in any thread.
     """
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class _Holder(threading.Thread):
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread while any block runs in this process; restore it after the last.
 
-    Counting the blocks sets the limit once for all that overlap, never while another one is
-    inside BLAS, and leaves the caller's own products as fast as they were.
+    Running blocks are counted, so that the limit is set once for blocks that overlap and never
+    changed while one of them is inside BLAS. Outside of blocks, BLAS uses all its threads.
     """
     global _running, _holder
     with _lock:

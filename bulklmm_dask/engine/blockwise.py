@@ -1,6 +1,6 @@
-"""A function run on every block of a result, and on what it found for each chunk of traits.
+"""Reduction of a large result: a function on every block, then one on each chunk of traits.
 
-No block outlives its turn, and all arrays of a block are computed together, once.
+A block is dropped once the function has run on it, and all arrays of a block are computed together.
 """
 
 from __future__ import annotations
@@ -13,46 +13,44 @@ import numpy.typing as npt
 import xarray as xr
 
 Block: TypeAlias = dict[str, xr.Variable]
-Sift: TypeAlias = Callable[..., Any]
-Gather: TypeAlias = Callable[..., Any]
 
 _PAIR = ("variants", "traits")
 
 
 def gathered(
     whole: xr.Dataset,
-    sift: Sift,
-    gather: Gather,
+    sift: Callable[..., Any],
+    gather: Callable[..., Any],
     *,
     sift_with: dict[str, Any],
     gather_with: dict[str, Any],
     beside: xr.Dataset | None = None,
 ) -> list[Any]:
-    """Run ``sift`` on every block, then ``gather`` on what was found for each chunk of traits.
+    """Run ``sift`` on every block, then ``gather`` on its results for each chunk of traits.
 
-    Where ``whole`` has one array of every pair and nothing else, a block is sifted in one go with
-    computing it, while it is in the processor's cache.
+    If ``whole`` holds a single array of pairs, dask computes and sifts a block in one task, while
+    it is in the processor's cache.
 
     Parameters
     ----------
     whole : Dataset
-        Of variables over variants, traits or both, in chunks that agree.
+        Variables over variants, traits or both, with consistent chunks.
     sift : callable
-        ``sift(block, **sift_with)``, of a mapping of the variables of one block, to something
-        small.
+        ``sift(block, **sift_with)`` reduces the variables of one block, a mapping by name, to a
+        small object.
     gather : callable
-        ``gather(parts, number of the chunk of traits, **gather_with)``, with the parts that
-        ``sift`` gave for the chunk, in the order of the variants.
+        ``gather(parts, chunk, **gather_with)`` combines the results of ``sift`` for the chunk of
+        traits with the number ``chunk``, in the order of the variants.
     sift_with, gather_with : dict
-        More arguments of both.
+        Further keyword arguments of the two functions.
     beside : Dataset, optional
-        More such variables, which ``gather`` is given as its argument ``beside``: of all the
-        variants, and of the traits of its chunk.
+        Further variables over variants or traits. ``gather`` receives them as ``beside``, for all
+        variants and for the traits of its chunk.
 
     Returns
     -------
     list
-        What ``gather`` gave for each chunk of traits, in their order.
+        Results of ``gather``, one per chunk of traits in order.
     """
     cuts = {dim: whole.chunksizes[dim] for dim in _PAIR}
     sizes = cuts["traits"]
@@ -63,7 +61,10 @@ def gathered(
     return list(on_blocks(columns, {"traits": sizes}, _collected, options).values)
 
 
-def _collected(column: Block, gather: Gather, options: dict[str, Any], *, more: bool) -> Any:
+def _collected(
+    column: Block, gather: Callable[..., Any], options: dict[str, Any], *, more: bool
+) -> Any:
+    """Call ``gather`` with the results of ``sift`` for one chunk of traits."""
     parts, chunk = list(column.pop("_part").values.ravel()), int(column.pop("_chunk").values[0])
     return gather(parts, chunk, **options, **({"beside": column} if more else {}))
 
@@ -74,24 +75,24 @@ def on_blocks(
     function: Callable[..., Any],
     options: dict[str, Any],
 ) -> xr.Variable:
-    """Run a function on every block of some variables, lazily: one object a block.
+    """Run a function lazily on every block of some variables; it gives one object per block.
 
     Parameters
     ----------
     given : mapping of str to Variable
-        What a block is made of.
+        Variables, of which each block has a part.
     cuts : dict of str to tuple of int
-        Sizes of the blocks along each dimension that is cut; others are whole in every block.
+        Sizes of the blocks along each cut dimension; other dimensions are whole in every block.
     function : callable
-        ``function(block, **options)``, of a mapping of the variables of one block.
+        ``function(block, **options)`` with the variables of one block, a mapping by name.
     options : dict
-        More arguments of it.
+        Further keyword arguments of the function.
 
     Returns
     -------
     Variable
-        Of the dimensions that are cut, holding what the function gave. It claims the size of the
-        blocks, though it has one object of each: dask hands them on without looking inside.
+        Results of the function, over the cut dimensions. Its chunks claim the sizes of the blocks
+        but hold one object each; dask passes chunks on without checking their size.
     """
     dims = tuple(cuts)
     cut = [each.chunk({d: cuts.get(str(d), -1) for d in each.dims}) for each in given.values()]
@@ -126,10 +127,10 @@ def _of_block(
             if dim in own:
                 axes.append(dim)
             elif axes:
-                axes.append(None)  # added by xarray to align with the others
+                axes.append(None)  # dimension of size 1, added by xarray for alignment
         axes += [dim for dim in own if dim not in dims]
         values = array[tuple(0 if dim is None else slice(None) for dim in axes)]
-        one = xr.Variable([dim for dim in axes if dim], values, fastpath=True)  # no look at names
+        one = xr.Variable([dim for dim in axes if dim], values, fastpath=True)  # skips validation
         block[name] = one.transpose(*own)
     out = np.empty((1,) * len(dims), dtype=object)
     out[(0,) * len(dims)] = function(block, **options)

@@ -1,4 +1,4 @@
-"""One pass over the inputs before a long run: every value checked, every table fingerprinted."""
+"""Check and fingerprint all inputs, in one pass, before a run into a store."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Digests = npt.NDArray[np.uint64]
 
 
 def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
-    """Check the genotypes and traits of a study and fingerprint everything the scores depend on.
+    """Check genotypes and traits of a study, and fingerprint everything that results depend on.
 
     Parameters
     ----------
     study : Study
-        With its kinship in memory.
+        Study with its kinship in memory.
     plan : Plan
-        Whose chunks are read.
+        Chunks in which genotypes and traits are read.
     options : object
-        Compared by their repr.
+        Options of the analysis; fingerprinted by their repr.
 
     Returns
     -------
     dict
-        Fingerprint of each input; the names stand in messages of errors.
+        Fingerprint of each input, under the name that error messages use.
 
     Raises
     ------
     InputError
-        If a genotype lies outside its range or a trait is infinite.
+        If a genotype is outside its range or a trait value is infinite.
     """
     measured, markers = study.measured, study.genotypes
     chunks = marker_chunks(markers, measured.sample_names, plan.variant_chunks)
@@ -67,7 +67,7 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
 
 
 def _parts(item: object) -> list[object]:
-    """Fields of a frozen object; None where there is no object."""
+    """Values of the fields of a dataclass object, to be fingerprinted; [None] for None."""
     return [None] if item is None else list(vars(item).values())
 
 

@@ -1,4 +1,4 @@
-"""Heritabilities of all traits, those of the same samples together: a task is a run of traits."""
+"""Heritabilities of all traits on Dask: a task estimates consecutive traits, sorted by samples."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from bulklmm_dask.lmm.null.heritability import estimate
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array, Columns, Index
 
-# Traits per task: small tasks are dominated by scheduling, large ones leave cores idle. Factoring
-# the kinship of one more pattern of missing values takes as long as estimating `_PATTERN` traits.
+# Traits per task: small tasks are dominated by scheduling, large ones leave cores idle.
 _TASK = 4096
+# Factoring the kinship for another pattern of missing values takes as long as this many traits.
 _PATTERN = 128
-_CELLS = 2**22  # most values of a task
+# Largest number of trait values (samples x traits) in a task.
+_CELLS = 2**22
 
 
 def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
-    """Compute `lmm.null.heritability.Heritabilities` of all traits, (traits,), by their names."""
+    """Compute the columns of `lmm.null.heritability.Heritabilities` of all traits, (traits,)."""
     patterns = _patterns(measured)
     order = np.argsort(patterns, kind="stable")
     if patterns.any():
-        # Any two tasks that meet the same pattern factor its kinship twice.
+        # Sorted by pattern, few patterns are split over tasks, each of which factors the kinship.
         measured = replace(
             measured,
             traits=measured.traits[:, order],
@@ -48,7 +49,7 @@ def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
 
 
 def _patterns(measured: Measurements) -> Index:
-    """Number of the pattern of missing values of every trait, 0 for all where they share one."""
+    """Number (traits,) of the pattern of missing values of every trait; all 0 if they share one."""
     sizes = _even(len(measured.trait_names), len(measured.sample_names))
     blocks = trait_chunks(measured, sizes)
     keys = np.concatenate(compute(*(delayed(_keys)(block) for block, _ in blocks)))
@@ -56,17 +57,19 @@ def _patterns(measured: Measurements) -> Index:
 
 
 def _keys(traits: Array) -> npt.NDArray[np.void]:
+    """Pattern of missing values of every trait, packed into one void item per trait."""
     bits = np.ascontiguousarray(np.packbits(np.isnan(traits), axis=0).T)
     return bits.view(np.dtype((np.void, bits.shape[1])))[:, 0]
 
 
 def _even(traits: int, samples: int) -> tuple[int, ...]:
+    """Sizes of tasks of equal numbers of traits."""
     size = max(1, min(_TASK, _CELLS // samples))
     return tuple(min(size, traits - start) for start in range(0, traits, size))
 
 
 def _cuts(patterns: Index, samples: int) -> tuple[int, ...]:
-    """Sizes of tasks of about equal work, from the sorted patterns of the traits."""
+    """Sizes of tasks of about equal work, from the sorted pattern numbers of the traits."""
     work = np.ones(len(patterns), dtype=np.int64)
     work[1:] += _PATTERN * (patterns[1:] != patterns[:-1])
     task = work.cumsum() // max(1, min(_TASK, _CELLS // samples))

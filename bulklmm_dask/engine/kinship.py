@@ -1,4 +1,4 @@
-"""Kinship as a dask array, accumulated over chunks of markers."""
+"""Kinship as a dask array, summed over chunks of markers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
 from bulklmm_dask.lmm.kinship import Products, cross_products, finish
 from bulklmm_dask.typing import Array, Index, Names, Real
 
-# Partial kinships are n x n each and are added in groups of so many: few are in memory at a time.
+# Partial kinships (n x n each) added per task, so that few of them are in memory at a time.
 _FAN_IN = 8
 
 
@@ -30,27 +30,28 @@ def lazy_kinship(
     alleles: Array | None = None,
     relations: int | None = None,
 ) -> da.Array:
-    """Kinship as a dask array, accumulated over marker chunks.
+    """Make the graph of a kinship, summed over chunks of markers.
 
     Parameters
     ----------
     genotypes : Genotypes
-        Their `relation` is the contig of every marker, where there is a kinship for each.
+        Markers; with `relations`, their `relation` is the number of the contig.
     sample_names : array of str
+        Names for error messages.
     method : str
         One of `lmm.kinship.METHODS`.
     strains : array (samples,) of int, optional
-        Number of the strain of every sample.
+        Number of the inbred strain of every sample (`lmm.kinship.finish`).
     alleles : array (genotypes, alleles), optional
         Share of each allele in each genotype.
     relations : int, optional
-        Number of contigs, for a kinship of all markers but those of each.
+        Number of contigs, for one kinship per contig from all markers outside it (LOCO).
 
     Returns
     -------
     dask array
-        (samples, samples), in one chunk; or (contigs, samples, samples): one chunk a contig, from
-        products that are each computed once.
+        (samples, samples) in one chunk; with `relations` (contigs, samples, samples) in one chunk
+        per contig. The products of every marker are computed once.
     """
     shape = genotypes.values.shape
     n = shape[1]
@@ -90,7 +91,7 @@ def _products(genotypes: Real, chunk: MarkerChunk, method: str, alleles: Array |
 
 
 def _sum(parts: Sequence[Any], n: int) -> Any:
-    """Delayed sum of products; few of them are in memory at a time."""
+    """Delayed sum of `Products` of n samples, by a tree of sums."""
     while len(parts) > 1:
         groups = [parts[i : i + _FAN_IN] for i in range(0, len(parts), _FAN_IN)]
         parts = [delayed(reduce)(add, group) for group in groups]

@@ -1,4 +1,4 @@
-"""Where dask runs: threads of this process, worker processes of this machine, or a scheduler."""
+"""Choice of workers: threads of this process, processes on this machine, or a Dask scheduler."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bulklmm_dask.text import counted
 if TYPE_CHECKING:
     from distributed import Client
 
+# How long to wait for a scheduler to answer.
 _PATIENCE = "30s"
 
 
@@ -32,7 +33,7 @@ def workers(
     threads: int | None = None,
     memory: str | None = None,
 ) -> Iterator[str]:
-    """Run what is computed inside the ``with`` block on the workers asked for.
+    """Run what dask computes inside the ``with`` block on the requested workers.
 
     Parameters
     ----------
@@ -41,19 +42,20 @@ def workers(
     processes : int
         Number of worker processes to start on this machine; 0 computes in this process.
     threads : int, optional
-        Threads in this process, or in each worker process; by default all cores are used once.
+        Threads in this process, or in each worker process; by default as many as there are cores in
+        all.
     memory : str, optional
         Memory limit of each worker process, such as ``"4GB"``.
 
     Yields
     ------
     str
-        What runs the work, in words.
+        Description of the workers, such as "4 threads of this process".
 
     Raises
     ------
     InputError
-        If options exclude each other, no scheduler answers, or the memory cannot be understood.
+        If options exclude each other, no scheduler answers, or `memory` is not an amount.
     """
     _require_one_kind(scheduler, processes, threads, memory)
     if scheduler is not None:
@@ -122,7 +124,7 @@ def _connect(scheduler: str) -> Client:
 
 @contextmanager
 def _processes(number: int, threads: int | None, memory: str | None) -> Iterator[str]:
-    """Start worker processes on this machine, each under a nanny that starts it again."""
+    """Start worker processes on this machine, each under a nanny that restarts it if it dies."""
     each = threads or max(1, available_cores() // number)
     try:
         limit = "auto" if memory is None else parse_bytes(memory)
@@ -131,13 +133,13 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
     from distributed import Client, LocalCluster
 
     with _environment_restored():
-        with _deaf_to_interrupts():
+        with _interrupts_ignored():
             cluster = LocalCluster(
                 n_workers=number,
                 threads_per_worker=each,
                 memory_limit=limit,
                 processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
+                dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
                 silence_logs=logging.ERROR,
             )
         with cluster, Client(cluster):
@@ -148,7 +150,10 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
 
 @contextmanager
 def _environment_restored() -> Iterator[None]:
-    """Take back what nannies set for their workers (one BLAS thread) in this process too."""
+    """Undo changes to the environment variables of this process on exit.
+
+    Nannies set variables for their workers, such as one BLAS thread, in this process as well.
+    """
     before = dict(os.environ)
     try:
         yield
@@ -159,8 +164,8 @@ def _environment_restored() -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes that start meanwhile ignore Ctrl-C, which is for this one to act upon."""
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes started inside ignore Ctrl-C, so that this process alone handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

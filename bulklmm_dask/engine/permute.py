@@ -1,7 +1,7 @@
-"""Permutation maxima on Dask: a block is some permutations of some traits, against all markers.
+"""Permutation maxima on Dask: a block holds some permutations of some traits, over all markers.
 
-A task scans the permuted traits of a block against one chunk of markers, and a last task takes the
-highest of the chunks. The null models are those of `engine.scan.lazy_scan`.
+A task scans the permuted traits of a block against one chunk of markers; a final task takes the
+maximum over the chunks. The null models are those of `engine.scan.lazy_scan`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dask.delayed import delayed
 
 from bulklmm_dask.engine.bases import samples_nodes
 from bulklmm_dask.engine.plan import Plan, make_plan
-from bulklmm_dask.engine.progress import Block, Progress, Work
+from bulklmm_dask.engine.progress import BlockIndex, Progress, Work
 from bulklmm_dask.engine.run import batches, drive
 from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
@@ -32,12 +32,13 @@ from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Real, Single
 
-# Genotypes of a task, in cells of markers x samples. Every task rotates the permuted traits again:
-# the first number makes that cheap beside the product, the second bounds memory for many samples.
+# Genotypes (markers x samples) of a task. Every task rotates the permuted traits again: the first
+# number makes that cheap beside the product with the markers, the second bounds the memory.
 _MARKER_CELLS, _MOST_CELLS = 2**21, 2**24
-# Most multiplications of a task, and most permutations and traits of a block.
+# Largest number of multiplications of a task, and of permutations and of traits of a block.
 _TASK, _PERMUTATIONS, _TRAITS = 2**39, 1024, 256
-_AT_LEAST = 8  # blocks along the traits, where there are as many traits, to keep 8 cores busy
+# Smallest number of blocks along the traits (if there are as many traits), to keep 8 cores busy.
+_AT_LEAST = 8
 
 
 def plan_permutations(
@@ -56,9 +57,10 @@ def plan_permutations(
     n_samples, n_variants, n_traits, n_permutations : int
         Sizes of the whole analysis.
     chunks : "auto" or mapping
-        ``{"permutations": ..., "traits": ...}``: the size of a block; what is left out is chosen.
+        ``{"permutations": ..., "traits": ...}`` sets the size of a block; sizes left out are
+        chosen.
     columns : int
-        Columns of a marker that are tested together.
+        Number of columns of a marker that are tested together.
     """
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
@@ -78,14 +80,14 @@ def plan_permutations(
 
 @dataclass(frozen=True)
 class Pools:
-    """Which markers have a maximum together: all of them, or those of each contig.
+    """Pools of markers, each with a maximum of its own: all markers, or those of each contig.
 
     Attributes
     ----------
     of_markers : array (variants,) of int, or None
-        Number of the pool of every marker; None where all are one.
+        Number of the pool of every marker; None for one pool of all markers.
     count : int
-        How many pools there are.
+        Number of pools.
     """
 
     of_markers: Index | None = None
@@ -93,12 +95,12 @@ class Pools:
 
     @property
     def together(self) -> bool:
-        """Whether all markers are one pool."""
+        """Whether all markers are in one pool."""
         return self.of_markers is None
 
 
 def pooled_chunks(scan: LazyScan, pools: Pools) -> list[tuple[Any, MarkerChunk]]:
-    """Delayed genotypes of every chunk of markers, and the chunk's names, kinships and pools."""
+    """Delayed genotypes of every chunk of markers, with its `MarkerChunk`."""
     measured, genotypes = scan.study.measured, scan.study.genotypes
     sizes, names = scan.plan.variant_chunks, measured.sample_names
     chunks = marker_chunks(genotypes, names, sizes, pools.of_markers)
@@ -107,20 +109,20 @@ def pooled_chunks(scan: LazyScan, pools: Pools) -> list[tuple[Any, MarkerChunk]]
 
 @dataclass(frozen=True)
 class LazyPermutations:
-    """Permutation maxima as a graph; nothing is computed.
+    """Graph of permutation maxima; nothing is computed.
 
     Attributes
     ----------
     scan : LazyScan
         Markers and null models.
     pools : Pools
-        Which markers have a maximum together.
+        Pools of markers with a maximum each.
     seed : int
-        Of the random permutations.
+        Seed of the random permutations.
     count, size : int
-        Numbers of all permutations and of those of a block.
+        Number of permutations in all, and per block.
     strata : array (samples,) of int
-        Samples are exchanged within a stratum only.
+        Stratum of each sample; samples are exchanged within a stratum only.
     model : ModelOptions
         How permuted traits are estimated, and what is tested.
     """
@@ -141,7 +143,7 @@ class LazyPermutations:
 
     @cached_property
     def orders(self) -> list[Any]:
-        """Delayed permutations of every chunk of them."""
+        """Delayed permutations (size, samples) of every chunk of permutations."""
         starts = range(0, self.count, self.size)
         return [
             delayed(permutations)(self.seed, range(a, min(a + self.size, self.count)), self.strata)
@@ -157,7 +159,7 @@ class LazyPermutations:
         return samples_nodes(self.scan.study.measured)
 
     def block(self, i: int, j: int) -> Any:
-        """Delayed maxima (permutations, traits[, pools]) of the block (i, j)."""
+        """Delayed maxima (permutations, traits[, pools]) of block (i, j)."""
         fits = self.scan.fits[j]
         options = {"n_pools": self.pools.count, "model": self.model, "single": self.scan.single}
         parts = [
@@ -196,7 +198,7 @@ def _part(
     model: ModelOptions,
     single: bool,
 ) -> Single:
-    """Maxima over a chunk of markers, `NONE` where it has none."""
+    """Maxima (permutations, traits, pools) over a chunk of markers; `NONE` for no maximum."""
     with chunk.guarded(genotypes):
         found = [
             permuted_maxima(markers, n_pools, *fits[relation], orders, model, single=single)
@@ -208,15 +210,15 @@ def _part(
 def by_relation_and_pool(
     genotypes: Real, chunk: MarkerChunk
 ) -> Iterator[tuple[int, dict[int, Array]]]:
-    """Distinct genotypes of a chunk by kinship, and of each by pool."""
+    """Yield the number of each kinship, and the genotypes of its markers by pool."""
     for relation, rows, values in chunk.by_relation(genotypes):
         yield relation, split_markers(values, chunk.pool[rows])
 
 
 def highest(parts: Sequence[Single], *, flat: bool) -> Single:
-    """The highest of all chunks of markers, NaN where none was tested.
+    """Maximum over all chunks of markers; NaN where no marker was tested.
 
-    `flat` drops the dimension of the pools.
+    `flat` drops the dimension of the pools, the last one.
     """
     best = np.maximum.reduce(list(parts))
     best = np.where(best == NONE, np.float32(np.nan), best)
@@ -228,7 +230,7 @@ def run_permutations(
     lazy: LazyPermutations,
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Compute what a store lacks and write it, block by block, as `run.run_into` does."""
+    """Compute the missing blocks of a store and write each, as `run.run_into` does."""
     rows, columns = lazy.chunks
     markers = lazy.scan.plan.n_variants
     pending, write = store.pending_blocks(), delayed(_write_block)
@@ -239,11 +241,11 @@ def run_permutations(
         4 * lazy.pools.count / markers,
     )
 
-    def of_block(block: Block, key: str) -> Any:
+    def of_block(block: BlockIndex, key: str) -> Any:
         return write(store, block, lazy.block(*block), dask_key_name=key)
 
     drive(batches(store, pending, lazy.scan.fits, of_block), work, pending, progress)
 
 
-def _write_block(store: ResultStore, block: Block, values: Single) -> None:
+def _write_block(store: ResultStore, block: BlockIndex, values: Single) -> None:
     store.write_block(*block, {"max_lod": values})

@@ -9,15 +9,16 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 
-# A block of LOD scores takes 32 MiB in float32. Its markers are rotated again for every chunk of
-# traits: with so many traits that costs little beside the product.
+# Markers and traits of a block: its LOD scores take 32 MiB in float32. Its markers are rotated
+# again for every chunk of traits, which costs little for so many traits.
 _VARIANTS = 2048
 _TRAITS = 4096
-# Inner chunks of a stored block: the least that is decompressed to read one trait or one marker.
+# Markers and traits of an inner chunk of a stored block, the smallest unit that is decompressed.
 _INNER = 1024
-
+# Bytes of a float64.
 _DOUBLE = 8
-# Most nodes of h2, points of a likelihood curve, and cells of a tile that a block works with.
+# Largest numbers of nodes of h2, of points of a likelihood curve, and of cells of a tile in a
+# block.
 _NODES, _CURVE, _TILE = 48, 512, 1 << 16
 # Pairs whose likelihoods are maximised together.
 _TOGETHER = 1024
@@ -25,20 +26,20 @@ _TOGETHER = 1024
 
 @dataclass(frozen=True)
 class Plan:
-    """A scan of n samples as a grid of blocks, one marker chunk x one trait chunk each.
+    """A scan cut into a grid of blocks, each one marker chunk x one trait chunk.
 
     Attributes
     ----------
     n_samples, n_variants, n_traits : int
-        The whole scan.
+        Sizes of the whole scan.
     variants, traits : int
-        Size of a block; the last ones may be smaller.
+        Size of a block; the last blocks may be smaller.
     alternative : bool
         Whether h2 is estimated again for every pair.
     columns : int
-        Columns of a marker that are tested together.
+        Number of columns of a marker that are tested together.
     pair_bytes : int
-        Bytes of all statistics of a pair.
+        Bytes of all statistics per pair.
     """
 
     n_samples: int
@@ -72,7 +73,7 @@ class Plan:
 
     @property
     def inner(self) -> tuple[int, int]:
-        """Chunks within a stored block: they divide it, or are the block itself."""
+        """Size of the inner chunks of a stored block; they divide it, or are the whole block."""
         return _inner(self.variants), _inner(self.traits)
 
     @property
@@ -82,7 +83,7 @@ class Plan:
 
     @property
     def block_bytes(self) -> int:
-        """Bytes that a block needs while it runs, its traits and their null models among them."""
+        """Peak memory of a block in bytes, including its traits and their null models."""
         per_marker = self.columns * (self.n_samples + self.columns * _NODES)
         cells = 4 * self.variants * per_marker + 5 * self.traits * self.n_samples
         if self.alternative:
@@ -91,7 +92,7 @@ class Plan:
         else:
             cells += self.traits * _NODES
         pairs = self.variants * self.traits
-        if self.columns > 1:  # what all columns of a pair explain, and tiles of their products
+        if self.columns > 1:  # explained shares of all pairs, and tiles of products of columns
             cells += 2 * pairs + _TILE * self.columns**2
         return _DOUBLE * cells + 2 * self.pair_bytes * pairs
 
@@ -120,16 +121,16 @@ def make_plan(
     Parameters
     ----------
     n_samples, n_variants, n_traits : int
-        The whole scan.
+        Sizes of the whole scan.
     chunks : "auto" or mapping
-        ``{"variants": ..., "traits": ...}`` sets the size of a block in either direction; what is
-        left out is chosen.
+        ``{"variants": ..., "traits": ...}`` sets the size of a block; sizes left out are chosen.
     alternative : bool
         Whether h2 is estimated again for every pair.
     columns : int
-        Columns of a marker that are tested together: the more, the fewer markers in a block.
+        Number of columns of a marker that are tested together; the more, the fewer markers in a
+        block.
     pair_bytes : int
-        Bytes of all statistics of a pair.
+        Bytes of all statistics per pair.
     """
     if not isinstance(chunks, Mapping):
         if chunks != "auto":

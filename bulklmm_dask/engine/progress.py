@@ -1,4 +1,4 @@
-"""How far a run has come: what is left to do, counted block by block and reported."""
+"""Progress of a run, counted in finished blocks and reported to a callback."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Block = tuple[int, int]
+# Position of a block along the two dimensions that are cut.
+BlockIndex = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes
     ----------
     done, total : int
-        Blocks finished, those of earlier runs among them, and all blocks.
+        Number of finished blocks, including those of earlier runs, and of all blocks.
     tests_done, tests_total : int
-        The same in pairs of a marker and a trait.
+        The same as numbers of pairs of a marker and a trait.
     seconds : float
-        Time since this run began.
+        Time since the start of this run.
     bytes_written : int
         Written by this run, before compression.
 
@@ -45,21 +46,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Work:
-    """All that a run has to do.
+    """Total work of a run.
 
     Attributes
     ----------
     blocks, tests : int
-        Numbers of both.
+        Number of blocks and of tests.
     tests_of : callable
-        Number of tests of a block.
+        Gives the number of tests of a block.
     bytes_a_test : float
-        What is written of a test, on average.
+        Bytes written per test, on average.
     """
 
     blocks: int
     tests: int
-    tests_of: Callable[[Block], int]
+    tests_of: Callable[[BlockIndex], int]
     bytes_a_test: float
 
 
@@ -69,17 +70,17 @@ class Meter:
     Parameters
     ----------
     work : Work
-        All of it.
+        Total work, including blocks finished by earlier runs.
     pending : sequence of (int, int)
         Blocks not yet finished.
     progress : callable, optional
-        Called with a `Progress`.
+        Function that is called with a `Progress`.
     """
 
     def __init__(
         self,
         work: Work,
-        pending: Sequence[Block],
+        pending: Sequence[BlockIndex],
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._work, self._progress = work, progress
@@ -88,8 +89,8 @@ class Meter:
         self._tests = self._earlier = work.tests - sum(map(work.tests_of, pending))
         self._report()
 
-    def count(self, block: Block) -> None:
-        """Count a block that is finished."""
+    def count(self, block: BlockIndex) -> None:
+        """Count a finished block and report."""
         self._done += 1
         self._tests += self._work.tests_of(block)
         self._report()

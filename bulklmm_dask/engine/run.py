@@ -1,4 +1,4 @@
-"""The resumable run: blocks of a lazy scan written into a store, a bounded number at a time."""
+"""Resumable runs: blocks of a lazy scan are computed and written into a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dask.callbacks import Callback
 from dask.delayed import delayed
 
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.engine.progress import Block, Meter, Progress, Work
+from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
@@ -22,9 +22,11 @@ from bulklmm_dask.typing import Real
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-# Blocks given to the scheduler together; on a cluster more follow once half of them are left.
+# Blocks submitted to the scheduler together; on a cluster the next batch follows once half are
+# left.
 _BATCH = 512
-_RETRIES = 3  # of a task on a cluster, after an error or the loss of its worker
+# Retries of a task on a cluster after an error or the loss of its worker.
+_RETRIES = 3
 
 
 def run_into(
@@ -32,16 +34,17 @@ def run_into(
     scan: LazyScan,
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Compute what a store lacks and write it, block by block.
+    """Compute the missing blocks of a store and write each when it is finished.
 
-    Any stop leaves a store that the same call finishes: a block is marked after its data.
+    A block is marked as finished after its data are written, so that the same call resumes a run
+    that was stopped at any time.
 
     Parameters
     ----------
     store : ResultStore
-        New, or left by an earlier run of the same scan.
+        New store, or one left by an earlier run of the same scan.
     scan : LazyScan
-        What to compute.
+        Graph of the scan.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
     """
@@ -53,18 +56,20 @@ def run_into(
 
 
 def drive(
-    writes: Iterator[dict[Any, Block | None]],
+    writes: Iterator[dict[Any, BlockIndex | None]],
     work: Work,
-    pending: Sequence[Block],
+    pending: Sequence[BlockIndex],
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Compute delayed writes wherever dask computes by default, and report each finished block.
+    """Compute delayed writes on dask's current scheduler, and report each finished block.
 
     Parameters
     ----------
     writes : iterator of dict
-        Delayed writes, each with the block that it finishes; None for those of a trait chunk.
+        Delayed writes, each with the block that it finishes, or None for a write of statistics of
+        traits.
     work : Work
+        Total work, for the report.
     pending : sequence of (int, int)
         Blocks not yet finished.
     progress : callable, optional
@@ -72,7 +77,7 @@ def drive(
     """
     meter = Meter(work, pending, progress)
 
-    def count(block: Block | None) -> None:
+    def count(block: BlockIndex | None) -> None:
         if block is not None:
             meter.count(block)
 
@@ -84,9 +89,9 @@ def drive(
 
 
 def active_client() -> Client | None:
-    """The distributed client that dask computes on by default, if any."""
+    """The distributed client that is dask's current scheduler, if any."""
     owner = getattr(get_scheduler(), "__self__", None)
-    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    distributed = sys.modules.get("distributed")  # imported if there is a client
     return owner if distributed and isinstance(owner, distributed.Client) else None
 
 
@@ -96,31 +101,32 @@ def _tests(plan: Plan, i: int, j: int) -> int:
 
 def batches(
     store: ResultStore,
-    pending: Sequence[Block],
+    pending: Sequence[BlockIndex],
     fits: Sequence[Sequence[Any]],
-    write: Callable[[Block, str], Any],
-) -> Iterator[dict[Any, Block | None]]:
-    """Delayed writes of blocks and of trait chunks, in batches.
+    write: Callable[[BlockIndex, str], Any],
+) -> Iterator[dict[Any, BlockIndex | None]]:
+    """Yield batches of delayed writes of blocks and of statistics of traits.
 
-    Blocks of one trait chunk stay together, so that its null models are fitted once. A write of a
-    block stands beside the block, one of a trait chunk beside None.
+    Blocks of one trait chunk follow each other, so that its null models are fitted once per batch.
+    A batch maps the write of a block to the block, and the write of a trait chunk to None.
 
     Parameters
     ----------
     store : ResultStore
+        Store to write into.
     pending : sequence of (int, int)
         Blocks not yet finished.
     fits : sequence of sequence of delayed
-        Null models of each trait chunk.
+        Null models of each trait chunk, one per kinship.
     write : callable
-        ``write(block, key)``: the delayed write of a block, under a key of its own.
+        ``write(block, key)`` gives the delayed write of a block, with that key in the graph.
     """
-    of_column: dict[int, list[Block]] = {int(j): [] for j in store.pending_traits()}
+    of_column: dict[int, list[BlockIndex]] = {int(j): [] for j in store.pending_traits()}
     unknown = set(of_column)
     for block in pending:
         of_column.setdefault(block[1], []).append(block)
     run, write_traits = uuid.uuid4().hex[:8], delayed(_write_traits)
-    batch: dict[Any, Block | None] = {}
+    batch: dict[Any, BlockIndex | None] = {}
     for j, blocks in sorted(of_column.items()):
         if j in unknown:
             key = f"write_traits-{run}-{j}"
@@ -134,12 +140,12 @@ def batches(
         yield batch
 
 
-def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], Any]:
-    """Delayed writes of the blocks of a scan."""
+def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[BlockIndex, str], Any]:
+    """Make the function that gives the delayed write of a block of a scan (`batches`)."""
     genotypes = scan.genotypes.to_delayed().ravel()
     markers, options, write = scan.markers, scan.options(), delayed(_write_block)
 
-    def of_block(block: Block, key: str) -> Any:
+    def of_block(block: BlockIndex, key: str) -> Any:
         i, needed = block[0], scan.needed(*block)
         return write(store, block, genotypes[i], markers[i], needed, options, dask_key_name=key)
 
@@ -148,7 +154,7 @@ def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[Block, str], 
 
 def _write_block(
     store: ResultStore,
-    block: Block,
+    block: BlockIndex,
     genotypes: Real,
     markers: MarkerChunk,
     fits: Mapping[int, FittedTraits],
@@ -162,13 +168,13 @@ def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> N
 
 
 def _run_here(
-    writes: Iterator[dict[Any, Block | None]], count: Callable[[Block | None], None]
+    writes: Iterator[dict[Any, BlockIndex | None]], count: Callable[[BlockIndex | None], None]
 ) -> None:
-    """Compute on the scheduler that dask is set to in this process, one batch after another."""
+    """Compute batch after batch on dask's scheduler of this process."""
     for batch in writes:
         block_of = {task.key: block for task, block in batch.items()}
 
-        def after(key: Any, *_: Any, block_of: dict[Any, Block | None] = block_of) -> None:
+        def after(key: Any, *_: Any, block_of: dict[Any, BlockIndex | None] = block_of) -> None:
             count(block_of.get(key))
 
         with Callback(posttask=after):
@@ -177,13 +183,13 @@ def _run_here(
 
 def _run_distributed(
     client: Client,
-    writes: Iterator[dict[Any, Block | None]],
-    count: Callable[[Block | None], None],
+    writes: Iterator[dict[Any, BlockIndex | None]],
+    count: Callable[[BlockIndex | None], None],
 ) -> None:
-    """Compute on a cluster with a bounded number of futures, adding more while others run."""
+    """Compute on a cluster with a bounded number of futures, submitting more as others finish."""
     from distributed import as_completed
 
-    block_of: dict[Any, Block | None] = {}
+    block_of: dict[Any, BlockIndex | None] = {}
     running = as_completed(loop=client.loop)
     for batch in writes:
         block_of |= {task.key: block for task, block in batch.items()}
@@ -196,7 +202,9 @@ def _run_distributed(
 
 
 def _finish(
-    future: Future[None], block_of: dict[Any, Block | None], count: Callable[[Block | None], None]
+    future: Future[None],
+    block_of: dict[Any, BlockIndex | None],
+    count: Callable[[BlockIndex | None], None],
 ) -> None:
     future.result()
     count(block_of.pop(future.key))

@@ -1,4 +1,4 @@
-"""The lazy graph of a scan: dask arrays whose blocks call the statistics."""
+"""Graph of a scan: dask arrays whose blocks are computed by `lmm.chunk`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ from bulklmm_dask.typing import Array, Columns, Real
 
 @dataclass(frozen=True)
 class LazyScan:
-    """A scan as a graph: delayed fits of every trait chunk, and the markers in the plan's chunks.
+    """Graph of a scan: delayed null models of every trait chunk, and the markers in chunks.
 
     Attributes
     ----------
     study, plan, model : Study, Plan, ModelOptions
+        What is scanned, in which blocks, and how.
     single : bool
-        Multiply in single precision.
+        Compute matrix products in single precision.
     genotypes : dask array (variants, samples, ...)
+        Genotypes in the marker chunks of the plan.
     fits : tuple of tuple of delayed FittedTraits
-        For each trait chunk, one a kinship.
+        Null models: one tuple per trait chunk, one entry per kinship.
     """
 
     study: Study
@@ -48,21 +50,21 @@ class LazyScan:
     fits: tuple[tuple[Any, ...], ...]
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of `score_block`, besides the block's own data."""
+        """Keyword arguments of `score_block`, the same for all blocks."""
         return {"model": self.model, "single": self.single}
 
     @cached_property
     def markers(self) -> list[MarkerChunk]:
-        """Names and kinships of the markers of every chunk."""
+        """Names and kinships of the markers, one `MarkerChunk` per marker chunk."""
         measured, genotypes = self.study.measured, self.study.genotypes
         return marker_chunks(genotypes, measured.sample_names, self.plan.variant_chunks)
 
     def needed(self, i: int, j: int) -> dict[int, Any]:
-        """Delayed fits that block (i, j) needs, by the number of their kinship."""
+        """Delayed null models that block (i, j) needs, by number of the kinship."""
         return {number: self.fits[j][number] for number in self.markers[i].relations}
 
     def per_pair(self) -> dict[str, da.Array]:
-        """Statistics of every pair, (variants, traits, ...)."""
+        """Statistics of every pair, (variants, traits, ...), by name."""
         rows = self.plan.variant_chunks
         markers = da.concatenate(
             [
@@ -82,7 +84,7 @@ class LazyScan:
             "vt",
             **self.options(),
             concatenate=True,
-            align_arrays=False,  # they are
+            align_arrays=False,  # they are aligned
             dtype=object,
             meta=np.empty((0, 0), dtype=object),
         )
@@ -92,7 +94,7 @@ class LazyScan:
         }
 
     def per_trait(self) -> dict[str, da.Array]:
-        """The arrays over the traits, (traits,) or (contigs, traits)."""
+        """Statistics of every trait, (traits,) or (contigs, traits), by name."""
         chunks = self.plan.trait_chunks
         columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
         relations = self.study.measured.relations
@@ -106,7 +108,10 @@ class LazyScan:
         return out
 
     def _fitted(self) -> da.Array:
-        """Array whose chunks are the fits of a block: dask hands them on without looking inside."""
+        """Array (variants, traits) whose chunks are the null models that each block needs.
+
+        A chunk is a dict instead of an array; dask passes chunks on without checking them.
+        """
         rows, columns = self.plan.variant_chunks, self.plan.trait_chunks
         return da.block(
             [
@@ -129,13 +134,13 @@ def lazy_scan(
     study : Study
         What is scanned.
     plan : Plan
-        How it is cut.
+        How the scan is cut into blocks.
     options : ModelOptions
-        How heritabilities are estimated.
+        How heritabilities are estimated, and what is tested.
     single : bool
-        Multiply in single precision.
+        Compute matrix products in single precision.
     bases : sequence of delayed or Basis or None
-        Of all samples, one a kinship, from `lazy_bases`.
+        Bases of all samples, one per kinship, from `bases.lazy_bases` or `bases.kept_bases`.
     """
     measured = study.measured
     nodes = samples_nodes(measured)
@@ -148,7 +153,7 @@ def lazy_scan(
         start = mine.stop
         own = {
             "prior": None if prior is None else prior.take(np.arange(mine.start, mine.stop)),
-            "conditions": None if own_markers is None else own_markers.of(mine),
+            "extra": None if own_markers is None else own_markers.of(mine),
         }
         fits.append(
             tuple(
@@ -162,7 +167,7 @@ def lazy_scan(
 
 
 def _part(scores: da.Array, name: str, dtype: Any, rest: tuple[int, ...]) -> da.Array:
-    """One statistic of the scores, with `rest` more dimensions."""
+    """One statistic out of the dicts in `scores`, with extra dimensions of sizes `rest`."""
     meta = np.empty((0,) * (2 + len(rest)), dtype=dtype)
     return da.map_blocks(
         getitem,
@@ -188,9 +193,9 @@ def _fit(
 
 
 def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
-    """The arrays over the traits of a chunk, under the names of `trait_statistics`.
+    """Statistics of the traits of a chunk, by the names of `trait_statistics`.
 
-    A trait has a status with each kinship: the first that is not "ok" is kept.
+    A trait has a status for each kinship; the first that is not "ok" is kept.
     """
     first = fits[0]
     if len(fits) == 1:
@@ -219,7 +224,7 @@ def score_block(
     model: ModelOptions,
     single: bool,
 ) -> Columns:
-    """Statistics of every pair of a block, (variants, traits, ...), under their names."""
+    """Statistics of every pair of a block, (variants, traits, ...), by name."""
     out: Columns = {}
     with chunk.guarded(genotypes):
         for relation, rows, values in chunk.by_relation(genotypes):

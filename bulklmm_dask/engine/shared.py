@@ -1,4 +1,4 @@
-"""The shared null on Dask: a task for each pattern of missing values and chunk of markers."""
+"""Shared null distribution on Dask: one task per pattern of missing values and marker chunk."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from bulklmm_dask.typing import Array, Columns, Index, Real, Single
 
 @dataclass(frozen=True)
 class SharedNull:
-    """Maxima of random residuals of every pattern of missing values.
+    """Highest LOD scores of simulated noise for every pattern of missing values.
 
     Attributes
     ----------
     max_lod : array (permutations, patterns, nodes[, pools])
-    h2 : array (patterns, nodes) or (relations, patterns, nodes)
+        Highest LOD of each draw of noise.
+    h2 : array (patterns, nodes) or (kinships, patterns, nodes)
         Heritabilities of the nodes.
     pattern : array (traits,) of int
-        Pattern of every trait; -1 without a null model.
+        Number of the pattern of every trait; -1 without a null model.
     columns : dict
-        Arrays over the traits, as `trait_columns` gives them.
+        Statistics of the traits, as from `trait_columns`.
     """
 
     max_lod: Single
@@ -53,18 +54,18 @@ def draw_shared(
     count: int,
     model: ModelOptions,
 ) -> SharedNull:
-    """Compute the null of all traits.
+    """Compute the shared null distribution of all traits.
 
     Parameters
     ----------
     scan : LazyScan
         Markers and null models.
     bases : sequence of delayed or Basis or None
-        Of all samples, one a kinship.
+        Bases of all samples, one per kinship.
     pools : Pools
-        Which markers have a maximum together: those of each contig where it has its own kinship.
+        Pools of markers with a maximum each: the contigs, if each has its own kinship.
     seed, count : int
-        Where the draws come from, and how many.
+        Seed and number of the draws.
     model : ModelOptions
         How draws are estimated, and what is tested.
     """
@@ -101,9 +102,10 @@ def draw_shared(
 def _patterns(
     scan: LazyScan,
 ) -> tuple[Columns, list[Index], Index]:
-    """Columns of the traits, the samples of every pattern, and the pattern of every trait.
+    """Statistics of the traits, samples of every pattern, and pattern number of every trait.
 
-    With a kinship for each contig, a trait may lack a null model on some: it has no maximum there.
+    With one kinship per contig, a trait may lack a null model for some contigs, and then has no
+    maximum there.
     """
     parts = compute(*(delayed(_summary)(list(fits)) for fits in scan.fits))
     known: dict[bytes, int] = {}
@@ -125,12 +127,13 @@ def _patterns(
 def _summary(
     fits: Sequence[FittedTraits],
 ) -> tuple[Columns, list[tuple[Index, Index]]]:
+    """Statistics of a chunk of traits, and samples and traits of each of its groups."""
     groups = [(group.samples, group.columns) for fit in fits for group in fit.groups]
     return trait_columns(fits), groups
 
 
 def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samples, Basis]:
-    """Some of the samples and their basis."""
+    """Some of the samples, with their basis."""
     if complete is not None and len(rows) == len(samples):
         return samples, complete
     some = samples.take(rows)
@@ -153,7 +156,7 @@ def _part(
     model: ModelOptions,
     single: bool,
 ) -> Single:
-    """Maxima over a chunk of markers, `NONE` where it has none."""
+    """Maxima (permutations, nodes, pools) over a chunk of markers; `NONE` for no maximum."""
     found = []
     with chunk.guarded(genotypes):
         for relation, markers in by_relation_and_pool(genotypes, chunk):

@@ -1,6 +1,6 @@
-"""What is analysed, as arrays: the measurements on the samples, and the genotypes of the markers.
+"""A study as NumPy or dask arrays: measurements of the samples and genotypes of the markers.
 
-They are NumPy or dask arrays; the names serve messages of errors and attributes of results.
+Names of samples, markers and traits are used in error messages and in attributes of results.
 """
 
 from __future__ import annotations
@@ -17,47 +17,49 @@ from bulklmm_dask.typing import Array, Index, Names
 
 @dataclass(frozen=True)
 class OwnMarkers:
-    """Markers among the covariates, of every trait its own.
+    """Markers used as trait-specific covariates.
 
     Attributes
     ----------
     dosage : array (samples, markers)
-        Without gaps.
+        Dosages, none missing.
     index : array (traits, k) of int
-        Columns of `dosage`; -1 for none.
+        Columns of `dosage` that are covariates of each trait; -1 for none.
     """
 
     dosage: Array
     index: Index
 
     def of(self, traits: slice) -> Array:
-        """Values (samples, traits, k), zeros for none."""
+        """Covariates (samples, traits, k) of some traits; zeros for none."""
         index = self.index[traits]
         return np.where(index < 0, 0.0, self.dosage[:, np.maximum(index, 0)])
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured on the samples, and how it is modelled.
+    """Traits, covariates, kinship and weights of the samples, and the prior.
 
     Attributes
     ----------
     traits : array (samples, traits)
+        Trait values; NaN where missing.
     covariates : array (samples, c)
-        In memory, with the intercept.
+        Covariates with the intercept, in memory.
     kinship : array (samples, samples) or (contigs, samples, samples) or None
-        One, or one for the markers of each contig.
+        One kinship for all markers, or one for the markers of each contig.
     sample_names, trait_names : array of str
+        Names of the samples and of the traits.
     covariate_names : tuple of str
-        Of the study's covariates in the model, without the intercept.
+        Names of the covariates in the model, without the intercept.
     weights : array (samples,) or None
         Residual weights.
     interacting : tuple of int
-        Columns of the covariates whose product with the genotype is tested.
+        Columns of `covariates` whose product with the genotype is tested.
     prior : Prior or None
-        On the residual variance, one value a trait.
+        Prior on the residual variance of every trait.
     own_markers : OwnMarkers or None
-        Markers that a trait has among its covariates, and other traits have not.
+        Markers used as trait-specific covariates.
     """
 
     traits: Any
@@ -73,7 +75,7 @@ class Measurements:
 
     @property
     def relations(self) -> int | None:
-        """Number of kinships, one a contig; None where one serves all markers."""
+        """Number of kinships, one per contig; None where one serves all markers."""
         return len(self.kinship) if np.ndim(self.kinship) == 3 else None
 
 
@@ -84,12 +86,13 @@ class Genotypes:
     Attributes
     ----------
     values : array (variants, samples) or (variants, samples, genotypes)
-        Dosages, or the probability of each genotype.
+        Dosages, or the probability of each genotype; NaN where missing.
     maximum : float
-        Largest possible value of them.
+        Largest possible value, 1 or 2.
     names : array (variants,) of str
+        Names of the markers.
     relation : array (variants,) of int
-        Which kinship each variant is scanned with; zeros where there is one only.
+        Number of the kinship that each marker is scanned with; zeros if there is only one.
     """
 
     values: Any
@@ -100,7 +103,7 @@ class Genotypes:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as arrays: what a scan, or permutations, are made of."""
+    """A study as arrays: the input of scans and permutations."""
 
     measured: Measurements
     genotypes: Genotypes
@@ -112,7 +115,7 @@ class Study:
         return len(measured.sample_names), len(self.genotypes.names), len(measured.trait_names)
 
     def with_kinship_in_memory(self) -> Study:
-        """The same with a kinship that is computed, for a run of many graphs."""
+        """Copy of the study with the kinship computed, for a run that submits many graphs."""
         kinship = self.measured.kinship
         if not is_lazy(kinship):
             return self

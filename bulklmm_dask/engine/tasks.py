@@ -1,7 +1,7 @@
-"""Chunks of markers and of traits as tasks take them: checked, and on one BLAS thread.
+"""Chunks of markers and of traits in tasks: values are checked, and BLAS is held to one thread.
 
-Values of a lazy array are checked in the task that computes them; errors name marker or trait, and
-sample.
+Values of a lazy array are checked in the task that uses them; errors name the marker or trait and
+the sample.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ from bulklmm_dask.typing import Array, Flags, Index, Names, Real
 
 @dataclass(frozen=True)
 class MarkerChunk:
-    """Names, kinships and pools of the markers of a chunk.
+    """Names, kinships and pools of a chunk of markers.
 
     Attributes
     ----------
     names : array (variants,) of str
+        Names of the markers.
     relation : array (variants,) of int
-        Which kinship each is scanned with.
+        Number of the kinship that each marker is scanned with.
     sample_names : array (samples,) of str
+        Names of the samples.
     maximum : float
-        Largest possible genotype.
+        Largest possible genotype value, 1 or 2.
     pool : array (variants,) of int
-        Which maximum of permutations each counts for: its contig, or 0 for all.
+        Number of the pool of markers with a common maximum under permutation: the contig, or 0
+        for all markers.
     """
 
     names: Names
@@ -45,7 +48,7 @@ class MarkerChunk:
 
     @cached_property
     def relations(self) -> list[int]:
-        """Numbers of the kinships that they are scanned with."""
+        """Numbers of the kinships that the markers are scanned with, ascending."""
         return [int(number) for number in np.unique(self.relation)]
 
     def take(self, rows: Flags) -> MarkerChunk:
@@ -67,10 +70,11 @@ class MarkerChunk:
         Yields
         ------
         relation : int
+            Number of the kinship.
         rows : slice or array (variants,) of bool
-            Which markers of the chunk have this kinship.
-        values : array (rows, samples, ...)
-            Their genotypes; not copied where one kinship serves the chunk.
+            Markers of the chunk with this kinship.
+        values : array (markers, samples, ...)
+            Genotypes of these markers; not copied if all markers have the same kinship.
         """
         for relation in self.relations:
             rows = slice(None) if len(self.relations) == 1 else self.relation == relation
@@ -83,7 +87,7 @@ def marker_chunks(
     sizes: tuple[int, ...],
     pool: Index | None = None,
 ) -> list[MarkerChunk]:
-    """Chunks of these sizes; `pool` is that of every marker, None for one pool of all."""
+    """Cut markers into chunks of these sizes; `pool` (variants,), None for one pool of all."""
     pool = np.zeros_like(genotypes.relation) if pool is None else pool
     parts = (split(each, sizes) for each in (genotypes.names, genotypes.relation, pool))
     return [
@@ -94,14 +98,14 @@ def marker_chunks(
 
 @dataclass(frozen=True)
 class TraitChunk:
-    """Names of the traits of a chunk and of the samples."""
+    """Names of the traits of a chunk, and of the samples."""
 
     names: Names
     sample_names: Names
 
     @contextmanager
     def guarded(self, traits: Real) -> Iterator[Array]:
-        """Check trait values (samples, traits), give them as float64, hold BLAS to one thread."""
+        """Check trait values (samples, traits), yield them as float64, hold BLAS to one thread."""
         refuse_infinite(traits, "sample_trait", list(self.sample_names), list(self.names))
         values = np.asarray(traits, dtype=np.float64)
         with one_blas_thread():
@@ -109,7 +113,7 @@ class TraitChunk:
 
 
 def trait_chunks(measured: Measurements, sizes: tuple[int, ...]) -> list[tuple[Any, TraitChunk]]:
-    """Delayed values (samples, traits in the chunk) of every chunk of traits, and their names."""
+    """Cut traits into chunks of these sizes: delayed values (samples, traits), and names."""
     blocks = as_dask(measured.traits, (len(measured.sample_names), sizes)).to_delayed().ravel()
     return [
         (block, TraitChunk(names, measured.sample_names))

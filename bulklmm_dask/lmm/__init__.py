@@ -1,1 +1,1 @@
-"""The statistics: NumPy and SciPy only, no dask, xarray or zarr."""
+"""Statistics of the linear mixed model, on NumPy and SciPy alone (no dask, xarray or zarr)."""

@@ -1,8 +1,9 @@
-r"""The eigenbasis of a kinship: factored once, used for every trait and every marker.
+r"""Eigenbasis of a kinship: computed once, used for every trait and every marker.
 
 The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. With K = U diag(lam) U',
-the rotated entries U'y are independent (`covariance`). Samples of unequal weight are multiplied by
-their weight before.
+the entries of the rotated trait U'y are independent (`covariance`). If samples have residual
+weights w, traits, covariates and markers are multiplied by w before the rotation, and K by w on
+both sides.
 """
 
 from __future__ import annotations
@@ -17,48 +18,49 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.typing import Array
 
-# With a rank-deficient kinship h2 = 1 has no density; GEMMA stops at lambda = h/(1-h) = 1e5 too.
+# With a rank-deficient kinship V(1) is singular, so h2 = 1 has no density. GEMMA also bounds the
+# ratio h/(1-h) by 1e5.
 LARGEST_H2_IF_SINGULAR = 1.0 - 1e-5
 
 
 @dataclass(frozen=True)
 class Basis(Spectrum):
-    """Eigenbasis of the kinship of n samples, one row a sample.
+    """Eigenbasis of the kinship of n samples; one row per eigenvector.
 
     Attributes
     ----------
     vectors : array (n, n) or None
-        U, one eigenvector a column; None stands for the identity (no kinship).
+        U, one eigenvector per column; None stands for the identity (no kinship).
     weights : array (n,) or None
-        w, what every sample is multiplied by before; None for ones.
+        Residual weights w, by which samples are multiplied before rotation; None for ones.
     """
 
     vectors: Array | None
     weights: Array | None = None
 
     def rotate(self, columns: Array) -> Array:
-        """U' diag(w) applied to columns (n, k)."""
+        """Rotate columns (n, k) as measured: U' diag(w) times the columns."""
         weighted = columns if self.weights is None else columns * self.weights[:, None]
         return weighted if self.vectors is None else self.vectors.T @ weighted
 
     def rotate_rows(self, rows: Array) -> Array:
-        """The same for vectors that lie in rows (k, n)."""
+        """Rotate rows (k, n) as measured: the transpose of `rotate`."""
         weighted = rows if self.weights is None else rows * self.weights
         return weighted if self.vectors is None else weighted @ self.vectors
 
     def with_covariates(self, covariates: Array) -> Basis:
-        """The same basis with other covariates, (n, c) as measured, in place of its own."""
+        """Copy of the basis with its covariates replaced by others, (n, c) as measured."""
         columns, _ = independent_columns(self.rotate(covariates))
         return replace(self, covariates=columns)
 
     @cached_property
     def log_weights(self) -> float:
-        """Sum of log w: log|V| of the samples as measured is that of the weighted less twice it."""
+        """Sum of log w. log|V| as measured is log|V| after weighting minus twice this sum."""
         return 0.0 if self.weights is None else float(np.log(self.weights).sum())
 
     @cached_property
     def covariate_logdet(self) -> float:
-        """log|C'C| of the covariates as measured, C being orthonormal after weighting."""
+        """log|C'C| of the covariates as measured; after weighting, C is orthonormal."""
         if self.weights is None:
             return 0.0
         weighted = self.covariates if self.vectors is None else self.vectors @ self.covariates
@@ -67,24 +69,24 @@ class Basis(Spectrum):
 
 
 def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
-    """Fold the null space of the kinship into few rows; every likelihood of `y` stays the same.
+    """Reduce the rows in the null space of the kinship to c + 1, with the same likelihoods of `y`.
 
-    All rows of eigenvalue 0 have the variance 1 - h, so any rotation among them is free: one
-    that leaves the covariates in the first c of them and the rest of each trait in one more.
-    Replicated samples have as many other rows as there are distinct genotypes (Lippert et al.
-    2011 use the same in FaST-LMM).
+    All rows of eigenvalue 0 have the same variance 1 - h, so a rotation among them changes no
+    likelihood. The rotation used here moves the covariates into the first c of these rows, and
+    what is left of each trait into one more. With replicated samples the rank is at most the
+    number of distinct genotypes (Lippert et al. 2011 use the same reduction in FaST-LMM).
 
     Parameters
     ----------
     spectrum : Spectrum
-        Of k rows.
+        Eigenvalues and covariates of k rows.
     y : array (k, traits)
         Rotated traits.
 
     Returns
     -------
     spectrum, y
-        Of rank + c + 1 rows, or what was handed in if that would be no gain.
+        The same in rank + c + 1 rows; the arguments unchanged if these are not fewer.
     """
     rank, c = spectrum.rank, spectrum.n_covariates
     if spectrum.rows - rank <= c + 1:
@@ -104,15 +106,15 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
 
 
 def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, list[int]]:
-    """Orthonormal basis (n, rank) of the columns, and which columns depend on earlier ones.
+    """Orthonormal basis (n, rank) of the columns, and indices of columns dependent on earlier ones.
 
-    Columns are taken in their order, so the intercept, put first, always survives.
+    Columns are taken in their order, so the intercept, which comes first, is always kept.
     """
     kept: list[Array] = []
     dependent: list[int] = []
     for index, column in enumerate(matrix.T):
         rest = column.astype(np.float64)
-        for _ in range(2):  # twice is enough (Kahan): orthogonal to rounding
+        for _ in range(2):  # twice makes them orthogonal to rounding (Kahan)
             for q in kept:
                 rest = rest - q * (q @ rest)
         norm = np.linalg.norm(rest)
@@ -124,22 +126,22 @@ def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, 
 
 
 def make_basis(kinship: Array | None, covariates: Array, weights: Array | None = None) -> Basis:
-    """Factor the kinship of n samples and rotate the covariates.
+    """Compute the eigenbasis of the kinship of n samples and rotate the covariates.
 
     Parameters
     ----------
     kinship : array (n, n) or None
         Symmetric and positive semi-definite; None for ordinary regression.
     covariates : array (n, c)
-        With the intercept; columns that depend on earlier ones are left out.
+        Covariates as measured, with the intercept; linearly dependent columns are dropped.
     weights : array (n,), optional
-        w > 0 of samples with Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. With y, C and the markers
-        multiplied by w, and K by w on both sides, this is the unweighted model.
+        Residual weights w > 0 of the model Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. With y, C
+        and the markers multiplied by w, and K by w on both sides, it is the unweighted model.
 
     Raises
     ------
     InputError
-        If an eigenvalue lies below -1e-6 of the largest.
+        If an eigenvalue is below -1e-6 times the largest.
     """
     n = len(covariates)
     if weights is not None:

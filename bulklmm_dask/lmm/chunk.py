@@ -1,7 +1,7 @@
-"""One block of a scan: a chunk of traits, by groups of the same samples, and a chunk of markers.
+"""Scan of one block: a chunk of traits against a chunk of markers, without Dask.
 
-`fit_traits` fits the null models of the traits; `scan_block` scans them against the markers.
-Together they are the whole scan of one block, free of Dask.
+`fit_traits` fits the null models of the traits, in groups measured on the same samples;
+`scan_block` tests the fitted traits against the markers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bulklmm_dask.lmm.scanner import Scanner, make_scanner
 from bulklmm_dask.lmm.statistics import Follows, Kind, pair_statistics, statistics
 from bulklmm_dask.typing import Array, Columns, Index, Real
 
-# Markers whose scores are turned into other statistics at a time.
+# Markers per step when other statistics are derived from LOD scores; bounds the temporary memory.
 _PIECE = 64
 
 AnyScanner = TypeVar("AnyScanner", bound=Scanner, covariant=True)
@@ -31,7 +31,19 @@ AnyScanner = TypeVar("AnyScanner", bound=Scanner, covariant=True)
 
 @dataclass(frozen=True)
 class TraitGroup(Generic[AnyScanner]):
-    """Traits (columns of a chunk) measured on the same samples, ready for any block of markers."""
+    """Fitted traits of a chunk that were measured on the same samples, with their scanner.
+
+    Attributes
+    ----------
+    columns : array (traits,) of int
+        Positions of the traits in the chunk.
+    samples : array (n,) of int
+        Positions of the samples with a value.
+    basis : Basis
+        Eigenbasis of these samples.
+    scanner : Scanner
+        Tests the traits against any block of markers.
+    """
 
     columns: Index
     samples: Index
@@ -46,7 +58,7 @@ class TraitFits(NullEstimates, Generic[AnyScanner]):
     Attributes
     ----------
     groups : tuple of TraitGroup
-        Those that could be fitted.
+        The traits that could be fitted.
     """
 
     groups: tuple[TraitGroup[AnyScanner], ...]
@@ -62,7 +74,7 @@ def fit_traits(
     *,
     complete: Basis | None = None,
     prior: Prior | None = None,
-    conditions: Array | None = None,
+    extra: Array | None = None,
 ) -> FittedTraits:
     """Fit the null models of a chunk of traits, each on the samples where it was measured.
 
@@ -71,14 +83,15 @@ def fit_traits(
     traits : array (samples, traits)
         NaN where missing.
     samples : Samples
+        Covariates, kinship and weights of the same samples.
     options : ModelOptions
-        How to fit, and what will be scanned.
+        How to fit the null models, and which test the scanners prepare.
     complete : Basis, optional
-        The basis of all samples, if it was made before.
+        Eigenbasis of all samples, if already computed.
     prior : Prior, optional
-        On the residual variance of these traits.
-    conditions : array (samples, traits, k), optional
-        More covariates, of every trait its own.
+        Prior on the residual variance of these traits.
+    extra : array (samples, traits, k), optional
+        Trait-specific covariates, in addition to those of `samples`.
     """
     estimates = NullEstimates.unknown(traits, samples)
     groups = []
@@ -90,7 +103,7 @@ def fit_traits(
         grid=None if options.grid is None else np.array(options.grid),
         complete=complete,
         prior=prior,
-        conditions=conditions,
+        extra=extra,
     ):
         scanner = make_scanner(group, options, traits, samples)
         groups.append(TraitGroup(group.columns, group.rows, group.basis, scanner))
@@ -106,19 +119,19 @@ def scan_block(
     Parameters
     ----------
     genotypes : array (variants, samples) or (variants, samples, genotypes)
-        Dosages, or probabilities of genotypes; NaN where there is no call: such cells take the
+        Dosages, or genotype probabilities; NaN where missing: such cells are filled with the
         mean of their marker.
     fitted : FittedTraits
-        The traits; those without a null model get NaN.
+        The traits; a trait without a null model gets NaN.
     options : ModelOptions
-        As the traits were fitted with.
+        The options that the traits were fitted with.
     single : bool
-        Multiply in single precision.
+        Compute matrix products in single precision.
 
     Returns
     -------
     dict
-        The arrays (variants, traits, ...) that `statistics` lists.
+        Arrays (variants, traits, ...) by the names that `statistics` lists.
     """
     x, where = distinct_markers(impute(genotypes))
     kinds = statistics(options, single=single)
@@ -141,7 +154,7 @@ def scan_block(
 def scan_group(
     group: TraitGroup[Scanner], x: Array, options: ModelOptions, *, single: bool
 ) -> Columns:
-    """Statistics of the traits of one group, from the genotypes of its samples."""
+    """Statistics (variants, traits, ...) of one group; `x` (variants, n, ...) has its samples."""
     found = group.scanner.scan(x, single=single)
     for row in pair_statistics(options):
         if row.follows is not None:
@@ -151,7 +164,7 @@ def scan_group(
 
 
 def _following(follows: Follows, found: Columns, n_samples: int) -> Real:
-    """What follows from the LOD, some markers at a time: all at once would take the memory."""
+    """A statistic derived from the LOD, a few markers at a time to bound the memory used."""
     lod = found["lod"]
     df = np.broadcast_to(found.get("df", np.ones(1, np.int64)), lod.shape)
     out = np.empty_like(lod)
@@ -162,6 +175,7 @@ def _following(follows: Follows, found: Columns, n_samples: int) -> Real:
 
 
 def _unfitted(kinds: dict[str, Kind], shape: tuple[int, int]) -> Columns:
+    """Statistics (variants, traits, ...) of traits without a null model: NaN, or 0 for integers."""
     return {
         name: np.full((*shape, *kind.shape), np.nan if kind.dtype.kind == "f" else 0, kind.dtype)
         for name, kind in kinds.items()

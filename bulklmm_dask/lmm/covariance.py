@@ -1,12 +1,12 @@
 r"""The covariance of rotated traits, as likelihoods and scanners ask for it.
 
 Today there is one: a kinship and independent noise, Var(y) = s2 V(h), V(h) = h K + (1 - h) I. With
-K = U diag(lam) U' the rotated entries U'y are independent with variances s2 v_k(h),
+K = U diag(lam) U' the entries of the rotated trait U'y are independent with variances s2 v_k(h),
 
     v_k(h) = h lam_k + 1 - h,    v_k'(h) = lam_k - 1.
 
 This form, unlike the ratio h/(1-h), stays finite on the whole of [0, 1] as long as every lam_k > 0.
-Nothing outside this module computes either: callers ask a `Covariance` for its `Variances`.
+No other module computes v or v': callers ask a `Covariance` for its `Variances`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Variances:
     Attributes
     ----------
     value : array (rows, k)
-        v, in units of s2.
+        v of every row at k heritabilities, in units of s2.
     slope : array (rows, 1)
         dv/dh, the same at every h because v is linear in h.
     copies : array (rows,)
-        How many samples a row stands for in log|V|.
+        Number of samples that a row counts for in log|V|.
     """
 
     value: Array
@@ -41,7 +41,7 @@ class Variances:
 
     @cached_property
     def weights(self) -> Array:
-        """1/v, (rows, k)."""
+        """Weights 1/v, (rows, k)."""
         return 1.0 / self.value
 
     def logdet(self) -> Array:
@@ -58,19 +58,19 @@ class Variances:
         return np.asarray(-(self.copies * change * change) @ (self.weights * self.weights))
 
     def slope_form(self, x: Array, y: Array) -> Array:
-        """x_j'V'y_j of paired columns (rows, k), (k,)."""
+        """Forms x_j'V'y_j, (k,), of paired columns x_j and y_j of two arrays (rows, k)."""
         return np.asarray(self.slope[:, 0] @ (x * y))
 
 
 class Covariance(Protocol):
-    """What likelihoods and scanners use of the covariance of rotated traits and covariates.
+    """Interface through which likelihoods and scanners use the covariance of rotated traits.
 
-    A model of several kernels has to offer the same.
+    A model of several kernels would be another class with this interface.
     """
 
     @property
     def rows(self) -> int:
-        """Number of rows of rotated traits."""
+        """Number of rows of the rotated traits."""
 
     @property
     def n(self) -> int:
@@ -90,11 +90,11 @@ class Covariance(Protocol):
 
     @property
     def covariate_products(self) -> Array:
-        """C_ka C_kb of every row k, (rows, c * c): weighted sums of it are C'WC."""
+        """Products C_ka C_kb of every row k, (rows, c * c); their sums weighted by 1/v are C'WC."""
 
     @property
     def distinct(self) -> Flags:
-        """Rows (rows,) without those whose variances equal another row's at every h."""
+        """Mask (rows,) of rows, one for each distinct variance function v(h)."""
 
     def at(self, h2: npt.ArrayLike) -> Variances:
         """Variances and their slopes at heritabilities (k,)."""
@@ -104,33 +104,33 @@ class Covariance(Protocol):
 
     @property
     def scale(self) -> float:
-        """Variance of an average sample, in units of s2, that the kinship explains at h = 1."""
+        """Mean variance of the samples due to the kinship at h = 1, in units of s2."""
 
     def share(self, h2: float) -> float:
-        """Share of the variance of an average sample that the kinship explains at h2."""
+        """Share of the mean variance of the samples that the kinship explains at h2."""
 
     def at_share(self, share: Array) -> Array:
-        """Heritabilities at which the kinship explains these shares of the variance."""
+        """Heritabilities at which the kinship explains these shares of the mean variance."""
 
     def grid(self) -> Array:
-        """Heritabilities (k,) so dense that neighbours bracket single maxima, with both ends."""
+        """Heritabilities (k,), both ends included, dense enough to bracket each local maximum."""
 
 
 def heritability(share: npt.NDArray[np.floating], scale: float) -> npt.NDArray[np.floating]:
-    """Heritability h at which h s/(h s + 1 - h) = share, for a kinship of mean eigenvalue s."""
+    """Heritability h at which h s/(h s + 1 - h) = share; `scale` s is the mean eigenvalue."""
     return share / (share + scale * (1 - share))
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """One kinship and independent noise: eigenvalues and rotated covariates of k rows.
+    """Covariance of one kinship and independent noise: eigenvalues and rotated covariates, k rows.
 
     Attributes
     ----------
     eigenvalues : array (k,)
-        lam, in descending order, so that rows no marker reaches come last.
+        lam, in descending order: the null space of the kinship comes last.
     copies : array (k,)
-        How many samples a row stands for in log|V|; 1 unless rows were folded (`basis.fold`).
+        Number of samples a row counts for in log|V|; 1 unless rows were folded (`basis.fold`).
     covariates : array (k, c)
         Orthonormal basis of the covariates with the intercept, rotated by U'.
     h2_max : float
@@ -160,7 +160,7 @@ class Spectrum:
 
     @property
     def scale(self) -> float:
-        """Mean of the eigenvalues: h scale / (h scale + 1 - h) is a share of the variance."""
+        """Mean of the eigenvalues, and so the mean variance due to the kinship at h = 1."""
         return max(float(self.copies @ self.eigenvalues) / self.n, 1e-300)
 
     @property
@@ -170,13 +170,13 @@ class Spectrum:
 
     @cached_property
     def covariate_products(self) -> Array:
-        """C_ka C_kb of every row k, (k, c * c): weighted sums of it are C'WC."""
+        """Products C_ka C_kb of every row, (k, c * c); their sums weighted by 1/v are C'WC."""
         c = self.covariates
         return np.ascontiguousarray((c[:, :, None] * c[:, None, :]).reshape(self.rows, -1))
 
     @property
     def distinct(self) -> Flags:
-        """The first row of every eigenvalue, (k,)."""
+        """Mask (k,) of the first row of every distinct eigenvalue."""
         lam = self.eigenvalues
         return np.concatenate([[True], lam[:-1] - lam[1:] > 1e-9 * lam[0]])
 
@@ -190,18 +190,18 @@ class Spectrum:
         return self.eigenvalues[:, None] * h + (1.0 - h)
 
     def share(self, h2: float) -> float:
-        """Share of the variance of an average sample that the kinship explains at h2."""
+        """Share of the mean variance of the samples that the kinship explains at h2."""
         return h2 * self.scale / (h2 * self.scale + 1.0 - h2)
 
     def at_share(self, share: Array) -> Array:
-        """Heritabilities at which the kinship explains these shares of the variance."""
+        """Heritabilities at which the kinship explains these shares of the mean variance."""
         return np.asarray(heritability(share, self.scale), dtype=np.float64)
 
     def grid(self) -> Array:
-        """Heritabilities (q,) so dense that neighbours bracket single maxima, with both ends.
+        """Heritabilities (q,), both ends included, dense enough to bracket each local maximum.
 
-        They are even in the share of the variance that the kinship explains, so that the grid fits
-        a kinship of any scale, and have logarithmic tails.
+        They are evenly spaced in the share of the variance that the kinship explains, so that the
+        grid suits a kinship of any scale, and logarithmically spaced near both ends.
         """
         if self.h2_max == 0.0:
             return np.zeros(1)
@@ -213,5 +213,5 @@ class Spectrum:
 
 
 def refined(grid: Array, count: int) -> Array:
-    """Heritabilities (count,) spread like a grid, both ends included."""
+    """Interpolate a grid to `count` heritabilities, spaced like it, both ends included."""
     return np.interp(np.linspace(0, len(grid) - 1, count), np.arange(len(grid)), grid)

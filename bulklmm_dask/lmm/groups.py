@@ -1,6 +1,6 @@
-"""Null models of a chunk of traits, fitted together where traits were measured on the same samples.
+"""Null models of a chunk of traits, fitted in groups that were measured on the same samples.
 
-`fit_groups` is the one loop over the patterns of missing values, for scans and heritabilities.
+Scans and heritability estimates both loop over the patterns of missing values in `fit_groups`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bulklmm_dask.typing import Array, Index
 
 @dataclass(frozen=True)
 class NullEstimates:
-    """What the null models of a chunk of traits tell, (traits,) in the order of the chunk.
+    """Estimates from the null models of a chunk of traits; arrays (traits,) in its order.
 
     Attributes
     ----------
     h2, sigma2 : array
         As in `NullModel`; NaN for a trait that could not be fitted.
     n_samples : array of int
-        How many samples have a value and all covariates.
+        Number of samples with a value and all covariates.
     status : array of str
         As in `NullModel`, or "all-missing".
     """
@@ -39,7 +39,7 @@ class NullEstimates:
 
     @classmethod
     def unknown(cls, traits: Array, samples: Samples) -> NullEstimates:
-        """Nothing known yet, of traits (samples, traits) with NaN where missing."""
+        """Estimates to be filled in, for traits (samples, traits) with NaN where missing."""
         observed = ~np.isnan(traits) & samples.complete[:, None]
         h2, sigma2 = np.full((2, traits.shape[1]), np.nan)
         status = np.full(traits.shape[1], ALL_MISSING, dtype=object)
@@ -48,18 +48,18 @@ class NullEstimates:
 
 @dataclass(frozen=True)
 class FittedGroup:
-    """Traits measured on the same samples that a null model could be fitted to.
+    """Traits measured on the same samples, with their null models.
 
     Attributes
     ----------
     rows : array of int
-        The samples.
+        Positions of the samples.
     columns : array of int
-        The traits, in the chunk.
+        Positions in the chunk of the traits that could be fitted.
     basis : Basis
-        Of the samples.
+        Eigenbasis of the samples.
     model : NullModel
-        Of the traits and of those of the same samples that could not be fitted.
+        Null models of all traits measured on these samples, fitted or not.
     """
 
     rows: Index
@@ -77,32 +77,33 @@ def fit_groups(
     grid: Array | None = None,
     complete: Basis | None = None,
     prior: Prior | None = None,
-    conditions: Array | None = None,
+    extra: Array | None = None,
 ) -> Iterator[FittedGroup]:
-    """Fit null models group by group, and fill in the estimates on the way.
+    """Fit null models group by group, and write their estimates into `estimates`.
 
     Parameters
     ----------
     traits : array (samples, traits)
         NaN where missing.
     samples : Samples
+        Covariates, kinship and weights of the same samples.
     estimates : NullEstimates
-        From `NullEstimates.unknown`: filled in.
+        From `NullEstimates.unknown`; modified in place.
     reml : bool
-        By restricted instead of full maximum likelihood.
+        Use restricted instead of full maximum likelihood.
     grid : array, optional
         Heritabilities to choose from; by default the whole interval is searched.
     complete : Basis, optional
-        The basis of all samples, if it was made before.
+        Eigenbasis of all samples, if already computed.
     prior : Prior, optional
-        On the residual variance of these traits.
-    conditions : array (samples, traits, k), optional
-        More covariates, of every trait its own.
+        Prior on the residual variance of these traits.
+    extra : array (samples, traits, k), optional
+        Trait-specific covariates, in addition to those of `samples`.
 
     Yields
     ------
     FittedGroup
-        Of at least one fitted trait.
+        Each with at least one fitted trait.
     """
     for rows, columns, basis in sample_groups(traits, samples, complete):
         if basis is None:
@@ -114,7 +115,7 @@ def fit_groups(
             reml=reml,
             grid=grid,
             prior=None if prior is None else prior.take(columns),
-            extra=None if conditions is None else conditions[np.ix_(rows, columns)],
+            extra=None if extra is None else extra[np.ix_(rows, columns)],
         )
         estimates.h2[columns], estimates.sigma2[columns] = model.h2, model.sigma2
         estimates.status[columns] = model.status

@@ -1,9 +1,9 @@
-r"""Interpolation in h: functions known at a few nodes, evaluated at the heritability of any trait.
+r"""Interpolation in h: from values at a few nodes to the heritability of every trait.
 
-x'M(h)x is, for every marker x, a combination of the functions 1/v_k(h) (and of products of them
-with covariates). Nodes are taken by a pivoted QR decomposition of such functions (an interpolative
-decomposition), weights by least squares, and the relative error is measured at every heritability
-that is asked for; nodes are added until it is below the tolerance.
+For every marker x, x'M(h)x is a combination of the functions 1/v_k(h) and of terms from the
+covariates. The nodes are chosen by a pivoted QR decomposition of such functions (an interpolative
+decomposition) and the weights by least squares. The relative error is measured at the heritability
+of every trait; nodes are added until it is below the tolerance.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from bulklmm_dask.lmm.covariance import Covariance, refined
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet
 from bulklmm_dask.typing import Array, Index
 
-# Up to this many distinct heritabilities are nodes themselves: nothing to interpolate.
+# Up to this many distinct heritabilities become nodes themselves, without interpolation. It is also
+# the first number of nodes tried; `_STEP` nodes are added at a time up to `MOST`.
 FEW = 12
 MOST = 44
-TOLERANCE = 1e-8
 _STEP = 4
+TOLERANCE = 1e-8
+# Random markers among the test functions.
 _PROBES = 24
 
 
@@ -34,6 +36,7 @@ class Interpolation:
     Attributes
     ----------
     nodes : array (q,)
+        Heritabilities at which f has to be computed.
     weights : array (q, traits)
     error : float
         Largest relative error measured over all h_j and all test functions.
@@ -45,10 +48,10 @@ class Interpolation:
 
 
 def _test_functions(basis: Basis, h2: Array) -> Array:
-    """Functions of h that span x'M(h)x of any marker, (functions, len(h2)), all positive.
+    """Positive functions of h that span x'M(h)x of any marker, (functions, len(h2)).
 
-    1/v of every row of distinct variances, and x'M(h)x of generic markers, which bring in the
-    covariates.
+    They are 1/v of every distinct row, and x'M(h)x of random markers, which contain the terms
+    from the covariates.
     """
     w, new = basis.at(h2).weights, basis.distinct
     c = basis.n_covariates
@@ -63,24 +66,26 @@ def _test_functions(basis: Basis, h2: Array) -> Array:
 
 
 def in_order(functions: Array) -> Index:
-    """Columns of functions (functions, points) in the order in which they serve best as nodes.
+    """Order of the columns of functions (functions, points) from best to worst as nodes.
 
-    Each is the one that those before it interpolate worst: a QR decomposition with pivots.
+    Each column is the one that those before it interpolate worst (QR with column pivoting).
     """
     return np.asarray(scipy.linalg.qr(functions, mode="r", pivoting=True)[1], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Heritabilities in the order in which they serve best as nodes, and the row scale of a fit.
+    """Candidate nodes from best to worst, and the scale of each function in a fit.
 
-    They depend on the covariance only, so that a trait's scores do not depend on its neighbours.
+    They depend on the covariance only, so that the scores of a trait do not depend on which other
+    traits are in its chunk.
 
     Attributes
     ----------
     h2 : array (points,)
+        Heritabilities, the best node first.
     row_scale : array (functions, 1)
-        One over the size of each function, as a share of all at each h.
+        1 / norm of each function over all h, after `relative`.
     """
 
     h2: Array
@@ -88,13 +93,13 @@ class Candidates:
 
     @classmethod
     def of(cls, covariance: Covariance, functions: Callable[[Array], Array]) -> Candidates:
-        """Choose among the points of a fine grid.
+        """Order the points of a fine grid.
 
         Parameters
         ----------
         covariance : Covariance
         functions : callable
-            Functions (functions, k) of heritabilities (k,), to be interpolated.
+            Takes heritabilities (k,), gives values (functions, k) of what is interpolated.
         """
         coarse = covariance.grid()
         fine = refined(coarse, 4 * len(coarse))
@@ -104,13 +109,16 @@ class Candidates:
 
 
 def relative(functions: Array) -> tuple[Array, Array]:
-    """Functions divided by their norm at each h, and it: no h counts for more than another."""
+    """Functions (functions, k) divided by their norm at each h, and the norms (k,).
+
+    Without the division, values of h where functions are large would dominate a fit.
+    """
     size = np.linalg.norm(functions, axis=0)
     return functions / size, size
 
 
 def with_own_nodes(nodes: Array, weights: Array, h2: Array, alone: Index) -> tuple[Array, Array]:
-    """Nodes and weights (q, len(h2)) with some of the heritabilities as nodes of their own."""
+    """Add the heritabilities with the numbers `alone` as nodes, used by themselves only."""
     nodes = np.concatenate([nodes, h2[alone]])
     weights = np.pad(weights, ((0, len(alone)), (0, 0)))
     weights[:, alone] = np.eye(len(nodes))[:, len(nodes) - len(alone) :]
@@ -118,7 +126,7 @@ def with_own_nodes(nodes: Array, weights: Array, h2: Array, alone: Index) -> tup
 
 
 def _solve(basis: Basis, nodes: Array, row_scale: Array, functions: Array) -> tuple[Array, Array]:
-    """Weights (q, len(h2)) that fit the functions (functions, len(h2)), and the error at each h."""
+    """Weights (q, len(h2)) fitted to functions (functions, len(h2)); relative error at each h."""
     target, size = relative(functions)
     base, base_size = relative(_test_functions(basis, nodes))
     solved = scipy.linalg.lstsq(row_scale * base, row_scale * target)[0]
@@ -129,8 +137,8 @@ def _solve(basis: Basis, nodes: Array, row_scale: Array, functions: Array) -> tu
 def interpolate(basis: Basis, h2: Array, *, tolerance: float = TOLERANCE) -> Interpolation:
     """Nodes and weights for the heritabilities (traits,) of a group of traits.
 
-    Nodes are added until the largest relative error over all traits is below `tolerance`. A trait
-    for which that cannot be had becomes a node of its own.
+    Nodes are added until the largest relative error over all traits is below `tolerance`. The
+    heritability of a trait for which this fails becomes a node itself.
     """
     distinct, where = np.unique(h2, return_inverse=True)
     if len(distinct) <= FEW:

@@ -1,4 +1,4 @@
-r"""Relationship of every pair of samples, accumulated block of markers by block of markers.
+r"""Kinship of every pair of samples, accumulated over blocks of markers.
 
 With ``X`` (variants, samples) the dosages scaled to 0..1 and ``p`` markers:
 
@@ -11,9 +11,9 @@ method                    K_ij                                                  
 ``"standardized"``        the same, each marker divided by its variance over samples  GEMMA -gk 2
 ========================  ==========================================================  =============
 
-Of genotype probabilities the first two take the shares of the alleles: x_i x_j + (1-x_i)(1-x_j)
-becomes the sum over alleles of their shares' product. Missing genotypes take the mean of their
-marker.
+For genotype probabilities, the first two methods use the share of each allele in a sample:
+x_i x_j + (1-x_i)(1-x_j) becomes the sum over alleles of the product of the two shares. Missing
+genotypes are filled with the mean of their marker.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ METHODS = ("bulklmm", "rqtl2", "centered", "standardized")
 def impute(dosage: npt.ArrayLike) -> Array:
     """Genotypes (variants, samples, ...) as float64, missing ones replaced by their marker's mean.
 
-    A marker without any call becomes 0 everywhere, which no test can tell from a marker without
+    A marker without any call becomes 0 for all samples and is then treated as one without
     variation.
     """
     x = np.array(dosage, dtype=np.float64)
@@ -48,7 +48,15 @@ def impute(dosage: npt.ArrayLike) -> Array:
 
 @dataclass(frozen=True)
 class Products:
-    """Sum over markers of products of samples, (samples, samples), and the number of markers."""
+    """Partial sum of a kinship over markers.
+
+    Attributes
+    ----------
+    total : array (samples, samples)
+        Sum over markers of the products of two samples.
+    count : int
+        Number of markers.
+    """
 
     total: Array
     count: int
@@ -65,19 +73,18 @@ def cross_products(
 ) -> Products:
     """Sum over a block of markers of the products that `finish` turns into a kinship.
 
-    Markers without any call are left out, and do not count.
+    Markers without any call are left out and not counted.
 
     Parameters
     ----------
     genotypes : array (variants, samples) or (variants, samples, genotypes)
-        Dosages 0..`maximum`, or probabilities; NaN where missing.
+        Dosages 0..`maximum`, or genotype probabilities; NaN where missing.
     method : str
         One of `METHODS`; with probabilities ``"bulklmm"`` or ``"rqtl2"``.
     maximum : float
         1 or 2, the dosage of a homozygote for the counted allele.
     alleles : array (genotypes, alleles), optional
-        With probabilities: the share of each allele in each genotype.
-
+        Share of each allele in each genotype; for genotype probabilities only.
     """
     given = np.asarray(genotypes, dtype=np.float64)
     called = ~np.isnan(given).all(axis=tuple(range(1, given.ndim)))
@@ -85,7 +92,7 @@ def cross_products(
     if alleles is not None:
         share = (x @ alleles).transpose(1, 0, 2)
         flat = share.reshape(len(share), -1)
-        # As `finish` expects it.
+        # `finish` doubles the mean product and adds 1/2.
         return Products((flat @ flat.T - 0.5 * len(x)) / 2.0, len(x))
     x /= maximum
     if method in ("bulklmm", "rqtl2"):
@@ -102,8 +109,8 @@ def cross_products(
 def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | None = None) -> Array:
     """Kinship (samples, samples) from the summed products of all markers.
 
-    `strains` (samples,) numbers the inbred strains: under ``"bulklmm"``, whose diagonal is 1 by
-    definition, two samples of one strain are each other's clones, so their relationship is 1 too.
+    `strains` (samples,) holds the number of each sample's inbred strain. Under ``"bulklmm"`` the
+    diagonal is 1 by definition, and so is the kinship of two samples of one strain (clones).
     """
     if method not in METHODS:
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
@@ -121,9 +128,10 @@ def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | Non
 
 
 def check_kinship(kinship: npt.ArrayLike, n_samples: int, name: str = "the kinship") -> Array:
-    """A kinship as float64, or InputError: square, finite, symmetric, positive semi-definite.
+    """Check a kinship and give it as float64.
 
-    Negative eigenvalues down to -1e-6 of the largest are taken for rounding.
+    It has to be (n_samples, n_samples), finite, symmetric and positive semi-definite; if not,
+    InputError. Eigenvalues down to -1e-6 times the largest are taken for rounding.
     """
     matrix = np.asarray(kinship, dtype=np.float64)
     if matrix.shape != (n_samples, n_samples):
@@ -144,7 +152,7 @@ def check_kinship(kinship: npt.ArrayLike, n_samples: int, name: str = "the kinsh
             f"({j}, {i}); use (K + K.T) / 2 if that is rounding"
         )
     matrix = (matrix + matrix.T) / 2
-    # trace / n is at most the largest eigenvalue, so the quick test is never the laxer one.
+    # trace / n is at most the largest eigenvalue, so this fast test is at least as strict.
     margin = 1e-6 * max(float(np.trace(matrix)) / n_samples, 0.0) + 1e-300
     try:
         np.linalg.cholesky(matrix + margin * np.eye(n_samples))

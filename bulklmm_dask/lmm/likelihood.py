@@ -1,4 +1,4 @@
-r"""The profile likelihood of the heritability h, for many traits at once.
+r"""Profile likelihood of the heritability h, for many traits at once.
 
 With W = diag(1/v(h)) and M = W - W C (C'WC)^-1 C'W, S = y'My, n samples and c covariates:
 
@@ -18,11 +18,10 @@ at its maximum s2_e = (rss + nu t2)/(n+nu+2). Since rss = (1-h) S and delta lam 
 
 - ML:   l(h) = -1/2 [ (n+nu+2) log(S + nu t2/(1-h)) + (nu+2) log(1-h) + sum log v ]
 
-and under REML n - c stands for n and log|C'WC| is added: the likelihood with more residuals and one
-more term. It tends to minus infinity at h = 1.
+and under REML n is replaced by n - c and log|C'WC| is added to the sum. The likelihood tends to
+minus infinity as h approaches 1.
 
-Covariates that every trait has for itself (`given`) are eliminated from all forms
-(`own_covariates`).
+Trait-specific covariates (`given`) are eliminated from all quadratic forms (`own_covariates`).
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ from bulklmm_dask.typing import Array, Flags, Index
 
 @dataclass(frozen=True)
 class Profile:
-    """Profile log-likelihoods of traits.
+    """Values of profile log-likelihoods; arrays (traits,), or (g, traits) on a grid of h.
 
     Attributes
     ----------
     value, slope : array
-        In nats, without constants, and its derivative in h.
+        Log-likelihood in nats, without constants, and its derivative in h.
     quadratic : array
         S = y'My, with a prior S + nu t2/(1-h).
     count : float or array
@@ -70,7 +69,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class _OnGrid:
-    """Columns y and what C' makes of them at every h: C'Wy, its slope, and (C'WC)^-1 C'Wy."""
+    """Columns y (k, traits), with C'Wy, its slope in h, and (C'WC)^-1 C'Wy, (g, c, traits)."""
 
     columns: Array
     product: Array
@@ -80,24 +79,24 @@ class _OnGrid:
 
 @dataclass(frozen=True)
 class ProfileLikelihood:
-    """Profile log-likelihoods of traits measured on the same samples, each a function of its h.
+    """Profile log-likelihoods, as functions of h, of traits measured on the same samples.
 
-    Callers use its methods only, so that a likelihood made otherwise (such as from sums over
-    eigenvalues, compressed to a few terms) may stand in its place: `maximise` and `best_of` need
+    Callers use the methods only, so that a likelihood computed otherwise (such as from sums over
+    eigenvalues compressed to a few terms) can replace it; `maximise` and `best_of` use only
     `on_grid`, `at` and `take`.
 
     Attributes
     ----------
     covariance : Covariance
-        Of k rows.
+        Covariance of the k rows of `y`.
     y : array (k, traits)
         Rotated traits, none of them constant.
     reml : bool
         Restricted instead of full likelihood.
     prior : Prior, optional
-        On the residual variance, in squared units of `y`; needs h2_max below 1.
+        Prior on the residual variance, in squared units of `y`; needs h2_max below 1.
     given : array (K, k, traits), optional
-        Covariates that every trait has for itself, rotated; zeros for none.
+        Rotated trait-specific covariates; a column of zeros stands for none.
     """
 
     covariance: Covariance
@@ -116,9 +115,9 @@ class ProfileLikelihood:
         prior: Prior | None = None,
         given: Array | None = None,
     ) -> Self:
-        """Likelihoods of rotated traits (n, traits), in as few rows as tell them.
+        """Likelihoods of rotated traits (n, traits), in as few rows as possible (`basis.fold`).
 
-        `given` (K, n, traits) as in `NullModel`. With a prior h stays below 1.
+        `given` (K, n, traits) is as in `NullModel`. With a prior, h2_max is below 1.
         """
         none = np.empty((0, *rotated.shape))
         spectrum, y, folded = fold_together(basis, rotated, none if given is None else given)
@@ -127,7 +126,7 @@ class ProfileLikelihood:
         return cls(spectrum, y, reml, prior, folded)
 
     def take(self, index: Index | Flags) -> Self:
-        """Those of some traits, by index or mask."""
+        """Likelihoods of some traits, by index or mask."""
         return replace(
             self,
             y=self.y[:, index],
@@ -145,7 +144,8 @@ class ProfileLikelihood:
 
         Returns
         -------
-        Profile of arrays (g, traits).
+        Profile
+            Arrays (g, traits).
         """
         covariance, at = self.covariance, self.covariance.at(h2)
         w = at.weights.T
@@ -170,7 +170,7 @@ class ProfileLikelihood:
         return self._combine(h2, at, condition([prepare(x) for x in self._columns()], form), a)
 
     def at(self, h2: Array) -> Profile:
-        """Likelihood of trait j at its own h_j: h2 (traits,), arrays (traits,)."""
+        """Likelihood of trait j at its own h_j, for `h2` (traits,); the arrays are (traits,)."""
         at = self.covariance.at(h2)
         projected = [(x, *project(self.covariance, x, at)) for x in self._columns()]
 
@@ -182,13 +182,13 @@ class ProfileLikelihood:
     def maximise(self) -> Array:
         """Heritability (traits,) of the largest likelihood over [0, h2_max].
 
-        A grid of heritabilities brackets every local maximum, all traits at once; then the root of
-        the slope is found within each bracket. Both ends are candidates.
+        A grid of heritabilities brackets the local maxima of all traits at once; then the root of
+        the slope is found within each bracket. Both ends of the interval are candidates too.
         """
         grid = self.covariance.grid()
         if len(grid) == 1:
             return np.zeros(self.y.shape[1])
-        if self.prior is not None:  # a strong one may hold a trait anywhere below h2 = 1
+        if self.prior is not None:  # a strong prior can put the maximum anywhere below 1
             beyond = 1.0 - np.geomspace(1.0 - grid[-2], 1.0 - grid[-1], 12)[1:-1]
             grid = np.concatenate([grid[:-1], beyond, grid[-1:]])
         on_grid = self.on_grid(grid)
@@ -220,16 +220,19 @@ class ProfileLikelihood:
         return np.where(candidate_value >= best_value, candidate, best)
 
     def best_of(self, grid: Array) -> Array:
-        """The value of a grid, within [0, h2_max], of the largest likelihood, (traits,)."""
+        """Grid value, (traits,), of the largest likelihood; the grid is limited to h2_max."""
         grid = np.unique(np.minimum(grid, self.covariance.h2_max))
         return np.asarray(grid[np.argmax(self.on_grid(grid).value, axis=0)])
 
     def _columns(self) -> list[Array]:
-        """The covariates of the traits' own, one after the other, and the traits."""
+        """The trait-specific covariates in order, then the traits; each (k, traits)."""
         return [*([] if self.given is None else self.given), self.y]
 
     def _combine(self, h2: Array, at: Variances, y: Conditioned, a: Array) -> Profile:
-        """Put the parts together; `h2` (k,) goes with the leading axis of the forms of `y`."""
+        """Likelihood from its parts.
+
+        The first axis of `y.quadratic`, (g, traits) or (traits,), is that of `h2` and `a`.
+        """
         shape = (-1,) + (1,) * (y.quadratic.ndim - 1)
         logdet, logdet_slope = at.logdet(), at.logdet_slope()
         quadratic, slope = y.quadratic, y.slope
@@ -257,23 +260,23 @@ class ProfileLikelihood:
 
 
 def constant(basis: Basis, scale: Array, *, reml: bool) -> Array:
-    """What a profile likelihood leaves out, (traits,) in nats: the likelihood less `Profile.value`.
+    """Constant of the log-likelihood, (traits,) in nats: log-likelihood minus `Profile.value`.
 
     With d = n, or n - c under REML, and s the scale by which a trait was divided, it is
 
         -d/2 [ log(2 pi s^2 / d) + 1 ] + sum log w + 1/2 log|C'C|,
 
-    the last term under REML only. It brings back the samples and covariates C as measured, before
-    they were multiplied by weights w.
+    the last term under REML only. The terms in w and C refer the likelihood to the samples and the
+    covariates C as measured, before they were multiplied by the weights w.
 
     Parameters
     ----------
     basis : Basis
-        Of n samples and c covariates.
+        Eigenbasis of n samples, with c covariates.
     scale : array (traits,)
-        By which each trait was divided.
+        Number by which each trait was divided.
     reml : bool
-        Of the restricted instead of the full likelihood.
+        Restricted instead of full likelihood.
     """
     degrees = basis.n - basis.n_covariates * reml
     scaled = np.log(2.0 * np.pi / degrees) + 2.0 * np.log(scale) + 1.0

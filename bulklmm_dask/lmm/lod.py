@@ -1,4 +1,4 @@
-r"""LOD scores from r2, the share of a trait's variation that a marker explains.
+r"""LOD scores from r2, the share of the residual sum of squares that a marker explains.
 
 LOD = -(n/2) log10(1 - r2) = (n/2) log10(RSS0/RSS1), for n samples.
 """
@@ -9,25 +9,26 @@ import numpy as np
 
 from bulklmm_dask.typing import Real
 
-# The least value of 1 - r2, above rounding: a perfect fit scores 6.5 n, not infinity or noise.
+# Lower bound of 1 - r2, just above rounding: a perfect fit has LOD 6.5 n instead of infinity.
 SMALLEST = 1e-13
-# From this r2 on an error of the interpolation would show, and a pair is done again without it.
+# Pairs with a larger r2 are computed again without interpolation: its error would show in the LOD.
 NEARLY_PERFECT = 0.99
 # Relative rounding error of r2 in single precision, as measured.
 SINGLE_ROUNDING = 4.0045e-7
 
 
 def lod_of_ratio(ratio: Real, n: int, out: Real | None = None) -> Real:
-    """LOD scores of n samples from 1 - r2 = RSS1/RSS0, which is overwritten.
+    """LOD scores of n samples from the ratio 1 - r2 = RSS1/RSS0.
 
     Parameters
     ----------
     ratio : array
-        Of any precision; values below rounding or `SMALLEST` count as these.
+        RSS1/RSS0, float32 or float64; overwritten. Values below `SMALLEST`, or below the rounding
+        error of 1 in its precision, are raised to that bound.
     n : int
         Number of samples.
     out : array, optional
-        Where to put the scores, if not in place of `ratio`.
+        Array for the scores; by default they overwrite `ratio`.
     """
     np.maximum(ratio, max(SMALLEST, float(np.spacing(ratio.dtype.type(1.0))) / 2), out=ratio)
     np.log(ratio, out=ratio)
@@ -36,7 +37,7 @@ def lod_of_ratio(ratio: Real, n: int, out: Real | None = None) -> Real:
 
 
 def largest_r2(n: int, lod_error: float, error: float = SINGLE_ROUNDING) -> float:
-    """The r2 up to which a relative error of it changes no LOD by more than `lod_error`.
+    """The r2 up to which a relative `error` of r2 changes the LOD by at most `lod_error`.
 
     The change is (n/2) log10(e) error r2/(1 - r2).
     """

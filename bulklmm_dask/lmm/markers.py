@@ -1,4 +1,4 @@
-"""Markers of a block as all scanners need them: distinct, centred, rotated, and cut into tiles."""
+"""Preparation of a block of markers for the scanners: distinct, centred, rotated, in tiles."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet
 from bulklmm_dask.typing import Array, Flags, Index
 
-# A marker of which the covariates leave less than this share of its variation is not tested.
+# A marker is not tested if less than this share of its variation is left beside the covariates.
 NO_VARIATION = 1e-10
-# Where covariates leave less than this share of it, rounding grows too much for single precision,
-# and an error of interpolation too much for any.
+# If less than this share is left, rounding errors are too large for single precision, and errors of
+# interpolation too large for either precision.
 SMALL_SHARE = 1e-3
-# Pairs and traits of one tile: two tiles of doubles stay in a core's second-level cache.
+# Largest number of pairs, and of traits, in a tile: two tiles of doubles fit a second-level cache.
 TILE_CELLS = 1 << 16
 TILE_TRAITS = 512
 
 
 def distinct_markers(x: Array) -> tuple[Array, Index | None]:
-    """Markers without their exact copies, and where each marker is found among them.
+    """Markers without exact copies, and the position of each original marker among these.
 
-    Neighbours that no recombination separates are copies: of the 7,321 markers of the 50 BXD
-    strains two thirds are. None stands for too few copies to be worth the trouble.
+    Neighbouring markers without a recombination between them are copies: two thirds of the 7,321
+    markers of the 50 BXD strains. If fewer than a fifth are copies, all markers are returned, and
+    None for the positions.
     """
     flat = np.ascontiguousarray(x).reshape(len(x), -1)
     rows = flat.view(np.dtype((np.void, x.itemsize * flat.shape[1])))[:, 0]
@@ -37,13 +38,13 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
 
 @dataclass(frozen=True)
 class Markers:
-    """A block of markers in the basis of one group of samples.
+    """A block of markers, rotated to the eigenbasis of one group of samples.
 
     Attributes
     ----------
     rotated : array (variants, r)
         Centred dosages in the eigenbasis. Trailing entries that are zero for every marker of the
-        block are cut off: replicated samples leave only as many as there are distinct genotypes.
+        block are cut off; with replicated samples r is about the number of distinct genotypes.
     tested : array (variants,) of bool
         False where no variation is left after projecting out the covariates.
     """
@@ -52,24 +53,24 @@ class Markers:
     tested: Flags
 
     def take(self, rows: Index) -> Markers:
-        """Some of them."""
+        """Some of the markers."""
         return Markers(self.rotated[rows], self.tested[rows])
 
     def without(self, rows: Index) -> Markers:
-        """All of them, some no longer tested."""
+        """The same markers, with those in `rows` marked as not tested."""
         tested = self.tested.copy()
         tested[rows] = False
         return Markers(self.rotated, tested)
 
 
 def prepare_markers(basis: Basis, dosage: Array) -> Markers:
-    """Centre and rotate dosages (variants, n) of the samples of a group, none missing."""
+    """Centre and rotate dosages (variants, n) of the n samples of a basis, none missing."""
     rotated = basis.rotate_rows(dosage - dosage.mean(axis=1, keepdims=True))
     size = np.einsum("ik,ik->i", rotated, rotated)
     inside = rotated @ basis.covariates
     left = size - np.einsum("ic,ic->i", inside, inside)
     tested = left > NO_VARIATION * np.maximum(size, 1e-300)
-    # Rounding of a constant row (a mean that is not exact) is no variation either.
+    # What centring leaves of a constant row, through rounding of its mean, is no variation.
     tested &= size > 1e-20 * np.einsum("ik,ik->i", dosage, dosage)
     rounding = 1e-12 * np.sqrt(size.max(initial=0.0))
     reach = np.flatnonzero(np.abs(rotated).max(axis=0, initial=0.0) > rounding)
@@ -78,7 +79,7 @@ def prepare_markers(basis: Basis, dosage: Array) -> Markers:
 
 
 def nearly_fixed(basis: Basis, markers: Markers) -> Index:
-    """Markers of which the covariates leave so little that single precision would not do."""
+    """Positions of tested markers with less than `SMALL_SHARE` left beside the covariates."""
     x = markers.rotated
     size = np.einsum("ik,ik->i", x, x)
     inside = x @ basis.covariates[: x.shape[1]]
@@ -87,7 +88,7 @@ def nearly_fixed(basis: Basis, markers: Markers) -> Index:
 
 
 def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
-    """S_xx = x'M(h)x of every marker at every node, (variants, nodes)."""
+    """S_xx = x'M(h)x of every marker at every node of h, (variants, nodes)."""
     x = markers.rotated
     width = x.shape[1]
     w = basis.at(nodes).weights
@@ -102,7 +103,7 @@ def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
 
 
 def cut(n_variants: int, n_traits: int, cells: int) -> Iterator[tuple[slice, slice]]:
-    """Markers and traits of the tiles of a block, each of at most so many pairs (cells)."""
+    """Yield the markers and the traits of each tile of a block, at most `cells` pairs per tile."""
     width = min(n_traits, TILE_TRAITS)
     height = cells // max(width, 1)
     for j in range(0, n_traits, width or 1):

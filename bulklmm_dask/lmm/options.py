@@ -1,4 +1,4 @@
-"""How a scan estimates heritabilities, what it tests, and which statistics it gives."""
+"""Options of a scan: how heritabilities are estimated, what is tested, which statistics result."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How heritabilities are estimated, what is tested, and which statistics are asked for.
+    """How heritabilities are estimated, what is tested, and which statistics are requested.
 
     Attributes
     ----------
     alternative : bool
-        Estimate h2 again for every pair of a marker and a trait, not only once a trait.
+        Estimate h2 again for every pair of a marker and a trait, not only once per trait.
     reml : bool
-        By restricted instead of full maximum likelihood.
+        Use restricted instead of full maximum likelihood.
     grid : tuple of float or None
         Heritabilities to choose from; None searches the whole interval.
     refine_above : float
-        LOD from which on a pair is optimised on its full likelihood (alternative, without grid).
+        Pairs with at least this LOD are optimised one by one on the likelihood itself
+        (alternative without grid).
     genotypes : int or None
-        Number of genotypes whose probabilities a marker has; None for dosages.
+        Number of genotype probabilities per marker and sample; None for dosages.
     interactions : int
-        Number of covariates whose product with the genotype is tested along.
+        Number of covariates whose product with the genotype is tested together with it.
     wanted : tuple of str
-        Names of `statistics.STATISTICS`, in their order.
+        Requested names from `statistics.STATISTICS`, in that order.
     """
 
     alternative: bool = False
@@ -42,22 +43,22 @@ class ModelOptions:
 
     @property
     def with_effects(self) -> bool:
-        """Whether effects or their standard errors are asked for."""
+        """Whether effects or their standard errors are requested."""
         return bool({"beta", "se"} & set(self.wanted))
 
     @property
     def additive(self) -> int:
-        """Columns of a marker without its interactions: all genotypes but the first."""
+        """Number of columns of a marker without interactions: all genotypes but the first."""
         return 1 if self.genotypes is None else self.genotypes - 1
 
     @property
     def columns(self) -> int:
-        """Columns of a marker that are tested together."""
+        """Number of columns of a marker that are tested together."""
         return self.additive * (1 + self.interactions)
 
     @property
     def effects(self) -> tuple[int, ...]:
-        """Shape of the effects of a pair: one, one a genotype, or one a column."""
+        """Shape of the effects of a pair: a scalar, one per genotype, or one per column."""
         if not self.joint:
             return ()
         if self.interactions:

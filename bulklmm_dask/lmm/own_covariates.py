@@ -1,12 +1,12 @@
-r"""Covariates that every trait has for itself, in bulk: columns q_j1 ... q_jK of trait j.
+r"""Trait-specific covariates q_j1 ... q_jK of trait j, for many traits at once.
 
-With M the projection off the common covariates in the metric of W = diag(1/v) (`projection`),
-the projection that takes q_j1 along as well is M_1 = M - u u', u = M q / sqrt(q'Mq), and so on for
-every further column. Forms follow by elimination, without another inverse:
+Let M be the projection off the common covariates in the metric of W = diag(1/v) (`projection`).
+Projecting off q_j1 as well gives M_1 = M - u u' with u = M q / sqrt(q'Mq), and so on for every
+further column. Quadratic forms follow by elimination, without another matrix inverse:
 
     x'M_1 y = x'My - (x'Mq)(q'My) / q'Mq
 
-and so do their slopes in h. C'WC grows by the factor q'Mq (its Schur complement).
+and so do their slopes in h. |C'WC| is multiplied by q'Mq (the Schur complement).
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from bulklmm_dask.typing import Array
 
 Column = TypeVar("Column")
 
-# A column whose part outside of the others is below this share of its squared length is none.
+# A column is dropped if less than this share of its squared length is left beside the others.
 NO_SHARE = 1e-7
 
 
 @dataclass(frozen=True)
 class Conditioned:
-    """The form y'M_K y with its slope in h, and what the K columns add to log|C'WC|.
+    """The form y'M_K y, and the contribution of the K columns to log|C'WC|; one entry per trait.
 
     Attributes
     ----------
     quadratic, slope : array
+        y'M_K y and its derivative in h.
     logdet, logdet_slope : array or float
+        Sum over the columns of log q'Mq, and its derivative in h.
     rank : array or float
-        How many of the K columns are not zero.
+        Number of the K columns that are not zero.
     """
 
     quadratic: Array
@@ -49,14 +51,14 @@ class Conditioned:
 def condition(
     columns: Sequence[Column], form: Callable[[Column, Column], tuple[Array, Array]]
 ) -> Conditioned:
-    """Eliminate all columns but the last from the form of the last.
+    """Eliminate all columns but the last from the quadratic form of the last.
 
     Parameters
     ----------
     columns : sequence
-        q_1 ... q_K and y, in whatever shape `form` takes them.
+        q_1 ... q_K and y, in the representation that `form` takes.
     form : callable
-        x'My and its slope in h, of two columns.
+        Gives x'My and its slope in h for two columns x and y.
     """
     pairs = {
         (i, j): form(x, columns[j]) for i, x in enumerate(columns) for j in range(i, len(columns))
@@ -72,7 +74,7 @@ def condition(
     while len(value) > 1:
         present = value[0, 0] > 0.0
         pivot, pivot_slope = np.where(present, value[0, 0], 1.0), slope[0, 0]
-        ratio = value[0, 1:] / pivot  # of a column of zeros: 0
+        ratio = value[0, 1:] / pivot  # 0 for a column of zeros
         cross = ratio[:, None] * slope[0, 1:]
         value = value[1:, 1:] - ratio[:, None] * value[0, 1:]
         slope = slope[1:, 1:] - cross - cross.swapaxes(0, 1) + ratio[:, None] * ratio * pivot_slope
@@ -83,17 +85,19 @@ def condition(
 
 
 def outside(basis: Basis, given: Array, rotated: Array) -> Array:
-    """Rotated columns (n, traits) off the covariates and each off its own `given` columns.
+    """Project rotated columns off the common covariates and off those of their own trait.
 
     Parameters
     ----------
     basis : Basis
-        Of n samples.
+        Eigenbasis of n samples, with the common covariates.
     given : array (K, n, traits)
-        Orthonormal for every trait, and off the covariates; or zeros.
+        Rotated trait-specific covariates, orthonormal for every trait and orthogonal to the common
+        ones; or zeros.
     rotated : array (n, traits)
+        Rotated columns, one per trait.
     """
-    for _ in range(2):  # twice is enough: orthogonal to rounding
+    for _ in range(2):  # twice makes them orthogonal to rounding
         rotated = rotated - basis.covariates @ (basis.covariates.T @ rotated)
         for q in given:
             rotated -= q * np.einsum("kj,kj->j", q, rotated)
@@ -101,39 +105,39 @@ def outside(basis: Basis, given: Array, rotated: Array) -> Array:
 
 
 def orthonormal_columns(basis: Basis, extra: Array) -> Array:
-    """Orthonormal basis, trait by trait, of what the columns add to the covariates.
+    """Orthonormalise the trait-specific covariates of every trait, beside the common ones.
 
     Parameters
     ----------
     basis : Basis
-        Of n samples.
+        Eigenbasis of n samples, with the common covariates.
     extra : array (n, traits, K)
-        Columns as measured, none missing.
+        Trait-specific covariates as measured, none missing.
 
     Returns
     -------
     array (K, n, traits)
-        Rotated. Zeros stand for a column that adds nothing to the covariates and to the columns
-        before it.
+        Rotated columns. A column that depends linearly on the common covariates and the columns
+        before it is replaced by zeros.
     """
     given = np.zeros((extra.shape[2], *extra.shape[:2]))
     for k, column in enumerate(np.moveaxis(extra, 2, 0)):
         rotated = basis.rotate(column - column.mean(axis=0))
         rest = outside(basis, given[:k], rotated)
         left, size, raw = (np.einsum("kj,kj->j", x, x) for x in (rest, rotated, column))
-        # Rounding of a constant column (a mean that is not exact) is nothing either.
+        # What centring leaves of a constant column, through rounding of its mean, adds nothing.
         adds = (left > NO_SHARE * size) & (size > 1e-20 * raw)
         given[k] = np.where(adds, rest / np.sqrt(np.where(adds, left, 1.0)), 0.0)
     return given
 
 
 def fold_together(spectrum: Spectrum, y: Array, given: Array) -> tuple[Spectrum, Array, Array]:
-    """Fold the null space of the kinship (`basis.fold`) for traits and what they are given.
+    """Fold the null space of the kinship (`basis.fold`) for traits and their own covariates.
 
-    A fold keeps one row a trait for what the covariates leave of it there, so that products of
-    two columns survive if one of them leaves nothing. Markers do: samples without a difference
-    that the kinship sees have the same genotypes. Where a column is of another kind nothing is
-    folded.
+    In the null space, `fold` keeps only the length of what the common covariates leave of a
+    column. Products of two columns are therefore kept only if this length is 0 for one of them.
+    It is 0 for markers: samples that the kinship does not distinguish (replicates) have the same
+    genotypes. If it is not 0 for some column of `given`, nothing is folded.
     """
     if not len(given):
         folded_spectrum, folded_y = fold(spectrum, y)

@@ -1,8 +1,8 @@
 r"""A prior on the residual variance s2_e = (1 - h) s2: scaled inverse chi-square.
 
 With scale t2 and sample size nu its density is proportional to s2_e^-(nu/2 + 1) exp(-nu t2 /
-(2 s2_e)): it weighs as much as nu more residuals of mean square t2. It keeps the residual variance
-away from 0, and the heritability from 1, where the likelihood alone may have no maximum.
+(2 s2_e)): it counts as much as nu more residuals of mean square t2. It keeps the residual variance
+above 0, and the heritability below 1, where the likelihood alone may have no maximum.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.typing import Array
 
-# With a prior h2 = 1 has no density, whatever the kinship.
+# With a prior, h2 = 1 (residual variance 0) has density 0, whatever the kinship.
 LARGEST_H2 = 1.0 - 1e-9
 
 
@@ -65,12 +65,12 @@ class Prior:
 
     @property
     def pull(self) -> Array:
-        """Sum of squares nu t2 that the prior adds to the residuals."""
+        """Sum of squares nu t2 that the prior adds to the residual sum of squares."""
         return np.asarray(self.variance, np.float64) * np.asarray(self.sample_size, np.float64)
 
     @property
     def count(self) -> Array:
-        """Degrees of freedom that the prior adds to those of the residuals, nu + 2."""
+        """Degrees of freedom nu + 2 that the prior adds to those of the residuals."""
         return np.asarray(self.sample_size, np.float64) + 2.0
 
     def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Prior:
@@ -82,5 +82,5 @@ class Prior:
         return Prior(variance, sample_size)
 
     def in_units(self, size: Array) -> Prior:
-        """The prior of traits that were divided by their `size` (traits,)."""
+        """The prior for traits that were divided by `size` (traits,)."""
         return Prior(np.asarray(self.variance, np.float64) / size**2, self.sample_size)

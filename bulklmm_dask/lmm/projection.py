@@ -1,7 +1,7 @@
-r"""The projection off the covariates in the metric of the model, for many traits at once.
+r"""Projection off the covariates in the metric of the model, for many traits at once.
 
-With W = diag(1/v(h)), M(h) = W - W C (C'WC)^-1 C'W: forms x'M(h)y are what residual sums of
-squares, scores and effects are made of. All columns are rotated.
+With W = diag(1/v(h)) the projection is M(h) = W - W C (C'WC)^-1 C'W. Residual sums of squares,
+scores and effects are forms x'M(h)y. All columns x, y and C are rotated.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ def inverse_and_logdet(a: Array) -> tuple[Array, Array]:
 
 
 def covariate_gram(covariance: Covariance, weights: Array) -> Array:
-    """C' diag(weights_j) C for every column j of weights (rows, k), (k, c, c)."""
+    """C' diag(w_j) C, (k, c, c), for every column w_j of `weights` (rows, k)."""
     shape = (weights.shape[1], covariance.n_covariates, covariance.n_covariates)
     return np.asarray((weights.T @ covariance.covariate_products).reshape(shape))
 
 
 def covariate_terms(covariance: Covariance, a: Array, at: Variances) -> tuple[Array, Array]:
-    """log|C'WC| and its slope in h, from a = C'WC (k, c, c)."""
+    """log|C'WC| and its slope in h, both (k,), from a = C'WC (k, c, c)."""
     inverse, logdet = inverse_and_logdet(a)
     slope = -covariate_gram(covariance, at.slope / (at.value * at.value))
     return logdet, np.einsum("kab,kba->k", inverse, slope)
 
 
 def on_covariates(covariance: Covariance, weights: Array, y: Array) -> Array:
-    """C' diag(weights_g) y for every row g of weights (k, rows), (k, c, traits)."""
+    """C' diag(w_g) y, (k, c, traits), for every row w_g of `weights` (k, rows)."""
     k, c = len(weights), covariance.n_covariates
     stacked = (weights[:, None, :] * covariance.covariates.T).reshape(k * c, covariance.rows)
     return (stacked @ y).reshape(k, c, y.shape[1])
 
 
 def forms_on_grid(covariance: Covariance, x: Array, y: Array, grid: Array) -> Array:
-    """x_j'M(h)y_j of paired columns (rows, pairs) at every h of a grid (k,), (k, pairs)."""
+    """x_j'M(h)y_j, (k, pairs), of paired columns x_j and y_j at every h of a grid (k,)."""
     weights = covariance.at(grid).weights
     w = weights.T
     inverse, _ = inverse_and_logdet(covariate_gram(covariance, weights))
@@ -49,19 +49,21 @@ def forms_on_grid(covariance: Covariance, x: Array, y: Array, grid: Array) -> Ar
 
 
 def project(covariance: Covariance, y: Array, at: Variances) -> tuple[Array, Array]:
-    """M(h_j) y_j of every column at its own h_j, and C'WC.
+    """M(h_j) y_j of every column j at its own h_j, and C'WC.
 
     Parameters
     ----------
     covariance : Covariance
     y : array (rows, columns)
     at : Variances
-        At the heritability of each column.
+        Variances at the heritability of each column.
 
     Returns
     -------
     projected : array (rows, columns)
+        M(h_j) y_j.
     gram : array (columns, c, c)
+        C'WC at each h_j.
     """
     w = at.weights
     a = covariate_gram(covariance, w)
@@ -73,22 +75,23 @@ def project(covariance: Covariance, y: Array, at: Variances) -> tuple[Array, Arr
 
 
 def directions(covariance: Covariance, given: Array, at: Variances) -> Array:
-    """u_jk = M_(k-1) q_jk / sqrt(q_jk' M_(k-1) q_jk) of every trait at its own h_j.
+    """Directions u_jk of the trait-specific covariates q_jk of trait j, at its own h_j.
 
-    M_K = M - sum over k of u_k u_k' is the projection off the covariates and the given columns q.
+    u_jk = M_(k-1) q_jk / sqrt(q_jk' M_(k-1) q_jk), and M_K = M - sum over k of u_jk u_jk' is the
+    projection off the common covariates and those of the trait.
 
     Parameters
     ----------
     covariance : Covariance
     given : array (K, rows, traits)
-        Covariates q that every trait has for itself.
+        Rotated trait-specific covariates q.
     at : Variances
-        At the heritability of each trait.
+        Variances at the heritability of each trait.
 
     Returns
     -------
     array (K, rows, traits)
-        A column of zeros has no direction: zeros.
+        u; zeros for a column of zeros.
     """
     found = np.zeros_like(given)
     for k, q in enumerate(given):

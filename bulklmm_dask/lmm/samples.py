@@ -1,6 +1,6 @@
-"""Samples of a study, with covariates, kinship and weights, and any subset of them.
+"""Samples of a study, with their covariates, kinship and residual weights.
 
-Traits measured on the same samples share one basis: `sample_groups` finds these groups.
+Traits measured on the same samples share one eigenbasis: `sample_groups` finds these groups.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from bulklmm_dask.typing import Array, Index
 
 @dataclass(frozen=True)
 class Samples:
-    """The fixed side of the model, of n samples.
+    """The part of the model that all traits share, for n samples.
 
     Attributes
     ----------
     covariates : array (n, c)
-        With the intercept; a sample with a NaN here is left out of every trait.
+        Covariates with the intercept; a sample with a NaN is left out for every trait.
     kinship : array (n, n) or None
         None for ordinary regression.
     weights : array (n,) or None
         Residual weights w > 0, Var(e) = s2 (1 - h2) diag(1/w^2); None for ones.
     interacting : tuple of int
-        Columns of the covariates whose product with the genotype is tested along with it.
+        Columns of `covariates` whose product with the genotype is tested together with it.
     """
 
     covariates: Array
@@ -41,7 +41,7 @@ class Samples:
 
     @property
     def complete(self) -> npt.NDArray[np.bool_]:
-        """Which samples have all covariates."""
+        """Mask (n,) of the samples that have all covariates."""
         return np.asarray(~np.isnan(self.covariates).any(axis=1))
 
     def take(self, rows: Index) -> Samples:
@@ -54,29 +54,31 @@ class Samples:
         )
 
     def basis(self) -> Basis:
-        """Basis of these samples."""
+        """Compute the eigenbasis of these samples."""
         return make_basis(self.kinship, self.covariates, self.weights)
 
 
 def sample_groups(
     traits: Array, samples: Samples, complete: Basis | None = None
 ) -> Iterator[tuple[Index, Index, Basis | None]]:
-    """Samples, columns and basis of every distinct pattern of missing values.
+    """Group traits by their pattern of missing values, and compute the basis of each group.
 
     Parameters
     ----------
     traits : array (n, traits)
         NaN where missing.
     samples : Samples
+        Covariates, kinship and weights of the n samples.
     complete : Basis, optional
-        The basis of all samples, if it was made before.
+        Eigenbasis of all samples, if already computed.
 
     Yields
     ------
     rows, columns : array of int
-        Samples that have a value and all covariates, and the traits that have these.
+        Positions of the samples with a value and all covariates, and of the traits measured on
+        exactly these.
     basis : Basis or None
-        None where fewer than two samples are left.
+        Eigenbasis of these samples; None if there are fewer than two.
     """
     observed = ~np.isnan(traits) & samples.complete[:, None]
     members: dict[bytes, list[int]] = {}

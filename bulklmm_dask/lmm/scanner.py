@@ -1,4 +1,4 @@
-"""Scanners: traits of one group of samples, ready for any block of markers, whatever the method."""
+"""Interface of the scanners of all methods, and the choice of the scanner for a group of traits."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from bulklmm_dask.typing import Array, Columns
 
 
 class Scanner(Protocol):
-    """What is scanned: the traits of one group, with everything the method needs of them."""
+    """Tests the fitted traits of one group of samples against any block of markers."""
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
-        """Statistics of every pair, (variants, traits, ...), under their names.
+        """Statistics of every pair, (variants, traits, ...), by name.
 
-        All that were asked for and do not follow from the LOD (`statistics`): always ``lod``.
+        ``lod``, and the requested statistics that are not derived from it (`statistics`).
 
         Parameters
         ----------
         genotypes : array (variants, n) or (variants, n, genotypes)
-            Dosages or probabilities of the n samples of the group, none missing.
+            Dosages or genotype probabilities of the n samples of the group, none missing.
         single : bool
-            Multiply in single precision.
+            Compute matrix products in single precision.
         """
 
 
 def make_scanner(
     group: FittedGroup, options: ModelOptions, traits: Array, samples: Samples
 ) -> Scanner:
-    """Scanner of the traits of a group.
+    """Make the scanner of the traits of a group.
 
     Parameters
     ----------
     group : FittedGroup
-        With the basis of its samples and the null models of its traits.
+        Basis of the samples and null models of the traits.
     options : ModelOptions
-        Decide which scanner it is, and what it computes.
+        Determine the kind of scanner, and the statistics it computes.
     traits : array (samples, traits)
-        The chunk that the group was fitted in, as measured.
+        Values, as measured, of the chunk of traits that the group is part of.
     samples : Samples
-        Those of the chunk.
+        All samples of the chunk.
     """
     basis, model = group.basis, group.model
     if options.joint:

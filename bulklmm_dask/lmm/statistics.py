@@ -1,8 +1,8 @@
-"""The table of statistics: what a result may hold of a pair, a trait or a permutation.
+"""Table of the statistics that a result may hold for a pair, a trait or a permutation.
 
-Fields of stores, parts of graphs, labels of pictures and attributes of variables are read from the
-rows of `TABLE`. A new statistic of a pair is a new row here, and a scanner that computes it or a
-function that derives it from the LOD.
+Store fields, outputs of graphs, labels of pictures and attributes of variables are read from the
+rows of `TABLE`. To add a statistic of pairs, add a row here, and either compute it in the scanners
+or give a function that derives it from the LOD.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def neg_log10_p(lod: npt.ArrayLike, df: npt.ArrayLike) -> Array:
     Parameters
     ----------
     lod : array
-        Scores; negative ones count as 0, NaN stays NaN.
+        LOD scores; negative ones count as 0, NaN stays NaN.
     df : array of int
-        Degrees of freedom, broadcast against `lod`; where it is 0 nothing is tested and p is 1.
+        Degrees of freedom, broadcast against `lod`; where 0, nothing is tested and p is 1.
     """
-    from scipy.special import gammaln, log_ndtr  # here, for the table alone needs no SciPy
+    from scipy.special import gammaln, log_ndtr  # imported here: the table needs no SciPy
 
     score, freedom = np.broadcast_arrays(np.asarray(lod, np.float64), np.asarray(df))
     out = np.zeros(score.shape)
@@ -61,16 +61,17 @@ def explained(lod: npt.ArrayLike, n_samples: int) -> Array:
     return np.asarray(-np.expm1(score * (-2.0 * np.log(10.0) / n_samples)))
 
 
-# Values of pairs from their LOD, degrees of freedom (broadcast alike) and number of samples.
+# Derives a statistic from LOD, degrees of freedom (of the same shape) and number of samples.
 Follows: TypeAlias = Callable[[Real, Index, int], Array]
-# Dtype of a statistic under some options, and in single precision or not.
+# Gives the dtype of a statistic from the options and whether the precision is single.
 DtypeRule: TypeAlias = Callable[[ModelOptions, bool], np.dtype[Any]]
+# Dimensions that a statistic may have besides those of pairs, traits or permutations.
 Extra: TypeAlias = Literal["effects", "contigs"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Dtype of an array of a result, and its dimensions besides the usual ones with their sizes."""
+    """Dtype of a variable of a result, with names and sizes of its extra dimensions."""
 
     dtype: np.dtype[Any]
     dims: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class Kind:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one pair or trait."""
+        """Bytes per pair or trait."""
         return self.dtype.itemsize * math.prod(self.shape)
 
 
@@ -87,12 +88,12 @@ def _is(dtype: npt.DTypeLike) -> DtypeRule:
 
 
 def _score(options: ModelOptions, single: bool) -> np.dtype[Any]:
-    """Scores of single pairs that are optimised exactly deserve more digits than float32 holds."""
+    """float64 for exactly optimised pairs, whose digits float32 cannot hold; otherwise float32."""
     return np.dtype(np.float64 if options.alternative and not single else np.float32)
 
 
 def _effect(options: ModelOptions, single: bool) -> np.dtype[Any]:
-    """Differences between genotypes are small beside their means: they need the digits too."""
+    """float64 for several effects per marker: their differences are small beside their means."""
     return np.dtype(np.float64) if options.joint else _score(options, single)
 
 
@@ -107,25 +108,25 @@ class Statistic:
     Attributes
     ----------
     name : str
-        Of the variable in a result.
+        Name of the variable in a result.
     label : str
-        For axes and headings of columns.
+        Label of axes and column headings.
     meaning : str
-        What it is, in a few words.
+        Short description, the variable's ``long_name``.
     per : "pair", "trait" or "permutation"
-        What there is one of it for: a marker and a trait, a trait, or a permutation and a trait.
+        One value per marker and trait, per trait, or per permutation and trait.
     dtype : callable
-        Its dtype, from the options and whether the precision is single.
+        Gives the dtype from the options and whether the precision is single.
     unit : str
-        Empty for a pure number.
+        Unit; empty for a pure number.
     extra : tuple of str
         More dimensions: "effects" (columns or genotypes of a marker), "contigs" (one kinship each).
     present : callable
-        Whether a result has it, from the options.
+        Gives from the options whether a result has the statistic; ignored if `asked`.
     asked : bool
-        Whether it has to be asked for by name.
+        Whether the statistic has to be requested by name.
     follows : callable, optional
-        How it follows from the LOD, the degrees of freedom and the number of samples.
+        Derives the statistic from the LOD, the degrees of freedom and the number of samples.
     """
 
     name: str
@@ -140,7 +141,7 @@ class Statistic:
     follows: Follows | None = None
 
     def present_in(self, options: ModelOptions) -> bool:
-        """Whether a result of these options has it."""
+        """Whether a result made with these options has the statistic."""
         return self.name in options.wanted if self.asked else self.present(options)
 
     def attrs(self) -> dict[str, str]:
@@ -150,7 +151,7 @@ class Statistic:
 
 _FLOAT, _SHORT, _COUNT, _WORD = _is(np.float64), _is(np.float32), _is(np.int64), _is(object)
 
-# Of every pair of a marker and a trait in a scan.
+# Scans: one value per pair of a marker and a trait.
 OF_PAIRS = (
     Statistic("lod", "LOD score", "log10 of the likelihood ratio", "pair", _score),
     Statistic(
@@ -225,7 +226,7 @@ OF_PAIRS = (
     ),
 )
 
-# Of every trait in a scan.
+# Scans: one value per trait.
 OF_TRAITS = (
     Statistic(
         "h2", "h\u00b2", "heritability without a marker", "trait", _FLOAT, extra=("contigs",)
@@ -243,7 +244,7 @@ OF_TRAITS = (
     Statistic("trait_status", "status", "whether the trait could be fitted", "trait", _WORD),
 )
 
-# What heritabilities have more of every trait.
+# Results of `heritability`, per trait, besides those of scans.
 OF_HERITABILITIES = (
     Statistic("h2_se", "s.e. of h\u00b2", "standard error of the heritability", "trait", _FLOAT),
     Statistic(
@@ -279,7 +280,7 @@ OF_HERITABILITIES = (
     ),
 )
 
-# Of every permutation and trait.
+# Results of `permute`: one value per permutation and trait.
 OF_PERMUTATIONS = (
     Statistic(
         "max_lod",
@@ -291,22 +292,22 @@ OF_PERMUTATIONS = (
 )
 
 TABLE = OF_PAIRS + OF_TRAITS + OF_HERITABILITIES + OF_PERMUTATIONS
-# What may be asked of every pair besides its LOD.
+# Statistics of pairs that have to be requested by name.
 STATISTICS = tuple(row.name for row in OF_PAIRS if row.asked)
 
 
 def row_of(name: str) -> Statistic | None:
-    """The row of a statistic of pairs or traits in the result of a scan; None for other names."""
+    """Row of a statistic in the result of a scan; None if the name is not in the table."""
     return next((row for row in OF_PAIRS + OF_TRAITS if row.name == name), None)
 
 
 def pair_statistics(options: ModelOptions) -> tuple[Statistic, ...]:
-    """Rows of what a scan of these options gives of every pair."""
+    """Rows of the statistics of pairs that a scan with these options gives."""
     return tuple(row for row in OF_PAIRS if row.present_in(options))
 
 
 def statistics(options: ModelOptions, *, single: bool) -> dict[str, Kind]:
-    """What `scan_block` gives of every pair, besides the dimensions variants and traits."""
+    """Dtype and extra dimensions of each statistic of pairs that `scan_block` gives, by name."""
     along = ("effects" if options.interactions else "genotypes",) if options.effects else ()
     return {
         row.name: Kind(
@@ -318,12 +319,12 @@ def statistics(options: ModelOptions, *, single: bool) -> dict[str, Kind]:
 
 
 def trait_statistics(relations: int | None) -> dict[str, Kind]:
-    """What a scan gives of every trait, besides the dimension traits.
+    """Dtype and extra dimensions of each statistic of traits that a scan gives, by name.
 
     Parameters
     ----------
     relations : int or None
-        Number of kinships, one a contig; None where one serves all markers.
+        Number of kinships, one per contig; None where one serves all markers.
     """
     each = () if relations is None else (("contigs",), (relations,))
     return {

@@ -260,7 +260,7 @@ def test_without_kinship_is_ordinary_regression():
 def test_interpolation_of_inverses_is_as_exact_as_it_says(kind, sizes):
     case = Case(kind, **sizes)
     designs = prepare_designs(case.basis, case.columns)
-    traits = case.scanner._within if designs.folded else case.scanner._beyond
+    traits = case.scanner._folded if designs.folded else case.scanner._unfolded
     spectrum, top = traits.spectrum, case.basis.h2_max
     h2 = np.concatenate([np.random.default_rng(0).uniform(0, top, 200), spectrum.grid()])
     found = interpolate_inverses(spectrum, h2, eigenvalue_range(spectrum, folded=designs.folded))
@@ -287,7 +287,7 @@ def test_interpolation_of_inverses_is_as_exact_as_it_says(kind, sizes):
 
 def test_heritabilities_near_one_need_few_nodes_of_their_own():
     case = Case("strains", n=120, d=7, strains=20, extra=1)
-    traits = case.scanner._within
+    traits = case.scanner._folded
     h2 = np.concatenate([1 - np.geomspace(1e-5, 0.1, 200), np.linspace(0, 0.9, 2000)])
     eigenvalues = eigenvalue_range(traits.spectrum, folded=True)
     assert eigenvalues[0] == 0.0  # the covariate varies within strains

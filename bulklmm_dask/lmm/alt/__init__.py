@@ -1,1 +1,1 @@
-"""h2 again for every pair of marker and trait: the alt methods."""
+"""The alternative methods: h2 is estimated again for every pair of a marker and a trait."""

@@ -1,10 +1,11 @@
-r"""Gain of a marker as a function of h: few nodes from which the whole curve is interpolated.
+r"""Gain in log-likelihood by a marker as a function of h, interpolated from a few nodes.
 
-g(h) = -ln(1 - r2(h)) of a marker and a trait is smooth in h, but how fast it may turn depends on
-the eigenvalues: a large one, even if its vector is nearly the intercept, bends every curve near
-h = 0, and small ones near h = 1. Chebyshev nodes waste most of their strength elsewhere. Nodes
-are taken by a pivoted QR decomposition of the curves of simulated pairs in this very basis
-(an interpolative decomposition), and their number by the error measured on other such pairs.
+The gain g(h) = -(n/2) ln(1 - r2(h)) of a marker and a trait is smooth in h, but its curvature
+depends on the eigenvalues of the kinship: a large one, even if its eigenvector is nearly the
+intercept, bends every curve near h = 0, and small ones near h = 1. Chebyshev nodes are too sparse
+there. The nodes are therefore chosen by a pivoted QR decomposition (an interpolative decomposition)
+of the curves of pairs simulated with the same eigenvalues and covariates, and their number by the
+error measured on other simulated pairs.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from bulklmm_dask.lmm.interpolate import in_order
 from bulklmm_dask.lmm.projection import forms_on_grid
 from bulklmm_dask.typing import Array, Index
 
-# Steps of a curve; divisible by many numbers, it can be walked in even strides.
+# Steps from point to point of a curve; divisible by many numbers, so that even strides cover it.
 STEPS = 480
+# Smallest and largest number of nodes.
 _LEAST, _MOST = 8, 48
+# Number of simulated pairs.
 _PAIRS = 160
-# Largest error of a simulated pair in nats, where its gain is below 20: 1.3e-4 of LOD. A LOD that
-# is not stationary at its h2 moves with the root of the error.
+# Largest allowed error of a simulated gain below `_STRONG`, in nats; 3e-4 nats are 1.3e-4 LOD. It
+# is smaller under REML: there the LOD is not stationary in h2, and its error grows with the square
+# root of the error of the likelihood.
 _TOLERANCE, _TOLERANCE_REML = 3e-4, 1e-6
+# Gain in nats from which on errors are relative to the gain.
 _STRONG = 20.0
 
 
@@ -35,8 +40,18 @@ class Curve:
     """Heritabilities from 0 to h2_max, dense near both ends.
 
     At u in [0, 1] the share of the variance that the kinship explains is
-    top u^3 / (u^3 + (1-u)^3), and h = share / (share + scale (1 - share)). Steps of u are then
-    steps of at most a third in 1 - h down to 1e-5, where likelihoods of high h2 are narrow.
+    top u^3 / (u^3 + (1-u)^3), and h = share / (share + scale (1 - share)). From one of the STEPS
+    points to the next, 1 - h changes by at most a third, down to 1 - h = 1e-5: likelihoods with
+    their maximum at a high h2 are narrow.
+
+    Attributes
+    ----------
+    top : float
+        Share of the variance at h2_max.
+    scale : float
+        Mean eigenvalue of the kinship (`Covariance.scale`).
+    h2_max : float
+        Upper end of the heritabilities.
     """
 
     top: float
@@ -45,12 +60,12 @@ class Curve:
 
     @classmethod
     def of(cls, covariance: Covariance) -> Curve:
-        """Fit the curve to the scale of a kinship."""
+        """Make the curve for the scale and the h2_max of a covariance."""
         top = covariance.share(covariance.h2_max)
         return cls(top, covariance.scale, covariance.h2_max)
 
     def h2(self, u: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Heritability at u, in the precision of `u`."""
+        """Heritabilities at positions u in [0, 1], in the dtype of `u`."""
         cube = u * u * u
         share = self.top * cube / (cube + (1 - u) ** 3)
         return heritability(share, self.scale)
@@ -64,13 +79,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class GainNodes:
-    """g(points_k) = sum over q of weights_kq g(points[index_q]).
+    """Interpolation of gains: g(points[k]) = sum over q of weights[k, q] g(points[index[q]]).
 
     Attributes
     ----------
     index : array (q,)
-        Nodes among the points of the curve, ascending.
+        Positions of the nodes among the points of the curve, ascending.
     weights : array (points, q)
+        Interpolation weights.
     error : float
         Largest error measured on simulated pairs, in nats of the likelihood.
     """
@@ -81,18 +97,18 @@ class GainNodes:
 
     @property
     def suffice(self) -> bool:
-        """Whether that error is small enough to tell which pairs deserve a closer look."""
+        """Whether the error is small enough to select by LOD the pairs to be refined."""
         return self.error <= _TOLERANCE
 
 
 def _simulated(covariance: Covariance, points: Array, seed: int, *, reml: bool) -> Array:
-    """Curves of simulated pairs (curves, points): any h2, smooth or rough markers, any strength.
+    """Curves (curves, points) of simulated pairs of various h2, markers and effect sizes.
 
-    n/2 g of each pair; under REML also -1/2 log S_xx of each marker, and a constant, which it is
-    known up to.
+    The curves are the gain of each pair and, under REML, also -1/2 log S_xx of each marker and a
+    constant, because log S_xx is defined up to a constant.
     """
     rng = np.random.default_rng(seed)
-    lam = covariance.variances([1.0])[:, 0] / covariance.scale  # of the kinship alone
+    lam = covariance.variances([1.0])[:, 0] / covariance.scale  # eigenvalues, mean 1
     size = (covariance.rows, _PAIRS)
     roughness = np.resize([0.0, 0.25, 0.5], _PAIRS)
     x = rng.standard_normal(size) * (lam[:, None] + 1e-12) ** roughness
@@ -106,7 +122,7 @@ def _simulated(covariance: Covariance, points: Array, seed: int, *, reml: bool) 
     sxy, sxx, syy = (forms_on_grid(covariance, a, b, points) for a, b in ((x, y), (x, x), (y, y)))
     r2 = np.minimum(sxy * sxy / (sxx * syy), 1.0 - 1e-12)
     gains = -0.5 * covariance.n * np.log1p(-r2).T
-    # A strong pair's error counts relative to its gain.
+    # Errors of gains above `_STRONG` are taken relative to the gain.
     gains /= np.maximum(gains.max(axis=1, keepdims=True) / _STRONG, 1.0)
     if not reml:
         return gains
@@ -114,7 +130,7 @@ def _simulated(covariance: Covariance, points: Array, seed: int, *, reml: bool) 
 
 
 def gain_nodes(covariance: Covariance, points: Array, *, reml: bool) -> GainNodes:
-    """Choose nodes and weights for the gains of a basis; under REML for log S_xx as well."""
+    """Choose nodes and weights for gains at `points` (p,); under REML for log S_xx as well."""
     train, test = (_simulated(covariance, points, seed, reml=reml) for seed in (0, 1))
     tolerance = _TOLERANCE_REML if reml else _TOLERANCE
     order = in_order(train)

@@ -1,4 +1,4 @@
-"""The highest point of many likelihoods at once, each known at a row of evenly spaced points."""
+"""Maxima of many likelihoods at once, each known at evenly spaced points."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ import numpy as np
 
 from bulklmm_dask.typing import Flags, Index, Real
 
-# Nats below the highest peak down to which another rivals it, and down to which points are tried.
+# A second peak rivals the highest if its interpolated height is at most `_RIVAL` nats lower; only
+# peaks with a point at most `_HOPEFUL` nats lower are interpolated.
 _RIVAL, _HOPEFUL = 0.05, 0.5
-# Newton steps on the quartic.
+# Number of Newton steps on the quartic polynomial.
 _CLIMBS = 2
-# Nats by which a peak may exceed the points beside it, and an end, before more points are needed.
+# A result is unsure if the interpolated maximum exceeds the highest point by more nats: `_BETWEEN`
+# for a point inside the row, `_BESIDE` for an end of the row.
 _BETWEEN, _BESIDE = 0.02, 1e-3
-# Error of a value interpolated between points, in nats, from which on a pair is unsure.
+# A result is unsure if the error of interpolation of the likelihood may be larger, in nats.
 _DOUBT = 2e-3
-# Difference of the other function, in nats, between maxima equal within errors: unsure from here.
+# A result is unsure if the other function differs by more nats between places whose likelihoods are
+# equal within their errors.
 _LOOSE = 5e-3
 
 
 @dataclass(frozen=True)
 class Summit:
-    """Highest points of rows (..., points), one a row.
+    """Maxima of rows of likelihoods (..., points); arrays (...), one maximum per row.
 
     Attributes
     ----------
     place : array
-        In steps from the first point.
+        Position of the maximum, in steps from the first point.
     value : array
-        The likelihood there, or the other function that was asked for.
+        The other function at that position; without one, the likelihood.
     top : array
-        The likelihood there.
+        The likelihood at that position.
     at_start, at_end : array of bool
         Whether the first or the last point is the highest.
     unsure : array of bool
-        Where the points are too far apart to tell the place or the value.
+        Whether the points are too far apart to determine the place or the value.
     """
 
     place: Real
@@ -48,17 +51,17 @@ class Summit:
 
 
 def summit(likelihood: Real, other: Real | None = None, *, error: float = 0.0) -> Summit:
-    """Find the highest point of each row of a likelihood.
+    """Find the maximum of each row of likelihoods, between points by a quartic polynomial.
 
     Parameters
     ----------
     likelihood : array (..., points)
-        At least five points.
+        Log-likelihoods in nats at five or more points.
     other : array (..., points), optional
-        Another function whose value is wanted at that place.
+        Another function, in nats, to be evaluated at the maximum.
     error : float
-        Of the likelihood, in nats: where places that it cannot tell apart differ noticeably in
-        `other`, the result is unsure.
+        Error of the likelihood, in nats. If `other` differs noticeably between places whose
+        likelihoods are equal within this error, the result is unsure.
     """
     last = likelihood.shape[-1] - 1
     peak = likelihood.argmax(axis=-1)
@@ -68,7 +71,7 @@ def summit(likelihood: Real, other: Real | None = None, *, error: float = 0.0) -
     climbed = start
     for _ in range(_CLIMBS):
         climbed = around.climb(climbed)
-    # The ends are exact; a peak beside one, or far above its points, is not settled here.
+    # At an end, the value is that of the point; a maximum beside it makes the result unsure.
     at_start, at_end = peak == 0, peak == last
     end = at_start | at_end
     highest = pick(likelihood, peak)
@@ -90,16 +93,16 @@ def summit(likelihood: Real, other: Real | None = None, *, error: float = 0.0) -
 
 
 def pick(values: Real, index: Index) -> Real:
-    """The point of each row (..., points) that `index` (...) names."""
+    """Value at the point `index` (...) of each row of `values` (..., points)."""
     count = values.shape[-1]
     starts = np.arange(0, index.size * count, count).reshape(index.shape)
     return values.reshape(-1).take(starts + index)
 
 
 def has_rival(values: Real, place: Real, top: Real) -> Flags:
-    """Whether another peak of a row (..., points) than the one at `place` (...) may be as high.
+    """Whether a row (..., points) may have a second peak as high as `top`, the one at `place`.
 
-    Between points it is as high as a parabola says, and half as much again.
+    The height of a peak above its point is estimated by a parabola and multiplied by 1.5.
     """
     count, flat = values.shape[-1], values.reshape(-1)
     peak = np.flatnonzero(is_peak(values))
@@ -117,8 +120,8 @@ def has_rival(values: Real, place: Real, top: Real) -> Flags:
 
 
 def is_peak(values: Real) -> Flags:
-    """Which points of (..., points) are higher than their neighbours, ends included."""
-    # All rows as one long one, which is several times as fast; then where they meet.
+    """Mask (..., points) of points not lower than their neighbours; ends have one neighbour."""
+    # Comparing all rows as one long row is several times as fast; then the ends are corrected.
     flat = values.reshape(-1)
     rising = np.ones(values.shape, np.bool_)
     np.greater_equal(flat[1:], flat[:-1], out=rising.reshape(-1)[1:])
@@ -131,13 +134,13 @@ def is_peak(values: Real) -> Flags:
 
 @dataclass(frozen=True)
 class _Quartic:
-    """The polynomial through the values at -2, -1, 0, 1 and 2, for many pairs at once."""
+    """Polynomials of degree 4 through values at t = -2, -1, 0, 1 and 2, for many pairs at once."""
 
     coefficients: tuple[Real, Real, Real, Real, Real]
 
     @classmethod
     def through(cls, values: Real, middle: Index) -> Self:
-        """Take five points of each row (..., points) around its middle one."""
+        """Fit the five points of each row (..., points) around the point `middle` (...)."""
         count = values.shape[-1]
         centre = np.arange(0, middle.size * count, count).reshape(middle.shape) + middle
         flat = values.reshape(-1)
@@ -158,12 +161,12 @@ class _Quartic:
         return c0 + t * (c1 + t * (c2 + t * (c3 + t * c4)))
 
     def doubt(self, t: Real) -> Real:
-        """What the third and fourth differences add at t: more than the value is off, if smooth."""
+        """Bound of the error at t for a smooth function: the terms of degree 3 and 4."""
         _, _, _, c3, c4 = self.coefficients
         return (np.abs(c3) + np.abs(c4)) * np.abs(t * (t * t - 1))
 
     def blur(self, t: Real, error: float) -> Real:
-        """How far, up to 1, an error of the values or of the shape may move a maximum at t."""
+        """Largest shift of a maximum at t, at most 1 step, due to errors of values or of shape."""
         _, _, _, c3, c4 = self.coefficients
         bend = np.maximum(-self.bend(t), 1e-9)
         return np.minimum(np.sqrt(2 * error / bend) + (np.abs(c3) + np.abs(c4)) / bend, 1)
@@ -174,7 +177,7 @@ class _Quartic:
         return 2 * c2 + t * (6 * c3 + t * 12 * c4)
 
     def climb(self, t: Real) -> Real:
-        """Newton's step from t towards the maximum, where there is one, within [-2, 2]."""
+        """Newton step from t towards the maximum (uphill if convex), kept within [-2, 2]."""
         _, c1, c2, c3, c4 = self.coefficients
         slope = c1 + t * (2 * c2 + t * (3 * c3 + t * 4 * c4))
         bend = self.bend(t)

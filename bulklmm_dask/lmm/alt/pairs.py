@@ -1,7 +1,7 @@
-r"""One marker, one trait: the likelihood with the marker in, and its exact optimum, many at once.
+r"""Likelihood of the model with the marker and its exact maximum, for many single pairs at once.
 
-With M1 the projection off the covariates and the marker in the metric of W = diag(1/v),
-e = M1 y the weighted residuals and D = dV/dh, which is diagonal, dM1/dh = -M1 D M1, so that
+Let M1 be the projection off the covariates and the marker in the metric of W = diag(1/v),
+e = M1 y the weighted residuals and D = dV/dh, which is diagonal. Then dM1/dh = -M1 D M1,
 RSS1 = e'Ve, RSS1' = -e'De, RSS1'' = 2 e'D M1 D e, and
 
 - ML:   l1(h) = -1/2 [ n log RSS1 + sum log v ]
@@ -19,18 +19,22 @@ from bulklmm_dask.lmm.covariance import Covariance, Variances
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
 from bulklmm_dask.typing import Array, Index
 
-# Pairs taken together: their vectors stay in cache.
+# Pairs computed together, so that their vectors stay in cache.
 TOGETHER = 1024
-# Local maxima of the interpolated likelihood this far below its best are tried too.
+# Local maxima of the interpolated likelihood are tried if at most this many nats below the highest.
 _CLOSE = 0.05
-# A search ends where the next step would change the likelihood by less, in nats.
+# A search ends when the next step would change the likelihood by less, in nats, or after
+# `_MOST_STEPS` steps.
 _SETTLED = 1e-8
 _MOST_STEPS = 200
 
 
 @dataclass(frozen=True)
 class PairProfile:
-    """Likelihood to maximise (ML or REML) and the full one, with derivatives in h, all (pairs,)."""
+    """Log-likelihood to maximise (ML or REML) and the full one, in nats; arrays (pairs,).
+
+    `slope` and `bend` are the first and second derivative in h.
+    """
 
     value: Array
     slope: Array
@@ -43,7 +47,7 @@ class PairProfile:
 def pair_profile(
     covariance: Covariance, x: Array, y: Array, h2: Array, *, reml: bool
 ) -> PairProfile:
-    """Likelihood of pair j at its own h_j: x and y (k, pairs) rotated, h2 (pairs,)."""
+    """Likelihood of pair j, rotated marker x_j and trait y_j (k, pairs), at its own h2 (pairs,)."""
     n, c, covariates = covariance.n, covariance.n_covariates, covariance.covariates
     at = covariance.at(h2)
     w = at.weights
@@ -77,19 +81,20 @@ def pair_profile(
 
 
 def pair_effects(covariance: Covariance, x: Array, y: Array, h2: Array) -> tuple[Array, Array]:
-    """Effect of each marker on each trait at its own h_j, and its standard error.
+    """Effect of the marker of each pair at the h2 of the pair, and its standard error, (pairs,).
 
-    b = S_xy / S_xx and se = sqrt(RSS1 / (n - c - 1) / S_xx), generalised least squares.
+    By generalised least squares: b = S_xy / S_xx and se = sqrt(RSS1 / (n - c - 1) / S_xx).
 
     Parameters
     ----------
     covariance : Covariance
-        Of k rows.
+        Covariance of the k rows.
     x : array (k, pairs)
         Rotated markers.
     y : array (k, pairs) or (k, 1)
         Rotated traits, or one for all pairs.
     h2 : array (pairs,)
+        Heritabilities.
     """
     at = covariance.at(h2)
     mx, my = (project(covariance, part, at)[0] for part in (x, y))
@@ -101,12 +106,12 @@ def pair_effects(covariance: Covariance, x: Array, y: Array, h2: Array) -> tuple
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """a_j'b_j of the columns of (k, pairs)."""
+    """Products a_j'b_j, (pairs,), of paired columns of two arrays (k, pairs)."""
     return np.asarray(np.einsum("kj,kj->j", a, b))
 
 
 def _of_logarithm(value: Array, slope: Array, bend: Array) -> tuple[Array, Array]:
-    """First and second derivative of log f from those of f."""
+    """First and second derivative of log f from f and its derivatives."""
     relative = slope / value
     return relative, bend / value - relative * relative
 
@@ -125,25 +130,26 @@ def optimise_pairs(
 ) -> tuple[Array, Array]:
     """Heritability that maximises each pair's likelihood, and the full likelihood there.
 
-    Every promising peak is climbed by Newton's method, kept between points where the likelihood
-    was seen to rise and to fall.
+    Newton's method starts from every peak of the interpolated likelihood that may be the highest.
+    Its steps stay between points where the likelihood was found to rise and to fall.
 
     Parameters
     ----------
     covariance : Covariance
-        Of k rows.
+        Covariance of the k rows.
     x, y : array (k, pairs)
         Rotated markers and traits.
     points : array (p,)
         Heritabilities from 0 to h2_max.
     curves : array (pairs, p)
-        The likelihood there, up to small errors: says where to look, decides nothing.
+        The interpolated likelihood there, in nats; used only to choose the starting points.
     reml : bool
         Maximise the restricted likelihood.
 
     Returns
     -------
     h2, full : array (pairs,)
+        Heritability, and full log-likelihood in nats.
     """
     pair, start = _peaks(points, curves)
     x, y = x[:, pair], y[:, pair]
@@ -159,7 +165,7 @@ def optimise_pairs(
 
 
 def _peaks(points: Array, curves: Array) -> tuple[Index, Array]:
-    """Pair and place, by a parabola, of every local maximum that may be the highest."""
+    """Pair and h2, by a parabola, of every local maximum that may be the highest of its pair."""
     edge = np.full((len(curves), 1), -np.inf)
     padded = np.concatenate([edge, curves, edge], axis=1)
     local = (curves >= padded[:, :-2]) & (curves >= padded[:, 2:])
@@ -178,7 +184,7 @@ def _peaks(points: Array, curves: Array) -> tuple[Index, Array]:
 def _climb(
     profile: Callable[[Array, Index], PairProfile], points: Array, start: Array
 ) -> tuple[Array, Array, Array]:
-    """Local maximum that each start leads to: h2, the likelihood there and the full likelihood."""
+    """Local maximum reached from each start: h2, its likelihood and its full likelihood."""
     last = len(points) - 1
     h2, value, full = start.copy(), np.empty(len(start)), np.empty(len(start))
     low, high = np.full(len(start), -np.inf), np.full(len(start), np.inf)
@@ -188,7 +194,7 @@ def _climb(
         at = profile(h, open_)
         low[open_] = np.where(at.slope > 0, h, low[open_])
         high[open_] = np.where(at.slope < 0, h, high[open_])
-        # Newton's step, or one uphill, as far as the next point but one.
+        # A Newton step, or an uphill step if convex, limited to about two points in each direction.
         concave = at.bend < 0
         step = np.where(concave, -at.slope / np.where(concave, at.bend, 1.0), np.sign(at.slope))
         here = np.searchsorted(points, h)

@@ -6,9 +6,9 @@ likelihood with the marker is l1_ij(h) = l0_j(h) + g_ij(h); LOD = (max l1 - max 
 ``alt-grid`` takes the maximum over a grid of h (Yu et al. 2023, BulkLMM). ``alt-exact``
 (ours) takes it over the whole interval: l0 is known at any h, only g needs products, and g is
 smooth. It is computed at some twenty nodes and interpolated, first to a short row of points per
-trait where its l0 is high; where these do not settle the maximum, to all points of the curve
-(`maximum`). Pairs that these do not settle either, and those with a LOD a person will look at, are
-optimised one by one on the full likelihood (`pairs`).
+trait where its l0 is high. If these do not determine the maximum (`maximum`), g is interpolated to
+all points of the curve. Pairs that are still unsure, and all pairs with a LOD of at least
+`refine_above`, are optimised one by one on the likelihood itself (`pairs`).
 
 Under REML, h2 maximises the restricted likelihood of the model with the marker among the
 covariates, -1/2 [(n-c-1) log RSS1 + sum log v + log|C'WC| + log S_xx], and the LOD is the ratio of
@@ -34,18 +34,17 @@ from bulklmm_dask.lmm.markers import Markers, prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.typing import Array, Columns, Flags, Index, Real, Single
 
-# Intervals between the points of a trait; the widest stride covers the whole curve.
+# Intervals in the row of points of a trait; with the widest stride the row covers the whole curve.
 _INTERVALS = 32
-# Nats below the maximum of the null likelihood down to which the points of a trait reach.
+# The row of points of a trait covers null likelihoods down to this many nats below their maximum.
 _DEPTH = 3.0
-# Nats below its highest maximum down to which another maximum of a null likelihood counts.
+# A second maximum of a null likelihood counts if at most this many nats below the highest.
 _REACH = 8.0
-# Nats below the best up to which a likelihood outside of the row calls for more points.
+# All points are searched if a likelihood outside the row may come within this many nats of the
+# best.
 _MARGIN = 1.0
-
-# LODs of the search are off by less than this.
+# Largest error of a LOD found by the search.
 _SEARCH_ERROR = 0.01
-
 # Error of the optimum due to grid spacing on a flat likelihood, in nats.
 _APART = 2e-5
 # Error of a likelihood due to rounding, in nats.
@@ -62,9 +61,9 @@ class Scores:
     ----------
     lod : array of float32 (single precision) or float64
     h2_alt : array of float32
-        Heritability with the marker in the model; the trait's own where nothing is tested.
+        Heritability with the marker in the model; that of the null model where nothing is tested.
     refined : array of bool
-        Which pairs were optimised on the full likelihood.
+        Whether the pair was optimised on the likelihood itself.
     """
 
     lod: Real
@@ -73,7 +72,7 @@ class Scores:
 
     @classmethod
     def empty(cls, n_variants: int, n_traits: int, *, single: bool) -> Self:
-        """Scores to be filled."""
+        """Scores to be filled in."""
         shape = (n_variants, n_traits)
         lod: Real = np.empty(shape, np.float32 if single else np.float64)
         return cls(lod, np.empty(shape, np.float32), np.zeros(shape, np.bool_))
@@ -86,15 +85,16 @@ class _Alternative(ABC):
     Attributes
     ----------
     traits : AltTraits
+        Traits with their null likelihoods.
     effects : bool
-        Whether effects and their standard errors are asked for, each pair at its own h2.
+        Whether `scan` computes effects and their standard errors, each pair at its own h2.
     """
 
     traits: AltTraits
     effects: bool
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
-        """Everything that is asked of a block of markers, as `Scanner.scan` says."""
+        """Statistics of a block of markers (`Scanner.scan`)."""
         markers = prepare_markers(self.traits.basis, genotypes)
         found = self._scores(markers, single=single)
         if self.effects:
@@ -103,12 +103,12 @@ class _Alternative(ABC):
 
     @abstractmethod
     def _scores(self, markers: Markers, *, single: bool) -> Columns:
-        """LOD scores and heritabilities of a block of markers in the basis of the group."""
+        """LOD scores and heritabilities of rotated markers, by name."""
 
 
 @dataclass(frozen=True)
 class AltGrid(_Alternative):
-    """Heritability of every pair chosen from a grid: the points of `traits`."""
+    """Scanner of alt-grid: h2 of every pair is chosen from a grid, the points of `traits`."""
 
     @classmethod
     def of(
@@ -137,7 +137,7 @@ class AltGrid(_Alternative):
 
 
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
-    """Set the LOD to 0 where nothing is tested and, under ML, where rounding made it negative."""
+    """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative."""
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
     if not traits.reml:
@@ -146,22 +146,25 @@ def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
 
 @dataclass(frozen=True)
 class AltExact(_Alternative):
-    """Heritability of every pair over the whole interval.
+    """Scanner of alt-exact: h2 of every pair maximises the likelihood over the whole interval.
 
     Attributes
     ----------
     traits : AltTraits
-        At all points of the curve.
+        Traits, with null likelihoods at all points of the curve.
     curve : Curve
+        Heritabilities of the points.
     nodes : GainNodes
+        Interpolation of gains from the nodes to the points.
     first, stride : array (traits,)
-        The row of points of each trait: first, first + stride, ...
+        Row of points of each trait: numbers first, first + stride, ...
     several : array (traits,) of bool
-        Whose null likelihood has more than one maximum.
+        Whether the null likelihood has more than one relevant maximum.
     outside : array (traits, nodes + 1)
-        Highest null likelihood beside the row of points: before, between and after the nodes.
+        Highest null likelihood outside the row of points, in each interval between nodes, before
+        the first and after the last.
     refine_above : float
-        LOD from which on a pair is optimised on the full likelihood.
+        Pairs with at least this LOD are optimised on the likelihood itself.
     """
 
     curve: Curve
@@ -187,7 +190,7 @@ class AltExact(_Alternative):
         traits = AltTraits.of(basis, model, curve.points(), reml=reml)
         nodes = gain_nodes(fold(basis, model.rotated)[0], traits.points, reml=reml)
         first, stride = _rows_of_points(traits.objective)
-        # Zero means all pairs, also those that the search leaves a rounding below it.
+        # 0 means all pairs, also those whose LOD by the search is slightly negative.
         above = refine_above - _SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
         return cls(
             traits,
@@ -224,7 +227,10 @@ class AltExact(_Alternative):
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
     def _near_null(self, tiles: Tiles, tile: Tile, gains: Real) -> tuple[Summit, Flags]:
-        """Search each trait's row of points; find the pairs that need all points of the curve."""
+        """Search each trait's row of points; also the mask of pairs that need all points.
+
+        Both are arrays (traits, markers) of the tile; places are in steps of the curve.
+        """
         traits, dtype = self.traits, tiles.dtype
         first, stride = self.first[tile.columns], self.stride[tile.columns]
         points = first[:, None] + stride[:, None] * np.arange(_INTERVALS + 1)
@@ -243,7 +249,7 @@ class AltExact(_Alternative):
         unsure |= found.at_end & (last < STEPS)[:, None]
         several = np.flatnonzero(self.several[tile.columns])
         unsure[several] |= has_rival(likelihood[several], found.place[several], found.top[several])
-        # A gain hardly rises above both of its neighbouring nodes.
+        # Between two nodes a gain is hardly larger than at the higher one.
         outside = self.outside[tile.columns, :, None].astype(dtype)
         between = np.maximum(gains[:, :-1], gains[:, 1:])
         between += outside[:, 1:-1]
@@ -255,7 +261,7 @@ class AltExact(_Alternative):
         return replace(found, place=place), unsure
 
     def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
-        """Search all points of the curve; optimise unsure and high pairs on the full likelihood."""
+        """Search all points for the waiting pairs; refine those still unsure or with a high LOD."""
         traits = self.traits
         for i, j, gains in waiting.batches():
             curves = gains @ self.nodes.weights.T.astype(tiles.dtype)
@@ -276,7 +282,7 @@ class AltExact(_Alternative):
         return max(self.nodes.error, _ROUNDING[tiles.dtype.name])
 
     def _refine(self, tiles: Tiles, i: Index, j: Index, curves: Array, out: Scores) -> None:
-        """Optimise pairs of markers i and traits j on the full likelihood."""
+        """Optimise pairs of markers i and traits j, one by one, on the likelihood itself."""
         traits = self.traits
         width = tiles.x.shape[1]
         x = np.zeros((tiles.spectrum.rows, len(i)))
@@ -291,7 +297,7 @@ class AltExact(_Alternative):
 
 @dataclass(frozen=True)
 class _Waiting:
-    """Pairs of several tiles to be looked at together: markers, traits, gains at the nodes."""
+    """Pairs collected from several tiles: markers, traits, gains (pairs, nodes)."""
 
     parts: list[tuple[Index, Index, Real]]
     count: int
@@ -303,7 +309,7 @@ class _Waiting:
         return _Waiting([*self.parts, part], self.count + len(c))
 
     def batches(self) -> Iterator[tuple[Index, Index, Real]]:
-        """All pairs, so many at a time that their vectors stay in cache."""
+        """Yield the pairs in batches of `TOGETHER`, whose vectors stay in cache."""
         if not self.parts:
             return
         i, j, gains = (np.concatenate(part) for part in zip(*self.parts, strict=True))
@@ -313,7 +319,7 @@ class _Waiting:
 
 
 def _rows_of_points(objective: Array) -> tuple[Index, Index]:
-    """First point and stride of each trait: evenly over where its likelihood is high."""
+    """First point and stride of each trait, covering evenly where its likelihood is high."""
     high = objective >= objective.max(axis=1, keepdims=True) - _DEPTH
     low = high.argmax(axis=1)
     top = STEPS - high[:, ::-1].argmax(axis=1)
@@ -324,7 +330,10 @@ def _rows_of_points(objective: Array) -> tuple[Index, Index]:
 
 
 def _beside(objective: Array, first: Index, last: Index, nodes: Index) -> Array:
-    """Maximum of the objective from node to node, without the points first to last."""
+    """Maximum of the objective (traits, points) in each interval between nodes.
+
+    Points from `first` to `last` of the trait are left out.
+    """
     point = np.arange(STEPS + 1)
     inside = (point >= first[:, None]) & (point <= last[:, None])
     outside = np.where(inside, -np.inf, objective)
@@ -335,6 +344,6 @@ def _beside(objective: Array, first: Index, last: Index, nodes: Index) -> Array:
 
 
 def _has_several_maxima(objective: Array) -> Flags:
-    """Which traits have a second maximum that a marker may lift above the first."""
+    """Mask (traits,) of traits with a second maximum at most `_REACH` nats below the highest."""
     near = objective >= objective.max(axis=1, keepdims=True) - _REACH
     return (is_peak(objective) & near).sum(axis=1) > 1

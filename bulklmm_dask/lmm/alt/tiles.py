@@ -1,7 +1,7 @@
-r"""Traits against markers at several heritabilities, tile by tile while a tile is in cache.
+r"""Gains in likelihood of all pairs at several heritabilities, computed in tiles that fit a cache.
 
-A tile holds ln(1 - r2_ij(h)) of some pairs at nodes h; n/2 times its negative is the gain, which
-the likelihood of the model with the marker has over the one without: l1_ij(h) = l0_j(h) + g_ij(h).
+A tile holds ln(1 - r2_ij(h)) of some pairs at nodes h. Multiplied by -n/2 it is the gain g_ij(h) of
+the model with the marker over the model without: l1_ij(h) = l0_j(h) + g_ij(h).
 """
 
 from __future__ import annotations
@@ -27,28 +27,30 @@ _TILE_ROWS, _TILE_MARKERS = 1024, 512
 
 @dataclass(frozen=True)
 class AltTraits:
-    """Traits of one group with their null likelihoods over a row of heritabilities.
+    """Traits of one group, with their null likelihoods at some heritabilities.
 
     Attributes
     ----------
     basis : Basis
-        Of the n samples of the group.
+        Eigenbasis of the n samples of the group.
     rotated : array (n, traits)
         As in `NullModel`.
     h2 : array (traits,)
-        Null estimates.
+        Heritabilities of the null models.
     reml : bool
+        Maximise the restricted instead of the full likelihood.
     points : array (p,)
         Heritabilities.
     objective : array (traits, p)
-        Part of the likelihood to maximise that does not depend on the marker, in nats: l0 under ML;
-        under REML that of the restricted likelihood with the marker. Gains are added to it.
+        Part of the likelihood to maximise that does not depend on the marker, in nats: `full`
+        under ML, and under REML that part of the restricted likelihood with the marker. The
+        likelihood of a pair is `objective` plus its gain.
     full : array (traits, p)
-        The full (ML) null likelihood, relative to its value at the null estimate.
+        Full (ML) null likelihood in nats, minus `reference`.
     reference : array (traits,)
-        That value.
+        Full null likelihood at the null estimate, in nats.
     scale : array (traits,)
-        By which each trait was divided.
+        Number by which each trait was divided.
     count : int
         Effective degrees of freedom with the marker: n, or n - c - 1 under REML.
     """
@@ -74,7 +76,7 @@ class AltTraits:
         objective, count = full, basis.n
         if reml:
             restricted = replace(likelihood, reml=True).on_grid(points)
-            # One degree of freedom fewer than the null model's: the marker's.
+            # One degree of freedom fewer than in the null model: that of the marker.
             objective = (restricted.value + 0.5 * np.log(restricted.quadratic)).T
             objective = objective - objective.max(axis=1, keepdims=True)
             count = basis.n - basis.n_covariates - 1
@@ -110,7 +112,7 @@ class AltTraits:
         return beta * self.scale, se * self.scale
 
     def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
-        """The traits in as few rows as hold them and the markers."""
+        """Traits (rows, traits) and their rows; folded if no marker is in the null space of K."""
         if markers.rotated.shape[1] <= self.basis.rank:
             return fold(self.basis, self.rotated)
         return self.basis, self.rotated
@@ -118,7 +120,10 @@ class AltTraits:
 
 @dataclass(frozen=True)
 class Tile:
-    """Log of 1 - r2 of some pairs at the nodes: `logs` (traits, nodes, markers)."""
+    """ln(1 - r2) of some pairs at the nodes: `logs` (traits, nodes, markers).
+
+    `columns` and `rows` are the positions of the traits and of the markers in the block.
+    """
 
     columns: slice
     rows: slice
@@ -126,7 +131,7 @@ class Tile:
 
 
 class Tiles:
-    """A block of markers against a group of traits at nodes of h, tile by tile."""
+    """Iterates over the tiles of a block of markers and a group of traits, at nodes of h."""
 
     def __init__(self, traits: AltTraits, markers: Markers, nodes: Array, *, single: bool) -> None:
         self.dtype: np.dtype[Any] = np.dtype(np.float32 if single else np.float64)
@@ -136,7 +141,7 @@ class Tiles:
         sxx = variation(traits.basis, markers, nodes).T
         sxx[:, ~markers.tested] = 1.0
         self.inverse = np.ascontiguousarray((1.0 / sxx).astype(self.dtype))
-        # Term of S_xx in the restricted likelihood, relative to the first node: it keeps it small.
+        # Term of S_xx in the restricted likelihood, relative to the first node to keep it small.
         added = -0.5 * np.log(sxx / sxx[0]) if traits.reml else np.zeros((1, 1))
         self.added: Real = added.astype(self.dtype)
 
@@ -160,7 +165,7 @@ class Tiles:
                 yield Tile(columns, rows, logs)
 
     def _scores(self, columns: slice, width: int) -> Real:
-        """Z = M(h) y / sqrt(S) at every node, one row a trait and node: (traits * nodes, width)."""
+        """Scores M(h) y / sqrt(S), (traits * nodes, width): one row per trait and node."""
         repeated = np.repeat(self.y[:, columns], len(self.nodes), axis=1)
         count = columns.stop - columns.start
         at = self.spectrum.at(np.tile(self.nodes, count))

@@ -1,1 +1,1 @@
-"""Several columns of a marker tested together."""
+"""Tests of several columns per marker, such as genotypes and interactions, together."""

@@ -1,9 +1,9 @@
-r"""Several columns a marker, made orthonormal: what is tested at once, and its degrees of freedom.
+r"""Orthonormal columns of markers that are tested by several columns, and their degrees of freedom.
 
-A marker with the columns X (n, d) - genotype probabilities, or a dosage and its products with
-covariates - is tested as a whole, so any basis of the span of its columns serves. Taken in their
-order and off the covariates, the columns become orthonormal; those that depend on earlier ones or
-on the covariates drop out, and the number of those left is the degrees of freedom of the test.
+The columns X (n, d) of a marker - genotype probabilities, or a dosage and its products with
+covariates - are tested together, so any basis of their span gives the same test. The columns are
+projected off the covariates and orthonormalised in their order. Columns that depend linearly on
+earlier ones or on the covariates drop out; the number left is the degrees of freedom of the test.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.lmm.markers import NO_VARIATION
 from bulklmm_dask.typing import Array
 
-# Share of a column's squared size; with less left, rounding leaves more than 1e-12 of the others.
+# If less than this share of a column's squared length is left, rounding leaves it more than 1e-12
+# off orthogonal, and it is orthogonalised again.
 _NEARLY_DEPENDENT = 1e-4
 
 
 @dataclass(frozen=True)
 class Designs:
-    """A block of markers of d columns each, in the basis of one group of samples.
+    """A block of markers of d columns each, rotated to the eigenbasis of one group of samples.
 
     Attributes
     ----------
     columns : array (variants, d, r)
-        Rotated, off the covariates, orthonormal within a marker, 0 where a column dropped out.
-        Trailing rows of the rotated space that are zero for the whole block are cut off.
+        Rotated columns, orthogonal to the covariates, orthonormal within a marker, 0 where a
+        column dropped out. Trailing entries that are zero for the whole block are cut off.
     kept : array (variants, d) of bool
         False where a column depends on earlier ones or on the covariates.
     transform : array (variants, d, d)
-        Lower triangular: the orthonormal columns are `transform` times the given ones (up to
-        covariates), so coefficients of the given ones are its transpose times the coefficients
-        of the orthonormal ones.
+        Lower triangular T: the orthonormal columns are T times the original ones, up to
+        covariates. Coefficients of the original columns are T' times those of the orthonormal.
     folded : bool
-        Whether the rows are those of the folded basis (`bulklmm_dask.lmm.basis.fold`): no marker
-        reaches into the null space of the kinship.
+        Whether the entries are rows of the folded basis (`bulklmm_dask.lmm.basis.fold`), because
+        no marker has a part in the null space of the kinship.
     """
 
     columns: Array
@@ -63,12 +63,12 @@ def prepare_designs(basis: Basis, columns: npt.ArrayLike, *, centre: bool = True
     Parameters
     ----------
     basis : Basis
-        Of the n samples of the group.
+        Eigenbasis of the n samples of the group.
     columns : array (variants, d, n)
-        For the samples of the group, none missing.
+        Columns as measured, none missing.
     centre : bool
-        Take the mean of every column out first, which spares digits. To be switched off where
-        the covariates of the basis have no intercept (`bulklmm_dask.lmm.joint.effects`).
+        Subtract the mean of every column first, which saves digits. Has to be False if the
+        covariates of the basis have no intercept (`bulklmm_dask.lmm.joint.effects`).
     """
     given = np.asarray(columns, dtype=np.float64)
     variants, d, n = given.shape
@@ -84,12 +84,12 @@ def prepare_designs(basis: Basis, columns: npt.ArrayLike, *, centre: bool = True
         x = rotated.reshape(variants, d, -1)
     else:
         x = np.ascontiguousarray(rotated[:, : _reach(rotated)]).reshape(variants, d, -1)
-    # Rounding of a constant column (a mean that is not exact) is no variation either.
+    # What centring leaves of a constant column, through rounding of its mean, is no variation.
     least = np.where(size > 1e-20 * n * mean * mean, NO_VARIATION * size, np.inf)
     transform, left = _orthonormaliser(x @ x.swapaxes(1, 2), least)
     x = transform @ x
     kept = left > least
-    # Nearly dependent columns are orthogonal only to some digits after one round.
+    # One round leaves nearly dependent columns orthogonal to a few digits only.
     weak = np.flatnonzero((kept & (left < _NEARLY_DEPENDENT * size)).any(axis=1))
     again, _ = _orthonormaliser(x[weak] @ x[weak].swapaxes(1, 2), np.full((len(weak), d), 0.5))
     x[weak] = again @ x[weak]
@@ -98,12 +98,15 @@ def prepare_designs(basis: Basis, columns: npt.ArrayLike, *, centre: bool = True
 
 
 def rows_of(basis: Basis, rotated: Array, *, folded: bool) -> tuple[Spectrum, Array]:
-    """The rows that `Designs` of this kind live in, and traits (n, traits) in them."""
+    """Basis and rotated traits (n, traits) in the rows of folded or of unfolded `Designs`."""
     return fold(basis, rotated) if folded else (basis, rotated)
 
 
 def _in_few_rows(basis: Basis, rotated: Array) -> tuple[Spectrum, Array, bool]:
-    """Rotated columns (k, n) in the rows of the folded basis, if that holds them."""
+    """Rotated columns (k, n) in the rows of the folded basis, if no column needs more.
+
+    Gives the basis, the columns in its rows, and whether it is folded.
+    """
     rank = basis.rank
     if rank == basis.rows:
         return basis, rotated, True
@@ -116,7 +119,7 @@ def _in_few_rows(basis: Basis, rotated: Array) -> tuple[Spectrum, Array, bool]:
 
 
 def _reach(rows: Array) -> int:
-    """Up to where any of the rows (k, n) has an entry above rounding."""
+    """Number of leading entries of rows (k, n) up to the last one above rounding."""
     largest = np.abs(rows).max(axis=0, initial=0.0)
     size = np.sqrt(np.einsum("ik,ik->i", rows, rows).max(initial=0.0))
     above = np.flatnonzero(largest > 1e-12 * size)
@@ -124,10 +127,10 @@ def _reach(rows: Array) -> int:
 
 
 def _orthonormaliser(gram: Array, least: Array) -> tuple[Array, Array]:
-    """Lower triangular T (k, d, d) with T gram T' the identity, by Gram-Schmidt in order.
+    """Lower triangular T (k, d, d) with T gram T' = I, by Gram-Schmidt in the order of columns.
 
-    A column of which no more than `least` (k, d) is left, squared, gets a row of zeros. Also what
-    is left of every column, (k, d).
+    Also the squared length (k, d) left of every column beside those before it. If it is at most
+    `least` (k, d), the column gets a row of zeros in T.
     """
     k, d = least.shape
     out, lefts = np.zeros((k, d, d)), np.empty((k, d))

@@ -1,11 +1,11 @@
-r"""Coefficients of several columns at once, and their standard errors, at every trait's own h2.
+r"""Effects of several columns per marker, and standard errors, at every trait's own h2.
 
-With P = (X'M(h)X)^-1 the coefficients of the columns are P X'M y and their covariance is s2 P,
-s2 = (y'My - b'Pb) / (n - c - df), b = X'My: generalised least squares (R/qtl2's scan1coef).
+By generalised least squares (as R/qtl2's scan1coef): with P = (X'M(h)X)^-1 and b = X'My the effects
+of the columns are P b and their covariance is s2 P, s2 = (y'My - b'Pb) / (n - c - df).
 
-Genotype probabilities sum to one, so a model of all k of them needs no intercept: in a basis of
-the other covariates alone (`Basis.with_covariates`) their coefficients are the means of the
-genotypes where those covariates are zero. R/qtl2 reports their deviations from their own mean.
+The probabilities of all k genotypes sum to 1, so a model with all of them needs no intercept. In a
+basis of the other covariates alone (`Basis.with_covariates`), the effect of a genotype is its mean
+trait value where those covariates are 0. R/qtl2 reports deviations from the mean of these effects.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ from bulklmm_dask.lmm.joint.scan import tiles
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
 from bulklmm_dask.typing import Array, Columns
 
-# From this share of the variation explained on, the residuals themselves are summed.
+# Pairs with a larger explained share get their residual sum of squares from the residuals
+# themselves.
 _WELL_EXPLAINED = 0.99
 
 
 @dataclass(frozen=True)
 class MultiEffects:
-    """Traits of one group, each at its own h2, ready for the effects of blocks of markers.
+    """Traits of one group, each at its own h2, to compute effects of blocks of markers.
 
     Attributes
     ----------
     basis : Basis
-        With the covariates of the model; without an intercept if the columns stand for it.
+        Eigenbasis with the covariates of the model; without an intercept if the columns of a
+        marker span it.
     h2 : array (traits,)
+        Heritabilities.
     rotated : array (n, traits)
-        Rotated traits, in the units of the traits.
+        Rotated traits, in their units.
     """
 
     basis: Basis
@@ -50,15 +53,15 @@ class MultiEffects:
         return cls(basis, h2, basis.rotate(y))
 
     @cached_property
-    def _within(self) -> tuple[TraitRows, Array]:
+    def _folded(self) -> tuple[TraitRows, Array]:
         return self._rows(folded=True)
 
     @cached_property
-    def _beyond(self) -> tuple[TraitRows, Array]:
+    def _unfolded(self) -> tuple[TraitRows, Array]:
         return self._rows(folded=False)
 
     def _rows(self, *, folded: bool) -> tuple[TraitRows, Array]:
-        """The traits off the covariates, and sqrt(y'My), which their scaling took out."""
+        """Traits projected off the covariates and scaled, and the scale sqrt(y'My), (traits,)."""
         rotated, inside = self.rotated, self.basis.covariates
         for _ in range(2):
             rotated = rotated - inside @ (inside.T @ rotated)
@@ -71,17 +74,17 @@ class MultiEffects:
         Parameters
         ----------
         designs : Designs
-            In the basis of the traits (`prepare_designs` with ``centre=False`` if that has no
-            intercept).
+            Markers in the basis of the traits (from `prepare_designs`, with ``centre=False`` if the
+            basis has no intercept).
 
         Returns
         -------
         dict
-            ``beta`` and ``se`` (variants, traits, d) float64 of the columns as they were given to
-            `prepare_designs`, in the units of the trait; NaN for a column that dropped out, and
-            what it would explain goes to the columns before it.
+            ``beta`` and ``se`` (variants, traits, d), float64, of the columns as given to
+            `prepare_designs`, in units of the trait. NaN for a column that dropped out; the
+            columns before it then account for its effect.
         """
-        traits, size = self._within if designs.folded else self._beyond
+        traits, size = self._folded if designs.folded else self._unfolded
         variants, d, _ = designs.columns.shape
         at = NodeWeights.at(traits.spectrum, traits.interpolation.nodes)
         upper = np.triu_indices(d)

@@ -1,14 +1,16 @@
-r"""Inverses of X'M(h)X of many markers at a few nodes of h, from which they are interpolated.
+r"""Inverses of X'M(h)X of many markers, computed at a few nodes of h and interpolated.
 
-With N an orthonormal basis of what is orthogonal to the covariates, M(h) = N (N'V(h)N)^-1 N', and
-for orthonormal columns X off the covariates the inverse P(h) = (X'M(h)X)^-1 is a Schur complement
-of h K~ + (1 - h) I, K~ = N'KN, with all eigenvalues of K~ in [a, b]. Hence
+Let N be an orthonormal basis of the space orthogonal to the covariates, so that
+M(h) = N (N'V(h)N)^-1 N', and let [a, b] contain all eigenvalues of K~ = N'KN. For orthonormal
+columns X orthogonal to the covariates, the inverse P(h) = (X'M(h)X)^-1 is a Schur complement of
+h K~ + (1 - h) I. Hence
 
 P(h) = (1 - h) I + h B + sum_m D_m h (1 - h) / (mu_m h + 1 - h),
 
-with mu_m in [a, b] and positive semi-definite B >= a I and D_m, B + sum_m D_m <= b I. So every
-b'P(h)b is a convex combination of the functions of `_corners`, whatever the marker: weights that
-reproduce those within a relative error reproduce every such form within the same error.
+with poles mu_m in [a, b] and positive semi-definite matrices B >= a I and D_m that satisfy
+B + sum_m D_m <= b I. For every marker, b'P(h)b / b'b is therefore a convex combination of the
+functions of `_corners`: interpolation weights that reproduce these functions within a relative
+error reproduce every such form within the same error.
 """
 
 from __future__ import annotations
@@ -23,25 +25,28 @@ from bulklmm_dask.lmm.interpolate import FEW, Candidates, Interpolation, relativ
 from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array
 
+# Largest relative error of the functions.
 TOLERANCE = 1e-9
+# Largest number of nodes, and how many are added at a time.
 _MOST = 60
 _STEP = 2
+# Number of poles mu among the functions.
 _POLES = 80
-# Singular values left out of the fit, relative to the largest: large weights that cancel would
-# make rounding grow.
+# Singular values below this share of the largest are left out of a fit, which would otherwise give
+# large cancelling weights that amplify rounding errors.
 _LEAST = 1e-12
-# Share of the heritabilities that may need a fit of their own.
+# Share of the heritabilities that may be fitted separately.
 _SHARE_ALONE = 0.1
 
 
 @dataclass(frozen=True)
 class InverseInterpolation(Interpolation):
-    """Nodes and weights for inverses.
+    """Nodes and weights for the inverses P(h).
 
     Attributes
     ----------
     growth : float
-        By how much rounding of the values at the nodes may grow.
+        Largest factor by which rounding errors of the values at the nodes are amplified.
     """
 
     growth: float
@@ -55,10 +60,11 @@ def interpolate_inverses(
     Parameters
     ----------
     spectrum : Spectrum
-        The rows the designs live in.
+        Eigenvalues and covariates in the rows of the designs.
     h2 : array (traits,)
+        Heritabilities.
     eigenvalues : tuple of float
-        Of K~, the smallest and the largest (`eigenvalue_range`).
+        Smallest and largest eigenvalue of K~ (`eigenvalue_range`).
     """
     distinct, where = np.unique(h2, return_inverse=True)
     if len(distinct) <= FEW:
@@ -86,9 +92,9 @@ def interpolate_inverses(
 
 
 def _fit_together(base: Array, target: Array, scale: Array) -> Array:
-    """Weights (q, len(h2)) that fit functions at every h (functions, len(h2)), one fit for all.
+    """Weights (q, len(h2)) from `base` (functions, q) to `target` (functions, len(h2)), one fit.
 
-    Functions are taken relative to the largest at each h: no h counts for more than another.
+    Functions are divided by their norm at each h (`relative`).
     """
     (left, base_size), (right, size) = relative(base), relative(target)
     solved: Array = scipy.linalg.lstsq(scale * left, scale * right, cond=_LEAST)[0]
@@ -96,7 +102,10 @@ def _fit_together(base: Array, target: Array, scale: Array) -> Array:
 
 
 def _fit_one(base: Array, target: Array) -> Array:
-    """Weights (q,) for one h at which the functions differ by orders: each relative to itself."""
+    """Weights (q,) for one h, with each function divided by its own value.
+
+    Needed where functions differ by orders of magnitude.
+    """
     left, size = relative(base / target[:, None])
     solved: Array = scipy.linalg.lstsq(left, np.ones(len(base)), cond=_LEAST)[0]
     return solved / size
@@ -105,8 +114,9 @@ def _fit_one(base: Array, target: Array) -> Array:
 def eigenvalue_range(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]:
     """Smallest and largest eigenvalue of K~ in the rows that designs and covariates share.
 
-    Designs that do not reach into the null space of the kinship (`Designs.folded`) never meet it,
-    unless covariates lie partly in it: then the projection off them mixes both.
+    Folded designs (`Designs.folded`) have no part in the null space of the kinship, so its zero
+    eigenvalues do not count, unless a covariate lies partly in it: then the projection off that
+    covariate mixes both spaces.
     """
     rank, rows = spectrum.rank, spectrum.rows
     inner, share, _ = np.linalg.svd(spectrum.covariates[:rank], full_matrices=False)
@@ -125,10 +135,10 @@ def eigenvalue_range(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]
 
 
 def _poles(low: float, high: float, h2_max: float) -> Array:
-    """[low, high] and between them what the poles mu can be, (2 + poles,)."""
-    # Below this, h (1 - h) / (mu h + 1 - h) is h as far as h2_max.
+    """Array (2 + poles,): low, high, and candidates for the poles mu between them."""
+    # For mu below `least`, h (1 - h) / (mu h + 1 - h) is nearly h for every h up to h2_max.
     least = low if low > 0.0 else min(1e-8 * high, 1e-3 * (1.0 - h2_max) / h2_max)
-    # Denser to the ends, where what lies between two poles is fitted worst.
+    # Denser towards both ends, where functions with poles between two candidates are fitted worst.
     place = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, _POLES))
     return np.concatenate([[low, high], least * (high / least) ** place])
 
@@ -145,16 +155,16 @@ def _corners(ladder: Array, h2: Array) -> Array:
 
 @dataclass(frozen=True)
 class NodeWeights:
-    """What X'M(h)X at the nodes takes: A = X W X' - (X F)(X F)'.
+    """Factors of X'M(h)X at the nodes; with X (d, r) it is X W X' - (X F)(X F)'.
 
     Attributes
     ----------
     weights : array (r, nodes)
-        1/v.
+        Diagonal of W, 1/v.
     factors : array (r, c * nodes)
         F = W C L^-T with C'WC = LL'.
     covariates : int
-        c.
+        Number of covariates c.
     """
 
     weights: Array
@@ -163,7 +173,7 @@ class NodeWeights:
 
     @classmethod
     def at(cls, covariance: Covariance, nodes: Array) -> NodeWeights:
-        """Weights at the nodes (q,) in the rows of a covariance."""
+        """Compute the factors at nodes (q,) in the rows of a covariance."""
         w = covariance.at(nodes).weights
         c, q = covariance.n_covariates, len(nodes)
         inverse = np.linalg.inv(np.linalg.cholesky(covariate_gram(covariance, w)))
@@ -177,15 +187,17 @@ def inverses_at_nodes(columns: Array, at: NodeWeights, leading: tuple[int, ...])
     Parameters
     ----------
     columns : array (d, variants, r)
-        Orthonormal, zero where a column dropped out: it is left out of the inverse.
+        Orthonormal columns of the markers; zeros for one that dropped out, which is left out of
+        the inverse.
     at : NodeWeights
+        Factors at the nodes.
     leading : tuple of int
-        How many columns to take: ascending, each from 1 to d.
+        Numbers k of leading columns to invert, ascending, each from 1 to d.
 
     Returns
     -------
     list of array (k, k, variants, nodes)
-        For every k of `leading`.
+        One array for every k of `leading`.
     """
     d, variants, r = columns.shape
     q = at.weights.shape[1]

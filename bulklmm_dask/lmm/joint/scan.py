@@ -1,9 +1,9 @@
-r"""Tests of several columns at once by the null methods: every trait at its own h2, in bulk.
+r"""LOD scores of several columns per marker by the null methods, every trait at its own h2.
 
 With z_j = M(h_j) y_j / sqrt(S_j) the scores b = X'z of all pairs are d matrix products, as in
 `bulklmm_dask.lmm.null.scan`. The d x d inverses P_i(h) = (X_i'M(h)X_i)^-1 depend on the trait only
-through h_j: they are computed at a few nodes and their d (d + 1) / 2 entries interpolated, a
-product of small inner size. What is left is a quadratic form of numbers that are in cache:
+through h_j: they are computed at a few nodes and their d (d + 1) / 2 entries interpolated, by a
+matrix product of small inner size. The LOD is then a quadratic form of numbers in cache:
 
 LOD_ij = -(n/2) log10(1 - r2_ij) = (n/2) log10(RSS0/RSS1),  r2_ij = b_ij' P_i(h_j) b_ij.
 """
@@ -26,26 +26,30 @@ from bulklmm_dask.lmm.lod import NEARLY_PERFECT, largest_r2, lod_of_ratio
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.typing import Array, Index, Real, Single
 
-# Bytes of a tile (scores and interpolated inverses) that stay in a core's second-level cache,
-# and how many traits it is wide.
+# Bytes of a tile (scores and interpolated inverses), which stays in a core's second-level cache,
+# and number of traits in it.
 _TILE_BYTES = 5 << 18
 _TILE_TRAITS = 256
-# Markers whose inverses at the nodes are computed together, and doubles that may take.
+# Largest number of markers whose inverses at the nodes are computed together, and of values in
+# them.
 _CHUNK_MARKERS, _CHUNK_CELLS = 64, 1 << 19
 
-# What the interpolation, and single precision, may add to a LOD.
+# Largest errors of a LOD due to interpolation, and to single precision.
 _LOD_ERROR, _SINGLE_ERROR = 2e-6, 2e-5
 # Relative rounding error of the values at the nodes.
 _ROUNDING = 1e-15
-# Condition of a trait's scores from which on it is always computed in double precision.
+# Traits with a larger condition number (`TraitRows.condition`) are computed in double precision.
 _MOST_CONDITION = 40.0
-# Up to this growth of rounding, single precision interpolates in single precision.
+# Single precision interpolates in single precision if rounding errors grow by at most this factor.
 _MOST_GROWTH = 64.0
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Some pairs: scores `b` (d, variants, traits), interpolated entries `p` (e, same)."""
+    """Scores `b` (d, variants, traits) and interpolated entries `p` (e, variants, traits) of pairs.
+
+    `rows` and `columns` are the positions of the variants and of the traits in the block.
+    """
 
     rows: slice
     columns: slice
@@ -54,7 +58,7 @@ class Tile:
 
 
 class _Product:
-    """Matrix products (k, i, r) @ (r, j) in memory that is used again: fresh pages cost more."""
+    """Matrix products (k, i, r) @ (r, j) into reused memory, which is faster than new memory."""
 
     def __init__(self) -> None:
         self.memory: dict[int, Real] = {}
@@ -82,13 +86,14 @@ def tiles(
     Parameters
     ----------
     designs : Designs
+        Markers.
     traits : TraitRows
-        In the rows of the designs.
+        Traits in the rows of the designs.
     entries : callable
-        From columns (d, variants, r) and which variants they are, what to interpolate at the
-        nodes, (e, variants, nodes).
+        Gives the e values per variant to interpolate, (e, variants, nodes), from columns
+        (d, variants, r) and the slice of the variants.
     dtype : dtype
-        Of the tiles.
+        Dtype of the tiles.
     """
     dtype = np.dtype(dtype)
     interpolation = traits.interpolation
@@ -120,7 +125,7 @@ def tiles(
 def packed(inverse: Array) -> Array:
     """Entries of symmetric matrices (k, k, ...) row by row from the diagonal on, (e, ...).
 
-    Those off the diagonal are doubled: a quadratic form meets them twice.
+    Entries off the diagonal are doubled, because a quadratic form contains them twice.
     """
     k = len(inverse)
     doubled = [np.concatenate([inverse[a, a : a + 1], 2 * inverse[a, a + 1 :]]) for a in range(k)]
@@ -128,7 +133,7 @@ def packed(inverse: Array) -> Array:
 
 
 def _quadratic(b: Real, p: Real) -> Real:
-    """The form b'Pb of every pair, from packed entries, which are overwritten."""
+    """Forms b'Pb of all pairs from packed entries `p`, which are overwritten."""
     total: Real = np.zeros(b.shape[1:], b.dtype)
     part, start = np.empty_like(total), 0
     for a in range(len(b)):
@@ -143,13 +148,14 @@ def _quadratic(b: Real, p: Real) -> Real:
 
 @dataclass(frozen=True)
 class MultiScan:
-    """Traits of one group, each with its own h2, ready to be tested against several columns.
+    """Traits of one group, each at its own h2, to be tested against several columns per marker.
 
     Attributes
     ----------
     basis : Basis
-        Of the n samples of the group.
+        Eigenbasis of the n samples of the group.
     h2 : array (traits,)
+        Heritabilities.
     rotated : array (n, traits)
         As in `NullModel`.
     """
@@ -160,15 +166,15 @@ class MultiScan:
 
     @classmethod
     def of(cls, basis: Basis, model: NullModel) -> Self:
-        """Prepare the traits that a null model could be fitted to."""
+        """Take the traits that have a null model."""
         return cls(basis, model.h2[model.fitted], model.rotated)
 
     @cached_property
-    def _within(self) -> TraitRows:
+    def _folded(self) -> TraitRows:
         return TraitRows.of(self.basis, self.rotated, self.h2, folded=True)
 
     @cached_property
-    def _beyond(self) -> TraitRows:
+    def _unfolded(self) -> TraitRows:
         return TraitRows.of(self.basis, self.rotated, self.h2, folded=False)
 
     def scan(
@@ -179,25 +185,24 @@ class MultiScan:
         Parameters
         ----------
         designs : Designs
-            In the basis of the group.
+            Markers in the basis of the group.
         single : bool
-            Multiply in single precision; pairs whose r2 is too near 1 for that are done again in
-            double precision. In either, pairs whose r2 is so near 1 that the interpolation would
-            show are done again without it.
+            Compute matrix products in single precision. In either precision, pairs with an r2 so
+            close to 1 that the error of the LOD would be noticeable are computed again in double
+            precision, without interpolation.
         additive : int, optional
-            How many leading columns are the additive part of a model with interactions: asks for
-            the test of the others beside them, from 1 to d - 1.
+            Number of leading columns, from 1 to d - 1, that are the additive part of a model with
+            interactions. If given, the other columns are also tested beside them.
 
         Returns
         -------
         dict
-            ``lod`` (variants, traits) float32 of all columns together and, if `additive` is
-            given, ``lod_interaction``, the LOD of all less that of the additive columns. NaN where
-            the columns and the covariates are as many as the samples.
-            Degrees of freedom: `Designs.df`, and for the interaction the difference to
-            `Designs.leading_df`.
+            ``lod`` (variants, traits), float32, of all columns together, with `Designs.df` degrees
+            of freedom. If `additive` is given, also ``lod_interaction``: the LOD of all columns
+            minus that of the additive ones, with ``df - leading_df(additive)`` degrees of
+            freedom. NaN if columns and covariates together are as many as the samples.
         """
-        traits = self._within if designs.folded else self._beyond
+        traits = self._folded if designs.folded else self._unfolded
         d, width = designs.columns.shape[1:]
         parts = (d,) if additive is None else (additive, d)
         lods = self._lods(designs, traits, parts, single=single)
@@ -211,7 +216,7 @@ class MultiScan:
         out = {"lod": lods[-1].astype(np.float32, copy=False)}
         if additive is not None:
             out["lod_interaction"] = (lods[1] - lods[0]).astype(np.float32)
-        # As many columns as samples fit anything, and leave nothing to tell the variance from.
+        # With as many columns as samples the residuals are 0 and the variance cannot be estimated.
         saturated = designs.df >= self.basis.n - self.basis.n_covariates
         for values in out.values():
             values[saturated] = np.nan
@@ -249,7 +254,7 @@ class MultiScan:
         return lods
 
     def _limit(self, interpolation: InverseInterpolation, *, single: bool) -> float:
-        """The r2 from which on a pair is done again."""
+        """The r2 above which a pair is computed again."""
         error = interpolation.error + _ROUNDING * interpolation.growth
         limit = min(NEARLY_PERFECT, largest_r2(self.basis.n, _LOD_ERROR, error))
         return min(limit, largest_r2(self.basis.n, _SINGLE_ERROR)) if single else limit

@@ -1,4 +1,4 @@
-"""A marker as several columns tested together: genotypes, and their products with covariates."""
+"""Scanner of several columns per marker: genotypes, and their products with covariates."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from bulklmm_dask.typing import Array, Columns
 
 @dataclass(frozen=True)
 class JointScan:
-    """Traits of one group, ready for the genotypes of any block of markers.
+    """Scanner of several columns per marker for the traits of one group.
 
     Attributes
     ----------
     multi : MultiScan
+        Computes the LOD scores.
     modifiers : array (n, q)
-        Covariates whose product with the genotype is tested along.
+        Covariates whose product with the genotype is tested together with it.
     additive : int or None
-        Number of columns without the products, if the test of these alone is wanted.
+        Number of columns that are not products, if the interaction is to be tested by itself.
     effects : MultiEffects or None
-        If effects are wanted; of all genotypes, without an intercept, where nothing interacts.
+        Computes effects, if requested. Without interactions it gives effects of all genotypes, in
+        a model without intercept.
     """
 
     multi: MultiScan
@@ -46,10 +48,10 @@ class JointScan:
         modifiers: Array,
         options: ModelOptions,
     ) -> Self:
-        """Prepare the traits that a null model could be fitted to.
+        """Make the scanner of the traits that have a null model.
 
-        `y` (n, traits), `covariates` (n, c), the intercept first, and those among them whose
-        product with the genotype is tested, `modifiers` (n, q), as measured.
+        All arrays are as measured: traits `y` (n, traits), `covariates` (n, c) with the intercept
+        first, and `modifiers` (n, q), the covariates whose product with the genotype is tested.
         """
         effects = None
         if options.with_effects:
@@ -65,14 +67,14 @@ class JointScan:
         )
 
     def scan(self, x: Array, *, single: bool) -> Columns:
-        """Statistics of every pair, (variants, traits, ...), and their degrees of freedom.
+        """Statistics of every pair, (variants, traits, ...), degrees of freedom among them.
 
         Parameters
         ----------
         x : array (variants, n) or (variants, n, genotypes)
-            Dosages or probabilities of genotypes, none missing.
+            Dosages or genotype probabilities, none missing.
         single : bool
-            Multiply in single precision.
+            Compute matrix products in single precision.
         """
         designs = prepare_designs(self.multi.basis, _columns(x, self.modifiers))
         found: Columns = dict(self.multi.scan(designs, single=single, additive=self.additive))
@@ -86,6 +88,6 @@ class JointScan:
 
 
 def _columns(x: Array, modifiers: Array) -> Array:
-    """What is tested of every marker, (variants, d, n): genotypes but the first, then products."""
+    """Tested columns of every marker, (variants, d, n): genotypes but the first, then products."""
     genotypes = x[:, None] if x.ndim == 2 else x.transpose(0, 2, 1)[:, 1:]
     return np.concatenate([genotypes, *(genotypes * m for m in modifiers.T)], axis=1)

@@ -1,4 +1,4 @@
-r"""The traits of a group, each at its own h2, beside designs of several columns; single pairs."""
+r"""Scores of traits, each at its own h2, in the rows of designs; exact r2 of single pairs."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ from bulklmm_dask.lmm.joint.inverses import (
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
 from bulklmm_dask.typing import Array, Index
 
-# Doubles in the columns of the pairs that are done at a time.
+# Values in the columns of the pairs that are computed at a time.
 _PAIR_CELLS = 1 << 20
 
 
 @dataclass(frozen=True)
 class TraitRows:
-    """Traits of one group in the rows that designs of one kind live in.
+    """Traits of one group in the rows of folded, or of unfolded, `Designs`.
 
     Attributes
     ----------
     spectrum : Spectrum
+        Eigenvalues and covariates of these rows.
     h2 : array (traits,)
+        Heritabilities.
     y : array (rows, traits)
-        Scaled so that y'My = 1.
+        Rotated traits, scaled so that y'My = 1.
     scores : array (rows, traits)
         z = My.
     largest : array (traits,)
-        No P(h) is larger than this (in its 2-norm).
+        Upper bound of the 2-norm of P(h) of any marker (`inverses`).
     interpolation : InverseInterpolation
+        From P at the nodes to P at the heritability of every trait.
     """
 
     spectrum: Spectrum
@@ -48,7 +51,7 @@ class TraitRows:
 
     @classmethod
     def of(cls, basis: Basis, rotated: Array, h2: Array, *, folded: bool) -> Self:
-        """Rotated traits (n, traits) at their heritabilities."""
+        """Prepare rotated traits (n, traits) at heritabilities `h2` (traits,)."""
         spectrum, y = rows_of(basis, rotated, folded=folded)
         projected = project(spectrum, y, spectrum.at(h2))[0]
         size = np.sqrt(np.einsum("kj,kj->j", y, projected))
@@ -70,21 +73,25 @@ class TraitRows:
         )
 
     def condition(self, width: int) -> Array:
-        """By how much a relative rounding error of the scores may change r, (traits,).
+        """Condition number (traits,): error of r relative to a rounding error of the scores.
 
-        Nearly singular covariances have large scores that nearly cancel.
+        It is large for nearly singular covariances, whose large scores nearly cancel.
         """
         z = self.scores[:width]
         return np.sqrt(np.einsum("kj,kj->j", z, z) * self.largest)
 
 
 def exact_ratios(columns: Array, traits: TraitRows, variant: Index, trait: Index) -> Array:
-    """RSS1/RSS0 (pairs,) of single pairs, without interpolation and by the residuals themselves.
+    """RSS1/RSS0 (pairs,) of single pairs, from their residuals and without interpolation.
 
     Parameters
     ----------
     columns : array (variants, d, r)
-        Of all designs; `variant` (pairs,) says which of them, `trait` (pairs,) which trait.
+        Columns of all designs (`Designs.columns`).
+    traits : TraitRows
+        All traits, in the rows of the designs.
+    variant, trait : array (pairs,) of int
+        Positions of the marker and of the trait of each pair.
     """
     d, width = columns.shape[1:]
     out = np.empty(len(variant))

@@ -1,1 +1,1 @@
-"""One h2 a trait: the null methods."""
+"""The null methods: h2 is estimated once per trait, without a marker."""

@@ -1,7 +1,7 @@
-r"""The null model of every trait: its heritability without a marker, and what scanners need of it.
+r"""Null model of every trait: its heritability without a marker, and the rotated, scaled trait.
 
-The heritability is the optimum of the profile likelihood over the whole admissible interval, or the
-best value of a grid, as in BulkLMM.jl.
+The heritability maximises the profile likelihood over the whole admissible interval, or over a
+grid, as in BulkLMM.jl.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
 
 @dataclass(frozen=True)
 class NullModel:
-    """The null model of a group of traits of the same samples.
+    """Null models of a group of traits measured on the same samples.
 
     Attributes
     ----------
@@ -36,18 +36,18 @@ class NullModel:
         Heritability; NaN for a trait that could not be fitted.
     sigma2 : array (traits,)
         Total variance s2 of Var(y) = s2 [h2 K + (1 - h2) I]: S/n under ML, S/(n-c) under REML.
-        With a prior, the residual variance of the posterior's mode over 1 - h2.
+        With a prior, the residual variance at the posterior mode divided by 1 - h2.
     status : array (traits,) of str
-        "ok", "constant", "too-few-samples", or "unbounded" where the likelihood grows up to
-        h2 = 1 and the estimate is only the bound.
+        "ok", "constant", "too-few-samples", or "unbounded" if the likelihood increases up to the
+        upper bound of h2 and the estimate is that bound.
     rotated : array (n, fitted traits)
-        The traits that could be fitted: rotated, covariates projected out, scaled to length one.
-        Neither the mean nor the scale changes any LOD, and a large mean would cost digits.
+        The fitted traits: rotated, covariates projected out, scaled to length 1. Neither change
+        affects a LOD; removing a large mean saves digits.
     given : array (K, n, fitted traits)
-        Covariates that every trait has for itself: rotated, the common ones projected out, scaled
-        to length one; zeros for none.
+        Trait-specific covariates: rotated, the common ones projected out, scaled to length 1;
+        zeros for none.
     scale : array (fitted traits,)
-        By which each fitted trait was divided.
+        Number by which each fitted trait was divided.
     """
 
     h2: Array
@@ -59,7 +59,7 @@ class NullModel:
 
     @property
     def fitted(self) -> Flags:
-        """Which traits have a null model."""
+        """Mask (traits,) of the traits that have a null model."""
         return ~np.isnan(self.h2)
 
 
@@ -72,23 +72,23 @@ def fit_null(
     prior: Prior | None = None,
     extra: Array | None = None,
 ) -> NullModel:
-    """Fit the null model of every trait of a group of complete samples.
+    """Fit the null model of every trait of a group measured on the same samples.
 
     Parameters
     ----------
     basis : Basis
-        Of the n samples of the group.
+        Eigenbasis of the n samples of the group.
     y : array (n, traits)
         Traits as measured (not rotated), without missing values.
     reml : bool
         Restricted instead of full likelihood.
     grid : array, optional
-        Search this grid only (null-grid) instead of the whole interval.
+        Heritabilities to choose from (null-grid), instead of the whole interval.
     prior : Prior, optional
-        On the residual variance, in squared units of the traits as measured.
+        Prior on the residual variance, in squared units of the traits as measured.
     extra : array (n, traits, K), optional
-        Covariates that every trait has for itself, as measured, without missing values. One that
-        adds nothing to the covariates and to those before it (zeros, say) is left out.
+        Trait-specific covariates as measured, without missing values. A column that depends
+        linearly on the common covariates and on those before it, such as zeros, is left out.
     """
     n, traits = y.shape
     h2, sigma2 = np.full(traits, np.nan), np.full(traits, np.nan)

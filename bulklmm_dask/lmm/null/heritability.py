@@ -1,4 +1,4 @@
-r"""How well the data tell the heritability of every trait: standard error and test of h2 = 0.
+r"""Standard error of the heritability of every trait, and test of h2 = 0.
 
 With W = diag(1/v(h)), M = W - W C (C'WC)^-1 C'W, S = y'My and D = V'(h), which is diagonal, the
 derivatives of M are M' = -MDM and M'' = 2 MDMDM, so that
@@ -7,12 +7,13 @@ derivatives of M are M' = -MDM and M'' = 2 MDMDM, so that
 - ML:   l'' = -1/2 [ n (S''/S - (S'/S)^2) - tr(WDWD) ]
 - REML: l'' = -1/2 [ (n-c) (S''/S - (S'/S)^2) - tr(MDMD) ]
 
-for the profile likelihoods l of `likelihood`. Their -l'' is the observed information on h: s2 and
-the fixed effects are maximised out, which is what inverting the information on all of them gives.
+for the profile likelihoods l of `likelihood`. The observed information on h is -l''. Since s2 and
+the fixed effects are maximised out, 1 / -l'' equals the entry of h in the inverse of the
+information matrix of all parameters.
 
-At a bound the slope is not 0, so the curvature depends on the scale of the parameter (h here,
-h/(1-h) in GEMMA) and may have the wrong sign. The expected restricted information has neither
-fault, 1/2 [ tr(MDMD) - tr(MD)^2 / (n-c) ]: what the contrasts free of fixed effects tell of h.
+At a bound the slope is not 0, so the curvature depends on the parametrisation (h here, h/(1-h) in
+GEMMA) and may have the wrong sign. There the expected information on h of the restricted likelihood
+is used instead, 1/2 [ tr(MDMD) - tr(MD)^2 / (n-c) ], which has neither fault.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from bulklmm_dask.typing import Array
 
 @dataclass(frozen=True)
 class Heritabilities:
-    """What is known of the heritability of traits; arrays (traits,), NaN where nothing is.
+    """Heritabilities of traits with their precision; arrays (traits,), NaN where not known.
 
     Attributes
     ----------
@@ -45,9 +46,10 @@ class Heritabilities:
     h2_se : array
         Standard error of h2.
     log_likelihood, log_likelihood_0 : array
-        With all constants, at h2 and at 0; NaN where it grows without end towards h2 = 1.
+        Log-likelihood in nats with all constants, at h2 and at 0; `log_likelihood` is NaN if the
+        likelihood grows without bound towards h2 = 1.
     n_samples : array of int
-        How many samples have a value and all covariates.
+        Number of samples with a value and all covariates.
     """
 
     h2: Array
@@ -59,7 +61,7 @@ class Heritabilities:
     trait_status: npt.NDArray[np.object_]
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays under their names."""
+        """The arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -73,26 +75,30 @@ def estimate(
     traits : array (samples, traits)
         NaN where missing.
     samples : Samples
+        Covariates, kinship and weights of the same samples.
     reml : bool
-        By restricted instead of full maximum likelihood.
+        Use restricted instead of full maximum likelihood.
     complete : Basis, optional
-        The basis of all samples, if it was made before.
+        Eigenbasis of all samples, if already computed.
     """
     known = NullEstimates.unknown(traits, samples)
     h2_se, best, none = np.full((3, traits.shape[1]), np.nan)
     for group in fit_groups(traits, samples, known, reml=reml, complete=complete):
         at = group.columns
-        h2_se[at], best[at], none[at] = _judged(group.basis, group.model, reml=reml)
+        found = _errors_and_likelihoods(group.basis, group.model, reml=reml)
+        h2_se[at], best[at], none[at] = found
     return Heritabilities(known.h2, h2_se, known.sigma2, best, none, known.n_samples, known.status)
 
 
-def _judged(basis: Basis, model: NullModel, *, reml: bool) -> tuple[Array, Array, Array]:
+def _errors_and_likelihoods(
+    basis: Basis, model: NullModel, *, reml: bool
+) -> tuple[Array, Array, Array]:
     """Standard errors and log-likelihoods, at h2 and at 0, of the fitted traits of a group."""
     likelihood = ProfileLikelihood.of(basis, model.rotated, reml=reml)
     h2 = model.h2[model.fitted]
     best, none = likelihood.at(h2), likelihood.at(np.zeros_like(h2))
     rest = constant(basis, model.scale, reml=reml)
-    # One that grows without end does so as k/2 log 1/(1-h), with k whole.
+    # An unbounded likelihood grows like k/2 log 1/(1-h) with k >= 1: (1-h) slope is about k/2.
     grows = best.slope * (1.0 - h2) > 0.25
     error = standard_error(likelihood, h2)
     return (
@@ -103,12 +109,12 @@ def _judged(basis: Basis, model: NullModel, *, reml: bool) -> tuple[Array, Array
 
 
 def standard_error(likelihood: ProfileLikelihood, h2: Array) -> Array:
-    """1 / sqrt(information on h_j) of every trait, NaN where there is none.
+    """Standard error 1 / sqrt(information on h_j) of every trait; NaN without information.
 
     Parameters
     ----------
     likelihood : ProfileLikelihood
-        Without a prior.
+        Likelihoods without a prior.
     h2 : array (traits,)
         The heritability of each trait, a maximum of its profile likelihood.
     """
@@ -132,7 +138,7 @@ def standard_error(likelihood: ProfileLikelihood, h2: Array) -> Array:
 
 
 def _traces(covariance: Covariance, at: Variances, a: Array) -> tuple[Array, Array]:
-    """tr(MD) and tr(MDMD) of every trait, from C'WC = a (traits, c, c)."""
+    """tr(MD) and tr(MDMD) of every trait, (traits,), from a = C'WC (traits, c, c)."""
     inverse, _ = inverse_and_logdet(a)
     once = inverse @ covariate_gram(covariance, at.slope / at.value**2)
     twice = inverse @ covariate_gram(covariance, at.slope**2 / at.value**3)
@@ -142,21 +148,21 @@ def _traces(covariance: Covariance, at: Variances, a: Array) -> tuple[Array, Arr
 
 
 def boundary_test(gain: Array) -> tuple[Array, Array, Array]:
-    """Likelihood-ratio test of a variance that cannot be negative.
+    """Likelihood-ratio test of h2 = 0, the lower bound of h2.
 
-    Without heritability the statistic is 0 for about half of all traits and follows chi-square
-    with one degree of freedom for the others (Self and Liang 1987; Stram and Lee 1994): its
-    p-value, half of that of chi-square, is the normal tail beyond its square root.
+    Under h2 = 0 the statistic is 0 for about half of all traits and follows chi-square with one
+    degree of freedom for the others (Self and Liang 1987; Stram and Lee 1994). Its p-value is
+    half that of chi-square: the tail of the normal distribution beyond its square root.
 
     Parameters
     ----------
     gain : array
-        Log-likelihood at h2 less that at 0.
+        Log-likelihood at h2 minus that at 0, in nats.
 
     Returns
     -------
     statistic, p_value, neg_log10_p : arrays
-        Twice the gain; a p-value of 1 where it is 0; -log10 p that never overflows.
+        Twice the gain; its p-value, 1 for a gain of 0; -log10 p, finite for any gain.
     """
     statistic = 2.0 * np.maximum(gain, 0.0)
     root = np.sqrt(statistic)

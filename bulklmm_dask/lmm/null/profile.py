@@ -1,15 +1,15 @@
 r"""Profile likelihood of the heritability of one trait, without and with one marker.
 
-Of the model y = C a + u + e, Var(y) = s2 V(h) with V(h) = h K + (1 - h) R, R = I or diag(1/w^2)
-for samples of weight w, everything but h is maximised out. With RSS(h) the generalised residual
-sum of squares, n samples and c columns of C,
+The model is y = C a + u + e, Var(y) = s2 V(h), V(h) = h K + (1 - h) R, with R = I or diag(1/w^2)
+for samples of weight w. All parameters but h are maximised out. With RSS(h) the generalised
+residual sum of squares, n samples and c columns of C,
 
 - ML:   l(h) = -1/2 [ n (log(2 pi RSS/n) + 1) + log|V| ]
 - REML: l(h) = -1/2 [ (n-c) (log(2 pi RSS/(n-c)) + 1) + log|V| + log|C'V^-1 C| - log|C'C| ]
 
-in nats (Harville 1974; Patterson and Thompson 1971). The model with the marker has it as one more
-column of C. V, RSS and C are those of the samples as measured, also where they have weights: REML
-is then the density of any orthonormal contrasts A'y with A'C = 0.
+in nats (Harville 1974; Patterson and Thompson 1971). The dosage of the marker, if it is in the
+model, is one more column of C. V, RSS and C are those of the samples as measured, also where they
+have weights: REML is then the log-density of any orthonormal contrasts A'y with A'C = 0.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel, fit_null
 from bulklmm_dask.typing import Array
 
-# Half the 95% quantile of chi-square with one degree of freedom.
+# Half the 95% quantile of chi-square with one degree of freedom, in nats.
 DROP = 1.9207294103470492
 
 
 @dataclass(frozen=True)
 class TraitModel:
-    """The model of one trait, fitted: without a marker, or with it among the covariates.
+    """Fitted model of one trait, without a marker or with one among the covariates.
 
     Attributes
     ----------
     basis : Basis
-        Of the n samples of the trait; the fixed effects of the model are its covariates.
+        Eigenbasis of the n samples of the trait; its covariates are the fixed effects.
     fit : NullModel
-        Of this one trait.
+        Null model of this one trait.
     reml : bool
         Restricted instead of full likelihood.
     """
@@ -52,13 +52,13 @@ class TraitModel:
     def of(cls, basis: Basis, y: Array, *, reml: bool) -> Self:
         """Fit a trait (n,) as measured, without missing values.
 
-        One that cannot be fitted has the status that says why, and no h2 (NaN).
+        If it cannot be fitted, `status` gives the reason and `h2` is NaN.
         """
         return cls(basis, fit_null(basis, y[:, None], reml=reml), reml)
 
     @property
     def h2(self) -> float:
-        """Heritability of the largest likelihood; NaN without a fit."""
+        """Heritability that maximises the likelihood; NaN without a fit."""
         return float(self.fit.h2[0])
 
     @property
@@ -73,21 +73,21 @@ class TraitModel:
         return np.asarray(likelihood.on_grid(h2).value[:, 0] + rest)
 
     def full_at_optimum(self) -> float:
-        """Full (ML) log-likelihood at the optimum, also where that is the restricted one's."""
+        """Full (ML) log-likelihood at `h2`, also if `h2` maximises the restricted likelihood."""
         likelihood = ProfileLikelihood.of(self.basis, self.fit.rotated, reml=False)
         rest = constant(self.basis, self.fit.scale, reml=False)
         return float((likelihood.at(self.fit.h2).value + rest)[0])
 
 
 def with_marker(basis: Basis, covariates: Array, x: Array) -> Basis | None:
-    """The basis with a marker among the covariates; None if those leave no variation of it.
+    """Add a marker to the covariates of a basis; None if these explain it completely.
 
     Parameters
     ----------
     basis : Basis
-        Of n samples.
+        Eigenbasis of n samples.
     covariates : array (n, c)
-        As measured, with the intercept: those of the basis.
+        Covariates of the basis as measured, with the intercept.
     x : array (n,)
         Dosages, none missing.
     """
@@ -97,30 +97,30 @@ def with_marker(basis: Basis, covariates: Array, x: Array) -> Basis | None:
 
 
 def lod_score(null: TraitModel, alternative: TraitModel) -> float:
-    """(l1 - l0) / ln 10 of the full likelihoods, each at the optimum of its own model.
+    """LOD (l1 - l0) / ln 10 of the full likelihoods, each at the h2 estimated in its own model.
 
-    Never negative under ML: the larger model cannot fit worse, though rounding may say so.
+    Under ML the larger model cannot fit worse: negative values are rounding and become 0.
     """
     lod = (alternative.full_at_optimum() - null.full_at_optimum()) / np.log(10.0)
     return float(lod if null.reml else max(0.0, lod))
 
 
 def curve_points(basis: Basis, count: int) -> Array:
-    """Heritabilities (count,) spread like the bracketing grid, both ends included."""
+    """Heritabilities (count,) for a curve: spaced like `Covariance.grid`, both ends included."""
     return refined(basis.grid(), count)
 
 
 def likelihood_interval(h2: Array, curve: Array, drop: float = DROP) -> Array:
-    """Lowest and highest h2 within `drop` nats of the maximum, interpolated between points, (2,).
+    """Lowest and highest h2 (2,) within `drop` nats of the maximum, interpolated between points.
 
     Parameters
     ----------
     h2 : array (k,)
-        Heritabilities, ascending, the optimum among them.
+        Heritabilities, ascending, with the optimum among them.
     curve : array (k,)
-        Log-likelihood there, in nats.
+        Log-likelihood at each of them, in nats.
     drop : float
-        In nats; by default that of the 95% likelihood interval.
+        Fall below the maximum, in nats; by default that of the 95% likelihood interval.
     """
     floor = curve.max() - drop
     inside = np.flatnonzero(curve >= floor)

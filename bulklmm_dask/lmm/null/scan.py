@@ -1,15 +1,15 @@
-r"""LOD scores of the null methods: every trait has its own h2, and still all tests are one product.
+r"""LOD scores of the null methods: one matrix product for all traits, each at its own h2.
 
-With the trait's weights folded into its scores z_j = M(h_j) y_j / sqrt(S_j), the score of every
-pair is one matrix product, S_xy = X'Z, whatever the heritabilities. The other half,
-S_xx,ij = x_i' M(h_j) x_i, depends on the trait only through the scalar h_j and smoothly so: it is
-computed at a few nodes h_q for every marker and interpolated, a product of inner size Q.
+The scores z_j = M(h_j) y_j / sqrt(S_j), S_j = y_j'M(h_j)y_j, contain the weights of the trait, so
+that S_xy = X'Z of all pairs is one matrix product, whatever the heritabilities. The denominator
+S_xx,ij = x_i' M(h_j) x_i depends on the trait only through the scalar h_j, and smoothly: it is
+computed for every marker at Q nodes h_q and interpolated, a matrix product of inner size Q.
 
 LOD_ij = -(n/2) log10(1 - r2_ij),  r2_ij = S_xy^2 / S_xx.
 
-Traits with covariates of their own (`own_covariates`), K directions u_jk each, take M_j = M - sum
-over k of u_jk u_jk' instead: z_j = M_j y_j / sqrt(S_j), and S_xx,ij less the squares of K more
-products, x_i'u_jk, whatever the number of distinct covariates.
+For a trait with K covariates of its own (`own_covariates`), M is replaced by M_j = M - sum over k
+of u_jk u_jk'. Then z_j = M_j y_j / sqrt(S_j), and the squares of K more products, x_i'u_jk, are
+subtracted from S_xx,ij. The cost does not depend on the number of distinct covariates.
 """
 
 from __future__ import annotations
@@ -36,16 +36,14 @@ from bulklmm_dask.lmm.own_covariates import NO_SHARE
 from bulklmm_dask.lmm.projection import directions, project
 from bulklmm_dask.typing import Array, Columns, Index, Real, Single
 
-# LODs move by less than this where r2 is computed in single precision.
+# Largest error of a LOD due to computing r2 in single precision.
 _SINGLE_ERROR = 2e-5
 
 
-def _explained(
-    x: Real, scores: Real, sxx: Array, weights: Array, out: Real, scratch: Array
-) -> None:
-    """r2 of a tile into `out`: score squared over interpolated variation.
+def _tile_r2(x: Real, scores: Real, sxx: Array, weights: Array, out: Real, scratch: Array) -> None:
+    """Write r2 = S_xy^2 / S_xx of a tile into `out`, with S_xx interpolated (into `scratch`).
 
-    The interpolation stays in double precision: its weights cancel by up to three digits.
+    S_xx is interpolated in double precision: its weights cancel by up to three digits.
     """
     np.matmul(x, scores, out=out)
     np.multiply(out, out, out=out)
@@ -53,10 +51,12 @@ def _explained(
     np.divide(out, scratch.astype(out.dtype, copy=False), out=out)
 
 
-def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) -> Index:
-    """Divide r2 of a tile by the share of the variation that own covariates (K, r, traits) leave.
+def _divide_by_share_left(x: Real, own: Real, variation: Array, r2: Real, limit: float) -> Index:
+    """Divide r2 of a tile by the share of S_xx left beside the directions `own` (K, r, traits).
 
-    Returns the traits to compute again exactly: dividing by a small share magnifies errors of S_xx.
+    Dividing by a small share magnifies the error of S_xx. Returns the traits with a pair whose
+    share is below `SMALL_SHARE`, or whose quotient r2 / share is above `limit`: they have to be
+    computed again without interpolation.
     """
     share = np.ones(variation.shape, own.dtype)
     for u in own:
@@ -73,23 +73,24 @@ def _beside_own(x: Real, own: Real, variation: Array, r2: Real, limit: float) ->
 
 @dataclass(frozen=True)
 class NullScan:
-    """Traits of one group, each with its own h2, ready to be scanned by the null methods.
+    """Scanner of the null methods for the traits of one group, each at its own h2.
 
     Attributes
     ----------
     basis : Basis
-        Of the n samples of the group.
+        Eigenbasis of the n samples of the group.
     h2 : array (traits,)
+        Heritabilities.
     scores : array (n, traits)
-        z = My / sqrt(S) at the trait's h2, in the rotated basis.
+        z = My / sqrt(S) at the h2 of each trait, rotated.
     own : array (K, n, traits)
-        Directions u of the traits' own covariates; zeros for none.
+        Directions u of the trait-specific covariates; zeros for none.
     size : array (traits,)
         sqrt(S) in units of the trait.
     interpolation : Interpolation
         Nodes and weights for the heritabilities of the traits.
     effects : bool
-        Whether effects and their standard errors are asked for.
+        Whether `scan` computes effects and their standard errors.
     """
 
     basis: Basis
@@ -102,7 +103,7 @@ class NullScan:
 
     @classmethod
     def of(cls, basis: Basis, model: NullModel, *, effects: bool = False) -> Self:
-        """Prepare the traits that a null model could be fitted to."""
+        """Make the scanner of the traits that have a null model."""
         h2 = model.h2[model.fitted]
         at = basis.at(h2)
         own = directions(basis, model.given, at)
@@ -114,10 +115,7 @@ class NullScan:
         return cls(basis, h2, projected / size, own, scale, interpolate(basis, h2), effects)
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
-        """``lod`` and, if they are asked for, ``beta`` and ``se`` of a block of markers.
-
-        As `Scanner.scan` says.
-        """
+        """``lod`` of a block of markers and, with `effects`, ``beta`` and ``se`` (`Scanner`)."""
         markers = prepare_markers(self.basis, genotypes)
         found: Columns = {"lod": self.lods(markers, single=single)}
         return found | self._effects(markers) if self.effects else found
@@ -128,13 +126,14 @@ class NullScan:
         Parameters
         ----------
         markers : Markers
-            In the basis of the group.
+            Markers in the basis of the group.
         single : bool
-            Multiply in single precision. Pairs whose r2 is too near 1 for that, and markers of
-            which the covariates leave little, are computed again in double precision, so that no
-            LOD under 100 is off by 1e-4. In either precision, traits that a marker explains nearly
-            perfectly are computed again without interpolation, and so are those whose own
-            covariates leave little of a marker; if they leave less than 1e-7 of it, the LOD is 0.
+            Compute matrix products in single precision. Traits with an r2 too close to 1 for it,
+            and markers that the covariates explain almost completely, are computed again in
+            double precision, so that the error of any LOD below 100 is less than 1e-4.
+            In either precision, traits that a marker explains almost completely are computed
+            again without interpolation, and so are traits whose own covariates explain almost
+            all of a marker; if less than 1e-7 of it is left, the LOD is 0.
         """
         x = np.where(markers.tested[:, None], markers.rotated, 0.0)
         sxx = variation(self.basis, markers, self.interpolation.nodes)
@@ -151,9 +150,10 @@ class NullScan:
         for rows, columns in cut(*out.shape, TILE_CELLS):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             r2, double = (part[: shape[0] * shape[1]].reshape(shape) for part in (tile, scratch))
-            _explained(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
+            _tile_r2(fast_x[rows], fast_z[:, columns], sxx[rows], weights[:, columns], r2, double)
             if len(own):
-                large = _beside_own(fast_x[rows], own[:, :, columns], double, r2, limit)
+                own_part = own[:, :, columns]
+                large = _divide_by_share_left(fast_x[rows], own_part, double, r2, limit)
             else:
                 large = np.flatnonzero(r2.max(axis=0) > limit)
             lod_of_ratio(np.subtract(1.0, r2, out=r2), n, out=out[rows, columns])
@@ -168,7 +168,7 @@ class NullScan:
         return out
 
     def _effects(self, markers: Markers) -> Columns:
-        """``beta`` and ``se`` of a block of markers, (variants, traits), per unit of the dosage.
+        """``beta`` and ``se`` of a block of markers, (variants, traits), per unit of dosage.
 
         b = S_xy / S_xx, se = sqrt((S - S_xy b) / (n - c - 1) / S_xx); NaN where nothing is tested.
         """
@@ -189,7 +189,10 @@ class NullScan:
         return {"beta": beta, "se": se}
 
     def _variation_left(self, markers: Markers, columns: Index) -> Array:
-        """S_xx of some traits, not interpolated; infinite where their own columns leave none."""
+        """S_xx (variants, columns) of some traits, not interpolated.
+
+        Infinite if the covariates of a trait leave no variation of a marker.
+        """
         x, width = markers.rotated, markers.rotated.shape[1]
         sxx = variation(self.basis, markers, self.h2[columns])
         sxx[~markers.tested] = 1.0
@@ -198,6 +201,6 @@ class NullScan:
         return np.asarray(left)
 
     def _exactly(self, markers: Markers, columns: Index) -> Array:
-        """r2 of some traits in double precision, without interpolation."""
+        """r2 (variants, columns) of some traits in double precision, without interpolation."""
         score = markers.rotated @ self.scores[: markers.rotated.shape[1], columns]
         return np.asarray(score * score / self._variation_left(markers, columns))

@@ -1,1 +1,1 @@
-"""Maxima of permuted and of random residuals."""
+"""Highest LOD scores of permuted and of simulated traits without loci."""

@@ -1,4 +1,4 @@
-"""The highest LOD of drawn traits: each is estimated and scored as in a scan."""
+"""Highest LOD score of permuted or simulated traits, each estimated and scored as in a scan."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from bulklmm_dask.lmm.permute.refit import Draw, Refit
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
-# A place without a tested marker, or a trait without a null model: below any LOD.
+# Means no maximum, for a pool without a tested marker or a trait without a null model; below any
+# LOD.
 NONE = -1.0
-# Traits that are drawn and scanned together, where a marker has several columns.
+# Drawn traits that are scanned together if a marker has several columns.
 _TOGETHER = 512
 
 
@@ -32,32 +33,37 @@ def highest_lods(
     *,
     single: bool,
 ) -> Array:
-    """Highest LOD over the markers of each place, (count, traits, places); `NONE` for none.
+    """Highest LOD of every draw and trait over the markers of each pool, (count, traits, pools).
 
     Parameters
     ----------
     markers : sequence of array (variants, n) or (variants, n, genotypes)
-        Genotypes of each place, none missing.
+        Genotypes of each pool, none missing.
     basis : Basis
-        Of n samples.
+        Eigenbasis of n samples.
     samples : Samples
         The same samples.
     h2 : array (traits,)
-        Heritabilities of the traits: drawn vectors get the covariance V(h2).
+        Heritabilities of the traits: drawn vectors are given the covariance V(h2).
     draw : callable
         Gives whitened vectors (`refit.Draw`).
     count : int
-        Number of draws of each trait.
+        Number of draws per trait.
     model : ModelOptions
         How the drawn traits are estimated, and what is tested.
     single : bool
-        Multiply in single precision.
+        Compute matrix products in single precision.
+
+    Returns
+    -------
+    array (count, traits, pools)
+        LOD scores, `NONE` where there is no maximum.
     """
     if not model.joint:
         parts = [prepare_markers(basis, x) for x in markers]
         found = Refit.of(basis, reml=model.reml).largest(h2, parts, draw, count, single=single)
         return np.asarray(lod_of_ratio(1.0 - found, basis.n) + 0.0).transpose(1, 2, 0)
-    # A full scan of them; its options need no kinship beside the basis.
+    # The drawn traits are scanned in full; with `complete`, the kinship itself is not needed.
     known = Samples(samples.covariates, None, samples.weights, samples.interacting)
     out = np.zeros((count, len(h2), len(markers)))
     for j in range(len(h2)):
@@ -66,16 +72,16 @@ def highest_lods(
             fitted = fit_traits(
                 _coloured(basis, h2[j], draw(j, which)).T, known, model, complete=basis
             )
-            for group in fitted.groups:  # a draw among the covariates has no model, and scores 0
-                for place, x in enumerate(markers):
+            for group in fitted.groups:  # a draw that the covariates explain is not fitted: LOD 0
+                for pool, x in enumerate(markers):
                     lod = scan_group(group, x, model, single=single)["lod"]
-                    best = np.fmax.reduce(lod, axis=0)  # a saturated marker has no LOD
-                    out[start + group.columns, j, place] = np.where(np.isnan(best), NONE, best)
+                    best = np.fmax.reduce(lod, axis=0)  # NaN: as many columns as samples
+                    out[start + group.columns, j, pool] = np.where(np.isnan(best), NONE, best)
     return out
 
 
 def _coloured(basis: Basis, h2: float, whitened: Array) -> Array:
-    """V^(1/2) e as measured, (k, n), from whitened vectors (k, n)."""
+    """Traits V^(1/2) e as measured, (k, n), from whitened vectors e (k, n)."""
     root = np.sqrt(basis.variances([h2]))[:, 0]
     u = basis.vectors
     y = whitened * root if u is None else ((whitened @ u) * root) @ u.T

@@ -1,7 +1,8 @@
-r"""The highest score of very many traits that share a few heritabilities, each estimated again.
+r"""Largest r2 over the markers of very many permuted traits, with h2 estimated again for each.
 
-Permuted traits need no more than their h2 on a grid and the largest r2 over the markers: products
-of matrices, square, division and maximum while a tile is in cache, and no logarithm of a LOD.
+A permuted trait needs only its h2, chosen from a grid, and the largest r2 over the markers. A tile
+of pairs is multiplied, squared, divided and reduced to maxima while it is in cache; the logarithm
+of the LOD is taken later, of the maxima only.
 """
 
 from __future__ import annotations
@@ -19,29 +20,29 @@ from bulklmm_dask.lmm.markers import Markers, nearly_fixed, variation
 from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array, Index, Real
 
-# Columns of a tile, and its cells: product, square, division and maximum while it is in cache.
+# Permuted traits in a tile, and its cells (permuted traits x markers); it stays in cache.
 _COLUMNS = 1024
 _CELLS = 1 << 20
-# LODs move by less than this where r2 is computed in single precision, and where at least this
-# share of a residual is left beside the covariates.
+# Largest error of a LOD due to computing r2 in single precision, provided that at least
+# `_SMALL_SHARE` of the permuted trait is left beside the covariates.
 _SINGLE_ERROR = 1e-5
 _SMALL_SHARE = 0.05
-# A trait of which the covariates leave less than this share has no score.
+# A permuted trait has no score if less than this share of it is left beside the covariates.
 _NO_VARIATION = 1e-10
-# Estimates may take this many values between two points of the likelihood.
+# Steps of the grid of h2 from one point where the likelihood is evaluated to the next.
 _FINE = 4
 _NO_ROWS = np.empty(0, dtype=np.intp)
 
-# ``draw(j, which)``: whitened vectors (len(which), n) of trait j for some of the permutations.
+# ``draw(j, which)`` gives whitened vectors (len(which), n) of trait j for the permutations `which`.
 Draw = Callable[[int, slice | Index], Array]
 
 
 def refit_grid(basis: Basis) -> Array:
-    """Heritabilities (f,) that a permuted trait may take, ascending, 0 and the largest among them.
+    """Heritabilities (f,) that a permuted trait may take, ascending, 0 and h2_max included.
 
-    Every `_FINE`-th is a point where the likelihood is looked at. These are even in the share of
-    the variance that the kinship explains, and in the logarithm of the rest towards 1, where
-    replicated samples tell tiny rests apart.
+    The likelihood is evaluated at every `_FINE`-th of them. These are evenly spaced in the share of
+    the variance that the kinship explains, and logarithmically in 1 - share towards 1, where
+    replicated samples distinguish small residual variances.
     """
     low, rest = np.array([0.0, 0.01, 0.025]), 0.1 * 1.6 ** -np.arange(1.0, 20.0)
     share = np.concatenate([low, np.arange(1, 19) / 20, 1.0 - rest, [1.0]])
@@ -55,14 +56,14 @@ def refit_grid(basis: Basis) -> Array:
 
 @dataclass(frozen=True)
 class Refit:
-    """The profile likelihood of a basis on a grid of heritabilities, as products of matrices.
+    """Profile likelihood on a grid of heritabilities, evaluated by matrix products.
 
-    With B = W C R, R R' = (C'WC)^-1, at every h of the grid: S = y'Wy - |B'y|^2.
+    At every h of the grid S = y'Wy - |B'y|^2, with B = W C R and R R' = (C'WC)^-1.
 
     Attributes
     ----------
     basis : Basis
-        Of n samples.
+        Eigenbasis of n samples.
     h2 : array (f,)
         Heritabilities to choose from.
     weights : array (f, n)
@@ -70,7 +71,7 @@ class Refit:
     inverse : array (f, c, c)
         (C'WC)^-1 at each of them.
     projector : array (n, g * c)
-        B at the g points of the likelihood, every `_FINE`-th.
+        B at the g points where the likelihood is evaluated, every `_FINE`-th of `h2`.
     count, constant : float, array (g,)
         The likelihood is -1/2 [count log S + constant].
     """
@@ -85,7 +86,7 @@ class Refit:
 
     @classmethod
     def of(cls, basis: Basis, *, reml: bool) -> Self:
-        """Prepare full or restricted likelihoods."""
+        """Prepare the full or the restricted likelihood of a basis."""
         h2, c = refit_grid(basis), basis.covariates
         weights = basis.at(h2).weights.T
         products = covariate_gram(basis, weights.T)
@@ -101,7 +102,7 @@ class Refit:
         return cls(basis, h2, weights, inverse, flat, count, constant)
 
     def estimate(self, y: Array) -> Index:
-        """Most likely h2 of rotated traits (k, n), by its number (k,)."""
+        """Estimate h2 of rotated traits (k, n): its index (k,) in the grid."""
         total = np.square(y) @ self.weights[::_FINE].T
         inside = (y @ self.projector).reshape(*total.shape, -1)
         s = total - np.einsum("kga,kga->kg", inside, inside)
@@ -110,7 +111,7 @@ class Refit:
         last = cost.shape[1] - 1
         if last < 2:
             return _FINE * best
-        # The vertex of the parabola through the best point and its neighbours, in steps.
+        # Vertex of the parabola through the best point and its neighbours, in steps between points.
         middle, row = np.clip(best, 1, last - 1), np.arange(len(y))
         left, centre, right = (cost[row, middle + step] for step in (-1, 0, 1))
         bend = left - 2.0 * centre + right
@@ -120,14 +121,25 @@ class Refit:
         return np.clip(np.rint(_FINE * (middle + step)), 0, _FINE * last).astype(np.int64)
 
     def scores(self, y: Array, at: Index, dtype: Any, width: int) -> tuple[Real, Array]:
-        """Scores of rotated traits (k, n), each at its h2, and what of them the covariates leave.
+        """Scores of rotated traits (k, n), each at its own h2.
+
+        Parameters
+        ----------
+        y : array (k, n)
+            Rotated traits.
+        at : array (k,) of int
+            Index of the h2 of each trait in the grid.
+        dtype : dtype
+            Dtype of the scores.
+        width : int
+            Number of leading entries in which a marker is not zero.
 
         Returns
         -------
         z : array (k, width)
-            My / sqrt(S), as far as markers reach.
+            My / sqrt(S); zeros for a trait that the covariates explain.
         left : array (k,)
-            S / y'Wy.
+            S / y'Wy, the share of the trait that the covariates leave.
         """
         fixed = self.basis.covariates
         weighted = self.weights[at]
@@ -137,7 +149,6 @@ class Refit:
         total = np.einsum("kn,kn->k", weighted, y)
         s = total - np.einsum("ka,ka->k", inside, coefficients)
         left = s / np.maximum(total, 1e-300)
-        # A trait that lies among the covariates has nothing to correlate with.
         scale = np.where(left > _NO_VARIATION, 1.0 / np.sqrt(np.maximum(s, 1e-300)), 0.0)
         z = y[:, :width].astype(dtype) - coefficients.astype(dtype) @ fixed[:width].T.astype(dtype)
         z *= self.weights[:, :width].astype(dtype)[at]
@@ -147,20 +158,21 @@ class Refit:
     def largest(
         self, h2: Array, parts: Sequence[Markers], draw: Draw, count: int, *, single: bool
     ) -> Array:
-        """Largest r2 of every part of the markers, (parts, count, traits).
+        """Largest r2 over each part of the markers, (parts, count, traits).
 
         Parameters
         ----------
         h2 : array (traits,)
-            Heritabilities of the traits: drawn vectors get the covariance V(h2).
+            Heritabilities of the traits: drawn vectors are given the covariance V(h2).
         parts : sequence of Markers
-            In the basis.
+            Markers of each part, in the basis.
         draw : callable
-            Gives whitened vectors, as `Draw` says.
+            Gives whitened vectors (`Draw`).
         count : int
             Number of permutations.
         single : bool
-            Multiply in single precision; values that would be inexact are computed again in double.
+            Compute matrix products in single precision; values that would be inexact are computed
+            again in double precision.
         """
         dtype = np.dtype(np.float32 if single else np.float64)
         few = [nearly_fixed(self.basis, part) if single else _NO_ROWS for part in parts]
@@ -205,9 +217,9 @@ class Refit:
 
 
 class _Table:
-    """Markers of one part as the products need them: x (width, markers), 1/S_xx (f, markers).
+    """Markers of one part: x (width, markers), and 1/S_xx (f, markers) at every h2 of the grid.
 
-    S_xx is computed for an h2 when first asked for: most traits take few of them.
+    S_xx at an h2 is computed when first needed, because most traits use few values of h2.
     """
 
     def __init__(self, refit: Refit, markers: Markers, dtype: Any) -> None:
@@ -220,7 +232,7 @@ class _Table:
         self._known = np.zeros(len(refit.h2), dtype=bool)
 
     def inverse(self, wanted: Index) -> Real:
-        """1/S_xx (f, markers), valid for the heritabilities of these numbers."""
+        """1/S_xx (f, markers), valid in the rows `wanted` (indices of the grid of h2)."""
         new = wanted[~self._known[wanted]]
         if len(new):
             sxx = variation(self._refit.basis, self._markers, self._refit.h2[new])
@@ -229,7 +241,10 @@ class _Table:
         return self._inverse
 
     def largest(self, z: Real, bounds: Index, buffer: Real) -> Real:
-        """Largest r2 of all markers, (k,), from z (k, width); one h2 from bound to bound."""
+        """Largest r2 over all markers, (k,).
+
+        Scores z (k, width) are sorted by h2: rows bounds[g] to bounds[g + 1] have h2 number g.
+        """
         best = np.zeros(len(z), z.dtype)
         runs = [(g, slice(a, b)) for g, (a, b) in enumerate(pairwise(bounds)) if b > a]
         inverse = self.inverse(np.array([g for g, _ in runs]))
@@ -246,7 +261,7 @@ class _Table:
 
 
 def _some(draw: Draw, column: int, which: Index) -> Draw:
-    """Draw for one trait and some permutations, counted anew."""
+    """Draw of one trait and some permutations, renumbered from 0."""
 
     def part(j: int, some: slice | Index) -> Array:
         return draw(column, which[some])
@@ -255,5 +270,6 @@ def _some(draw: Draw, column: int, which: Index) -> Draw:
 
 
 def _runs(total: int, size: int) -> Iterator[slice]:
+    """Cut range(total) into slices of at most `size`."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))

@@ -1,35 +1,37 @@
-r"""Maxima of LOD scores under permutation: how high a trait would score with nothing to find.
+r"""Highest LOD scores of permuted traits: how high a trait would score without any locus.
 
-With V = h2 K + (1 - h2) I at the trait's own h2 (samples of unequal weight multiplied by it before,
-see `basis`), the whitened residuals
+With V = h2 K + (1 - h2) I at the trait's own h2 (and all samples multiplied by their residual
+weights, see `basis`), the whitened residuals
 
     e = (I - P) V^(-1/2) y,   P the projection on the columns V^(-1/2) C,
 
-are uncorrelated and of equal variance but for the covariates: exchangeable. Of the many roots of V
-this must be the symmetric one, V^(-1/2) = U W^(1/2) U' with W = diag(1/v(h2)), v from the basis:
+are exchangeable: apart from the projection they are uncorrelated and of equal variance. Of the many
+square roots of V the symmetric one is used, V^(-1/2) = U W^(1/2) U' with W = diag(1/v(h2)) in the
+eigenbasis U:
 
-- entry i of e then belongs to sample i, so that strata mean something, samples without a value
-  stay out of the permutation, and one permutation serves all contigs, each with its own kinship;
-- it does not depend on the choice of eigenvectors among equal eigenvalues, which replicated samples
-  have; permuting W^(1/2) U'y instead would give other numbers on another machine;
-- at h2 = 0 it is the permutation of residuals of ordinary regression.
+- entry i of e then belongs to sample i, so that permutations within strata are defined, samples
+  without a value can be left out, and one permutation serves all contigs with their own kinships;
+- the result does not depend on the choice of eigenvectors for equal eigenvalues, which replicated
+  samples have; a permutation of W^(1/2) U'y would give different numbers on different machines;
+- at h2 = 0 it permutes the residuals of ordinary regression.
 
-A permutation Pi moves the residuals, and y_s = V^(1/2) Pi e is a trait of the same covariance with
-nothing to find. It is treated as the trait was: the covariates are projected out again (Freedman
-and Lane 1983), and h2 is estimated again on a grid (`refit`). That matters: an estimate takes up
-some of what the markers explain by chance, so that the LODs of data are lower than those at a given
-h2. With h2 kept, 1.8% to 3.6% instead of 5% of traits without loci exceeded their 0.05 threshold on
-248 samples of 50 strains. And the h2 to start from should be without bias, for the null has it for
-its truth: after REML 5.0% and 5.3% exceeded (50 strains; 200 distinct samples; h2 from 0 to 1),
-after maximum likelihood, which is low on average, 5.6% and 6.1%.
+With a permutation Pi, y_s = V^(1/2) Pi e is a trait of the same covariance without any locus. It is
+treated like the original trait: the covariates are projected out again (Freedman and Lane 1983),
+and h2 is estimated again on a grid (`refit`). The estimate absorbs part of what the markers explain
+by chance, so LODs at an estimated h2 are lower than at a fixed one. With h2 kept fixed, 1.8% to
+3.6% instead of 5% of traits without loci exceeded their 0.05 threshold (248 samples of 50 strains).
 
-Only the largest r2 of each permutation is kept, so that the logarithm is taken once:
+The h2 of V should be unbiased, because the permuted traits have it as their true value. With REML
+estimates 5.0% and 5.3% of traits exceeded the threshold (50 strains; 200 distinct samples; h2 from
+0 to 1); with maximum likelihood, whose estimates are too low on average, 5.6% and 6.1%.
+
+Only the largest r2 of each permutation is kept, and the logarithm is taken of it alone:
 
     max LOD = -(n/2) log10(1 - max over markers of (x'M(h)y_s)^2 / (x'M(h)x  y_s'M(h)y_s)).
 
 In the eigenbasis, x* = U'x, this is one matrix product for all permutations and markers, x*'z with
-z = U'M(h)y_s / sqrt(y_s'M(h)y_s), of which only the rows that markers reach are needed.
-Permutations of equal h lie together, and x'M(h)x is known for every h of the grid.
+z = U'M(h)y_s / sqrt(y_s'M(h)y_s); only the rows in which a marker is not zero are needed.
+Permutations are sorted by their h, and x'M(h)x is computed for every h of the grid in use.
 """
 
 from __future__ import annotations
@@ -51,19 +53,19 @@ from bulklmm_dask.typing import Array, Index
 
 
 def permutations(seed: int, numbers: Sequence[int], strata: Index) -> Index:
-    """Permutations of the samples, each from a stream of its own, (len(numbers), n).
+    """Permutations of the samples, (len(numbers), n), each from its own random stream.
 
-    Sample i takes the residual of sample `out[k, i]`. Number k of a seed is the same whatever
-    others are asked for.
+    In permutation k, sample i takes the residual of sample `out[k, i]`. A seed and a number always
+    give the same permutation, whichever others are requested.
 
     Parameters
     ----------
     seed : int
-        Not negative.
+        Seed, not negative.
     numbers : sequence of int
-        Which permutations.
+        Numbers of the permutations.
     strata : array (n,) of int
-        Samples are exchanged within a stratum only.
+        Stratum of each sample; samples are exchanged within a stratum only.
     """
     members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     out = np.empty((len(numbers), len(strata)), dtype=np.int64)
@@ -75,29 +77,29 @@ def permutations(seed: int, numbers: Sequence[int], strata: Index) -> Index:
 
 
 def stream(seed: int, number: int) -> np.random.Generator:
-    """Random numbers of one permutation: the child `number` of those that the seed spawns."""
+    """Random generator of one permutation: the spawned child `number` of the seed."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
 def restricted(orders: Index, samples: Index) -> Index:
-    """Permutations of some of the samples, as close to those of all as can be.
+    """Permutations of a subset of the samples, as similar as possible to those of all samples.
 
-    A sample takes the value of the first of those that follow it in the permutation (its image, the
-    image of that, ...) which is among the chosen. All permutations of the chosen are equally likely
-    then (a cycle from which a sample is taken stays uniform), none leaves its stratum, and two
-    traits move alike wherever both were measured.
+    A chosen sample takes the value of its image under the permutation, or, if the image is not
+    chosen, of the image of the image, and so on: samples that are not chosen are cut out of the
+    cycles. All permutations of the chosen samples are then equally likely, strata are respected,
+    and two traits are permuted alike on the samples that both have.
 
     Parameters
     ----------
     orders : array (N, n)
-        From `permutations`.
+        Permutations of all samples, from `permutations`.
     samples : array (k,)
-        The chosen, ascending.
+        Positions of the chosen samples, ascending.
 
     Returns
     -------
     array (N, k)
-        Positions among the chosen.
+        Permutations, as positions among the chosen samples.
     """
     place = np.full(orders.shape[1], -1)
     place[samples] = np.arange(len(samples))
@@ -111,7 +113,7 @@ def restricted(orders: Index, samples: Index) -> Index:
 
 
 def permuted(scan: NullScan, orders: Index) -> Draw:
-    """Draw the whitened residuals of the traits of a scan in the orders (N, n) of their samples."""
+    """Make a `Draw` of the whitened residuals of traits, permuted by `orders` (N, n)."""
     scores = scan.scores * np.sqrt(scan.basis.variances(scan.h2))
     residuals = scores if scan.basis.vectors is None else scan.basis.vectors @ scores
     by_trait = np.ascontiguousarray(residuals.T)
@@ -122,15 +124,15 @@ def permuted(scan: NullScan, orders: Index) -> Draw:
     return draw
 
 
-def split_markers(genotypes: npt.ArrayLike, places: Index) -> dict[int, Array]:
-    """Distinct genotypes (variants, samples, ...) of every place, without gaps."""
+def split_markers(genotypes: npt.ArrayLike, pools: Index) -> dict[int, Array]:
+    """Genotypes (variants, samples, ...) by pool (variants,): imputed, without copies."""
     x = impute(genotypes)
-    return {int(place): distinct_markers(x[places == place])[0] for place in np.unique(places)}
+    return {int(pool): distinct_markers(x[pools == pool])[0] for pool in np.unique(pools)}
 
 
 def permuted_maxima(
     markers: Mapping[int, Array],
-    n_places: int,
+    n_pools: int,
     fitted: TraitFits[NullScan],
     samples: Samples,
     orders: Index,
@@ -138,27 +140,33 @@ def permuted_maxima(
     *,
     single: bool,
 ) -> npt.NDArray[np.float32]:
-    """Largest LOD of every permutation and trait at every place, (N, traits, places).
+    """Highest LOD of every permutation and trait over the markers of each pool.
 
     Parameters
     ----------
     markers : mapping of int to array (variants, n, ...)
-        Genotypes by place (a contig, or one for all), from `split_markers`.
-    n_places : int
-        Number of places.
+        Genotypes of all n samples by pool, from `split_markers`. A pool is a contig, or all
+        markers.
+    n_pools : int
+        Number of pools.
     fitted : TraitFits of NullScan
-        A chunk of traits, by REML; those without a null model get `NONE`.
+        A chunk of traits, fitted by REML; traits without a null model get `NONE`.
     samples : Samples
-        All of them.
+        All n samples.
     orders : array (N, n)
-        From `permutations`, of all samples.
+        Permutations of all samples, from `permutations`.
     model : ModelOptions
         How the permuted traits are estimated, and what is tested.
     single : bool
-        Multiply in single precision.
+        Compute matrix products in single precision.
+
+    Returns
+    -------
+    array (N, traits, pools)
+        LOD scores, `NONE` where there is no maximum.
     """
-    out = np.full((len(orders), len(fitted.h2), n_places), NONE, dtype=np.float32)
-    places = list(markers)
+    out = np.full((len(orders), len(fitted.h2), n_pools), NONE, dtype=np.float32)
+    pools = list(markers)
     for group in fitted.groups:
         scan, rows = group.scanner, group.samples
         everyone = len(rows) == orders.shape[1]
@@ -172,5 +180,5 @@ def permuted_maxima(
             model,
             single=single,
         )
-        out[:, group.columns[:, None], places] = found
+        out[:, group.columns[:, None], pools] = found
     return out

@@ -1,9 +1,9 @@
-r"""Null traits that keep their h2 and their correlations: signs of independent directions change.
+r"""Null traits with unchanged h2 and correlations, made by changing signs along eigenvectors.
 
-With the covariates projected out, the eigenvectors of the kinship are directions of the samples in
-which every trait varies independently, whatever its h2. To change the sign of all traits along some
-of them changes neither the joint distribution of the traits under the mixed model nor any h2, but
-what a marker explains is lost.
+After projecting out the covariates, the coordinates of a trait along the eigenvectors of the
+kinship are independent, whatever its h2. Changing the sign of all traits along some eigenvectors
+therefore changes neither the joint distribution of the traits under the mixed model nor any h2, but
+removes the association with the markers.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from bulklmm_dask.lmm.basis import independent_columns
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
-# A trait of which the directions hold less than this share, squared, lies among the covariates.
+# A trait is explained by the covariates if the directions hold less than this share of its squares.
 _NO_VARIATION = 1e-20
 
 
 def random_signs(seed: int, number: int, size: int) -> Array:
-    """Signs (size,), -1 or 1, of null data set `number`; each number has a stream of its own."""
+    """Signs (size,), -1 or 1, of null data set `number`, each from its own random stream."""
     return np.random.default_rng([seed, number]).choice([-1.0, 1.0], size)
 
 
 @dataclass(frozen=True)
 class Directions:
-    """Orthonormal directions of samples, multiplied by their weights, free of the covariates.
+    """Eigenvectors of the (weighted) kinship, orthogonal to the covariates.
 
     Attributes
     ----------
     covariates : array (samples, c)
-        As measured, with the intercept; NaN where a sample lacks one.
+        Covariates as measured, with the intercept; NaN where missing.
     weighted : array (samples, k)
-        Directions times the weights: their products with traits as measured are coordinates.
+        Directions times the weights: traits as measured, multiplied by it, give coordinates.
     back : array (samples, k)
-        Directions over the weights: their products with coordinates are traits.
+        Directions divided by the weights: it turns coordinates into traits as measured.
     """
 
     covariates: Array
@@ -46,10 +46,10 @@ class Directions:
 
     @classmethod
     def of(cls, samples: Samples) -> Self:
-        """Eigenvectors of the kinship between the directions that the covariates leave.
+        """Eigenvectors of the kinship projected off the covariates, largest eigenvalue first.
 
-        Those of the largest eigenvalues come first. Samples that lack a covariate have no part in
-        any direction. Without a kinship all directions are alike.
+        They are 0 for samples that lack a covariate. Without a kinship any orthonormal basis
+        orthogonal to the covariates is used.
         """
         weights = np.ones(len(samples)) if samples.weights is None else samples.weights
         rows = np.flatnonzero(samples.complete)
@@ -70,7 +70,7 @@ class Directions:
     def coordinates(self, traits: Array) -> Array:
         """Coordinates (traits, k) of traits (traits, samples); NaN for those without variation.
 
-        A missing value stands for its mean given the covariates, by least squares.
+        A missing value is replaced by its least-squares prediction from the covariates.
         """
         filled = np.array(traits, dtype=np.float64)
         known = ~np.isnan(filled) & ~np.isnan(self.covariates).any(axis=1)
@@ -86,5 +86,5 @@ class Directions:
         return found
 
     def with_signs(self, signs: Array) -> Array:
-        """Matrix (samples, k) that takes coordinates to traits with these signs (k or more,)."""
+        """Matrix (samples, k) from coordinates to traits, its columns times the first k signs."""
         return np.asarray(self.back * signs[: self.count])
