@@ -1,4 +1,4 @@
-"""The front door of kinships: from a study to the relationship of its samples."""
+"""The analysis `kinship`: the relationship of samples, from the markers of a study."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.study.checks import require_one_of
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
+# Methods that take genotype probabilities too.
 _OF_PROBABILITIES = ("bulklmm", "rqtl2")
 
 
@@ -33,10 +35,10 @@ def kinship(
         x_i x_j + (1-x_i)(1-x_j) with ones on the diagonal (and between samples of one strain,
         where the study has ``sample_strain``); ``"rqtl2"`` the same without touching the diagonal
         (R/qtl2 doubles it internally: scan with twice this kinship to get its h2);
-        ``"centered"`` and ``"standardized"`` are GEMMA's ``-gk 1`` and ``-gk 2``. Of genotype
-        probabilities the first two are the mean of the sum over alleles of the product of their
-        shares; genotypes named by two letters each, homozygotes among them (SS, SB, BB), have two
-        alleles, others are alleles themselves (founders).
+        ``"centered"`` and ``"standardized"`` are GEMMA's ``-gk 1`` and ``-gk 2``. From genotype
+        probabilities the first two are the mean over markers of sum_a p_ia p_ja, with p_ia the
+        expected share of allele a in sample i. Genotypes named by two letters each, homozygotes
+        among them (SS, SB, BB), have two alleles; others are alleles themselves (founders).
     loco : bool
         One kinship a contig, from the markers of all others (leave one chromosome out).
 
@@ -51,8 +53,7 @@ def kinship(
         If the method is unknown, the study has no genotypes, or with `loco` no contigs or only
         one.
     """
-    if method not in METHODS:
-        raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
+    require_one_of(method, METHODS, "kinship method")
     calls, alleles = _calls(validate(ds), method)
     if loco:
         _require_contigs(ds)
@@ -74,7 +75,7 @@ def kinship(
 
 
 def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
-    """The genotypes to use; of probabilities also the share of each allele in each genotype."""
+    """The genotypes to use, and for probabilities the shares of alleles (genotypes, alleles)."""
     if "call_dosage" in ds:
         return ds["call_dosage"], None
     if "call_genotype_probability" not in ds:
