@@ -210,9 +210,8 @@ class _PeakCounter:
         peaks = []
         for part in parts:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", StudyWarning
-                )  # about the study: issued by `prepare` already
+                # Warnings about the study were issued by `prepare`, once for all data sets.
+                warnings.simplefilter("ignore", StudyWarning)
                 result = scan(part.with_signs(signs), kinship=part.kinship, **options)
                 peaks.append(
                     find_peaks(result, threshold=self.threshold, peakdrop=self.peakdrop, drop=None)
