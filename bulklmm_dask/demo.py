@@ -23,7 +23,8 @@ from bulklmm_dask.results.thresholds import thresholds, trait_fdr
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset, save
-from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
+from bulklmm_dask.study.readers.guess import guess_format
+from bulklmm_dask.study.readers.registry import READERS, read_alone
 from bulklmm_dask.text import quantity
 
 _THRESHOLD = 5.0
@@ -72,8 +73,9 @@ def run_demo(
     Parameters
     ----------
     study : path, optional
-        R/qtl2 files (zip, control file or folder) or a Zarr study. By default a study is simulated:
-        248 samples of 50 inbred lines, 7,321 markers on 20 chromosomes.
+        A Zarr study, or files that hold a whole study: R/qtl2's (zip, control file or folder) or
+        PLINK's. By default a study is simulated: 248 samples of 50 inbred lines, 7,321 markers on
+        20 chromosomes.
     out : path
         Folder for the study, the LOD scores, ``lod.png``, ``eqtl.png`` and ``report.html``.
     n_traits : int
@@ -125,9 +127,10 @@ def _study(
         ds = open_dataset(path)
     else:
         path = folder / f"{Path(source).stem}.zarr"
+        name = guess_format(source)
         tour.command(f"import {source} {path}")
-        tour.code(f'ds = blmm.read_rqtl2("{source}")')
-        ds = read_rqtl2(source)
+        ds = read_alone(source, name)
+        tour.code(f'ds = blmm.{READERS[str(name)].python}("{source}")')
     tour.note(shape_of(ds))
     folder.mkdir(parents=True, exist_ok=True)
     tour.step("The kinship: how alike the samples are over all markers; kept with the study")

@@ -1,4 +1,4 @@
-"""What a store or a file of ours holds, in words."""
+"""Stores and files described in words, for ``bulklmm info``."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def describe(path: str | os.PathLike[str]) -> str:
     Returns
     -------
     str
-        Several lines: the kind, how far it is finished, sizes, variables, options, versions. Of
-        files that make a study only with others, such as genotypes without traits, what they are
-        and how they are imported.
+        Several lines: the kind, how far it is finished, sizes, variables, options, versions. For
+        files that make a study only together with others, such as genotypes without traits: their
+        format and the command that imports them.
 
     Raises
     ------
     InputError, StoreError
-        If the path is nothing of the kind, or damaged.
+        If the path is none of these, or damaged.
     """
     store = Location.of(path)
     if not store.is_store():
@@ -54,7 +54,7 @@ def describe(path: str | os.PathLike[str]) -> str:
 
 
 def _files(path: Location) -> str:
-    """Describe what is no store of ours, by its format."""
+    """Describe files that are no store of this package, by their format."""
     name = guess_format(path)
     reader = None if name is None else READERS[name]
     if reader is not None and reader.needed is not None:
@@ -93,13 +93,13 @@ def _study(ds: xr.Dataset, title: str) -> str:
 
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
-    state = "finished" if done == total else f"{done / total:.0%} finished: scan again to go on"
+    state = "finished" if done == total else f"{done / total:.0%} finished: run it again to go on"
     try:
         ds = path.open_dataset(chunks=None)
         known = done == total and "trait_status" in ds
         status = Counter(ds["trait_status"].values.tolist() if known else [])
     except Exception as error:  # whatever damaged metadata lead to
-        raise StoreError(f"{path} is damaged ({error}); scan again into another store") from error
+        raise StoreError(f"{path} is damaged ({error}); run it again into another store") from error
     ds = ds.drop_vars([name for name in ds.variables if str(name).startswith("manifest_")])
     traits = ds.sizes.get("traits", 0)
     if "genomes" in ds.sizes:

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """What was handed in cannot be used: a file, an array, a name or an option.
+    """An input cannot be used: a file, an array, a name or an option.
 
     Examples
     --------

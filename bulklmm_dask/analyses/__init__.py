@@ -1,1 +1,1 @@
-"""The front doors: each validates, plans and runs one analysis."""
+"""The public analyses; each validates its arguments, plans the work and runs it."""

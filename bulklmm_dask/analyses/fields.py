@@ -19,7 +19,7 @@ from bulklmm_dask.storage.result import Field
 def pair_fields(
     model: ModelOptions, n_variants: int, n_traits: int, *, single: bool
 ) -> dict[str, Field]:
-    """The arrays of every pair, (variants, traits, ...)."""
+    """Fields with one value per pair, (variants, traits, ...)."""
     attrs = attributes_of(OF_PAIRS)
     return {
         name: Field(
@@ -33,7 +33,7 @@ def pair_fields(
 
 
 def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
-    """The arrays of every trait, (traits,) or with a kinship for each contig (contigs, traits)."""
+    """Fields with one value per trait, (traits,), or with LOCO kinships (contigs, traits)."""
     attrs = attributes_of(OF_TRAITS)
     return {
         name: Field((*kind.dims, "traits"), (*kind.shape, n_traits), kind.dtype, attrs[name])
@@ -42,7 +42,7 @@ def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
 
 
 def attributes_of(rows: Iterable[Statistic]) -> dict[str, dict[str, str]]:
-    """``long_name`` and ``units`` of variables, by their names."""
+    """``long_name`` and ``units`` of each statistic, by its name."""
     return {row.name: row.attrs() for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""The front door of heritabilities: estimate, standard error and test, for all traits at once."""
+"""The analysis `heritability`: estimate, standard error and test, for all traits at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.package import labels, package
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare_measurements
-from bulklmm_dask.analyses.scan_options import require_flag
 from bulklmm_dask.engine.heritability import estimate_all
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.null.heritability import boundary_test
 from bulklmm_dask.lmm.statistics import OF_HERITABILITIES, OF_TRAITS
+from bulklmm_dask.study.checks import require_flag
 from bulklmm_dask.study.schema import validate
 
 _TEST = ("lr_statistic", "p_value", "neg_log10_p")
@@ -68,8 +68,8 @@ def heritability(
         - ``h2``, ``sigma2``, ``n_samples``, ``trait_status``: as in the result of `scan`;
         - ``h2_se``: 1 / sqrt(-l''(h2)), from the observed information with s2 and the fixed
           effects maximised out, as in GEMMA. At a bound, 0 or the upper end, the expected
-          restricted information takes its place: it is what a trait of that h2 would tell in this
-          study, and no normal interval follows from it (`profile` gives likelihood intervals).
+          restricted information takes its place, that of a trait with this h2 in this study; no
+          normal interval follows from it (`profile` gives likelihood intervals).
           GEMMA's figure at a bound is the curvature in h2/(1-h2) and differs;
         - ``log_likelihood`` and ``log_likelihood_0``: at h2 and at 0, in nats, restricted under
           REML, with all constants, as in `profile`;

@@ -1,4 +1,4 @@
-"""The front door of hotspot baselines: traits with a peak in one window, with nothing to find."""
+"""The analysis `hotspot_baseline`: most traits with a peak in one window, in null data."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _REFUSED = {
     "condition": "markers among the covariates are not in the null model of a baseline",
     "statistics": "only LODs are counted",
 }
-# Options of a scan that are part of its model; the others say how it is estimated and computed.
+# Options of a scan that are inputs of its model; the others control estimation and computation.
 _OF_MODEL = ("interaction", "prior", "genotypes")
-# A store keeps one number of each null data set, of the whole genome.
+# A store keeps one number per null data set, for the whole genome.
 _DIMS = ("permutations", "genomes")
-_MOST, _BYTES = "most_traits", 8
+_MOST, _BYTES = "most_traits", 8  # name and itemsize of that array
 
 
 def hotspot_baseline(
@@ -83,8 +83,8 @@ def hotspot_baseline(
     the mixed model that changes neither their joint distribution nor, in each draw, any h2; but
     what a marker explains is lost. (To permute samples or genotypes would need traits whose
     correlations are the same in all directions: in simulations with a shared genetic background it
-    found hotspots in nothing up to three times too often, permuted residuals of replicated strains
-    ten times.)
+    found hotspots where there are none up to three times too often, permuted residuals of
+    replicated strains ten times.)
 
     Hotspots that exist are part of what traits have in common, and make the baseline somewhat
     higher than it need be.
@@ -166,14 +166,14 @@ def hotspot_baseline(
         **{name: options.pop(name) for name in _OF_MODEL if name in options},
     )
     scanned = ScanOptions.of(ds, inputs, **options)
-    counted = _Counted(ds, window, step, threshold, peakdrop)
+    counter = _PeakCounter(ds, window, step, threshold, peakdrop)
     study = prepare(ds, inputs).with_kinship_in_memory()
     target = None
     if store is not None:
-        attrs = {"n_permutations": n_permutations, "seed": seed, **counted.attributes()}
+        attrs = {"n_permutations": n_permutations, "seed": seed, **counter.attributes()}
         attrs |= scanned.attributes() | inputs.of_tests(ds, study.measured)
-        target = _open_store(store, study, counted, attrs, chunks)
-    how = {
+        target = _open_store(store, study, counter, attrs, chunks)
+    arguments = {
         **options,
         "chunks": chunks,
         "covariates": list(study.measured.covariate_names),
@@ -189,20 +189,20 @@ def hotspot_baseline(
     highest = np.zeros(n_permutations, dtype=np.int64)
     for number, column in pending:
         signs = random_signs(seed, number, study.sizes[0])
-        highest[number] = counted.most_traits(parts, signs, how)
+        highest[number] = counter.most_traits(parts, signs, arguments)
         if target is not None:
             target.write_block(number, column, {_MOST: highest[number].reshape(1, 1)})
         meter.count((number, column))
     if store is not None:
         highest = open_result(store)[_MOST].values[:, 0]
     table = pd.DataFrame({"permutation": np.arange(n_permutations), "traits": highest})
-    table.attrs.update(counted.attributes(), step=step, seed=seed)
+    table.attrs.update(counter.attributes(), step=step, seed=seed)
     return table
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """What is counted: traits with a peak in one window. Attributes as in `hotspot_baseline`."""
+class _PeakCounter:
+    """Counting traits with a peak in one window. Attributes as in `hotspot_baseline`."""
 
     ds: xr.Dataset
     window: float
@@ -211,11 +211,11 @@ class _Counted:
     peakdrop: float | None
 
     def __post_init__(self) -> None:
-        """Refuse widths before any work."""
+        """Refuse impossible windows and steps before any work."""
         self._in_windows(pd.DataFrame({"trait": [], "contig": [], "position": []}))
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes that name it; the threshold only where it is one number."""
+        """Settings as attributes of a result; the threshold only if it is one number."""
         return {
             "window": float(self.window),
             "step": None if self.step is None else float(self.step),
@@ -223,7 +223,7 @@ class _Counted:
         }
 
     def fingerprint(self) -> str:
-        """Digest of all of it; thresholds by trait count as their values."""
+        """Digest of the settings, with the values of thresholds by trait."""
         levels = lowest_lod(self.ds, self.threshold)
         values = self.attributes(), self.peakdrop, levels.dims, levels.values
         return fingerprint(values)
@@ -235,7 +235,8 @@ class _Counted:
         peaks = []
         for part in parts:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", StudyWarning)  # of the study: said once before
+                # Warnings about the study were issued by `prepare`, once for all data sets.
+                warnings.simplefilter("ignore", StudyWarning)
                 result = scan(part.with_signs(signs), kinship=part.kinship, **options)
                 peaks.append(
                     find_peaks(result, threshold=self.threshold, peakdrop=self.peakdrop, drop=None)
@@ -249,16 +250,16 @@ class _Counted:
 def _open_store(
     path: str | os.PathLike[str],
     study: Study,
-    counted: _Counted,
+    counter: _PeakCounter,
     attrs: Mapping[str, Any],
     chunks: str | Mapping[str, int],
 ) -> ResultStore:
-    """The store of the counts of null data sets, new or left by an earlier call."""
-    block_of(path, _DIMS)  # refuses a result of another kind
+    """Make the store of the counts of null data sets, or open that of an earlier call."""
+    block_of(path, _DIMS)  # raises StoreError for a result of another kind
     options = {name: value for name, value in attrs.items() if name not in HASHED}
-    options["counted"] = counted.fingerprint()
+    options["counted"] = counter.fingerprint()
     prints = check_inputs(study, make_plan(*study.sizes, chunks), options)
-    prints["labels"] = of_labels(labels(counted.ds))
+    prints["labels"] = of_labels(labels(counter.ds))
     count = int(attrs["n_permutations"])
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}

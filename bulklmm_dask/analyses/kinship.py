@@ -1,4 +1,4 @@
-"""The front door of kinships: from a study to the relationship of its samples."""
+"""The analysis `kinship`: the relationship of samples, from the markers of a study."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.study.checks import require_one_of
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
+# Methods that take genotype probabilities too.
 _OF_PROBABILITIES = ("bulklmm", "rqtl2")
 
 
@@ -35,10 +37,10 @@ def kinship(
         same without touching the diagonal (R/qtl2 doubles it internally: scan with twice this
         kinship to get its h2). ``"centered"`` is the mean of (d_i - m)(d_j - m), m the mean of d
         over the samples, and ``"standardized"`` that of the same divided by the variance of d:
-        ``-gk 1`` and ``-gk 2`` of GEMMA (Zhou and Stephens 2012). Of genotype probabilities the
-        first two are the mean of the sum over alleles of the product of their
-        shares; genotypes named by two letters each, homozygotes among them (SS, SB, BB), have two
-        alleles, others are alleles themselves (founders).
+        ``-gk 1`` and ``-gk 2`` of GEMMA (Zhou and Stephens 2012). From genotype probabilities the
+        first two are the mean over markers of sum_a p_ia p_ja, with p_ia the expected share of
+        allele a in sample i. Genotypes named by two letters each, homozygotes among them (SS, SB,
+        BB), have two alleles; others are alleles themselves (founders).
     loco : bool
         One kinship a contig, from the markers of all others (leave one chromosome out).
 
@@ -71,8 +73,7 @@ def kinship(
     >>> ds.kinship_loco.dims
     ('contigs', 'samples_0', 'samples_1')
     """
-    if method not in METHODS:
-        raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
+    require_one_of(method, METHODS, "kinship method")
     calls, alleles = _calls(validate(ds), method)
     if loco:
         _require_contigs(ds)
@@ -94,7 +95,7 @@ def kinship(
 
 
 def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
-    """The genotypes to use; of probabilities also the share of each allele in each genotype."""
+    """The genotypes to use, and for probabilities the shares of alleles (genotypes, alleles)."""
     if "call_dosage" in ds:
         return ds["call_dosage"], None
     if "call_genotype_probability" not in ds:

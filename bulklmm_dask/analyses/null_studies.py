@@ -1,4 +1,4 @@
-"""Null data sets of a study: signs of independent directions of its samples change."""
+"""Null data sets of a study, by random changes of sign along independent sample directions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bulklmm_dask.typing import Array
 
 @dataclass(frozen=True)
 class NullStudy:
-    """A study whose traits are laid out along the directions they vary independently in.
+    """A study with its traits as coordinates along directions of independent variation.
 
     Attributes
     ----------
@@ -24,8 +24,9 @@ class NullStudy:
         The study, or its markers that share a kinship.
     kinship : array (samples, samples) or None
     coordinates : DataArray (traits, directions)
+        The traits along the directions.
     observed : DataArray (samples, traits)
-        Which values the study has.
+        True where the study has a value and all covariates.
     directions : Directions
     """
 
@@ -37,7 +38,7 @@ class NullStudy:
 
     @classmethod
     def of(cls, ds: xr.Dataset, samples: Samples) -> NullStudy:
-        """Lay out the traits of a study."""
+        """Compute the coordinates of the traits of a study."""
         directions = Directions.of(samples)
         traits = ds["sample_trait"]
         if traits.chunks is not None:
@@ -56,14 +57,14 @@ class NullStudy:
         return cls(ds, samples.kinship, coordinates, observed, directions)
 
     def with_signs(self, signs: Array) -> xr.Dataset:
-        """The study with other traits: the signs of some directions are changed."""
+        """The study with the traits whose coordinates are multiplied by `signs`."""
         operator = xr.DataArray(self.directions.with_signs(signs), dims=("samples", "directions"))
         traits = xr.dot(operator, self.coordinates, dim="directions").where(self.observed)
         return self.ds.assign(sample_trait=traits.transpose("samples", "traits"))
 
 
 def null_studies(ds: xr.Dataset, study: Study) -> Iterator[NullStudy]:
-    """The study, or with a kinship for each contig the markers of each, to change signs of."""
+    """Yield the study, or with LOCO kinships the markers of each contig, ready for sign changes."""
     measured = study.measured
     fixed, weights = measured.covariates, measured.weights
     if measured.relations is None:

@@ -1,8 +1,8 @@
 """Every option of scan and permute, declared once.
 
-A row says its argument, which is also its attribute in a result, its default, its choices and its
-option on the command line. The commands and the page's "repeat this" are made from the rows; a test
-compares the signatures of the functions with them.
+A row holds the name of the argument (which is also the attribute of a result), its default, its
+choices and its command-line flag. The commands, and the calls in a report that repeat a scan, are
+made from the rows; a test compares the signatures of the functions with them.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Option:
     name : str
         Argument of the function, and attribute of its result.
     flag : str
-        Option of the command.
+        Flag of the command.
     help : str
-        For the command's help.
+        Text in the command's help.
     default : object
-        Of the argument.
+        Default of the argument.
     on_command_line : str or None
-        Default of the command's option, where it is written in another way.
+        Default of the command's option, if it is written differently.
     kind : type
-        Of the command's option: bool for a switch, str also where the command parses the text.
+        Type of the command's option: bool for a switch, str also for text that the command parses.
     choices : tuple of str
-        All values, where they are few.
+        All allowed values; empty if any value is allowed.
     metavar : str or None
-        What stands for the value in the command's help.
+        Placeholder of the value in the command's help.
     least : int or None
-        The smallest number.
+        Smallest allowed number.
     """
 
     name: str
@@ -110,13 +110,13 @@ REPLICATES = Option(
 GENOTYPES = Option(
     "genotypes",
     "--genotypes",
-    "What to test; by default the probabilities where there are three genotypes or more.",
+    "Genotypes to test; by default the probabilities if there are three genotypes or more.",
     choices=get_args(GenotypeVariable),
 )
 PRECISION = Option(
     "precision",
     "--precision",
-    "Of the matrix products; single is nearly twice as fast, LODs differ by less than 1e-4.",
+    "Precision of the matrix products; single is nearly twice as fast, with LODs within 1e-4.",
     default="double",
     choices=PRECISIONS,
 )
@@ -125,15 +125,15 @@ SCAN = (
     Option(
         "method",
         "--method",
-        "null: h2 once a trait; alt: again for every pair, as GEMMA does (some fifteen times the "
-        "work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
+        "null: estimate h2 once per trait; alt: again for every pair, as GEMMA does (some fifteen "
+        "times the work). exact: the maximum over [0, 1]; grid: the best value of a grid.",
         default="null-exact",
         choices=METHODS,
     ),
     Option(
         "h2_grid",
         "--h2-grid",
-        "Grid of the grid methods: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
+        "Values of h2 for the grid methods: 0,0.25,0.5 or START:STEP:STOP, such as 0:0.05:0.95.",
         metavar="GRID",
     ),
     Option(
@@ -167,7 +167,7 @@ SCAN = (
     Option(
         "statistics",
         "--statistics",
-        f"More than the LOD, with commas between: {', '.join(STATISTICS)}.",
+        f"Statistics besides the LOD, with commas between: {', '.join(STATISTICS)}.",
         default=("lod",),
         on_command_line="",
         metavar="NAMES",
@@ -176,7 +176,7 @@ SCAN = (
     Option(
         "chunks",
         "--chunks",
-        "Size of a block, which one task computes and one file keeps.",
+        "Size of a block: the part of the result that is computed and written at a time.",
         default="auto",
         metavar="VARIANTS,TRAITS",
     ),
@@ -196,15 +196,15 @@ PERMUTE = (
     Option(
         "method",
         "--method",
-        "per-trait permutes the residuals of every trait; shared draws normal residuals for all of "
-        "them together, which takes seconds.",
+        "per-trait permutes the residuals of every trait; shared draws normal residuals for all "
+        "traits together, which takes seconds.",
         default="per-trait",
         choices=PERMUTE_METHODS,
     ),
     Option(
         "n_permutations",
         "--permutations",
-        "How many.",
+        "Number of permutations.",
         default=1000,
         kind=int,
         metavar="N",
@@ -217,7 +217,12 @@ PERMUTE = (
         "A sample variable or covariate of the study: exchange samples of equal value only.",
         metavar="NAME",
     ),
-    Option("by", "--by", "Keep the highest LOD of each chromosome.", choices=get_args(By)),
+    Option(
+        "by",
+        "--by",
+        "Keep the highest LOD of each chromosome.",
+        choices=get_args(By),
+    ),
     REML,
     KINSHIP,
     LOCO,
@@ -226,5 +231,5 @@ PERMUTE = (
     WEIGHTS,
     REPLICATES,
     GENOTYPES,
-    replace(PRECISION, default="single", help="Of the matrix products."),
+    replace(PRECISION, default="single", help="Precision of the matrix products."),
 )

@@ -1,4 +1,4 @@
-"""The one room where arrays become a Dataset: names, dimensions, attributes and version."""
+"""From arrays to the Dataset of a result: names, dimensions, attributes and version."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def package(
     columns : mapping of str to tuple
         Dimensions and array of every variable, and its attributes if it has any.
     attrs : mapping
-        What the result is, and its options; JSON throughout. The version is added.
+        Attributes of the result, such as its options; JSON values. The version is added.
     """
     return names.assign(columns).assign_attrs({**attrs, "version": version("bulklmm-dask")})
 
 
 def template(names: xr.Dataset, columns: Iterable[str], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """What a store keeps beside its columns, which are written block by block."""
+    """Names and attributes of a result store, whose columns are written block by block."""
     return package(names.drop_vars(columns, errors="ignore"), {}, attrs)

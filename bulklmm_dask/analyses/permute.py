@@ -1,4 +1,4 @@
-"""The front door of permutations: how high each trait would score with nothing to find."""
+"""The analysis `permute`: the highest LOD of every trait in data without loci."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
 _MAXIMA = attributes_of(OF_PERMUTATIONS)
-# Markers and traits of a task of the shared null: every pattern of a chunk of traits has a basis.
+# Markers and traits per task of the shared null; a task holds a basis for every pattern of missing
+# values among its traits.
 _SHARED_MARKERS, _SHARED_TRAITS = 2048, 2048
 
 
@@ -69,12 +70,12 @@ def permute(
 ) -> xr.Dataset:
     r"""Highest LOD of every trait in data without loci: the null of a genome-wide threshold.
 
-    With V = h2 K + (1 - h2) I at the trait's own h2, the residuals of V^(-1/2) y beside the
-    covariates V^(-1/2) C are uncorrelated and exchangeable. They are permuted (the same permutation
-    for all traits and contigs), and V^(1/2) gives them back the covariance of the trait. Of every
-    permuted trait the covariates are projected out again (Freedman and Lane 1983), h2 is estimated
-    again (on a grid), and the highest LOD over all markers is kept, to which those of ``scan`` with
-    method "null-exact" compare. V^(-1/2) is the symmetric root, so that an entry belongs to a
+    With V = h2 K + (1 - h2) I at the trait's own h2, the residuals of the regression of V^(-1/2) y
+    on V^(-1/2) C are uncorrelated and exchangeable. They are permuted (the same permutation for all
+    traits and contigs), and V^(1/2) restores the covariance of the trait. From every permuted trait
+    the covariates are projected out again (Freedman and Lane 1983), h2 is estimated again (on a
+    grid), and the highest LOD over all markers is kept, for comparison with the LODs of ``scan``
+    with method "null-exact". V^(-1/2) is the symmetric root, so that an entry belongs to a
     sample: strata hold, and samples without a value take no part. The h2 that traits are permuted
     with is always estimated by REML, which has the least bias.
 
@@ -84,7 +85,7 @@ def permute(
         A study. Missing values are treated as in `scan`; traits measured on some of
         the samples move as those measured on all wherever that is possible.
     n_permutations : int
-        How many.
+        Number of permutations.
     method : {"per-trait", "shared"}
         ``"per-trait"`` permutes the residuals of every trait. ``"shared"`` draws normal residuals
         at twelve values of h2 for all traits together: the null depends on a trait almost only
@@ -93,8 +94,8 @@ def permute(
         several thousand draws, which are cheap.
     kinship, loco, covariates, interaction, weights, replicates, reml, genotypes
         As in the scan that the maxima are for. Where a marker has several columns (genotype
-        probabilities, interactions), the permuted traits go through a whole scan, which costs as
-        many times more as it does there. Priors and conditions are not permuted under; the dosage
+        probabilities, interactions), the permuted traits go through a whole scan, as much slower
+        than with one column as a scan is. Priors and conditions are not permuted under; the dosage
         of a marker that all traits are conditioned on can be a covariate of the study instead.
     strata : str, array (samples,), DataArray or Series, optional
         Labels of the samples, or the name of a variable or covariate of the study: residuals are
@@ -105,7 +106,7 @@ def permute(
     by : None or "contig"
         Keep the maximum over all markers, or that of every contig.
     precision : {"single", "double"}
-        Of the matrix products; no LOD differs by 1e-4.
+        Precision of the matrix products; LODs differ by less than 1e-4.
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}``: the size of a block.
     store : path, optional
@@ -192,7 +193,7 @@ def permute(
 
 
 def _pools(ds: xr.Dataset, by: str | None) -> Pools:
-    """Which markers have a maximum together."""
+    """Groups of markers with one maximum each: all markers, or those of a contig."""
     if by is None:
         return Pools()
     if "variant_contig" not in ds:
@@ -205,7 +206,7 @@ def _pools(ds: xr.Dataset, by: str | None) -> Pools:
 
 @dataclass(frozen=True)
 class _Task:
-    """Permutations to do, checked.
+    """Permutations of a study, with checked inputs and options.
 
     Attributes
     ----------
@@ -216,7 +217,7 @@ class _Task:
     attrs : dict
         Attributes of the result.
     pools : Pools
-        Which markers have a maximum together.
+        Groups of markers with one maximum each.
     strata : array (samples,) of int
     """
 
@@ -228,7 +229,7 @@ class _Task:
     strata: Index
 
     def lazy(self, chunks: str | Mapping[str, int]) -> xr.Dataset:
-        """The result, not computed."""
+        """The result as lazy arrays."""
         plan, size = self._plan(chunks)
         lazy = self._lay_out(self.study, lazy_bases(self.study.measured), plan, size)
         of_pairs, of_traits = self._fields()
@@ -242,7 +243,7 @@ class _Task:
         store: str | os.PathLike[str],
         progress: Callable[[Progress], None] | None,
     ) -> xr.Dataset:
-        """The result, computed into a store or finished there."""
+        """The result, computed into a store; an unfinished store is finished."""
         plan, size = self._plan(chunks)
         study = self.study.with_kinship_in_memory()
         bases = kept_bases(study.measured)
@@ -254,12 +255,12 @@ class _Task:
         return open_result(store)
 
     def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
-        """The result of random residuals, computed: it is small."""
+        """The result of method "shared", computed at once since it is small."""
         study = self.study.with_kinship_in_memory()
         bases = kept_bases(study.measured)
         if store is None:
             return self._drawn(study, bases)
-        # It is in the template of its store, which appears whole: there are no blocks to write.
+        # The result is part of the store's template, which appears complete: no block is written.
         prints = self._prints(study, self._shared_plan())
         whole = self._template() if Location.of(store).exists() else self._drawn(study, bases)
         target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
@@ -274,7 +275,8 @@ class _Task:
     def _drawn(self, study: Study, bases: Sequence[Any]) -> xr.Dataset:
         pools, relations = self.pools, study.measured.relations
         if pools.together and relations is not None:
-            # A trait has another h2 for every contig: their maxima meet where it is known.
+            # A trait has another h2 for every contig, so maxima are kept by contig here; they are
+            # combined later, at the values of h2 of each trait.
             pools = Pools(study.genotypes.relation, relations)
         null = draw_shared(
             self._scan(study, bases, self._shared_plan()),
@@ -288,7 +290,7 @@ class _Task:
 
     @property
     def _model(self) -> ModelOptions:
-        """How permuted traits are estimated, and what is tested."""
+        """The model that permuted traits are tested with."""
         return self.options.scan.model
 
     def _plan(self, chunks: str | Mapping[str, int]) -> tuple[Plan, int]:
@@ -297,7 +299,7 @@ class _Task:
         )
 
     def _scan(self, study: Study, bases: Sequence[Any], plan: Plan) -> LazyScan:
-        model = ModelOptions(reml=True)  # of all estimates, the one with the least bias
+        model = ModelOptions(reml=True)  # the estimate of h2 with the least bias
         return lazy_scan(study, plan, model, single=self.options.scan.single, bases=bases)
 
     def _lay_out(
@@ -314,7 +316,7 @@ class _Task:
         )
 
     def _names(self) -> xr.Dataset:
-        """Names of traits and contigs, without variables that a result may have of its own."""
+        """Names of traits and contigs, without those that a variable of the result replaces."""
         own = [*self._fields()[0], *self._fields()[1], "null_h2", "trait_pattern"]
         return labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
 
@@ -322,7 +324,7 @@ class _Task:
         return template(self._names(), (), self.attrs)
 
     def _fields(self) -> tuple[dict[str, Field], dict[str, Field]]:
-        """The arrays of every permutation and trait, and of every trait."""
+        """Fields with one value per permutation and trait, and fields with one value per trait."""
         n_traits = self.study.sizes[2]
         rest = () if self.pools.together else (self.pools.count,)
         dims = (*_DIMS, *("contigs" for _ in rest))

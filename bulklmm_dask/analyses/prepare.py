@@ -1,4 +1,4 @@
-"""The one room where a Dataset becomes arrays: what users hand over, checked, as a `Study`."""
+"""From the Dataset and arguments of a user to checked arrays: a `Study`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HASHED = frozenset({"kinship", "covariates", "strata", "weights", "replicates", 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """What a model is made of besides traits and markers, as the user gave it.
+    """Parts of a model besides traits and markers, as the user gave them.
 
     Attributes are the arguments of `scan` of the same name.
     """
@@ -65,7 +65,7 @@ class ModelInputs:
         return None if size is None else int(size)
 
     def of_model(self, measured: Measurements) -> dict[str, Any]:
-        """Attributes of a result that name its model; JSON throughout."""
+        """Attributes of a result that describe its model; JSON values."""
         return {
             "covariates": list(measured.covariate_names),
             "kinship": kinship_in_words(self.kinship),
@@ -73,7 +73,7 @@ class ModelInputs:
         }
 
     def of_tests(self, ds: xr.Dataset, measured: Measurements) -> dict[str, Any]:
-        """The same, and what is tested at a marker."""
+        """Attributes of the model, and of the tests at a marker."""
         attrs = self.of_model(measured) | {
             "loco": int(self.loco),
             "genotypes": str(genotype_variable(ds, self.genotypes).name),
@@ -86,7 +86,7 @@ class ModelInputs:
 
 
 def strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Give one name or several as several."""
+    """Give a name, or a sequence of names, as a tuple."""
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
@@ -100,7 +100,7 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
     ds : Dataset
         The study.
     inputs : ModelInputs
-        What the model is made of besides traits and markers.
+        Parts of the model besides traits and markers.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
 
 
 def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
-    """The same without the genotypes of the markers to test."""
+    """Do what `prepare` does, without the genotypes of the markers to test."""
     names, covariates = covariate_matrix(validate(ds), inputs.covariates)
     weights = sample_weights(ds, inputs.weights, inputs.replicates)
     traits = ds["sample_trait"]
@@ -141,17 +141,18 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
 
 @dataclass(frozen=True)
 class TraitData:
-    """One trait of its n complete samples, in memory.
+    """One trait in its n complete samples, in memory.
 
     Attributes
     ----------
     measured : Measurements
-        Of this one trait and all samples.
+        This trait and the model, of all samples.
     values : array (n,)
+        Trait values.
     samples : Samples
-        Those with a value and all covariates.
+        The samples with a value and all covariates.
     dosage : array (n,) or None
-        Of a marker, without gaps.
+        Dosages of a marker, missing ones imputed.
     """
 
     measured: Measurements

@@ -1,4 +1,4 @@
-"""The front door of profile likelihoods: how well the data tell h2 of one trait."""
+"""The analysis `profile`: the profile likelihood of h2 of one trait."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def profile(
 
 
 def _with_marker(basis: Basis, covariates: Array, x: Array, named: str) -> Basis:
-    """The basis with the marker among the covariates, unless it has no variation left."""
+    """The basis with the marker among the covariates; unchanged if the marker depends on them."""
     wider = with_marker(basis, covariates, x)
     if wider is None:
         say(f"{named}: the marker has no variation beside the covariates, so nothing changes")
@@ -170,7 +170,7 @@ def _fit(basis: Basis, y: Array, named: str, reml: bool) -> TraitModel:
 
 
 def _columns(models: dict[str, TraitModel], h2: Array) -> dict[str, tuple[Any, ...]]:
-    """Curve, optimum and interval of every model, and the LOD of both."""
+    """Curve, optimum and interval of every model, and the LOD of one over the other."""
     columns: dict[str, tuple[Any, ...]] = {}
     for name, model in models.items():
         curve = model.log_likelihood(h2)

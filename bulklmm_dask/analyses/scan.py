@@ -1,4 +1,4 @@
-"""The front door of scans: validates, plans, runs."""
+"""The analysis `scan`: tests of every trait against every marker."""
 
 from __future__ import annotations
 
@@ -97,8 +97,9 @@ def scan(
         Covariates whose product with the genotype is tested along with it, against the model with
         the covariates alone (R/qtl2's intcovar).
     condition : str, sequence of str, mapping, Series or DataArray, optional
-        Markers that join the covariates: names, for all traits; or by trait its own, one or
-        several, such as ``max_lod(result).set_index("trait").variant``. h2 is estimated with them.
+        Markers that join the covariates: names, for all traits; or for each trait (by its name)
+        one or several, such as ``max_lod(result).set_index("trait").variant``. h2 is estimated
+        with them.
     weights : str, array (samples,), DataArray or Series, optional
         Residual weights w: Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. A variable or covariate of
         the study, or numbers; labelled ones are matched by name.
@@ -113,8 +114,9 @@ def scan(
     h2_grid : array, optional
         Heritabilities in [0, 1] for the grid methods; 0, 0.1, ..., 0.9 by default.
     refine_above : float, optional
-        With ``"alt-exact"``: the LOD from which on a pair is optimised by itself, to 1e-6; 3 by
-        default, 0 for all pairs. The others are within 5e-3, and 2e-4 on average.
+        With ``"alt-exact"``: pairs with at least this LOD are optimised one by one, to a LOD
+        within 1e-6; 3 by default, 0 for all pairs. The LODs of others are within 5e-3, and 2e-4 on
+        average.
     statistics : str or sequence of str
         Beside ``"lod"``: ``"beta"`` and ``"se"``, effect and standard error by generalised least
         squares, s2 = RSS1 / (n - c - df); ``"neg_log10_p"`` of the LOD (chi-square with its df);
@@ -124,7 +126,8 @@ def scan(
         What to test; by default the probabilities where there are more than two genotypes. Of k
         genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1).
     precision : {"double", "single"}
-        Of the matrix products. No LOD under 100 differs by more than 1e-4 between the two.
+        Precision of the matrix products. No LOD under 100 differs by more than 1e-4 between the
+        two.
     chunks : "auto" or mapping
         ``{"variants": ..., "traits": ...}``: the size of a block.
     store : path, optional
@@ -245,7 +248,7 @@ def _plan(study: Study, options: ScanOptions, chunks: str | Mapping[str, int]) -
 def _lazy(
     names: xr.Dataset, study: Study, plan: Plan, options: ScanOptions, attrs: dict[str, Any]
 ) -> xr.Dataset:
-    """The result, not computed."""
+    """The result as lazy arrays."""
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options)
@@ -262,7 +265,7 @@ def _run(
     store: str | os.PathLike[str],
     progress: Callable[[Progress], None] | None,
 ) -> xr.Dataset:
-    """The result, computed into a store or finished there."""
+    """The result, computed into a store; an unfinished store is finished."""
     study = study.with_kinship_in_memory()
     bases = kept_bases(study.measured)
     of_pairs, of_traits = _fields(study, options)
@@ -277,14 +280,14 @@ def _run(
 
 
 def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:
-    """The arrays of a result: of every pair, and of every trait."""
+    """Fields with one value per pair, and fields with one value per trait."""
     _, n_variants, n_traits = study.sizes
     of_pairs = pair_fields(options.model, n_variants, n_traits, single=options.single)
     return of_pairs, trait_fields(study.measured.relations, n_traits)
 
 
 def _names(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
-    """Names of everything that a result has a dimension for."""
+    """Names along all dimensions of a result."""
     names = labels(ds)
     wanted = options.model.effects if {"beta", "se"} & set(options.statistics) else ()
     if not wanted:

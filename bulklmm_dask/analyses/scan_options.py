@@ -1,4 +1,4 @@
-"""The options of scans and permutations: checked together, and the model that they stand for."""
+"""Options of scans and permutations, checked together, and the model that follows from them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,16 @@ from bulklmm_dask.analyses.prepare import ModelInputs, strings
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import STATISTICS
-from bulklmm_dask.study.checks import require_by, whole_number
+from bulklmm_dask.study.checks import (
+    require_by,
+    require_flag,
+    require_one_of,
+    whole_number,
+)
 from bulklmm_dask.text import listing
 
 DEFAULT_REFINE_ABOVE = 3.0
 DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
-
-
-def require_one_of(value: str, known: Sequence[str], what: str) -> None:
-    """Raise InputError where an option is none of its known values."""
-    if value not in known:
-        raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
-
-
-def require_flag(value: object, what: str) -> None:
-    """Raise InputError where an option is neither True nor False."""
-    if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{what} is {value!r}; it should be True or False")
 
 
 def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
@@ -47,7 +40,7 @@ def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """Everything that decides the scores besides the data.
+    """Options that determine the scores, besides the data.
 
     Attributes
     ----------
@@ -81,7 +74,7 @@ class ScanOptions:
         statistics: str | Sequence[str] = ("lod",),
         precision: str = "double",
     ) -> Self:
-        """Options as a user gives them, of a scan of the study with these inputs."""
+        """Options of a scan of `ds` with these inputs, from the arguments of `scan`."""
         return cls(
             method=method,
             reml=reml,
@@ -138,7 +131,7 @@ class ScanOptions:
 
     @property
     def model(self) -> ModelOptions:
-        """How heritabilities are estimated."""
+        """The options as the numerical code takes them, with defaults filled in."""
         grid = self.h2_grid
         if grid is None and self.method.endswith("-grid"):
             grid = DEFAULT_GRID
@@ -159,7 +152,7 @@ class ScanOptions:
         return self.precision == "single"
 
     def require_fit(self, inputs: ModelInputs) -> None:
-        """Raise InputError where the method cannot take a part of the model."""
+        """Raise InputError if the method does not support a part of the model."""
         prior = inputs.prior is not None
         if inputs.kinship is None and self.alternative:
             raise InputError(
@@ -182,7 +175,7 @@ class ScanOptions:
             )
 
     def effect_unit(self, maximum: int) -> str:
-        """What effects are per; `maximum` is the dosage of two counted alleles."""
+        """Unit of the effects, in words; `maximum` is the dosage of two counted alleles."""
         if self.genotypes is not None:
             return "from the first genotype" if self.interaction else "mean of each genotype"
         if maximum == 2:
@@ -190,7 +183,7 @@ class ScanOptions:
         return "from none to two copies of the last allele in variant_allele"
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of a result that name them; JSON throughout."""
+        """Attributes of a result that record the options; JSON values."""
         model = self.model
         attrs: dict[str, Any] = {
             "method": self.method,
@@ -207,7 +200,7 @@ class ScanOptions:
 
 @dataclass(frozen=True)
 class PermuteOptions:
-    """Everything that decides the maxima besides the data.
+    """Options that determine the maxima, besides the data.
 
     Attributes
     ----------
@@ -231,11 +224,11 @@ class PermuteOptions:
 
     @property
     def shared(self) -> bool:
-        """Whether all traits share the draws."""
+        """Whether random residuals are drawn for all traits together."""
         return self.method == "shared"
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of a result that name them; JSON throughout."""
+        """Attributes of a result that record the options; JSON values."""
         return {
             "n_permutations": int(self.n_permutations),
             "seed": int(self.seed),

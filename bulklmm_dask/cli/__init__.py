@@ -6,7 +6,7 @@ import click
 
 from bulklmm_dask.cli._lazy import LazyGroup
 
-# Name of a command -> its object, and its line in the help, in the order they are used in.
+# Name of a command -> its object and its line in the help, in the order of use.
 _COMMANDS = {
     "import": ("bulklmm_dask.cli.study:import_command", "Read files into a Zarr study."),
     "simulate": ("bulklmm_dask.cli.study:simulate_command", "Simulate a study with known truth."),
@@ -23,11 +23,11 @@ _COMMANDS = {
     "peaks": ("bulklmm_dask.cli.findings:peaks_command", "Peaks of each trait with intervals."),
     "hotspots": (
         "bulklmm_dask.cli.hotspots:hotspots_command",
-        "Places that many traits have loci at.",
+        "Places where many traits have loci.",
     ),
     "permute": (
         "bulklmm_dask.cli.permute:permute_command",
-        "Highest LOD of every trait with nothing to find.",
+        "Highest LOD of every trait in data without loci.",
     ),
     "thresholds": (
         "bulklmm_dask.cli.permute:thresholds_command",
@@ -43,7 +43,7 @@ _COMMANDS = {
     ),
     "plot": ("bulklmm_dask.cli.plot:plot_group", "Pictures of results and studies."),
     "report": ("bulklmm_dask.cli.report:report_command", "Report of a scan as one HTML page."),
-    "info": ("bulklmm_dask.cli.tour:info_command", "Describe a study, a result or R/qtl2 files."),
+    "info": ("bulklmm_dask.cli.tour:info_command", "Describe a study, a result or input files."),
     "demo": ("bulklmm_dask.cli.tour:demo_command", "From a study to its peaks and pictures."),
 }
 
@@ -63,7 +63,7 @@ From files to peaks:
 )
 @click.version_option(package_name="bulklmm-dask")
 def main() -> None:
-    """Scan very many traits against every marker with a linear mixed model.
+    """Test very many traits against every marker with a linear mixed model.
 
     Every command has its own --help with examples. Exit codes: 0 done, 1 an input or a store that
     cannot be used, 2 a command line that cannot be understood, 130 stopped by Ctrl-C.

@@ -1,4 +1,4 @@
-"""Shared by all commands: one-line errors, notes, exit codes, common options and parsers."""
+"""Parts shared by all commands: one-line errors, notes, exit codes, options and parsers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from bulklmm_dask.storage.location import Location
 
 FAILED = 1
 STOPPED = 130
-RESUME = "bulklmm_dask.resume"  # key of ctx.meta: what to say after Ctrl-C
+RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C
 
 Function = Callable[..., Any]
 
 
 class Command(click.Command):
-    """A command that writes errors in one line and notes as they come, and sets the exit code."""
+    """A command that reports an error in one line and warnings as notes, and sets the exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command: 1 after an error of input or store, 130 after Ctrl-C."""
+        """Run the command; exit with 1 after an error of input or store, with 130 after Ctrl-C."""
         with warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:
                 return super().invoke(ctx)
-            except BrokenPipeError:  # the reader of our output has left: click's business
+            except (
+                BrokenPipeError
+            ):  # the reader of our output has closed the pipe: click handles it
                 raise
             except (InputError, StoreError, OSError) as error:
                 click.echo(f"error: {' '.join(str(error).split())}", err=True)
@@ -40,7 +42,7 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group that lists its commands in the order they are used in."""
+    """A group that lists its commands in the order of use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the order in which the commands are declared."""
@@ -48,7 +50,7 @@ class Group(click.Group):
 
 
 def _say_notes() -> None:
-    """Show a StudyWarning as a note on standard error; other warnings as they always are."""
+    """Show a StudyWarning as a note on standard error; other warnings as usual."""
     usual = warnings.showwarning
 
     def show(
@@ -68,7 +70,7 @@ def _say_notes() -> None:
 
 
 def require_new(path: Path | None, *, overwrite: bool) -> None:
-    """Raise StoreError, before any work, where an output file cannot be made or exists."""
+    """Raise StoreError, before any work, if an output file cannot be made, or exists."""
     if path is not None:
         Location.of(path).require_free_file(overwrite=overwrite)
 
@@ -79,7 +81,7 @@ def say(message: str) -> None:
 
 
 def examples(*lines: str) -> str:
-    """End of a help text: examples, which click does not wrap."""
+    """Format example commands as the end of a help text, which click does not wrap."""
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
 
@@ -117,7 +119,7 @@ def compute_options(function: Function) -> Function:
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
-    """Parse numbers with commas between."""
+    """Parse numbers separated by commas."""
     if value is None:
         return None
     try:

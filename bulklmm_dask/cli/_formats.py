@@ -1,4 +1,4 @@
-"""Which format `bulklmm import` reads a source in, and whether the options go with it."""
+"""The format of a source of `bulklmm import`, and a check of the options given with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 
 
 def format_lines() -> str:
-    """List the formats and what each reads, in the lines of a help text."""
+    """List the formats and their sources, as lines of a help text."""
     width = max(map(len, READERS)) + 1
     lines = [f"{'FORMAT':<{width}}SOURCE"]
     for name, reader in READERS.items():
@@ -29,7 +29,7 @@ def format_lines() -> str:
 
 
 def read(name: str | None, source: Path, given: Mapping[str, Any]) -> xr.Dataset:
-    """Read `source` in the format `name`, or the one it seems to have; `given` are the options."""
+    """Read `source` in the format `name`, or a guessed one; `given` maps flags to values."""
     name = name or _guess(source, given)
     reader = READERS[name]
     if wrong := [option for option in given if option not in reader.options]:

@@ -1,4 +1,4 @@
-"""A group whose commands are imported when they are run, so that help and version are quick."""
+"""A group whose commands are imported only when they are run: --help and --version stay fast."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
     Parameters
     ----------
     homes : mapping of str to str
-        Name of a command -> the place of its object, as ``module:object``.
+        Name of a command -> its object, as ``module:object``.
     """
 
     def __init__(self, homes: Mapping[str, str]) -> None:
@@ -54,8 +54,8 @@ class LazyGroup(Group):
     Parameters
     ----------
     lazy : mapping of str to a pair of str
-        Name of a command -> its place as ``module:object``, and the line that the group's help
-        shows for it, which is the first sentence of the command's own help.
+        Name of a command -> its object as ``module:object``, and its line in the help of the
+        group, which is the command's short help.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
@@ -64,6 +64,6 @@ class LazyGroup(Group):
         self.lines = {name: line for name, (_, line) in lazy.items()}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by the lines of the table: no command is imported."""
+        """List the commands with their lines, without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.lines.items()))

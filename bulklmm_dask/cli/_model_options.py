@@ -1,4 +1,4 @@
-"""Options of analyses on the command line, made from their declarations in analyses/options."""
+"""Command-line options of analyses, made from their declarations in analyses/options."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.analyses.options import Option
-from bulklmm_dask.cli._base import names
+from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers, read_text
-
-Function = Callable[..., Any]
 
 
 def options_of(rows: Iterable[Option]) -> Callable[[Function], Function]:
@@ -51,7 +49,7 @@ def _option(row: Option) -> Callable[[Function], Function]:
 
 
 def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of an analysis of a study, from the options of its command."""
+    """Arguments of an analysis of `ds`, from the options given to its command."""
     found = dict(given)
     found["kinship"] = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
     for name in {"weights", "replicates"} & set(given):
@@ -132,7 +130,7 @@ _PARSERS = {
 
 
 def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
-    """Markers by name, or of every trait its own from a CSV table."""
+    """Names of markers, or trait -> markers from a CSV table."""
     if value is None:
         return None
     file = Path(value)

@@ -1,4 +1,4 @@
-"""Options for permutations: a threshold for each trait, and adjusted p of the findings."""
+"""Options that use permutations: a threshold for each trait, and adjusted p of findings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def perm_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def level_of(
     threshold: float | None, perm: Path | None, alpha: float | None
 ) -> float | xr.DataArray | None:
-    """The threshold of all traits, or of each trait from its permutations."""
+    """One threshold for all traits, or with --alpha one for each trait from its permutations."""
     if alpha is None:
         return threshold
     if perm is None:
@@ -47,5 +47,5 @@ def level_of(
 
 
 def with_p(table: pd.DataFrame, perm: Path | None) -> pd.DataFrame:
-    """Add adjusted p if there are permutations."""
+    """Add the column of adjusted p if there are permutations."""
     return table if perm is None else adjusted_p(open_result(perm), table)

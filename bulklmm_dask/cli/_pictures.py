@@ -49,6 +49,6 @@ def require_picture(path: Path) -> None:
 
 
 def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:
-    """Write a picture and say so."""
+    """Write a picture and report its path."""
     keep(ax, path, dpi)
     say(f"picture written to {path}")

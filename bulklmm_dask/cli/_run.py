@@ -1,4 +1,4 @@
-"""A long analysis of a study on the command line: its workers, its bar, and how it goes on."""
+"""Running a long analysis from the command line: workers, progress bar, note after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _COMPUTE = ("scheduler", "processes", "threads", "memory")
 
 
 def goes_on_from(store: Path) -> None:
-    """Say after Ctrl-C that the same command goes on from a store."""
+    """Set the message after Ctrl-C: the same command resumes from `store`."""
     note = f"; what is finished is in {store}: the same command goes on from there"
     click.get_current_context().meta[RESUME] = note
 
 
 def compute_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the options of `compute_options` out of those of a command."""
+    """Remove the options of `compute_options` from `given`, and return them."""
     return {name: given.pop(name) for name in _COMPUTE}
 
 
@@ -36,7 +36,7 @@ def run_into(
     in_words: Callable[[xr.Dataset], str],
     given: dict[str, Any],
 ) -> None:
-    """Run an analysis of a study into a store, or finish it there.
+    """Run an analysis of a study into a store, or finish an unfinished store.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ def run_into(
     study : str
         Path of the study.
     store : path
-        Where its result is kept.
+        Path of the result.
     in_words : callable
-        Says how much there is to do.
+        Describes the size of the work for a study.
     given : dict
-        Options of the command, those of `compute_options` among them.
+        Options of the command, including those of `compute_options`.
     """
     goes_on_from(store)
     with workers(**compute_of(given)) as where:

@@ -1,4 +1,4 @@
-"""What a STUDY and a kinship may be on the command line."""
+"""Studies and kinships named on the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bulklmm_dask.study.schema import LOCO
 
 
 def open_source(path: str | Path) -> xr.Dataset:
-    """Open a Zarr study, or read files that are a study on their own: R/qtl2's or PLINK's."""
+    """Open a Zarr study, or read files that hold a whole study: R/qtl2's or PLINK's."""
     place = Location.of(path)
     if place.is_file() or (place.is_folder() and not place.is_store()):
         return read_alone(path, guess_format(path))
@@ -29,7 +29,7 @@ def open_source(path: str | Path) -> xr.Dataset:
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:
-    """Find what a name stands for: a variable of the study, none, a method, or a CSV table."""
+    """Kinship for a name: a variable of the study, none, a method to compute it, or a CSV table."""
     if name == "none":
         return None
     stored = LOCO if loco and name == "kinship" and LOCO in ds else name
@@ -51,5 +51,5 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
 
 
 def table_or_columns(value: str) -> Path | list[str]:
-    """Take a value as the path of a table if there is such a file, else as names of columns."""
+    """Path of a table if there is such a file, else names of columns."""
     return Path(value) if Path(value).is_file() else names(value)

@@ -1,4 +1,4 @@
-"""Tables that commands read and write."""
+"""Reading and writing the tables of commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ out_option = click.option(
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of hits or peaks, with names as they are."""
+    """Read a table of hits or peaks; names stay text, even if they look like numbers."""
     if not path.exists():
         raise InputError(f"there is no {path}; bulklmm peaks or bulklmm hits writes one")
     if path.suffix != PARQUET:
@@ -39,7 +39,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def give_table(table: pd.DataFrame, out: Path | None) -> None:
-    """Write a table as CSV, to a file or to standard output; for people where they look."""
+    """Write a table as CSV to a file or to standard output; aligned if that is a terminal."""
     if out is not None:
         write_csv(table, out, index=False)
     elif sys.stdout.isatty():
@@ -49,7 +49,7 @@ def give_table(table: pd.DataFrame, out: Path | None) -> None:
 
 
 def write_csv(table: pd.DataFrame, out: Path, *, index: bool) -> None:
-    """Write a table as CSV, whole or not at all, and say so."""
+    """Write a table as CSV, complete or not at all, and report its number of rows."""
     with Location.of(out).appearing_file() as partial:
         table.to_csv(partial, index=index)
     say(f"{counted(len(table), 'row')} written to {out}")

@@ -105,7 +105,7 @@ def maxima_command(
     "--fdr",
     metavar="RATE",
     type=float,
-    help="Instead: the false discovery rate over all pairs (Benjamini and Hochberg).",
+    help="Instead of --threshold: false discovery rate over all pairs (Benjamini and Hochberg).",
 )
 @click.option(
     "--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest hits of each trait."
@@ -136,8 +136,8 @@ def hits_command(
 ) -> None:
     """Give every pair of RESULT with a high LOD, by trait and falling LOD.
 
-    Besides the LOD a row has the heritability, and the effects and p-values that the scan was asked
-    for; with permutations also its genome-wide adjusted p (not available for Parquet output).
+    Besides the LOD a row has the heritability, and the effects and p-values if the scan computed
+    them; with permutations also its genome-wide adjusted p (not available for Parquet output).
     """
     options: dict[str, Any] = {
         "threshold": level_of(threshold, perm, alpha),
@@ -229,5 +229,5 @@ def peaks_command(
 
 
 def _positions(path: Path | None) -> pd.DataFrame | None:
-    """Table of the positions of traits."""
+    """Read the table of the positions of traits, if there is one."""
     return None if path is None else read_table(path)

@@ -39,7 +39,7 @@ _LEVEL = 0.05
     ),
 )
 @click.argument("study")
-@click.option("--reml/--ml", default=True, show_default=True, help="Which likelihood.")
+@click.option("--reml/--ml", default=True, show_default=True, help="Likelihood to maximise.")
 @options_of((KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option(
     "--out",
@@ -51,9 +51,10 @@ _LEVEL = 0.05
 def heritability_command(study: str, reml: bool, out: Path | None, **given: Any) -> None:
     """Estimate the heritability of every trait of STUDY, without a marker.
 
-    STUDY is a Zarr study, or R/qtl2 files. Shown is how h2 is distributed, and how many traits are
-    heritable by the likelihood-ratio test of h2 = 0. The table has h2 with its standard error, the
-    total variance, both log-likelihoods, the test, the number of samples and the status.
+    STUDY is a Zarr study, R/qtl2 files or PLINK files. Shown are the distribution of h2, and how
+    many traits are heritable by the likelihood-ratio test of h2 = 0. The table has h2 with its
+    standard error, the total variance, both log-likelihoods, the test, the number of samples and
+    the status.
     """
     require_new(out, overwrite=True)
     with workers(**compute_of(given)):

@@ -1,4 +1,4 @@
-"""The command that counts the traits with a locus at a place: hotspots."""
+"""The command that counts the traits with loci in a sliding window: hotspots."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from bulklmm_dask.results.hotspots import hotspots
 @click.command(
     "hotspots",
     cls=Command,
-    short_help="Places that many traits have loci at.",
+    short_help="Places where many traits have loci.",
     epilog=examples(
         "bulklmm hotspots peaks.csv --window 5 --out hotspots.csv",
         "bulklmm hotspots hits.parquet --window 4 --step 1",
@@ -54,25 +54,30 @@ from bulklmm_dask.results.hotspots import hotspots
     type=float,
     help="Distance between windows.  [default: half a window; with --study every marker]",
 )
-@click.option("--study", metavar="STUDY", help="Cover all of the genome of this study.")
+@click.option("--study", metavar="STUDY", help="Place windows on the whole genome of this study.")
 @click.option(
     "--permutations",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Compare with N data sets without loci, each of which takes as long as the scan. Give "
-    "--study, and the options of the scan and of 'bulklmm peaks'.",
+    help="Compare with N data sets without loci, each of which takes as long as the scan. Needs "
+    "--study, --threshold, and the options given to 'bulklmm scan' and 'bulklmm peaks'.",
 )
 @click.option(
-    "--threshold", metavar="LOD", type=float, help="A peak is higher; as for the findings."
+    "--threshold",
+    metavar="LOD",
+    type=float,
+    help="LOD that peaks of the baseline exceed, as for FINDINGS.",
 )
-@click.option("--peakdrop", metavar="LOD", type=float, help="As for the findings.")
+@click.option(
+    "--peakdrop", metavar="LOD", type=float, help="--peakdrop of the baseline, as for FINDINGS."
+)
 @click.option(
     "--alpha",
     type=float,
     default=0.05,
     show_default=True,
     metavar="P",
-    help="Probability of a hotspot anywhere by chance.",
+    help="Probability that chance alone gives a hotspot anywhere in the genome.",
 )
 @click.option(
     "--store",
@@ -99,7 +104,8 @@ def hotspots_command(
 ) -> None:
     """Count the traits with a finding in a window sliding along each chromosome.
 
-    FINDINGS is what bulklmm peaks or bulklmm hits wrote. A baseline is of peaks.
+    FINDINGS is a table from 'bulklmm peaks' or 'bulklmm hits'. With --permutations it should be
+    of peaks: these are counted in the data sets without loci.
     """
     require_new(out, overwrite=True)
     table = read_table(findings)

@@ -1,4 +1,4 @@
-"""Commands that say which LODs chance alone gives: permute, thresholds."""
+"""Commands for permutations and their thresholds: permute, thresholds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bulklmm_dask.typing import By
 @click.command(
     "permute",
     cls=Command,
-    short_help="Highest LOD of every trait with nothing to find.",
+    short_help="Highest LOD of every trait in data without loci.",
     epilog=examples(
         "bulklmm permute bxd.zarr bxd-perm.zarr --permutations 1000 --seed 1",
         "bulklmm permute bxd.zarr bxd-perm.zarr --method shared",
@@ -47,7 +47,8 @@ from bulklmm_dask.typing import By
 def permute_command(study: str, result: Path, n_permutations: int, **given: Any) -> None:
     """Permute every trait of STUDY and keep its highest LODs in the Zarr store PERM.
 
-    Give the options of the scan that they are for. After a stop the same command goes on.
+    Give the same options as for the scan whose LODs they are compared with. After a stop the same
+    command computes only what is left.
     """
 
     def in_words(ds: xr.Dataset) -> str:
@@ -76,7 +77,7 @@ def permute_command(study: str, result: Path, n_permutations: int, **given: Any)
     default="0.1,0.05",
     show_default=True,
     metavar="LEVELS",
-    help="Probabilities, with commas between.",
+    help="Probabilities alpha, with commas between.",
 )
 @click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
 @out_option

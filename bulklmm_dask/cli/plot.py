@@ -42,7 +42,7 @@ _alpha = click.option(
 
 
 def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Axes]], Any]:
-    """Make a command of a function that draws: the axes that it returns are written to --out."""
+    """Turn a drawing function into a command that writes the axes it returns to --out."""
 
     def make(draw: Callable[..., Axes]) -> click.Command:
         @wraps(draw)
@@ -65,7 +65,9 @@ def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Ax
 )
 @_result
 @click.argument("traits", nargs=-1, required=True)
-@click.option("--threshold", callback=numbers, metavar="LODS", help="LODs of dashed lines.")
+@click.option(
+    "--threshold", callback=numbers, metavar="LODS", help="LODs at which dashed lines are drawn."
+)
 @click.option(
     "--perm",
     type=_path,
@@ -117,12 +119,12 @@ def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.D
 def eqtl(findings: Path, study: str, threshold: float) -> Axes:
     """Draw the loci of FINDINGS (from 'bulklmm peaks', 'hits' or 'maxima') against their traits.
 
-    Traits are at their positions on the genome, if STUDY has these, otherwise in their order.
+    Traits are placed at their positions on the genome if STUDY has them, otherwise in their order.
     """
     table = read_table(findings)
     columns = ("trait", "contig", "position", "lod")
     require_columns(table, columns, f"{findings} has", "'bulklmm peaks' writes such a table")
-    table = table.assign(lod=pd.to_numeric(table["lod"]))  # empty where a trait has none
+    table = table.assign(lod=pd.to_numeric(table["lod"]))  # NaN for a trait without LODs
     return plot.eqtl(table, open_source(study), threshold=threshold)
 
 
@@ -160,7 +162,10 @@ def heatmap(
 @_result
 @click.argument("trait")
 @click.option(
-    "--threshold", callback=numbers, metavar="VALUES", help="Values of -log10 p of dashed lines."
+    "--threshold",
+    callback=numbers,
+    metavar="VALUES",
+    help="Values of -log10 p at which dashed lines are drawn.",
 )
 @_contig
 def manhattan(result: Path, trait: str, threshold: list[float] | None, contig: str | None) -> Axes:
@@ -190,7 +195,12 @@ def qq(result: Path, **compute: Any) -> Axes:
 )
 @click.argument("counts", type=_path)
 @click.argument("study")
-@click.option("--threshold", metavar="COUNT", type=float, help="Number of traits of a dashed line.")
+@click.option(
+    "--threshold",
+    metavar="COUNT",
+    type=float,
+    help="Number of traits at which a dashed line is drawn.",
+)
 def hotspots(counts: Path, study: str, threshold: float | None) -> Axes:
     """Draw COUNTS, a table from 'bulklmm hotspots', along the genome of STUDY."""
     table = read_table(counts)

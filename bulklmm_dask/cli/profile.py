@@ -1,4 +1,4 @@
-"""The command that shows how well the data tell h2 of one trait: profile."""
+"""The command for the profile likelihood of h2 of one trait: profile."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def profile_command(
 ) -> None:
     """Profile the likelihood of the heritability of TRAIT, without and with a marker.
 
-    STUDY is a Zarr study, or R/qtl2 files. Shown are the optimum of h2 over the whole admissible
-    interval, its 95% likelihood interval and the log-likelihood at the optimum; with a marker also
-    the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    STUDY is a Zarr study, R/qtl2 files or PLINK files. Shown are the optimum of h2 over the whole
+    admissible interval, its 95% likelihood interval and the log-likelihood at the optimum; with a
+    marker also the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """
     require_new(table, overwrite=True)
     if out is not None:
@@ -66,7 +66,7 @@ def profile_command(
 
 
 def _summary(found: xr.Dataset) -> list[str]:
-    """Optimum and interval of every model, a line each."""
+    """One line for each model: optimum, interval and log-likelihood; then the LOD."""
     attrs = found.attrs
     kind = "REML" if attrs["reml"] else "ML"
     lines = [f"{attrs['trait']}: {kind} on {counted(attrs['n_samples'], 'sample')}"]

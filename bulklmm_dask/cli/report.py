@@ -33,7 +33,9 @@ _path = click.Path(path_type=Path)
     "--out", type=_path, metavar="HTML", required=True, help="File to write, such as report.html."
 )
 @click.option(
-    "--study", metavar="STUDY", help="The study that was scanned; adds samples, missing values."
+    "--study",
+    metavar="STUDY",
+    help="The study that was scanned; adds its samples and missing values.",
 )
 @perm_option
 @click.option(
@@ -50,7 +52,7 @@ _path = click.Path(path_type=Path)
     metavar="N",
     default=100,
     show_default=True,
-    help="Most rows of the table of peaks.",
+    help="Largest number of rows in the table of peaks.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @compute_options
@@ -67,8 +69,8 @@ def report_command(
     """Write the findings of the scan RESULT as one page that opens in any browser.
 
     The page has the facts of the study, heritabilities, the highest peaks in a table to sort and
-    search, the map of all peaks, hotspots, p-values, LOD curves, and the calls and versions that
-    make it again. It needs no network and can be sent as it is. It needs matplotlib: pip install
+    search, the map of all peaks, hotspots, p-values, LOD curves, and the calls and versions to
+    repeat the scan. It is one file, and needs no network. It needs matplotlib: pip install
     'bulklmm-dask[plot]'.
     """
     require_new(out, overwrite=overwrite)

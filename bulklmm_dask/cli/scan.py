@@ -36,8 +36,8 @@ from bulklmm_dask.text import counted
 def scan_command(study: str, result: Path, **given: Any) -> None:
     """Scan every trait of STUDY against every marker into the Zarr store RESULT.
 
-    STUDY is a Zarr study, or R/qtl2 files. The LODs are written block by block; after a stop
-    (Ctrl-C, a lost node, a full disk) the same command does only what is left.
+    STUDY is a Zarr study, R/qtl2 files or PLINK files. The LODs are written block by block; after a
+    stop (Ctrl-C, a lost node, a full disk) the same command computes only what is left.
     """
     run_into(scan, study, result, _in_words, given)
     say(f"{result} is complete; its highest LODs: bulklmm maxima {result}")

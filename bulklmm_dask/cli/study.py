@@ -17,7 +17,7 @@ from bulklmm_dask.engine.local import workers
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.study.io import save
-from bulklmm_dask.study.kinships import add_kinship, require_none, write_kinship
+from bulklmm_dask.study.kinships import add_kinship, require_no_kinship, write_kinship
 from bulklmm_dask.study.readers.registry import READERS, with_option
 from bulklmm_dask.text import counted
 
@@ -27,10 +27,10 @@ _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
 \b
 {format_lines()}
 
-FORMAT is guessed where it is left out. Samples are matched by name (in BIMBAM files by order); what
-is dropped is said. Genotypes pass through memory a part at a time.
+FORMAT is guessed if it is left out. Samples are matched by name (in BIMBAM files by order); notes
+say what is dropped. Genotypes pass through memory a part at a time.
 """
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing study or kinship.")
 
 
 @click.command(
@@ -55,7 +55,10 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
     help=f"Traits, or phenotypes ({', '.join(with_option('--traits'))}).",
 )
 @click.option(
-    "--genotypes", type=_path, metavar="CSV", help="Genotypes, markers x samples or turned round."
+    "--genotypes",
+    type=_path,
+    metavar="CSV",
+    help="Genotypes, markers x samples or samples x markers.",
 )
 @click.option(
     "--map", "variant_map", type=_path, metavar="CSV", help="Marker, chromosome and position."
@@ -63,10 +66,13 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
 @click.option(
     "--position-unit",
     type=click.Choice(["Mb", "bp", "cM"]),
-    help="Unit of the map's positions, where their column does not say.",
+    help="Unit of the positions in the map, if the name of their column does not tell.",
 )
 @click.option(
-    "--annotation", type=_path, metavar="FILE", help="BIMBAM's variant, position, chromosome."
+    "--annotation",
+    type=_path,
+    metavar="FILE",
+    help="BIMBAM annotation: variant, position in bp, chromosome.",
 )
 @click.option(
     "--covariates",
@@ -76,13 +82,13 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
 @click.option(
     "--strains",
     metavar="CSV|COLUMN",
-    help="Strain of every sample, when the genotypes are those of strains: a table, or the "
+    help="Strain of every sample, if the genotypes are those of strains: a table, or the "
     "column of the traits that names it.",
 )
 @click.option(
     "--field",
     type=click.Choice(["call_dosage", "call_DS", "call_genotype"]),
-    help="What a VCF Zarr store's dosages are taken from.  [default: the first it has]",
+    help="Array of a VCF Zarr store to take dosages from.  [default: the first it has]",
 )
 @_overwrite
 def import_command(
@@ -208,14 +214,16 @@ def simulate_command(
     type=click.Choice(METHODS),
     default="bulklmm",
     show_default=True,
-    help="Which estimator; see above.",
+    help="Estimator, as described above.",
 )
 @click.option(
     "--loco",
     is_flag=True,
-    help="One kinship a chromosome, from the markers of all others; kept beside the one of all.",
+    help="One kinship per chromosome, from the markers of all others; stored as kinship_loco.",
 )
-@click.option("--out", type=_path, metavar="CSV", help="Write a CSV table instead.")
+@click.option(
+    "--out", type=_path, metavar="CSV", help="Write a CSV table instead of changing STUDY."
+)
 @_overwrite
 @compute_options
 def kinship_command(
@@ -229,7 +237,7 @@ def kinship_command(
     """Compute the kinship of the samples of STUDY and keep it there, as scans expect it.
 
     With dosages x in 0..1, the method bulklmm is the mean over markers of x x' + (1-x)(1-x)' with
-    ones on the diagonal; rqtl2 is the same with the diagonal as it comes out (R/qtl2 itself uses
+    ones on the diagonal; rqtl2 is the same with the diagonal unchanged (R/qtl2 itself uses
     twice this matrix); centered and standardized are GEMMA's -gk 1 and -gk 2.
     """
     if loco and out is not None:
@@ -238,7 +246,7 @@ def kinship_command(
     with workers(**compute):
         ds = open_source(study)
         if out is None and not overwrite:
-            require_none(ds, study, loco=loco)
+            require_no_kinship(ds, study, loco=loco)
         matrix = kinship(ds, method=method, loco=loco).load()
     if out is not None:
         write_kinship(matrix, ds["sample_id"].values, out)

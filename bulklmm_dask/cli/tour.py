@@ -16,7 +16,7 @@ from bulklmm_dask.engine.local import workers
 @click.command(
     "info",
     cls=Command,
-    short_help="Describe a study, a result or R/qtl2 files.",
+    short_help="Describe a study, a result or input files.",
     epilog=examples(
         "bulklmm info bxd-lod.zarr",
     ),
@@ -39,7 +39,7 @@ def info_command(store: Path) -> None:
 @click.option(
     "--study",
     type=click.Path(path_type=Path),
-    help="R/qtl2 files or a Zarr study.  [default: a simulated study]",
+    help="A Zarr study, R/qtl2 files or PLINK files.  [default: a simulated study]",
 )
 @click.option(
     "--out",

@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
-from bulklmm_dask.study.schema import locate, unknown_names
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Flags
@@ -52,9 +52,8 @@ def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
     for dim in threshold.dims:
         names = (result["contig_id"] if dim == "contigs" else result["traits"]).values
         known = threshold[dim].values if dim in threshold.coords else ()
-        if absent := unknown_names(known, names):
-            raise InputError(f"threshold lacks {len(absent)} of the {dim}: {listing(absent)}")
-        threshold = threshold.isel({dim: locate(known, names, "")})
+        what = f"threshold lacks {{count}} of the {dim}: {{}}"
+        threshold = threshold.isel({dim: locate(known, names, what, "give a LOD for each")})
     values = threshold.transpose(..., "traits", missing_dims="ignore").variable.astype(np.float64)
     unknown = values.isnull()
     if "traits" in values.dims:

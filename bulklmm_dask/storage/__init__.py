@@ -1,1 +1,1 @@
-"""What is kept on disk: locations, result stores and their manifests, fingerprints of inputs."""
+"""Files on disk: locations, result stores and their manifests, fingerprints of inputs."""

@@ -1,7 +1,7 @@
 """Files of Zarr arrays: where a chunk or shard lies, and whether its file is whole.
 
-Stores of ours record the size of every file when it is finished, so that wholeness is a comparison
-of two numbers. Stores of 0.1.0 and of other programs do not: there the codecs are asked.
+Stores of this package record the size of every finished file, so that a check compares two numbers.
+Stores of version 0.1.0 and of other programs do not; there the codecs tell if a chunk is whole.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numcodecs.blosc import _cbuffer_sizes  # numcodecs tells a chunk's length nowhere else
+from numcodecs.blosc import _cbuffer_sizes  # no public function gives the length
 
 from bulklmm_dask.storage.location import Location
 
@@ -19,7 +19,7 @@ _BLOSC_HEADER, _CHECKSUM_LENGTH = 16, 4  # bytes
 
 
 def file_shape(array: Any) -> tuple[int, ...]:
-    """Shape of what lies in one file: a shard, or a chunk where there are no shards."""
+    """Shape of the part of an array in one file: a shard, or a chunk if there are no shards."""
     shape: tuple[int, ...] = array.shards or array.chunks
     return shape
 
@@ -45,8 +45,8 @@ def files(store: Location, name: str, array: Any) -> Iterator[tuple[tuple[int, .
 def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:
     """Tell whether a file of unrecorded size is there in full length.
 
-    Blosc keeps the length of a compressed chunk, but reads on behind the end of one that was cut
-    short, and gives wrong numbers; all other codecs refuse such a chunk. The index at the end of a
+    Blosc stores the length of a compressed chunk in its header, but decodes a chunk that was cut
+    short without an error, to wrong numbers; all other codecs refuse it. The index at the end of a
     shard has a checksum, which Zarr compares when it reads any cell of the shard.
     """
     if not file.is_file():

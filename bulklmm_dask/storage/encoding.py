@@ -1,4 +1,4 @@
-"""How values are held for Zarr: text as objects, nothing of an earlier encoding."""
+"""Datasets in the form that Zarr stores: text as objects, no encoding of an earlier store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def text(values: Iterable[object]) -> np.ndarray:
 
 
 def plain(ds: xr.Dataset) -> xr.Dataset:
-    """Drop how a dataset was stored before, and hold text as objects, which Zarr knows to store."""
+    """Drop the encoding of an earlier store, and turn text into objects, which Zarr can store."""
     ds = ds.drop_encoding()
     for name, variable in ds.variables.items():
         if variable.dtype.kind in "UT" or (variable.dtype == object and variable.chunks):

@@ -1,4 +1,4 @@
-"""Fingerprints of what goes into a scan, so that a store is resumed with the same inputs only."""
+"""Fingerprints of inputs and options: a store is resumed only if they are the same."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import xarray as xr
 
 
 def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
-    """64-bit digest of every row of a table, so that chunks of rows can be hashed apart.
+    """64-bit digest of every row of a table, so that chunks of rows can be hashed independently.
 
-    Values count as float64, all NaN alike: the dtype and the chunks of a table do not matter.
+    Values are hashed as float64, all NaN alike: dtype and chunks of a table do not matter.
     """
     table = np.asarray(values, dtype=np.float64) + 0.0  # -0.0 becomes 0.0
     table[np.isnan(table)] = np.nan

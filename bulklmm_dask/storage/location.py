@@ -1,6 +1,7 @@
-"""The door to the disk: every store and every output is looked at, opened and written through it.
+"""Locations: every store and every output is found, opened and written through a `Location`.
 
-Room is checked first, what is written appears whole or not at all, and errors say the remedy.
+Free space is checked before writing, output appears complete or not at all, and errors say the
+remedy.
 A `Location` is a local path today. Object stores need another implementation of these methods,
 and nothing else in the package. xarray and Zarr are imported when they are needed: commands that
 only ask whether a file may be written start without them.
@@ -35,7 +36,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 @dataclass(frozen=True)
 class Location(os.PathLike[str]):
-    """A file or folder that exists or may be made; cheap to hand to any worker."""
+    """The path of a file or folder, which need not exist; cheap to send to any worker."""
 
     path: str
 
@@ -69,7 +70,7 @@ class Location(os.PathLike[str]):
 
     @property
     def local(self) -> Path:
-        """The path, for what can only work on local files."""
+        """The path, for code that works on local files only."""
         return Path(self.path)
 
     @property
@@ -156,8 +157,8 @@ class Location(os.PathLike[str]):
     def require_free(self, *, overwrite: bool) -> None:
         """Raise StoreError, before any work, where an output cannot be made or exists already.
 
-        `overwrite` allows a file of that name to be replaced; what may replace a folder, the
-        caller knows.
+        `overwrite` allows something of that name to exist; the caller checks whether it may be
+        replaced.
         """
         if not self.parent.is_folder():
             raise StoreError(
@@ -170,7 +171,7 @@ class Location(os.PathLike[str]):
         self.require_writable()
 
     def require_free_file(self, *, overwrite: bool) -> None:
-        """Do the same for a file, which cannot replace a folder."""
+        """Do the checks of `require_free` for a file, which never replaces a folder."""
         if self.is_folder():
             raise StoreError(f"{self} cannot be written: it is a folder; give another path")
         self.require_free(overwrite=overwrite)
@@ -216,7 +217,7 @@ class Location(os.PathLike[str]):
         return self.local.open("rb")
 
     def write_text(self, text: str) -> None:
-        """Write a text file, whole or not at all: UTF-8, lines as they are."""
+        """Write a text file in UTF-8, complete or not at all, with line ends unchanged."""
         with self.appearing_file() as partial:
             partial.local.write_text(text, encoding="utf-8", newline="")
 
@@ -245,7 +246,7 @@ class Location(os.PathLike[str]):
 
 @contextmanager
 def explained(target: Location | str, kept: str = "") -> Iterator[None]:
-    """Turn the errors of a file system into a StoreError; `kept` says what a full disk spared."""
+    """Turn OSError into StoreError about `target`; `kept` precedes the remedy for a full disk."""
     try:
         yield
     except OSError as error:

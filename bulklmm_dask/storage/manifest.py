@@ -1,10 +1,11 @@
-"""Marks of finished blocks: the sizes of their files, written after the files themselves.
+"""Manifests: marks of finished blocks, written after the files that they vouch for.
 
-A result has two manifests, one of blocks and one of chunks of traits. An entry holds one number for
-every array that has a file there: its bytes on disk, 0 until it is finished. Stores of format 1
-hold a single 1 for a finished block instead.
+A result has two manifests, one of blocks and one of trait chunks. The mark of an entry is the size
+in bytes of the file of every array there, 0 until the entry is finished. Stores of format 1 have a
+single 1 for a finished entry instead.
 
-A study has a group of manifests, one for each array that is large, written before it appears.
+A study has a group of manifests, one for each large array, written before the study appears under
+its name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bulklmm_dask.storage.chunks import file_of, files, grid, is_whole
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.typing import Flags
 
-Mark = tuple[int, ...]
+Mark = tuple[int, ...]  # index of an entry
 
 _ARRAYS = "arrays"  # attribute of a manifest: names, in the order of its last dimension
 _STUDY = "manifest"  # group in a study
@@ -49,7 +50,7 @@ class Manifest:
     def create(
         self, group: zarr.Group, shape: Sequence[int], dims: Sequence[str], arrays: Sequence[str]
     ) -> None:
-        """Create its Zarr array, with nothing finished."""
+        """Create the Zarr array of the manifest, without marks."""
         group.create_array(
             self.name,
             shape=(*shape, len(arrays)),
@@ -71,12 +72,12 @@ class Manifest:
         manifest[index] = np.array(sizes, dtype=np.uint64)
 
     def discard(self, index: Mark, file: Location) -> None:
-        """Take back a mark, and remove a file that is not whole."""
+        """Remove the mark of an entry, and a file of it that is not whole."""
         self._open("r+")[index] = 0
         file.remove()
 
     def damaged(self, names: Sequence[str]) -> Iterator[tuple[Mark, Location]]:
-        """Marks of entries with files that are missing or of another size, and those files."""
+        """Yield index and file for each file of a marked entry that is missing or not whole."""
         manifest = self._open("r")
         marks: list[Mark] = [tuple(mark) for mark in np.argwhere(self._marked(manifest)).tolist()]
         values = np.asarray(manifest[:])
@@ -110,14 +111,14 @@ def _has_sizes(manifest: Any) -> bool:
 def _is_whole(file: Location, size: int | None, array: Any, index: Mark) -> bool:
     """Compare a file with its recorded size, None where there is no record.
 
-    A worker that was taken for lost may write a block once more after its mark, and the same scores
-    may take some bytes more or less: the codecs decide where the size differs.
+    A worker that Dask took for lost may write a block again after it was marked, and the same
+    scores may compress to a few bytes more or less. So if the size differs, the codecs decide.
     """
     return (size is not None and file.size() == size) or is_whole(file, array, index)
 
 
 def record_study(store: Location, names: Sequence[str]) -> None:
-    """Record the sizes of all files of these arrays of a study, which are all written."""
+    """Record the sizes of all files of these arrays of a study, once all are written."""
     group = store.open_group("r+").create_group(_STUDY)
     for name in names:
         array = store.open_array(name)
@@ -126,7 +127,7 @@ def record_study(store: Location, names: Sequence[str]) -> None:
 
 
 def damaged_files(store: Location, names: Sequence[str]) -> Iterator[Location]:
-    """Files of arrays of a study that are missing or of another size than when it was saved."""
+    """Yield the files of arrays of a study that are missing or not whole."""
     recorded = store.open_group()
     manifest: Any = recorded.get(_STUDY, {})
     for name in names:

@@ -1,9 +1,8 @@
 """The result store: a Zarr group of LOD scores with a manifest of finished blocks.
 
-A block is written as a whole shard (or chunk), then its mark. A store that was left at any moment
-therefore holds every block that is marked, and a run goes on with those that are not. Concurrent
-writers of one shard would corrupt it without a word, so regions that are not whole blocks are
-refused.
+A block is written as a whole shard (or chunk), then its mark. A run may therefore stop at any time:
+the store holds every marked block, and the next run computes the others. Concurrent writers of one
+shard would corrupt it without an error, so a write that does not cover whole blocks is refused.
 """
 
 from __future__ import annotations
@@ -36,22 +35,31 @@ from bulklmm_dask.storage.stamp import (
 )
 from bulklmm_dask.text import counted, listing
 
-# Blocks of nothing but the fill value are files like any other: absent means lost.
+# Blocks that hold only the fill value are written too, so that an absent file is a lost one.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
 
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
-# Attributes of the group that are about the store, not about the scan.
+# Attributes of the root group that describe the store, not the analysis.
 OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
-# Scores are noise in their last bits: a higher level costs time and saves a percent or two.
+# The last bits of scores are noise: a higher level costs time and saves one or two percent.
 _COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes of a result: all of it, one block of it, one inner chunk of a block; what it is over.
+    """Dimensions and sizes of a result.
 
-    The second dimension is that of the traits.
+    Attributes
+    ----------
+    shape : (int, int)
+        Size of the whole result.
+    block : (int, int)
+        Size of a block, which is a shard, or a chunk if `inner` is the same.
+    inner : (int, int)
+        Size of a chunk.
+    dims : (str, str)
+        Names of both dimensions; the second is that of the traits.
     """
 
     shape: tuple[int, int]
@@ -60,7 +68,7 @@ class Layout:
     dims: tuple[str, str] = ("variants", "traits")
 
     def region(self, i: int, j: int) -> tuple[slice, slice]:
-        """Variants and traits of block (i, j)."""
+        """Range of block (i, j) along each dimension."""
         return self._slice(0, i), self._slice(1, j)
 
     def _slice(self, axis: int, index: int) -> slice:
@@ -69,15 +77,15 @@ class Layout:
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Number of blocks along variants and traits."""
+        """Number of blocks along each dimension."""
         return -(-self.shape[0] // self.block[0]), -(-self.shape[1] // self.block[1])
 
 
 @dataclass(frozen=True)
 class Field:
-    """An array of a result: of every pair, (variants, traits, ...), or trait, (..., traits).
+    """An array with one value per pair, (variants, traits, ...), or per trait, (..., traits).
 
-    Its attributes say what it is and in which unit.
+    `attrs` are its attributes, ``long_name`` and ``units``.
     """
 
     dims: tuple[str, ...]
@@ -87,20 +95,20 @@ class Field:
 
     @property
     def nbytes(self) -> int:
-        """Size without compression."""
+        """Size in bytes without compression."""
         return self.dtype.itemsize * math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class ResultStore:
-    """A result on disk; cheap to hand to any worker, for it is only a path and a layout."""
+    """A result on disk; only a path and a layout, so that it is cheap to send to any worker."""
 
     path: str
     layout: Layout
 
     @property
     def location(self) -> Location:
-        """Where it lies."""
+        """Location of the store."""
         return Location(self.path)
 
     def pending_blocks(self) -> list[tuple[int, int]]:
@@ -109,7 +117,7 @@ class ResultStore:
         return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
-        """Trait chunks whose heritabilities are not written."""
+        """Trait chunks that are not finished: their values per trait are not written."""
         return np.flatnonzero(~_traits(self.location).finished())
 
     def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -129,7 +137,7 @@ class ResultStore:
             _blocks(self.location).mark((i, j), arrays)
 
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write what is known of every trait of chunk j, then its mark."""
+        """Write the values per trait of trait chunk j, then its mark."""
         where = self.layout.region(0, j)[1]
         arrays = {}
         with explained(self.path, _KEPT):
@@ -158,7 +166,7 @@ def open_or_create(
     of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> ResultStore:
-    """Make a result store, or open one that was made from the same inputs to go on with it.
+    """Make a result store, or open an existing one of the same inputs to resume it.
 
     Parameters
     ----------
@@ -169,7 +177,7 @@ def open_or_create(
     layout : Layout
         Sizes; those of an existing store must agree.
     of_pairs, of_traits : mapping of str to Field
-        The arrays of every pair and of every trait.
+        The arrays with one value per pair, and those with one per trait.
     fingerprints : mapping of str to str
         Digest of each input and of the options, under a name fit for a message.
 
@@ -241,7 +249,7 @@ def _create_array(
 
 
 def _fill_value(kind: Any) -> float | None:
-    """NaN for floats, which nobody takes for a result; the default of Zarr for others."""
+    """NaN for floats, which cannot be mistaken for a result; Zarr's default for others."""
     return np.nan if np.dtype(kind).kind == "f" else None
 
 
@@ -272,7 +280,7 @@ def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) ->
 
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
-    """Block sizes of an existing result store over these, or None where there is nothing yet."""
+    """Block sizes of an existing result store with these dimensions, None if there is no store."""
     store = Location.of(path)
     if not store.exists():
         return None
@@ -291,7 +299,7 @@ def _sizes(attrs: Mapping[str, Any]) -> dict[str, int]:
 
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Number of finished blocks of a result store, and of all its blocks."""
+    """Number of finished blocks of a result store, and number of all its blocks."""
     store = Location.of(path)
     with _readable(store):
         marks = _blocks(store).finished()
@@ -300,7 +308,7 @@ def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 @contextmanager
 def _readable(store: Location) -> Iterator[None]:
-    """Turn what damaged metadata or chunks lead to into a StoreError; every codec has its own."""
+    """Turn any error of damaged metadata or chunks into a StoreError; each codec raises its own."""
     try:
         yield
     except StoreError:
@@ -322,8 +330,9 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``lod`` (variants, traits), or what else it was made for, as a dask array of one chunk a
-        block; ``h2``, ``sigma2``, ``n_samples`` and ``trait_status`` (traits) in memory.
+        What `scan` or `permute` returned. Arrays with one value per pair, such as ``lod``
+        (variants, traits), are dask arrays with one chunk per block; all others, such as ``h2``
+        (traits), are in memory.
 
     Raises
     ------
@@ -379,7 +388,10 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
 
 
 def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
-    """Refuse a store that lacks chunks of names or positions; format 1 left out those of zeros."""
+    """Raise StoreError if chunks of names or positions are absent.
+
+    Format 1 did not write chunks of zeros, so it is not checked.
+    """
     if format_of(store, attrs) == FIRST:
         return
     others = {*attrs["statistics"], *attrs["of_traits"], _BLOCKS, _TRAITS}
@@ -396,7 +408,7 @@ def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
 
 
 def with_counts(result: xr.Dataset) -> xr.Dataset:
-    """Add how many pairs of each trait were refined, where the scan kept which."""
+    """Add ``n_refined`` (traits), the number of refined pairs, if the result has ``refined``."""
     if "refined" not in result:
         return result
     return result.assign(n_refined=result["refined"].sum("variants"))
@@ -405,7 +417,7 @@ def with_counts(result: xr.Dataset) -> xr.Dataset:
 def _damaged(
     store: Location, attrs: Mapping[str, Any]
 ) -> Iterator[tuple[Manifest, Mark, Location]]:
-    """Files that are missing or cut short though marked as finished; manifest and mark of each."""
+    """Yield manifest, mark and file of each file of a finished entry that is not whole."""
     for manifest, names in (
         (_blocks(store), attrs["statistics"]),
         (_traits(store), attrs["of_traits"]),

@@ -1,4 +1,4 @@
-"""What every store of ours says of itself: its kind, the version of its format, who wrote it."""
+"""Attributes that identify a store of this package: kind, format version, version of the writer."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bulklmm_dask.storage.location import Location
 KIND, STUDY, RESULT = "bulklmm_store", "study", "result"
 _FORMAT, _VERSION = "format", "bulklmm_version"
 
-# Attributes of the group that are about the store, not about what it holds.
+# Attributes of the root group that describe the store, not its content.
 STAMP = (KIND, _FORMAT, _VERSION)
 
-# 1: bulklmm_dask 0.1.0, which wrote no number; marks are 1, inputs are hashed in another way.
-# 2: the size of every finished file is recorded.
+# Format 1: bulklmm_dask 0.1.0, which wrote no format number; marks are 1, and fingerprints are
+# computed in another way. Format 2: marks are the sizes of the finished files.
 FIRST, FORMAT = 1, 2
 
 
 def stamp(kind: str) -> dict[str, Any]:
-    """Attributes for the group of a new store."""
+    """Attributes of the root group of a new store."""
     return {KIND: kind, _FORMAT: FORMAT, _VERSION: version("bulklmm-dask")}
 
 
 def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
-    """Version of the format of a store, by the attributes of its group.
+    """Format version of a store, from the attributes of its root group.
 
     Raises
     ------
@@ -46,12 +46,12 @@ def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
 
 
 def writer(attrs: Mapping[str, Any]) -> str:
-    """Version of the package that wrote a store; results of 0.1.0 tell it as that of the scan."""
+    """Version of the package that wrote a store; results of 0.1.0 have it in ``version``."""
     return str(attrs.get(_VERSION, attrs.get("version", "0.1.0")))
 
 
 def refuse_first_format(store: Location, attrs: Mapping[str, Any], remedy: str) -> None:
-    """Raise StoreError where a store cannot be gone on with: its fingerprints are of format 1."""
+    """Raise StoreError if a store is of format 1, whose fingerprints do not allow to resume it."""
     if format_of(store, attrs) > FIRST:
         return
     raise StoreError(

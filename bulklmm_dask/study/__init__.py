@@ -1,1 +1,1 @@
-"""What comes in and how it is kept: xarray and Zarr."""
+"""Studies: their schema, how they are made from arrays and files, and their Zarr stores."""

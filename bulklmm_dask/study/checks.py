@@ -1,4 +1,4 @@
-"""Checks of values, for arrays in memory and for the blocks of arrays that are not."""
+"""Checks of arguments, and of arrays in memory or of one block of a lazy array."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy.typing as npt
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.text import counted
 
-# How far a dosage may lie outside its range, for rounding in files.
+# How far a dosage may lie outside its range: files round their numbers.
 RANGE_TOLERANCE = 1e-6
 
 
 def whole_number(value: object, what: str, least: int) -> int:
-    """Give `value` as an int, or raise InputError where it is no whole number from `least` on."""
+    """Give `value` as an int, or raise InputError unless it is a whole number >= `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
     return int(value)
 
 
 def number(value: object, what: str, low: float, high: float = np.inf) -> float:
-    """Give `value` as a float, or raise InputError where it is no number from `low` to `high`."""
+    """Give `value` as a float, or raise InputError unless it is in [`low`, `high`]."""
     try:
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -41,8 +41,20 @@ def require_choice(value: object, what: str, choices: Sequence[str | None]) -> N
     raise InputError(f"{what} is {value!r}; it must be {', '.join(others)} or {last}")
 
 
+def require_one_of(value: str, known: Sequence[str], what: str) -> None:
+    """Raise InputError unless an option has one of its known values."""
+    if value not in known:
+        raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+
+
+def require_flag(value: object, what: str) -> None:
+    """Raise InputError unless an option is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{what} is {value!r}; it should be True or False")
+
+
 def require_by(by: object) -> None:
-    """Raise InputError unless maxima are asked for over all markers (None) or by contig."""
+    """Raise InputError unless `by` is None (over all markers) or "contig"."""
     require_choice(by, "by", (None, "contig"))
 
 
@@ -80,6 +92,6 @@ def refuse_outside(
 
 
 def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """Smallest and largest value, NaN apart; (0, 0) where there is none."""
+    """Smallest and largest of the values and 0, without NaN."""
     flat = values.reshape(-1)
     return float(np.fmin.reduce(flat, initial=0)), float(np.fmax.reduce(flat, initial=0))

@@ -1,6 +1,6 @@
-"""A study from arrays: the one place where samples are matched and values are checked.
+"""A study from arrays: samples are matched by name and values are checked.
 
-Every reader ends here, so that each check exists once and reads the same for every format.
+Every reader calls `create_dataset`, so that all formats share its checks and their messages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
 UNITS = ("bp", "Mb", "cM")
-_SUM_TOLERANCE = 0.01  # of the probabilities of a call, each rounded to a few decimals
+# How far the probabilities of a call may sum off 1: files round each to a few decimals.
+_SUM_TOLERANCE = 0.01
 
 
 def create_dataset(
@@ -72,7 +73,7 @@ def create_dataset(
         rows of `genotypes` are strains, every sample takes the genotypes of its strain.
     maximum : {1, 2}, optional
         The dosage of two counted alleles. By default 2 if any dosage exceeds 1, else 1; lazy
-        genotypes are taken as 0..2, and that is said.
+        genotypes are taken as 0..2, with a StudyWarning.
 
     Returns
     -------
@@ -168,7 +169,7 @@ def _strains(strains: Any, traits: Argument) -> list[str | None]:
 def _match(
     calls: Argument, traits: Argument, strains: list[str | None] | None
 ) -> tuple[list[int], list[int]]:
-    """Rows of the traits to keep, and the row of the genotypes that belongs to each."""
+    """Rows of the traits to keep, and for each the row of its genotypes."""
     size, genotyped = traits.data.sizes["samples"], calls.data.sizes["samples"]
     keys: Sequence[str | None] | None = traits.names
     if strains is not None and calls.names is not None:
@@ -357,7 +358,10 @@ def _put_calls(
 def refuse_other_sums(
     probability: np.ndarray, variants: Sequence[str], samples: Sequence[str]
 ) -> None:
-    """Raise InputError quoting the first call whose probabilities (..., genotypes) miss 1."""
+    """Raise InputError quoting the first call whose probabilities do not sum to 1.
+
+    `probability` has the shape (variants, samples, genotypes).
+    """
     total = probability.sum(axis=2)
     wrong = np.argwhere(np.abs(total - 1) > _SUM_TOLERANCE)
     if wrong.size:
@@ -396,7 +400,7 @@ def _drop_uncalled(ds: xr.Dataset, data: xr.DataArray) -> tuple[xr.Dataset, xr.D
 
 
 def say_uncalled(names: Collection[str], total: int) -> None:
-    """Say which variants have no call, if any."""
+    """Warn which of `total` variants have no call, if any."""
     if len(names):
         say(
             f"{len(names)} of {total} variants have no call in any sample and are "
@@ -405,7 +409,7 @@ def say_uncalled(names: Collection[str], total: int) -> None:
 
 
 def say_missing(count: int, total: int, variants: int) -> None:
-    """Say how many genotypes are missing, and at how many variants, if any."""
+    """Warn how many of `total` genotypes are missing, and at how many variants, if any."""
     if count:
         say(
             f"{count} of {total} genotypes at {variants} variants are missing; each is filled with "

@@ -1,4 +1,4 @@
-"""A study kept in Zarr: written whole or not at all, opened lazily."""
+"""Studies in Zarr stores: saved completely or not at all, opened lazily."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, st
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.text import listing
 
-_CHUNK_BYTES = 2**22
-# What grows with the study, and the dimension along which it is cut; the samples stay together.
+_CHUNK_BYTES = 2**22  # uncompressed size of a chunk
+# Large variables, and the dimension that each is chunked along; a chunk holds all samples.
 _LARGE = {
     "call_dosage": "variants",
     "call_genotype_probability": "variants",
@@ -114,7 +114,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _aligned(ds: xr.Dataset) -> xr.Dataset:
-    """Cut lazy variables as the store is cut: two tasks must never write to one chunk."""
+    """Give lazy variables the chunks of the store: two tasks must never write to one chunk."""
     for name, variable in ds.data_vars.items():
         if variable.chunks is not None:
             pieces = _chunks(variable) if name in _LARGE else variable.shape
@@ -128,7 +128,7 @@ def _encoding(variable: xr.DataArray) -> dict[str, Any]:
 
 
 def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
-    """Cut along one dimension into pieces of about four MiB."""
+    """Chunk shape: about 4 MiB, cut along one dimension only."""
     along = _LARGE[str(variable.name)]
     length = variable.sizes[along]
     piece = max(1, _CHUNK_BYTES * length // max(variable.nbytes, 1))
@@ -138,7 +138,7 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
 
 
 def _open_group(store: Location) -> zarr.Group:
-    """Open the root of a study's store; say what is there instead if it is none."""
+    """Open the root group of a stored study, or raise StoreError that says what is there."""
     if not store.is_folder():
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
@@ -162,7 +162,7 @@ def _open_group(store: Location) -> zarr.Group:
 
 
 def _check_chunks(store: Location, group: zarr.Group) -> None:
-    """Refuse a store in which a chunk is missing or cut short; no chunk is read whole."""
+    """Raise StoreError if a chunk is missing or cut short, without reading the chunks."""
     try:
         arrays = dict(group.arrays())
         absent = [

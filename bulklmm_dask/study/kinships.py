@@ -1,4 +1,4 @@
-"""A kinship on its own: added to a stored study, or kept as a table that other tools read."""
+"""Kinships added to a stored study, and kinships in CSV tables for other tools."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def add_kinship(
     path : path
         A study that `save` wrote.
     matrix : DataArray (samples_0, samples_1) or (contigs, samples_0, samples_1)
-        The kinship of its samples, in their order; those that leave a contig out are kept apart
-        from the one of all markers.
+        The kinship of its samples, in their order. One that leaves contigs out (with the
+        dimension contigs) has a variable of its own, beside the kinship of all markers.
     overwrite : bool
         Whether to replace a kinship that is there.
 
@@ -42,7 +42,7 @@ def add_kinship(
     store = Location.of(path)
     ds = open_dataset(store)
     if not overwrite:
-        require_none(ds, store, loco=matrix.ndim == 3)
+        require_no_kinship(ds, store, loco=matrix.ndim == 3)
     size: tuple[int, ...] = (ds.sizes["samples"],) * 2
     if matrix.ndim == 3:
         size = (ds.sizes.get("contigs", 0), *size)
@@ -63,8 +63,8 @@ def _name(loco: bool) -> str:
     return LOCO if loco else _NAME
 
 
-def require_none(ds: xr.Dataset, path: str | os.PathLike[str], *, loco: bool = False) -> None:
-    """Raise StoreError if the study, stored at `path`, has a kinship of this sort."""
+def require_no_kinship(ds: xr.Dataset, path: str | os.PathLike[str], *, loco: bool = False) -> None:
+    """Raise StoreError if the study stored at `path` has a kinship, or with `loco` LOCO ones."""
     if _name(loco) in ds:
         method = ds[_name(loco)].attrs.get("method", "unknown")
         raise StoreError(
@@ -74,7 +74,7 @@ def require_none(ds: xr.Dataset, path: str | os.PathLike[str], *, loco: bool = F
 
 
 def write_kinship(matrix: xr.DataArray, names: np.ndarray, path: str | os.PathLike[str]) -> None:
-    """Write a kinship as a CSV table with the sample names above and on the left."""
+    """Write a kinship as a CSV table with the sample names in its first row and column."""
     frame = xr.DataArray(
         matrix.values, dims=("sample", "samples"), coords={"sample": names, "samples": names}
     ).to_pandas()
@@ -83,7 +83,7 @@ def write_kinship(matrix: xr.DataArray, names: np.ndarray, path: str | os.PathLi
 
 
 def read_kinship(path: str | os.PathLike[str]) -> xr.DataArray:
-    """Read a kinship from a CSV table with the sample names above and on the left.
+    """Read a kinship from a CSV table with the sample names in its first row and column.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Numbers with the names they carry: arrays, DataFrames and DataArrays brought to one form."""
+"""Arrays, DataFrames and DataArrays of `create_dataset`, brought to one form with their names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONE_OF = {"samples": "sample", "variants": "variant", "traits": "trait", "covar
 
 @dataclass
 class Argument:
-    """Numbers by sample as a caller gave them.
+    """A table by sample that a caller passed to `create_dataset`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Argument:
         Name of the argument, for messages.
     data : DataArray (samples, ...)
     names : list of str or None
-        Sample names, if it carries any.
+        Sample names; None if the caller gave none.
     labels : list of str
         Names along the second dimension.
     """
@@ -42,10 +42,10 @@ class Argument:
 
 
 def as_argument(source: Any, what: str, dims: tuple[str, ...], ids: NamesLike | None) -> Argument:
-    """Bring `source` to floats with dimensions `dims`, and check its names.
+    """Turn `source` into floats with dimensions `dims`, and check its names.
 
-    `what` names the argument in errors; `ids` are names for the second dimension, in place of
-    those that the source carries.
+    `what` is the name of the argument in errors; `ids` replace the names of `source` along the
+    second dimension.
     """
     data, index, columns = _unpack(source, what, dims)
     if data.dtype.kind in "cmM":
@@ -76,7 +76,7 @@ def as_argument(source: Any, what: str, dims: tuple[str, ...], ids: NamesLike | 
 def _unpack(
     source: Any, what: str, dims: tuple[str, ...]
 ) -> tuple[xr.DataArray, list[str] | None, list[str] | None]:
-    """Give the data our dimensions; find the names of its rows and columns, if it has any."""
+    """Give the data the dimensions `dims`, and the names of its rows and columns or None."""
     if isinstance(source, pd.Series):
         source = source.to_frame()
     if isinstance(source, pd.DataFrame):
@@ -119,7 +119,7 @@ def _array(source: Any, what: str) -> np.ndarray:
 
 
 def _index_names(index: pd.Index, what: str) -> list[str] | None:
-    """Names, unless they are only the numbers that pandas gives to unnamed rows."""
+    """Names of an index; None for the numbers that pandas gives to unnamed rows."""
     if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
         return None
     return _as_names(index, what)
@@ -130,7 +130,7 @@ def _coordinate_names(data: xr.DataArray, dim: Hashable, what: str) -> list[str]
 
 
 def _as_names(names: NamesLike, what: str) -> list[str]:
-    """Names as text; a missing one would pass for a sample called nan."""
+    """Names as text; a missing one is refused, since it would become a sample called nan."""
     gaps = np.flatnonzero(pd.Series(list(names), dtype=object).isna())
     if gaps.size:
         raise InputError(
@@ -143,7 +143,7 @@ def _as_names(names: NamesLike, what: str) -> list[str]:
 def _numbers(
     values: np.ndarray, what: str, rows: list[str] | None, columns: list[str] | None
 ) -> np.ndarray:
-    """Text or objects as float64; the first cell that is no number is quoted."""
+    """Text or objects as float64; InputError quotes the first cell that is no number."""
     try:
         return values.astype(np.float64)
     except (TypeError, ValueError):
@@ -162,7 +162,7 @@ def _numbers(
 
 
 def name_samples(sample_ids: NamesLike | None, tables: list[Argument]) -> None:
-    """Give `sample_ids` to the tables that carry no sample names of their own."""
+    """Give `sample_ids` to the tables without sample names."""
     if sample_ids is None:
         return
     names = _as_names(sample_ids, "sample_ids")

@@ -1,6 +1,6 @@
-"""Every variable of a study, declared once: its dimensions, its kind and its meaning.
+"""The schema of a study: dimensions, dtype kinds and meaning of every variable.
 
-The names are those of sgkit and of VCF Zarr, so that their users are at home.
+The names are those of sgkit and VCF Zarr where these have one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Variable:
 _TEXT = "OUT"
 _REAL = "fiu"
 
-# Where a scan that leaves one chromosome out looks for its kinships first.
+# The kinships of a scan that leaves one chromosome out (LOCO), one for each contig.
 LOCO = "kinship_loco"
 
 VARIABLES: dict[str, Variable] = {
@@ -82,7 +82,7 @@ _REQUIRED = ("variant_id", "sample_id", "trait_id", "sample_trait")
 
 
 def unknown_names(known: Iterable[object], wanted: Iterable[object]) -> list[str]:
-    """List the names, in order, that are not among those known; all count as text."""
+    """List the wanted names that are not known, in order; names are compared as text."""
     present = set(map(str, known))
     return [name for name in map(str, wanted) if name not in present]
 
@@ -90,17 +90,17 @@ def unknown_names(known: Iterable[object], wanted: Iterable[object]) -> list[str
 def locate(
     known: Iterable[object], wanted: Iterable[object], what: str, remedy: str | None = None
 ) -> Index:
-    """Find names among those known.
+    """Find the positions of names among those known.
 
     Parameters
     ----------
     known, wanted : iterable of names
-        All count as text.
+        Names are compared as text.
     what : str
-        What is wrong if some are unknown, with {} where they are to be listed, such as
-        "the study has no covariate {}".
+        Beginning of the error for unknown names, such as "the study has no covariate {}"; {}
+        stands for the unknown names, {count} for their number.
     remedy : str, optional
-        What to do then; by default the first names that are known are shown.
+        End of the error; by default it shows the first known names.
 
     Returns
     -------
@@ -118,12 +118,13 @@ def locate(
     if unknown := [name for name in asked if name not in where]:
         if remedy is None:
             remedy = f"the names are like {listing(names, 3)}" if names else "there is none"
-        raise InputError(f"{what.replace('{}', listing(unknown), 1)}; {remedy}")
+        what = what.replace("{count}", str(len(unknown))).replace("{}", listing(unknown), 1)
+        raise InputError(f"{what}; {remedy}")
     return np.array([where[name] for name in asked], dtype=np.int64)
 
 
 def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
-    """Raise InputError unless all the names are among those of a dimension, such as traits."""
+    """Raise InputError unless a dimension such as traits has all these names."""
     locate(ds[dim].values, names, f"no {dim.removesuffix('s')} {{}} here")
 
 
@@ -141,7 +142,7 @@ def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
 
 
 def validate(ds: xr.Dataset) -> xr.Dataset:
-    """Check a study against the schema; touches no data that is not in memory.
+    """Check a study against the schema, without reading lazy arrays.
 
     Parameters
     ----------

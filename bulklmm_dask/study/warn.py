@@ -1,4 +1,4 @@
-"""Saying aloud what was dropped, filled in or reinterpreted, at the line of the user's own call."""
+"""Warnings that data were dropped, filled in or reinterpreted, at the line of the user's call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bulklmm_dask.errors import StudyWarning
 
 
 def say(message: str) -> None:
-    """Warn with StudyWarning, pointing at the first caller outside this package."""
+    """Issue a StudyWarning that points at the first caller outside this package."""
     package = __name__.partition(".")[0]
     frame, level = sys._getframe(0), 1
     while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__"), package):

@@ -1,1 +1,1 @@
-"""The arguments that analyses share, each from what a user handed over to a checked array."""
+"""Arguments that analyses share, turned from what a user passes into checked arrays."""

@@ -1,4 +1,4 @@
-"""Covariates of the study that are in the model, and those of them that interact with a marker."""
+"""Covariates of a model, and which of them interact with the marker."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import independent_columns
 from bulklmm_dask.study.checks import refuse_infinite
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
@@ -24,17 +25,14 @@ def covariate_matrix(
         wanted = [wanted]
     wanted = False if wanted is None else wanted
     names = (known if wanted else []) if isinstance(wanted, bool) else [str(w) for w in wanted]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise InputError(
-            f"no covariate {listing(unknown)} in the study; it has "
-            f"{listing(known) if known else 'none'}"
-        )
+    index = locate(
+        known, names, "no covariate {} in the study", f"it has {listing(known) or 'none'}"
+    )
     n = ds.sizes["samples"]
     intercept = np.ones((n, 1))
     if not names:
         return [], intercept
-    columns = ds["sample_covariate"].values[:, [known.index(name) for name in names]]
+    columns = ds["sample_covariate"].values[:, index]
     samples = list(ds["sample_id"].values)
     refuse_infinite(columns, "sample_covariate", samples, names)
     matrix = np.concatenate([intercept, columns], axis=1)
@@ -50,7 +48,7 @@ def covariate_matrix(
         )
     dependent = independent_columns(complete)[1]
     if dependent:
-        culprits = listing(names[index - 1] for index in dependent)
+        culprits = listing(names[column - 1] for column in dependent)
         raise InputError(
             f"covariates are collinear: {culprits} follow from the intercept and the covariates "
             "before them; leave them out with covariates=[...]"
@@ -59,11 +57,11 @@ def covariate_matrix(
 
 
 def interacting_columns(covariates: list[str], interaction: Sequence[str]) -> tuple[int, ...]:
-    """Where the covariates that interact stand, behind the intercept and among the others."""
-    unknown = [name for name in interaction if name not in covariates]
-    if unknown:
-        raise InputError(
-            f"interaction names {listing(unknown)}, not among the covariates of the scan "
-            f"({listing(covariates) or 'none'}): what interacts must also be additive"
-        )
-    return tuple(1 + covariates.index(name) for name in interaction)
+    """Columns of the interacting covariates in the matrix of covariates, after the intercept."""
+    index = locate(
+        covariates,
+        interaction,
+        "interaction names {}, not among the covariates of the scan",
+        f"these are {listing(covariates) or 'none'}: what interacts must also be additive",
+    )
+    return tuple((1 + index).tolist())

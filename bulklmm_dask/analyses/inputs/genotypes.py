@@ -1,4 +1,4 @@
-"""The genotypes of an analysis: a variable of the study, with the names of its markers."""
+"""Genotypes of an analysis: the variable that is tested, names of markers, strains, alleles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def genotype_variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
 def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genotypes:
     """Genotypes with the names of their variants, checked if they are in memory.
 
-    With `loco`, the kinship of a marker is that of its contig.
+    With `loco`, a marker is tested with the kinship of its contig.
     """
     maximum = float(calls.attrs.get("maximum", 1))
     names = text(ds["variant_id"].values)
@@ -42,19 +42,19 @@ def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genot
 
 
 def contigs_of(ds: xr.Dataset) -> Index:
-    """Number of the contig of every variant."""
+    """Index of the contig of every variant."""
     return np.asarray(ds["variant_contig"].values, dtype=np.int64)
 
 
 def strains_of(ds: xr.Dataset) -> Index | None:
-    """Number of the strain of every sample; None where the study does not know them."""
+    """Index of the strain of every sample; None if the study has no strains."""
     if "sample_strain" not in ds:
         return None
     return pd.factorize(ds["sample_strain"].values)[0].astype(np.int64)
 
 
 def allele_shares(names: Names | None, count: int) -> Array:
-    """Share of each allele in each genotype, (genotypes, alleles)."""
+    """Share of each allele in each genotype, (genotypes, alleles), by the names of genotypes."""
     if names is None or any(len(name) != 2 or not name.isalpha() for name in names):
         return np.eye(count)
     alleles = sorted(set("".join(names)))

@@ -1,4 +1,4 @@
-"""The kinship of an analysis: a variable of the study or a matrix, matched to the samples."""
+"""Kinship of an analysis: a variable of the study or a matrix, in the order of the samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import xarray as xr
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import check_kinship
-from bulklmm_dask.study.schema import LOCO, require_unique
-from bulklmm_dask.text import listing
+from bulklmm_dask.study.schema import LOCO, locate, require_unique
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
@@ -37,7 +36,7 @@ def require_kinship(kinship: KinshipLike, verb: str) -> None:
 
 
 def kinship_in_words(kinship: KinshipLike) -> str:
-    """How the attributes of a result name the kinship."""
+    """The kinship as an attribute of a result."""
     if isinstance(kinship, str):
         return kinship
     return "none" if kinship is None else "given as a matrix"
@@ -53,7 +52,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
     kinship : str, array, DataArray, DataFrame or None
         A variable of the study or a matrix; None is ordinary regression.
     loco : bool
-        Whether there is one for each contig, of the markers of all others.
+        Whether there is a kinship for each contig, from the markers of all other contigs.
 
     Returns
     -------
@@ -115,21 +114,17 @@ def _variable(ds: xr.Dataset, name: str, *, loco: bool) -> xr.DataArray:
 
 
 def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray:
-    """Matrices in the order of the contigs of the study, where they carry names."""
+    """Matrices in the order of the contigs of the study, matched by name if they have names."""
     if kinship.dims[0] not in kinship.coords or "contig_id" not in ds:
         return kinship
-    where = {str(label): i for i, label in enumerate(kinship[kinship.dims[0]].values)}
-    contigs = [str(contig) for contig in ds["contig_id"].values]
-    unknown = [contig for contig in contigs if contig not in where]
-    if unknown:
-        raise InputError(
-            f"{name} lacks {len(unknown)} of the {len(contigs)} contigs: {listing(unknown)}"
-        )
-    return kinship.isel({kinship.dims[0]: [where[contig] for contig in contigs]})
+    known, contigs = kinship[kinship.dims[0]].values, ds["contig_id"].values
+    what = f"{name} lacks {{count}} of the {len(contigs)} contigs: {{}}"
+    order = locate(known, contigs, what, "give a matrix for each contig of the study")
+    return kinship.isel({kinship.dims[0]: order})
 
 
 def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:
-    """Rows and columns in the order of the samples, where they carry names."""
+    """Rows and columns in the order of the samples, matched by name if they have names."""
     if kinship.ndim < 2:
         raise InputError(
             f"{name} has dimensions {kinship.dims}; a scan needs one matrix (samples, samples)"
@@ -138,14 +133,9 @@ def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:
         if dim not in kinship.coords:
             continue
         require_unique(kinship[dim].values, f"the samples of {name}", "give each sample once")
-        where = {str(label): i for i, label in enumerate(kinship[dim].values)}
-        unknown = [sample for sample in samples if sample not in where]
-        if unknown:
-            raise InputError(
-                f"{name} lacks {len(unknown)} of the {len(samples)} samples: {listing(unknown)}; "
-                "give a kinship of all samples of the study"
-            )
-        order = [where[sample] for sample in samples]
-        if order != list(range(kinship.sizes[dim])):
+        what = f"{name} lacks {{count}} of the {len(samples)} samples: {{}}"
+        remedy = "give a kinship of all samples of the study"
+        order = locate(kinship[dim].values, samples, what, remedy)
+        if order.tolist() != list(range(kinship.sizes[dim])):
             kinship = kinship.isel({dim: order})
     return kinship.data

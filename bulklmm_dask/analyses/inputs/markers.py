@@ -1,4 +1,4 @@
-"""Markers as arrays beside the covariates: the same for all traits, or of every trait its own."""
+"""Markers that join the covariates: the same for all traits, or others for each trait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -16,8 +15,9 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.study.schema import locate
 from bulklmm_dask.text import listing
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Index
 
 ConditionLike = (
     str | Sequence[str] | Mapping[str, str | Sequence[str]] | pd.Series | xr.DataArray | None
@@ -25,9 +25,10 @@ ConditionLike = (
 
 
 def shared_markers(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike) -> Array:
-    """Columns (samples, k) of markers that join the covariates of every trait.
+    """Columns (samples, columns) of markers that join the covariates of every trait.
 
-    Of the genotypes `calls` that are scanned: dosages, or of k probabilities all but the first.
+    They are from the scanned genotypes `calls`: the dosage of each marker, or its probabilities of
+    all genotypes but the first.
     """
     if condition is None or is_per_trait(condition):
         return np.empty((ds.sizes["samples"], 0))
@@ -41,7 +42,7 @@ def shared_markers(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike
 
 
 def own_markers(ds: xr.Dataset, condition: ConditionLike) -> OwnMarkers | None:
-    """Markers of every trait its own, as ``max_lod`` names the highest of each."""
+    """Markers that differ between traits, such as the highest of each trait from ``max_lod``."""
     if condition is None or not is_per_trait(condition):
         return None
     if "call_dosage" not in ds:
@@ -63,31 +64,31 @@ def own_markers(ds: xr.Dataset, condition: ConditionLike) -> OwnMarkers | None:
 
 
 def condition_in_words(condition: ConditionLike) -> list[str] | str:
-    """How the attributes of a result name them: by their names, or that each trait has its own."""
+    """The condition as an attribute of a result: names of markers, or "by trait"."""
     return "by trait" if is_per_trait(condition) else _names(condition)
 
 
 def is_per_trait(condition: Any) -> bool:
-    """Whether a condition gives every trait its own markers."""
+    """Whether a condition gives each trait its own markers."""
     return isinstance(condition, Mapping | pd.Series | xr.DataArray)
 
 
 def _names(value: Any) -> list[str]:
-    """Names of markers: of one, of several, or of none (an empty name, None or NaN)."""
+    """List of marker names from one name or several; an empty name, None and NaN are left out."""
     several = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     return [str(name) for name in several if not pd.isna(name) and name != ""]
 
 
 def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
-    """Names of the markers of every trait; a trait that occurs twice has the markers of both."""
+    """Names of the markers of every trait; a trait that occurs twice gets the markers of both."""
     given = condition.to_series() if isinstance(condition, xr.DataArray) else condition
     chosen: dict[str, list[str]] = {trait: [] for trait in text(ds["trait_id"].values)}
-    unknown = sorted({str(trait) for trait in given.keys()} - set(chosen))  # noqa: SIM118
-    if unknown:
-        raise InputError(
-            f"condition names {len(unknown)} traits that the study has not: {listing(unknown)}; "
-            "give it by trait, such as max_lod(result).set_index('trait').variant"
-        )
+    locate(
+        chosen,
+        dict.fromkeys(map(str, given.keys())),
+        "condition names {count} traits that the study has not: {}",
+        "give it by trait, such as max_lod(result).set_index('trait').variant",
+    )
     for trait, value in given.items():
         chosen[str(trait)] += _names(value)
     if not any(chosen.values()):
@@ -95,14 +96,10 @@ def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
     return list(chosen.values())
 
 
-def _find(ds: xr.Dataset, names: Sequence[str]) -> npt.NDArray[np.int64]:
-    where = pd.Index(text(ds["variant_id"].values)).get_indexer(list(names))
-    unknown = [name for name, index in zip(names, where, strict=True) if index < 0]
-    if unknown:
-        raise InputError(
-            f"condition names {len(unknown)} markers that the study has not: {listing(unknown)}"
-        )
-    return np.asarray(where, dtype=np.int64)
+def _find(ds: xr.Dataset, names: Sequence[str]) -> Index:
+    """Indices of markers by their names."""
+    what = "condition names {count} markers that the study has not: {}"
+    return locate(ds["variant_id"].values, names, what)
 
 
 def position_of(ds: xr.Dataset, kind: str, name: str) -> int:
@@ -120,7 +117,7 @@ def position_of(ds: xr.Dataset, kind: str, name: str) -> int:
 
 
 def dosage_of(ds: xr.Dataset, variant: str) -> Array:
-    """Dosages of a marker (samples,), none missing."""
+    """Dosages of a marker (samples,), missing ones imputed."""
     row = position_of(ds, "variant", variant)
     if "call_dosage" not in ds:
         raise InputError(

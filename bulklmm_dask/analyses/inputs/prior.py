@@ -14,7 +14,7 @@ PriorLike = Prior | tuple[VectorLike, VectorLike] | None
 
 
 def prior_of_traits(prior: PriorLike, ds: xr.Dataset) -> Prior | None:
-    """The prior as the statistics take it, one for each trait."""
+    """The prior with one variance and one sample size per trait; None without a prior."""
     if prior is None:
         return None
     try:
@@ -34,6 +34,6 @@ def _of_traits(given: VectorLike, name: str, ds: xr.Dataset) -> Array:
 
 
 def prior_in_words(prior: Prior) -> list[float] | str:
-    """How the attributes of a result name it: variance and size, or that each trait has its own."""
+    """The prior as an attribute of a result: [variance, sample size], or "by trait"."""
     values = np.unique([prior.variance, prior.sample_size], axis=1)
     return values[:, 0].tolist() if values.shape[1] == 1 else "by trait"

@@ -17,17 +17,17 @@ StrataLike = str | npt.ArrayLike | xr.DataArray | pd.Series | None
 
 
 def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
-    """Number of the stratum of every sample; zeros where all are one."""
+    """Index of the stratum of every sample; zeros without strata."""
     n = ds.sizes["samples"]
     if given is None:
         return np.zeros(n, dtype=np.int64)
-    labels_of = pd.Series(aligned(ds, given, "strata", "samples"))
+    labels = pd.Series(aligned(ds, given, "strata", "samples"))
     samples = ds["sample_id"].values
-    if labels_of.isna().any():
+    if labels.isna().any():
         raise InputError(
-            f"strata lack a label for {listing(samples[labels_of.isna()])}; every sample needs one"
+            f"strata lack a label for {listing(samples[labels.isna()])}; every sample needs one"
         )
-    _, stratum, size = np.unique(labels_of.astype(str), return_inverse=True, return_counts=True)
+    _, stratum, size = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     alone = size[stratum] == 1
     if alone.all() and n > 1:
         raise InputError(
@@ -43,7 +43,7 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
 
 
 def strata_in_words(given: StrataLike) -> str:
-    """How the attributes of a result name the strata."""
+    """The strata as an attribute of a result."""
     if isinstance(given, str):
         return given
     return "none" if given is None else "given"

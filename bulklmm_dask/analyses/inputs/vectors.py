@@ -1,4 +1,4 @@
-"""One value for each sample or trait: a variable of the study, an array or a labelled table."""
+"""Vectors, one value per sample or trait: a variable of the study, an array or a Series."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.schema import NAMES, require_unique
-from bulklmm_dask.text import listing
+from bulklmm_dask.study.schema import NAMES, locate, require_unique
 from bulklmm_dask.typing import Array
 
 VectorLike = str | npt.ArrayLike | xr.DataArray | pd.Series
 
 
 def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> Array:
-    """Numbers along the dimension "samples" or "traits"; `what` names them in errors."""
+    """Numbers along the dimension "samples" or "traits"; `what` is their name in errors."""
     found = aligned(ds, given, what, dim)
     try:
         return found.astype(np.float64)
@@ -27,7 +26,10 @@ def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> Array:
 
 
 def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]:
-    """Values along the dimension "samples" or "traits"; `what` names them in errors."""
+    """Values along the dimension "samples" or "traits", matched by name if they have names.
+
+    `what` is their name in errors.
+    """
     names = [str(name) for name in ds[NAMES[dim]].values]
     if isinstance(given, str):
         given = _named_vector(ds, given, what, dim)
@@ -36,10 +38,9 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
     if isinstance(given, pd.Series):
         series = given.set_axis(given.index.map(str))
         require_unique(series.index, f"the {dim} of {what}", "give one value for each")
-        absent = [name for name in names if name not in series.index]
-        if absent:
-            raise InputError(f"{what} lacks {len(absent)} {dim}: {listing(absent)}")
-        given = series.loc[names].to_numpy()
+        lacking = f"{what} lacks {{count}} {dim}: {{}}"
+        order = locate(series.index, names, lacking, "give one value for each")
+        given = series.to_numpy()[order]
     values = np.asarray(given)
     if values.shape != (len(names),):
         raise InputError(f"{what} has shape {values.shape} for {len(names)} {dim}")
@@ -47,7 +48,7 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
 
 
 def _named_vector(ds: xr.Dataset, name: str, what: str, dim: str) -> npt.NDArray[Any]:
-    """A variable over a dimension; of the samples, also a covariate."""
+    """A variable along a dimension; along the samples also a covariate."""
     if name in ds and ds[name].dims == (dim,):
         return np.asarray(ds[name].values)
     if dim == "samples" and f"sample_{name}" in ds:

@@ -13,7 +13,7 @@ from bulklmm_dask.typing import Array
 def sample_weights(
     ds: xr.Dataset, weights: VectorLike | None, replicates: VectorLike | None
 ) -> Array | None:
-    """Residual weights w of the samples: as given, or the roots of numbers of replicates."""
+    """Residual weights w (samples,): as given, or the square roots of numbers of replicates."""
     if weights is None and replicates is None:
         return None
     if weights is not None and replicates is not None:
@@ -33,7 +33,7 @@ def sample_weights(
 
 
 def weights_in_words(weights: VectorLike | None, replicates: VectorLike | None) -> dict[str, str]:
-    """Attributes of a result that name the weights of its samples."""
+    """Weights and replicates as attributes of a result."""
     return {
         name: given if isinstance(given, str) else "given"
         for name, given in (("weights", weights), ("replicates", replicates))

@@ -19,7 +19,7 @@ from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
-# Where the control file has no genotypes, R/qtl2 takes these letters; plain codes are meant too.
+# Codes of the calls if the control file lists none: R/qtl2's letters, and the codes themselves.
 _DEFAULT_CODES = {"A": 1, "H": 2, "B": 3, "D": 4, "C": 5} | {
     str(code): code for code in range(1, 6)
 }
@@ -35,14 +35,14 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class Control:
-    """What a control file says, with R/qtl2's defaults where it is silent."""
+    """The entries of a control file, with R/qtl2's defaults for those that are absent."""
 
     label: str
     entries: dict[str, Any]
 
     @property
     def dialect(self) -> Dialect:
-        """How the tables are written."""
+        """The dialect of the tables: separator, missing values, comments."""
         sep = str(self.entries.get("sep", ",")).replace("\\t", "\t")  # quoted tabs are common
         if len(sep) != 1:
             raise InputError(
@@ -84,7 +84,7 @@ class Control:
         return [str(item) for item in entry] if isinstance(entry, list) else [str(entry)]
 
     def is_transposed(self, table: str) -> bool:
-        """Tell whether a table is written the other way round."""
+        """Tell whether a table is transposed."""
         flag = str(self.entries.get(f"{table}_transposed", "false")).lower()
         if flag in ("true", "yes", "on", "1", "t", "y"):
             return True
@@ -95,7 +95,7 @@ class Control:
         )
 
     def source_of(self, key: str) -> tuple[str | None, str | None, dict[str, str]]:
-        """Where sex or cross_info stands: its file, or its covariate, and the codes beside it."""
+        """Source of sex or cross_info: a file or None, a covariate or None, and its codes."""
         entry = self.entries.get(key)
         if not isinstance(entry, dict):
             return (None if entry is None else str(entry)), None, {}

@@ -35,7 +35,7 @@ class Folder:
 
     @contextmanager
     def open(self, name: str) -> Iterator[TextIO]:
-        """Open one file as text; what goes wrong while it is read is an InputError."""
+        """Open one file as text; errors while it is read become InputError."""
         path = self.path / name
         if not path.is_file():
             raise InputError(f"there is no file {path}; check the name")
@@ -66,7 +66,7 @@ class Archive:
 
     @contextmanager
     def open(self, name: str) -> Iterator[TextIO]:
-        """Open one member as text; what goes wrong while it is read is an InputError."""
+        """Open one member as text; errors while it is read become InputError."""
         member = posixpath.normpath(posixpath.join(self.inside, name))
         if member not in self._zip.namelist():
             raise InputError(
@@ -91,7 +91,7 @@ def as_text(raw: IO[bytes], name: str) -> Iterator[TextIO]:
 
 @contextmanager
 def reading(label: str) -> Iterator[None]:
-    """Turn what can go wrong while a file is read into an InputError that names it."""
+    """Turn errors while a file is read into an InputError that names the file."""
     try:
         yield
     except _CUT_SHORT as error:

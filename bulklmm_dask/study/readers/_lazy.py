@@ -1,4 +1,4 @@
-"""Genotypes that stay in their files: ranges of variants are read when they are asked for."""
+"""Lazy genotypes: ranges of variants are read from their file when they are used."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from xarray.core import indexing
 
 from bulklmm_dask.storage.encoding import text
 
-_CHUNK_BYTES = 2**24
-_MOST = 8  # times as large rather than read a chunk of the file more than once
+_CHUNK_BYTES = 2**24  # size of a chunk in memory
+_MOST = 8  # chunks may be this many times larger, to read each chunk of the file only once
 _DIMS = ("variants", "samples", "genotypes")
 
 
 class Source(Protocol):
-    """An array of float32 in a file; knows paths only, so that other processes can read it too."""
+    """An array of float32 in a file; it holds only a path, so that any process can read it."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape: variants, samples and perhaps genotypes."""
+        """Shape (variants, samples) or (variants, samples, genotypes)."""
 
     @property
     def step(self) -> int:
-        """How many variants the file keeps together; 1 where any range is read alike."""
+        """Variants per chunk of the file; 1 if any range costs the same to read."""
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Read a range of variants; InputError with file and position where that fails."""
+        """Read a range of variants; an InputError names the file and the position."""
 
 
 def lazy(source: Source, variants: Sequence[str], samples: Sequence[str] | None) -> xr.DataArray:
-    """Give a source as a lazy array with names, cut along the variants.
+    """Turn a source into a lazy array with names, chunked along the variants.
 
     A chunk is about 16 MiB, or up to eight times that where the file's own chunks are larger.
     """
@@ -48,7 +48,7 @@ def lazy(source: Source, variants: Sequence[str], samples: Sequence[str] | None)
 
 
 def _chunk(source: Source) -> int:
-    """Variants in a chunk: whole chunks of the file, or as few parts of one as memory allows."""
+    """Variants per chunk: several whole chunks of the file, or a large part of one."""
     size = max(1, _CHUNK_BYTES // max(1, 4 * math.prod(source.shape[1:])))
     if size >= source.step:
         return size - size % source.step
@@ -57,7 +57,7 @@ def _chunk(source: Source) -> int:
 
 
 class _Backend(BackendArray):
-    """What xarray asks of an array that is not in memory."""
+    """Adapter by which xarray reads a source lazily."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -22,7 +22,7 @@ from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
-# How the columns of a map may be called, compared without case and signs.
+# Accepted names of the columns of a map; case and punctuation are ignored.
 _MARKER = ("marker", "locus", "variant", "snp", "markerid", "variantid", "snpid", "rsid", "id")
 _CONTIG = ("chr", "chromosome", "chrom", "contig")
 _POSITION = {
@@ -34,7 +34,7 @@ _UNNAMED_UNIT = ("pos", "position", "variantposition")
 
 
 def numeric_positions(cells: Sequence[str], markers: Sequence[str], table: Table) -> np.ndarray:
-    """Turn the positions of a map into numbers, NaN where empty; InputError quotes other text."""
+    """Turn the positions of a map into numbers, NaN where empty; InputError quotes any text."""
     try:
         return np.array(floats(cells, frozenset({""})), dtype=np.float64)
     except CellError as error:
@@ -47,7 +47,7 @@ def numeric_positions(cells: Sequence[str], markers: Sequence[str], table: Table
 def place_markers(
     markers: Sequence[str], marker_map: pd.DataFrame
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Keep the markers that the map places, in the order of the map.
+    """Keep the markers that have a position on the map, in the order of the map.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def place_markers(
 
 
 def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.DataFrame | None, str]:
-    """Read a marker map if there is one; a unit without a map means nothing."""
+    """Read a marker map and its unit, None without a map; a unit without a map is refused."""
     if path is not None:
         return read_map(path, unit)
     if unit is not None:
@@ -106,7 +106,7 @@ def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.Data
 
 
 def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
-    """Read a marker map: contig, position and perhaps genetic by marker, and the unit."""
+    """Read a marker map by marker: contig, position, perhaps genetic (cM), and the unit."""
     table = read_text(open_table(path))
     columns = table.by_column(names=True)
     contig = find_column(columns, _CONTIG)
@@ -157,10 +157,10 @@ def name_variants(
     alleles: Sequence[tuple[str, str]],
     label: str,
 ) -> list[str]:
-    """Give every variant a name of its own: its id, contig:position, or both with the alleles.
+    """Give every variant a unique name: its id or contig:position, if need be with the alleles.
 
     An id that is empty or a dot becomes contig:position; names that occur more than once get
-    the alleles behind them. Both are said.
+    the alleles appended. A StudyWarning tells of each.
     """
     names = list(ids)
     unnamed = [i for i, name in enumerate(names) if name in ("", ".")]

@@ -1,4 +1,4 @@
-"""Columns of text: covariates told from labels, and labels kept beside samples and traits."""
+"""Text columns: split into covariates and labels; labels kept as sample or trait variables."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LEADING_ZERO = re.compile(r"[+-]?0\d")
 def split_covariates(
     names: Sequence[str], columns: Mapping[str, Sequence[str]]
 ) -> tuple[pd.DataFrame | None, dict[str, dict[str, str]]]:
-    """Tell covariates from labels.
+    """Split columns into covariates and labels.
 
     Columns of numbers are covariates; columns with two different texts become 0 and 1; all
-    others are labels. What is reinterpreted or set aside is said.
+    others are labels. A StudyWarning names each column that is not all numbers.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def attach(ds: xr.Dataset, dim: str, column: str, by_name: Mapping[str, str]) ->
 
 
 def _odd_one(names: Sequence[str], cells: Sequence[str]) -> str:
-    """Quote the first cell that is no number, where most are: it is likely to be a mistake."""
+    """Quote the first text in a column of mostly numbers, which is likely to be a mistake."""
     odd = [at for at, cell in enumerate(cells) if cell and _as_numbers([cell]) is None]
     if not odd or 2 * len(odd) >= sum(map(bool, cells)):
         return ""
@@ -90,7 +90,7 @@ def _odd_one(names: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def _as_numbers(cells: Sequence[str]) -> np.ndarray | None:
-    """Cells as numbers, NaN where empty; None if any is text, such as 007."""
+    """Cells as numbers, NaN where empty; None if any is text (007 counts as text)."""
     if any(_LEADING_ZERO.match(cell) or "_" in cell for cell in cells):
         return None
     try:

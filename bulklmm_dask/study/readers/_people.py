@@ -26,7 +26,7 @@ _SEXES = {"1": "male", "2": "female"}
 
 @dataclass
 class People:
-    """The rows of a .fam file: family and own ids, the names they go by, sex and phenotype."""
+    """The rows of a .fam file: (family id, own id), sample name, sex and phenotype of each."""
 
     label: str
     pairs: list[tuple[str, str]]
@@ -35,14 +35,14 @@ class People:
     phenotype: np.ndarray
 
     def name(self, ids: Sequence[str]) -> str:
-        """Give the name of the sample with this family and own id, or own id alone."""
+        """Give the sample name for the ids of a table: (family id, own id) or (own id,)."""
         if self.names[0] == self.pairs[0][1]:
             return ids[-1]
         return "_".join(ids)
 
     @property
     def labels(self) -> Labels:
-        """Sex and family of the samples, where the file tells them."""
+        """Sex and family of the samples, as far as the file has them."""
         families = [family for family, _ in self.pairs]
         own = all(family in ("0", person) for family, person in self.pairs)
         found = {"sex": self.sexes if any(self.sexes) else None, "family_id": families}
@@ -159,13 +159,13 @@ def _numbered(count: int, what: str) -> list[str]:
 
 
 def _in_order(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Rows of a table in the order of the genotypes, others last: reading then goes forward."""
+    """Rows of a table in the order of the genotypes, others last: .bed is then read forwards."""
     rank = {name: i for i, name in enumerate(wanted)}
     return sorted(range(len(names)), key=lambda i: rank.get(names[i], len(rank)))
 
 
 def _cases_apart(table: Table) -> Table:
-    """Take 0 as missing where 1 and 2 mean control and case, as PLINK does."""
+    """Set 0 to missing in phenotypes coded 1 (control) and 2 (case), as PLINK does."""
     coded = (np.isnan(table.values) | np.isin(table.values, (0, 1, 2))).all(axis=0)
     coded &= (table.values == 2).any(axis=0)
     zero = (table.values == 0) & coded

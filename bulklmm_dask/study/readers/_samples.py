@@ -1,4 +1,4 @@
-"""What goes with genotypes: traits by sample name, covariates, strains, labels of samples."""
+"""Tables of samples that complete genotypes: traits, covariates, strains and labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Covariates: TypeAlias = "str | Path | pd.DataFrame | Sequence[str] | None"
 Strains: TypeAlias = "str | Path | pd.DataFrame | None"
 Labels: TypeAlias = "dict[str, dict[str, str]]"
 
-# How the columns of a strain table may be called, compared without case and signs.
+# Accepted names of the columns of a strain table; case and punctuation are ignored.
 _SAMPLE = ("sample", "sampleid", "individual", "mouse", "animal", "id")
 _STRAIN = ("strain", "strainid", "line")
 
@@ -71,7 +71,7 @@ class SampleTables:
 
 
 def read_samples(traits: Source, covariates: Covariates, strains: Strains) -> SampleTables:
-    """Read traits with what goes with them.
+    """Read traits, covariates and strains of samples.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def read_samples(traits: Source, covariates: Covariates, strains: Strains) -> Sa
 
 
 def _columns_among(columns: list[str], covariates: Covariates) -> list[str]:
-    """Give the covariates that are columns of the trait table, rather than a table."""
+    """Names of the covariates that are columns of the trait table; none if they are a table."""
     if covariates is None or isinstance(covariates, Path | pd.DataFrame):
         return []
     if isinstance(covariates, str):
@@ -128,7 +128,7 @@ def _read_traits(traits: Source, covariates: Covariates, strains: Strains) -> Ta
 
 
 def _table_of(frame: pd.DataFrame, label: str, text_columns: Sequence[str]) -> Table:
-    """Take a DataFrame as a table that was read; its index names the samples."""
+    """Turn a DataFrame, whose index names the samples, into a Table."""
     if isinstance(frame.index, pd.RangeIndex):
         raise InputError(
             f"{label} carry no sample names, only the numbers that pandas gives to rows; make the "

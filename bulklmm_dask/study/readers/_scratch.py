@@ -1,7 +1,7 @@
-"""Numbers of a text file, kept in a temporary file from which any range of rows can be read.
+"""Numbers of a text file, copied to a temporary file from which any range of rows can be read.
 
-Text cannot be entered in the middle, least of all gzipped. One pass checks every cell, with its
-line, and leaves float32 behind; memory holds one row at a time.
+A text file cannot be read from the middle, least of all a gzipped one. One pass checks every cell,
+with its line in errors, and writes it as float32; memory holds one row at a time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from bulklmm_dask.typing import Index, Single
 
 @dataclass
 class Scratch:
-    """Rows of a temporary file, which goes when the last array that reads it has gone.
+    """Rows of a temporary file, which is removed with the last array that reads it.
 
-    `order` says which row of the file is which row of the array.
+    Row i of the array is row ``order[i]`` of the file.
     """
 
     label: str
@@ -39,11 +39,11 @@ class Scratch:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape: variants, samples and perhaps genotypes."""
+        """Shape (variants, samples) or (variants, samples, genotypes)."""
         return (len(self.order), *self.row)
 
     def take(self, index: Index) -> Scratch:
-        """Give some of the rows, in this order."""
+        """Select rows, in the order of `index`."""
         return replace(self, order=self.order[index])
 
     def read(self, start: int, stop: int) -> Single:
@@ -83,7 +83,7 @@ def keep(rows: Iterable[tuple[str, Single]], label: str) -> tuple[list[str], Scr
     Returns
     -------
     names : list of str
-        Names of the rows kept: those without any call are left out, and that is said.
+        Names of the rows kept; those without any call are left out, with a StudyWarning.
     scratch : Scratch
         The rows.
     """

@@ -1,4 +1,4 @@
-"""Signs by which formats are known: names, folders and first lines."""
+"""How formats are recognised: by the name of a file, the content of a folder or a first line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOSAGE = re.compile(r"NA|[0-9.]+(e-?[0-9]+)?")
 
 
 class Look:
-    """A file or folder as far as its format is told from it; its first line is read if asked."""
+    """A file or folder whose format is to be guessed; its first line is read only if needed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,7 +43,7 @@ class Look:
 
 
 def is_vcf_zarr(look: Look) -> bool:
-    """Tell a VCF Zarr store from other folders."""
+    """Recognise a VCF Zarr store: an array of genotypes, but no trait_id."""
     return (
         any(
             (look.path / name / form).is_file()
@@ -55,32 +55,32 @@ def is_vcf_zarr(look: Look) -> bool:
 
 
 def is_plink(look: Look) -> bool:
-    """Tell a file of a PLINK set, or the name that the files of one share."""
+    """Recognise a file of a PLINK set, or the name that the files of a set share."""
     if look.path.is_dir():
         return False
     return look.ends(*_PLINK) or look.path.with_name(look.path.name + ".bed").is_file()
 
 
 def is_rqtl2(look: Look) -> bool:
-    """Tell a zip file, a control file, or a folder that is no VCF Zarr store."""
+    """Recognise a zip file, a control file, or a folder that is no VCF Zarr store."""
     if look.path.is_dir():
         return not is_vcf_zarr(look)
     return look.ends(*_CONTROL) or (look.path.is_file() and zipfile.is_zipfile(look.path))
 
 
 def is_geno(look: Look) -> bool:
-    """Tell GeneNetwork's format by the lines above its calls."""
+    """Recognise GeneNetwork's format by the lines above its calls."""
     return look.line.startswith("@") or look.line.split("\t")[:2] == ["Chr", "Locus"]
 
 
 def is_probabilities(look: Look) -> bool:
-    """Tell columns called sample:genotype."""
+    """Recognise columns called sample:genotype."""
     header = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", look.line)]
     return len(header) > 1 and all(re.fullmatch(r".+:.+", cell) for cell in header[1:])
 
 
 def is_bimbam(look: Look) -> bool:
-    """Tell a variant with its two alleles and dosages."""
+    """Recognise a line of a variant, its two alleles and dosages."""
     fields = look.line.replace(",", " ").split()
     return (
         len(fields) > 3
@@ -90,5 +90,5 @@ def is_bimbam(look: Look) -> bool:
 
 
 def is_unknown(look: Look) -> bool:
-    """Tell nothing: a table of traits looks like any other."""
+    """Recognise nothing: a table of traits looks like any other table."""
     return False

@@ -118,7 +118,7 @@ def read_bimbam(
 def _dosages(
     records: Records, samples: int, alleles: dict[str, tuple[str, str]]
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Give variant after variant with its dosages; note its alleles, the counted one last."""
+    """Yield each variant and its dosages; put its alleles, the counted one last, into `alleles`."""
     names = [f"sample{i + 1}" for i in range(samples)]
     for fields in records:
         found = len(fields) - _BEFORE

@@ -1,4 +1,4 @@
-"""Studies in delimited tables: traits, genotypes, and what goes with them."""
+"""Studies in delimited tables: traits, genotypes, marker map, covariates and strains."""
 
 from __future__ import annotations
 
@@ -153,9 +153,9 @@ def _read_genotypes(
 
 
 def _oriented(table: Table, names: Collection[str], markers: Collection[str]) -> Table | None:
-    """Turn a table so that its rows are the samples; None where its names do not tell.
+    """Transpose a table if need be, so that its rows are samples; None if its names do not tell.
 
-    Names such as 1, 2, 3 may serve both sides; the side that has more of them is meant.
+    Names such as 1, 2, 3 may occur on both sides; the side with more of them is taken.
     """
     for known, upright, turned in ((names, table, table.T), (markers, table.T, table)):
         in_rows = sum(name in known for name in table.rows)
@@ -166,7 +166,7 @@ def _oriented(table: Table, names: Collection[str], markers: Collection[str]) ->
 
 
 def _named_by_position(table: Table, traits: Table) -> Table | None:
-    """Give a table without a column of names, as BulkLMM writes it, the samples of the traits."""
+    """Name the rows of a table without names, as BulkLMM writes it, after those of the traits."""
     if len(table.rows) != len(traits.rows) or not set(traits.rows).isdisjoint(table.columns):
         return None
     try:

@@ -100,7 +100,7 @@ def read_geno(
 
 @dataclass
 class _Geno:
-    """A .geno file; what stands above and beside the calls is known once they have been read."""
+    """A .geno file; its attributes are filled while `calls` reads the file."""
 
     entries: dict[str, str] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
@@ -121,7 +121,7 @@ class _Geno:
         return frame if "cM" in self.columns else frame.drop(columns="genetic")
 
     def calls(self, records: Records) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        """Give marker after marker with its dosages."""
+        """Yield each marker and its dosages (samples,)."""
         dosage_of: dict[str, float] = {}
         for cells in records.filled():
             if cells[0].startswith("@"):
@@ -135,7 +135,7 @@ class _Geno:
                 yield self._row(records.checked(cells), dosage_of, records)
 
     def _take_header(self, header: list[str], records: Records) -> None:
-        """Find the columns of the map; all others are lines."""
+        """Find the columns of the map; all others are inbred lines."""
         known = {"Chr": ("chr",), "Locus": ("locus", "marker"), "cM": ("cm",), "Mb": ("mb",)}
         found = {one: find_column(header[:4], names) for one, names in known.items()}
         self.columns = {one: header.index(name) for one, name in found.items() if name is not None}

@@ -1,4 +1,4 @@
-"""Which format a file or folder is written in, as the registry of formats tells it."""
+"""Guessing the format of a file or folder, by the registry of formats."""
 
 from __future__ import annotations
 

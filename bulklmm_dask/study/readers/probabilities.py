@@ -155,7 +155,7 @@ def _layout(columns: list[str], label: str) -> _Layout:
 def _calls(
     rows: Iterator[tuple[str, str, list[float]]], layout: _Layout
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Give marker after marker with its probabilities (samples, genotypes), checked."""
+    """Yield each marker and its checked probabilities (samples, genotypes)."""
     for where, name, numbers in rows:
         if not name:
             raise InputError(f"{where}: the marker has no name; give it one, or remove the row")

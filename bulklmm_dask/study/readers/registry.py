@@ -1,6 +1,6 @@
-"""The formats that can be read, one row each: all that commands and documentation say of them.
+"""Registry of the formats that can be read: guessing, commands and documentation derive from it.
 
-Importing this module imports no reader: rows name them, and `Reader.read` imports the one it needs.
+Importing this module imports no reader; `Reader.read` imports the one that it needs.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Reader:
     title : str
         What its files are called.
     reads : str
-        What the source is, as a line of the help text; completed by `needed`.
+        What the source is, for the help text.
     function : str
-        Module of this package and public function: what is called with the source first.
+        Reader as "module:function"; the source is its first argument.
     sniff : callable
-        Whether a source looks like it; no two formats claim the same source.
+        Whether a source has this format; no two formats claim the same source.
     options : mapping of str to str
-        Flags of ``bulklmm import`` and the arguments that they become.
+        Flag of ``bulklmm import`` -> argument of the function.
     needed : str, optional
-        The flag that the format cannot do without.
+        The flag without which there is no study, if any.
     covariates_by_column : bool
         Whether covariates may also be named as columns of the table of traits.
     """
@@ -149,7 +149,7 @@ def read_alone(source: Any, name: str | None) -> xr.Dataset:
     Raises
     ------
     InputError
-        If the format is not known, or it needs more than the source, with the command to import it.
+        If the format is not known or needs further files; the error gives the import command.
     """
     if name is None:
         raise InputError(

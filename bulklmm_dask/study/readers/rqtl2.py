@@ -35,7 +35,7 @@ _THREE_GENOTYPES = {1: 0.0, 2: 0.5, 3: 1.0, 4: np.nan, 5: np.nan}  # 4, 5: not B
 _CROSSES = dict.fromkeys(
     ("bc", "dh", "haploid", "riself", "risib"), _TWO_GENOTYPES
 ) | dict.fromkeys(("f2", "f2pk", "bcsft", "ail"), _THREE_GENOTYPES)
-_WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # or listed as code 2: nothing is left for H to mean
+_WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # none exists, or (bc) it is listed as code 2
 
 
 def read_rqtl2(source: str | Path) -> xr.Dataset:
@@ -125,7 +125,7 @@ def _joined(
     read: Callable[[TableFile], Table],
     fill: object,
 ) -> Table | None:
-    """Read the table `key`, from one file or several, with R/qtl2's rows and columns."""
+    """Read the table `key` from its files, side by side, transposed if the control file says so."""
     names = control.listed(key)
     if not names:
         return None
@@ -140,7 +140,7 @@ def _joined(
 def _genotypes(
     files: Folder | Archive, control: Control
 ) -> tuple[xr.DataArray, pd.DataFrame | None]:
-    """Dosages (samples, variants) with names, in the order of the map, and their map."""
+    """Dosages (samples, variants) with names, in the order of the map, and the map or None."""
     scale = _scale(control)
     calls = Calls()
     read = partial(read_calls, calls=calls)
@@ -181,7 +181,7 @@ def _scale(control: Control) -> dict[int, float]:
 def _dosages(
     calls: Calls, counts: np.ndarray, control: Control, scale: dict[int, float]
 ) -> np.ndarray:
-    """Give every call met its dosage, by its code in the table; say what is not listed."""
+    """Dosage of every call that occurs, by its code in `calls`; warn of those not listed."""
     codes, missing = control.codes, control.dialect.missing | {""}
     heterozygous = _unlisted_heterozygotes(control, scale)
     out = np.full(len(calls), np.nan, dtype=np.float32)
@@ -222,7 +222,7 @@ def _listed_dosage(
 
 
 def _unlisted_heterozygotes(control: Control, scale: dict[int, float]) -> set[str]:
-    """List calls that can only mean the heterozygote, though the control file lists them not."""
+    """Calls that can only mean the heterozygote, though the control file does not list them."""
     listed, homozygotes = set(control.codes.values()), {c for c, d in scale.items() if d in (0, 1)}
     is_listed = 0.5 in scale.values() and 2 in listed
     if is_listed or not homozygotes <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:

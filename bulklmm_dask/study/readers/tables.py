@@ -1,7 +1,7 @@
-"""Delimited text of every format: one parser, told by a `Dialect` how a table is written.
+"""The parser of delimited text, for all formats; a `Dialect` says how a table is written.
 
-Tables are read row by row; only numbers or codes are kept of large ones, never their text. Every
-error gives the file, the line and the column.
+Tables are read row by row; of large ones only numbers or codes stay in memory, never their text.
+Every error gives the file, the line and the column.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
-# Words for a missing cell in tables of people's own making.
+# Words for a missing cell in tables without a format that defines them.
 MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
 
 _BATCH = 4096  # records converted together
@@ -78,7 +78,7 @@ def blanks(missing: frozenset[str], *, commas: bool = False) -> Dialect:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table that is not read yet: where it lies and how it is written."""
+    """A table to be read: its file and its dialect."""
 
     files: Folder | Archive
     name: str
@@ -86,7 +86,7 @@ class TableFile:
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], dialect: Dialect) -> TableFile:
-        """The file of a path, plain or gzipped."""
+        """A table at a path, plain or gzipped."""
         local = Location.of(path).local
         return cls(Folder(local.parent), local.name, dialect)
 
@@ -103,7 +103,7 @@ class TableFile:
 
 
 def open_table(path: str | os.PathLike[str]) -> TableFile:
-    """Find a table between commas, tabs or semicolons, whichever its first line has most of."""
+    """Find a table; its separator is the most frequent of comma, tab and semicolon in line 1."""
     file = TableFile.at(path, Dialect(missing=MISSING))
     with file.files.open(file.name) as stream:
         line = next((line for line in stream if not line.startswith("#")), "")
@@ -156,14 +156,14 @@ class Records:
             yield self.checked(record)
 
     def filled(self) -> Iterator[list[str]]:
-        """Give records as they are, their fields without blanks around them, but no empty ones."""
+        """Yield records that are not empty, their fields stripped; the length is not checked."""
         for record in self._found:
             fields = list(map(str.strip, record))
             if any(fields):
                 yield fields
 
     def checked(self, record: list[str]) -> list[str]:
-        """Give a record back, or raise InputError where the header has more or fewer fields."""
+        """Return a record, or raise InputError if it has more or fewer fields than the header."""
         if self.columns and len(record) != len(self.columns):
             raise InputError(
                 f"{self.here}: {len(record)} fields, but the header has {len(self.columns)}; the "
@@ -182,7 +182,7 @@ class Records:
         return self.columns
 
     def expect(self, fields: Sequence[str], count: int, what: str) -> None:
-        """Raise InputError where a record has not as many fields as it should."""
+        """Raise InputError unless a record has `count` fields."""
         if len(fields) != count:
             raise InputError(
                 f"{self.here}: {counted(len(fields), 'field')} instead of {count} ({what}); the "
@@ -246,7 +246,7 @@ class Table:
     text : dict of str to list of str
         Columns that were left as text.
     lines : list of int
-        Where the rows stand in the file; empty where that is not known.
+        Line of each row in the file; empty where that is not known.
     """
 
     label: str
@@ -263,11 +263,11 @@ class Table:
         return Table(self.label, self.corner, self.columns, self.rows, self.values.T)
 
     def in_line(self, row: int) -> str:
-        """Where a row stands in the file, for messages; empty if that is not known."""
+        """Line of a row in the file, for messages; empty if that is not known."""
         return f" in line {self.lines[row]}" if self.lines else ""
 
     def by_column(self, *, names: bool = False) -> dict[str, list[str]]:
-        """Give the cells of a table of text by column; with `names` that of the row names too."""
+        """Cells of a table of text by column name; with `names` also the column of row names."""
         cells = zip(self.columns, self.values.T, strict=True)
         return ({self.corner: self.rows} if names else {}) | {
             name: list(own) for name, own in cells
@@ -275,13 +275,13 @@ class Table:
 
 
 def find_column(columns: Collection[str], names: Sequence[str]) -> str | None:
-    """Find the column that is called by the first of `names`, whatever its case and signs."""
+    """Find the first of `names` among the columns; case and punctuation are ignored."""
     plain = {re.sub(r"[^a-z]", "", column.lower()): column for column in columns}
     return next((plain[name] for name in names if name in plain), None)
 
 
 class Calls(dict[str, int]):
-    """A code for every different genotype call, given as they are met."""
+    """Codes of genotype calls, numbered in the order in which calls occur."""
 
     def __missing__(self, call: str) -> int:
         """Give a new call the next code."""
@@ -294,7 +294,7 @@ class Calls(dict[str, int]):
 
 
 def read_columns(file: TableFile) -> list[str]:
-    """Read the names of the columns, that of the row names first."""
+    """Read the header: the name of the column of row names, then the others."""
     with file.records() as records:
         return records.read_header()
 
@@ -309,9 +309,9 @@ def read_numbers(file: TableFile, text_columns: Sequence[str] = ()) -> Table:
 
 
 def number_rows(file: TableFile) -> Iterator[tuple[str, str, list[float]]]:
-    """Read a table of numbers row by row: where it stands (file and line), its name, its numbers.
+    """Yield file and line, name and numbers of each row of a table of numbers.
 
-    What `read_numbers` checks is checked here too, but nothing is kept.
+    The checks are those of `read_numbers`; memory holds one row.
     """
     with file.records() as records:
         columns, count = records.read_header()[1:], 0
@@ -348,9 +348,9 @@ def read_text(file: TableFile) -> Table:
 
 
 def read_frame(file: TableFile, text: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
-    """Read a table without row names: of some columns the text as it is, of some numbers.
+    """Read a table without row names; `text` and `numbers` are columns of known type.
 
-    All others are numbers if all of their cells are, and text otherwise.
+    Other columns become numbers if all of their cells are numbers, and text otherwise.
     """
     missing = file.dialect.missing | {""}
     with file.records() as records:
@@ -382,14 +382,14 @@ def read_frame(file: TableFile, text: Collection[str], numbers: Collection[str])
 
 
 def _batches(records: Records) -> Iterator[list[tuple[int, list[str]]]]:
-    """Records with their lines, some thousands at a time."""
+    """Yield lists of (line number, record), some thousands at a time."""
     numbered = ((records.number, record) for record in records)
     while batch := list(islice(numbered, _BATCH)):
         yield batch
 
 
 def bind(tables: Sequence[Table], fill: object) -> Table:
-    """Set tables side by side, matching their rows by name; `fill` where a row is absent."""
+    """Join tables side by side, rows matched by name, with `fill` where a table lacks a row."""
     if len(tables) == 1:
         return tables[0]
     rows = list(dict.fromkeys(name for table in tables for name in table.rows))
@@ -410,7 +410,7 @@ def _read(
     dtype: type[np.generic],
     text_columns: Sequence[str],
 ) -> Table:
-    """Read a table; `convert` gets the name of a row, its columns and cells but those of text."""
+    """Read a table; `convert` turns name, columns and cells of a row, without text, into bytes."""
     rows: list[str] = []
     lines: list[int] = []
     held = bytearray()
@@ -436,7 +436,7 @@ def _read(
 def _other_columns(
     columns: list[str], text_columns: Sequence[str]
 ) -> Callable[[list[str]], Sequence[str]]:
-    """Make the function that picks from a record what is neither row name nor text."""
+    """Make the function that picks the cells of a record except row name and text columns."""
     if not text_columns:
         return lambda record: record[1:]
     keep = [i + 1 for i, column in enumerate(columns) if column not in text_columns]
@@ -446,7 +446,7 @@ def _other_columns(
 
 
 def _named(table: Table) -> Table:
-    """Refuse a row without a name: nothing could be matched to it."""
+    """Return the table, or raise InputError if a row has no name to be matched by."""
     if "" in table.rows:
         at = table.rows.index("")
         raise InputError(
@@ -457,7 +457,7 @@ def _named(table: Table) -> Table:
 
 
 class CellError(Exception):
-    """A cell that is no number, and where it stands in its row."""
+    """A cell that is no number, and its index in the row."""
 
     def __init__(self, at: int, cell: str) -> None:
         self.at, self.cell = at, cell

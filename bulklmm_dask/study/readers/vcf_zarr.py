@@ -199,7 +199,7 @@ def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def _lacks(folder: Location, name: str, array: zarr.Array[Any]) -> str:
-    """Say that chunks are absent; empty if all are there."""
+    """Message that chunks are absent; empty if all are there."""
     absent = array.nchunks - array.nchunks_initialized
     return (
         f"{folder}: {name} lacks {absent} of its {counted(array.nchunks, 'chunk')}"
@@ -211,8 +211,9 @@ def _lacks(folder: Location, name: str, array: zarr.Array[Any]) -> str:
 def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
     """Read a small array whole.
 
-    A chunk of zeros need not be written, so a store of one contig has no chunk of variant_contig.
-    In the other arrays zeros or empty names mean nothing, nor do they after another contig.
+    Zarr need not write a chunk of zeros, so variant_contig of a store with one contig may have no
+    chunk. In other arrays zeros or empty names are no values, and in variant_contig they cannot
+    follow another contig: an absent chunk is an error there.
     """
     array = _array(folder, group, name)
     lacks = _lacks(folder, name, array)
