@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
+from hypothesis import settings
 
 # Helpers of this folder whose assertions are told as those of tests are.
 pytest.register_assert_rewrite("brute", "commands", "gemma", "pages", "references")
+
+# No test depends on how fast the machine is.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 HERE = Path(__file__).resolve().parent
 WHOLE = HERE.parents[1] / "shared" / "reference"

@@ -63,7 +63,7 @@ def test_missing_dosages_take_the_mean_of_their_marker(method):
     )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(chunk=st.integers(1, 40), method=st.sampled_from(METHODS))
 def test_any_chunks_give_the_same_kinship(chunk, method):
     ds = studies.study(n=12, p=40)

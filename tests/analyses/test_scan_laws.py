@@ -29,7 +29,7 @@ def same(left: xr.Dataset, right: xr.Dataset) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     variants=st.integers(1, 31),
     traits=st.integers(1, 41),
@@ -52,7 +52,7 @@ def test_any_chunks_give_the_same_scan(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(order=st.permutations(range(12)), keep=st.integers(1, 12))
 def test_a_trait_does_not_depend_on_its_neighbours(order, keep):
     ds = studies.study(m=12, missing=0.3)
@@ -62,7 +62,7 @@ def test_a_trait_does_not_depend_on_its_neighbours(order, keep):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(order=st.permutations(range(30)))
 def test_samples_and_markers_in_any_order(order):
     ds = studies.study(n=30, p=30, missing=0.2, covariates=1)

@@ -330,7 +330,7 @@ def test_peaks_that_are_easily_missed(study):
 
 # Shrinking an example of brute force takes minutes, and a smaller study says no more.
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=60, phases=[Phase.reuse, Phase.generate])
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(8, 60),
@@ -370,7 +370,7 @@ def check_any(seed, n, decades, rank, roughness, strength, covariates, reml):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     variants=st.integers(1, 31),
     traits=st.integers(1, 21),

@@ -289,7 +289,7 @@ def test_a_false_discovery_rate_is_that_of_all_pairs(mixed, chunks, fdr):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lods=st.lists(st.sampled_from([0.0, 0.3, 0.31, 1.0, 2.0, 2.5, 40.0]), min_size=1, max_size=40),
     fdr=st.floats(0.001, 0.999),

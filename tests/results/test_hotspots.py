@@ -26,7 +26,7 @@ def findings(rows) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=st.lists(
         st.tuples(
@@ -112,7 +112,7 @@ def baseline_of(traits, **attrs) -> pd.DataFrame:
     return table
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     highest=st.lists(st.integers(0, 6), min_size=1, max_size=40),
     alpha=st.sampled_from([0.05, 0.1, 0.3, 0.5, 0.9]),

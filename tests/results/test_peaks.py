@@ -105,7 +105,7 @@ def check_grav2(reference, name, options, scores, n_peaks):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**16),
     p=st.integers(2, 40),
