@@ -11,7 +11,7 @@ help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
 	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
-	@echo "make test-fast             the tests that take no longer than some seconds each"
+	@echo "make test-fast             the tests without the slow ones: under two minutes on two cores"
 	@echo "make lint                  lint and type checks only"
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"

@@ -176,6 +176,7 @@ def test_of_a_marker_conditioned_on_there_is_no_effect(ds):
     assert own.explained == 0
 
 
+@pytest.mark.slow
 def test_lazy_studies_and_stores_give_the_same(ds, tmp_path):
     options = {"statistics": ("beta", "se"), "reml": True}
     expected = blmm.scan(ds, condition=OWN, **options).compute()

@@ -83,6 +83,7 @@ def compare(ds, result, orders, *, reml=False, weights=None, kinship=None, varia
         np.testing.assert_allclose(result[:, j], expected, atol=1e-5, err_msg=str(j))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "reml", "weighted"),
     [
@@ -578,6 +579,7 @@ def test_thresholds_of_a_lazy_result_compute_every_block_once(monkeypatch):
     assert len(calls) == 3 * 3
 
 
+@pytest.mark.slow
 def test_findings_with_permutations_on_the_command_line(tmp_path):
     ds = studies.study(n=40, p=30, m=6, missing=0.1)
     traits = ds.sample_trait.values.copy()

@@ -17,6 +17,8 @@ from bulklmm_dask import plot
 from bulklmm_dask.cli import main
 from bulklmm_dask.cli.plot import plot_group
 
+pytestmark = pytest.mark.slow  # whole commands
+
 STARTS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 
 

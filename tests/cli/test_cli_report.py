@@ -17,6 +17,8 @@ from bulklmm_dask.cli import main
 from bulklmm_dask.reporting.repeat import how_to_repeat
 from bulklmm_dask.storage.encoding import text
 
+pytestmark = pytest.mark.slow  # whole commands
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -13,6 +13,8 @@ from commands import SMALL, run
 import bulklmm_dask as blmm
 from bulklmm_dask.study.io import open_dataset, save
 
+pytestmark = pytest.mark.slow  # whole commands
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:

@@ -223,6 +223,7 @@ def case(request):
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 
 
+@pytest.mark.slow
 @both
 def test_dense_scores_are_near_brute_force(case, reml):
     result = case.scan(reml=reml, refine_above=NONE)
@@ -399,6 +400,7 @@ def test_any_chunks_give_the_same_scan(variants, traits, in_variants, in_traits,
         np.testing.assert_array_equal(result.n_refined, expected.n_refined)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("n", [20, 248])
 def test_single_precision_is_near_double(n, reml):

@@ -88,6 +88,7 @@ def test_every_trait_equals_brute_force(reml, count, grid, monkeypatch):
     compare(dosage, y, kinship, covariates, extra, reml=reml, grid=grid)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("folds", [True, False])
 def test_replicated_samples_equal_brute_force(reml, folds):

@@ -143,6 +143,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "sizes"), CASES)
 def test_joint_tests_equal_brute_force(kind, sizes):
     case = Case(kind, **sizes)
@@ -209,6 +210,7 @@ def test_perfect_and_nearly_perfect_fits():
         np.testing.assert_allclose(lod[:, 1:][high], expected[high], atol=1e-5, rtol=2e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [False, True])
 def test_interactions_beside_their_additive_part(single):
     case = Case("plain", n=90, d=2, extra=1)

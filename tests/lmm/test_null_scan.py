@@ -49,6 +49,7 @@ def test_reference_shape_equals_brute_force(reference, reml):
     compare(half, reml=reml, result=result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reml", [False, True])
 @pytest.mark.parametrize("covariates", [0, 2])
 @pytest.mark.parametrize("method", ["bulklmm", "centered"])

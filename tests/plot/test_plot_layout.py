@@ -16,6 +16,8 @@ from matplotlib.text import Text
 import bulklmm_dask as blmm
 from bulklmm_dask import plot
 
+pytestmark = pytest.mark.slow  # pictures drawn in full
+
 
 def shown_texts(figure):
     """Letters of a figure: those that matplotlib draws, ticks outside of the axes left out."""

@@ -22,6 +22,8 @@ import bulklmm_dask as blmm
 from bulklmm_dask.reporting import report, write
 from bulklmm_dask.storage.encoding import text
 
+pytestmark = pytest.mark.slow  # whole pages
+
 SECTIONS = ["study", "heritability", "top", "map", "repeat"]
 NASTY = ["<script>alert(1)</script>", 'a "b" & c', "it's", "$x_$", "{{ 7 * 7 }}", "</td>"]
 

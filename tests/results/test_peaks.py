@@ -67,6 +67,7 @@ intervals = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @intervals
 @pytest.mark.parametrize("scores", ["rqtl2", "own"])
 def test_grav2_equals_rqtl2_row_by_row(reference, name, options, scores):
