@@ -38,6 +38,7 @@ def analysis(request, reference):
     return found
 
 
+@pytest.mark.slow
 def test_every_marker_refined(analysis):
     result = analysis.scan(refine_above=0)
     assert str(result.trait_status.values) == "ok"

@@ -233,6 +233,7 @@ def test_dense_scores_are_near_brute_force(case, reml):
     assert case.lost(result.h2_alt.values, reml).max() <= 0.02
 
 
+@pytest.mark.slow
 @both
 def test_refined_scores_equal_brute_force(case, reml):
     result = case.scan(reml=reml, refine_above=EVERY)
