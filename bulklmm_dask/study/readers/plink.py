@@ -18,7 +18,7 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._people import (
     People,
-    own_phenotype,
+    own_phenotypes,
     read_covariates,
     read_fam,
     read_phenotypes,
@@ -43,9 +43,11 @@ def read_plink(
         The .bed file, or the name that the .bed, .bim and .fam files share.
     phenotypes : path or DataFrame, optional
         Lines of family id, sample id and phenotypes between blanks, with a header (FID IID ...,
-        or #IID ... with the sample id alone) or without; -9 and NA are missing. A table named
-        .csv or .tsv, or a DataFrame, goes by sample name instead. By default the file of the same
-        name that ends in .pheno, or column 6 of the .fam file.
+        or #IID ... with the sample id alone) or without; -9 and NA are missing. Both ids must be
+        those of the .fam file, where a family 0 or equal to the sample id is none; rows of other
+        people are left out. A table named .csv or .tsv whose header does not begin with FID and
+        IID, or a DataFrame, goes by sample name instead. By default the file of the same name that
+        ends in .pheno, or the columns of the .fam file from 6 on, as GEMMA counts them.
     covariates : path or DataFrame, optional
         The same for covariates; by default the file that ends in .covar, if there is one. Columns
         of two different texts become 0 and 1.
@@ -56,7 +58,8 @@ def read_plink(
         The study, with dosages 0..2 of A1, PLINK's allele 1 (column 5 of the .bim file):
         variant_allele holds A2 and A1, the counted allele last. variant_position is in bp;
         variant_genetic_position (cM) is there where the .bim file has it. Samples go by their own
-        id, or by family and own id where that is not unique.
+        id, or by family and own id where that is not unique; variants that share an id get their
+        alleles, place or a number added to it.
 
     Raises
     ------
@@ -66,8 +69,10 @@ def read_plink(
     Warns
     -----
     StudyWarning
-        For samples dropped, variants that had to be named, and the value 0 of phenotypes coded 1
-        and 2, which means missing.
+        For samples dropped, rows of tables whose sample id is of another family, samples and
+        variants that had to be named, and the value 0 of phenotypes coded 1 and 2, which means
+        missing. Missing calls are counted, and said, when the study is saved or its kinship
+        computed.
 
     Examples
     --------
@@ -96,7 +101,7 @@ def read_plink(
     people = read_fam(fam)
     placed, alleles = _read_bim(bim)
     _check_size(bed, people, list(placed.index))
-    source = Bed(str(bed), len(people.names), len(placed))
+    source = Bed(str(bed), str(bed.absolute()), len(people.names), len(placed))
     genotypes = lazy(source, list(placed.index), people.names)
     samples = _samples(bed, people, phenotypes, covariates)
     ds = samples.study(genotypes, placed, "bp", alleles=alleles, maximum=2)
@@ -105,8 +110,9 @@ def read_plink(
 
 @dataclass(frozen=True)
 class Bed:
-    """Dosages of A1 in a .bed file."""
+    """Dosages of A1 in a .bed file, called `label` in messages."""
 
+    label: str
     path: str
     samples: int
     variants: int
@@ -120,13 +126,13 @@ class Bed:
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read a range of variants, missing calls as NaN."""
         options = {"iid_count": self.samples, "sid_count": self.variants, "count_A1": True}
-        with reading(self.path):
+        with reading(self.label):
             try:
                 with open_bed(self.path, **options, num_threads=1) as bed:
                     return bed.read(np.s_[:, start:stop], dtype="float32", order="F").T
             except ValueError as error:
                 raise InputError(
-                    f"{self.path}, variants {start + 1} to {stop}: {error}; fetch or make it again"
+                    f"{self.label}, variants {start + 1} to {stop}: {error}; fetch or make it again"
                 ) from error
 
 
@@ -191,7 +197,7 @@ def _samples(
         phenotypes = bed.with_suffix(".pheno")
     if covariates is None and bed.with_suffix(".covar").is_file():
         covariates = bed.with_suffix(".covar")
-    traits = own_phenotype(people) if phenotypes is None else read_phenotypes(phenotypes, people)
+    traits = own_phenotypes(people) if phenotypes is None else read_phenotypes(phenotypes, people)
     samples = SampleTables(traits)
     if covariates is not None:
         samples.covariates, samples.labels = read_covariates(covariates, people)
