@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
+from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
 from bulklmm_dask.study.readers.tables import MISSING, Table, open_table, read_numbers
@@ -153,16 +154,13 @@ def _read_genotypes(
 
 
 def _oriented(table: Table, names: Collection[str], markers: Collection[str]) -> Table | None:
-    """Transpose a table if need be, so that its rows are samples; None if its names do not tell.
-
-    Names such as 1, 2, 3 may occur on both sides; the side with more of them is taken.
-    """
-    for known, upright, turned in ((names, table, table.T), (markers, table.T, table)):
-        in_rows = sum(name in known for name in table.rows)
-        in_columns = sum(name in known for name in table.columns)
-        if in_rows != in_columns:
-            return upright if in_rows > in_columns else turned
-    return None
+    """Transpose a table if need be, so that its rows are samples; None if its names do not tell."""
+    turned = samples_in_columns(table.rows, table.columns, names)
+    if turned is None:
+        turned = samples_in_columns(table.columns, table.rows, markers)
+    if turned is None:
+        return None
+    return table.T if turned else table
 
 
 def _named_by_position(table: Table, traits: Table) -> Table | None:
