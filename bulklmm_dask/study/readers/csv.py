@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.coding import as_dosages
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
 from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
@@ -28,6 +29,7 @@ def read_csv(
     covariates: Covariates = None,
     sample_strain: Strains = None,
     maximum: int | None = None,
+    codes: Mapping[float, float | None] | None = None,
     complementary: bool | None = None,
     position_unit: str | None = None,
 ) -> xr.Dataset:
@@ -54,7 +56,12 @@ def read_csv(
         The strain of every sample, where genotypes are those of strains: a table of sample and
         strain, or the name of a column of the trait table.
     maximum : {1, 2}, optional
-        The dosage of two counted alleles; by default 2 if any dosage exceeds 1, else 1.
+        The dosage of two counted alleles; by default 2 if any dosage exceeds 1, else 1. Genotypes
+        1 and 2 throughout, or -1 and 1, are taken as codes of two homozygotes and become 0 and 1,
+        with a StudyWarning, unless `maximum` or `codes` is given.
+    codes : mapping, optional
+        What the numbers of the genotype table stand for, as in ``{1: 0, 2: 1, 9: None}``: value
+        to dosage, None where it stands for a missing genotype.
     complementary : bool, optional
         Whether every marker is written twice, as p and 1 - p, of which the first is kept. By
         default that is seen from names and values.
@@ -122,8 +129,9 @@ def read_csv(
     if marker_map is not None:
         index, marker_map = place_markers(calls.columns, marker_map)
         calls = replace(calls, columns=list(marker_map.index), values=calls.values[:, index])
+    values, maximum = as_dosages(calls.values, maximum, codes, calls.label)
     ds = samples.study(
-        pd.DataFrame(calls.values, index=calls.rows, columns=calls.columns, copy=False),
+        pd.DataFrame(values, index=calls.rows, columns=calls.columns, copy=False),
         marker_map,
         unit,
         alleles=alleles,
