@@ -480,6 +480,41 @@ def read_columns(file: TableFile) -> list[str]:
     return file.layout.columns
 
 
+def read_names(file: TableFile) -> list[str]:
+    """Read the names of the rows."""
+    with file.below_header() as records:
+        return [record[0].strip() for record in records]
+
+
+def read_across(file: TableFile, keep: Sequence[str], text: Collection[str]) -> Table:
+    """Read a table of numbers whose rows are to be columns; `keep` are the columns to read.
+
+    Rows in `text` stay text. The checks are those of `read_numbers`.
+    """
+    texts: dict[str, list[str]] = {}
+    names: list[str] = []
+    held = bytearray()
+    with file.below_header() as records:
+        at = [records.columns.index(name, 1) for name in keep]
+        count = 0
+        for record in records:
+            count += 1
+            row, cells = record[0].strip(), [record[i] for i in at]
+            if not row:
+                raise InputError(
+                    f"{records.here}: the row has no name in its first column; name it, or remove "
+                    "the row"
+                )
+            if row in text:
+                texts[row] = list(map(file.dialect.text, cells))
+            else:
+                names.append(row)
+                held += np.array(records.row_of_numbers(row, keep, cells)).tobytes()
+        records.check_size(count)
+    values = np.frombuffer(held, np.float64).reshape(len(names), len(at))
+    return Table(file.label, "", list(keep), names, values.T, texts)
+
+
 def read_numbers(file: TableFile, text_columns: Sequence[str] = ()) -> Table:
     """Read a table of numbers as float64, missing cells as NaN; some columns may stay text."""
 
