@@ -156,13 +156,23 @@ class TableFile:
             records.columns, records.surplus = layout.columns, layout.surplus
             yield records
 
-    @cached_property
-    def layout(self) -> Layout:
-        """The header, read once: what had to be guessed is said here."""
+    @contextmanager
+    def _first_lines(self) -> Iterator[Records]:
+        """Open the file; the next record is its header, if it has one."""
         with self.files.open(self.name) as stream:
             line = _marked_header(stream, self.dialect)
         with self.files.open(self.name) as stream:
-            records = Records(self.label, self.dialect, stream, line)
+            yield Records(self.label, self.dialect, stream, line)
+
+    def first(self) -> list[str]:
+        """Fields of the first record, whatever it is."""
+        with self._first_lines() as records:
+            return records.read_header()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The header, read once: what had to be guessed is said here."""
+        with self._first_lines() as records:
             header = records.read_header()
             found = Layout(header, records.number)
             rows = list(islice(records, 1))
