@@ -14,8 +14,10 @@ import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _samples
+from bulklmm_dask.study.readers._expression import is_expression
 from bulklmm_dask.study.readers._metadata import split_covariates
-from bulklmm_dask.study.readers._samples import Labels, Source, read_samples
+from bulklmm_dask.study.readers._samples import Labels
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import (
     CellError,
     Records,
@@ -177,11 +179,8 @@ def _numbers(label: str, line: int, cells: list[str]) -> list[float]:
         ) from None
 
 
-def read_phenotypes(source: Source, people: People) -> Table:
-    """Read phenotypes by family and sample id, with or without a header, or by sample name."""
-    file = _by_family(source)
-    if file is None:
-        return read_samples(source, None, None).traits
+def read_phenotypes(file: TableFile, people: People) -> Table:
+    """Read phenotypes by family and sample id, with or without a header."""
     values: list[np.ndarray] = []
 
     def convert(records: Records, fields: list[str]) -> None:
@@ -196,7 +195,7 @@ def read_phenotypes(source: Source, people: People) -> Table:
 
 def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None, Labels]:
     """Read covariates by family and sample id, with or without a header, or by sample name."""
-    file = _by_family(source)
+    file = by_family(source)
     if file is None:
         return _samples.read_covariates(source)
     cells: list[list[str]] = []
@@ -208,20 +207,24 @@ def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None
     return split_covariates(names, dict(zip(columns, zip(*cells, strict=True), strict=True)))
 
 
-def _by_family(source: Source) -> TableFile | None:
+def by_family(source: Source) -> TableFile | None:
     """The table, if it goes by family and sample id as PLINK's do; None if by sample name.
 
-    A table called .csv or .tsv goes by family where its header begins with FID and IID.
+    A table called .csv or .tsv goes by family where its header begins with FID and IID; a table of
+    expression in BED format goes by sample name.
     """
     if isinstance(source, pd.DataFrame):
         return None
-    if not _TABLES.intersection(Path(source).suffixes[-2:]):
-        return TableFile.at(source, _DIALECT)
-    file = open_table(source)
-    if _id_columns(read_columns(file)) != ["FID", "IID"]:
-        return None
-    missing = file.dialect.missing | _MISSING | {""}
-    return replace(file, dialect=replace(file.dialect, missing=missing))
+    if _TABLES.intersection(Path(source).suffixes[-2:]):
+        file = open_table(source)
+        if _id_columns(read_columns(file)) != ["FID", "IID"]:
+            return None
+        missing = file.dialect.missing | _MISSING | {""}
+        return replace(file, dialect=replace(file.dialect, missing=missing))
+    file = TableFile.at(source, _DIALECT)
+    with file.records() as records:
+        first = next(iter(records), [])
+    return None if is_expression(first) else file
 
 
 def _id_columns(fields: Sequence[str]) -> list[str]:

@@ -16,6 +16,8 @@ from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.readers._places import attach_places, read_trait_places
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import Records, TableFile, blanks
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
@@ -32,6 +34,7 @@ def read_bimbam(
     *,
     annotation: str | Path | None = None,
     covariates: str | Path | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     """Read a study from BIMBAM mean genotypes, as GEMMA takes them.
 
@@ -54,6 +57,8 @@ def read_bimbam(
     covariates : path, optional
         A line for every sample. Columns of nothing but ones are GEMMA's intercept; every scan
         has one, so they are dropped.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -112,7 +117,8 @@ def read_bimbam(
     )
     if placed is not None and placed["genetic"].notna().any():
         ds["variant_genetic_position"] = ("variants", placed["genetic"].to_numpy(), {"units": "cM"})
-    return ds.assign_attrs(source=file.name)
+    places = None if trait_positions is None else read_trait_places(trait_positions)
+    return attach_places(ds, places).assign_attrs(source=file.name)
 
 
 def _dosages(
