@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.contigs import spelling
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags, Single
@@ -39,8 +40,10 @@ _DOSAGE_OF_BACKCROSS = np.array([_NAN, 0, 1, 1, _NAN, _NAN], np.float32)
 
 
 def on_x(contigs: Sequence[str], declared: Collection[str] = ()) -> Flags:
-    """Which markers lie on the X: on a contig of these names, or if there are none, on X or x."""
-    return np.isin(np.asarray(contigs, dtype=object), list(declared) or ["X", "x", "chrX"])
+    """Which markers lie on the X: on a contig of these names, by default of the name X."""
+    wanted = {spelling(name) for name in declared or ("X",)}
+    is_x = {name: spelling(name) in wanted for name in set(contigs)}
+    return np.array([is_x[name] for name in contigs], dtype=bool)
 
 
 def dosages(
