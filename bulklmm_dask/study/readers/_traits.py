@@ -33,7 +33,7 @@ def is_expression_table(source: Source) -> bool:
     """Tell whether a table of traits is an expression table in BED format."""
     if isinstance(source, pd.DataFrame):
         return False
-    return is_expression(open_table(source).first())
+    return is_expression(open_table(source).top()[0])
 
 
 class TraitSource:

@@ -164,10 +164,10 @@ class TableFile:
         with self.files.open(self.name) as stream:
             yield Records(self.label, self.dialect, stream, line)
 
-    def first(self) -> list[str]:
-        """Fields of the first record, whatever it is."""
+    def top(self) -> list[list[str]]:
+        """The first two records, whatever they are."""
         with self._first_lines() as records:
-            return records.read_header()
+            return [records.read_header(), *islice(records, 1)]
 
     @cached_property
     def layout(self) -> Layout:
