@@ -61,10 +61,7 @@ def _recoded(values: np.ndarray, where: str) -> np.ndarray:
         if set(found) <= {1, 1.5, 2}:
             _say_recoded(found, "1 becomes 0 and 2 becomes 1", option("maximum", 2), where)
             return values - 1
-        say(
-            f"{where}: no genotype is below 1 and none above 2; they are taken as dosages of 0..2. "
-            "If 1 and 2 stand for two homozygotes, subtract 1"
-        )
+        say_never_below_one(low, high, where)
     if low == -1 and high == 1:
         found = different(values)
         if set(found) == {-1, 1}:
@@ -77,6 +74,15 @@ def _recoded(values: np.ndarray, where: str) -> np.ndarray:
                 f"missing call; say which with {_option(calls)} or {_option(gaps)}"
             )
     return values
+
+
+def say_never_below_one(low: float, high: float, where: str) -> None:
+    """Warn of dosages from 1 to 2, which may be codes: no sample lacks the allele anywhere."""
+    if (low, high) == (1, 2):
+        say(
+            f"{where}: no genotype is below 1 and some are 2; they are taken as dosages 0..2. If 1 "
+            "and 2 stand for two homozygotes, subtract 1 from all of them"
+        )
 
 
 def _say_recoded(found: list[float], change: str, remedy: str, where: str) -> None:
@@ -98,6 +104,8 @@ def different(values: np.ndarray) -> list[float]:
 
 
 def _decoded(values: np.ndarray, codes: Mapping[Any, Any], where: str) -> np.ndarray:
+    if not isinstance(codes, Mapping):
+        raise InputError(f"codes is {codes!r}; it should be a mapping such as {{1: 0, 2: 1}}")
     table: dict[float, float] = {}
     for code, dosage in codes.items():
         try:

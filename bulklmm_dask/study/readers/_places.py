@@ -62,6 +62,18 @@ class TraitPlaces:
             return position * _SCALE[self.unit] / _SCALE[unit], unit
         return position, self.unit
 
+    def as_table(self, unit: str | None) -> pd.DataFrame:
+        """Columns trait, contig and position in `unit`, as `find_peaks` takes them."""
+        position, found = self.in_unit(unit)
+        if found != unit:
+            raise InputError(
+                f"{self.label} has positions in {found}, but the markers are in {unit}; give the "
+                f"positions of the traits in {unit}"
+            )
+        contig = self.frame["contig"].where(self.frame["contig"] != "", None)
+        table = pd.DataFrame({"contig": contig, "position": position})
+        return table.rename_axis("trait").reset_index()
+
 
 def read_trait_places(source: str | Path | pd.DataFrame) -> TraitPlaces:
     """Read the places of traits: columns of trait, contig and position, or a BED table."""

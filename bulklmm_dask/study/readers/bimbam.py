@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.study.coding import say_never_below_one
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
@@ -126,6 +127,7 @@ def _dosages(
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Yield each variant and its dosages; put its alleles, the counted one last, into `alleles`."""
     names = [f"sample{i + 1}" for i in range(samples)]
+    low, high = np.inf, -np.inf
     for fields in records:
         found = len(fields) - _BEFORE
         if found != samples:
@@ -144,8 +146,11 @@ def _dosages(
             refuse_outside(values[None, :], 2, [name], names)
         except InputError as error:
             raise InputError(f"{records.here}: {error}") from None
+        low = np.fmin.reduce(values, initial=low)
+        high = np.fmax.reduce(values, initial=high)
         alleles[name] = (other, counted_allele)
         yield name, values
+    say_never_below_one(low, high, records.label)
 
 
 def _phenotypes(path: str | Path) -> pd.DataFrame:

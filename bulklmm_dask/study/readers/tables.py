@@ -164,10 +164,10 @@ class TableFile:
         with self.files.open(self.name) as stream:
             yield Records(self.label, self.dialect, stream, line)
 
-    def first(self) -> list[str]:
-        """Fields of the first record, whatever it is."""
+    def top(self) -> list[list[str]]:
+        """The first two records, whatever they are."""
         with self._first_lines() as records:
-            return records.read_header()
+            return [records.read_header(), *islice(records, 1)]
 
     @cached_property
     def layout(self) -> Layout:
@@ -359,10 +359,12 @@ class Records:
             if not any(map(str.strip, last)):
                 return record
             record += last
-        if len(record) != len(self.columns):
+        if self.surplus or len(record) != len(self.columns):
+            rows = f" and the first row ends in {counted(self.surplus, 'empty field')}"
             raise InputError(
                 f"{self.here}: {counted(len(record), 'field')}, but the header has "
-                f"{len(self.columns)}; the file may be cut short, or a field may hold the separator"
+                f"{len(self.columns)}{rows if self.surplus else ''}; the file may be cut short, or "
+                "a field may hold the separator"
             )
         return record
 
