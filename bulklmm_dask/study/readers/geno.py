@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.gaps import without_mark
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
@@ -113,7 +114,7 @@ def read_geno(
         maximum=1,
     )
     attributes = {"source": file.name, "description": geno.entries.get("name")}
-    return ds.assign_attrs({key: value for key, value in attributes.items() if value})
+    return without_mark(ds).assign_attrs({key: value for key, value in attributes.items() if value})
 
 
 @dataclass
