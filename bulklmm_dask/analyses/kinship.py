@@ -11,7 +11,7 @@ from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
-from bulklmm_dask.study.checks import require_one_of
+from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
@@ -73,7 +73,7 @@ def kinship(
     >>> ds.kinship_loco.dims
     ('contigs', 'samples_0', 'samples_1')
     """
-    require_one_of(method, METHODS, "kinship method")
+    require_choice(method, "kinship method", METHODS)
     calls, alleles = _calls(validate(ds), method)
     if loco:
         _require_contigs(ds)

@@ -18,8 +18,8 @@ from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.study.checks import (
     require_by,
+    require_choice,
     require_flag,
-    require_one_of,
     whole_number,
 )
 from bulklmm_dask.text import listing
@@ -87,11 +87,11 @@ class ScanOptions:
         )
 
     def __post_init__(self) -> None:
-        require_one_of(self.method, METHODS, "method")
-        require_one_of(self.precision, PRECISIONS, "precision")
+        require_choice(self.method, "method", METHODS)
+        require_choice(self.precision, "precision", PRECISIONS)
         require_flag(self.reml, "reml")
         for name in self.statistics:
-            require_one_of(name, ("lod", *STATISTICS), "statistic")
+            require_choice(name, "statistic", ("lod", *STATISTICS))
         if "lod_interaction" in self.statistics and not self.interaction:
             raise InputError(
                 "statistics asks for lod_interaction, but there is no interaction; name the "
@@ -217,7 +217,7 @@ class PermuteOptions:
     scan: ScanOptions = field(repr=False)
 
     def __post_init__(self) -> None:
-        require_one_of(self.method, PERMUTE_METHODS, "method")
+        require_choice(self.method, "method", PERMUTE_METHODS)
         whole_number(self.n_permutations, "n_permutations", 1)
         whole_number(self.seed, "seed", 0)
         require_by(self.by)

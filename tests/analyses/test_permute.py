@@ -346,7 +346,7 @@ def test_shared_thresholds_are_those_of_each_trait():
         ({"seed": -1}, "seed is -1; .* from 0 on"),
         ({"by": "contig", "genotypes": "calls"}, "no genotypes 'calls'"),
         ({"interaction": "age"}, "interaction names 'age', not among the covariates"),
-        ({"by": "chromosome"}, "by is 'chromosome'; it must be None or 'contig'"),
+        ({"by": "chromosome"}, "unknown by 'chromosome'; choose one of None, contig"),
         ({"strata": "sex"}, "strata is 'sex', but the study has no variable of that name"),
         ({"strata": np.arange(3)}, r"strata has shape \(3,\) for 12 samples"),
         ({"strata": [1.0, np.nan] * 6}, "strata lack a label for 'sample2', 'sample4'"),

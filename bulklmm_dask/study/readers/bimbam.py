@@ -181,7 +181,8 @@ def _annotation(path: str | Path) -> pd.DataFrame:
     names, contigs, positions = [], [], []
     with file.records() as records:
         for fields in records:
-            records.expect(fields[:4], 4 if len(fields) > _BEFORE else 3, "variant, bp, chromosome")
+            known = "variant, bp, chromosome, and perhaps cM"
+            records.expect(fields, min(max(len(fields), 3), 4), known)
             names.append(fields[0])
             contigs.append(file.dialect.text(fields[2]))
             positions.append(records.numbers([fields[1], *(fields[3:4] or ["NA"])], "position"))
