@@ -68,7 +68,7 @@ KINSHIP = Option(
     "kinship",
     "--kinship",
     "A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it now; "
-    "a CSV table; or none for ordinary regression.",
+    "a table, such as GEMMA's .cXX.txt; or none for ordinary regression.",
     default="kinship",
     metavar="NAME|none|FILE",
 )

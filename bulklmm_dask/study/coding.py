@@ -10,6 +10,7 @@ import numpy as np
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import RANGE_TOLERANCE
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing
 
 _SHOWN = 8  # different values that a message lists
@@ -58,24 +59,30 @@ def _recoded(values: np.ndarray, where: str) -> np.ndarray:
     if low == 1 and high == 2:
         found = different(values)
         if set(found) <= {1, 1.5, 2}:
-            _say_recoded(found, "1 becomes 0 and 2 becomes 1", "maximum=2 (--maximum 2)", where)
+            _say_recoded(found, "1 becomes 0 and 2 becomes 1", option("maximum", 2), where)
             return values - 1
-        say(
-            f"{where}: no genotype is below 1 and none above 2; they are taken as dosages of 0..2. "
-            "If 1 and 2 stand for two homozygotes, subtract 1"
-        )
+        say_never_below_one(low, high, where)
     if low == -1 and high == 1:
         found = different(values)
         if set(found) == {-1, 1}:
-            _say_recoded(found, "-1 becomes 0, and 1 stays", "codes= (--codes)", where)
+            _say_recoded(found, "-1 becomes 0, and 1 stays", option("codes"), where)
             return (values + 1) / 2
         if set(found) == {-1, 0, 1}:
+            calls, gaps = ({-1: 0, 0: 1, 1: 2}, {-1: None, 0: 0, 1: 1})
             raise InputError(
                 f"{where}: the genotypes are -1, 0 and 1, where -1 may be a homozygote or a "
-                "missing call; say which with codes={-1: 0, 0: 1, 1: 2} (--codes -1=0,0=1,1=2) or "
-                "codes={-1: None, 0: 0, 1: 1} (--codes -1=NA,0=0,1=1)"
+                f"missing call; say which with {_option(calls)} or {_option(gaps)}"
             )
     return values
+
+
+def say_never_below_one(low: float, high: float, where: str) -> None:
+    """Warn of dosages from 1 to 2, which may be codes: no sample lacks the allele anywhere."""
+    if (low, high) == (1, 2):
+        say(
+            f"{where}: no genotype is below 1 and some are 2; they are taken as dosages 0..2. If 1 "
+            "and 2 stand for two homozygotes, subtract 1 from all of them"
+        )
 
 
 def _say_recoded(found: list[float], change: str, remedy: str, where: str) -> None:
@@ -85,12 +92,20 @@ def _say_recoded(found: list[float], change: str, remedy: str, where: str) -> No
     )
 
 
+def _option(codes: Mapping[int, int | None]) -> str:
+    """The option with these codes, as Python or the shell writes it."""
+    pairs = (f"{code}={'NA' if dosage is None else dosage}" for code, dosage in codes.items())
+    return either(f"codes={dict(codes)}", f"--codes {','.join(pairs)}")
+
+
 def different(values: np.ndarray) -> list[float]:
     """Different values, without NaN."""
     return [float(value) for value in np.unique(values[~np.isnan(values)])]
 
 
 def _decoded(values: np.ndarray, codes: Mapping[Any, Any], where: str) -> np.ndarray:
+    if not isinstance(codes, Mapping):
+        raise InputError(f"codes is {codes!r}; it should be a mapping such as {{1: 0, 2: 1}}")
     table: dict[float, float] = {}
     for code, dosage in codes.items():
         try:
@@ -104,7 +119,7 @@ def _decoded(values: np.ndarray, codes: Mapping[Any, Any], where: str) -> np.nda
     if unknown := [value for value in found if value not in table]:
         raise InputError(
             f"{where}: {counted(len(unknown), 'value')} not among the codes {_numbers(list(table))}"
-            f", such as {_numbers(unknown)}; list every value in codes (--codes)"
+            f", such as {_numbers(unknown)}; list every value in {option('codes')}"
         )
     out = np.full(values.shape, np.nan, dtype=values.dtype)
     for code, dosage in table.items():
@@ -117,7 +132,7 @@ def codes_hint(values: np.ndarray) -> str:
     found = different(values)
     if len(found) > _SHOWN:
         return ""
-    return f"; their values are {_numbers(found)}: codes (--codes) says what each stands for"
+    return f"; their values are {_numbers(found)}: {option('codes')} can say what each stands for"
 
 
 def _numbers(values: list[float]) -> str:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import refuse_infinite, refuse_outside
+from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
 from bulklmm_dask.study.coding import as_dosages, codes_hint
 from bulklmm_dask.study.labelled import (
     Argument,
@@ -26,7 +26,7 @@ from bulklmm_dask.study.labelled import (
     name_samples,
     say_by_order,
 )
-from bulklmm_dask.study.schema import require_unique, unknown_names, validate
+from bulklmm_dask.study.schema import unknown_names, validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -139,6 +139,7 @@ def create_dataset(
     """
     calls = as_argument(genotypes, "genotypes", ("samples", "variants", "genotypes"), variant_ids)
     values = as_argument(traits, "traits", ("samples", "traits"), trait_ids)
+    require_some("traits", values.data.sizes["samples"], values.data.sizes["traits"])
     extra = None
     if covariates is not None:
         extra = as_argument(covariates, "covariates", ("samples", "covariates"), covariate_ids)

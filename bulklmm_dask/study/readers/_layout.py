@@ -8,13 +8,11 @@ from collections.abc import Collection, Sequence
 _SEPARATORS = (",", "\t", ";")
 _QUOTED = re.compile(r'"[^"]*"')
 # Names of a column of names, as letters only; a first line that starts with one is a header.
-_CORNERS = frozenset(
-    """
-    accession animal covariate covariates family feature features fid gene genotype id iid
-    individual individuals ind index label line locus marker markers mouse name names person
-    phenotype pid probe row rowname rownames rs rsid sample samples snp strain strains subject taxa
-    trait traits transcript unnamed variant variants x chr chrom chromosome contig
-    """.split()
+_CORNER = re.compile(
+    r"accession|animals?|chr|chrom|chromosome|contig|covariates?|family|features?|fid|genes?"
+    r"|genotypes?|i?id|ind|index|individuals?|labels?|lines?|locus|markers?|mouse|mice|names?"
+    r"|persons?|phenotypes?|pid|probes?|rows?|rownames?|rs|rsid|samples?|snps?|strains?|subjects?"
+    r"|taxa|traits?|transcripts?|unnamed|variants?|x"
 )
 _ENDINGS = re.compile(r"(^|[^a-zA-Z]|[a-z](?=I))(id|ids|name|names)$", re.IGNORECASE)
 _CELLS = 200_000  # of the first rows that a header is compared with
@@ -40,7 +38,7 @@ def is_corner(name: str) -> bool:
     """Tell whether a cell is a usual name of a column of names, such as id; empty is one too."""
     name = name.strip().lstrip("#")
     plain = re.sub(r"[^a-z]", "", name.lower())
-    return not name or plain in _CORNERS or bool(_ENDINGS.search(name))
+    return not name or bool(_CORNER.fullmatch(plain) or _ENDINGS.search(name))
 
 
 def is_marked_header(marked: Sequence[str], below: Sequence[str]) -> bool:

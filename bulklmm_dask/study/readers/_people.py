@@ -12,7 +12,8 @@ import pandas as pd
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _samples
 from bulklmm_dask.study.readers._metadata import Labels, split_covariates
-from bulklmm_dask.study.readers._samples import Source, read_samples
+from bulklmm_dask.study.readers._samples import read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import Records, Table, TableFile, blanks, text_table
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
@@ -95,7 +96,7 @@ def own_phenotype(people: People) -> Table:
 def read_phenotypes(source: Source, people: People) -> Table:
     """Read phenotypes by family and sample id, with or without a header, or by sample name."""
     if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
-        return read_samples(source, None, None).traits
+        return read_samples(source, None, None, people.names).traits
     values: list[np.ndarray] = []
 
     def convert(records: Records, fields: list[str]) -> None:

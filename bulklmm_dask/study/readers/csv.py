@@ -16,6 +16,7 @@ from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
 from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import MISSING, Table, open_table, read_numbers
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
@@ -32,6 +33,7 @@ def read_csv(
     codes: Mapping[float, float | None] | None = None,
     complementary: bool | None = None,
     position_unit: str | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     """Read a study from delimited tables (comma, tab or semicolon; plain or gzipped).
 
@@ -41,7 +43,9 @@ def read_csv(
     Parameters
     ----------
     traits : path
-        Samples x traits, numbers.
+        Samples x traits or traits x samples, numbers: told apart by the names of samples in the
+        genotypes. Or an expression table in BED format (#chr start end phenotype_id samples), as
+        FastQTL and tensorQTL take it; it gives the positions of the traits too: start + 1, in bp.
     genotypes : path
         Dosages or probabilities, samples x markers or markers x samples: told apart by the
         names of samples, strains and markers. Without sample names (as BulkLMM writes them) the
@@ -67,6 +71,9 @@ def read_csv(
         default that is seen from names and values.
     position_unit : {"Mb", "bp", "cM"}, optional
         Unit of a map column that is only called position.
+    trait_positions : path or DataFrame, optional
+        Where the traits lie: columns of trait (or the first), contig and position, found by name as
+        in a map, or a BED table. `find_peaks` and `find_hits` then tell cis from trans.
 
     Returns
     -------
@@ -122,10 +129,12 @@ def read_csv(
     m1        0.0  1.0  2.0
     m2        2.0  1.0  0.0
     """
-    samples = read_samples(traits, covariates, sample_strain)
+    table = read_numbers(open_table(genotypes))
+    either_way = (*table.rows, *table.columns)
+    samples = read_samples(traits, covariates, sample_strain, either_way, trait_positions)
     marker_map, unit = read_map_or_none(variant_map, position_unit)
     known = set() if marker_map is None else set(marker_map.index)
-    calls, alleles = _read_genotypes(genotypes, samples, known, complementary)
+    calls, alleles = _upright(table, samples, known, complementary)
     if marker_map is not None:
         index, marker_map = place_markers(calls.columns, marker_map)
         calls = replace(calls, columns=list(marker_map.index), values=calls.values[:, index])
@@ -140,14 +149,13 @@ def read_csv(
     return ds.assign_attrs(source=f"{Path(traits).name}, {Path(genotypes).name}")
 
 
-def _read_genotypes(
-    path: str | Path,
+def _upright(
+    table: Table,
     samples: SampleTables,
     markers: Collection[str],
     complementary: bool | None,
 ) -> tuple[Table, list[str] | None]:
-    """Read genotypes as (samples or strains, markers), one column for each marker."""
-    table = read_numbers(open_table(path))
+    """Give genotypes as (samples or strains, markers), one column for each marker."""
     traits, strains = samples.traits, samples.strains
     names = set(traits.rows) if strains is None else {*traits.rows, *strains.dropna()}
     oriented = _oriented(table, names, markers) or _named_by_position(table, traits)

@@ -17,7 +17,9 @@ from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
-from bulklmm_dask.study.readers._samples import SampleTables
+from bulklmm_dask.study.readers._places import read_trait_places
+from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import (
     Calls,
     Table,
@@ -29,6 +31,7 @@ from bulklmm_dask.study.readers.tables import (
 )
 from bulklmm_dask.study.schema import locate, require_unique, unknown_names
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
 _TWO_GENOTYPES = {1: 0.0, 2: 1.0}
@@ -39,7 +42,13 @@ _CROSSES = dict.fromkeys(
 _WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # none exists, or (bc) it is listed as code 2
 
 
-def read_rqtl2(source: str | Path) -> xr.Dataset:
+def read_rqtl2(
+    source: str | Path,
+    *,
+    traits: Source | None = None,
+    covariates: Source | None = None,
+    trait_positions: Source | None = None,
+) -> xr.Dataset:
     """Read a study of two founders in R/qtl2's format.
 
     Parameters
@@ -47,6 +56,12 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     source : path
         A zip file, a control file (.yaml or .json) beside its tables, or a folder with one
         control file.
+    traits : path or DataFrame, optional
+        A table of traits, as in `read_csv`, instead of the pheno of the control file.
+    covariates : path or DataFrame, optional
+        Samples x covariates, as in `read_csv`, beside the columns of the control file's covar.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -104,10 +119,14 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     """
     files, control = open_control(source)
     dosages, placed = _genotypes(files, control)
-    traits = _joined(files, control, "pheno", read_numbers, np.nan)
-    if traits is None:
-        raise InputError(f"{control.label} lists no pheno; a study needs a table of traits")
-    ds = SampleTables(traits, labels=_metadata(files, control, traits.rows)).study(
+    samples = _samples(files, control, traits, list(dosages["samples"].values))
+    samples.labels = _metadata(files, control, samples.traits.rows)
+    if covariates is not None:
+        samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
+        samples.labels |= labels
+    if trait_positions is not None:
+        samples.places = read_trait_places(trait_positions)
+    ds = samples.study(
         dosages,
         placed,
         "Mb" if control.listed("pmap") else "cM",
@@ -116,6 +135,26 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     )
     _attach_phenocovar(ds, files, control)
     return ds.assign_attrs(_attributes(Path(source), control))
+
+
+def _samples(
+    files: Folder | Archive, control: Control, given: Source | None, genotyped: Sequence[str]
+) -> SampleTables:
+    """The traits of the control file, or those given instead."""
+    if given is not None:
+        if control.listed("pheno"):
+            say(
+                f"{control.label}: its own traits ({listing(control.listed('pheno'))}) are left "
+                f"aside, for others are given; leave {option('traits')} out to have them"
+            )
+        return read_samples(given, None, None, genotyped)
+    traits = _joined(files, control, "pheno", read_numbers, np.nan)
+    if traits is None:
+        raise InputError(
+            f"{control.label} lists no pheno; a study needs a table of traits: give it with "
+            f"{option('traits')}"
+        )
+    return SampleTables(traits)
 
 
 def _joined(

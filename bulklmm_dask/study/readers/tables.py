@@ -156,13 +156,23 @@ class TableFile:
             records.columns, records.surplus = layout.columns, layout.surplus
             yield records
 
-    @cached_property
-    def layout(self) -> Layout:
-        """The header, read once: what had to be guessed is said here."""
+    @contextmanager
+    def _first_lines(self) -> Iterator[Records]:
+        """Open the file; the next record is its header, if it has one."""
         with self.files.open(self.name) as stream:
             line = _marked_header(stream, self.dialect)
         with self.files.open(self.name) as stream:
-            records = Records(self.label, self.dialect, stream, line)
+            yield Records(self.label, self.dialect, stream, line)
+
+    def top(self) -> list[list[str]]:
+        """The first two records, whatever they are."""
+        with self._first_lines() as records:
+            return [records.read_header(), *islice(records, 1)]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The header, read once: what had to be guessed is said here."""
+        with self._first_lines() as records:
             header = records.read_header()
             found = Layout(header, records.number)
             rows = list(islice(records, 1))
@@ -484,6 +494,41 @@ class Calls(dict[str, int]):
 def read_columns(file: TableFile) -> list[str]:
     """Read the header: the name of the column of row names, then the others."""
     return file.layout.columns
+
+
+def read_names(file: TableFile) -> list[str]:
+    """Read the names of the rows."""
+    with file.below_header() as records:
+        return [record[0].strip() for record in records]
+
+
+def read_across(file: TableFile, keep: Sequence[str], text: Collection[str]) -> Table:
+    """Read a table of numbers whose rows are to be columns; `keep` are the columns to read.
+
+    Rows in `text` stay text. The checks are those of `read_numbers`.
+    """
+    texts: dict[str, list[str]] = {}
+    names: list[str] = []
+    held = bytearray()
+    with file.below_header() as records:
+        at = [records.columns.index(name, 1) for name in keep]
+        count = 0
+        for record in records:
+            count += 1
+            row, cells = record[0].strip(), [record[i] for i in at]
+            if not row:
+                raise InputError(
+                    f"{records.here}: the row has no name in its first column; name it, or remove "
+                    "the row"
+                )
+            if row in text:
+                texts[row] = list(map(file.dialect.text, cells))
+            else:
+                names.append(row)
+                held += np.array(records.row_of_numbers(row, keep, cells)).tobytes()
+        records.check_size(count)
+    values = np.frombuffer(held, np.float64).reshape(len(names), len(at))
+    return Table(file.label, "", list(keep), names, values.T, texts)
 
 
 def read_numbers(file: TableFile, text_columns: Sequence[str] = ()) -> Table:

@@ -278,7 +278,8 @@ def test_covar_either_way_round_but_of_samples_of_the_study(tmp_path):
         ({"geno.csv": "id,m1\na,L\na,C\n"}, {}, "row names of .*geno.csv must be unique.*'a'"),
         ({"geno.csv": "id,m1,m1\na,L,C\n"}, {}, "markers of the genotypes must be unique.*'m1'"),
         ({"pheno.csv": "id,t1\nx,1\ny,2\n"}, {}, "no sample in common"),
-        ({"pheno.csv": "id,t1\n"}, {}, "no sample in common.*the traits none"),
+        ({"pheno.csv": "id,t1\n"}, {}, "pheno.csv has 0 samples and 1 trait;"),
+        ({"pheno.csv": "id\nx\n"}, {}, "pheno.csv has 1 sample and 0 traits;"),
         (
             {"geno.csv": "id,m1\n,L\n"},
             {},
