@@ -15,6 +15,7 @@ import numpy as np
 import scipy.linalg
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.typing import Array
 
@@ -40,7 +41,10 @@ class Basis(Spectrum):
 
     def rotate(self, columns: Array) -> Array:
         """Rotate columns (n, k) as measured: U' diag(w) times the columns."""
-        weighted = columns if self.weights is None else columns * self.weights[:, None]
+        return self._turn(columns if self.weights is None else columns * self.weights[:, None])
+
+    def _turn(self, weighted: Array) -> Array:
+        """Rotate columns (n, k) that were multiplied by the weights: U' times the columns."""
         return weighted if self.vectors is None else self.vectors.T @ weighted
 
     def rotate_rows(self, rows: Array) -> Array:
@@ -50,8 +54,8 @@ class Basis(Spectrum):
 
     def with_covariates(self, covariates: Array) -> Basis:
         """Copy of the basis with its covariates replaced by others, (n, c) as measured."""
-        columns, _ = independent_columns(self.rotate(covariates))
-        return replace(self, covariates=columns)
+        columns, _ = independent_columns(covariates, self.weights)
+        return replace(self, covariates=self._turn(columns))
 
     @cached_property
     def log_weights(self) -> float:
@@ -105,26 +109,6 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     return folded, np.concatenate([y[:rank], inside, length[None]])
 
 
-def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, list[int]]:
-    """Orthonormal basis (n, rank) of the columns, and indices of columns dependent on earlier ones.
-
-    Columns are taken in their order, so the intercept, which comes first, is always kept.
-    """
-    kept: list[Array] = []
-    dependent: list[int] = []
-    for index, column in enumerate(matrix.T):
-        rest = column.astype(np.float64)
-        for _ in range(2):  # twice makes them orthogonal to rounding (Kahan)
-            for q in kept:
-                rest = rest - q * (q @ rest)
-        norm = np.linalg.norm(rest)
-        if norm > tolerance * max(float(np.linalg.norm(column)), 1e-300):
-            kept.append(rest / norm)
-        else:
-            dependent.append(index)
-    return (np.column_stack(kept) if kept else np.empty((len(matrix), 0))), dependent
-
-
 def make_basis(kinship: Array | None, covariates: Array, weights: Array | None = None) -> Basis:
     """Compute the eigenbasis of the kinship of n samples and rotate the covariates.
 
@@ -144,10 +128,9 @@ def make_basis(kinship: Array | None, covariates: Array, weights: Array | None =
         If an eigenvalue is below -1e-6 times the largest.
     """
     n = len(covariates)
-    if weights is not None:
-        covariates = covariates * weights[:, None]
-        kinship = None if kinship is None else kinship * np.outer(weights, weights)
-    columns, _ = independent_columns(covariates)
+    columns, _ = independent_columns(covariates, weights)
+    if weights is not None and kinship is not None:
+        kinship = kinship * np.outer(weights, weights)
     if kinship is None:
         return Basis(np.ones(n), np.ones(n), columns, 0.0, None, weights)
     values, vectors = scipy.linalg.eigh(kinship, driver="evd")

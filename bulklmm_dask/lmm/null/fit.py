@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.columns import least_left
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.own_covariates import orthonormal_columns, outside
 from bulklmm_dask.lmm.prior import Prior
@@ -24,6 +25,9 @@ OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
     "too-few-samples",
     "unbounded",
 )
+
+# A trait is constant if the covariates leave no more than this share of its squared length.
+_NO_SHARE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,12 @@ def fit_null(
         nothing = np.empty((extra.shape[2], n, 0))
         return NullModel(h2, sigma2, status, np.empty((n, 0)), nothing, np.empty(0))
     given = orthonormal_columns(basis, extra)
-    rotated = outside(basis, given, basis.rotate(y - y.mean(axis=0)))
-    scale = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
-    given_size = np.linalg.norm(y if basis.weights is None else y * basis.weights[:, None], axis=0)
-    status[scale <= 1e-10 * given_size] = CONSTANT
+    deviations = basis.rotate(y - y.mean(axis=0))
+    rotated = outside(basis, given, deviations)
+    measured = y if basis.weights is None else y * basis.weights[:, None]
+    left, size, raw = (np.einsum("kj,kj->j", x, x) for x in (rotated, deviations, measured))
+    scale = np.sqrt(left)
+    status[left <= least_left(size, raw, _NO_SHARE)] = CONSTANT
     status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
     usable = status == OK
     scale, given = scale[usable], given[:, :, usable]
