@@ -167,7 +167,7 @@ def _following(follows: Follows, found: Columns, n_samples: int) -> Real:
     """A statistic derived from the LOD, a few markers at a time to bound the memory used."""
     lod = found["lod"]
     df = np.broadcast_to(found.get("df", np.ones(1, np.int64)), lod.shape)
-    out = np.empty_like(lod)
+    out = np.empty_like(lod)  # a flag becomes 0 or 1
     for start in range(0, len(lod), _PIECE):
         some = slice(start, start + _PIECE)
         out[some] = follows(lod[some], df[some], n_samples)

@@ -66,6 +66,14 @@ class Profile:
     quadratic: Array
     count: Array | float
 
+    def grows(self, h2: Array) -> Flags:
+        """Whether the likelihood, at heritabilities near 1, grows without end towards 1.
+
+        It then grows like k/2 log 1/(1-h), k >= 1, so that (1-h) times its slope is about k/2. The
+        restricted likelihood does not, if the null space of the kinship is that of covariates.
+        """
+        return np.asarray(self.slope * (1.0 - h2) > 0.25)
+
 
 @dataclass(frozen=True)
 class _OnGrid:

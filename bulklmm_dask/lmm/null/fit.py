@@ -38,8 +38,8 @@ class NullModel:
         Total variance s2 of Var(y) = s2 [h2 K + (1 - h2) I]: S/n under ML, S/(n-c) under REML.
         With a prior, the residual variance at the posterior mode divided by 1 - h2.
     status : array (traits,) of str
-        "ok", "constant", "too-few-samples", or "unbounded" if the likelihood increases up to the
-        upper bound of h2 and the estimate is that bound.
+        "ok", "constant", "too-few-samples", or "unbounded" if the likelihood grows without end
+        towards h2 = 1 and the estimate is the upper bound of h2.
     rotated : array (n, fitted traits)
         The fitted traits: rotated, covariates projected out, scaled to length 1. Neither change
         affects a LOD; removing a large mean saves digits.
@@ -120,7 +120,7 @@ def fit_null(
     estimate = likelihood.maximise() if grid is None else likelihood.best_of(grid)
     best = likelihood.at(estimate)
     if 0.0 < likelihood.covariance.h2_max < 1.0:
-        at_bound = estimate == likelihood.covariance.h2_max
+        at_bound = (estimate == likelihood.covariance.h2_max) & best.grows(estimate)
         status[np.flatnonzero(usable)[at_bound]] = UNBOUNDED
     h2[usable] = estimate
     sigma2[usable] = best.quadratic / best.count * scale**2

@@ -98,8 +98,7 @@ def _errors_and_likelihoods(
     h2 = model.h2[model.fitted]
     best, none = likelihood.at(h2), likelihood.at(np.zeros_like(h2))
     rest = constant(basis, model.scale, reml=reml)
-    # An unbounded likelihood grows like k/2 log 1/(1-h) with k >= 1: (1-h) slope is about k/2.
-    grows = best.slope * (1.0 - h2) > 0.25
+    grows = best.grows(h2)
     error = standard_error(likelihood, h2)
     return (
         np.where(grows, np.nan, error),
