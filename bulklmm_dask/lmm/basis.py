@@ -20,8 +20,9 @@ import scipy.linalg
 import scipy.linalg.lapack
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.lmm.covariance import Spectrum, heritability
-from bulklmm_dask.lmm.powers import in_range, unit_of
+from bulklmm_dask.lmm.powers import unit_of
 from bulklmm_dask.typing import Array
 
 # With a rank-deficient kinship V(1) is singular, so h2 = 1 has no density. GEMMA also bounds the
@@ -82,7 +83,10 @@ class Basis(Spectrum):
 
     def rotate(self, columns: Array) -> Array:
         """Rotate columns (n, k) as measured: U' diag(w) times the columns."""
-        weighted = columns if self.weights is None else columns * self.weights[:, None]
+        return self._turn(columns if self.weights is None else columns * self.weights[:, None])
+
+    def _turn(self, weighted: Array) -> Array:
+        """Rotate columns (n, k) that were multiplied by the weights: U' times the columns."""
         return weighted if self.vectors is None else self.vectors.T @ weighted
 
     def rotate_rows(self, rows: Array) -> Array:
@@ -92,8 +96,8 @@ class Basis(Spectrum):
 
     def with_covariates(self, covariates: Array) -> Basis:
         """Copy of the basis with its covariates replaced by others, (n, c) as measured."""
-        kept = _independent(covariates)
-        return replace(self, covariates=independent_columns(self.rotate(kept), 0.0)[0])
+        columns, _ = independent_columns(covariates, self.weights)
+        return replace(self, covariates=self._turn(columns))
 
     @cached_property
     def log_weights(self) -> float:
@@ -148,26 +152,6 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     return folded, np.concatenate([y[:rank], inside, length[None]])
 
 
-def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, list[int]]:
-    """Orthonormal basis (n, rank) of the columns, and indices of columns dependent on earlier ones.
-
-    Columns are taken in their order, so the intercept, which comes first, is always kept.
-    """
-    kept: list[Array] = []
-    dependent: list[int] = []
-    for index, column in enumerate(matrix.T):
-        rest = column.astype(np.float64)
-        for _ in range(2):  # twice makes them orthogonal to rounding (Kahan)
-            for q in kept:
-                rest = rest - q * (q @ rest)
-        norm = np.linalg.norm(rest)
-        if norm > tolerance * max(float(np.linalg.norm(column)), 1e-300):
-            kept.append(rest / norm)
-        else:
-            dependent.append(index)
-    return (np.column_stack(kept) if kept else np.empty((len(matrix), 0))), dependent
-
-
 def make_basis(kinship: Array | None, covariates: Array, weights: Array | None = None) -> Basis:
     """Compute the eigenbasis of the kinship of n samples and rotate the covariates.
 
@@ -187,23 +171,20 @@ def make_basis(kinship: Array | None, covariates: Array, weights: Array | None =
         If an eigenvalue is below -1e-3 times the largest.
     """
     n = len(covariates)
-    columns = _independent(covariates)
-    if weights is not None:
-        columns = columns * weights[:, None]
-    columns, _ = independent_columns(columns, 0.0)
-    wide = weights is not None and weights.max(initial=0.0) > _WIDE_WEIGHTS * weights.min()
+    columns, _ = independent_columns(covariates, weights)
+    wide = weights is not None and bool(weights.max() > _WIDE_WEIGHTS * weights.min())
     typical = 1.0 if kinship is None or not n else _typical_variance(kinship, weights)
     unit = unit_of(typical)
     if kinship is None or typical == 0.0:
         of_weights = 1.0 if wide else None
         return Basis(np.ones(n), np.ones(n), columns, 0.0, of_weights, None, weights)
     kinship = kinship if unit == 1.0 else kinship / unit
-    if wide:
-        values, vectors = _graded_eigenvectors(kinship, weights)
-    elif weights is not None:
-        values, vectors = _eigenvectors(kinship * np.outer(weights, weights))
-    else:
+    if weights is None:
         values, vectors = _eigenvectors(kinship)
+    elif wide:
+        values, vectors = _graded_eigenvectors(kinship, weights)
+    else:
+        values, vectors = _eigenvectors(kinship * np.outer(weights, weights))
     singular = bool(n) and values[-1] == 0.0
     return Basis(
         eigenvalues=values,
@@ -215,13 +196,6 @@ def make_basis(kinship: Array | None, covariates: Array, weights: Array | None =
         weights=weights,
         unit=unit,
     )
-
-
-def _independent(covariates: Array) -> Array:
-    """The covariates as measured without those that depend linearly on earlier ones."""
-    columns, _ = in_range(covariates)
-    _, dependent = independent_columns(columns)
-    return np.delete(columns, dependent, axis=1)
 
 
 def _typical_variance(kinship: Array, weights: Array | None) -> float:

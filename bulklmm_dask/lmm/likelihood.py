@@ -267,7 +267,7 @@ class ProfileLikelihood:
         )
 
 
-def constant(basis: Basis, scale: Array, *, reml: bool) -> Array:
+def constant(basis: Basis, log_scale: Array, *, reml: bool) -> Array:
     """Constant of the log-likelihood, (traits,) in nats: log-likelihood minus `Profile.value`.
 
     With d = n, or n - c under REML, and s the scale by which a trait was divided, it is
@@ -281,12 +281,12 @@ def constant(basis: Basis, scale: Array, *, reml: bool) -> Array:
     ----------
     basis : Basis
         Eigenbasis of n samples, with c covariates.
-    scale : array (traits,)
-        Number by which each trait was divided.
+    log_scale : array (traits,)
+        Logarithm of the number by which each trait was divided.
     reml : bool
         Restricted instead of full likelihood.
     """
     degrees = basis.n - basis.n_covariates * reml
-    scaled = np.log(2.0 * np.pi / degrees) + 2.0 * np.log(scale) + 1.0
+    scaled = np.log(2.0 * np.pi / degrees) + 2.0 * log_scale + 1.0
     rest = basis.log_weights + (0.5 * basis.covariate_logdet if reml else 0.0)
     return np.asarray(-0.5 * degrees * scaled + rest)

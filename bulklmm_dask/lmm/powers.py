@@ -10,6 +10,7 @@ from bulklmm_dask.typing import Array, Index
 # Columns whose largest number is within 2^-200 and 2^200 are left as they are: the squares of their
 # numbers neither overflow nor vanish.
 _WIDE = 200
+LOG2 = float(np.log(2.0))
 # A scale within 2^-10 and 2^10 is left as it is.
 _NEAR = 10
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.basis import independent_columns
+from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say

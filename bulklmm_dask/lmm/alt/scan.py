@@ -102,7 +102,8 @@ class _Alternative(ABC):
         found = self._scores(markers, single=single)
         if self.effects:
             found["beta"], found["se"] = self.traits.effects(markers, found["h2_alt"])
-        return found
+        h2_alt = self.traits.basis.as_given(found["h2_alt"])
+        return found | {"h2_alt": h2_alt.astype(np.float32, copy=False)}
 
     @abstractmethod
     def _scores(self, markers: Markers, *, single: bool) -> Columns:

@@ -19,6 +19,7 @@ from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.lod import CANCELLED, SINGLE_ERROR, largest_r2
 from bulklmm_dask.lmm.markers import Markers, variation
 from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.projection import project
 from bulklmm_dask.typing import Array, Flags, Index, Real
 
@@ -50,8 +51,8 @@ class AltTraits:
         Full (ML) null likelihood in nats, minus `reference`.
     reference : array (traits,)
         Full null likelihood at the null estimate, in nats.
-    scale : array (traits,)
-        Number by which each trait was divided.
+    scale, exponent : array (traits,)
+        As in `NullModel`.
     count : int
         Effective degrees of freedom with the marker: n, or n - c - 1 under REML.
     """
@@ -65,6 +66,7 @@ class AltTraits:
     full: Array
     reference: Array
     scale: Array
+    exponent: Index
     count: int
 
     @classmethod
@@ -91,6 +93,7 @@ class AltTraits:
             np.ascontiguousarray(full),
             reference,
             model.scale,
+            model.exponent,
             count,
         )
 
@@ -110,7 +113,7 @@ class AltTraits:
                 rows = tested[some]
                 at = np.minimum(h2[rows, j].astype(np.float64), spectrum.h2_max)
                 beta[rows, j], se[rows, j] = pair_effects(spectrum, x[:, some], y[:, [j]], at)
-        return beta * self.scale, se * self.scale
+        return back(beta * self.scale, self.exponent), back(se * self.scale, self.exponent)
 
     def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
         """Traits (rows, traits) and their rows; folded if no marker is in the null space of K."""

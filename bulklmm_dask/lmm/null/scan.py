@@ -40,6 +40,7 @@ from bulklmm_dask.lmm.markers import (
 )
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.own_covariates import NO_SHARE
+from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.projection import directions, project
 from bulklmm_dask.typing import Array, Columns, Index, Real, Single
 
@@ -89,8 +90,8 @@ class NullScan:
         z = My / sqrt(S) at the h2 of each trait, rotated.
     own : array (K, n, traits)
         Directions u of the trait-specific covariates; zeros for none.
-    size : array (traits,)
-        sqrt(S) in units of the trait.
+    size, exponent : array (traits,)
+        sqrt(S) in units of the trait is size times 2^exponent.
     interpolation : Interpolation
         Nodes and weights for the heritabilities of the traits.
     effects : bool
@@ -102,6 +103,7 @@ class NullScan:
     scores: Array
     own: Array
     size: Array
+    exponent: Index
     interpolation: Interpolation
     effects: bool = False
 
@@ -115,8 +117,8 @@ class NullScan:
         for u in own:
             projected -= u * np.einsum("kj,kj->j", u, model.rotated)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
-        scale = size * model.scale
-        return cls(basis, h2, projected / size, own, scale, interpolate(basis, h2), effects)
+        scale, between = size * model.scale, interpolate(basis, h2)
+        return cls(basis, h2, projected / size, own, scale, model.exponent, between, effects)
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
         """``lod`` of a block of markers and, with `effects`, ``beta`` and ``se`` (`Scanner`)."""
@@ -189,7 +191,7 @@ class NullScan:
             beta[tested, columns] = np.where(none, np.nan, score * size / sxx)
             variance = np.maximum(ratio, SMALLEST) / (degrees[columns] * sxx)
             se[tested, columns] = np.where(none, np.nan, size * np.sqrt(variance))
-        return {"beta": beta, "se": se}
+        return {"beta": back(beta, self.exponent), "se": back(se, self.exponent)}
 
     def _variation_left(self, markers: Markers, columns: Index) -> Array:
         """S_xx (variants, columns) of some traits, not interpolated.
