@@ -154,8 +154,11 @@ def scan_block(
 def scan_group(
     group: TraitGroup[Scanner], x: Array, options: ModelOptions, *, single: bool
 ) -> Columns:
-    """Statistics (variants, traits, ...) of one group; `x` (variants, n, ...) has its samples."""
-    found = group.scanner.scan(x, single=single)
+    """Statistics (variants, traits, ...) of one group; `x` (variants, n, ...) has its samples.
+
+    Weights of very different size need the digits of double precision.
+    """
+    found = group.scanner.scan(x, single=single and not group.basis.graded)
     for row in pair_statistics(options):
         if row.follows is not None:
             found[row.name] = _following(row.follows, found, len(group.samples))

@@ -202,7 +202,7 @@ class NullScan:
         sxx = variation(self.basis, markers, self.h2[columns])
         sxx[~markers.tested] = 1.0
         left = sxx - sum((x @ u[:width, columns]) ** 2 for u in self.own)
-        left[left < NO_SHARE * sxx] = np.inf
+        left[left < self.basis.share_left(NO_SHARE) * sxx] = np.inf
         return np.asarray(left)
 
     def _exactly(self, markers: Markers, columns: Index) -> tuple[Array, Array, Array]:

@@ -74,7 +74,8 @@ class Directions:
     def coordinates(self, traits: Array) -> Array:
         """Coordinates (traits, k) of traits (traits, samples); NaN for those without variation.
 
-        Extreme traits are divided by a power of two, which changes no LOD. A missing value is replaced by its least-squares prediction from the covariates.
+        Extreme traits are divided by a power of two, which changes no LOD. A missing value is
+        replaced by its least-squares prediction from the covariates.
         """
         filled = in_range(np.array(traits, dtype=np.float64).T)[0].T
         known = ~np.isnan(filled) & ~np.isnan(self.covariates).any(axis=1)
