@@ -23,7 +23,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.lmm.covariance import Spectrum, heritability
 from bulklmm_dask.lmm.powers import unit_of
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Real
 
 # With a rank-deficient kinship V(1) is singular, so h2 = 1 has no density. GEMMA also bounds the
 # ratio h/(1-h) by 1e5.
@@ -65,13 +65,16 @@ class Basis(Spectrum):
             return share
         return share * float(self.weights.min() / self.weights.max()) ** 2
 
-    def as_given(self, h2: Array) -> Array:
+    def as_given(self, h2: Real) -> Array:
         """Heritabilities of the kinship as given, from those of the kinship in use."""
-        return h2 if self.unit == 1.0 else np.asarray(heritability(h2, self.unit))
+        given = h2 if self.unit == 1.0 else heritability(h2.astype(np.float64), self.unit)
+        return np.asarray(given, dtype=np.float64)
 
     def in_use(self, h2: Array) -> Array:
         """Heritabilities of the kinship in use, from those of the kinship as given."""
-        return h2 if self.unit == 1.0 else np.asarray(heritability(h2, 1.0 / self.unit))
+        if self.unit == 1.0:
+            return h2
+        return np.minimum(heritability(h2, 1.0 / self.unit), self.h2_max).astype(np.float64)
 
     def slope_as_given(self, h2: Array) -> Array:
         """Derivative of `as_given` at heritabilities of the kinship in use."""

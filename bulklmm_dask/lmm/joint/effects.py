@@ -21,7 +21,7 @@ from bulklmm_dask.lmm.joint.design import Designs
 from bulklmm_dask.lmm.joint.inverses import NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.scan import tiles
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
-from bulklmm_dask.lmm.powers import back, in_range
+from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.typing import Array, Columns, Index
 
 # Pairs with a larger explained share get their residual sum of squares from the residuals
@@ -52,9 +52,8 @@ class MultiEffects:
     exponent: Index
 
     @classmethod
-    def of(cls, basis: Basis, y: Array, h2: Array) -> Self:
-        """Traits (n, traits) as measured, without missing values, at heritabilities (traits,)."""
-        y, exponent = in_range(y)
+    def of(cls, basis: Basis, y: Array, h2: Array, exponent: Index) -> Self:
+        """Traits (n, traits) as measured over 2^exponent, none missing, at heritabilities h2."""
         return cls(basis, h2, basis.rotate(y), exponent)
 
     @cached_property
