@@ -15,8 +15,7 @@ import pandas as pd
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _samples
 from bulklmm_dask.study.readers._expression import is_expression
-from bulklmm_dask.study.readers._metadata import split_covariates
-from bulklmm_dask.study.readers._samples import Labels
+from bulklmm_dask.study.readers._metadata import Labels, split_covariates
 from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import (
     CellError,
@@ -27,6 +26,7 @@ from bulklmm_dask.study.readers.tables import (
     floats,
     open_table,
     read_columns,
+    text_table,
 )
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
@@ -197,14 +197,15 @@ def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None
     """Read covariates by family and sample id, with or without a header, or by sample name."""
     file = by_family(source)
     if file is None:
-        return _samples.read_covariates(source)
+        return _samples.read_covariates(source, people.names)
     cells: list[list[str]] = []
 
     def convert(records: Records, fields: list[str]) -> None:
         cells.append(list(map(records.dialect.text, fields)))
 
     names, columns = _read(file, people, convert, "covariate")
-    return split_covariates(names, dict(zip(columns, zip(*cells, strict=True), strict=True)))
+    by_column = dict(zip(columns, zip(*cells, strict=True), strict=True))
+    return split_covariates(text_table(file.label, names, by_column), people.names)
 
 
 def by_family(source: Source) -> TableFile | None:

@@ -15,10 +15,12 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._codes import Meaning, is_call, kind_of_cross, read_codes
 from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
 from bulklmm_dask.study.readers._markers import place_markers
-from bulklmm_dask.study.readers._samples import Covariates, Labels, SampleTables, read_samples
+from bulklmm_dask.study.readers._metadata import Labels
+from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
 from bulklmm_dask.study.readers._sheet import Sheet, holds, read_sheet
 from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import Calls, CellError, floats
@@ -76,9 +78,9 @@ def read_rqtl(
     Dataset
         The study, with dosages 0..1 of allele B: 1 for a homozygote, in a backcross for the
         heterozygote, and for the one X of males that carry it. Samples are named by a phenotype
-        id, else numbered from 1. Phenotypes of numbers are traits; sex becomes sample_sex, pgm
-        (the direction of the cross) and phenotypes of text become sample_<name>. Positions are in
-        cM.
+        id, else numbered from 1. Phenotypes of numbers are traits; sex, pgm (the direction of the
+        cross) and phenotypes of text are metadata of the samples, sample_<name>: a scan takes them
+        as covariates by name. Positions are in cM.
 
     Raises
     ------
@@ -96,12 +98,12 @@ def read_rqtl(
     Examples
     --------
     >>> from pathlib import Path
-    >>> _ = Path("cross.csv").write_text('''weight,sex,id,D1M1,D1M2,DXM1
-    ... ,,,1,1,X
-    ... ,,,0,12.5,3
-    ... 20.1,f,a,A,H,H
-    ... 22.5,m,b,H,B,B
-    ... 19.8,m,c,B,A,A
+    >>> _ = Path("cross.csv").write_text('''weight,id,D1M1,D1M2,DXM1
+    ... ,,1,1,X
+    ... ,,0,12.5,3
+    ... 20.1,a,A,H,H
+    ... 22.5,b,H,B,B
+    ... 19.8,c,B,A,A
     ... ''')
     >>> study = blmm.read_rqtl("cross.csv", "f2")
     >>> study.call_dosage.to_pandas()
@@ -296,7 +298,6 @@ def _phenotypes(
                 f"{ids}; name it, or remove it"
             )
         require_unique(found.names, f"the individuals of {sheet.label}", "keep one of each")
-    kept = []
     for name, own in cells.items():
         if name.lower() == _SEX:
             found.labels[_SEX] = dict(zip(found.names, _sexes(own, sheet.label), strict=True))
@@ -306,13 +307,8 @@ def _phenotypes(
             found.numbers[name] = numbers
         else:
             found.labels[name] = dict(zip(found.names, own, strict=True))
-            kept.append(name)
-    if kept:
-        texts = f"text {listing(kept)} is" if len(kept) == 1 else f"text ({listing(kept)}) are"
-        say(
-            f"{sheet.label}: the phenotype{'s' * (len(kept) > 1)} of {texts} no trait, and kept as "
-            + ", ".join(f"sample_{name}" for name in kept[:5])
-        )
+    if found.labels:
+        say(f"{sheet.label}: no traits, but metadata are {by_name(list(found.labels))}")
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._crosses import (
     AA,
@@ -30,7 +32,7 @@ from bulklmm_dask.study.readers._crosses import (
 )
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
-from bulklmm_dask.study.readers._metadata import attach, split_covariates
+from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
 from bulklmm_dask.study.readers._traits import Source
@@ -87,9 +89,9 @@ def read_rqtl2(
         The study, with dosages 0..1 of the second allele: 1 for a homozygote, in a backcross for
         the heterozygote, and for the one X of males that carry it. The physical map gives
         variant_position (Mb) and the genetic map variant_genetic_position (cM); without a
-        physical map the genetic one gives variant_position. Phenotype covariates are kept as
-        trait_<column>, sex and cross_info as sample_sex and sample_cross_info, covariates that
-        are neither numbers nor of two levels as sample_<column>.
+        physical map the genetic one gives variant_position. Columns of covar are metadata of the
+        samples, sample_<column>, and so are sex and cross_info: a scan takes them as covariates
+        only by name. Columns of phenocovar are kept as trait_<column>.
 
     Raises
     ------
@@ -138,18 +140,17 @@ def read_rqtl2(
     m2        1.0  0.5  0.0
     """
     files, control = open_control(source)
-    own_covariates, own_labels = _covariates(files, control)
-    calls, placed = _genotypes(files, control, own_labels.get("sex", {}))
-    samples = _samples(files, control, traits, list(calls["samples"].values))
-    samples.covariates, samples.labels = own_covariates, own_labels
+    calls = _calls(files, control)
+    samples = _samples(files, control, traits, calls.samples)
+    samples.labels = _metadata(files, control, samples.traits.rows)
     if covariates is not None:
-        samples.covariates, labels = read_covariates(covariates)
+        samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
         samples.labels |= labels
     if trait_positions is not None:
         samples.places = read_trait_places(trait_positions)
     ds = samples.study(
-        calls,
-        placed,
+        calls.dosages(control, samples.labels.get("sex", {})),
+        calls.placed,
         "Mb" if control.listed("pmap") else "cM",
         alleles=_alleles(control),
         maximum=1,
@@ -197,10 +198,35 @@ def _joined(
     return bind(tables, fill)
 
 
-def _genotypes(
-    files: Folder | Archive, control: Control, sexes: dict[str, str]
-) -> tuple[xr.DataArray, pd.DataFrame | None]:
-    """Dosages (samples, variants) with names, in the order of the map, and the map or None."""
+@dataclass(frozen=True)
+class _Genotypes:
+    """Genotypes (variants, samples) in the order of the map, and the map or None."""
+
+    label: str
+    values: npt.NDArray[np.uint8]
+    variants: list[str]
+    samples: list[str]
+    placed: pd.DataFrame | None
+
+    def dosages(self, control: Control, sexes: Mapping[str, str]) -> xr.DataArray:
+        """Dosages (samples, variants) with names; the sexes tell what is possible on the X."""
+        x = None
+        if self.placed is not None:
+            x = on_x(list(self.placed["contig"]), control.listed("x_chr"))
+        values = dosages(
+            self.values,
+            control.crosstype,
+            x,
+            [sexes.get(name, "") for name in self.samples],
+            (self.variants, self.samples),
+            self.label,
+        )
+        names = {"samples": text(self.samples), "variants": text(self.variants)}
+        return xr.DataArray(values.T, dims=("samples", "variants"), coords=names)
+
+
+def _calls(files: Folder | Archive, control: Control) -> _Genotypes:
+    """Read the table of calls, in the order of the map."""
     meaning = _meaning(control)
     calls = Calls()
     read = partial(read_calls, calls=calls)
@@ -213,20 +239,7 @@ def _genotypes(
     if placed is not None:
         index, placed = place_markers(variants, placed)
         codes, variants = codes[index], list(placed.index)
-    values = dosages(
-        genotype_of[codes],
-        control.crosstype,
-        None if placed is None else on_x(list(placed["contig"]), control.listed("x_chr")),
-        [sexes.get(name, "") for name in table.rows],
-        (variants, table.rows),
-        table.label,
-    )
-    found = xr.DataArray(
-        values,
-        dims=("variants", "samples"),
-        coords={"variants": text(variants), "samples": text(table.rows)},
-    )
-    return found.transpose("samples", "variants"), placed
+    return _Genotypes(table.label, genotype_of[codes], variants, table.rows, placed)
 
 
 def _alleles(control: Control) -> list[str]:
@@ -330,17 +343,15 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
     return whole
 
 
-def _covariates(
-    files: Folder | Archive, control: Control
-) -> tuple[pd.DataFrame | None, dict[str, dict[str, str]]]:
-    """Covariates, and the labels of samples: sex, cross_info and columns that are no covariates."""
+def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str]) -> Labels:
+    """Columns of covar, sex and cross_info by sample; what is available is said."""
     table = _joined(files, control, "covar", read_text, "")
-    covariates: pd.DataFrame | None = None
-    others: dict[str, dict[str, str]] = {}
+    labels: Labels = {}
     if table is not None:
-        require_unique(table.columns, f"the columns of {table.label}", "rename one")
-        covariates, others = split_covariates(table.rows, table.by_column())
-    labels: dict[str, dict[str, str]] = {}
+        table = by_sample(table, samples, "covariates")
+        labels = _by_row(table)
+        if labels:
+            say(f"{table.label}: the samples have {by_name(list(labels))}")
     for key in ("sex", "cross_info"):
         name, column, codes = control.source_of(key)
         found = read_text(TableFile(files, name, control.dialect)) if name else table
@@ -356,7 +367,13 @@ def _covariates(
                 cells = _sexes(cells, codes, found.label)
             label = key if len(wanted) == 1 or key == "sex" else f"{key}_{one}"
             labels[label] = dict(zip(found.rows, cells, strict=True))
-    return covariates, labels | {k: v for k, v in others.items() if k not in labels}
+    return labels
+
+
+def _by_row(table: Table) -> Labels:
+    """Cells of a table of text by column and row."""
+    columns = table.by_column().items()
+    return {column: dict(zip(table.rows, cells, strict=True)) for column, cells in columns}
 
 
 def _sexes(cells: Sequence[str], codes: dict[str, str], label: str) -> list[str]:
@@ -384,8 +401,8 @@ def _attach_phenocovar(ds: xr.Dataset, files: Folder | Archive, control: Control
             f"{len(unknown)} of {len(table.rows)} rows of {table.label} describe no trait of the "
             f"study and are left out: {listing(unknown)}"
         )
-    for column, cells in table.by_column().items():
-        attach(ds, "traits", column, dict(zip(table.rows, cells, strict=True)))
+    for column, by_trait in _by_row(table).items():
+        attach(ds, "traits", column, by_trait)
 
 
 def _attributes(source: Path, control: Control) -> dict[str, object]:

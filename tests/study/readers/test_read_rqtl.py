@@ -24,7 +24,7 @@ weight,sex,pgm,id,coat,m1,m2,m3
 """
 DOSAGES = [[0, 0.5, 0.5], [0.5, 1, 1], [1, np.nan, 0], [0, 0, 1]]  # individuals a, b, c, d
 SAID = (
-    "the phenotype of text 'coat' is no trait, and kept as sample_coat",
+    "csv: no traits, but metadata are 'sex', 'pgm', 'coat' (covariates of a scan once they",
     "its calls on the autosomes ('A', 'H', 'B') are those of an intercross: read as cross='f2'",
     "1 of 12 genotypes at 1 variants are missing",
 )
