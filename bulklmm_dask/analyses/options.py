@@ -82,7 +82,8 @@ LOCO = Option(
 COVARIATES = Option(
     "covariates",
     "--covariates",
-    "Additive covariates, by name with commas between; an intercept is always in.",
+    "Additive covariates, by name with commas between: columns given as covariates, and metadata "
+    "of the samples. -NAME leaves one of all out: all,-age. An intercept is always in.",
     default=True,
     on_command_line="all",
     metavar="all|none|NAMES",

@@ -271,9 +271,20 @@ def _put_covariates(
         values = values[rows]
     else:
         frame = pd.DataFrame(values, index=covariates.names)
+        _refuse_nobody(covariates, names)
         _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
         values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
     refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
+    labels = text(covariates.labels)
+    empty = np.isnan(values).all(axis=0)
+    if empty.any():
+        say(
+            f"{empty.sum()} of {len(labels)} covariates have no value in any sample and are "
+            f"dropped: {listing(labels[empty])}"
+        )
+        values, labels = values[:, ~empty], labels[~empty]
+    if not len(labels):
+        return
     missing = np.flatnonzero(np.isnan(values).any(axis=1))
     if missing.size:
         say(
@@ -281,8 +292,20 @@ def _put_covariates(
             f"leaves them out: {listing(ds['sample_id'].values[missing])}"
         )
     ds["sample_covariate"] = (("samples", "covariates"), values)
-    ds["covariate_id"] = ("covariates", text(covariates.labels))
-    ds.coords["covariates"] = text(covariates.labels)
+    ds["covariate_id"] = ("covariates", labels)
+    ds.coords["covariates"] = labels
+
+
+def _refuse_nobody(covariates: Argument, samples: Sequence[str]) -> None:
+    """Raise InputError if covariates are of nobody in the study."""
+    if not set(samples).isdisjoint(covariates.names or samples):
+        return
+    turned = not set(samples).isdisjoint(covariates.labels)
+    raise InputError(
+        f"the covariates are of nobody in the study: they are of "
+        f"{listing(covariates.names or (), 3) or 'none'}, the samples are {listing(samples, 3)}; "
+        + ("its columns are: pass covariates.T" if turned else "use the same names")
+    )
 
 
 def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: Any) -> None:

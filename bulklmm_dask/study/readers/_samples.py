@@ -14,17 +14,22 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import require_some
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.labelled import index_names
-from bulklmm_dask.study.readers._metadata import attach, split_covariates
+from bulklmm_dask.study.readers._metadata import Labels, attach, split_covariates
 from bulklmm_dask.study.readers._places import TraitPlaces, attach_places, read_trait_places
 from bulklmm_dask.study.readers._traits import Source, TraitSource, table_of
-from bulklmm_dask.study.readers.tables import Table, find_column, open_table, read_text
+from bulklmm_dask.study.readers.tables import (
+    Table,
+    find_column,
+    open_table,
+    read_text,
+    text_table,
+)
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
 Covariates: TypeAlias = "str | Path | pd.DataFrame | Sequence[str] | None"
 Strains: TypeAlias = "str | Path | pd.DataFrame | None"
-Labels: TypeAlias = "dict[str, dict[str, str]]"
 
 # Accepted names of the columns of a strain table; case and punctuation are ignored.
 _SAMPLE = ("sample", "sampleid", "individual", "mouse", "animal", "id")
@@ -131,18 +136,18 @@ def _covariates(traits: Table, covariates: Covariates) -> tuple[pd.DataFrame | N
         return None, {}
     named = _columns_among(list(traits.text), covariates)
     if named or not isinstance(covariates, str | Path | pd.DataFrame):
-        return split_covariates(traits.rows, {column: traits.text[column] for column in named})
-    return read_covariates(covariates)
+        cells = {column: traits.text[column] for column in named}
+        return split_covariates(text_table(traits.label, traits.rows, cells), traits.rows)
+    return read_covariates(covariates, traits.rows)
 
 
-def read_covariates(source: Source) -> tuple[pd.DataFrame | None, Labels]:
-    """Read covariates and labels by sample name."""
+def read_covariates(source: Source, samples: Sequence[str]) -> tuple[pd.DataFrame | None, Labels]:
+    """Read covariates and labels of the samples of a study, by name, either way round."""
     if isinstance(source, pd.DataFrame):
         names = [str(column) for column in source.columns]
         table = table_of(source, "the covariates", names)
-        return split_covariates(table.rows, table.text)
-    table = read_text(open_table(source))
-    return split_covariates(table.rows, table.by_column())
+        return split_covariates(text_table(table.label, table.rows, table.text), samples)
+    return split_covariates(read_text(open_table(source)), samples)
 
 
 def _is_column_name(strains: Strains) -> bool:

@@ -12,10 +12,11 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
-from bulklmm_dask.study.readers._metadata import attach, split_covariates
+from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
 from bulklmm_dask.study.readers._traits import Source
@@ -67,9 +68,9 @@ def read_rqtl2(
     Dataset
         The study, with dosages 0..1 of the second allele. The physical map gives
         variant_position (Mb) and the genetic map variant_genetic_position (cM); without a
-        physical map the genetic one gives variant_position. Phenotype covariates are kept as
-        trait_<column>, sex and cross_info as sample_sex and sample_cross_info, covariates that
-        are neither numbers nor of two levels as sample_<column>.
+        physical map the genetic one gives variant_position. Columns of covar are metadata of the
+        samples, sample_<column>, and so are sex and cross_info: a scan takes them as covariates
+        only by name. Columns of phenocovar are kept as trait_<column>.
 
     Raises
     ------
@@ -119,9 +120,9 @@ def read_rqtl2(
     files, control = open_control(source)
     dosages, placed = _genotypes(files, control)
     samples = _samples(files, control, traits, list(dosages["samples"].values))
-    samples.covariates, samples.labels = _covariates(files, control)
+    samples.labels = _metadata(files, control, samples.traits.rows)
     if covariates is not None:
-        samples.covariates, labels = read_covariates(covariates)
+        samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
         samples.labels |= labels
     if trait_positions is not None:
         samples.places = read_trait_places(trait_positions)
@@ -300,17 +301,15 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
     return whole
 
 
-def _covariates(
-    files: Folder | Archive, control: Control
-) -> tuple[pd.DataFrame | None, dict[str, dict[str, str]]]:
-    """Covariates, and the labels of samples: sex, cross_info and columns that are no covariates."""
+def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str]) -> Labels:
+    """Columns of covar, sex and cross_info by sample; what is available is said."""
     table = _joined(files, control, "covar", read_text, "")
-    covariates: pd.DataFrame | None = None
-    others: dict[str, dict[str, str]] = {}
+    labels: Labels = {}
     if table is not None:
-        require_unique(table.columns, f"the columns of {table.label}", "rename one")
-        covariates, others = split_covariates(table.rows, table.by_column())
-    labels: dict[str, dict[str, str]] = {}
+        table = by_sample(table, samples, "covariates")
+        labels = _by_row(table)
+        if labels:
+            say(f"{table.label}: the samples have {by_name(list(labels))}")
     for key in ("sex", "cross_info"):
         name, column, codes = control.source_of(key)
         found = read_text(TableFile(files, name, control.dialect)) if name else table
@@ -326,7 +325,13 @@ def _covariates(
                 cells = _sexes(cells, codes, found.label)
             label = key if len(wanted) == 1 or key == "sex" else f"{key}_{one}"
             labels[label] = dict(zip(found.rows, cells, strict=True))
-    return covariates, labels | {k: v for k, v in others.items() if k not in labels}
+    return labels
+
+
+def _by_row(table: Table) -> Labels:
+    """Cells of a table of text by column and row."""
+    columns = table.by_column().items()
+    return {column: dict(zip(table.rows, cells, strict=True)) for column, cells in columns}
 
 
 def _sexes(cells: Sequence[str], codes: dict[str, str], label: str) -> list[str]:
@@ -354,8 +359,8 @@ def _attach_phenocovar(ds: xr.Dataset, files: Folder | Archive, control: Control
             f"{len(unknown)} of {len(table.rows)} rows of {table.label} describe no trait of the "
             f"study and are left out: {listing(unknown)}"
         )
-    for column, cells in table.by_column().items():
-        attach(ds, "traits", column, dict(zip(table.rows, cells, strict=True)))
+    for column, by_trait in _by_row(table).items():
+        attach(ds, "traits", column, by_trait)
 
 
 def _attributes(source: Path, control: Control) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -466,6 +466,12 @@ class Table:
         return ({self.corner: self.rows} if names else {}) | {
             name: list(own) for name, own in cells
         }
+
+
+def text_table(label: str, rows: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Table:
+    """Make a table of text from its columns."""
+    values = np.array(list(columns.values()), dtype=object).reshape(len(columns), len(rows)).T
+    return Table(label, "", list(rows), list(columns), values)
 
 
 def find_column(columns: Collection[str], names: Sequence[str]) -> str | None:

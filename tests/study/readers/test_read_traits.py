@@ -96,7 +96,8 @@ def test_a_packed_expression_table_gives_the_places_of_its_traits(write, tmp_pat
     np.testing.assert_allclose(ds["trait_position"], [1.0, 5.000001, np.nan])
     assert ds["trait_position"].attrs["units"] == "Mb"
     assert "e.bed.gz puts 1 trait on contigs without markers: 'chrX'" in said
-    result = blmm.scan(ds, kinship=None)
+    with pytest.warns(blmm.StudyWarning, match="fewer than 5 samples more"):
+        result = blmm.scan(ds, kinship=None)
     found = blmm.find_hits(result, threshold=0)
     nearby = {("g1", "m1"), ("g2", "m3")}
     for trait, variant, cis in found[["trait", "variant", "cis"]].itertuples(index=False):
