@@ -144,6 +144,7 @@ def read_csv(
         pd.DataFrame(values, index=calls.rows, columns=calls.columns, copy=False),
         marker_map,
         unit,
+        label=calls.label,
         alleles=alleles,
         maximum=maximum,
     )
