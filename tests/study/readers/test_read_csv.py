@@ -320,3 +320,16 @@ def test_no_table_is_shifted_by_separators_at_the_end_of_its_lines(write, name, 
     ds, said = read(**write(**{"variant_map": MAP, name: ended}))
     assert f"{name}.csv: every row ends in 1 empty field" in said
     assert ds.identical(right)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"genotypes": "id,m1\nx,1\na,0\na,1\n"},
+        {"traits": "id,t,t\na,1,2\nb,2,3\n"},
+        {"traits": "id,t\na,inf\nb,2\nc,3\n"},
+    ],
+)
+def test_errors_name_the_files_of_genotypes_and_traits(write, tables):
+    with pytest.raises(InputError, match=r"\(genotypes: .*genotypes.csv; traits: .*traits.csv\)"):
+        read_csv(**write(**tables))
