@@ -59,4 +59,6 @@ def rounding_of(matrix: Array) -> Rounding:
 
 
 def _are_whole(values: Array) -> bool:
-    return bool((np.abs(values - np.rint(values)) <= _WHOLE).all())
+    """Whether positive values are whole numbers from 1 on."""
+    nearest = np.rint(values)
+    return bool(((np.abs(values - nearest) <= _WHOLE) & (nearest >= 1.0)).all())

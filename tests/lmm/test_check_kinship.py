@@ -74,7 +74,7 @@ def test_enough_digits_need_no_word(ds, centred):
         (lambda k: np.round(k, 2), "; rounding of its entries to 2 decimals explains that, but"),
         (lambda k: np.round(k - 0.05 * np.eye(200), 6), ", more than rounding .* 6 decimals expl"),
         (lambda k: k - 0.05 * np.eye(200), ", (which is not|more than) rounding"),
-        (lambda k: -k, ", which is not rounding of its entries"),
+        (lambda k: -k, ", (which is not|more than) rounding"),
     ],
     ids=["too coarse", "too negative", "not rounded", "negated"],
 )
@@ -88,9 +88,9 @@ def test_what_rounding_does_not_explain_is_refused(ds, centred, make, reason):
 )
 def test_a_kinship_of_zeros_is_refused(ds, zeros):
     for analysis in (blmm.scan, blmm.heritability, blmm.permute):
-        with pytest.raises(InputError, match="0 everywhere.*kinship=None .--kinship none"):
+        with pytest.raises(InputError, match=r"0 everywhere.*kinship=None .--kinship none"):
             analysis(ds, kinship=zeros)
-    with pytest.raises(InputError, match="'?kinship'? is 0 everywhere"):
+    with pytest.raises(InputError, match=r"'?kinship'? is 0 everywhere"):
         blmm.scan(ds.assign(kinship=0 * ds.kinship))
 
 
