@@ -140,8 +140,8 @@ def test_nearly_perfect_fits_with_a_kinship(method, precision):
         ds, kinship=kinship, method=method, precision=precision, statistics=("perfect_fit", "se")
     ).compute()
     lods = found.lod.values[0]
-    assert (np.diff(lods) > 30).all()
-    assert lods[-1] == 390
+    assert (np.diff(lods) > 25).all()
+    assert lods[-1] == pytest.approx(390)
     assert found.perfect_fit.values[0].tolist() == [False] * 6 + [True]
     for j in range(5):
         x, y = ds.call_dosage.values[0], ds.sample_trait.values[:, j]
@@ -160,5 +160,5 @@ def test_several_columns_have_the_same_limit():
     for single in ("double", "single"):
         found = blmm.scan(ds, kinship=kinship, precision=single, **options).compute()
         assert (np.diff(found.lod.values[0]) > 20).all()
-        assert float(found.lod[0, -1]) == 390
+        assert float(found.lod[0, -1]) == pytest.approx(390)
         assert found.perfect_fit.values[0].tolist() == [False] * 6 + [True]
