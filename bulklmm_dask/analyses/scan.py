@@ -107,7 +107,7 @@ def scan(
         with them.
     weights : str, array (samples,), DataArray or Series, optional
         Residual weights w: Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. A variable or covariate of
-        the study, or numbers; labelled ones are matched by name.
+        the study, or numbers that span up to a factor of 1e10; labelled ones are matched by name.
     replicates : the same, optional
         Numbers n_i of replicates behind the samples' means, for weights sqrt(n_i).
     reml : bool
@@ -170,8 +170,10 @@ def scan(
     -----
     StudyWarning
         For samples left out because they lack a covariate; for texts read as covariates; for fewer
-        than five samples more than columns of covariates; and once in a process, where a scan of
-        fewer than 500 samples takes a kinship of the whole genome and `loco` would gain power.
+        than five samples more than columns of covariates; for a kinship with eigenvalues that are
+        negative through rounding of its entries; for genotypes that nearly no sample has; and once
+        in a process, where a scan of fewer than 500 samples takes a kinship of the whole genome and
+        `loco` would gain power.
 
     Examples
     --------
