@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -14,9 +15,23 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._control import Control, open_control
+from bulklmm_dask.study.readers._crosses import (
+    AA,
+    AB,
+    BACKCROSS,
+    BB,
+    INBRED,
+    INTERCROSS,
+    NOT_AA,
+    NOT_BB,
+    NOTHING,
+    PARTIAL,
+    dosages,
+    on_x,
+)
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
-from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
+from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
 from bulklmm_dask.study.readers._traits import Source
@@ -34,12 +49,16 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
-_TWO_GENOTYPES = {1: 0.0, 2: 1.0}
-_THREE_GENOTYPES = {1: 0.0, 2: 0.5, 3: 1.0, 4: np.nan, 5: np.nan}  # 4, 5: not BB, not AA
-_CROSSES = dict.fromkeys(
-    ("bc", "dh", "haploid", "riself", "risib"), _TWO_GENOTYPES
-) | dict.fromkeys(("f2", "f2pk", "bcsft", "ail"), _THREE_GENOTYPES)
-_WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # none exists, or (bc) it is listed as code 2
+# Genotype of each code of a call. Code 3 of a backcross is the X of a male.
+_INBRED_CODES = {0: NOTHING, 1: AA, 2: BB}
+_CODES = {0: NOTHING, 1: AA, 2: AB, 3: BB, 4: NOT_BB, 5: NOT_AA}
+_BACKCROSS_CODES = {0: NOTHING, 1: AA, 2: AB, 3: BB}
+_CROSSES = (
+    {BACKCROSS: _BACKCROSS_CODES}
+    | dict.fromkeys(INBRED, _INBRED_CODES)
+    | dict.fromkeys(INTERCROSS, _CODES)
+)
+_WITHOUT_HETEROZYGOTE = ("haploid", BACKCROSS)  # none exists, or (bc) it is listed as code 2
 
 
 def read_rqtl2(
@@ -66,7 +85,8 @@ def read_rqtl2(
     Returns
     -------
     Dataset
-        The study, with dosages 0..1 of the second allele. The physical map gives
+        The study, with dosages 0..1 of the second allele: 1 for a homozygote, in a backcross for
+        the heterozygote, and for the one X of males that carry it. The physical map gives
         variant_position (Mb) and the genetic map variant_genetic_position (cM); without a
         physical map the genetic one gives variant_position. Columns of covar are metadata of the
         samples, sample_<column>, and so are sex and cross_info: a scan takes them as covariates
@@ -82,7 +102,8 @@ def read_rqtl2(
     -----
     StudyWarning
         For calls that the control file does not list: heterozygous where they can only be that,
-        otherwise missing; for everything dropped or reinterpreted.
+        otherwise missing; for calls on the X that the sex of the sample excludes, which become
+        missing; for everything dropped or reinterpreted.
 
     Examples
     --------
@@ -118,16 +139,20 @@ def read_rqtl2(
     m2        1.0  0.5  0.0
     """
     files, control = open_control(source)
-    dosages, placed = _genotypes(files, control)
-    samples = _samples(files, control, traits, list(dosages["samples"].values))
-    samples.labels = _metadata(files, control, samples.traits.rows)
+    covar, labels = _metadata(files, control)
+    calls, placed = _genotypes(files, control, labels.get("sex", {}))
+    samples = _samples(files, control, traits, list(calls["samples"].values))
+    samples.labels = labels
+    if covar is not None:
+        hint = "use the same names, or covar_transposed: true where the samples are its columns"
+        require_known(covar, samples.traits.rows, "covariates", hint)
     if covariates is not None:
         samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
         samples.labels |= labels
     if trait_positions is not None:
         samples.places = read_trait_places(trait_positions)
     ds = samples.study(
-        dosages,
+        calls,
         placed,
         "Mb" if control.listed("pmap") else "cM",
         alleles=_alleles(control),
@@ -177,61 +202,69 @@ def _joined(
 
 
 def _genotypes(
-    files: Folder | Archive, control: Control
+    files: Folder | Archive, control: Control, sexes: dict[str, str]
 ) -> tuple[xr.DataArray, pd.DataFrame | None]:
     """Dosages (samples, variants) with names, in the order of the map, and the map or None."""
-    scale = _scale(control)
+    meaning = _meaning(control)
     calls = Calls()
     read = partial(read_calls, calls=calls)
     table = _joined(files, control, "geno", read, calls[""])
     if table is None:
         raise InputError(f"{control.label} lists no geno; a study needs a table of genotypes")
     counts = np.bincount(table.values.ravel(order="K"), minlength=len(calls))
-    dosage_of = _dosages(calls, counts, control, scale)
+    genotype_of = _genotype_of(calls, counts, control, meaning)
     codes, variants, placed = table.values.T, table.columns, _map(files, control)
     if placed is not None:
         index, placed = place_markers(variants, placed)
         codes, variants = codes[index], list(placed.index)
-    dosages = xr.DataArray(
-        dosage_of[codes],
+    values = dosages(
+        genotype_of[codes],
+        control.crosstype,
+        None if placed is None else on_x(list(placed["contig"]), control.listed("x_chr")),
+        [sexes.get(name, "") for name in table.rows],
+        (variants, table.rows),
+        table.label,
+    )
+    found = xr.DataArray(
+        values,
         dims=("variants", "samples"),
         coords={"variants": text(variants), "samples": text(table.rows)},
     )
-    return dosages.transpose("samples", "variants"), placed
+    return found.transpose("samples", "variants"), placed
 
 
 def _alleles(control: Control) -> list[str]:
     return control.listed("alleles") or ["A", "B"]
 
 
-def _scale(control: Control) -> dict[int, float]:
-    """Look up the dosage of each genotype code in this kind of cross."""
-    scale = _CROSSES.get(control.crosstype)
-    if scale is None or len(_alleles(control)) != 2 or control.listed("founder_geno"):
+def _meaning(control: Control) -> dict[int, int]:
+    """Look up the genotype of each code in this kind of cross."""
+    meaning = _CROSSES.get(control.crosstype)
+    if meaning is None or len(_alleles(control)) != 2 or control.listed("founder_geno"):
         raise InputError(
             f"{control.label}: crosstype {control.crosstype!r} with alleles {_alleles(control)} "
             f"cannot be read from calls, which works for two founders ({', '.join(_CROSSES)}); "
             "compute genotype probabilities (R/qtl2: calc_genoprob) and read them with "
             "read_probabilities"
         )
-    return scale
+    return meaning
 
 
-def _dosages(
-    calls: Calls, counts: np.ndarray, control: Control, scale: dict[int, float]
-) -> np.ndarray:
-    """Dosage of every call that occurs, by its code in `calls`; warn of those not listed."""
+def _genotype_of(
+    calls: Calls, counts: np.ndarray, control: Control, meaning: dict[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Genotype of every call that occurs, by its code in `calls`; warn of those not listed."""
     codes, missing = control.codes, control.dialect.missing | {""}
-    heterozygous = _unlisted_heterozygotes(control, scale)
-    out = np.full(len(calls), np.nan, dtype=np.float32)
+    heterozygous = _unlisted_heterozygotes(control, meaning)
+    out = np.full(len(calls), NOTHING, dtype=np.uint8)
     for met, i in calls.items():
         call, count = met.strip(), int(counts[i])
         if call in missing or not count:
             continue
         if call in codes:
-            out[i] = _listed_dosage(call, codes[call], count, control, scale)
+            out[i] = _listed_genotype(call, codes[call], count, control, meaning)
         elif call in heterozygous:
-            out[i] = 0.5
+            out[i] = AB
             say(
                 f"{counted(count, 'call')} {call!r}, which {control.label} does not list and "
                 "which can only be heterozygous: taken as the dosage 0.5"
@@ -244,27 +277,27 @@ def _dosages(
     return out
 
 
-def _listed_dosage(
-    call: str, code: int, count: int, control: Control, scale: dict[int, float]
-) -> float:
-    if code not in scale:
+def _listed_genotype(
+    call: str, code: int, count: int, control: Control, meaning: dict[int, int]
+) -> int:
+    if code not in meaning:
+        legal = [str(one) for one in meaning if one]
         raise InputError(
             f"{control.label}: the call {call!r} has code {code}, but a {control.crosstype} has "
-            f"the codes {', '.join(map(str, scale))} only; correct genotypes"
+            f"the codes {', '.join(legal)} only; correct genotypes"
         )
-    if np.isnan(scale[code]):
+    if meaning[code] in PARTIAL:
         say(
             f"{counted(count, 'call')} {call!r}, which tells the genotype only in part: taken as "
             "missing"
         )
-    return scale[code]
+    return meaning[code]
 
 
-def _unlisted_heterozygotes(control: Control, scale: dict[int, float]) -> set[str]:
+def _unlisted_heterozygotes(control: Control, meaning: dict[int, int]) -> set[str]:
     """Calls that can only mean the heterozygote, though the control file does not list them."""
-    listed, homozygotes = set(control.codes.values()), {c for c, d in scale.items() if d in (0, 1)}
-    is_listed = 0.5 in scale.values() and 2 in listed
-    if is_listed or not homozygotes <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
+    listed = {meaning[code] for code in control.codes.values() if code in meaning}
+    if AB in listed or not {AA, BB} <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
         return set()
     one, two = _alleles(control)
     pairs = {f"{a}{sep}{b}" for a, b in ((one, two), (two, one)) for sep in ("", "/", "|")}
@@ -301,12 +334,12 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
     return whole
 
 
-def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str]) -> Labels:
-    """Columns of covar, sex and cross_info by sample; what is available is said."""
+def _metadata(files: Folder | Archive, control: Control) -> tuple[Table | None, Labels]:
+    """The table covar, and its columns, sex and cross_info by sample; what there is is said."""
     table = _joined(files, control, "covar", read_text, "")
     labels: Labels = {}
     if table is not None:
-        table = by_sample(table, samples, "covariates")
+        require_unique(table.columns, f"the columns of {table.label}", "rename one")
         labels = _by_row(table)
         if labels:
             say(f"{table.label}: the samples have {by_name(list(labels))}")
@@ -325,7 +358,7 @@ def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str])
                 cells = _sexes(cells, codes, found.label)
             label = key if len(wanted) == 1 or key == "sex" else f"{key}_{one}"
             labels[label] = dict(zip(found.rows, cells, strict=True))
-    return labels
+    return table, labels
 
 
 def _by_row(table: Table) -> Labels:
