@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -157,23 +158,30 @@ def coded_metadata(ds: xr.Dataset, name: str) -> Coded | None:
     """
     found = find_metadata(ds, name)
     if found is not None:
-        return _coded(found, name, list(ds["sample_id"].values))
+        return _coded(found, list(ds["sample_id"].values))
     parts = split_indicator(name)
     found = None if parts is None else find_metadata(ds, parts[0])
     if parts is None or found is None:
         return None
     texts = Texts(_cells(found.values))
-    level = parts[1]
+    short, level = _short(found), parts[1]
     if level not in texts.levels:
         raise InputError(
-            f"covariate {name!r} stands for the samples whose {parts[0]} is {level!r}, but "
+            f"covariate {name!r} stands for the samples whose {short} is {level!r}, but "
             f"{found.name} holds {listing(texts.levels)}"
         )
-    return Coded({name: texts.indicator(level)})
+    return Coded({indicator_name(short, level): texts.indicator(level)})
 
 
-def _coded(found: xr.DataArray, name: str, samples: Sequence[str]) -> Coded:
-    values = found.values
+def _short(found: xr.DataArray) -> str:
+    """Name of a variable of the samples without its prefix."""
+    return str(found.name).removeprefix(variable_name("samples", ""))
+
+
+def _coded(found: xr.DataArray, samples: Sequence[str]) -> Coded:
+    values, name = found.values, _short(found)
+    if values.dtype.kind == "O" and _are_numbers(values):
+        values = values.astype(np.float64)
     if values.dtype.kind in "fiub":
         return Coded({name: values.astype(np.float64)})
     if values.dtype.kind not in "OUT":
@@ -189,6 +197,12 @@ def _coded(found: xr.DataArray, name: str, samples: Sequence[str]) -> Coded:
             "the covariates"
         )
     return texts.coded(name)
+
+
+def _are_numbers(values: np.ndarray) -> bool:
+    """Whether objects are numbers where they are not missing."""
+    there = pd.Series(values, dtype=object).dropna()
+    return len(there) > 0 and all(isinstance(value, Real) for value in there)
 
 
 def _cells(values: np.ndarray) -> list[str]:
