@@ -67,17 +67,30 @@ def independent_columns(covariates: Array, weights: Array | None = None) -> tupl
     dependent : list of int
         Positions of the columns that were left out.
     """
-    w = np.ones(len(covariates)) if weights is None else weights
     # Powers of two are exact; squares of the scaled columns neither overflow nor vanish.
     scaled = np.ldexp(covariates, -np.frexp(np.abs(covariates).max(axis=0, initial=0.0))[1])
     columns = scaled.copy()
     if has_intercept(covariates):
         columns[:, 1:] = centred(scaled[:, 1:])
+    # Weights change no rank, but a large one hides what is left of a column elsewhere.
+    basis, dependent = _orthonormal(columns, np.square(scaled).sum(axis=0))
+    if weights is not None:
+        independent = np.delete(columns, dependent, axis=1)
+        basis, _ = _orthonormal(weights[:, None] * independent, np.zeros(independent.shape[1]), 0.0)
+    return basis, dependent
+
+
+def _orthonormal(
+    columns: Array, measured: Array, share: float = NO_SHARE
+) -> tuple[Array, list[int]]:
+    """Gram-Schmidt: orthonormal columns, and the indices of those of which nothing is left.
+
+    `measured` and `share` are as in `least_left`.
+    """
     kept: list[Array] = []
     dependent: list[int] = []
-    measured = np.square(w[:, None] * scaled).sum(axis=0)
-    for index, rest in enumerate((w[:, None] * columns).T):
-        least = least_left(rest @ rest, measured[index], NO_SHARE)
+    for index, rest in enumerate(columns.T):
+        least = least_left(rest @ rest, measured[index], share)
         for _ in range(2):  # twice makes them orthogonal to rounding (Kahan)
             for q in kept:
                 rest = rest - q * (q @ rest)
@@ -86,4 +99,4 @@ def independent_columns(covariates: Array, weights: Array | None = None) -> tupl
             kept.append(rest / np.sqrt(left))
         else:
             dependent.append(index)
-    return (np.column_stack(kept) if kept else np.empty((len(covariates), 0))), dependent
+    return (np.column_stack(kept) if kept else np.empty((len(columns), 0))), dependent

@@ -14,6 +14,7 @@ from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.scan import MultiScan
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.powers import in_range
 from bulklmm_dask.typing import Array, Columns
 
 
@@ -55,11 +56,12 @@ class JointScan:
         first, and `modifiers` (n, q), the covariates whose product with the genotype is tested.
         """
         effects = None
+        y, exponent = in_range(y)
         if options.with_effects:
             other, values = basis, y - y.mean(axis=0)
             if not options.interactions:
                 other, values = basis.with_covariates(covariates[:, 1:]), y
-            effects = MultiEffects.of(other, values, model.h2[model.fitted])
+            effects = MultiEffects.of(other, values, model.h2[model.fitted], exponent)
         return cls(
             MultiScan.of(basis, model),
             modifiers,

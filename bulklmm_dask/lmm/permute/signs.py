@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from bulklmm_dask.lmm.columns import independent_columns, least_left
+from bulklmm_dask.lmm.powers import in_range
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
@@ -73,9 +74,10 @@ class Directions:
     def coordinates(self, traits: Array) -> Array:
         """Coordinates (traits, k) of traits (traits, samples); NaN for those without variation.
 
-        A missing value is replaced by its least-squares prediction from the covariates.
+        Extreme traits are divided by a power of two, which changes no LOD. A missing value is
+        replaced by its least-squares prediction from the covariates.
         """
-        filled = np.array(traits, dtype=np.float64)
+        filled = in_range(np.array(traits, dtype=np.float64).T)[0].T
         known = ~np.isnan(filled) & ~np.isnan(self.covariates).any(axis=1)
         for pattern in np.unique(known[~known.all(axis=1)], axis=0):
             mine = (known == pattern).all(axis=1)

@@ -64,8 +64,8 @@ def looks_like_data(
 ) -> list[str]:
     """Give the cells of a first line that show that it is no header; empty if it may be one.
 
-    It is none if every cell but the first is missing, a number in the range of the numbers below
-    it, a number with decimals, or a text that occurs below it. A first cell that is a usual name
+    It is none if every cell but the first is missing, a number of the size of those below it, a
+    number with decimals, or a text that occurs below it. A first cell that is a usual name
     of a column of names, such as id, makes it a header.
 
     Parameters
@@ -87,7 +87,7 @@ def looks_like_data(
         cells = (row[at].strip() for row in rows if at < len(row))
         below = {cell for cell in cells if cell and cell not in missing}
         number = as_number(name)
-        if not (name in below if number is None else _may_be_among(name, number, below)):
+        if name not in below and (number is None or not _may_be_among(name, number, below)):
             return []
         found.append(name)
     return found
@@ -101,7 +101,8 @@ def _may_be_among(name: str, number: float, below: Collection[str]) -> bool:
     if len(numbers) < len(below) or not numbers:
         return False
     low, high = min(numbers), max(numbers)
-    return low - (high - low) <= number <= high + (high - low)
+    width = max(high - low, abs(low), abs(high), 2.0)  # 2: genotypes
+    return low - width <= number <= high + width
 
 
 def as_number(cell: str) -> float | None:

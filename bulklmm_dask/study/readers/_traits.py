@@ -45,7 +45,8 @@ class TraitSource:
         self._genotyped = set(genotyped)
         self._file: TableFile | None = None
         if isinstance(source, pd.DataFrame):
-            self.label, self._frame = "the traits", self._upright(source)
+            self.label = "the traits"
+            self._frame = self._upright(source)
             self.features = [str(column) for column in self._frame.columns]
             return
         self._file = open_table(source)
@@ -105,8 +106,8 @@ class TraitSource:
 
     def _say_turned(self) -> None:
         say(
-            f"{self.label} has the names of samples in its first row: it is read as traits x "
-            "samples; turn it if its rows are samples"
+            f"{self.label}: the columns are named as the samples of the genotypes, so this is read "
+            "as traits x samples; exchange rows and columns if the rows are samples"
         )
 
 

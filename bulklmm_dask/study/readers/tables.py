@@ -359,10 +359,12 @@ class Records:
             if not any(map(str.strip, last)):
                 return record
             record += last
-        if len(record) != len(self.columns):
+        if self.surplus or len(record) != len(self.columns):
+            rows = f" and the first row ends in {counted(self.surplus, 'empty field')}"
             raise InputError(
                 f"{self.here}: {counted(len(record), 'field')}, but the header has "
-                f"{len(self.columns)}; the file may be cut short, or a field may hold the separator"
+                f"{len(self.columns)}{rows if self.surplus else ''}; the file may be cut short, or "
+                "a field may hold the separator"
             )
         return record
 
