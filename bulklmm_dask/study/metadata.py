@@ -196,6 +196,12 @@ def _coded(found: xr.DataArray, samples: Sequence[str]) -> Coded:
             f"{texts.cells[odd[0]]!r} of {samples[odd[0]]!r}; correct it, or leave {name!r} out of "
             "the covariates"
         )
+    if len(texts.levels) > 2 and not texts.are_categories:
+        raise InputError(
+            f"{found.name} has {len(texts.levels)} different texts in {len(values)} samples, such "
+            f"as {listing(texts.levels, 2)}, which are no categories; give numbers (for dates days "
+            f"or months), or leave {name!r} out of the covariates"
+        )
     return texts.coded(name)
 
 

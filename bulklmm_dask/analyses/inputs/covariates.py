@@ -177,8 +177,11 @@ def _columns_of(ds: xr.Dataset, name: str) -> Coded | None:
 
 
 def _study_covariates(ds: xr.Dataset) -> Coded:
-    if "covariate_id" not in ds:
+    absent = [name for name in ("covariate_id", "sample_covariate") if name not in ds]
+    if len(absent) == 2:
         return Coded({})
+    if absent:
+        raise InputError(f"the study has covariates but lacks {absent[0]}; make it again")
     return Coded(dict(zip(_known(ds), ds["sample_covariate"].values.T, strict=True)))
 
 
