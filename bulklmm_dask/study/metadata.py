@@ -111,6 +111,29 @@ def as_numbers(cells: Sequence[str]) -> Array | None:
         return None
 
 
+def coded_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Replace categories in a table of covariates by columns of numbers.
+
+    Returns
+    -------
+    frame : DataFrame
+        The table; columns of other texts are left as they are.
+    notes : list of str
+        What was read as what.
+    """
+    columns: dict[str, object] = {}
+    notes: list[str] = []
+    for name, column in frame.items():
+        texts = Texts([] if column.dtype.kind in "fiubcmM" else _cells(column.to_numpy(object)))
+        if as_numbers(texts.cells) is None and texts.are_categories:
+            coded = texts.coded(str(name))
+            columns |= coded.columns
+            notes.append(coded.note)
+        else:
+            columns[str(name)] = column.to_numpy()
+    return pd.DataFrame(columns, index=frame.index) if notes else frame, notes
+
+
 def variable_name(dim: str, column: str) -> str:
     """Name of the variable that keeps a column: sample_<column> or trait_<column>."""
     return NAMES[dim].removesuffix("id") + re.sub(r"[\s/.]+", "_", column.strip())

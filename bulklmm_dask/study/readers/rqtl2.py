@@ -103,7 +103,7 @@ def read_rqtl2(
     StudyWarning
         For calls that the control file does not list: heterozygous where they can only be that,
         otherwise missing; for calls on the X that the sex of the sample excludes, which become
-        missing; for everything dropped or reinterpreted.
+        missing; for what the samples have in covar; for everything dropped or reinterpreted.
 
     Examples
     --------
