@@ -98,6 +98,11 @@ def test_an_empty_column_is_no_covariate(read):
         assert f"column {name!r} is empty, so it is no covariate" in said
 
 
+def test_a_table_without_covariates_is_refused(read):
+    with pytest.raises(InputError, match=r"covariates.csv has no covariates, only names of 8"):
+        read("\n".join(["id", *SAMPLES]))
+
+
 @pytest.mark.parametrize("sep", [",", "\t", ";"])
 def test_covariates_by_samples_are_turned(read, sep):
     """As tensorQTL and FastQTL take them."""
