@@ -208,9 +208,9 @@ def _match(
     rows = [i for i, key in enumerate(keys) if key in where]
     if not rows:
         raise InputError(
-            f"genotypes and traits have no sample in common: the genotypes have "
-            f"{listing(calls.names, 3) or 'none'}, the traits {listing(keys, 3) or 'none'}; "
-            "use the same names on both sides"
+            "genotypes and traits have no sample in common: the genotypes have "
+            f"{listing(calls.names, 3) or 'none'}, the traits "
+            f"{listing(filter(None, keys), 3) or 'none'}; use the same names on both sides"
         )
     labels = traits.names or [f"row {i + 1}" for i in range(size)]
     kept = set(rows)

@@ -151,6 +151,7 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
     table = read_text(open_table(path))
     columns = table.by_column(names=True)
     markers = columns[find_column(columns, _MARKER) or table.corner]
+    require_unique(markers, f"the markers of the map {table.label}", "keep one row for each")
     contigs, positions, column = named_positions(table, markers, "marker")
     if None in positions:
         values = positions[None]

@@ -88,7 +88,7 @@ READERS: dict[str, Reader] = {
     ),
     "csv": Reader(
         "delimited tables",
-        "a CSV table of traits",
+        "a table of traits",
         "csv:read_csv",
         _sniff.is_unknown,
         {

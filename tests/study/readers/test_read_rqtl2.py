@@ -430,3 +430,32 @@ def test_a_code_0_means_no_call(tmp_path):
     ds, said = read(control)
     np.testing.assert_array_equal(ds["call_dosage"].T, DOSAGES)
     assert "does not list" not in said
+
+
+@pytest.mark.parametrize("name", ["geno", "pheno", "gmap", "covar", "phenocovar"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_separators_at_the_end_of_lines_shift_no_table(tmp_path, name, turned):
+    files = FILES | {
+        "covar.csv": "id,sex,age\na,0,3\nb,1,4\nc,1,5\n",
+        "phenocovar.csv": "trait,kind,weight\nt1,x,1\nt2,y,2\n",
+    }
+    control = {f"{key}_transposed": turned for key in ("geno", "pheno", "gmap", "covar")}
+    control |= {"covar": "covar.csv", "phenocovar": "phenocovar.csv"}
+    if turned:
+        for key in ("geno", "pheno", "gmap", "covar"):
+            rows = (line.split(",") for line in files[f"{key}.csv"].splitlines())
+            files[f"{key}.csv"] = "".join(
+                ",".join(cells) + "\n" for cells in zip(*rows, strict=True)
+            )
+    right, _ = read(write(tmp_path, files, **control))
+    first, *rows = files[f"{name}.csv"].splitlines()
+    files[f"{name}.csv"] = "\n".join([first, *(f"{row}," for row in rows)])
+    ds, said = read(write(tmp_path, files, **control))
+    assert f"{name}.csv: every row ends in 1 empty field" in said
+    assert ds.identical(right)
+
+
+def test_names_that_start_with_another_sign_than_that_of_comments(tmp_path):
+    files = {key: text.replace("\nb,", "\n#b,") for key, text in FILES.items()}
+    ds, _ = read(write(tmp_path, files, **{"comment.char": "%"}))
+    assert list(ds["sample_id"].values) == ["a", "#b", "c"]
