@@ -9,7 +9,12 @@ from typing import Any
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.analyses.fields import columns_of, pair_fields, trait_fields
+from bulklmm_dask.analyses.fields import (
+    columns_of,
+    frequency_columns,
+    pair_fields,
+    trait_fields,
+)
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
@@ -35,7 +40,7 @@ from bulklmm_dask.storage.result import (
     block_of,
     open_or_create,
     open_result,
-    with_counts,
+    with_derived,
 )
 
 
@@ -251,9 +256,10 @@ def _lazy(
     """The result as lazy arrays."""
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
-    of_pairs, of_traits = _fields(study, options)
+    of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
-    return with_counts(package(names, columns, attrs))
+    columns |= frequency_columns(study, plan.variant_chunks)
+    return with_derived(package(names, columns, attrs))
 
 
 def _run(
@@ -268,21 +274,31 @@ def _run(
     """The result, computed into a store; an unfinished store is finished."""
     study = study.with_kinship_in_memory()
     bases = kept_bases(study.measured)
-    of_pairs, of_traits = _fields(study, options)
-    beside = template(names, [*of_pairs, *of_traits], attrs)
+    of_pairs, of_traits = _fields(study, options, attrs)
+    frequencies = frequency_columns(study, plan.variant_chunks)
+    beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
+    beside = beside.assign(frequencies)
     target = open_or_create(store, beside, layout, of_pairs, of_traits, prints)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     run_into(target, lazy, progress)
     return open_result(store)
 
 
-def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:
+def _fields(
+    study: Study, options: ScanOptions, attrs: Mapping[str, Any]
+) -> tuple[dict[str, Field], dict[str, Field]]:
     """Fields with one value per pair, and fields with one value per trait."""
     _, n_variants, n_traits = study.sizes
-    of_pairs = pair_fields(options.model, n_variants, n_traits, single=options.single)
+    of_pairs = pair_fields(
+        options.model,
+        n_variants,
+        n_traits,
+        single=options.single,
+        effect_unit=attrs.get("effect_unit"),
+    )
     return of_pairs, trait_fields(study.measured.relations, n_traits)
 
 

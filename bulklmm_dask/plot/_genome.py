@@ -13,7 +13,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, text_size
 from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.cis import same_unit
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.contigs import locate_contigs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
 def contig_index(genome: Genome, names: Sequence[str] | pd.Series) -> np.ndarray:
     """Indices of contigs by name."""
     codes, distinct = pd.factorize(pd.Series(names).astype(str), use_na_sentinel=False)
-    return locate(genome.names, distinct, "contig {} is not in the study")[codes]
+    return locate_contigs(genome.names, distinct, "contig {} is not in the study")[codes]
 
 
 def staged(ds: xr.Dataset, contig: str | None) -> tuple[xr.Dataset, Genome]:

@@ -20,7 +20,7 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
-from bulklmm_dask.results.checks import require_columns
+from bulklmm_dask.results.checks import require_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,8 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     >>> ax.figure.savefig("hotspots.png")
     """
     columns = ("contig", "position", "traits")
-    require_columns(counts, columns, "the counts have", "give what hotspots returns")
+    remedy = "give what hotspots returns"
+    counts = require_table(counts, columns, "the counts have", remedy, numbers=columns[1:])
     genome = layout(study)
     contig = contig_index(genome, counts["contig"])
     ax = axes(ax, _SIZE)

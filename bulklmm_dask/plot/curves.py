@@ -25,7 +25,7 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
-from bulklmm_dask.results.checks import require_columns, require_result
+from bulklmm_dask.results.checks import require_result, require_table
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
@@ -142,15 +142,17 @@ def _of_interest(
     intervals: pd.DataFrame, names: list[str], contig: str | None, genome: Genome
 ) -> pd.DataFrame:
     """Rows of the table for the traits and the contig that are drawn."""
-    require_columns(
+    columns = ("trait", "contig", "position", "ci_lo", "ci_hi")
+    intervals = require_table(
         intervals,
-        ("trait", "contig", "position", "ci_lo", "ci_hi"),
+        columns,
         "the intervals have",
         "give what find_peaks(result, drop=1.5) returns",
+        numbers=columns[2:],
     )
     rows = intervals[intervals["trait"].astype(str).isin(names)]
-    contig_index(genome, rows["contig"])
-    return rows if contig is None else rows[rows["contig"].astype(str) == contig]
+    where = contig_index(genome, rows["contig"])
+    return rows if contig is None else rows[where == contig_index(genome, [contig])]
 
 
 def _draw_intervals(ax: Axes, rows: pd.DataFrame, genome: Genome, colours: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
-from bulklmm_dask.results.checks import require_columns, require_result
+from bulklmm_dask.results.checks import require_result, require_table
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.study.schema import require_names
 
@@ -153,7 +153,8 @@ def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
     if isinstance(counts, xr.Dataset):
         counts = pvalue_counts(counts)
     columns = ("neg_log10_p", "count")
-    require_columns(counts, columns, "the counts have", "give what pvalue_counts returns")
+    remedy = "give what pvalue_counts returns"
+    counts = require_table(counts, columns, "the counts have", remedy, numbers=columns)
     counts = counts[counts["count"] > 0].sort_values("neg_log10_p")
     if counts.empty:
         raise InputError("there are no p-values: the counts are all zero")

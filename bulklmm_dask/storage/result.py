@@ -39,6 +39,10 @@ from bulklmm_dask.text import counted, listing
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
 
+# Frequency of the effect allele: in a result; in a store where it differs between traits, by
+# pattern of missing values; and the number of the pattern of every trait.
+FREQUENCY, OF_PATTERNS, PATTERN = "variant_frequency", "pattern_frequency", "trait_pattern"
+
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # Attributes of the root group that describe the store, not the analysis.
 OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
@@ -357,13 +361,14 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
         _require_labels(store, attrs)
         ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
         for name in ds.variables:
-            if name in attrs["statistics"]:
-                ds[name] = ds[name].chunk(_sizes(attrs))
+            if name in attrs["statistics"] or name == OF_PATTERNS:
+                sizes = _sizes(attrs)
+                ds[name] = ds[name].chunk({dim: sizes.get(str(dim), -1) for dim in ds[name].dims})
             else:
                 ds[name].load()
     ds = plain(ds)
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
-    return with_counts(ds)
+    return with_derived(ds)
 
 
 def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
@@ -407,11 +412,21 @@ def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
         )
 
 
-def with_counts(result: xr.Dataset) -> xr.Dataset:
-    """Add ``n_refined`` (traits), the number of refined pairs, if the result has ``refined``."""
-    if "refined" not in result:
+def with_derived(result: xr.Dataset) -> xr.Dataset:
+    """Add what a result has but does not store.
+
+    These are ``n_refined`` (traits), the number of refined pairs, if it has ``refined``; and
+    ``variant_frequency`` (variants, traits) from the frequencies of every pattern.
+    """
+    if "refined" in result:
+        result = result.assign(n_refined=result["refined"].sum("variants"))
+    if OF_PATTERNS not in result:
         return result
-    return result.assign(n_refined=result["refined"].sum("variants"))
+    pattern = result[PATTERN].drop_vars("traits", errors="ignore").variable
+    frequency = result[OF_PATTERNS].isel(patterns=pattern)
+    blocks = result["lod"].chunksizes if "lod" in result else {}
+    result = result.drop_vars([OF_PATTERNS, PATTERN])
+    return result.assign({FREQUENCY: frequency.chunk(blocks)})
 
 
 def _damaged(

@@ -15,6 +15,7 @@ from studies import result_of
 import bulklmm_dask as blmm
 
 COLUMNS = ["trait", "contig", "position", "variant", "lod"]
+LAST = ["effect_allele", "other_allele", "frequency", "n"]
 ENDS = ["ci_lo", "ci_hi", "ci_lo_variant", "ci_hi_variant"]
 
 
@@ -169,10 +170,10 @@ def test_equal_lods_share_the_peak():
 
 def test_columns_with_and_without_intervals():
     lod = np.array([[0, 4, 0.0]]).T
-    assert list(blmm.find_peaks(result_of(lod))) == [*COLUMNS, *ENDS, "h2"]
-    assert list(blmm.find_peaks(result_of(lod), drop=None)) == [*COLUMNS, "h2"]
+    assert list(blmm.find_peaks(result_of(lod))) == [*COLUMNS, *ENDS, "h2", *LAST]
+    assert list(blmm.find_peaks(result_of(lod), drop=None)) == [*COLUMNS, "h2", *LAST]
     empty = blmm.find_peaks(result_of(lod), threshold=9)
-    assert list(empty) == [*COLUMNS, *ENDS, "h2"]
+    assert list(empty) == [*COLUMNS, *ENDS, "h2", *LAST]
     assert empty.empty
 
 
@@ -245,11 +246,15 @@ def test_cis_is_near_the_trait_on_its_contig():
             "position": [4, 9.5, 1.5, np.nan],
         }
     )
-    found = blmm.find_peaks(result, trait_positions=places, cis_window=1)
+    elsewhere = "trait_positions puts 1 trait on contigs that the result does not have: 'MT'"
+    with pytest.warns(blmm.StudyWarning, match=elsewhere):
+        found = blmm.find_peaks(result, trait_positions=places, cis_window=1)
     known = found[found.cis.notna()]
     assert found[found.cis.isna()].trait.unique().tolist() == ["t2", "t3"]
     assert known[known.cis][["trait", "contig"]].values.tolist() == [["t0", "c0"]]
-    wide = blmm.find_peaks(result, trait_positions=places.set_index("trait"), cis_window=5.5)
+    places.loc[0, "contig"] = "C2"
+    with pytest.warns(blmm.StudyWarning, match="'C2'; their loci count as trans"):
+        wide = blmm.find_peaks(result, trait_positions=places.set_index("trait"), cis_window=5.5)
     assert wide[wide.cis.fillna(False)].trait.tolist() == ["t0", "t1"]
     own = result.assign(
         trait_contig=("traits", [0, 1, 0, 1, -1]),

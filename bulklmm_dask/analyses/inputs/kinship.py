@@ -12,6 +12,7 @@ import xarray as xr
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import LOCO, locate, require_unique
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
@@ -119,7 +120,8 @@ def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray
         return kinship
     known, contigs = kinship[kinship.dims[0]].values, ds["contig_id"].values
     what = f"{name} lacks {{count}} of the {len(contigs)} contigs: {{}}"
-    order = locate(known, contigs, what, "give a matrix for each contig of the study")
+    remedy = "give a matrix for each contig of the study"
+    order = locate_contigs(known, contigs, what, remedy, where=name)
     return kinship.isel({kinship.dims[0]: order})
 
 
