@@ -51,7 +51,7 @@ class Genome:
 
 def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
     """Lay out the contigs, each as long as its markers (and traits) reach."""
-    require_map(ds, "a picture of the genome")
+    ds = require_map(ds, "a picture of the genome")
     contig, position = ds["variant_contig"].values, ds["variant_position"].values
     if of_traits:
         if not same_unit(ds):

@@ -93,7 +93,8 @@ def lod(
     names = [traits] if isinstance(traits, str) else list(traits)
     if not names:
         raise InputError("there are no traits to draw; name one or several")
-    require_names(require_result(result, "plot.lod"), "traits", names)
+    result = require_result(result, "plot.lod")
+    require_names(result, "traits", names)
     shown, genome = staged(result, contig)
     levels = levels_of(threshold, names, genome, contig)
     rows = None if intervals is None else _of_interest(intervals, names, contig, genome)

@@ -67,7 +67,7 @@ def eqtl(
     table = require_table(maxima, columns, "the findings have", remedy, numbers=columns[2:])
     hits = table[table["lod"] >= number(threshold, "threshold", -np.inf)]
     hits = hits.sort_values("lod", kind="stable")
-    require_map(study, "plot.eqtl")
+    study = require_map(study, "plot.eqtl")
     placed = has_trait_places(study)
     genome = layout(study, of_traits=placed)
     x = genome.place(contig_index(genome, hits["contig"]), hits["position"].to_numpy())

@@ -84,7 +84,8 @@ def manhattan(
     'Chromosome'
     >>> ax.figure.savefig("manhattan.png")
     """
-    require_names(require_result(result, "plot.manhattan"), "traits", [trait])
+    result = require_result(result, "plot.manhattan")
+    require_names(result, "traits", [trait])
     shown, genome = staged(result, contig)
     levels = levels_of(threshold, [trait], genome, contig)
     one = shown.sel(traits=trait)

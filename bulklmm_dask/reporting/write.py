@@ -91,7 +91,7 @@ def report(
     >>> Path("report.html").exists()
     True
     """
-    require_result(result, "report")
+    result = require_result(result, "report")
     lowest = number(threshold, "threshold", 0.0)
     n_top = whole_number(n_top, "n_top", 1)
     if study is not None:

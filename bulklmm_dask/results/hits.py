@@ -141,7 +141,8 @@ def find_hits(
     >>> len(hits), hits.trait.nunique(), round(float(hits.lod.min()), 2)
     (8, 6, 2.88)
     """
-    search = Search.of(require_result(result, "find_hits"), trait_positions, cis_window)
+    result = require_result(result, "find_hits")
+    search = Search.of(result, trait_positions, cis_window)
     if threshold is None and top is None and fdr is None:
         raise InputError(
             "find_hits would give every pair: give threshold=5, or fdr=0.05, or top=10 for the "

@@ -88,6 +88,7 @@ def hotspots(
     width = _positive(window, "window")
     if baseline is not None:
         _require_same(baseline, findings, study, {"window": width, "step": step})
+    study = None if study is None else require_map(study, "hotspots")
     contig = _contigs_of(findings, study)
     position = findings["position"].to_numpy(np.float64)
     trait = pd.factorize(findings["trait"])[0]
@@ -162,7 +163,6 @@ def _contigs_of(findings: pd.DataFrame, study: xr.Dataset | None) -> Names:
     contig = text(findings["contig"])
     if study is None:
         return contig
-    require_map(study, "hotspots")
     names = text(study["contig_id"].values)
     what = "the findings lie on contigs that are not in the study: {}"
     return names[locate_contigs(names, contig, what, "give the study that was scanned")]

@@ -149,7 +149,8 @@ def find_peaks(
     >>> len(blmm.find_peaks(result, threshold=blmm.thresholds(perm, alpha=0.05)))
     6
     """
-    whole = _by_contig(require_result(result, "find_peaks"), "find_peaks")
+    result = require_result(result, "find_peaks")
+    whole = _by_contig(result, "find_peaks")
     rules = _rules(peakdrop, drop, prob, expand2markers)
     whole["threshold"] = lowest_lod(result, threshold)
     whole = with_trait_places(whole, result, trait_positions, cis_window)
@@ -281,7 +282,8 @@ def _of_one(
     result: xr.Dataset, trait: str, contig: str, threshold: float, rules: _Rules, caller: str
 ) -> pd.DataFrame:
     """Peaks of one trait on one contig."""
-    require_map(require_result(result, caller), caller)
+    result = require_result(result, caller)
+    require_map(result, caller)
     column = locate(result["traits"].values, [trait], "no trait {} here")
     (index,) = locate_contigs(result["contig_id"].values, [contig], "no contig {} here")
     mine = np.flatnonzero(result["variant_contig"].values == index)

@@ -144,7 +144,7 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) ->
     maxima = NullMaxima.of(perm, by)
     remedy = "give a table such as that of max_lod or find_hits, in parts if it is too large"
     columns = ("trait", "lod", *(("contig",) if by else ()))
-    checked = require_table(hits, columns, "the hits have", remedy, numbers=("lod",))
+    checked = require_table(hits, columns, "the hits have", remedy, numbers=("lod",), finite=False)
     trait = _positions(perm["traits"].values, hits["trait"], "trait")
     contig = np.zeros(len(hits), dtype=np.int64)
     if by:
