@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, text_size
+from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, named, text_size
 from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.cis import same_unit
 from bulklmm_dask.study.contigs import locate_contigs
@@ -112,8 +112,8 @@ def draw_stage(
     if curves:
         _tick_markers(ax, genome.scale * shown["variant_position"].values)
     unit = shown["variant_position"].attrs.get("units", "")
-    unit = {"bp": " (Mb)", "": ""}.get(unit, f" ({unit})")
-    ax.set_xlabel(f"Position on chromosome {contig}{unit}", fontsize=NORMAL)
+    unit = {"bp": " (Mb)", "": ""}.get(unit, f" ({named(unit)})")
+    ax.set_xlabel(f"Position on chromosome {named(contig)}{unit}", fontsize=NORMAL)
 
 
 def _tick_markers(ax: Axes, x: np.ndarray) -> None:
@@ -172,7 +172,8 @@ def _spaced(ax: Axes, genome: Genome, axis: Literal["x", "y"]) -> list[str]:
     scale = genome.edges[-1] / inches(ax)[dim]
     letter = text_size("i")[0] * scale
     labels, free = [], -letter
-    for name, low, high in zip(genome.names, genome.edges[:-1], genome.edges[1:], strict=True):
+    names = map(named, genome.names)
+    for name, low, high in zip(names, genome.edges[:-1], genome.edges[1:], strict=True):
         centre, half = (low + high) / 2, text_size(name)[dim] / 2 * scale
         fits = high > low and centre - half >= free
         labels.append(name if fits else "")

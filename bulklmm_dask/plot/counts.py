@@ -17,6 +17,7 @@ from bulklmm_dask.plot._canvas import (
     axes,
     count_up,
     name_levels,
+    named,
     tidy,
 )
 from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
@@ -79,7 +80,7 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     threshold, alpha = counts.attrs.get("threshold"), counts.attrs.get("alpha")
     ax.set_ylim(0, 1.06 * max([1.0, threshold or 0.0, *counts["traits"]]))
     window, unit = counts.attrs.get("window"), study["variant_position"].attrs.get("units", "")
-    wide = "" if window is None else f" of {window:g} {unit}".rstrip()
+    wide = "" if window is None else f" of {window:g} {named(unit)}".rstrip()
     ax.set_ylabel(f"Traits with a locus\nin a window{wide}", fontsize=NORMAL)
     count_up(ax)
     tidy(ax)

@@ -19,8 +19,10 @@ from bulklmm_dask.plot._canvas import (
     NORMAL,
     axes,
     label_of,
+    labelled,
     legend_above,
     name_levels,
+    named,
     tidy,
 )
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
@@ -107,7 +109,7 @@ def lod(
         names, curves, cycle(product(DASHES, COLOURS)), strict=False
     ):
         x, y = along(genome, *places, curve)
-        _draw_curve(ax, x, y, dash, color=colour, label=name)
+        _draw_curve(ax, x, y, dash, color=colour, label=labelled(name))
         colours[name] = colour
     draw_levels(ax, levels, genome, colours)
     top = np.fmax.reduce(curves, axis=None, initial=max([1.0, *(level.top for level in levels)]))
@@ -121,7 +123,7 @@ def lod(
     for label, pattern in dashes(levels).items():
         ax.plot([], [], color=GREY, linewidth=0.8, linestyle=pattern, label=label)
     if len(names) == 1:
-        ax.set_title(names[0], loc="left", fontsize=NORMAL)
+        ax.set_title(named(names[0]), loc="left", fontsize=NORMAL)
     else:
         height = legend_above(ax, across=True)
         if own:

@@ -23,6 +23,7 @@ from bulklmm_dask.plot._canvas import (
     label_of,
     legend_above,
     name_levels,
+    named,
     say_empty,
     tidy,
 )
@@ -109,7 +110,7 @@ def manhattan(
     least = max([1.0, *(level.top for level in levels)])
     ax.set_ylim(0, 1.06 * float(np.max(values[known], initial=least)))
     ax.set_ylabel(label_of("neg_log10_p"), fontsize=NORMAL)
-    ax.set_title(trait, loc="left", fontsize=NORMAL)
+    ax.set_title(named(trait), loc="left", fontsize=NORMAL)
     tidy(ax)
     name_levels(ax, common(levels))
     if not known.any():

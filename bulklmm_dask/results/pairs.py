@@ -12,6 +12,7 @@ from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.results.checks import PAIR
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.result import FREQUENCY
+from bulklmm_dask.study.alleles import effect_allele
 from bulklmm_dask.typing import Array, Columns, Index, Names
 
 # Columns of alleles, text or NaN.
@@ -77,15 +78,14 @@ def pair_arrays(result: xr.Dataset) -> list[str]:
 def alleles_of(result: xr.Dataset) -> dict[str, Names]:
     """Names of the effect allele and of the other one (variants,), as columns of a table.
 
-    Dosages count the last of ``variant_allele``; of more than two, all but the first. Both are NaN
-    where the study does not name its alleles, and where genotypes are tested together.
+    Both are NaN where the study does not name its alleles, and where genotypes are tested together.
     """
     unknown = np.full(result.sizes["variants"], np.nan, dtype=object)
     of_genotypes = result.attrs.get("genotypes") == "call_genotype_probability"
     if "variant_allele" not in result or of_genotypes:
         return {"effect_allele": unknown, "other_allele": unknown}
     alleles = result["variant_allele"].transpose("variants", ...).values
-    effect = text(",".join(str(name) for name in row[1:] if name) for row in alleles)
+    effect = text(map(effect_allele, alleles))
     other = text(alleles[:, 0])
     return {
         "effect_allele": np.where(effect == "", unknown, effect),
