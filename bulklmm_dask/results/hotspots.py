@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_table
+from bulklmm_dask.results.pairs import joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
-from bulklmm_dask.typing import Array, Index, Names
+from bulklmm_dask.typing import Array, Columns, Index, Names
 
 
 def hotspots(
@@ -92,20 +94,19 @@ def hotspots(
     contig = _contigs_of(findings, study)
     position = findings["position"].to_numpy(np.float64)
     trait = pd.factorize(findings["trait"])[0]
-    tables = []
-    for name, centres in _centres(contig, position, study, width, step).items():
-        mine = contig == name
-        tables.append(
-            pd.DataFrame(
-                {
-                    "contig": np.full(centres.size, name, dtype=object),
-                    "position": centres,
-                    "traits": _traits_within(trait[mine], position[mine], centres, width),
-                    "findings": _within(position[mine], position[mine], centres, width),
-                }
-            )
+    members = _members(contig)
+    parts: list[Columns] = []
+    for name, centres in _centres(position, members, study, width, step).items():
+        mine = members.get(name, np.empty(0, dtype=np.int64))
+        parts.append(
+            {
+                "contig": np.full(centres.size, name, dtype=object),
+                "position": centres,
+                "traits": _traits_within(trait[mine], position[mine], centres, width),
+                "findings": _within(position[mine], position[mine], centres, width),
+            }
         )
-    counts = pd.concat(tables, ignore_index=True) if tables else _empty()
+    counts = pd.DataFrame(joined(parts)) if parts else _empty()
     return counts if baseline is None else _compared(counts, baseline, alpha)
 
 
@@ -168,9 +169,17 @@ def _contigs_of(findings: pd.DataFrame, study: xr.Dataset | None) -> Names:
     return names[locate_contigs(names, contig, what, "give the study that was scanned")]
 
 
+def _members(group: npt.NDArray[Any]) -> dict[Any, Index]:
+    """Ascending indices of the members of each group, in the order of their first ones."""
+    codes, names = pd.factorize(group)
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    members = np.split(np.argsort(codes, kind="stable"), ends)[:-1]
+    return dict(zip(names, members, strict=True))
+
+
 def _centres(
-    contig: Names,
     position: Array,
+    members: dict[str, Index],
     study: xr.Dataset | None,
     width: float,
     step: float | None,
@@ -178,13 +187,13 @@ def _centres(
     """Ascending centres of the windows of every contig."""
     if study is None:
         apart = width / 2 if step is None else _positive(step, "step")
-        names = list(dict.fromkeys(contig))
-        return {name: _multiples(position[contig == name], apart) for name in names}
-    of_marker = study["variant_contig"].values
+        return {name: _multiples(position[mine], apart) for name, mine in members.items()}
+    markers_of = _members(study["variant_contig"].values)
     place = study["variant_position"].values.astype(np.float64)
     out = {}
     for index, name in enumerate(text(study["contig_id"].values)):
-        markers = np.unique(place[(of_marker == index) & ~np.isnan(place)])
+        markers = np.unique(place[markers_of.get(index, np.empty(0, dtype=np.int64))])
+        markers = markers[~np.isnan(markers)]
         if markers.size:
             out[name] = markers if step is None else _multiples(markers, _positive(step, "step"))
     return out
