@@ -38,6 +38,7 @@ from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
+from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
@@ -170,7 +171,7 @@ def permute(
     if strata is not None and options.shared:
         raise InputError(
             "strata say which samples may be exchanged, but method 'shared' draws random residuals "
-            "and exchanges none; use method='per-trait', or leave strata out"
+            f"and exchanges none; use {option('method', 'per-trait')}, or leave them out"
         )
     if options.shared and chunks != "auto":
         raise InputError(
@@ -199,7 +200,7 @@ def _pools(ds: xr.Dataset, by: str | None) -> Pools:
     if "variant_contig" not in ds:
         raise InputError(
             "the study has no variant_contig, so there is no maximum by contig; give it a marker "
-            "map, or use by=None"
+            f"map, or leave out {option('by')}"
         )
     return Pools(contigs_of(ds), ds.sizes["contigs"])
 

@@ -11,6 +11,7 @@ import click
 
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.surface import command_line
 
 FAILED = 1
 STOPPED = 130
@@ -24,7 +25,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 1 after an error of input or store, with 130 after Ctrl-C."""
-        with warnings.catch_warnings():
+        with command_line(), warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:

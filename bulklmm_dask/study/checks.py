@@ -34,17 +34,10 @@ def number(value: object, what: str, low: float, high: float = np.inf) -> float:
 
 
 def require_choice(value: object, what: str, choices: Sequence[str | None]) -> None:
-    """Raise InputError unless `value` is one of the choices."""
-    if (value is None or isinstance(value, str)) and value in choices:
-        return
-    *others, last = map(repr, choices)
-    raise InputError(f"{what} is {value!r}; it must be {', '.join(others)} or {last}")
-
-
-def require_one_of(value: str, known: Sequence[str], what: str) -> None:
     """Raise InputError unless an option has one of its known values."""
-    if value not in known:
-        raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        known = ", ".join(map(str, choices))
+        raise InputError(f"unknown {what} {value!r}; choose one of {known}")
 
 
 def require_flag(value: object, what: str) -> None:
