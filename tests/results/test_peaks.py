@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,6 +167,47 @@ def test_equal_lods_share_the_peak():
     assert tied.position[0] == pytest.approx((1 + 2 + 4) / 3)
     assert tied.variant[0] == "m1"
     assert tied[["ci_lo", "ci_hi"]].values.tolist() == [[0, 5]]
+
+
+@pytest.mark.parametrize(
+    ("lods", "position"),
+    [
+        ((0, 4, 4, 3, 4, 0), 1.5),
+        ((4, 3.9, 4, 4), 0),
+        ((0, 4, 1, 4, 4), 1),
+        ((4, 4, 4, 4), 1.5),
+        ((1, 4, np.nan, 4, 3, 4), 2),
+    ],
+)
+def test_without_intervals_only_neighbours_share_the_peak(lods, position):
+    """As in R/qtl2, whose peaks with intervals are at the mean of all equal maxima."""
+    lod = np.array([lods], dtype=float).T
+    found = blmm.find_peaks(result_of(lod), drop=None)
+    assert found.position.tolist() == [position]
+    every = np.flatnonzero(lod[:, 0] == 4).mean()
+    assert blmm.find_peaks(result_of(lod), drop=4).position.tolist() == [every]
+
+
+@pytest.mark.parametrize("options", [{}, {"peakdrop": 1.5}, {"prob": 0.9}, {"drop": None}], ids=str)
+@pytest.mark.parametrize("sizes", [[1] * 300, [3, 1, 200, 2, 94], [300], [20] * 15], ids=len)
+def test_many_contigs_at_once_are_as_each_alone(monkeypatch, options, sizes):
+    monkeypatch.setattr("bulklmm_dask.results.peaks._MARKERS", 50)
+    rng = np.random.default_rng(len(sizes))
+    lod = rng.exponential(size=(300, 7))
+    lod[rng.random(lod.shape) < 0.05] = np.nan
+    contig = np.repeat(np.arange(len(sizes)), sizes)
+    result = result_of(da.from_array(lod, chunks=(64, 3)), contig=contig)
+    alone = [
+        blmm.find_peaks(result.isel(variants=np.flatnonzero(contig == c)), threshold=2, **options)
+        for c in range(len(sizes))
+    ]
+    expected = pd.concat([table for table in alone if len(table)], ignore_index=True)
+    order = expected.assign(
+        trait=expected.trait.str[1:].astype(int), contig=expected.contig.str[1:].astype(int)
+    ).sort_values(["trait", "contig", "position"])
+    found = blmm.find_peaks(result, threshold=2, **options)
+    assert len(found) > 5
+    pd.testing.assert_frame_equal(found, expected.loc[order.index].reset_index(drop=True))
 
 
 def test_columns_with_and_without_intervals():
