@@ -124,9 +124,10 @@ def scan(
         average.
     statistics : str or sequence of str
         Beside ``"lod"``: ``"beta"`` and ``"se"``, effect and standard error by generalised least
-        squares, s2 = RSS1 / (n - c - df); ``"neg_log10_p"`` of the LOD (chi-square with its df);
-        ``"explained"``, 1 - 10^(-2 LOD / n); ``"lod_interaction"``, the LOD of an interaction over
-        the additive model.
+        squares, s2 = RSS1 / (n - c - df), of a dosage of 1: a copy of the effect allele, or the
+        difference between two homozygotes where dosages are 0..1 (``attrs["effect_unit"]``);
+        ``"neg_log10_p"`` of the LOD (chi-square with its df); ``"explained"``, 1 - 10^(-2 LOD / n);
+        ``"lod_interaction"``, the LOD of an interaction over the additive model.
     genotypes : {"call_dosage", "call_genotype_probability"}, optional
         What to test; by default the probabilities where there are more than two genotypes. Of k
         genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1).
@@ -146,7 +147,10 @@ def scan(
     Dataset
         ``lod`` (variants, traits), lazy, in float32 (float64 from the alt methods in double
         precision), and the statistics asked for; ``h2`` and ``sigma2`` (traits), with `loco`
-        (contigs, traits); ``n_samples`` (traits) used; ``trait_status`` (traits): "ok", or
+        (contigs, traits); ``n_samples`` (traits) used; ``variant_frequency``, the frequency of the
+        effect allele (the last of ``variant_allele``) among these samples: (variants), or
+        (variants, traits) where traits were measured on different samples; none for genotype
+        probabilities; ``trait_status`` (traits): "ok", or
         "all-missing", "constant" or "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood
         has no maximum below h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an
         uncentred kinship). The alt
