@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.fields import attributes_of, columns_of, trait_fields
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
@@ -136,7 +137,8 @@ def permute(
     Warns
     -----
     StudyWarning
-        For samples left out because they lack a covariate, and for samples that are alone in their
+        For samples left out because they lack a covariate, for texts read as covariates, for fewer
+        than five samples more than columns of covariates, and for samples that are alone in their
         stratum, whose residuals do not move.
 
     Examples
@@ -253,7 +255,9 @@ class _Task:
         prints = self._prints(study, plan)
         target = open_or_create(store, self._template(), layout, *self._fields(), prints)
         run_permutations(target, self._lay_out(study, bases, plan, size), progress)
-        return open_result(store)
+        result = open_result(store)
+        warn_of_few_degrees(study.measured, result["n_samples"].values)
+        return result
 
     def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
         """The result of method "shared", computed at once since it is small."""

@@ -86,7 +86,7 @@ class ScanOptions:
             refine_above=refine_above,
             statistics=strings(statistics),
             genotypes=inputs.n_genotypes(ds),
-            interaction=inputs.interacting,
+            interaction=tuple(inputs.columns(ds).interacting),
         )
 
     def __post_init__(self) -> None:

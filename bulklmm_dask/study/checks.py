@@ -51,6 +51,15 @@ def require_by(by: object) -> None:
     require_choice(by, "by", (None, "contig"))
 
 
+def require_some(label: str, samples: int, traits: int) -> None:
+    """Raise InputError unless a table of traits has both samples and traits."""
+    if not samples or not traits:
+        raise InputError(
+            f"{label} has {counted(samples, 'sample')} and {counted(traits, 'trait')}; a study "
+            "needs some of both: see whether this is the table of traits"
+        )
+
+
 def refuse_infinite(
     values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
 ) -> None:

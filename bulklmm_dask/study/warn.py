@@ -7,6 +7,8 @@ import warnings
 
 from bulklmm_dask.errors import StudyWarning
 
+_said: set[str] = set()
+
 
 def say(message: str) -> None:
     """Issue a StudyWarning that points at the first caller outside this package."""
@@ -15,6 +17,13 @@ def say(message: str) -> None:
     while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__"), package):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, StudyWarning, stacklevel=level)
+
+
+def say_once(topic: str, message: str) -> None:
+    """Issue a StudyWarning, but one of a topic only once in a process."""
+    if topic not in _said:
+        _said.add(topic)
+        say(message)
 
 
 def _is_inside(module: object, package: str) -> bool:
