@@ -32,11 +32,13 @@ from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_word
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite
-from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
+from bulklmm_dask.study.schema import LOCO, validate
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
 
 # Attributes left out of the options fingerprint, because the arrays they name are hashed.
@@ -116,7 +118,19 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
     calls = genotype_variable(ds, inputs.genotypes)
     if not calls.size or not ds.sizes["traits"]:
         raise InputError(f"nothing to scan: the study has sizes {dict(ds.sizes)}")
+    if is_uncounted(calls) and not _is_computed(ds, inputs):
+        say_uncounted()
     return Study(measured, genotype_arrays(ds, calls, loco=inputs.loco))
+
+
+def _is_computed(ds: xr.Dataset, inputs: ModelInputs) -> bool:
+    """Tell whether the kinship comes from `kinship`, which counts missing calls on its way."""
+    given = inputs.kinship
+    names = (given, LOCO) if isinstance(given, str) else ()
+    found = [ds[name] for name in names if name in ds]
+    return any(
+        "n_variants" in one.attrs for one in [*found, given] if isinstance(one, xr.DataArray)
+    )
 
 
 def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
@@ -180,7 +194,7 @@ def prepare_trait(
     refuse_infinite(values, "sample_trait", list(measured.sample_names), [trait])
     kinship = measured.kinship
     if is_lazy(kinship):
-        kinship = check_kinship(np.asarray(kinship), len(values))
+        kinship = check_kinship(np.asarray(kinship), len(values), "the kinship", say)
     everyone = Samples(measured.covariates, kinship, measured.weights)
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]

@@ -102,6 +102,21 @@ READERS: dict[str, Reader] = {
         "--genotypes",
         covariates_by_column=True,
     ),
+    "rqtl": Reader(
+        "R/qtl files",
+        "a cross of R/qtl (version 1): csv, csvr, or the genotypes of csvs or csvsr, with --traits "
+        "the phenotypes",
+        "rqtl:read_rqtl",
+        _sniff.is_rqtl,
+        {
+            "--traits": "traits",
+            "--covariates": "covariates",
+            "--cross": "cross",
+            "--calls": "calls",
+            **_PLACES,
+        },
+        covariates_by_column=True,
+    ),
     "plink": Reader(
         "PLINK files",
         "a .bed file, or the name it shares with .bim and .fam; .pheno and .covar beside it are "
