@@ -170,6 +170,15 @@ def result_case(name: str, find: Callable[[xr.Dataset], object], most: float | N
     return Case(name, lambda ds, folder: find(blmm.scan(ds)), most, base=maxima)
 
 
+def on_scaffolds(result: xr.Dataset) -> xr.Dataset:
+    """The result as if its markers lay on 2,000 contigs."""
+    size = result.sizes["variants"]
+    names = np.array([f"scaffold{i}" for i in range(min(2000, size))], dtype=object)
+    contig = np.arange(size) * names.size // size
+    bare = result.drop_dims("contigs")
+    return bare.assign(variant_contig=("variants", contig), contig_id=("contigs", names))
+
+
 def permute_some(ds: xr.Dataset, folder: Path) -> object:
     return blmm.permute(ds.isel(traits=slice(0, 256)), n_permutations=1000).max_lod.compute()
 
@@ -192,6 +201,14 @@ ALL = (
     result_case("hits at LOD 5", lambda result: blmm.find_hits(result, threshold=5), 1.1),
     result_case("hits at FDR 5%", lambda result: blmm.find_hits(result, fdr=0.05)),
     result_case("peaks above LOD 5", lambda result: blmm.find_peaks(result, threshold=5)),
+    result_case(
+        "peaks on 2,000 scaffolds",
+        lambda result: blmm.find_peaks(on_scaffolds(result), threshold=5),
+    ),
+    result_case(
+        "maxima of 2,000 scaffolds",
+        lambda result: blmm.max_lod(on_scaffolds(result).isel(traits=slice(0, 1000)), by="contig"),
+    ),
     result_case("p-values counted", blmm.pvalue_counts),
     Case("heritability", lambda ds, folder: blmm.heritability(ds).load()),
     store_case("double", 3.2),

@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from bulklmm_dask.engine.frequency import lazy_frequencies
+from bulklmm_dask.engine.patterns import missing_patterns
+from bulklmm_dask.engine.study import Study
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import (
     OF_PAIRS,
     OF_TRAITS,
+    OF_VARIANTS,
     Statistic,
     statistics,
     trait_statistics,
 )
-from bulklmm_dask.storage.result import Field
+from bulklmm_dask.storage.result import FREQUENCY, OF_PATTERNS, PATTERN, Field
 
 
 def pair_fields(
-    model: ModelOptions, n_variants: int, n_traits: int, *, single: bool
+    model: ModelOptions,
+    n_variants: int,
+    n_traits: int,
+    *,
+    single: bool,
+    effect_unit: str | None = None,
 ) -> dict[str, Field]:
-    """Fields with one value per pair, (variants, traits, ...)."""
+    """Fields with one value per pair, (variants, traits, ...).
+
+    `effect_unit` says in words what one unit of the genotype is, for the units of effects.
+    """
     attrs = attributes_of(OF_PAIRS)
+    for row in OF_PAIRS:
+        if effect_unit is not None and "effects" in row.extra:
+            attrs[row.name]["units"] = f"{row.unit}, {effect_unit}"
     return {
         name: Field(
             ("variants", "traits", *kind.dims),
@@ -38,6 +55,25 @@ def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
     return {
         name: Field((*kind.dims, "traits"), (*kind.shape, n_traits), kind.dtype, attrs[name])
         for name, kind in trait_statistics(relations).items()
+    }
+
+
+def frequency_columns(study: Study, sizes: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
+    """Frequencies of the effect allele, lazy, as `package` takes them; none for probabilities.
+
+    Where all traits were measured on the same samples it is one variable (variants,). Otherwise
+    there is one column for each pattern of missing values, which `with_derived` gives the traits.
+    """
+    if np.ndim(study.genotypes.values) > 2:
+        return {}
+    patterns = missing_patterns(study.measured)
+    values = lazy_frequencies(study, patterns, sizes)
+    attrs = attributes_of(OF_VARIANTS)[FREQUENCY]
+    if patterns.used.shape[1] == 1:
+        return {FREQUENCY: ("variants", values[:, 0].rechunk(-1), attrs)}
+    return {
+        OF_PATTERNS: (("variants", "patterns"), values, attrs),
+        PATTERN: ("traits", patterns.of_trait),
     }
 
 

@@ -10,7 +10,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.analyses.advice import advise_loco, warn_of_few_degrees
-from bulklmm_dask.analyses.fields import columns_of, pair_fields, trait_fields
+from bulklmm_dask.analyses.fields import (
+    columns_of,
+    frequency_columns,
+    pair_fields,
+    trait_fields,
+)
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
@@ -36,7 +41,7 @@ from bulklmm_dask.storage.result import (
     block_of,
     open_or_create,
     open_result,
-    with_counts,
+    with_derived,
 )
 
 
@@ -124,10 +129,12 @@ def scan(
         average.
     statistics : str or sequence of str
         Beside ``"lod"``: ``"beta"`` and ``"se"``, effect and standard error by generalised least
-        squares, s2 = RSS1 / (n - c - df); ``"neg_log10_p"`` of the LOD (chi-square with its df);
-        ``"explained"``, 1 - 10^(-2 LOD / n); ``"perfect_fit"``, whether the marker explains the
-        trait up to rounding, so that the LOD, 13 n, is a lower bound; ``"lod_interaction"``, the
-        LOD of an interaction over the additive model.
+        squares, s2 = RSS1 / (n - c - df), of a dosage of 1: a copy of the effect allele, or the
+        difference between two homozygotes where dosages are 0..1 (``attrs["effect_unit"]``);
+        ``"neg_log10_p"`` of the LOD (chi-square with its df); ``"explained"``, 1 - 10^(-2 LOD / n);
+        ``"perfect_fit"``, whether the marker explains the trait up to rounding, so that the LOD,
+        13 n, is a lower bound; ``"lod_interaction"``, the LOD of an interaction over the additive
+        model.
     genotypes : {"call_dosage", "call_genotype_probability"}, optional
         What to test; by default the probabilities where there are more than two genotypes. Of k
         genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that no sample has
@@ -148,7 +155,10 @@ def scan(
     Dataset
         ``lod`` (variants, traits), lazy, in float32 (float64 from the alt methods in double
         precision), and the statistics asked for; ``h2`` and ``sigma2`` (traits), with `loco`
-        (contigs, traits); ``n_samples`` (traits) used; ``trait_status`` (traits): "ok", or
+        (contigs, traits); ``n_samples`` (traits) used; ``variant_frequency``, the frequency of the
+        effect allele (the last of ``variant_allele``) among these samples: (variants), or
+        (variants, traits) where traits were measured on different samples; none for genotype
+        probabilities; ``trait_status`` (traits): "ok", or
         "all-missing", "constant" or "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood
         has no maximum below h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an
         uncentred kinship). The alt
@@ -263,9 +273,10 @@ def _lazy(
     """The result as lazy arrays."""
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
-    of_pairs, of_traits = _fields(study, options)
+    of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
-    return with_counts(package(names, columns, attrs))
+    columns |= frequency_columns(study, plan.variant_chunks)
+    return with_derived(package(names, columns, attrs))
 
 
 def _run(
@@ -280,11 +291,13 @@ def _run(
     """The result, computed into a store; an unfinished store is finished."""
     study = study.with_kinship_in_memory()
     bases = kept_bases(study.measured)
-    of_pairs, of_traits = _fields(study, options)
-    beside = template(names, [*of_pairs, *of_traits], attrs)
+    of_pairs, of_traits = _fields(study, options, attrs)
+    frequencies = frequency_columns(study, plan.variant_chunks)
+    beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
+    beside = beside.assign(frequencies)
     target = open_or_create(store, beside, layout, of_pairs, of_traits, prints)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     run_into(target, lazy, progress)
@@ -293,10 +306,18 @@ def _run(
     return result
 
 
-def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:
+def _fields(
+    study: Study, options: ScanOptions, attrs: Mapping[str, Any]
+) -> tuple[dict[str, Field], dict[str, Field]]:
     """Fields with one value per pair, and fields with one value per trait."""
     _, n_variants, n_traits = study.sizes
-    of_pairs = pair_fields(options.model, n_variants, n_traits, single=options.single)
+    of_pairs = pair_fields(
+        options.model,
+        n_variants,
+        n_traits,
+        single=options.single,
+        effect_unit=attrs.get("effect_unit"),
+    )
     return of_pairs, trait_fields(study.measured.relations, n_traits)
 
 

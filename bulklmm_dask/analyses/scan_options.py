@@ -181,12 +181,12 @@ class ScanOptions:
             )
 
     def effect_unit(self, maximum: int) -> str:
-        """Unit of the effects, in words; `maximum` is the dosage of two counted alleles."""
+        """Say what one unit of effects is; `maximum` is the dosage of two effect alleles."""
         if self.genotypes is not None:
             return "from the first genotype" if self.interaction else "mean of each genotype"
         if maximum == 2:
-            return "per copy of the last allele in variant_allele"
-        return "from none to two copies of the last allele in variant_allele"
+            return "per copy of the effect allele"
+        return "difference between the homozygotes: two copies of the effect allele against none"
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of a result that record the options; JSON values."""

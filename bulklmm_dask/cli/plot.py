@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-import pandas as pd
 import xarray as xr
 
 from bulklmm_dask import plot
@@ -19,7 +18,7 @@ from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.checks import require_columns
+from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.result import open_result
@@ -123,8 +122,8 @@ def eqtl(findings: Path, study: str, threshold: float) -> Axes:
     """
     table = read_table(findings)
     columns = ("trait", "contig", "position", "lod")
-    require_columns(table, columns, f"{findings} has", "'bulklmm peaks' writes such a table")
-    table = table.assign(lod=pd.to_numeric(table["lod"]))  # NaN for a trait without LODs
+    remedy = "'bulklmm peaks' writes such a table"
+    table = require_table(table, columns, f"{findings} has", remedy, numbers=columns[2:])
     return plot.eqtl(table, open_source(study), threshold=threshold)
 
 

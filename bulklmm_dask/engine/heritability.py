@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
 from bulklmm_dask.engine.bases import lazy_bases, samples_nodes
+from bulklmm_dask.engine.patterns import missing_patterns
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.engine.tasks import TraitChunk, trait_chunks
 from bulklmm_dask.lmm.basis import Basis
@@ -27,7 +27,7 @@ _CELLS = 2**22
 
 def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
     """Compute the columns of `lmm.null.heritability.Heritabilities` of all traits, (traits,)."""
-    patterns = _patterns(measured)
+    patterns = missing_patterns(measured).of_trait
     order = np.argsort(patterns, kind="stable")
     if patterns.any():
         # Sorted by pattern, few patterns are split over tasks, each of which factors the kinship.
@@ -46,26 +46,6 @@ def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
     columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     back = np.argsort(order)
     return {name: values[back] for name, values in columns.items()}
-
-
-def _patterns(measured: Measurements) -> Index:
-    """Number (traits,) of the pattern of missing values of every trait; all 0 if they share one."""
-    sizes = _even(len(measured.trait_names), len(measured.sample_names))
-    blocks = trait_chunks(measured, sizes)
-    keys = np.concatenate(compute(*(delayed(_keys)(block) for block, _ in blocks)))
-    return np.unique(keys, return_inverse=True)[1]
-
-
-def _keys(traits: Array) -> npt.NDArray[np.void]:
-    """Pattern of missing values of every trait, packed into one void item per trait."""
-    bits = np.ascontiguousarray(np.packbits(np.isnan(traits), axis=0).T)
-    return bits.view(np.dtype((np.void, bits.shape[1])))[:, 0]
-
-
-def _even(traits: int, samples: int) -> tuple[int, ...]:
-    """Sizes of tasks of equal numbers of traits."""
-    size = max(1, min(_TASK, _CELLS // samples))
-    return tuple(min(size, traits - start) for start in range(0, traits, size))
 
 
 def _cuts(patterns: Index, samples: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.typing import Array, Index, Names
+from bulklmm_dask.typing import Array, Flags, Index, Names
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ class Measurements:
     interacting: tuple[int, ...] = ()
     prior: Prior | None = None
     own_markers: OwnMarkers | None = None
+
+    @property
+    def complete(self) -> Flags:
+        """Mask (samples,) of the samples that have all covariates."""
+        return np.asarray(~np.isnan(self.covariates).any(axis=1))
 
     @property
     def relations(self) -> int | None:

@@ -113,8 +113,8 @@ class Statistic:
         Label of axes and column headings.
     meaning : str
         Short description, the variable's ``long_name``.
-    per : "pair", "trait" or "permutation"
-        One value per marker and trait, per trait, or per permutation and trait.
+    per : "pair", "variant", "trait" or "permutation"
+        One value per marker and trait, per marker, per trait, or per permutation and trait.
     dtype : callable
         Gives the dtype from the options and whether the precision is single.
     unit : str
@@ -132,7 +132,7 @@ class Statistic:
     name: str
     label: str
     meaning: str
-    per: Literal["pair", "trait", "permutation"]
+    per: Literal["pair", "variant", "trait", "permutation"]
     dtype: DtypeRule
     unit: str = ""
     extra: tuple[Extra, ...] = ()
@@ -235,6 +235,18 @@ OF_PAIRS = (
     ),
 )
 
+# Scans: one value per marker, or per pair where traits were measured on different samples.
+OF_VARIANTS = (
+    Statistic(
+        "variant_frequency",
+        "frequency",
+        "frequency of the effect allele among the samples scanned",
+        "variant",
+        _SHORT,
+        present=lambda options: options.genotypes is None,
+    ),
+)
+
 # Scans: one value per trait.
 OF_TRAITS = (
     Statistic(
@@ -300,14 +312,14 @@ OF_PERMUTATIONS = (
     ),
 )
 
-TABLE = OF_PAIRS + OF_TRAITS + OF_HERITABILITIES + OF_PERMUTATIONS
+TABLE = OF_PAIRS + OF_VARIANTS + OF_TRAITS + OF_HERITABILITIES + OF_PERMUTATIONS
 # Statistics of pairs that have to be requested by name.
 STATISTICS = tuple(row.name for row in OF_PAIRS if row.asked)
 
 
 def row_of(name: str) -> Statistic | None:
     """Row of a statistic in the result of a scan; None if the name is not in the table."""
-    return next((row for row in OF_PAIRS + OF_TRAITS if row.name == name), None)
+    return next((row for row in OF_PAIRS + OF_VARIANTS + OF_TRAITS if row.name == name), None)
 
 
 def pair_statistics(options: ModelOptions) -> tuple[Statistic, ...]:

@@ -52,9 +52,29 @@ def inches(ax: Axes) -> tuple[float, float]:
     return float(extent.width / ax.figure.dpi), float(extent.height / ax.figure.dpi)
 
 
+def named(name: object) -> str:
+    """Give a name from data as matplotlib draws it letter by letter.
+
+    A dollar would begin a formula, and a line break or another control character would not be
+    seen. Every picture passes the names of traits, markers, samples, contigs, genotypes and units
+    through here, once.
+    """
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name)
+    )
+    return shown.replace("$", r"\$")
+
+
+def labelled(name: object) -> str:
+    """Give a name for a legend, which leaves out labels that begin with an underscore."""
+    shown = named(name)
+    return f" {shown}" if shown.startswith("_") else shown
+
+
 def text_size(name: str) -> tuple[float, float]:
     """Approximate width and height of a small label in inches."""
-    return _LETTER * len(re.sub(r"\$.*?\$", "a", name)), SMALL * _POINT
+    plain = re.sub(r"(?<!\\)\$.*?(?<!\\)\$", "a", name).replace(r"\$", "$")
+    return _LETTER * len(plain), SMALL * _POINT
 
 
 def colour_bar(ax: Axes, coloured: Any, label: str, *, extend: str = "neither") -> None:

@@ -10,10 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, text_size
+from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, named, text_size
 from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.cis import same_unit
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.contigs import locate_contigs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Width of a contig with a single marker, as a share of the mean width.
 _NARROW = 0.1
+# Contigs up to which each has a tick, also where there is no room for its name.
+_MOST_TICKS = 100
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Genome:
 
 def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
     """Lay out the contigs, each as long as its markers (and traits) reach."""
-    require_map(ds, "a picture of the genome")
+    ds = require_map(ds, "a picture of the genome")
     contig, position = ds["variant_contig"].values, ds["variant_position"].values
     if of_traits:
         if not same_unit(ds):
@@ -78,7 +80,7 @@ def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
 def contig_index(genome: Genome, names: Sequence[str] | pd.Series) -> np.ndarray:
     """Indices of contigs by name."""
     codes, distinct = pd.factorize(pd.Series(names).astype(str), use_na_sentinel=False)
-    return locate(genome.names, distinct, "contig {} is not in the study")[codes]
+    return locate_contigs(genome.names, distinct, "contig {} is not in the study")[codes]
 
 
 def staged(ds: xr.Dataset, contig: str | None) -> tuple[xr.Dataset, Genome]:
@@ -112,8 +114,8 @@ def draw_stage(
     if curves:
         _tick_markers(ax, genome.scale * shown["variant_position"].values)
     unit = shown["variant_position"].attrs.get("units", "")
-    unit = {"bp": " (Mb)", "": ""}.get(unit, f" ({unit})")
-    ax.set_xlabel(f"Position on chromosome {contig}{unit}", fontsize=NORMAL)
+    unit = {"bp": " (Mb)", "": ""}.get(unit, f" ({named(unit)})")
+    ax.set_xlabel(f"Position on chromosome {named(contig)}{unit}", fontsize=NORMAL)
 
 
 def _tick_markers(ax: Axes, x: np.ndarray) -> None:
@@ -151,19 +153,52 @@ def chromosomes(
     shade: bool = False,
     rule: str = RULE,
 ) -> None:
-    """Label the chromosomes along an axis; shade every other one, or draw lines between them."""
-    span, line = (ax.axvspan, ax.axvline) if axis == "x" else (ax.axhspan, ax.axhline)
-    pairs = list(zip(genome.edges[:-1], genome.edges[1:], strict=True))
-    for low, high in [pair for pair in pairs if pair[1] > pair[0]][1::2] if shade else ():
-        span(low, high, color=SHADE, linewidth=0, zorder=0)
-    for edge in () if shade else genome.edges[1:-1]:
-        line(edge, color=rule, linewidth=0.5, zorder=0)
-    centres = [(low + high) / 2 for low, high in pairs]
+    """Label the chromosomes along an axis; shade every other one, or draw lines between them.
+
+    All stretches of shade are one patch, and all lines one line: a genome of scaffolds has
+    thousands of them.
+    """
+    if shade:
+        _shade(ax, genome, axis)
+    else:
+        _rule(ax, genome, axis, rule)
+    centres = (genome.edges[:-1] + genome.edges[1:]) / 2
+    labels = np.array(_spaced(ax, genome, axis), dtype=object)
+    if labels.size > _MOST_TICKS:
+        centres, labels = centres[labels != ""], labels[labels != ""]
     ax.set(**{f"{axis}lim": (0, genome.edges[-1]), f"{axis}ticks": centres})
-    ax.set(**{f"{axis}ticklabels": _spaced(ax, genome, axis)})
+    ax.set(**{f"{axis}ticklabels": labels})
     ax.tick_params(axis=axis, length=0)
     if axis == "x":
         ax.set_xlabel("Chromosome", fontsize=NORMAL)
+
+
+def _shade(ax: Axes, genome: Genome, axis: Literal["x", "y"]) -> None:
+    """Shade every other contig that has a width, over the whole height or width of the picture."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    low, high = genome.edges[:-1], genome.edges[1:]
+    wide = np.flatnonzero(high > low)[1::2]
+    if not wide.size:
+        return
+    along, across = (low[wide], high[wide]), (np.zeros(wide.size), np.ones(wide.size))
+    corners = [(along[i], across[j]) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))]
+    vertices = np.array(corners if axis == "x" else [corner[::-1] for corner in corners])
+    codes = [Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY]
+    path = Path(vertices.transpose(2, 0, 1).reshape(-1, 2), codes * wide.size)
+    place = ax.get_xaxis_transform() if axis == "x" else ax.get_yaxis_transform()
+    ax.add_patch(PathPatch(path, transform=place, facecolor=SHADE, linewidth=0, zorder=0))
+
+
+def _rule(ax: Axes, genome: Genome, axis: Literal["x", "y"], colour: str) -> None:
+    """Draw lines between the contigs, over the whole height or width of the picture."""
+    edges = genome.edges[1:-1]
+    along = np.repeat(edges, 3)
+    across = np.tile([0.0, 1.0, np.nan], edges.size)
+    place = ax.get_xaxis_transform() if axis == "x" else ax.get_yaxis_transform()
+    data = (along, across) if axis == "x" else (across, along)
+    ax.plot(*data, color=colour, linewidth=0.5, zorder=0, transform=place, label="_contigs")
 
 
 def _spaced(ax: Axes, genome: Genome, axis: Literal["x", "y"]) -> list[str]:
@@ -172,7 +207,8 @@ def _spaced(ax: Axes, genome: Genome, axis: Literal["x", "y"]) -> list[str]:
     scale = genome.edges[-1] / inches(ax)[dim]
     letter = text_size("i")[0] * scale
     labels, free = [], -letter
-    for name, low, high in zip(genome.names, genome.edges[:-1], genome.edges[1:], strict=True):
+    names = map(named, genome.names)
+    for name, low, high in zip(names, genome.edges[:-1], genome.edges[1:], strict=True):
         centre, half = (low + high) / 2, text_size(name)[dim] / 2 * scale
         fits = high > low and centre - half >= free
         labels.append(name if fits else "")

@@ -13,6 +13,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
 from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def levels_of(
     found = found if "alpha" in found.dims else found.expand_dims("alpha")
     each = " each" if "contigs" in found.dims and contig is None else ""
     if "contigs" in found.dims:
-        found = found.reindex(contigs=genome.names if contig is None else [contig])
+        wanted = genome.names if contig is None else [contig]
+        at = match_contigs(found["contigs"].values, wanted, "threshold")
+        found = found.isel(contigs=np.maximum(at, 0)).where(xr.DataArray(at >= 0, dims="contigs"))
     strictest = float(found["alpha"].min())
     levels = [
         Level(

@@ -17,10 +17,11 @@ from bulklmm_dask.plot._canvas import (
     axes,
     count_up,
     name_levels,
+    named,
     tidy,
 )
 from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
-from bulklmm_dask.results.checks import require_columns
+from bulklmm_dask.results.checks import require_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,8 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     >>> ax.figure.savefig("hotspots.png")
     """
     columns = ("contig", "position", "traits")
-    require_columns(counts, columns, "the counts have", "give what hotspots returns")
+    remedy = "give what hotspots returns"
+    counts = require_table(counts, columns, "the counts have", remedy, numbers=columns[1:])
     genome = layout(study)
     contig = contig_index(genome, counts["contig"])
     ax = axes(ax, _SIZE)
@@ -78,7 +80,7 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     threshold, alpha = counts.attrs.get("threshold"), counts.attrs.get("alpha")
     ax.set_ylim(0, 1.06 * max([1.0, threshold or 0.0, *counts["traits"]]))
     window, unit = counts.attrs.get("window"), study["variant_position"].attrs.get("units", "")
-    wide = "" if window is None else f" of {window:g} {unit}".rstrip()
+    wide = "" if window is None else f" of {window:g} {named(unit)}".rstrip()
     ax.set_ylabel(f"Traits with a locus\nin a window{wide}", fontsize=NORMAL)
     count_up(ax)
     tidy(ax)

@@ -19,13 +19,15 @@ from bulklmm_dask.plot._canvas import (
     NORMAL,
     axes,
     label_of,
+    labelled,
     legend_above,
     name_levels,
+    named,
     tidy,
 )
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
-from bulklmm_dask.results.checks import require_columns, require_result
+from bulklmm_dask.results.checks import require_result, require_table
 from bulklmm_dask.study.schema import require_names
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ def lod(
     names = [traits] if isinstance(traits, str) else list(traits)
     if not names:
         raise InputError("there are no traits to draw; name one or several")
-    require_names(require_result(result, "plot.lod"), "traits", names)
+    result = require_result(result, "plot.lod")
+    require_names(result, "traits", names)
     shown, genome = staged(result, contig)
     levels = levels_of(threshold, names, genome, contig)
     rows = None if intervals is None else _of_interest(intervals, names, contig, genome)
@@ -106,7 +109,7 @@ def lod(
         names, curves, cycle(product(DASHES, COLOURS)), strict=False
     ):
         x, y = along(genome, *places, curve)
-        _draw_curve(ax, x, y, dash, color=colour, label=name)
+        _draw_curve(ax, x, y, dash, color=colour, label=labelled(name))
         colours[name] = colour
     draw_levels(ax, levels, genome, colours)
     top = np.fmax.reduce(curves, axis=None, initial=max([1.0, *(level.top for level in levels)]))
@@ -120,7 +123,7 @@ def lod(
     for label, pattern in dashes(levels).items():
         ax.plot([], [], color=GREY, linewidth=0.8, linestyle=pattern, label=label)
     if len(names) == 1:
-        ax.set_title(names[0], loc="left", fontsize=NORMAL)
+        ax.set_title(named(names[0]), loc="left", fontsize=NORMAL)
     else:
         height = legend_above(ax, across=True)
         if own:
@@ -142,15 +145,17 @@ def _of_interest(
     intervals: pd.DataFrame, names: list[str], contig: str | None, genome: Genome
 ) -> pd.DataFrame:
     """Rows of the table for the traits and the contig that are drawn."""
-    require_columns(
+    columns = ("trait", "contig", "position", "ci_lo", "ci_hi")
+    intervals = require_table(
         intervals,
-        ("trait", "contig", "position", "ci_lo", "ci_hi"),
+        columns,
         "the intervals have",
         "give what find_peaks(result, drop=1.5) returns",
+        numbers=columns[2:],
     )
     rows = intervals[intervals["trait"].astype(str).isin(names)]
-    contig_index(genome, rows["contig"])
-    return rows if contig is None else rows[rows["contig"].astype(str) == contig]
+    where = contig_index(genome, rows["contig"])
+    return rows if contig is None else rows[where == contig_index(genome, [contig])]
 
 
 def _draw_intervals(ax: Axes, rows: pd.DataFrame, genome: Genome, colours: dict[str, str]) -> None:

@@ -17,11 +17,13 @@ from bulklmm_dask.plot._canvas import (
     SMALL,
     axes,
     inches,
+    named,
     say_empty,
     text_size,
     tidy,
 )
 from bulklmm_dask.results.checks import has_map
+from bulklmm_dask.study.alleles import effect_allele
 from bulklmm_dask.study.schema import require_names
 from bulklmm_dask.text import counted, position_text
 
@@ -62,7 +64,7 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     Axes
         Genotypes that occur (x) and values of the trait (y), not adjusted for covariates or
         kinship; the intervals (Student's t) assume independent samples. Samples without value or
-        genotype are left out, and counted in the label of x.
+        genotype are left out, and counted in the label of x; of dosages it says what 1 is.
 
     Raises
     ------
@@ -93,14 +95,18 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     if genotypes.names is None:
         _draw_line(ax, x, y)
     else:
-        _draw_classes(ax, x, y, {int(number): genotypes.names[int(number)] for number in classes})
+        _draw_classes(
+            ax, x, y, {int(number): named(genotypes.names[int(number)]) for number in classes}
+        )
     missing = {"trait value": (~measured).sum(), "genotype": (measured & ~called).sum()}
     lost = [f"{number:,} without {what}" for what, number in missing.items() if number]
     kind = "Genotype" if genotypes.names else "Dosage"
-    label = f"{kind} at {_place(here, variant)}\n{counted(int(used.sum()), 'sample')}"
-    ax.set_xlabel(label + (f"; {' and '.join(lost)}" if lost else ""), fontsize=NORMAL)
+    label = f"{kind} at {named(_place(here, variant))}\n{counted(int(used.sum()), 'sample')}"
+    label += f"; {' and '.join(lost)}" if lost else ""
+    label += "" if genotypes.names else f"\n{_unit_of(here)}"
+    ax.set_xlabel(label, fontsize=NORMAL)
     ax.set_ylabel("Trait value", fontsize=NORMAL)
-    ax.set_title(trait, loc="left", fontsize=NORMAL)
+    ax.set_title(named(trait), loc="left", fontsize=NORMAL)
     tidy(ax)
     if not used.any():
         ax.set(xticks=[], yticks=[])
@@ -135,6 +141,14 @@ def _of_copies(here: xr.Dataset) -> list[str]:
     between = "" if max(map(len, alleles)) == 1 else "/"
     (one, two) = alleles
     return [between.join(pair) for pair in ((one, one), (one, two), (two, two))]
+
+
+def _unit_of(here: xr.Dataset) -> str:
+    """Say what a dosage of 1 is; the slope of the line is the effect of one."""
+    names = here["variant_allele"].values if "variant_allele" in here else ()
+    allele = named(effect_allele(names)) or "the effect allele"
+    copies = "a copy" if here["call_dosage"].attrs["maximum"] == 2 else "two copies"
+    return f"A dosage of 1 is {copies} of {allele}"
 
 
 def _place(here: xr.Dataset, variant: str) -> str:

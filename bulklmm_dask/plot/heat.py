@@ -18,6 +18,7 @@ from bulklmm_dask.plot._canvas import (
     count_up,
     extension,
     label_of,
+    named,
     tidy,
 )
 from bulklmm_dask.plot._genome import Genome, chromosomes, layout
@@ -166,7 +167,7 @@ def _by_peak(lods: np.ndarray) -> np.ndarray:
 def _name_rows(ax: Axes, names: np.ndarray, order: str) -> None:
     """Label the rows with their traits, or the axis with their number."""
     if len(names) <= _NAMED:
-        ax.set_yticks(np.arange(len(names)) + 0.5, [str(name) for name in names], fontsize=SMALL)
+        ax.set_yticks(np.arange(len(names)) + 0.5, list(map(named, names)), fontsize=SMALL)
         ax.tick_params(axis="y", length=0)
         return
     how = "by the position of their highest LOD" if order == "peak" else "in order"

@@ -8,7 +8,16 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._canvas import COLOURS, NORMAL, RULE, axes, label_of, legend_above, tidy
+from bulklmm_dask.plot._canvas import (
+    COLOURS,
+    NORMAL,
+    RULE,
+    axes,
+    label_of,
+    legend_above,
+    named,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,13 +84,13 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     kind, base = ("Restricted log-likelihood", "each") if reml else ("Log-likelihood", "the null")
     ax.set_ylabel(f"{kind} (nats)\nabove {base} maximum", fontsize=NORMAL)
     tidy(ax)
-    legend_above(ax, title=str(values.attrs["trait"]))
+    legend_above(ax, title=named(values.attrs["trait"]))
     return ax
 
 
 def _described(values: xr.Dataset, name: str) -> str:
     """Legend of a curve: its model, the optimum of h2 and the LOD."""
-    which = "without a marker" if name == "null" else f"with {values.attrs['variant']}"
+    which = "without a marker" if name == "null" else f"with {named(values.attrs['variant'])}"
     text = f"{which}: h² = {float(values[f'{name}_h2']):.2f}"
     if values.attrs.get(f"{name}_status") == "unbounded":
         text += " (no maximum below 1)"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.plot._canvas import NORMAL, axes, coloured_points, count_up, say_empty, tidy
 from bulklmm_dask.plot._genome import chromosomes, contig_index, layout
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.results.checks import require_map, require_table
+from bulklmm_dask.results.cis import has_trait_places
+from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.schema import locate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,17 +62,23 @@ def eqtl(
     ('Marker position (chromosome)', 'Trait position (chromosome)')
     >>> ax.figure.savefig("map.png")
     """
-    hits = maxima[maxima["lod"] >= threshold].sort_values("lod", kind="stable")
-    require_names(study, "traits", list(hits["trait"]))
-    placed = "trait_contig" in study and "trait_position" in study
+    columns = ("trait", "contig", "position", "lod")
+    remedy = "give what max_lod, find_peaks or find_hits returns"
+    table = require_table(maxima, columns, "the findings have", remedy, numbers=columns[2:])
+    hits = table[table["lod"] >= number(threshold, "threshold", -np.inf)]
+    hits = hits.sort_values("lod", kind="stable")
+    study = require_map(study, "plot.eqtl")
+    placed = has_trait_places(study)
     genome = layout(study, of_traits=placed)
     x = genome.place(contig_index(genome, hits["contig"]), hits["position"].to_numpy())
     ax = axes(ax, _SIZE)
     chromosomes(ax, genome, "x")
-    order = pd.Index(study["traits"].values).get_indexer(pd.Index(hits["trait"]))
+    order = locate(study["traits"].values, hits["trait"], "no trait {} here")
     if placed:
         chromosomes(ax, genome, "y")
-        y = genome.place(study["trait_contig"].values, study["trait_position"].values)[order]
+        home, place = study["trait_contig"].values[order], study["trait_position"].values[order]
+        known = (home >= 0) & (home < len(genome.names))
+        y = genome.place(np.where(known, home, 0), np.where(known, place, np.nan))
         ax.set_ylabel("Trait position (chromosome)", fontsize=NORMAL)
     else:
         y = order

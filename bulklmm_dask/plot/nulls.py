@@ -17,6 +17,7 @@ from bulklmm_dask.plot._canvas import (
     count_up,
     label_of,
     legend_above,
+    named,
     say_empty,
     tidy,
 )
@@ -86,7 +87,7 @@ def permutations(
     count_up(ax)
     tidy(ax)
     if np.isnan(maxima).any():
-        ax.set_title(trait, loc="left", fontsize=NORMAL)
+        ax.set_title(named(trait), loc="left", fontsize=NORMAL)
         say_empty(ax, "no LODs: this trait has no null model")
         return ax
     bins = int(np.clip(np.sqrt(maxima.size), *_BINS))
@@ -100,7 +101,7 @@ def permutations(
         words = f"observed: LOD {observed:.2f}, adjusted p {_p(maxima, observed)}"
         ax.axvline(observed, color=COLOURS[1], linewidth=1.2, label=words)
     ax.set_xlim(left=0)
-    legend_above(ax, title=trait)
+    legend_above(ax, title=named(trait))
     return ax
 
 

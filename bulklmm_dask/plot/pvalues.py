@@ -23,12 +23,13 @@ from bulklmm_dask.plot._canvas import (
     label_of,
     legend_above,
     name_levels,
+    named,
     say_empty,
     tidy,
 )
 from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
-from bulklmm_dask.results.checks import require_columns, require_result
+from bulklmm_dask.results.checks import require_result, require_table
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.study.schema import require_names
 
@@ -84,7 +85,8 @@ def manhattan(
     'Chromosome'
     >>> ax.figure.savefig("manhattan.png")
     """
-    require_names(require_result(result, "plot.manhattan"), "traits", [trait])
+    result = require_result(result, "plot.manhattan")
+    require_names(result, "traits", [trait])
     shown, genome = staged(result, contig)
     levels = levels_of(threshold, [trait], genome, contig)
     one = shown.sel(traits=trait)
@@ -108,7 +110,7 @@ def manhattan(
     least = max([1.0, *(level.top for level in levels)])
     ax.set_ylim(0, 1.06 * float(np.max(values[known], initial=least)))
     ax.set_ylabel(label_of("neg_log10_p"), fontsize=NORMAL)
-    ax.set_title(trait, loc="left", fontsize=NORMAL)
+    ax.set_title(named(trait), loc="left", fontsize=NORMAL)
     tidy(ax)
     name_levels(ax, common(levels))
     if not known.any():
@@ -153,7 +155,8 @@ def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
     if isinstance(counts, xr.Dataset):
         counts = pvalue_counts(counts)
     columns = ("neg_log10_p", "count")
-    require_columns(counts, columns, "the counts have", "give what pvalue_counts returns")
+    remedy = "give what pvalue_counts returns"
+    counts = require_table(counts, columns, "the counts have", remedy, numbers=columns)
     counts = counts[counts["count"] > 0].sort_values("neg_log10_p")
     if counts.empty:
         raise InputError("there are no p-values: the counts are all zero")

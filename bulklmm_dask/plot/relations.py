@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension
+from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def kinship(
     ax.tick_params(labelsize=SMALL, length=0)
     how = "clustered" if order else "in order"
     if n <= _NAMED and names is not None:
-        labels = [str(names[i]) for i in arranged]
+        labels = [named(names[i]) for i in arranged]
         ax.set_xticks(np.arange(n) + 0.5, labels, rotation=90)
         ax.set_yticks(np.arange(n) + 0.5, labels)
     else:
@@ -83,7 +83,7 @@ def kinship(
     colour_bar(
         ax,
         drawn,
-        "Kinship" + (f" ({method})" if method else ""),
+        "Kinship" + (f" ({named(method)})" if method else ""),
         extend=extension(image, low, high),
     )
     return ax

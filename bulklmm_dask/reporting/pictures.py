@@ -132,13 +132,11 @@ def curves(findings: Findings, threshold: float) -> Picture:
 
     def draw(axes: list[Axes]) -> None:
         for ax, name in zip(axes, names, strict=True):
-            shown = name.replace("$", r"\$")  # one dollar begins no formula
             one: Any = threshold
             if findings.levels is not None:
-                one = findings.levels.sel(traits=[name]).assign_coords(traits=[shown])
-            mine = findings.loci[findings.loci["trait"] == name].assign(trait=shown)
-            curve = values.sel(traits=[name]).assign_coords(traits=[shown])
-            plot.lod(curve, shown, threshold=one, intervals=mine, ax=ax)
+                one = findings.levels.sel(traits=[name])
+            mine = findings.loci[findings.loci["trait"] == name]
+            plot.lod(values.sel(traits=[name]), name, threshold=one, intervals=mine, ax=ax)
 
     line = (
         f"dashed is LOD {threshold:g}"

@@ -59,9 +59,14 @@ class _Kind:
     falling: bool = False
 
 
-_P_ADJUSTED = _Kind("p adjusted", "genome-wide, from the permutations of the trait", "{:.2g}")
+# Columns that are no statistics of a scan.
+_OWN = {
+    "p_adjusted": _Kind("p adjusted", "genome-wide, from the permutations of the trait", "{:.2g}"),
+    "n": _Kind("n", "samples that the trait was scanned on", "{:.0f}"),
+}
 # Formats of statistics whose digits do not depend on their size.
 _FORMATS = {
+    "frequency": "{:.3f}",
     "lod": "{:.2f}",
     "neg_log10_p": "{:.2f}",
     "h2": "{:.3f}",
@@ -75,11 +80,17 @@ _TEXTS = {
     "trait": ("Trait", ""),
     "variant": ("Marker", "the first of those with the highest LOD"),
     "cis": ("cis", "whether the peak lies near the position of the trait"),
+    "effect_allele": ("Effect allele", "whose copies the dosage counts"),
+    "other_allele": ("Other allele", ""),
 }
+
+_LAST = ("effect_allele", "other_allele", "frequency", "n")
 _PLACES = ("contig", "position", "interval")
 
 
-def table(top: pd.DataFrame, contigs: list[str], unit: str) -> list[Column]:
+def table(
+    top: pd.DataFrame, contigs: list[str], unit: str, effect_unit: str | None
+) -> list[Column]:
     """Lay out the columns of the highest peaks.
 
     Parameters
@@ -90,11 +101,14 @@ def table(top: pd.DataFrame, contigs: list[str], unit: str) -> list[Column]:
         Names in the order of the genome, by which chromosomes are sorted.
     unit : str
         Unit of positions.
+    effect_unit : str or None
+        What one unit of effects is, if they are known.
     """
     ordered = [
         *("trait", "variant", *_PLACES, "cis"),
         *("lod", "neg_log10_p", "p_adjusted", "h2"),
-        *map(str, top.columns),
+        *(name for name in map(str, top.columns) if name not in _LAST),
+        *_LAST,
     ]
     makers: dict[str, Callable[[], Column]] = {
         "contig": lambda: _contig(top, contigs),
@@ -105,10 +119,12 @@ def table(top: pd.DataFrame, contigs: list[str], unit: str) -> list[Column]:
     for name in dict.fromkeys(ordered):
         if name in makers and (contigs or name == "interval") and _has(top, name):
             columns.append(makers[name]())
+        elif name in _LAST and (name not in top or top[name].isna().all()):
+            continue
         elif name in _TEXTS and name in top:
             columns.append(_text(top, name))
         elif name in top and _kind(name) is not None:
-            columns.append(_number(top, name))
+            columns.append(_number(top, name, effect_unit))
     return columns
 
 
@@ -121,9 +137,9 @@ def _kind(name: str) -> _Kind | None:
 
     The heading of one of several effects, such as ``beta_AA``, ends with its genotype.
     """
-    if name == "p_adjusted":
-        return _P_ADJUSTED
-    row = row_of(name)
+    if name in _OWN:
+        return _OWN[name]
+    row = row_of("variant_frequency" if name == "frequency" else name)
     if row is not None:
         form = _FORMATS.get(name, "{:.3g}")
         return _Kind(row.label, row.meaning, form, name in _FALLING)
@@ -138,13 +154,17 @@ def _text(top: pd.DataFrame, name: str) -> Column:
     label, hint = _TEXTS[name]
     values = top[name]
     if name == "cis":
-        values = values.map({True: "cis", False: "trans"}).fillna("")
+        values = values.map({True: "cis", False: "trans"})
+    values = values.fillna("")
     return Column(name, label, hint, False, False, [Cell(str(v), str(v)) for v in values])
 
 
-def _number(top: pd.DataFrame, name: str) -> Column:
+def _number(top: pd.DataFrame, name: str, effect_unit: str | None) -> Column:
     kind = _kind(name)
     assert kind is not None
+    hint = kind.hint
+    if effect_unit is not None and name.partition("_")[0] in ("beta", "se"):
+        hint = f"{hint}, {effect_unit}"
     values = top[name].to_numpy(np.float64)
     cells = [Cell(_shown(value, kind.format), _sorted_by(value)) for value in values]
     if name == "p_adjusted":
@@ -153,7 +173,7 @@ def _number(top: pd.DataFrame, name: str) -> Column:
             Cell(_shown(value, "{:.0e}") + TAIL, cell.value) if of_tail else cell
             for value, of_tail, cell in zip(values, fitted, cells, strict=True)
         ]
-    return Column(name, kind.label, kind.hint, True, kind.falling, cells)
+    return Column(name, kind.label, hint, True, kind.falling, cells)
 
 
 def _contig(top: pd.DataFrame, contigs: list[str]) -> Column:

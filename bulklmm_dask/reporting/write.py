@@ -91,7 +91,7 @@ def report(
     >>> Path("report.html").exists()
     True
     """
-    require_result(result, "report")
+    result = require_result(result, "report")
     lowest = number(threshold, "threshold", 0.0)
     n_top = whole_number(n_top, "n_top", 1)
     if study is not None:
@@ -167,7 +167,8 @@ def _page(
         "findings": findings,
         "columns": []
         if findings is None or findings.top.empty
-        else table(findings.top, _contigs(result), unit),
+        else table(findings.top, _contigs(result), unit, _effect_unit(result)),
+        "effect_unit": _effect_unit(result),
         "tail": TAIL if findings is not None and "p_source" in findings.top else "",
         "pictures": _pictures(result, findings, threshold, unit),
         "repeat": how_to_repeat(
@@ -179,6 +180,11 @@ def _page(
 def _unit(result: xr.Dataset) -> str:
     """Unit of the positions; empty without a marker map."""
     return str(result["variant_position"].attrs.get("units", "")) if is_placed(result) else ""
+
+
+def _effect_unit(result: xr.Dataset) -> str | None:
+    """What one unit of effects is; None for a result without effects."""
+    return result.attrs.get("effect_unit") if {"beta", "se"} & set(result) else None
 
 
 def _contigs(result: xr.Dataset) -> list[str]:

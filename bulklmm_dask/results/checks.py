@@ -1,21 +1,34 @@
-"""What a result must have to be searched: LODs of markers and traits, and often a marker map."""
+"""What a result and a table must have to be searched: LODs, a marker map, columns of numbers."""
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.statistics import OF_TRAITS
+from bulklmm_dask.storage.result import FREQUENCY
+from bulklmm_dask.study.readers.tables import MISSING
 from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Array
 
 PAIR = ("variants", "traits")
 MAP = ("variant_contig", "contig_id", "variant_position")
+# 5,000,000: commas between groups of three digits.
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 def require_result(result: Any, caller: str) -> xr.Dataset:
-    """Raise InputError unless this is a result with LODs of variants and traits."""
+    """Give a result with LODs of variants and traits, or raise InputError.
+
+    Of parts that were joined by ``xr.concat``, what describes markers has lost the dimension of the
+    traits again, and what describes traits that of the variants.
+    """
     if not isinstance(result, xr.Dataset) or "lod" not in result:
         raise InputError(f"{caller} needs the Dataset that scan or open_result gives, with its lod")
     for dim in PAIR:
@@ -26,7 +39,33 @@ def require_result(result: Any, caller: str) -> xr.Dataset:
             )
     if not result["lod"].size:
         raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
+    return _joined(result)
+
+
+def _joined(result: xr.Dataset) -> xr.Dataset:
+    """Undo that ``xr.concat`` repeats, along traits or variants, what does not depend on these."""
+    for name, array in result.variables.items():
+        for dim in PAIR:
+            if dim not in array.dims or not _is_repeated(str(name), dim):
+                continue
+            first = array.isel({dim: 0})
+            if not bool(((array == first) | (array.isnull() & first.isnull())).all()):
+                raise InputError(
+                    f"{name} differs along {dim}, so the parts that were joined are not of one "
+                    "scan of one study; look at each by itself"
+                )
+            array = first
+            result = result.assign({name: first})
     return result
+
+
+def _is_repeated(name: str, dim: str) -> bool:
+    """Whether a variable that has this dimension has it only since parts were joined."""
+    if name.startswith("contig_"):
+        return True
+    if dim == "traits":
+        return name.startswith("variant_") and name != FREQUENCY
+    return name.startswith("trait_") or name in {row.name for row in OF_TRAITS}
 
 
 def has_map(ds: xr.Dataset) -> bool:
@@ -34,25 +73,110 @@ def has_map(ds: xr.Dataset) -> bool:
     return all(name in ds for name in MAP)
 
 
-def require_map(ds: xr.Dataset, caller: str) -> None:
-    """Raise InputError where a study or result has no marker map, which `caller` needs."""
+def require_map(ds: Any, caller: str) -> xr.Dataset:
+    """Give a study or result with a marker map, which `caller` needs, or raise InputError."""
+    if not isinstance(ds, xr.Dataset):
+        raise InputError(
+            f"{caller} needs a study or a result, for its marker map, not {type(ds).__name__}"
+        )
     for name in MAP:
         if name not in ds:
             raise InputError(
                 f"there is no {name}, which {caller} needs; give the study a marker map"
             )
+    return _joined(ds)
 
 
-def require_columns(table: Any, columns: tuple[str, ...], subject: str, remedy: str) -> None:
-    """Raise InputError unless `table` is a DataFrame with these columns.
+def require_table(
+    table: Any,
+    columns: tuple[str, ...],
+    subject: str,
+    remedy: str,
+    *,
+    numbers: tuple[str, ...] = (),
+    finite: bool = True,
+) -> pd.DataFrame:
+    """Check a table that a user has given, and turn its columns of numbers into float64.
 
-    The message begins with `subject`, such as "the findings have", and ends with `remedy`.
+    Every table that a function of results or pictures takes goes through here.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : tuple of str
+        Columns that it must have.
+    subject, remedy : str
+        Beginning of a message, such as "the findings have", and its end.
+    numbers : tuple of str
+        Columns of numbers; those that are not in `columns` may be absent. Text is read as a number
+        where it is one, also with commas between thousands; an empty cell is NaN.
+    finite : bool
+        Whether infinite numbers are refused.
+
+    Returns
+    -------
+    DataFrame
+        The table with these columns as float64; the given one is left as it is.
+
+    Raises
+    ------
+    InputError
+        If it is no table, a column is absent or there twice, or a cell is no number.
     """
     if not isinstance(table, pd.DataFrame):
         kind = type(table).__name__
         raise InputError(
             f"{subject} no columns: this is a {kind}, not a pandas DataFrame; {remedy}"
         )
-    absent = [name for name in columns if name not in table]
-    if absent:
+    if absent := [name for name in columns if name not in table]:
         raise InputError(f"{subject} no column {listing(absent)}; {remedy}")
+    for name in dict.fromkeys((*columns, *numbers)):
+        if (number := int((table.columns == name).sum())) > 1:
+            raise InputError(f"{subject} {number} columns {name!r}; keep one of them; {remedy}")
+    given = {name: table[name] for name in numbers if name in table}
+    return table.assign(
+        **{
+            name: _as_numbers(column, f"{subject} in column {name!r}", remedy, finite=finite)
+            for name, column in given.items()
+        }
+    )
+
+
+def _as_numbers(column: pd.Series, subject: str, remedy: str, *, finite: bool) -> Array:
+    """A column as float64, NaN for an empty cell; InputError with the first that is no number."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+        found = column.to_numpy(np.float64)
+        unfit = np.zeros(found.size, dtype=bool)
+    else:
+        cells = [_number(cell) for cell in column]
+        found = np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
+        unfit = np.array([cell is None for cell in cells], dtype=bool)
+    if finite:
+        unfit |= np.isinf(found)
+    if unfit.any():
+        at = int(unfit.argmax())
+        row, cell = column.index[at], column.iloc[at]
+        shown = repr(cell) if isinstance(cell, str) else str(cell)
+        kind = "finite number" if finite else "number"
+        raise InputError(f"{subject} {shown} (row {row!r}), which is no {kind}; {remedy}")
+    return found
+
+
+def _number(cell: Any) -> float | None:
+    """A cell as a number, NaN for an empty one; None for what is no number."""
+    if isinstance(cell, str):
+        cell = cell.strip()
+        if not cell or cell in MISSING:
+            return np.nan
+        if _THOUSANDS.fullmatch(cell):
+            cell = cell.replace(",", "")
+        if "_" in cell:  # Python reads 1_0 as ten, which no table means
+            return None
+    elif cell is None or cell is pd.NA or cell is pd.NaT:
+        return np.nan
+    elif not isinstance(cell, int | float | np.integer | np.floating | Decimal):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return None

@@ -11,12 +11,14 @@ import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.checks import require_columns, require_map
+from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Array, Index, Names
 
 # Default largest distance of a cis locus from its trait, by unit of position.
 WINDOW = {"Mb": 5.0, "bp": 5e6, "cM": 5.0}
@@ -83,25 +85,43 @@ def same_unit(result: xr.Dataset) -> bool:
     return units[0] == units[1]
 
 
-def _listed(result: xr.Dataset, table: pd.DataFrame) -> tuple[Index, Array]:
+def _listed(result: xr.Dataset, table: Any) -> tuple[Index, Array]:
     """Contig and position of every trait of the result from a table."""
-    if isinstance(table, pd.DataFrame) and "trait" in table:
+    if isinstance(table, pd.DataFrame) and list(table.columns).count("trait") == 1:
         table = table.set_index("trait")
-    require_columns(
-        table, ("contig", "position"), "trait_positions has", "give trait, contig and position"
+    table = require_table(
+        table,
+        ("contig", "position"),
+        "trait_positions has",
+        "give trait, contig and position",
+        numbers=("position",),
     )
     names = text(table.index)
     require_unique(names, "the traits of trait_positions", "keep one place for each")
-    contigs = {name: i for i, name in enumerate(text(result["contig_id"].values))}
     placed = table.set_axis(names).reindex(text(result["traits"].values))
-    index = [
-        _UNKNOWN if pd.isna(name) else contigs.get(str(name), _ELSEWHERE)
-        for name in placed["contig"]
-    ]
-    position = pd.to_numeric(placed["position"], errors="coerce").to_numpy(
-        np.float64, na_value=np.nan
-    )
-    return np.array(index), position
+    contig = np.full(len(placed), _UNKNOWN)
+    named = np.flatnonzero(placed["contig"].notna())
+    wanted = text(placed["contig"].iloc[named])
+    contigs = text(result["contig_id"].values)
+    at = match_contigs(contigs, wanted, "the result")
+    contig[named] = np.where(at == ABSENT, _ELSEWHERE, at)
+    _say_elsewhere(wanted[at == ABSENT], contigs)
+    if not len(set(names) & set(placed.index)):
+        say(
+            f"trait_positions has no trait of the result: its traits are like {listing(names, 3)}, "
+            f"those of the result like {listing(placed.index, 3)}; no locus is called cis"
+        )
+    return contig, placed["position"].to_numpy(np.float64)
+
+
+def _say_elsewhere(names: Names, contigs: Names) -> None:
+    """Say which contigs of traits the result does not have."""
+    if len(names):
+        say(
+            f"trait_positions puts {counted(len(names), 'trait')} on contigs that the result does "
+            f"not have: {listing(dict.fromkeys(names))}; their loci count as trans. Rename these "
+            f"contigs if they are among those of the result, which are like {listing(contigs, 3)}"
+        )
 
 
 def is_cis(

@@ -13,7 +13,14 @@ from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.fdr import false_discovery_rates, highest_p, least_lod
-from bulklmm_dask.results.pairs import blocks, column_names, h2_of, joined, pair_arrays
+from bulklmm_dask.results.pairs import (
+    blocks,
+    column_names,
+    described,
+    h2_of,
+    joined,
+    pair_arrays,
+)
 from bulklmm_dask.results.pvalue_counts import added, count_lods
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import Location, explained
@@ -83,6 +90,8 @@ class Search:
         Columns of the table for each array of pairs, except the LOD.
     contigs : array of str
         Their names; one empty name without a marker map.
+    effect_unit : str or None
+        What one unit of effects is; None for a result without effects.
     folder : Path, optional
         Folder for the Parquet files; without it the hits stay in memory.
     """
@@ -91,6 +100,7 @@ class Search:
     beside: xr.Dataset
     names: dict[str, list[str]]
     contigs: Names
+    effect_unit: str | None
     folder: Location | None = None
 
     @classmethod
@@ -99,14 +109,20 @@ class Search:
     ) -> Self:
         """Prepare a result; the places of traits are those of `find_peaks`."""
         pairs = pair_arrays(result)
+        names = {name: column_names(result, name) for name in pairs if name != "lod"}
         whole = blocks(result, pairs)
+        if whole["frequency"].ndim == 2:
+            pairs.append("frequency")
+            names["frequency"] = ["frequency"]
         beside = whole.drop_vars([*pairs, "row", "column"])
         contigs = text(result["contig_id"].values) if "variant_contig" in result else text([""])
+        with_effects = {"beta", "se"} & set(pairs)
         return cls(
             whole[pairs],
             with_trait_places(beside, result, trait_positions, cis_window),
-            {name: column_names(result, name) for name in pairs if name != "lod"},
+            names,
             contigs,
+            result.attrs.get("effect_unit") if with_effects else None,
         )
 
     def run(self, lowest: xr.Variable, rate: float | None, top: int | None) -> list[Part]:
@@ -142,6 +158,7 @@ class Search:
                 "top": top,
                 "starts": starts,
                 "contigs": self.contigs,
+                "effect_unit": self.effect_unit,
                 "folder": self.folder,
             },
             beside=self.beside,
@@ -281,6 +298,7 @@ def _gather(
     top: int | None,
     starts: Index,
     contigs: Names,
+    effect_unit: str | None,
     folder: Location | None,
 ) -> Part:
     """Table of the hits of a chunk of traits; `starts` are the first variants of its blocks."""
@@ -292,6 +310,7 @@ def _gather(
     order = _highest(found["lod"], found["_column"], top)
     ordered = {name: values[order] for name, values in found.items()}
     i, j = ordered.pop("_row"), ordered.pop("_column")
+    frequency = ordered.pop("frequency", None)
     contig, position = beside["contig"].values[i], beside["position"].values[i]
     table = pd.DataFrame(
         {
@@ -306,6 +325,10 @@ def _gather(
     )
     for name, codes in is_cis(beside, contig, position, j).items():
         table[name] = as_labels(codes)
+    for name, values in described(beside, i, j, frequency).items():
+        table[name] = pd.array(values, dtype="str") if values.dtype == object else values
+    if effect_unit is not None:
+        table["effect_unit"] = pd.Categorical([effect_unit] * i.size, [effect_unit])
     counts = [counted for _, counted in parts if counted is not None]
     return Part.of(table, chunk, folder, added(counts) if counts else None)
 

@@ -67,9 +67,9 @@ def find_hits(
     ----------
     result : Dataset
         A result of ``scan`` or ``open_result``.
-    threshold : float, Series, mapping or DataArray
-        The lowest LOD of a hit: one number; one for each trait, by name; or a DataArray with
-        ``traits``, ``contigs`` or both.
+    threshold : float, Series, mapping, DataArray or Dataset
+        The lowest LOD of a hit: one number; one for each trait, by name; what `thresholds` returns
+        for one level; or a DataArray with ``traits``, ``contigs`` or both.
     fdr : float, optional
         Instead of a threshold: the false discovery rate of the hits, by the procedure of Benjamini
         and Hochberg (1995) over all pairs, each of which is a test (see `pvalue_counts`). It is
@@ -94,9 +94,12 @@ def find_hits(
         (that of the contig in a scan that leaves one chromosome out); with `fdr` also ``fdr`` (the
         lowest false discovery rate at which the hit is found); then all other statistics that the
         result has, such as ``h2_alt``, ``beta``, ``se``, ``neg_log10_p``, ``explained`` and ``df``
-        (effects of several genotypes in a column each: ``beta_AA``); and ``cis`` where positions
-        of traits are known. Without a marker map the contig is empty and the position NaN. With
-        ``store`` the number of hits written.
+        (effects of several genotypes in a column each: ``beta_AA``); ``cis`` where positions of
+        traits are known; ``effect_allele`` and ``other_allele`` (the dosage counts the first of
+        these; NaN where the study names no alleles, and where several genotypes are tested),
+        ``frequency`` of the effect allele among the samples scanned, and their number ``n``; and
+        with effects ``effect_unit``, what one unit of them is. Without a marker map the contig is
+        empty and the position NaN. With ``store`` the number of hits written.
 
     Raises
     ------
@@ -138,7 +141,8 @@ def find_hits(
     >>> len(hits), hits.trait.nunique(), round(float(hits.lod.min()), 2)
     (8, 6, 2.88)
     """
-    search = Search.of(require_result(result, "find_hits"), trait_positions, cis_window)
+    result = require_result(result, "find_hits")
+    search = Search.of(result, trait_positions, cis_window)
     if threshold is None and top is None and fdr is None:
         raise InputError(
             "find_hits would give every pair: give threshold=5, or fdr=0.05, or top=10 for the "

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.checks import require_columns, require_map
+from bulklmm_dask.results.checks import require_map, require_table
+from bulklmm_dask.results.pairs import joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
-from bulklmm_dask.study.schema import locate
-from bulklmm_dask.typing import Array, Index, Names
+from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.typing import Array, Columns, Index, Names
 
 
 def hotspots(
@@ -73,11 +75,12 @@ def hotspots(
     19      1     184.3       1         1
     20      1     185.5       1         1
     """
-    require_columns(
+    findings = require_table(
         findings,
         ("trait", "contig", "position"),
         "the findings have",
         "give what find_hits or find_peaks returns",
+        numbers=("position", "lod"),
     )
     if findings["position"].isna().any():
         raise InputError(
@@ -87,23 +90,23 @@ def hotspots(
     width = _positive(window, "window")
     if baseline is not None:
         _require_same(baseline, findings, study, {"window": width, "step": step})
-    contig = text(findings["contig"])
+    study = None if study is None else require_map(study, "hotspots")
+    contig = _contigs_of(findings, study)
     position = findings["position"].to_numpy(np.float64)
     trait = pd.factorize(findings["trait"])[0]
-    tables = []
-    for name, centres in _centres(contig, position, study, width, step).items():
-        mine = contig == name
-        tables.append(
-            pd.DataFrame(
-                {
-                    "contig": np.full(centres.size, name, dtype=object),
-                    "position": centres,
-                    "traits": _traits_within(trait[mine], position[mine], centres, width),
-                    "findings": _within(position[mine], position[mine], centres, width),
-                }
-            )
+    members = _members(contig)
+    parts: list[Columns] = []
+    for name, centres in _centres(position, members, study, width, step).items():
+        mine = members.get(name, np.empty(0, dtype=np.int64))
+        parts.append(
+            {
+                "contig": np.full(centres.size, name, dtype=object),
+                "position": centres,
+                "traits": _traits_within(trait[mine], position[mine], centres, width),
+                "findings": _within(position[mine], position[mine], centres, width),
+            }
         )
-    counts = pd.concat(tables, ignore_index=True) if tables else _empty()
+    counts = pd.DataFrame(joined(parts)) if parts else _empty()
     return counts if baseline is None else _compared(counts, baseline, alpha)
 
 
@@ -111,7 +114,7 @@ def _require_same(
     baseline: pd.DataFrame, findings: pd.DataFrame, study: xr.Dataset | None, mine: dict[str, Any]
 ) -> None:
     """Raise InputError where a baseline has another window, step or threshold."""
-    if not isinstance(baseline, pd.DataFrame) or {"traits"} - set(baseline) or not baseline.attrs:
+    if not isinstance(baseline, pd.DataFrame) or not {*mine, "threshold"} <= set(baseline.attrs):
         raise InputError("baseline should be what hotspot_baseline gives, with its attrs")
     if study is None:
         raise InputError("a baseline covers the whole genome: give the study with it")
@@ -130,6 +133,8 @@ def _require_same(
 
 def _compared(counts: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> pd.DataFrame:
     """Add adjusted p and the number of traits that chance exceeds with probability `alpha`."""
+    remedy = "give what hotspot_baseline returns"
+    baseline = require_table(baseline, ("traits",), "the baseline has", remedy, numbers=("traits",))
     highest = np.sort(baseline["traits"].to_numpy())
     total = 1 + highest.size
     level = number(alpha, "alpha", 0.0, 1.0)
@@ -154,9 +159,27 @@ def _positive(value: object, what: str) -> float:
     return found
 
 
+def _contigs_of(findings: pd.DataFrame, study: xr.Dataset | None) -> Names:
+    """Contig of each finding, by the name that it has in the study if there is one."""
+    contig = text(findings["contig"])
+    if study is None:
+        return contig
+    names = text(study["contig_id"].values)
+    what = "the findings lie on contigs that are not in the study: {}"
+    return names[locate_contigs(names, contig, what, "give the study that was scanned")]
+
+
+def _members(group: npt.NDArray[Any]) -> dict[Any, Index]:
+    """Ascending indices of the members of each group, in the order of their first ones."""
+    codes, names = pd.factorize(group)
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    members = np.split(np.argsort(codes, kind="stable"), ends)[:-1]
+    return dict(zip(names, members, strict=True))
+
+
 def _centres(
-    contig: Names,
     position: Array,
+    members: dict[str, Index],
     study: xr.Dataset | None,
     width: float,
     step: float | None,
@@ -164,21 +187,13 @@ def _centres(
     """Ascending centres of the windows of every contig."""
     if study is None:
         apart = width / 2 if step is None else _positive(step, "step")
-        names = list(dict.fromkeys(contig))
-        return {name: _multiples(position[contig == name], apart) for name in names}
-    require_map(study, "hotspots")
-    of_marker = study["variant_contig"].values
+        return {name: _multiples(position[mine], apart) for name, mine in members.items()}
+    markers_of = _members(study["variant_contig"].values)
     place = study["variant_position"].values.astype(np.float64)
-    names = list(text(study["contig_id"].values))
-    locate(
-        names,
-        dict.fromkeys(contig),
-        "the findings lie on contigs that are not in the study: {}",
-        "give the study that was scanned",
-    )
     out = {}
-    for index, name in enumerate(names):
-        markers = np.unique(place[(of_marker == index) & ~np.isnan(place)])
+    for index, name in enumerate(text(study["contig_id"].values)):
+        markers = np.unique(place[markers_of.get(index, np.empty(0, dtype=np.int64))])
+        markers = markers[~np.isnan(markers)]
         if markers.size:
             out[name] = markers if step is None else _multiples(markers, _positive(step, "step"))
     return out

@@ -93,9 +93,18 @@ def rows_of(lod: Real, peaks: Peaks) -> Array:
     return np.where(inside & ~np.isnan(rows), rows, -np.inf)
 
 
-def tied_position(rows: Array, peaks: Peaks, position: Array) -> Array:
-    """Mean position of the markers that share the LOD of their peak."""
-    tied = rows == _heights(rows, peaks)
+def tied_position(rows: Array, peaks: Peaks, position: Array, *, adjacent: bool) -> Array:
+    """Mean position of the markers that share the LOD of their peak.
+
+    `adjacent` leaves out those that a lower LOD separates from the first of them: R/qtl2 does so
+    for peaks without intervals, but not for peaks with LOD support intervals.
+    """
+    height = _heights(rows, peaks)
+    tied = rows == height
+    if adjacent:
+        lower = np.isfinite(rows) & (rows < height)
+        lower &= np.arange(rows.shape[1]) > peaks.top[:, None]
+        tied &= np.cumsum(lower, axis=1) == 0
     return np.asarray((tied @ position) / tied.sum(axis=1))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,18 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
-from bulklmm_dask.typing import Flags
+from bulklmm_dask.typing import Flags, Index
 
-Threshold: TypeAlias = "float | pd.Series | Mapping[str, float] | xr.DataArray"
+Threshold: TypeAlias = "float | pd.Series | Mapping[str, float] | xr.DataArray | xr.Dataset"
+
+_REMEDY = (
+    "give one number, one for each trait by name, what bulklmm_dask.thresholds returns, or a "
+    "DataArray with traits, contigs or both"
+)
 
 
 def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
@@ -27,9 +33,9 @@ def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
     ----------
     result : Dataset
         With ``traits`` and, for thresholds by contig, ``contig_id``.
-    threshold : float, Series, mapping or DataArray
-        One number; one for each trait, by name; or a DataArray with ``traits``, ``contigs`` or
-        both, matched by name.
+    threshold : float, Series, mapping, DataArray or Dataset
+        One number; one for each trait, by name; a DataArray with ``traits``, ``contigs`` or both,
+        matched by name; or what `thresholds` returns for one level.
 
     Returns
     -------
@@ -37,24 +43,15 @@ def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
         Without dimensions, or with contigs, traits or both. A trait whose threshold is NaN gets
         infinity, so that none of its LODs is high enough, and a StudyWarning names it.
     """
-    if isinstance(threshold, Mapping):
-        threshold = pd.Series(threshold, dtype=np.float64)
-    if isinstance(threshold, pd.Series):
-        threshold = xr.DataArray(threshold.to_numpy(), {"traits": text(threshold.index)}, "traits")
-    if not isinstance(threshold, xr.DataArray):
+    levels = _labelled(threshold)
+    if levels is None:
         return xr.Variable((), number(threshold, "threshold", -np.inf))
-    if not set(threshold.dims) <= {"contigs", "traits"}:
-        level = "; select one level with .sel(alpha=...)" if "alpha" in threshold.dims else ""
-        raise InputError(
-            f"threshold has dimensions {threshold.dims}; they should be traits, contigs or both"
-            + level
-        )
-    for dim in threshold.dims:
-        names = (result["contig_id"] if dim == "contigs" else result["traits"]).values
-        known = threshold[dim].values if dim in threshold.coords else ()
-        what = f"threshold lacks {{count}} of the {dim}: {{}}"
-        threshold = threshold.isel({dim: locate(known, names, what, "give a LOD for each")})
-    values = threshold.transpose(..., "traits", missing_dims="ignore").variable.astype(np.float64)
+    for dim in levels.dims:
+        levels = levels.isel({dim: _found(result, levels, str(dim))})
+    try:
+        values = levels.transpose(..., "traits", missing_dims="ignore").variable.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"threshold does not hold numbers ({error}); {_REMEDY}") from None
     unknown = values.isnull()
     if "traits" in values.dims:
         _warn_without(result, unknown.any([dim for dim in values.dims if dim != "traits"]).values)
@@ -62,6 +59,50 @@ def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
     if bool(unknown.any()):
         raise InputError("threshold holds NaN; give every contig a number, inf for none")
     return values
+
+
+def _labelled(threshold: Any) -> xr.DataArray | None:
+    """A threshold with traits, contigs, both or neither; None for what should be one number."""
+    if isinstance(threshold, Mapping) and not isinstance(threshold, xr.Dataset):
+        threshold = pd.Series(threshold)
+    if isinstance(threshold, pd.DataFrame):
+        raise InputError(f"threshold is a DataFrame; {_REMEDY}")
+    if isinstance(threshold, pd.Series):
+        names = text(threshold.index)
+        return xr.DataArray(threshold.to_numpy(), {"traits": names}, "traits")
+    if isinstance(threshold, xr.Dataset):
+        if "threshold" not in threshold:
+            made = "; thresholds(perm, alpha=0.05) makes them" if "max_lod" in threshold else ""
+            raise InputError(f"threshold is a Dataset without thresholds{made}; {_REMEDY}")
+        threshold = threshold["threshold"]
+    if not isinstance(threshold, xr.DataArray):
+        return None
+    if threshold.sizes.get("alpha") == 1:
+        threshold = threshold.isel(alpha=0)
+    if "alpha" in threshold.dims:
+        known = ", ".join(f"{level:g}" for level in threshold["alpha"].values)
+        raise InputError(
+            f"threshold has several levels, alpha = {known}; select one level with .sel(alpha=...)"
+        )
+    if not set(threshold.dims) <= {"contigs", "traits"}:
+        raise InputError(
+            f"threshold has dimensions {threshold.dims}; they should be traits, contigs or both"
+        )
+    return threshold
+
+
+def _found(result: xr.Dataset, threshold: xr.DataArray, dim: str) -> Index:
+    """Positions in a threshold of the traits or contigs of a result."""
+    known = text(threshold[dim].values) if dim in threshold.coords else text(())
+    require_unique(known, f"the {dim} of threshold", "give one LOD for each")
+    what, remedy = f"threshold lacks {{count}} of the {dim}: {{}}", "give a LOD for each"
+    if dim == "traits":
+        return locate(known, result[dim].values, what, remedy)
+    if "contig_id" not in result:
+        raise InputError(
+            "threshold is by contig, but the result has no contigs; give the study a marker map"
+        )
+    return locate_contigs(known, result["contig_id"].values, what, remedy, where="threshold")
 
 
 def _warn_without(result: xr.Dataset, unknown: Flags) -> None:

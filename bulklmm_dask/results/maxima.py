@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.checks import require_result
+from bulklmm_dask.lmm.statistics import OF_TRAITS
+from bulklmm_dask.results.checks import PAIR, require_result
+from bulklmm_dask.results.pairs import (
+    ALLELES,
+    as_table,
+    blocks,
+    described,
+    frequency_of,
+    h2_of,
+    joined,
+)
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_by
-from bulklmm_dask.typing import Array, By, Index
+from bulklmm_dask.typing import By, Columns
 
 
 def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
@@ -32,9 +45,10 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``trait``, ``variant``, ``contig``, ``position`` (in the study's unit), ``lod`` and
-        ``h2``, in the order of the result's traits and contigs. Among equal LODs the first marker
-        is given. A trait without LODs (see ``trait_status``) has NaN for its LOD and position and
-        no marker. Without a marker map the contig is empty and the position NaN.
+        ``h2``, then ``effect_allele``, ``other_allele``, ``frequency`` and ``n`` as in `find_hits`,
+        in the order of the result's traits and contigs. Among equal LODs the first marker is given.
+        A trait without LODs (see ``trait_status``) has NaN for its LOD and position and no marker.
+        Without a marker map the contig is empty and the position NaN.
 
     Raises
     ------
@@ -46,7 +60,7 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     --------
     >>> result = blmm.scan(ds)
     >>> best = blmm.max_lod(result)
-    >>> best.nlargest(3, "lod").round(2)
+    >>> best.nlargest(3, "lod").iloc[:, :6].round(2)
          trait     variant contig  position   lod    h2
     5  trait06  2:54233555      2     54.23  6.35  0.59
     7  trait08    3:112488      3      0.11  6.34  0.83
@@ -54,7 +68,8 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
 
     The same on each contig:
 
-    >>> blmm.max_lod(result, by="contig").query("trait == 'trait06'").round(2)
+    >>> by_contig = blmm.max_lod(result, by="contig")
+    >>> by_contig[by_contig.trait == "trait06"].iloc[:, :6].round(2)
           trait     variant contig  position   lod    h2
     15  trait06   1:1071927      1      1.07  0.25  0.59
     16  trait06  2:54233555      2     54.23  6.35  0.59
@@ -63,7 +78,8 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     require_by(by)
     if isinstance(result, xr.Dataset) and "lod" in result and "traits" not in result.dims:
         # One trait was selected by name.
-        with_dim = {name: result[name].expand_dims("traits", -1) for name in ("lod", "h2")}
+        own = ["lod", *(row.name for row in OF_TRAITS if row.name in result)]
+        with_dim = {name: result[name].expand_dims("traits", -1) for name in own}
         result = result.drop_vars("traits").assign(with_dim)
     result = require_result(result, "max_lod")
     if by == "contig" and "variant_contig" not in result:
@@ -71,65 +87,78 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
             "the result has no variant_contig, so there is no maximum by contig; "
             "give the study a marker map, or use by=None"
         )
-    groups = _contig_members(result) if by else [np.arange(result.sizes["variants"])]
-    lod, where, h2 = _maxima(result, groups)
-    where = where.T.ravel()
-    trait = np.repeat(np.arange(h2.shape[-1]), len(groups))
-    if h2.ndim == 1:
-        h2 = h2[trait]
-    else:  # one for each contig left out: take that of the marker's contig
-        h2 = np.where(where < 0, np.nan, h2[result["variant_contig"].values[where], trait])
-    return _table(result, lod.T.ravel(), where, h2)
-
-
-def _contig_members(result: xr.Dataset) -> list[Index]:
-    """Indices of the markers of each contig that has markers."""
-    contig = result["variant_contig"].values
-    return [np.flatnonzero(contig == c) for c in np.unique(contig)]
-
-
-def _maxima(result: xr.Dataset, groups: list[Index]) -> tuple[Array, Index, Array]:
-    """Maximum and index of its marker (groups, traits), NaN and -1 where there is no LOD; and h2.
-
-    One call computes all of them, so that every block and every null model is computed once.
-    """
-    finite = result["lod"].fillna(-np.inf)
-    parts = {"h2": result["h2"]}
-    for number, members in enumerate(groups):
-        block = finite.isel(variants=_as_slice(members))
-        parts[f"lod_{number}"] = block.max("variants", skipna=False)
-        parts[f"where_{number}"] = block.argmax("variants", skipna=False)
-    computed = xr.Dataset(parts).compute()
-    best = np.stack([computed[f"lod_{i}"].values for i in range(len(groups))])
-    where = np.stack([g[computed[f"where_{i}"].values] for i, g in enumerate(groups)])
-    none = np.isneginf(best)
-    return np.where(none, np.nan, best), np.where(none, -1, where), computed["h2"].values
-
-
-def _as_slice(members: Index) -> slice | Index:
-    """Consecutive indices as a slice, which takes views of blocks instead of copies."""
-    first, last = int(members[0]), int(members[-1])
-    return slice(first, last + 1) if last - first + 1 == members.size else members
-
-
-def _table(result: xr.Dataset, lod: Array, where: Index, h2: Array) -> pd.DataFrame:
-    """Make the table: the rows of the first trait, then those of the second, and so on."""
-    found = where >= 0
-    variant, contig = np.full(lod.size, "", object), np.full(lod.size, "", object)
-    position = np.full(lod.size, np.nan)
-    variant[found] = result["variants"].values[where[found]]
-    if "variant_contig" in result:
-        contig[found] = result["contig_id"].values[result["variant_contig"].values[where[found]]]
-    if "variant_position" in result:
-        position[found] = result["variant_position"].values[where[found]]
-    trait = np.repeat(text(result["traits"].values), lod.size // result.sizes["traits"])
-    return pd.DataFrame(
-        {
-            "trait": trait,
-            "variant": variant,
-            "contig": contig,
-            "position": position,
-            "lod": lod,
-            "h2": h2,
-        }
+    whole = blocks(result, ["lod"])
+    contig = whole["contig"].values if by else np.zeros(result.sizes["variants"], dtype=np.int64)
+    groups, group = np.unique(contig, return_inverse=True)
+    parts = gathered(
+        whole.assign(group=("variants", group)),
+        _sift,
+        _gather,
+        sift_with={},
+        gather_with={"count": groups.size},
+        beside=whole[[name for name, v in whole.variables.items() if set(v.dims) != set(PAIR)]],
     )
+    contigs = result["contig_id"].values if "variant_contig" in result else text([""])
+    columns = joined(parts)
+    columns["contig"] = np.where(columns["variant"] == "", "", text(contigs)[columns["contig"]])
+    return as_table(columns)
+
+
+def _sift(block: Block) -> Columns:
+    """Maximum of every trait of a block in each group of markers that the block reaches.
+
+    Returns arrays (groups, traits): the LOD, -inf where there is none, with index and frequency of
+    its marker; and ``group`` (groups,).
+    """
+    lod, group, row = (block[name].values for name in ("lod", "group", "row"))
+    order = np.argsort(group, kind="stable")
+    in_order = bool((order == np.arange(order.size)).all())
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    column = np.arange(lod.shape[1])
+    best = np.empty((starts.size, column.size), lod.dtype)
+    where = np.empty(best.shape, dtype=np.int64)
+    for k, (start, end) in enumerate(zip(starts, [*starts[1:], order.size], strict=True)):
+        rows = slice(start, end) if in_order else order[start:end]
+        some = lod[rows]
+        at = some.argmax(axis=0)  # the first NaN, if there is one
+        unknown = np.isnan(some[at, column])
+        if unknown.any():
+            gaps = some[:, unknown]
+            at[unknown] = np.where(np.isnan(gaps), -np.inf, gaps).argmax(axis=0)
+        best[k], where[k] = some[at, column], at + start if in_order else order[start + at]
+    frequency = frequency_of(block, where, column[None])
+    none = np.isnan(best)
+    return {
+        "group": group[order][starts],
+        "lod": np.where(none, -np.inf, best),
+        "row": row[where],
+        "frequency": np.broadcast_to(frequency, best.shape),
+    }
+
+
+def _gather(parts: list[Columns], chunk: int, *, beside: Any, count: int) -> Columns:
+    """Columns of the table for a chunk of traits, trait by trait."""
+    shape = (count, parts[0]["lod"].shape[1])
+    best, where = np.full(shape, -np.inf), np.zeros(shape, dtype=np.int64)
+    frequency = np.full(shape, np.nan, dtype=np.float32)
+    for part in parts:
+        group = part["group"]
+        higher = part["lod"] > best[group]
+        for out, name in ((best, "lod"), (where, "row"), (frequency, "frequency")):
+            out[group] = np.where(higher, part[name], out[group])
+    j, group = (index.ravel() for index in np.indices(shape[::-1]))
+    i, lod, frequency = where[group, j], best[group, j], frequency[group, j]
+    none = np.isneginf(lod)
+    h2 = h2_of(beside, i, j)
+    by_contig = "h2" in beside and beside["h2"].ndim == 2
+    rest = described(beside, i, j, np.where(none, np.nan, frequency))
+    return {
+        "trait": beside["trait"].values[j],
+        "variant": np.where(none, "", beside["variant"].values[i]),
+        "contig": beside["contig"].values[i],
+        "position": np.where(none, np.nan, beside["position"].values[i]),
+        "lod": np.where(none, np.nan, lod),
+        "h2": np.where(none, np.nan, h2) if by_contig else h2,
+        **rest,
+        **{name: np.where(none, np.nan, rest[name]) for name in ALLELES},
+    }

@@ -12,6 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_by
+from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, By, Index, Names, Single
@@ -189,6 +190,6 @@ def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Arra
     at = locate(perm["traits"].values, [trait], "no trait {} here")
     column = 0
     if contig is not None:
-        (column,) = locate(maxima.contigs, [contig], "no contig {} here")
+        (column,) = locate_contigs(maxima.contigs, [contig], "no contig {} here")
     ((_, _, values),) = maxima.chunks(at)
     return np.sort(values[:, 0, column])

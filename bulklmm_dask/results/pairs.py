@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.results.checks import PAIR
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.typing import Array, Columns, Index
+from bulklmm_dask.storage.result import FREQUENCY
+from bulklmm_dask.study.alleles import effect_allele
+from bulklmm_dask.typing import Array, Columns, Index, Names
 
+# Columns of alleles, text or NaN.
+ALLELES = ("effect_allele", "other_allele")
 # Size of the blocks that a result in memory is cut into.
 _BLOCK = {"variants": 2048, "traits": 4096}
 
@@ -25,8 +30,10 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
         The wanted arrays (variants, traits, ...), chunked as in the result, and: ``trait`` and
         ``column`` (traits), name and index; ``variant``, ``row``, ``contig`` and ``position``
         (variants), name, index, index of the contig (-1 without a marker map) and position (NaN
-        without one); ``h2`` (traits) or (contigs, traits). These are variables, not coordinates,
-        so that every block carries its own part of them only.
+        without one); ``h2`` (traits) or (contigs, traits); ``effect_allele`` and ``other_allele``
+        (variants), their names; ``frequency`` (variants) or (variants, traits); ``n`` (traits),
+        number of samples. These are variables, not coordinates, so that every block carries its
+        own part of them only.
     """
     size = result["lod"].sizes
     parts = {name: result[name].transpose(*PAIR, ...).variable for name in wanted}
@@ -41,6 +48,14 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
         contig = result["variant_contig"].values
     if "variant_position" in result:
         position = result["variant_position"].values
+    for name, alleles in alleles_of(result).items():
+        parts[name] = xr.Variable("variants", alleles, fastpath=True)
+    parts["frequency"] = xr.Variable("variants", np.full(size["variants"], np.nan, np.float32))
+    if FREQUENCY in result:
+        parts["frequency"] = result[FREQUENCY].transpose("variants", ...).variable
+    parts["n"] = xr.Variable("traits", np.full(size["traits"], np.nan))
+    if "n_samples" in result:
+        parts["n"] = result["n_samples"].variable
     parts["contig"] = xr.Variable("variants", contig)
     parts["position"] = xr.Variable("variants", position.astype(np.float64))
     whole = xr.Dataset(parts)
@@ -52,8 +67,52 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
 
 
 def pair_arrays(result: xr.Dataset) -> list[str]:
-    """Names of all variables that have a value, or several, for every pair."""
-    return [str(name) for name, array in result.data_vars.items() if set(PAIR) <= set(array.dims)]
+    """Names of the statistics that have a value, or several, for every pair."""
+    return [
+        str(name)
+        for name, array in result.data_vars.items()
+        if set(PAIR) <= set(array.dims) and name != FREQUENCY
+    ]
+
+
+def alleles_of(result: xr.Dataset) -> dict[str, Names]:
+    """Names of the effect allele and of the other one (variants,), as columns of a table.
+
+    Both are NaN where the study does not name its alleles, and where genotypes are tested together.
+    """
+    unknown = np.full(result.sizes["variants"], np.nan, dtype=object)
+    of_genotypes = result.attrs.get("genotypes") == "call_genotype_probability"
+    if "variant_allele" not in result or of_genotypes:
+        return {"effect_allele": unknown, "other_allele": unknown}
+    alleles = result["variant_allele"].transpose("variants", ...).values
+    effect = text(map(effect_allele, alleles))
+    other = text(alleles[:, 0])
+    return {
+        "effect_allele": np.where(effect == "", unknown, effect),
+        "other_allele": np.where(other == "", unknown, other),
+    }
+
+
+def described(
+    block: xr.Dataset | Block, i: Index, j: Index, frequency: Array | None = None
+) -> dict[str, Any]:
+    """Columns that end every table of pairs (i, j): alleles, frequency, number of samples.
+
+    Give the `frequency` of the pairs where the block does not have that of its variants.
+    """
+    if frequency is None:
+        frequency = frequency_of(block, i, j)
+    return {
+        **{name: block[name].values[i] for name in ALLELES},
+        "frequency": frequency,
+        "n": block["n"].values[j],
+    }
+
+
+def frequency_of(block: xr.Dataset | Block, i: Index, j: Index) -> Any:
+    """Frequency of the effect allele for the pairs (i, j) of a block."""
+    values = block["frequency"].values
+    return values[i] if values.ndim == 1 else values[i, j]
 
 
 def column_names(result: xr.Dataset, name: str) -> list[str]:
@@ -74,6 +133,12 @@ def h2_of(block: xr.Dataset | Block, i: Index, j: Index) -> Any:
         return np.full(i.size, np.nan)
     h2: Array = block["h2"].values
     return h2[j] if h2.ndim == 1 else h2[block["contig"].values[i], j]
+
+
+def as_table(columns: Columns) -> pd.DataFrame:
+    """Columns as a table, those of alleles as text whatever is missing."""
+    alleles = {name: pd.array(columns[name], dtype="str") for name in ALLELES}
+    return pd.DataFrame({**columns, **alleles})
 
 
 def joined(parts: list[Columns]) -> Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,6 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_result
 from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
 from bulklmm_dask.results.intervals import (
-    Peaks,
     bayes_ends,
     lod_ends,
     peaks_of,
@@ -22,17 +22,20 @@ from bulklmm_dask.results.intervals import (
     to_markers,
 )
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
-from bulklmm_dask.results.pairs import blocks, h2_of, joined
+from bulklmm_dask.results.pairs import as_table, blocks, described, h2_of, joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
-from bulklmm_dask.typing import Columns, Names, Real
+from bulklmm_dask.typing import Array, Columns, Flags, Index, Names
 
 DROP, THRESHOLD = 1.5, 3.0
 # Names that R/qtl2 gives to the positions it inserts between markers.
 _PSEUDOMARKER = r"c.+\.loc-*[0-9]+(\.[0-9]+)*"
+# Markers of a block, unless a contig has more.
+_MARKERS = 2048
 # LODs of peaks' curves that are held together.
 _TOGETHER = 1 << 20
 
@@ -75,16 +78,17 @@ def find_peaks(
 ) -> pd.DataFrame:
     """Peaks of every trait on every contig, with intervals, as in R/qtl2's ``find_peaks``.
 
-    The LODs of one contig and one chunk of traits are held at a time, and every block is computed
-    once.
+    The LODs of one contig, or of several small ones, and one chunk of traits are held at a time,
+    and every block is computed once.
 
     Parameters
     ----------
     result : Dataset
         A result of ``scan`` or ``open_result`` with a marker map.
-    threshold : float, Series, mapping or DataArray
-        LOD that a peak exceeds: one number; one for each trait, by name; or a DataArray with
-        ``traits``, ``contigs`` or both, such as another threshold for the X chromosome.
+    threshold : float, Series, mapping, DataArray or Dataset
+        LOD that a peak exceeds: one number; one for each trait, by name; what `thresholds` returns
+        for one level; or a DataArray with ``traits``, ``contigs`` or both, such as another
+        threshold for the X chromosome.
     peakdrop : float, optional
         Look for several peaks on a contig, between which the LOD falls by more than this below the
         lower of the two. Without it each contig has its highest peak only.
@@ -98,8 +102,9 @@ def find_peaks(
         the next markers.
     trait_positions : DataFrame, optional
         Positions of the traits on the genome (for example of their genes): columns ``trait`` (or
-        the index), ``contig`` and ``position`` in the unit of the markers. By default the result's
-        ``trait_contig`` and ``trait_position``, if it has them.
+        the index), ``contig`` (1, chr1, Chr1 and 01 are the same) and ``position`` in the unit of
+        the markers. By default the result's ``trait_contig`` and ``trait_position``, if it has
+        them.
     cis_window : float, optional
         Largest distance between a trait and a cis peak; 5 Mb or 5 cM by default.
 
@@ -107,10 +112,13 @@ def find_peaks(
     -------
     DataFrame
         One row for each peak, by trait, contig and position: ``trait``, ``contig``, ``position``
-        (the mean position of markers that share the highest LOD), ``variant`` (the first of them),
+        (the mean position of the markers that share the highest LOD; without intervals, as in
+        R/qtl2, only of those with no lower LOD between them), ``variant`` (the first of them),
         ``lod``; with intervals ``ci_lo``, ``ci_hi`` (positions) and ``ci_lo_variant``,
         ``ci_hi_variant``; ``h2`` (that of the contig in a scan that leaves one chromosome out);
-        and, where positions of traits are known, ``cis`` (NA for a trait of unknown position).
+        where positions of traits are known, ``cis`` (NA for a trait of unknown position); and
+        ``effect_allele``, ``other_allele``, ``frequency`` and ``n`` as in `find_hits`, of
+        ``variant``.
 
     Raises
     ------
@@ -120,8 +128,8 @@ def find_peaks(
     Warns
     -----
     StudyWarning
-        For traits whose threshold is NaN, markers of unknown position, and traits whose positions
-        have another unit than the markers'.
+        For traits whose threshold is NaN, markers of unknown position, traits on contigs that the
+        result does not have, and traits whose positions have another unit than the markers'.
 
     Examples
     --------
@@ -138,11 +146,11 @@ def find_peaks(
     Each trait against its own threshold from permutations:
 
     >>> perm = blmm.permute(ds, n_permutations=200, seed=1)
-    >>> levels = blmm.thresholds(perm, alpha=0.05).threshold.sel(alpha=0.05)
-    >>> len(blmm.find_peaks(result, threshold=levels))
+    >>> len(blmm.find_peaks(result, threshold=blmm.thresholds(perm, alpha=0.05)))
     6
     """
-    whole = _by_contig(require_result(result, "find_peaks"), "find_peaks")
+    result = require_result(result, "find_peaks")
+    whole = _by_contig(result, "find_peaks")
     rules = _rules(peakdrop, drop, prob, expand2markers)
     whole["threshold"] = lowest_lod(result, threshold)
     whole = with_trait_places(whole, result, trait_positions, cis_window)
@@ -274,9 +282,10 @@ def _of_one(
     result: xr.Dataset, trait: str, contig: str, threshold: float, rules: _Rules, caller: str
 ) -> pd.DataFrame:
     """Peaks of one trait on one contig."""
-    require_map(require_result(result, caller), caller)
+    result = require_result(result, caller)
+    require_map(result, caller)
     column = locate(result["traits"].values, [trait], "no trait {} here")
-    (index,) = locate(result["contig_id"].values, [contig], "no contig {} here")
+    (index,) = locate_contigs(result["contig_id"].values, [contig], "no contig {} here")
     mine = np.flatnonzero(result["variant_contig"].values == index)
     if not mine.size:
         raise InputError(f"contig {contig!r} has no markers in this result")
@@ -287,7 +296,7 @@ def _of_one(
 
 
 def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
-    """Arrange a result in blocks of one contig each, its markers by position."""
+    """Arrange a result in blocks of whole contigs, its markers by position."""
     require_map(result, caller)
     contig = result["variant_contig"].values
     position = result["variant_position"].values.astype(np.float64)
@@ -302,7 +311,20 @@ def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
     if not np.array_equal(placed, np.arange(order.size)):
         whole = whole.isel(variants=placed)
     sizes = np.unique(contig[placed], return_counts=True)[1]
-    return whole.assign(lod=whole["lod"].chunk(variants=tuple(sizes.tolist()))).unify_chunks()
+    cut = _whole_contigs(sizes)
+    lazy = [
+        name for name, each in whole.variables.items() if each.chunks and "variants" in each.dims
+    ]
+    return whole.assign({name: whole[name].chunk(variants=cut) for name in lazy}).unify_chunks()
+
+
+def _whole_contigs(sizes: Index) -> tuple[int, ...]:
+    """Sizes of blocks that hold whole contigs: several small ones together."""
+    ends = np.cumsum(sizes)
+    block = (ends - 1) // _MARKERS
+    block = np.where(sizes >= _MARKERS, -np.arange(1, sizes.size + 1), block)
+    last = np.flatnonzero(np.diff(block, append=block[-1] + 1))
+    return tuple(np.diff(ends[last], prepend=0).tolist())
 
 
 def _table(whole: xr.Dataset, rules: _Rules, contigs: Names) -> pd.DataFrame:
@@ -317,58 +339,87 @@ def _table(whole: xr.Dataset, rules: _Rules, contigs: Names) -> pd.DataFrame:
     columns = joined(parts)
     if "cis" in columns:
         columns["cis"] = as_labels(columns["cis"])
-    return pd.DataFrame(columns)
+    return as_table(columns)
 
 
 def _sift(block: Block, *, rules: _Rules, contigs: Names) -> Columns:
-    """Peaks of the curves of one contig and one chunk of traits."""
-    lod = block["lod"].values
-    contig = int(block["contig"].values[0])
-    threshold = block["threshold"]
-    if "contigs" in threshold.dims:
-        threshold = threshold.isel(contigs=contig)
-    wanted = np.broadcast_to(threshold.values, lod.shape[1])
-    peaks = peaks_of(lod, wanted, rules.peakdrop)
-    together = max(1, _TOGETHER // len(lod))
-    pieces = [slice(at, at + together) for at in range(0, max(1, peaks.top.size), together)]
-    found = joined([_described(block, lod, peaks.take(piece), rules) for piece in pieces])
-    position = found.pop("position")
-    ends = {name: found.pop(name) for name in list(found) if name.startswith("ci_")}
+    """Peaks of the curves of some contigs and one chunk of traits."""
+    lod, contig = block["lod"].values, block["contig"].values
+    starts = np.flatnonzero(np.diff(contig, prepend=contig[0] - 1))
+    ends = np.append(starts[1:], contig.size)
+    threshold = _threshold(block, contig[starts])
+    high = np.fmax.reduceat(lod, starts, axis=0) > threshold
+    # The first contig stands for all where there is no peak: it gives the columns.
+    chosen = np.flatnonzero(high.any(axis=1)) if high.any() else np.zeros(1, dtype=np.int64)
+    marker = _markers(block) if rules.expand and rules.intervals else None
+    found = joined(
+        [
+            part
+            for c in chosen.tolist()
+            for part in _of_contig(block, slice(starts[c], ends[c]), threshold[c], rules, marker)
+        ]
+    )
+    top, curve, position = (found[name] for name in ("top", "curve", "position"))
+    names, places = block["variant"].values, block["position"].values
+    intervals = [name for name in ("ci_lo", "ci_hi") if name in found]
     return {
-        "trait": block["trait"].values[peaks.curve],
-        "contig": np.full(peaks.top.size, contigs[contig], dtype=object),
+        "trait": block["trait"].values[curve],
+        "contig": contigs[contig[top]],
         "position": position,
-        "variant": block["variant"].values[peaks.top],
-        "lod": lod[peaks.top, peaks.curve],
-        **ends,
-        "h2": h2_of(block, peaks.top, peaks.curve),
-        **is_cis(block, contig, position, peaks.curve),
-        "_column": block["column"].values[peaks.curve],
-        "_contig": np.full(peaks.top.size, contig),
+        "variant": names[top],
+        "lod": lod[top, curve],
+        **{name: places[found[name]] for name in intervals},
+        **{f"{name}_variant": names[found[name]] for name in intervals},
+        "h2": h2_of(block, top, curve),
+        **is_cis(block, contig[top], position, curve),
+        **described(block, top, curve),
+        "_column": block["column"].values[curve],
+        "_contig": contig[top],
     }
 
 
-def _described(block: Block, lod: Real, peaks: Peaks, rules: _Rules) -> Columns:
-    """Position and interval of some peaks of a block."""
-    position = block["position"].values
-    rows = rows_of(lod, peaks)
-    out = {"position": tied_position(rows, peaks, position)}
-    if not rules.intervals:
-        return out
-    if rules.prob is not None:
-        ends = bayes_ends(rows, peaks, position, rules.prob)
-    else:
-        assert rules.drop is not None
-        ends = lod_ends(rows, peaks, rules.drop)
-    names = block["variant"].values
-    if rules.expand:
-        pseudo = pd.Series(names, dtype=object).str.fullmatch(_PSEUDOMARKER).to_numpy(bool)
-        ends = to_markers(*ends, ~pseudo)
-    for name, end in zip(("ci_lo", "ci_hi"), ends, strict=True):
-        out[name] = position[end]
-    for name, end in zip(("ci_lo_variant", "ci_hi_variant"), ends, strict=True):
-        out[name] = names[end]
-    return out
+def _threshold(block: Block, contigs: Index) -> Array:
+    """Threshold of each contig and trait of a block, (contigs, traits)."""
+    found = block["threshold"]
+    values = found.values
+    if "contigs" in found.dims:
+        values = values[contigs] if values.ndim == 2 else values[contigs][:, None]
+    return np.broadcast_to(values, (contigs.size, block["lod"].shape[1]))
+
+
+def _markers(block: Block) -> Flags:
+    """Which positions of a block are markers, not R/qtl2's pseudomarkers."""
+    names = pd.Series(block["variant"].values, dtype=object)
+    return ~names.str.fullmatch(_PSEUDOMARKER).to_numpy(bool)
+
+
+def _of_contig(
+    block: Block, rows: slice, threshold: Array, rules: _Rules, marker: Flags | None
+) -> Iterator[Columns]:
+    """Peaks on one contig, and the ends of their intervals, as rows of the block."""
+    lod, position = block["lod"].values[rows], block["position"].values[rows]
+    peaks = peaks_of(lod, threshold, rules.peakdrop)
+    together = max(1, _TOGETHER // len(lod))
+    for at in range(0, max(1, peaks.top.size), together):
+        some = peaks.take(slice(at, at + together))
+        curves = rows_of(lod, some)
+        found = {
+            "top": some.top + rows.start,
+            "curve": some.curve,
+            "position": tied_position(curves, some, position, adjacent=not rules.intervals),
+        }
+        if rules.intervals:
+            if rules.prob is not None:
+                ends = bayes_ends(curves, some, position, rules.prob)
+            else:
+                assert rules.drop is not None
+                ends = lod_ends(curves, some, rules.drop)
+            if marker is not None:
+                ends = to_markers(*ends, marker[rows])
+            found |= {
+                name: end + rows.start for name, end in zip(("ci_lo", "ci_hi"), ends, strict=True)
+            }
+        yield found
 
 
 def _gather(parts: list[Columns], chunk: int) -> Columns:

@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.results.checks import require_columns
+from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.schema import locate, unknown_names
+from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array, By, Flags, Index, Names
 
@@ -142,18 +142,14 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) ->
     3  trait04    2:8558070  2.218       0.109  counted
     """
     maxima = NullMaxima.of(perm, by)
-    require_columns(
-        hits,
-        ("trait", "lod", *(("contig",) if by else ())),
-        "the hits have",
-        "give a table such as that of max_lod or find_hits, part by part if it is larger than "
-        "memory",
-    )
+    remedy = "give a table such as that of max_lod or find_hits, in parts if it is too large"
+    columns = ("trait", "lod", *(("contig",) if by else ()))
+    checked = require_table(hits, columns, "the hits have", remedy, numbers=("lod",), finite=False)
     trait = _positions(perm["traits"].values, hits["trait"], "trait")
     contig = np.zeros(len(hits), dtype=np.int64)
     if by:
         contig = _positions(maxima.contigs, hits["contig"], "contig")
-    lod = hits["lod"].to_numpy(np.float64)
+    lod = checked["lod"].to_numpy()
     p, tail = np.full(len(hits), np.nan), np.zeros(len(hits), dtype=bool)
     for traits, null, values in maxima.chunks(np.unique(trait)):
         mine = np.flatnonzero((trait >= traits[0]) & (trait <= traits[-1]) & ~np.isnan(lod))
@@ -217,15 +213,19 @@ def trait_fdr(perm: xr.Dataset, maxima: pd.DataFrame) -> pd.DataFrame:
 
 
 def _positions(known: Names, wanted: pd.Series, what: str) -> Index:
-    """Index of each name of the hits among the names of the permutations."""
+    """Index of each trait or contig of the hits among the names of the permutations."""
     codes, distinct = pd.factorize(wanted.astype(str), use_na_sentinel=False)
-    if absent := unknown_names(known, distinct):
+    if what == "contig":
+        at = match_contigs(known, distinct, "the permutations")
+    else:
+        at = pd.Index(text(known)).get_indexer(distinct)
+    if absent := [name for name, position in zip(distinct, at, strict=True) if position < 0]:
         raise InputError(
             f"{counted(len(absent), what)} of the hits not among the permutations: "
             f"{listing(absent)}; permute the same study, or read the names as text: "
             f"dtype={{{what!r}: str}}"
         )
-    return locate(known, distinct, "")[codes]
+    return np.asarray(at[codes])
 
 
 def _exceeded(ordered: Array, lod: Array, column: Index, contig: Index) -> tuple[Array, Flags]:

@@ -20,7 +20,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
-from bulklmm_dask.errors import StoreError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.manifest import Manifest, Mark
@@ -39,6 +39,14 @@ from bulklmm_dask.text import counted, listing
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
 
+# Frequency of the effect allele: in a result; in a store where it differs between traits, by
+# pattern of missing values; and the number of the pattern of every trait.
+FREQUENCY, OF_PATTERNS, PATTERN = "variant_frequency", "pattern_frequency", "trait_pattern"
+
+# Dimensions of the maxima of permutations.
+_PERMUTED = ("permutations", "traits")
+# Size of a block of a saved result, if the result is not in even chunks.
+_SAVED = 1024
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # Attributes of the root group that describe the store, not the analysis.
 OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
@@ -253,6 +261,68 @@ def _fill_value(kind: Any) -> float | None:
     return np.nan if np.dtype(kind).kind == "f" else None
 
 
+def is_result(ds: Any) -> bool:
+    """Whether this is a result of `scan` or `permute`, or a part of one, and no study."""
+    scores = ("lod", "max_lod")
+    return (
+        isinstance(ds, xr.Dataset)
+        and any(name in ds for name in scores)
+        and "sample_trait" not in ds
+    )
+
+
+def write_result(result: xr.Dataset, store: Location) -> None:
+    """Write a result that is at hand, or a part of one, as a finished store.
+
+    Arrays of every pair are computed and written block by block; all else is small.
+
+    Raises
+    ------
+    InputError
+        If a selection by one name has taken away a dimension of the scores.
+    """
+    score, dims = ("lod", Layout.dims) if "lod" in result else ("max_lod", _PERMUTED)
+    shared = "nodes" in result[score].dims  # permutations of all traits together: small
+    for dim in () if shared else dims:
+        if dim not in result[score].dims:
+            raise InputError(
+                f"the result has lost its dimension {dim!r}, for one name was selected; select "
+                f"with a list instead: result.sel({dim}=[name])"
+            )
+    if not result[score].size:
+        raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
+    if "refined" in result:
+        result = result.drop_vars("n_refined", errors="ignore")  # it is not stored
+    result = plain(result)
+    names = [name for name, array in result.data_vars.items() if set(dims) <= set(array.dims)]
+    pairs = result[names].transpose(*dims, ..., missing_dims="ignore").reset_coords(drop=True)
+    beside = result.drop_vars(names).compute()
+    layout = Layout((1, 1), (1, 1), (1, 1), dims)
+    if names:
+        block = (_block_size(pairs[score], dims[0]), _block_size(pairs[score], dims[1]))
+        layout = Layout((pairs.sizes[dims[0]], pairs.sizes[dims[1]]), block, block, dims)
+    fields = {
+        str(name): Field(tuple(map(str, array.dims)), array.shape, array.dtype, array.attrs)
+        for name, array in pairs.data_vars.items()
+    }
+    _create(store, beside, layout, fields, {}, {"origin": "saved"})
+    target = ResultStore(store.path, layout)
+    for i, j in target.pending_blocks():
+        region = dict(zip(dims, layout.region(i, j), strict=True)) if names else {}
+        some = pairs.isel(region).compute()
+        target.write_block(i, j, {str(name): some[name].values for name in names})
+    for j in range(layout.blocks[1]):
+        target.write_traits(j, {})
+
+
+def _block_size(array: xr.DataArray, dim: str) -> int:
+    """Size of a block: that of the array's chunks where these are even."""
+    sizes = array.chunksizes.get(dim, ())
+    if sizes and len(set(sizes[:-1])) <= 1 and sizes[-1] <= sizes[0]:
+        return int(sizes[0])
+    return min(_SAVED, array.sizes[dim])
+
+
 def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) -> ResultStore:
     attrs = _attributes(store)
     if format_of(store, attrs) == FIRST:
@@ -357,13 +427,14 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
         _require_labels(store, attrs)
         ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
         for name in ds.variables:
-            if name in attrs["statistics"]:
-                ds[name] = ds[name].chunk(_sizes(attrs))
+            if name in attrs["statistics"] or name == OF_PATTERNS:
+                sizes = _sizes(attrs)
+                ds[name] = ds[name].chunk({dim: sizes.get(str(dim), -1) for dim in ds[name].dims})
             else:
                 ds[name].load()
     ds = plain(ds)
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
-    return with_counts(ds)
+    return with_derived(ds)
 
 
 def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
@@ -407,11 +478,21 @@ def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
         )
 
 
-def with_counts(result: xr.Dataset) -> xr.Dataset:
-    """Add ``n_refined`` (traits), the number of refined pairs, if the result has ``refined``."""
-    if "refined" not in result:
+def with_derived(result: xr.Dataset) -> xr.Dataset:
+    """Add what a result has but does not store.
+
+    These are ``n_refined`` (traits), the number of refined pairs, if it has ``refined``; and
+    ``variant_frequency`` (variants, traits) from the frequencies of every pattern.
+    """
+    if "refined" in result:
+        result = result.assign(n_refined=result["refined"].sum("variants"))
+    if OF_PATTERNS not in result:
         return result
-    return result.assign(n_refined=result["refined"].sum("variants"))
+    pattern = result[PATTERN].drop_vars("traits", errors="ignore").variable
+    frequency = result[OF_PATTERNS].isel(patterns=pattern)
+    blocks = result["lod"].chunksizes if "lod" in result else {}
+    result = result.drop_vars([OF_PATTERNS, PATTERN])
+    return result.assign({FREQUENCY: frequency.chunk(blocks)})
 
 
 def _damaged(

@@ -14,6 +14,7 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import damaged_files, record_study
+from bulklmm_dask.storage.result import is_result, write_result
 from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.schema import validate
@@ -32,7 +33,7 @@ _LARGE = {
 
 
 def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a study to a Zarr store (format 3), without loss.
+    """Write a study, or a result or a part of one, to a Zarr store (format 3), without loss.
 
     Lazy variables are streamed, so a study larger than memory can be saved. The store appears
     under its name when it is complete; whatever goes wrong before, nothing is left behind.
@@ -40,7 +41,8 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     Parameters
     ----------
     ds : Dataset
-        A study, from `create_dataset` or a reader.
+        A study, from `create_dataset` or a reader. Or a result of `scan` or `permute`, also some of
+        its traits, markers or permutations: `open_result` and the commands open it.
     path : path
         The folder to write, such as study.zarr.
     overwrite : bool
@@ -51,7 +53,7 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     StoreError
         If something of that name exists, the folder cannot be written, or the disk is full.
     InputError
-        If `ds` is no study.
+        If `ds` is neither a study nor a result.
 
     Warns
     -----
@@ -65,13 +67,26 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     >>> dict(study.sample_trait.sizes)
     {'samples': 120, 'traits': 12}
     >>> blmm.save(ds, "study.zarr", overwrite=True)
+
+    A part of a result is a result:
+
+    >>> result = blmm.scan(ds, store="scan.zarr")
+    >>> blmm.save(result.sel(traits=["trait06", "trait10"]), "two.zarr")
+    >>> blmm.open_result("two.zarr").lod.shape
+    (60, 2)
     """
-    validate(ds)
+    of_result = is_result(ds)
+    if not of_result:
+        validate(ds)
     target = Location.of(path)
     target.require_free(overwrite=overwrite)
     if target.exists() and not target.is_store():
         raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
     target.require_writable(ds.nbytes)
+    if of_result:
+        with target.appearing() as partial:
+            write_result(ds, partial)
+        return
     gaps, ds = uncounted(ds), without_mark(ds)
     if gaps is not None:
         ds = ds.assign({_GAPS: gaps})

@@ -124,7 +124,7 @@ def test_the_counted_allele_is_named():
         rng.integers(0, 3, (20, 10)), rng.random((20, 2)), alleles=alleles, maximum=2
     )
     result = blmm.scan(ds, kinship=None, statistics=("beta",))
-    assert result.attrs["effect_unit"].startswith("per copy of the last allele")
+    assert result.attrs["effect_unit"].startswith("per copy of the effect allele")
     assert list(result.variant_allele.values[0]) == ["A", "G"]
 
 

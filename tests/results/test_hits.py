@@ -23,6 +23,7 @@ from bulklmm_dask.cli import main
 from bulklmm_dask.results import hits as module
 
 COLUMNS = ["trait", "variant", "contig", "position", "lod", "h2"]
+LAST = ["effect_allele", "other_allele", "frequency", "n"]
 LOOSE = {"check_dtype": False, "rtol": 1e-6}  # of tables that were written as text
 
 
@@ -49,7 +50,7 @@ def test_hits_are_those_of_the_whole_matrix(lod, chunks, threshold, top):
     contig = np.repeat([0, 1, 2], [40, 25, 35])
     result = result_of(lod if chunks is None else da.from_array(lod, chunks=chunks), contig)
     table = blmm.find_hits(result, threshold=threshold, top=top)
-    assert list(table) == COLUMNS
+    assert list(table) == [*COLUMNS, *LAST]
     expected = slow(lod, -np.inf if threshold is None else threshold, top)
     assert list(zip(table.trait, table.variant, strict=True)) == expected
     i = [int(name[1:]) for name in table.variant]
@@ -83,7 +84,7 @@ def test_all_that_a_scan_tells_of_a_pair():
     chunks = {"variants": 7, "traits": 4}
     result = blmm.scan(ds, loco=True, method="alt-exact", statistics=wanted, chunks=chunks)
     table = blmm.find_hits(result, threshold=1)
-    assert list(table) == [*COLUMNS, "h2_alt", "refined", *wanted]
+    assert list(table) == [*COLUMNS, "h2_alt", "refined", *wanted, *LAST, "effect_unit"]
     known = result.compute()
     for row in table.itertuples():
         pair = known.sel(variants=row.variant, traits=row.trait)
@@ -101,7 +102,7 @@ def test_effects_of_several_genotypes_have_a_column_each():
     result = blmm.scan(ds, kinship=None, statistics=("beta",))
     table = blmm.find_hits(result, top=1)
     effects = [f"beta_{name}" for name in result.genotypes.values]
-    assert list(table) == [*COLUMNS, "df", *effects]
+    assert list(table) == [*COLUMNS, "df", *effects, *LAST, "effect_unit"]
     first = table.iloc[0]
     expected = result.beta.sel(variants=first.variant, traits=first.trait)
     np.testing.assert_array_equal(first[effects].to_numpy(float), expected)
@@ -142,7 +143,7 @@ def test_a_parquet_folder_holds_the_same(lod, tmp_path, scheduler):
     assert blmm.find_hits(result, threshold=99, store=path, overwrite=True) == 0
     none = pd.read_parquet(path)
     assert none.empty
-    assert list(none) == COLUMNS
+    assert list(none) == [*COLUMNS, *LAST]
 
 
 def test_a_folder_of_other_things_is_never_replaced(lod, tmp_path):
@@ -282,7 +283,7 @@ def mixed():
 def test_a_false_discovery_rate_is_that_of_all_pairs(mixed, chunks, fdr):
     result = result_of(mixed if chunks is None else da.from_array(mixed, chunks=chunks))
     table = require_equal_rates(result, fdr)
-    assert list(table) == [*COLUMNS, "fdr"]
+    assert list(table) == [*COLUMNS, "fdr", *LAST]
     assert len(table) > 5 or fdr < 0.01
     double = result_of(mixed.astype(float))
     assert len(require_equal_rates(double, fdr)) == len(table)
@@ -303,7 +304,7 @@ def test_any_set_of_tied_lods_has_the_rates_of_scipy(lods, fdr):
 
 def test_no_hit_at_a_rate_is_an_empty_table(lod):
     table = blmm.find_hits(result_of(lod * 0), fdr=0.5)
-    assert list(table) == [*COLUMNS, "fdr"]
+    assert list(table) == [*COLUMNS, "fdr", *LAST]
     assert table.empty
     assert blmm.find_hits(result_of(lod * np.nan), fdr=0.5).empty
 
@@ -338,7 +339,7 @@ def test_the_rate_of_a_scan_that_leaves_contigs_out():
     known = result.compute()
     table = require_equal_rates(known, 0.5)
     pd.testing.assert_frame_equal(blmm.find_hits(result, fdr=0.5), table)
-    assert list(table) == [*COLUMNS, "fdr", "beta"]
+    assert list(table) == [*COLUMNS, "fdr", "beta", *LAST, "effect_unit"]
     for row in table.itertuples():
         assert row.h2 == known.h2.sel(contigs=row.contig, traits=row.trait)
 

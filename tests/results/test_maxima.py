@@ -41,7 +41,8 @@ def lod():
 def test_the_highest_lod_of_every_trait(lod, chunks):
     table = max_lod(result_of(lod if chunks is None else da.from_array(lod, chunks=chunks)))
     best = lod.argmax(axis=0)
-    assert list(table.columns) == ["trait", "variant", "contig", "position", "lod", "h2"]
+    first = ["trait", "variant", "contig", "position", "lod", "h2"]
+    assert list(table.columns) == [*first, "effect_allele", "other_allele", "frequency", "n"]
     assert table.trait.tolist() == [f"t{i}" for i in range(12)]
     assert table.variant.tolist() == [f"m{i}" for i in best]
     assert table.contig.tolist() == np.array(["1", "2", "X"])[CONTIG[best]].tolist()

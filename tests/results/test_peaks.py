@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from studies import result_of
 import bulklmm_dask as blmm
 
 COLUMNS = ["trait", "contig", "position", "variant", "lod"]
+LAST = ["effect_allele", "other_allele", "frequency", "n"]
 ENDS = ["ci_lo", "ci_hi", "ci_lo_variant", "ci_hi_variant"]
 
 
@@ -167,12 +169,53 @@ def test_equal_lods_share_the_peak():
     assert tied[["ci_lo", "ci_hi"]].values.tolist() == [[0, 5]]
 
 
+@pytest.mark.parametrize(
+    ("lods", "position"),
+    [
+        ((0, 4, 4, 3, 4, 0), 1.5),
+        ((4, 3.9, 4, 4), 0),
+        ((0, 4, 1, 4, 4), 1),
+        ((4, 4, 4, 4), 1.5),
+        ((1, 4, np.nan, 4, 3, 4), 2),
+    ],
+)
+def test_without_intervals_only_neighbours_share_the_peak(lods, position):
+    """As in R/qtl2, whose peaks with intervals are at the mean of all equal maxima."""
+    lod = np.array([lods], dtype=float).T
+    found = blmm.find_peaks(result_of(lod), drop=None)
+    assert found.position.tolist() == [position]
+    every = np.flatnonzero(lod[:, 0] == 4).mean()
+    assert blmm.find_peaks(result_of(lod), drop=4).position.tolist() == [every]
+
+
+@pytest.mark.parametrize("options", [{}, {"peakdrop": 1.5}, {"prob": 0.9}, {"drop": None}], ids=str)
+@pytest.mark.parametrize("sizes", [[1] * 300, [3, 1, 200, 2, 94], [300], [20] * 15], ids=len)
+def test_many_contigs_at_once_are_as_each_alone(monkeypatch, options, sizes):
+    monkeypatch.setattr("bulklmm_dask.results.peaks._MARKERS", 50)
+    rng = np.random.default_rng(len(sizes))
+    lod = rng.exponential(size=(300, 7))
+    lod[rng.random(lod.shape) < 0.05] = np.nan
+    contig = np.repeat(np.arange(len(sizes)), sizes)
+    result = result_of(da.from_array(lod, chunks=(64, 3)), contig=contig)
+    alone = [
+        blmm.find_peaks(result.isel(variants=np.flatnonzero(contig == c)), threshold=2, **options)
+        for c in range(len(sizes))
+    ]
+    expected = pd.concat([table for table in alone if len(table)], ignore_index=True)
+    order = expected.assign(
+        trait=expected.trait.str[1:].astype(int), contig=expected.contig.str[1:].astype(int)
+    ).sort_values(["trait", "contig", "position"])
+    found = blmm.find_peaks(result, threshold=2, **options)
+    assert len(found) > 5
+    pd.testing.assert_frame_equal(found, expected.loc[order.index].reset_index(drop=True))
+
+
 def test_columns_with_and_without_intervals():
     lod = np.array([[0, 4, 0.0]]).T
-    assert list(blmm.find_peaks(result_of(lod))) == [*COLUMNS, *ENDS, "h2"]
-    assert list(blmm.find_peaks(result_of(lod), drop=None)) == [*COLUMNS, "h2"]
+    assert list(blmm.find_peaks(result_of(lod))) == [*COLUMNS, *ENDS, "h2", *LAST]
+    assert list(blmm.find_peaks(result_of(lod), drop=None)) == [*COLUMNS, "h2", *LAST]
     empty = blmm.find_peaks(result_of(lod), threshold=9)
-    assert list(empty) == [*COLUMNS, *ENDS, "h2"]
+    assert list(empty) == [*COLUMNS, *ENDS, "h2", *LAST]
     assert empty.empty
 
 
@@ -245,11 +288,15 @@ def test_cis_is_near_the_trait_on_its_contig():
             "position": [4, 9.5, 1.5, np.nan],
         }
     )
-    found = blmm.find_peaks(result, trait_positions=places, cis_window=1)
+    elsewhere = "trait_positions puts 1 trait on contigs that the result does not have: 'MT'"
+    with pytest.warns(blmm.StudyWarning, match=elsewhere):
+        found = blmm.find_peaks(result, trait_positions=places, cis_window=1)
     known = found[found.cis.notna()]
     assert found[found.cis.isna()].trait.unique().tolist() == ["t2", "t3"]
     assert known[known.cis][["trait", "contig"]].values.tolist() == [["t0", "c0"]]
-    wide = blmm.find_peaks(result, trait_positions=places.set_index("trait"), cis_window=5.5)
+    places.loc[0, "contig"] = "C2"
+    with pytest.warns(blmm.StudyWarning, match="'C2'; their loci count as trans"):
+        wide = blmm.find_peaks(result, trait_positions=places.set_index("trait"), cis_window=5.5)
     assert wide[wide.cis.fillna(False)].trait.tolist() == ["t0", "t1"]
     own = result.assign(
         trait_contig=("traits", [0, 1, 0, 1, -1]),

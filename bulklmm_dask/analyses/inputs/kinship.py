@@ -12,6 +12,7 @@ import xarray as xr
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship
+from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import LOCO, locate, require_unique
 from bulklmm_dask.study.warn import say
 
@@ -122,7 +123,8 @@ def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray
         return kinship
     known, contigs = kinship[kinship.dims[0]].values, ds["contig_id"].values
     what = f"{name} lacks {{count}} of the {len(contigs)} contigs: {{}}"
-    order = locate(known, contigs, what, "give a matrix for each contig of the study")
+    remedy = "give a matrix for each contig of the study"
+    order = locate_contigs(known, contigs, what, remedy, where=name)
     return kinship.isel({kinship.dims[0]: order})
 
 

@@ -1,0 +1,81 @@
+"""Results that were joined by xr.concat, and the tables and pictures of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import studies
+import xarray as xr
+
+import bulklmm_dask as blmm
+
+# What xarray says of its own defaults is not what is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+MINIMAL = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.2], ids=["complete", "gaps"])
+def ds(request):
+    return studies.study(n=40, p=30, m=9, seed=3, missing=request.param)
+
+
+def halves(ds, dim, **options):
+    middle = ds.sizes[dim] // 2
+    whole = blmm.scan(ds, **options)
+    if dim == "variants":  # of one scan: h2 is that of all markers
+        return [whole.isel(variants=part) for part in (slice(middle), slice(middle, None))]
+    return [
+        blmm.scan(ds.isel(traits=part), **options) for part in (slice(middle), slice(middle, None))
+    ]
+
+
+@pytest.mark.parametrize("dim", ["traits", "variants"])
+@pytest.mark.parametrize("how", [{}, {"data_vars": "all"}, MINIMAL], ids=["default", "all", "min"])
+def test_joined_halves_give_what_the_whole_gives(ds, dim, how):
+    joined = xr.concat(halves(ds, dim), dim, **how)
+    whole = blmm.scan(ds)
+    for find in (
+        blmm.max_lod,
+        lambda result: blmm.max_lod(result, by="contig"),
+        lambda result: blmm.find_hits(result, threshold=1),
+        lambda result: blmm.find_peaks(result, threshold=1),
+        lambda result: blmm.find_peaks(result, threshold=1, prob=0.9, peakdrop=0.5),
+        blmm.pvalue_counts,
+    ):
+        pd.testing.assert_frame_equal(find(joined), find(whole))
+
+
+@pytest.mark.parametrize("dim", ["traits", "variants"])
+def test_joined_halves_are_drawn(ds, dim):
+    pytest.importorskip("matplotlib")
+    joined = xr.concat(halves(ds, dim), dim)
+    names = list(ds.traits.values[[0, -1]])
+    for ax in (
+        blmm.plot.lod(joined, names),
+        blmm.plot.manhattan(joined, names[1]),
+        blmm.plot.heatmap(joined),
+        blmm.plot.hotspots(blmm.hotspots(blmm.max_lod(joined), joined, window=3), joined),
+    ):
+        assert ax.get_xlabel() == "Chromosome"
+
+
+def test_parts_with_other_maps_are_refused(ds):
+    first, second = halves(ds, "traits")
+    other = second.assign(variant_position=second.variant_position + 1)
+    joined = xr.concat([first, other], "traits")
+    for find in (blmm.max_lod, blmm.find_peaks, lambda result: blmm.find_hits(result, top=1)):
+        with pytest.raises(blmm.InputError, match=r"variant_position differs along traits"):
+            find(joined)
+    with pytest.raises(blmm.InputError, match="variant_position differs along traits"):
+        blmm.hotspots(blmm.find_peaks(first, threshold=1), joined, window=2)
+
+
+def test_parts_of_other_scans_are_refused(ds):
+    first, second = halves(ds, "variants")
+    other = blmm.scan(ds, kinship=np.eye(40)).isel(variants=slice(15, None))
+    with pytest.raises(blmm.InputError, match=r"h2 differs along variants.*not of one scan"):
+        blmm.max_lod(xr.concat([first, other], "variants"))
+    assert len(blmm.max_lod(xr.concat([first, second], "variants"))) == 9
