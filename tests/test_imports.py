@@ -37,7 +37,7 @@ _DATA = _BASE | {"storage", "study"}
 BELOW = {
     "_lazy": set(),
     "_version": set(),
-    "errors": set(),
+    "errors": {"text"},
     "text": set(),
     "typing": set(),
     "storage": _BASE,

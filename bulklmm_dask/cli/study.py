@@ -9,7 +9,14 @@ import click
 
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.options import KinshipMethod
-from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    overwrite_option,
+    require_new,
+    say,
+)
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.describe import shape_of
@@ -30,7 +37,6 @@ _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
 FORMAT is guessed if it is left out. Samples are matched by name (in BIMBAM files by order); notes
 say what is dropped. Genotypes pass through memory a part at a time.
 """
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing study or kinship.")
 
 
 @click.command(
@@ -90,7 +96,7 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing
     type=click.Choice(["call_dosage", "call_DS", "call_genotype"]),
     help="Array of a VCF Zarr store to take dosages from.  [default: the first it has]",
 )
-@_overwrite
+@overwrite_option
 def import_command(
     words: tuple[str, ...],
     traits: Path | None,
@@ -167,7 +173,7 @@ def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
     help="Share of trait values that are missing.",
 )
 @click.option("--seed", metavar="N", default=0, show_default=True, help="Same seed, same study.")
-@_overwrite
+@overwrite_option
 def simulate_command(
     study: Path,
     traits: int,
@@ -224,7 +230,7 @@ def simulate_command(
 @click.option(
     "--out", type=_path, metavar="CSV", help="Write a CSV table instead of changing STUDY."
 )
-@_overwrite
+@overwrite_option
 @compute_options
 def kinship_command(
     study: Path,

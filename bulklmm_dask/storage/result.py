@@ -192,7 +192,7 @@ def open_or_create(
     target.require_writable(sum(field.nbytes for field in of_pairs.values()))
     with target.appearing() as partial:
         _create(partial, template, layout, of_pairs, of_traits, fingerprints)
-    return ResultStore(str(target), layout)
+    return ResultStore(target.path, layout)
 
 
 def _create(
@@ -276,7 +276,7 @@ def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) ->
     with explained(store):
         for manifest, mark, file in list(_damaged(store, attrs)):
             manifest.discard(mark, file)
-    return ResultStore(str(store), layout)
+    return ResultStore(store.path, layout)
 
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:

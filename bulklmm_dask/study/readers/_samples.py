@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.readers._metadata import attach, split_covariates
 from bulklmm_dask.study.readers.tables import (
@@ -175,7 +176,7 @@ def _strains(traits: Table, strains: Strains) -> pd.Series | None:
         label, frame = "sample_strain", strains.reset_index(drop=numbered)
         columns = {str(column): list(frame[column]) for column in frame}
     else:
-        if not Path(strains).expanduser().is_file():
+        if not Location.of(strains).is_file():
             raise InputError(
                 f"sample_strain is {str(strains)!r}, which is neither a file nor a column of "
                 f"the trait table; its columns are {listing([*traits.text, *traits.columns])}"

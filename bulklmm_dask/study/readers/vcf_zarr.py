@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.chunks import files, is_whole
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
@@ -173,6 +173,8 @@ def _open(folder: Location) -> zarr.Group:
         raise InputError(f"there is no store {folder}; check the path")
     try:
         return folder.open_group(zarr_format=None)
+    except StoreError:
+        raise
     except Exception as error:  # whatever the damaged metadata lead to
         raise InputError(
             f"{folder} is no Zarr store, or damaged ({error}); give the folder that vcf2zarr wrote"
@@ -230,7 +232,7 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
 
 def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     """Choose the array that dosages are taken from."""
-    present = [name for name in CALLS if name in group]
+    present = [name for name in CALLS if folder.has(name)]
     if field is not None and field not in CALLS:
         raise InputError(f"field is {field!r}; it should be one of {', '.join(CALLS)}")
     if not present or field not in (None, *present):
@@ -259,7 +261,7 @@ def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     if ploidy > 2:
         say(f"{folder}: dosages of {ploidy} copies are scaled to 0..2")
     shape = (array.shape[0], array.shape[1])
-    return Calls(str(folder), name, shape, array.chunks[0], min(ploidy, 2))
+    return Calls(folder.path, name, shape, array.chunks[0], min(ploidy, 2))
 
 
 def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
@@ -268,7 +270,7 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
     index = _read(folder, group, "variant_contig")
     position = _read(folder, group, "variant_position")
     table = _read(folder, group, "variant_allele")
-    ids = _read(folder, group, "variant_id") if "variant_id" in group else ["."] * len(position)
+    ids = _read(folder, group, "variant_id") if folder.has("variant_id") else ["."] * len(position)
     for name, values in (("variant_contig", index), ("variant_allele", table), ("variant_id", ids)):
         if len(values) != len(position):
             raise InputError(
