@@ -10,7 +10,9 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import damaged_files, record_study
 from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
@@ -100,9 +102,14 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     store = Location.of(path)
     _check_chunks(store, _open_group(store))
     try:
-        ds = store.open_dataset(chunks={})
-        small = [name for name in ds.variables if name not in _LARGE]
-        ds = ds.assign({name: ds[name].load() for name in small if name in ds.data_vars})
+        ds = store.open_dataset(chunks=None)
+        for name, variable in ds.data_vars.items():
+            if name in _LARGE:
+                ds[name] = lazily(store, variable, variable.encoding["preferred_chunks"])
+            else:
+                variable.load()
+    except StoreError:
+        raise
     except Exception as error:  # every codec fails in its own way
         raise StoreError(f"{store} is damaged ({error}); save the study again") from error
     ds = plain(ds)
@@ -143,13 +150,8 @@ def _open_group(store: Location) -> zarr.Group:
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store (it has no zarr.json); check the path")
-    try:
-        group = store.open_group()
-    except Exception as error:  # whatever the damaged metadata lead to
-        raise StoreError(
-            f"{store / 'zarr.json'} is damaged ({error}); save the study again"
-        ) from error
-    kind = group.attrs.get(KIND)
+    attrs = attributes_of(store, "save the study again")
+    kind = attrs.get(KIND)
     if kind == RESULT:
         raise StoreError(f"{store} holds a result, no study; open it with open_result")
     if kind != STUDY:
@@ -157,8 +159,8 @@ def _open_group(store: Location) -> zarr.Group:
             f"{store} was not written by save (its attribute {KIND} is {kind!r}); read it with "
             "xarray, and pass its arrays to create_dataset"
         )
-    format_of(store, dict(group.attrs))
-    return group
+    format_of(store, attrs)
+    return store.open_group()
 
 
 def _check_chunks(store: Location, group: zarr.Group) -> None:
