@@ -35,7 +35,7 @@ def check(subject, tries):
     found = [attempt(subject, seed) for seed in range(tries)]
     foreign = [one for one in found if one.kind == "foreign"]
     assert not foreign, f"{foreign[0].subject}, seed {foreign[0].seed}: {foreign[0].what}"
-    assert {one.kind for one in found} > {"ok"}, "no mutation did any harm"
+    assert {one.kind for one in found} != {"ok"}, "no mutation did any harm"
     named = sum(one.names_file for one in found) / len(found)
     assert named >= LEAST_NAMED, [one.what for one in found if not one.names_file]
 

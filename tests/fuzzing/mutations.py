@@ -175,7 +175,10 @@ TEXT = (
 
 def mutate_json(rng: Random, content: bytes) -> bytes:
     """Change, lose, rename or move one value of a JSON file."""
-    root = json.loads(content)
+    try:
+        root = json.loads(content)
+    except ValueError:  # damaged by an earlier mutation
+        return cut(rng, content)
     places: list[tuple[Any, Any]] = []
 
     def walk(one: Any) -> None:
@@ -185,7 +188,8 @@ def mutate_json(rng: Random, content: bytes) -> bytes:
             if isinstance(one[key], dict | list):
                 walk(one[key])
 
-    walk(root)
+    if isinstance(root, dict | list):
+        walk(root)
     if not places:
         return cut(rng, content)
     holder, key = rng.choice(places)
