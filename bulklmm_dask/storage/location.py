@@ -10,6 +10,7 @@ only ask whether a file may be written start without them.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-_LONGEST_NAME = 220  # bytes: file systems allow 255, and names of unfinished files are longer
+# Bytes: systems allow 255 and 4096, and names of unfinished files and of chunks are longer.
+_LONGEST_NAME, _LONGEST_PATH = 220, 3900
 _TRIES, _PAUSE = 50, 0.05  # attempts to remove a folder, and seconds between them
 METADATA = "zarr.json"
 # Two letters at least: C:/ is a drive. One slash: pathlib makes s3:/ of s3://.
@@ -195,7 +197,8 @@ class Location(os.PathLike[str]):
         Folders above it that do not exist are no obstacle: they are made.
         """
         path = self.local.absolute()
-        if max(len(os.fsencode(part)) for part in path.parts) > _LONGEST_NAME:
+        longest = max(len(os.fsencode(part)) for part in path.parts)
+        if longest > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:
             raise StoreError(f"{self} cannot be made: the name is too long; give a shorter one")
         folder = next(one for one in (path, *path.parents) if Location(str(one)).exists())
         if folder == path and not folder.is_dir():
@@ -298,11 +301,31 @@ class Location(os.PathLike[str]):
         require_harmless(self.local / name, within=False)
         return zarr.open_array(self.path, path=name, mode=mode, zarr_format=zarr_format)
 
+    def arrays(self) -> dict[str, Any]:
+        """Open the arrays of a Zarr group one by one; StoreError names the damaged file.
+
+        Zarr itself opens them all at once, and prints what fails in the second and the third.
+        """
+        found = {}
+        for name in self.names():
+            file = self / name / METADATA
+            if not file.is_file():
+                continue
+            try:
+                if json.loads(file.local.read_bytes())["node_type"] == "array":
+                    found[name] = self.open_array(name)
+            except StoreError:
+                raise
+            except Exception as error:  # whatever damaged metadata lead to
+                raise StoreError(f"{file} is damaged ({error}); make the store again") from error
+        return found
+
     def open_dataset(self, **options: Any) -> xr.Dataset:
         """Open a Zarr group lazily; `options` go to xarray.open_zarr."""
         import xarray as xr
 
         require_harmless(self.local)
+        self.arrays()
         return xr.open_zarr(self.path, consolidated=False, zarr_format=3, **options)
 
     def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:

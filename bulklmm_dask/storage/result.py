@@ -495,7 +495,7 @@ def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
     others = {*attrs["statistics"], *attrs["of_traits"], _BLOCKS, _TRAITS}
     absent = [
         name
-        for name, array in store.open_group().arrays()
+        for name, array in store.arrays().items()
         if name not in others and array.nchunks_initialized < array.nchunks
     ]
     if absent:

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 import xarray as xr
-import zarr
 from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
@@ -100,7 +99,8 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> result = blmm.scan(study)
     """
     store = Location.of(path)
-    _check_chunks(store, _open_group(store))
+    _require_study(store)
+    _check_chunks(store)
     try:
         ds = store.open_dataset(chunks=None)
         for name, variable in ds.data_vars.items():
@@ -144,8 +144,8 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
     )
 
 
-def _open_group(store: Location) -> zarr.Group:
-    """Open the root group of a stored study, or raise StoreError that says what is there."""
+def _require_study(store: Location) -> None:
+    """Raise StoreError, which says what is there, unless a store is a study."""
     if not store.is_folder():
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
@@ -160,13 +160,12 @@ def _open_group(store: Location) -> zarr.Group:
             "xarray, and pass its arrays to create_dataset"
         )
     format_of(store, attrs)
-    return store.open_group()
 
 
-def _check_chunks(store: Location, group: zarr.Group) -> None:
+def _check_chunks(store: Location) -> None:
     """Raise StoreError if a chunk is missing or cut short, without reading the chunks."""
     try:
-        arrays = dict(group.arrays())
+        arrays = store.arrays()
         absent = [
             name for name, array in arrays.items() if array.nchunks_initialized < array.nchunks
         ]
