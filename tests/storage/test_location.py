@@ -173,6 +173,7 @@ def test_outputs_at_home_and_at_file_urls(name, typed, tmp_path, monkeypatch):
     home.mkdir()
     here.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
     monkeypatch.chdir(here)
     URL_CALLS[name](study(12, 6, 2), typed.format(home=home))
     assert [path.name for path in home.iterdir()] == ["out"]
