@@ -34,6 +34,7 @@ _HOMES = {
     "read_bimbam": "bulklmm_dask.study.readers.bimbam",
     "read_csv": "bulklmm_dask.study.readers.csv",
     "read_geno": "bulklmm_dask.study.readers.geno",
+    "read_kinship": "bulklmm_dask.study.kinships",
     "read_plink": "bulklmm_dask.study.readers.plink",
     "read_probabilities": "bulklmm_dask.study.readers.probabilities",
     "read_rqtl2": "bulklmm_dask.study.readers.rqtl2",
@@ -72,6 +73,7 @@ __all__ = [
     "read_bimbam",
     "read_csv",
     "read_geno",
+    "read_kinship",
     "read_plink",
     "read_probabilities",
     "read_rqtl2",
@@ -107,6 +109,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.storage.result import open_result
     from bulklmm_dask.study.create import create_dataset
     from bulklmm_dask.study.io import open_dataset, save
+    from bulklmm_dask.study.kinships import read_kinship
     from bulklmm_dask.study.readers.bimbam import read_bimbam
     from bulklmm_dask.study.readers.csv import read_csv
     from bulklmm_dask.study.readers.geno import read_geno

@@ -198,3 +198,18 @@ class Pairs:
         above = self.likelihood(h2_alt[markers], markers, False)
         lod[markers] = (above - self.likelihood(null, None, False)) / np.log(10)
         return lod, h2_alt, float(null[0])
+
+
+def residual_sums(design: np.ndarray, traits: np.ndarray) -> np.ndarray:
+    """Residual sums of squares (traits,) of least squares, in extended precision."""
+    basis: list[np.ndarray] = []
+    for column in design.astype(np.longdouble).T:
+        rest = column
+        for _ in range(2):
+            for q in basis:
+                rest = rest - q * (q @ rest)
+        basis.append(rest / np.sqrt(rest @ rest))
+    q = np.array(basis).T
+    left = traits.astype(np.longdouble)
+    left = left - q @ (q.T @ left)
+    return np.asarray((left * left).sum(axis=0), dtype=np.float64)

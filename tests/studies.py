@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.encoding import text
+
+
+def told(function: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, str]:
+    """Give what a function returns, and all that it said in a StudyWarning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", blmm.StudyWarning)
+        found = function(*args, **options)
+    return found, " | ".join(str(one.message) for one in caught)
 
 
 def arrays(

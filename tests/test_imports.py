@@ -16,6 +16,7 @@ LIBRARIES = {
     "_lazy": set(),
     "_version": set(),
     "errors": set(),
+    "surface": set(),
     "text": set(),
     "typing": {"numpy"},
     "storage": {"numcodecs", "numpy", "xarray", "zarr"},
@@ -32,12 +33,13 @@ LIBRARIES = {
     "demo": {"numpy", "pandas", "xarray"},
     "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
-_BASE = {"errors", "text", "typing"}
+_BASE = {"errors", "surface", "text", "typing"}
 _DATA = _BASE | {"storage", "study"}
 BELOW = {
     "_lazy": set(),
     "_version": set(),
     "errors": {"text"},
+    "surface": set(),
     "text": set(),
     "typing": set(),
     "storage": _BASE,

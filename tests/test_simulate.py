@@ -162,7 +162,7 @@ def test_missing_values_come_in_few_patterns():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cross": "cc"}, "cross is 'cc'; it must be 'ril', 'f2' or 'backcross'"),
+        ({"cross": "cc"}, "unknown cross 'cc'; choose one of ril, f2, backcross"),
         ({"n_strains": 61}, "n_strains is 61.*2..60"),
         ({"n_contigs": 21}, "n_contigs is 21.*1..20"),
         ({"n_variants": 19}, "n_variants is 19.*at least 20"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.fields import attributes_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
@@ -50,9 +51,8 @@ def heritability(
         Missing trait values leave their samples out of that trait.
     kinship : str, array (samples, samples), DataArray or DataFrame
         As in `scan`; None leaves no heritability to estimate and is refused.
-    covariates : bool or sequence of str
-        True for all of the study, False or None for none, or their names; an intercept is always
-        in.
+    covariates : bool, str or sequence of str
+        As in `scan`: True for those of the study, False or None for none, or names.
     weights, replicates : str, array (samples,), DataArray or Series, optional
         As in `scan`.
     reml : bool
@@ -93,7 +93,8 @@ def heritability(
     Warns
     -----
     StudyWarning
-        For samples left out because they lack a covariate.
+        For samples left out because they lack a covariate; for texts read as covariates; for fewer
+        than five samples more than columns of covariates.
 
     Examples
     --------
@@ -116,6 +117,7 @@ def heritability(
     )
     measured = prepare_measurements(ds, inputs)
     found = estimate_all(measured, reml=reml)
+    warn_of_few_degrees(measured, found["n_samples"])
     gain = found["log_likelihood"] - found["log_likelihood_0"]
     found |= dict(zip(_TEST, boundary_test(gain), strict=True))
     about = attributes_of(OF_TRAITS + OF_HERITABILITIES)

@@ -11,8 +11,9 @@ from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
-from bulklmm_dask.study.checks import require_one_of
+from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
 
 # Methods that take genotype probabilities too.
@@ -73,7 +74,7 @@ def kinship(
     >>> ds.kinship_loco.dims
     ('contigs', 'samples_0', 'samples_1')
     """
-    require_one_of(method, METHODS, "kinship method")
+    require_choice(method, "kinship method", METHODS)
     calls, alleles = _calls(validate(ds), method)
     if loco:
         _require_contigs(ds)
@@ -114,11 +115,11 @@ def _require_contigs(ds: xr.Dataset) -> None:
     if "variant_contig" not in ds:
         raise InputError(
             "the study has no variant_contig, so no chromosome can be left out; give it a marker "
-            "map, or use loco=False"
+            f"map, or leave out {option('loco')}"
         )
     contigs = np.unique(ds["variant_contig"].values)
     if len(contigs) < 2:
         raise InputError(
             f"all markers lie on contig {ds['contig_id'].values[contigs[0]]!r}: leaving it out "
-            "leaves none; use loco=False"
+            f"leaves none; leave out {option('loco')}"
         )

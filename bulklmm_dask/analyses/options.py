@@ -68,7 +68,7 @@ KINSHIP = Option(
     "kinship",
     "--kinship",
     "A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it now; "
-    "a CSV table; or none for ordinary regression.",
+    "a table, such as GEMMA's .cXX.txt; or none for ordinary regression.",
     default="kinship",
     metavar="NAME|none|FILE",
 )
@@ -82,7 +82,8 @@ LOCO = Option(
 COVARIATES = Option(
     "covariates",
     "--covariates",
-    "Additive covariates, by name with commas between; an intercept is always in.",
+    "Additive covariates, by name with commas between: columns given as covariates, and metadata "
+    "of the samples. -NAME leaves one of all out: all,-age. An intercept is always in.",
     default=True,
     on_command_line="all",
     metavar="all|none|NAMES",

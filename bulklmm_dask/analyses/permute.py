@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.fields import attributes_of, columns_of, trait_fields
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
@@ -38,6 +39,7 @@ from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
+from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, Index
 
 _DIMS = ("permutations", "traits")
@@ -135,7 +137,8 @@ def permute(
     Warns
     -----
     StudyWarning
-        For samples left out because they lack a covariate, and for samples that are alone in their
+        For samples left out because they lack a covariate, for texts read as covariates, for fewer
+        than five samples more than columns of covariates, and for samples that are alone in their
         stratum, whose residuals do not move.
 
     Examples
@@ -170,7 +173,7 @@ def permute(
     if strata is not None and options.shared:
         raise InputError(
             "strata say which samples may be exchanged, but method 'shared' draws random residuals "
-            "and exchanges none; use method='per-trait', or leave strata out"
+            f"and exchanges none; use {option('method', 'per-trait')}, or leave them out"
         )
     if options.shared and chunks != "auto":
         raise InputError(
@@ -199,7 +202,7 @@ def _pools(ds: xr.Dataset, by: str | None) -> Pools:
     if "variant_contig" not in ds:
         raise InputError(
             "the study has no variant_contig, so there is no maximum by contig; give it a marker "
-            "map, or use by=None"
+            f"map, or leave out {option('by')}"
         )
     return Pools(contigs_of(ds), ds.sizes["contigs"])
 
@@ -252,7 +255,9 @@ class _Task:
         prints = self._prints(study, plan)
         target = open_or_create(store, self._template(), layout, *self._fields(), prints)
         run_permutations(target, self._lay_out(study, bases, plan, size), progress)
-        return open_result(store)
+        result = open_result(store)
+        warn_of_few_degrees(study.measured, result["n_samples"].values)
+        return result
 
     def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
         """The result of method "shared", computed at once since it is small."""

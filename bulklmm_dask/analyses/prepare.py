@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.covariates import covariate_matrix, interacting_columns
+from bulklmm_dask.analyses.advice import warn_of_few_degrees
+from bulklmm_dask.analyses.inputs.covariates import (
+    CovariatesLike,
+    ModelColumns,
+    covariate_matrix,
+    model_columns,
+)
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_in_words, kinship_matrix
 from bulklmm_dask.analyses.inputs.markers import (
@@ -46,7 +52,7 @@ class ModelInputs:
 
     kinship: KinshipLike = "kinship"
     loco: bool = False
-    covariates: bool | Sequence[str] | None = True
+    covariates: CovariatesLike = True
     interaction: str | Sequence[str] | None = None
     condition: ConditionLike = None
     weights: VectorLike | None = None
@@ -54,10 +60,9 @@ class ModelInputs:
     prior: PriorLike = None
     genotypes: str | None = None
 
-    @property
-    def interacting(self) -> tuple[str, ...]:
-        """Names of the covariates that interact with a marker."""
-        return strings(self.interaction)
+    def columns(self, ds: xr.Dataset) -> ModelColumns:
+        """Covariates of the model, and which of them interact with a marker."""
+        return model_columns(validate(ds), self.covariates, strings(self.interaction))
 
     def n_genotypes(self, ds: xr.Dataset) -> int | None:
         """Number of genotypes whose probabilities are tested; None for dosages."""
@@ -116,7 +121,8 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
 
 def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     """Do what `prepare` does, without the genotypes of the markers to test."""
-    names, covariates = covariate_matrix(validate(ds), inputs.covariates)
+    columns = inputs.columns(ds)
+    covariates = covariate_matrix(ds, columns)
     weights = sample_weights(ds, inputs.weights, inputs.replicates)
     traits = ds["sample_trait"]
     samples, trait_names = text(ds["sample_id"].values), text(ds["trait_id"].values)
@@ -125,18 +131,20 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     markers = np.empty((len(samples), 0))
     if inputs.condition is not None:
         markers = shared_markers(ds, genotype_variable(ds, inputs.genotypes), inputs.condition)
-    return Measurements(
+    measured = Measurements(
         traits=traits.data,
         covariates=np.concatenate([covariates, markers], axis=1),
         kinship=kinship_matrix(ds, inputs.kinship, loco=inputs.loco),
         sample_names=samples,
         trait_names=trait_names,
-        covariate_names=tuple(names),
+        covariate_names=tuple(columns.columns),
         weights=weights,
-        interacting=interacting_columns(names, inputs.interacting),
+        interacting=columns.interacting_positions,
         prior=prior_of_traits(inputs.prior, ds),
         own_markers=own_markers(ds, inputs.condition),
     )
+    warn_of_few_degrees(measured)
+    return measured
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,8 @@ def profile(
         Name of a marker to put into the model; missing dosages take the mean of the marker.
     kinship : str, array (samples, samples), DataArray or DataFrame
         As in `scan`; None leaves no heritability to profile and is refused.
-    covariates : bool or sequence of str
-        True for all of the study, False or None for none, or their names; an intercept is always
-        in.
+    covariates : bool, str or sequence of str
+        As in `scan`: True for those of the study, False or None for none, or names.
     weights, replicates : str, array (samples,), DataArray or Series, optional
         As in `scan`.
     reml : bool
@@ -97,7 +96,8 @@ def profile(
     Warns
     -----
     StudyWarning
-        For samples left out because they lack a covariate, for a marker without variation beside
+        For samples left out because they lack a covariate, for texts read as covariates, for fewer
+        than five samples more than columns of covariates, for a marker without variation beside
         the covariates, and for a likelihood without a maximum below h2 = 1.
 
     Examples

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.analyses.advice import advise_loco, warn_of_few_degrees
 from bulklmm_dask.analyses.fields import columns_of, pair_fields, trait_fields
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
@@ -90,12 +91,16 @@ def scan(
     loco : bool
         Scan each contig with the kinship of all others: (contigs, samples, samples), from
         ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``.
-    covariates : bool or sequence of str
-        True for all of the study, False or None for none, or their names; an intercept is always
-        in.
+    covariates : bool, str or sequence of str
+        True for the covariates of the study, False or None for none, or names; an intercept is
+        always in. Metadata of the samples, variables ``sample_<name>``, become covariates by their
+        name: numbers as they are, two texts as 0 and 1, three or more as an indicator column
+        ``name[text]`` for each but the first. Among names, ``"all"`` stands for the covariates of
+        the study, and ``"-name"`` leaves one out.
     interaction : str or sequence of str, optional
         Covariates whose product with the genotype is tested along with it, against the model with
-        the covariates alone (R/qtl2's intcovar).
+        the covariates alone (R/qtl2's intcovar). Metadata named here become covariates too, unless
+        `covariates` says otherwise.
     condition : str, sequence of str, mapping, Series or DataArray, optional
         Markers that join the covariates: names, for all traits; or for each trait (by its name)
         one or several, such as ``max_lod(result).set_index("trait").variant``. h2 is estimated
@@ -162,7 +167,9 @@ def scan(
     Warns
     -----
     StudyWarning
-        For samples left out because they lack a covariate.
+        For samples left out because they lack a covariate; for texts read as covariates; for fewer
+        than five samples more than columns of covariates; and once in a process, where a scan of
+        fewer than 500 samples takes a kinship of the whole genome and `loco` would gain power.
 
     Examples
     --------
@@ -221,6 +228,7 @@ def scan(
     )
     study = prepare(ds, inputs)
     options.require_fit(inputs)
+    advise_loco(ds, kinship, loco=loco)
     if store is not None and chunks == "auto":
         chunks = block_of(store, Layout.dims) or "auto"
     plan = _plan(study, options, chunks)
@@ -276,7 +284,9 @@ def _run(
     target = open_or_create(store, beside, layout, of_pairs, of_traits, prints)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     run_into(target, lazy, progress)
-    return open_result(store)
+    result = open_result(store)
+    warn_of_few_degrees(study.measured, result["n_samples"].values)
+    return result
 
 
 def _fields(study: Study, options: ScanOptions) -> tuple[dict[str, Field], dict[str, Field]]:

@@ -18,10 +18,11 @@ from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.study.checks import (
     require_by,
+    require_choice,
     require_flag,
-    require_one_of,
     whole_number,
 )
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
 DEFAULT_REFINE_ABOVE = 3.0
@@ -35,7 +36,9 @@ def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
     except (TypeError, ValueError):
-        raise InputError(f"h2_grid is {h2_grid!r}; it should be numbers in [0, 1]") from None
+        raise InputError(
+            f"{option('h2_grid')} is {h2_grid!r}; it should be numbers in [0, 1]"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -83,29 +86,31 @@ class ScanOptions:
             refine_above=refine_above,
             statistics=strings(statistics),
             genotypes=inputs.n_genotypes(ds),
-            interaction=inputs.interacting,
+            interaction=tuple(inputs.columns(ds).interacting),
         )
 
     def __post_init__(self) -> None:
-        require_one_of(self.method, METHODS, "method")
-        require_one_of(self.precision, PRECISIONS, "precision")
+        require_choice(self.method, "method", METHODS)
+        require_choice(self.precision, "precision", PRECISIONS)
         require_flag(self.reml, "reml")
         for name in self.statistics:
-            require_one_of(name, ("lod", *STATISTICS), "statistic")
+            require_choice(name, "statistic", ("lod", *STATISTICS))
         if "lod_interaction" in self.statistics and not self.interaction:
             raise InputError(
                 "statistics asks for lod_interaction, but there is no interaction; name the "
-                "covariates with interaction=[...]"
+                f"covariates in {option('interaction')}"
             )
         if self.h2_grid is not None:
             self._check_grid(self.h2_grid)
         if self.refine_above is not None and self.method != "alt-exact":
             raise InputError(
-                f"refine_above is {self.refine_above}, but method {self.method!r} refines no pair; "
-                "use method='alt-exact' or leave refine_above out"
+                f"{option('refine_above')} is {self.refine_above}, but method {self.method!r} "
+                f"refines no pair; use {option('method', 'alt-exact')}, or leave it out"
             )
         if self.refine_above is not None and not self.refine_above >= 0.0:
-            raise InputError(f"refine_above is {self.refine_above}; it should be a LOD, 0 or more")
+            raise InputError(
+                f"{option('refine_above')} is {self.refine_above}; it should be a LOD, 0 or more"
+            )
         if self.alternative and self.model.joint:
             what = "an interaction" if self.interaction else f"{self.genotypes} genotypes"
             raise InputError(
@@ -121,13 +126,14 @@ class ScanOptions:
     def _check_grid(self, grid: tuple[float, ...]) -> None:
         if not self.method.endswith("-grid"):
             raise InputError(
-                f"h2_grid is given, but method {self.method!r} searches the whole interval; "
-                f"use method={self.method.replace('exact', 'grid')!r} or leave h2_grid out"
+                f"{option('h2_grid')} is given, but method {self.method!r} searches the whole "
+                f"interval; use {option('method', self.method.replace('exact', 'grid'))}, "
+                "or leave it out"
             )
         outside = [h for h in grid if not 0.0 <= h <= 1.0]
         if outside or not grid:
             shown = listing(outside) if outside else "nothing"
-            raise InputError(f"h2_grid holds {shown}; heritabilities lie in [0, 1]")
+            raise InputError(f"{option('h2_grid')} holds {shown}; heritabilities lie in [0, 1]")
 
     @property
     def model(self) -> ModelOptions:
@@ -171,7 +177,7 @@ class ScanOptions:
         if is_per_trait(inputs.condition) and (self.alternative or self.model.joint):
             raise InputError(
                 "condition gives every trait its own markers, which the null methods take with "
-                "dosages only; name markers for all traits, as condition=[...]"
+                "dosages only; name markers for all traits"
             )
 
     def effect_unit(self, maximum: int) -> str:
@@ -217,7 +223,7 @@ class PermuteOptions:
     scan: ScanOptions = field(repr=False)
 
     def __post_init__(self) -> None:
-        require_one_of(self.method, PERMUTE_METHODS, "method")
+        require_choice(self.method, "method", PERMUTE_METHODS)
         whole_number(self.n_permutations, "n_permutations", 1)
         whole_number(self.seed, "seed", 0)
         require_by(self.by)

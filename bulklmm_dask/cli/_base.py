@@ -11,6 +11,7 @@ import click
 
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.surface import command_line
 from bulklmm_dask.text import printable
 
 FAILED = 1
@@ -25,7 +26,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 1 after an error of input or store, with 130 after Ctrl-C."""
-        with warnings.catch_warnings():
+        with command_line(), warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:

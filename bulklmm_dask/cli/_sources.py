@@ -29,7 +29,7 @@ def open_source(path: str | Path) -> xr.Dataset:
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:
-    """Kinship for a name: a variable of the study, none, a method to compute it, or a CSV table."""
+    """Kinship for a name: a variable of the study, none, a method to compute it, or a table."""
     if name == "none":
         return None
     stored = LOCO if loco and name == "kinship" and LOCO in ds else name
@@ -43,10 +43,10 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
             f"--loco', or choose one of {', '.join(METHODS)}"
         )
     if Location.of(name).is_file():
-        return read_kinship(name)
+        return read_kinship(name, ds)
     raise InputError(
         f"the study has no kinship {name!r}, and there is no such table: compute it with "
-        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a CSV table or none"
+        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a table or none"
     )
 
 

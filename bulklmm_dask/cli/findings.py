@@ -25,6 +25,7 @@ from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
 from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import By
 
@@ -43,10 +44,10 @@ def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--trait-positions",
-            metavar="CSV",
+            metavar="FILE",
             type=_path,
-            help="Positions of the traits, for the column cis: columns trait, contig, position.  "
-            "[default: those of the study, if any]",
+            help="Positions of the traits, for the column cis: trait, contig and position, or a "
+            "BED table.  [default: those of the study, if any]",
         ),
     ):
         function = option(function)
@@ -151,7 +152,7 @@ def hits_command(
         "threshold": level_of(threshold, perm, alpha),
         "fdr": fdr,
         "top": top,
-        "trait_positions": _positions(trait_positions),
+        "trait_positions": _positions(trait_positions, result),
         "cis_window": cis_window,
     }
     if out is not None and out.suffix == PARQUET:
@@ -231,12 +232,16 @@ def peaks_command(
             peakdrop=peakdrop,
             drop=DROP if drop is None else drop,
             prob=prob,
-            trait_positions=_positions(trait_positions),
+            trait_positions=_positions(trait_positions, result),
             cis_window=cis_window,
         )
     give_table(with_p(table, perm), out)
 
 
-def _positions(path: Path | None) -> pd.DataFrame | None:
-    """Read the table of the positions of traits, if there is one."""
-    return None if path is None else read_table(path)
+def _positions(path: Path | None, result: Path) -> pd.DataFrame | None:
+    """Read the places of traits, if there is a table of them, in the unit of the markers."""
+    if path is None:
+        return None
+    places = read_trait_places(read_table(path) if path.suffix == PARQUET else path)
+    markers = open_result(result).get("variant_position")
+    return places.as_table(None if markers is None else markers.attrs.get("units"))

@@ -39,6 +39,23 @@ say what is dropped. Genotypes pass through memory a part at a time.
 """
 
 
+def _codes(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> dict[float, float | None] | None:
+    """Parse 1=0,2=1,9=NA."""
+    if value is None:
+        return None
+    try:
+        pairs = [pair.split("=") for pair in value.split(",")]
+        return {
+            float(code): None if dosage.strip() == "NA" else float(dosage) for code, dosage in pairs
+        }
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not codes and dosages such as 1=0,2=1,9=NA"
+        ) from None
+
+
 @click.command(
     "import",
     cls=Command,
@@ -48,6 +65,7 @@ say what is dropped. Genotypes pass through memory a part at a time.
         "bulklmm import bxd.zip bxd.zarr",
         "bulklmm import plink mice.bed mice.zarr",
         "bulklmm import calls.vcz mice.zarr --traits expression.csv",
+        "bulklmm import plink mice.bed mice.zarr --traits expression.bed.gz",
         "bulklmm import traits.csv mice.zarr --genotypes geno.csv --map map.csv",
         "bulklmm import traits.csv mice.zarr --genotypes strains.csv --strains strain",
     ),
@@ -58,7 +76,8 @@ say what is dropped. Genotypes pass through memory a part at a time.
     "--phenotypes",
     type=_path,
     metavar="FILE",
-    help=f"Traits, or phenotypes ({', '.join(with_option('--traits'))}).",
+    help="Traits, or phenotypes: samples x traits, traits x samples, or a BED table of expression "
+    f"({', '.join(with_option('--traits'))}).",
 )
 @click.option(
     "--genotypes",
@@ -96,6 +115,24 @@ say what is dropped. Genotypes pass through memory a part at a time.
     type=click.Choice(["call_dosage", "call_DS", "call_genotype"]),
     help="Array of a VCF Zarr store to take dosages from.  [default: the first it has]",
 )
+@click.option(
+    "--maximum",
+    type=click.IntRange(1, 2),
+    help="Dosage of two counted alleles in a CSV table.  [default: 2 if any exceeds 1, else 1]",
+)
+@click.option(
+    "--codes",
+    metavar="CODE=DOSAGE,...",
+    callback=_codes,
+    help="What the numbers of a CSV table of genotypes stand for, such as 1=0,2=1,9=NA.",
+)
+@click.option(
+    "--trait-positions",
+    type=_path,
+    metavar="FILE",
+    help="Where the traits lie: trait, contig and position, or a BED table. Peaks are then told "
+    "to be cis or trans.",
+)
 @overwrite_option
 def import_command(
     words: tuple[str, ...],
@@ -107,6 +144,9 @@ def import_command(
     covariates: str | None,
     strains: str | None,
     field: str | None,
+    maximum: int | None,
+    codes: dict[float, float | None] | None,
+    trait_positions: Path | None,
     overwrite: bool,
 ) -> None:
     """Read SOURCE and keep it as the Zarr study STUDY."""
@@ -120,6 +160,9 @@ def import_command(
         "--covariates": covariates,
         "--strains": strains,
         "--field": field,
+        "--maximum": maximum,
+        "--codes": codes,
+        "--trait-positions": trait_positions,
     }
     ds = read(name, source, {key: value for key, value in given.items() if value is not None})
     save(ds, study, overwrite=overwrite)

@@ -142,7 +142,8 @@ def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samp
 
 
 def _nodes(chosen: tuple[Samples, Basis]) -> Array:
-    return nodes(chosen[1])
+    basis = chosen[1]
+    return basis.as_given(nodes(basis))
 
 
 def _part(

@@ -4,6 +4,10 @@ The model is y = C a + g b + u + e with Var(y) = s2 [h2 K + (1 - h2) I]. With K 
 the entries of the rotated trait U'y are independent (`covariance`). If samples have residual
 weights w, traits, covariates and markers are multiplied by w before the rotation, and K by w on
 both sides.
+
+A kinship far from 1 in size is divided by a power of two, `unit`, so that no heritability in use is
+within rounding of 0 or 1. With V(h) in units of s2, s2 h K = s2' h' K/unit and s2 (1 - h) =
+s2' (1 - h'), where h' and s2' are those of the kinship in use.
 """
 
 from __future__ import annotations
@@ -13,14 +17,20 @@ from functools import cached_property
 
 import numpy as np
 import scipy.linalg
+import scipy.linalg.lapack
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.covariance import Spectrum
-from bulklmm_dask.typing import Array
+from bulklmm_dask.lmm.columns import independent_columns
+from bulklmm_dask.lmm.covariance import Spectrum, heritability
+from bulklmm_dask.lmm.powers import unit_of
+from bulklmm_dask.typing import Array, Real
 
 # With a rank-deficient kinship V(1) is singular, so h2 = 1 has no density. GEMMA also bounds the
 # ratio h/(1-h) by 1e5.
 LARGEST_H2_IF_SINGULAR = 1.0 - 1e-5
+# If the largest weight is more than this times the smallest, an eigendecomposition of the weighted
+# kinship would lose the small eigenvalues in the rounding of the large ones.
+_WIDE_WEIGHTS = 100.0
 
 
 @dataclass(frozen=True)
@@ -33,14 +43,53 @@ class Basis(Spectrum):
         U, one eigenvector per column; None stands for the identity (no kinship).
     weights : array (n,) or None
         Residual weights w, by which samples are multiplied before rotation; None for ones.
+    unit : float
+        Power of two that the weighted kinship was divided by.
     """
 
     vectors: Array | None
     weights: Array | None = None
+    unit: float = 1.0
+
+    @property
+    def graded(self) -> bool:
+        """Whether the weights are of very different size."""
+        return self.typical is not None
+
+    def share_left(self, share: float) -> float:
+        """The share of the squares of a rotated column to which `share` of it as measured shrinks.
+
+        A column that varies where weights are small is dwarfed by its values where they are large.
+        """
+        if not self.graded or self.weights is None:
+            return share
+        return share * float(self.weights.min() / self.weights.max()) ** 2
+
+    def as_given(self, h2: Real) -> Array:
+        """Heritabilities of the kinship as given, from those of the kinship in use."""
+        given = h2 if self.unit == 1.0 else heritability(h2.astype(np.float64), self.unit)
+        return np.asarray(given, dtype=np.float64)
+
+    def in_use(self, h2: Array) -> Array:
+        """Heritabilities of the kinship in use, from those of the kinship as given."""
+        if self.unit == 1.0:
+            return h2
+        return np.minimum(heritability(h2, 1.0 / self.unit), self.h2_max).astype(np.float64)
+
+    def slope_as_given(self, h2: Array) -> Array:
+        """Derivative of `as_given` at heritabilities of the kinship in use."""
+        return np.asarray(self.unit / (h2 + self.unit * (1.0 - h2)) ** 2)
+
+    def variance_as_given(self, sigma2: Array, h2: Array) -> Array:
+        """Total variances s2 for the kinship as given, from s2 and h2 of the kinship in use."""
+        return sigma2 if self.unit == 1.0 else sigma2 * (h2 / self.unit + 1.0 - h2)
 
     def rotate(self, columns: Array) -> Array:
         """Rotate columns (n, k) as measured: U' diag(w) times the columns."""
-        weighted = columns if self.weights is None else columns * self.weights[:, None]
+        return self._turn(columns if self.weights is None else columns * self.weights[:, None])
+
+    def _turn(self, weighted: Array) -> Array:
+        """Rotate columns (n, k) that were multiplied by the weights: U' times the columns."""
         return weighted if self.vectors is None else self.vectors.T @ weighted
 
     def rotate_rows(self, rows: Array) -> Array:
@@ -50,8 +99,8 @@ class Basis(Spectrum):
 
     def with_covariates(self, covariates: Array) -> Basis:
         """Copy of the basis with its covariates replaced by others, (n, c) as measured."""
-        columns, _ = independent_columns(self.rotate(covariates))
-        return replace(self, covariates=columns)
+        columns, _ = independent_columns(covariates, self.weights)
+        return replace(self, covariates=self._turn(columns))
 
     @cached_property
     def log_weights(self) -> float:
@@ -101,28 +150,9 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
         copies=np.concatenate([np.ones(rank), np.zeros(c), [float(spectrum.rows - rank)]]),
         covariates=np.concatenate([spectrum.covariates[:rank], corner, np.zeros((1, c))]),
         h2_max=spectrum.h2_max,
+        typical=spectrum.typical,
     )
     return folded, np.concatenate([y[:rank], inside, length[None]])
-
-
-def independent_columns(matrix: Array, tolerance: float = 1e-9) -> tuple[Array, list[int]]:
-    """Orthonormal basis (n, rank) of the columns, and indices of columns dependent on earlier ones.
-
-    Columns are taken in their order, so the intercept, which comes first, is always kept.
-    """
-    kept: list[Array] = []
-    dependent: list[int] = []
-    for index, column in enumerate(matrix.T):
-        rest = column.astype(np.float64)
-        for _ in range(2):  # twice makes them orthogonal to rounding (Kahan)
-            for q in kept:
-                rest = rest - q * (q @ rest)
-        norm = np.linalg.norm(rest)
-        if norm > tolerance * max(float(np.linalg.norm(column)), 1e-300):
-            kept.append(rest / norm)
-        else:
-            dependent.append(index)
-    return (np.column_stack(kept) if kept else np.empty((len(matrix), 0))), dependent
 
 
 def make_basis(kinship: Array | None, covariates: Array, weights: Array | None = None) -> Basis:
@@ -141,31 +171,69 @@ def make_basis(kinship: Array | None, covariates: Array, weights: Array | None =
     Raises
     ------
     InputError
-        If an eigenvalue is below -1e-6 times the largest.
+        If an eigenvalue is below -1e-3 times the largest.
     """
     n = len(covariates)
-    if weights is not None:
-        covariates = covariates * weights[:, None]
-        kinship = None if kinship is None else kinship * np.outer(weights, weights)
-    columns, _ = independent_columns(covariates)
-    if kinship is None:
-        return Basis(np.ones(n), np.ones(n), columns, 0.0, None, weights)
-    values, vectors = scipy.linalg.eigh(kinship, driver="evd")
-    values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
-    largest = values[0] if n else 0.0
-    if n and values[-1] < -1e-6 * max(largest, 0.0) - 1e-300:
-        raise InputError(
-            f"the kinship is not positive semi-definite: eigenvalue {values[-1]:.4g} against the "
-            f"largest, {largest:.4g}; compute it with bulklmm_dask.kinship or correct its entries"
-        )
-    rounding = 64 * np.finfo(np.float64).eps * n * largest
-    values = np.where(values > rounding, values, 0.0)
+    columns, _ = independent_columns(covariates, weights)
+    wide = weights is not None and bool(weights.max() > _WIDE_WEIGHTS * weights.min())
+    typical = 1.0 if kinship is None or not n else _typical_variance(kinship, weights)
+    unit = unit_of(typical)
+    if kinship is None or typical == 0.0:
+        of_weights = 1.0 if wide else None
+        return Basis(np.ones(n), np.ones(n), columns, 0.0, of_weights, None, weights)
+    kinship = kinship if unit == 1.0 else kinship / unit
+    if weights is None:
+        values, vectors = _eigenvectors(kinship)
+    elif wide:
+        values, vectors = _graded_eigenvectors(kinship, weights)
+    else:
+        values, vectors = _eigenvectors(kinship * np.outer(weights, weights))
     singular = bool(n) and values[-1] == 0.0
     return Basis(
         eigenvalues=values,
         copies=np.ones(n),
         covariates=vectors.T @ columns,
         h2_max=LARGEST_H2_IF_SINGULAR if singular else 1.0,
+        typical=typical / unit if wide else None,
         vectors=vectors,
         weights=weights,
+        unit=unit,
     )
+
+
+def _typical_variance(kinship: Array, weights: Array | None) -> float:
+    """Mean of the diagonal of the kinship times the geometric mean of the squared weights."""
+    logarithm = 0.0 if weights is None else 2.0 * float(np.log(weights).mean())
+    return float(np.diag(kinship).mean() * np.exp(logarithm))
+
+
+def _eigenvectors(kinship: Array) -> tuple[Array, Array]:
+    """Eigenvalues in descending order, 0 where they are rounding, and eigenvectors."""
+    values, vectors = scipy.linalg.eigh(kinship, driver="evd")
+    values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
+    n = len(values)
+    largest = values[0] if n else 0.0
+    if n and values[-1] < -1e-3 * max(largest, 0.0):
+        raise InputError(
+            f"the kinship is not positive semi-definite: eigenvalue {values[-1]:.4g} against the "
+            f"largest, {largest:.4g}; compute it with bulklmm_dask.kinship or correct its entries"
+        )
+    rounding = 64 * np.finfo(np.float64).eps * n * largest
+    return np.where(values > rounding, values, 0.0), vectors
+
+
+def _graded_eigenvectors(kinship: Array, weights: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of the weighted kinship, for weights of very different size.
+
+    With K = LL' the squared singular values and the left singular vectors of diag(w) L are those of
+    the weighted kinship. One-sided Jacobi rotations with pivoting compute them with an error
+    relative to each singular value, not to the largest (Drmac and Veselic 2008).
+    """
+    values, vectors = _eigenvectors(kinship)
+    factor = vectors[:, values > 0.0] * np.sqrt(values[values > 0.0])
+    found, left, _, scale, _, _ = scipy.linalg.lapack.dgejsv(
+        weights[:, None] * factor, joba=2, jobu=1, jobv=3
+    )
+    roots = np.zeros(len(values))
+    roots[: len(found)] = found * (scale[1] / scale[0])
+    return roots * roots, np.ascontiguousarray(left)

@@ -154,8 +154,11 @@ def scan_block(
 def scan_group(
     group: TraitGroup[Scanner], x: Array, options: ModelOptions, *, single: bool
 ) -> Columns:
-    """Statistics (variants, traits, ...) of one group; `x` (variants, n, ...) has its samples."""
-    found = group.scanner.scan(x, single=single)
+    """Statistics (variants, traits, ...) of one group; `x` (variants, n, ...) has its samples.
+
+    Weights of very different size need the digits of double precision.
+    """
+    found = group.scanner.scan(x, single=single and not group.basis.graded)
     for row in pair_statistics(options):
         if row.follows is not None:
             found[row.name] = _following(row.follows, found, len(group.samples))
@@ -167,7 +170,7 @@ def _following(follows: Follows, found: Columns, n_samples: int) -> Real:
     """A statistic derived from the LOD, a few markers at a time to bound the memory used."""
     lod = found["lod"]
     df = np.broadcast_to(found.get("df", np.ones(1, np.int64)), lod.shape)
-    out = np.empty_like(lod)
+    out = np.empty_like(lod)  # a flag becomes 0 or 1
     for start in range(0, len(lod), _PIECE):
         some = slice(start, start + _PIECE)
         out[some] = follows(lod[some], df[some], n_samples)

@@ -20,6 +20,9 @@ import numpy.typing as npt
 
 from bulklmm_dask.typing import Array, Flags
 
+# Heritabilities a decade of h/(1-h) in the grid of a kinship with eigenvalues of any size.
+_PER_DECADE = 8
+
 
 @dataclass(frozen=True)
 class Variances:
@@ -136,12 +139,16 @@ class Spectrum:
     h2_max : float
         Upper end of the admissible heritabilities: 1, just below 1 for a singular kinship, 0
         without a kinship.
+    typical : float or None
+        Typical variance due to the kinship at h = 1 where weights of very different size let the
+        mean of the eigenvalues say nothing; None otherwise.
     """
 
     eigenvalues: Array
     copies: Array
     covariates: Array
     h2_max: float
+    typical: float | None
 
     @property
     def rows(self) -> int:
@@ -160,7 +167,12 @@ class Spectrum:
 
     @property
     def scale(self) -> float:
-        """Mean of the eigenvalues, and so the mean variance due to the kinship at h = 1."""
+        """Mean of the eigenvalues, and so the mean variance due to the kinship at h = 1.
+
+        Where weights are of very different size, the typical variance (`typical`).
+        """
+        if self.typical is not None:
+            return self.typical
         return max(float(self.copies @ self.eigenvalues) / self.n, 1e-300)
 
     @property
@@ -178,7 +190,8 @@ class Spectrum:
     def distinct(self) -> Flags:
         """Mask (k,) of the first row of every distinct eigenvalue."""
         lam = self.eigenvalues
-        return np.concatenate([[True], lam[:-1] - lam[1:] > 1e-9 * lam[0]])
+        size = lam[0] if self.typical is None else lam[:-1]
+        return np.concatenate([[True], lam[:-1] - lam[1:] > 1e-9 * size])
 
     def at(self, h2: npt.ArrayLike) -> Variances:
         """Variances and their slopes at heritabilities (q,)."""
@@ -205,11 +218,21 @@ class Spectrum:
         """
         if self.h2_max == 0.0:
             return np.zeros(1)
+        if self.typical is not None:
+            inner = self._wide_grid()
+            return np.concatenate([[0.0], inner[inner < self.h2_max], [self.h2_max]])
         tail = 10.0 ** -np.arange(5.0, 1.5, -0.5)
         share = np.concatenate([tail, np.linspace(0.025, 0.975, 39), 1.0 - tail[::-1]])
         h2 = self.at_share(share)
         inner = h2[(h2 > 0.0) & (h2 < self.h2_max)]
         return np.concatenate([[0.0], inner, [self.h2_max]])
+
+    def _wide_grid(self) -> Array:
+        """Heritabilities evenly spaced in log h/(1-h), from the largest to the least eigenvalue."""
+        lam = self.eigenvalues
+        low, high = np.log10(1e-5 / lam[0]), np.log10(1e5 / lam[self.rank - 1])
+        odds = np.logspace(low, high, int(_PER_DECADE * (high - low)) + 1)
+        return odds / (1.0 + odds)
 
 
 def refined(grid: Array, count: int) -> Array:

@@ -25,7 +25,7 @@ class NullEstimates:
     Attributes
     ----------
     h2, sigma2 : array
-        As in `NullModel`; NaN for a trait that could not be fitted.
+        As in `NullModel`, for the kinship as given; NaN for a trait that could not be fitted.
     n_samples : array of int
         Number of samples with a value and all covariates.
     status : array of str
@@ -59,7 +59,8 @@ class FittedGroup:
     basis : Basis
         Eigenbasis of the samples.
     model : NullModel
-        Null models of all traits measured on these samples, fitted or not.
+        Null models of all traits measured on these samples, fitted or not, for the kinship in use
+        (`Basis.unit`).
     """
 
     rows: Index
@@ -113,11 +114,12 @@ def fit_groups(
             basis,
             traits[np.ix_(rows, columns)],
             reml=reml,
-            grid=grid,
+            grid=None if grid is None else basis.in_use(grid),
             prior=None if prior is None else prior.take(columns),
             extra=None if extra is None else extra[np.ix_(rows, columns)],
         )
-        estimates.h2[columns], estimates.sigma2[columns] = model.h2, model.sigma2
+        estimates.h2[columns] = basis.as_given(model.h2)
+        estimates.sigma2[columns] = basis.variance_as_given(model.sigma2, model.h2)
         estimates.status[columns] = model.status
         if model.fitted.any():
             yield FittedGroup(rows, columns[model.fitted], basis, model)

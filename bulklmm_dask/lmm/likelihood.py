@@ -66,6 +66,14 @@ class Profile:
     quadratic: Array
     count: Array | float
 
+    def grows(self, h2: Array) -> Flags:
+        """Whether the likelihood, at heritabilities near 1, grows without end towards 1.
+
+        It then grows like k/2 log 1/(1-h), k >= 1, so that (1-h) times its slope is about k/2. The
+        restricted likelihood does not, if the null space of the kinship is that of covariates.
+        """
+        return np.asarray(self.slope * (1.0 - h2) > 0.25)
+
 
 @dataclass(frozen=True)
 class _OnGrid:
@@ -259,7 +267,7 @@ class ProfileLikelihood:
         )
 
 
-def constant(basis: Basis, scale: Array, *, reml: bool) -> Array:
+def constant(basis: Basis, log_scale: Array, *, reml: bool) -> Array:
     """Constant of the log-likelihood, (traits,) in nats: log-likelihood minus `Profile.value`.
 
     With d = n, or n - c under REML, and s the scale by which a trait was divided, it is
@@ -273,12 +281,12 @@ def constant(basis: Basis, scale: Array, *, reml: bool) -> Array:
     ----------
     basis : Basis
         Eigenbasis of n samples, with c covariates.
-    scale : array (traits,)
-        Number by which each trait was divided.
+    log_scale : array (traits,)
+        Logarithm of the number by which each trait was divided.
     reml : bool
         Restricted instead of full likelihood.
     """
     degrees = basis.n - basis.n_covariates * reml
-    scaled = np.log(2.0 * np.pi / degrees) + 2.0 * np.log(scale) + 1.0
+    scaled = np.log(2.0 * np.pi / degrees) + 2.0 * log_scale + 1.0
     rest = basis.log_weights + (0.5 * basis.covariate_logdet if reml else 0.0)
     return np.asarray(-0.5 * degrees * scaled + rest)

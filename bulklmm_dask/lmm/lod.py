@@ -9,12 +9,22 @@ import numpy as np
 
 from bulklmm_dask.typing import Real
 
-# Lower bound of 1 - r2, just above rounding: a perfect fit has LOD 6.5 n instead of infinity.
-SMALLEST = 1e-13
+# Lower bound of RSS1/RSS0, just above the rounding of residuals: a perfect fit has LOD 13 n instead
+# of infinity.
+SMALLEST = 1e-26
+# 1 - r2 below which the ratio is computed from the residuals: the difference has lost its digits.
+CANCELLED = 1e-6
 # Pairs with a larger r2 are computed again without interpolation: its error would show in the LOD.
 NEARLY_PERFECT = 0.99
 # Relative rounding error of r2 in single precision, as measured.
 SINGLE_ROUNDING = 4.0045e-7
+# Largest error of a LOD due to computing r2 in single precision.
+SINGLE_ERROR = 2e-5
+
+
+def largest_lod(n: int) -> float:
+    """LOD of n samples that a perfect fit gets."""
+    return float(-0.5 * n * np.log10(SMALLEST))
 
 
 def lod_of_ratio(ratio: Real, n: int, out: Real | None = None) -> Real:
@@ -23,14 +33,15 @@ def lod_of_ratio(ratio: Real, n: int, out: Real | None = None) -> Real:
     Parameters
     ----------
     ratio : array
-        RSS1/RSS0, float32 or float64; overwritten. Values below `SMALLEST`, or below the rounding
-        error of 1 in its precision, are raised to that bound.
+        RSS1/RSS0, float32 or float64; overwritten. Values below `SMALLEST`, in single precision
+        below the rounding error of 1, are raised to that bound.
     n : int
         Number of samples.
     out : array, optional
         Array for the scores; by default they overwrite `ratio`.
     """
-    np.maximum(ratio, max(SMALLEST, float(np.spacing(ratio.dtype.type(1.0))) / 2), out=ratio)
+    smallest = SMALLEST if ratio.dtype == np.float64 else float(np.spacing(np.float32(1.0))) / 2
+    np.maximum(ratio, smallest, out=ratio)
     np.log(ratio, out=ratio)
     to_lod = -0.5 * n / np.log(10.0)
     return np.multiply(ratio, to_lod, out=ratio if out is None else out, casting="same_kind")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet
 from bulklmm_dask.typing import Array, Flags, Index
 
@@ -64,18 +65,33 @@ class Markers:
 
 
 def prepare_markers(basis: Basis, dosage: Array) -> Markers:
-    """Centre and rotate dosages (variants, n) of the n samples of a basis, none missing."""
+    """Centre and rotate dosages (variants, n) of the n samples of a basis, none missing.
+
+    If the weights are of very different size, the covariates are projected out as well: the mean of
+    the samples leaves large values where weights are large, which would cancel later.
+    """
     rotated = basis.rotate_rows(dosage - dosage.mean(axis=1, keepdims=True))
     size = np.einsum("ik,ik->i", rotated, rotated)
-    inside = rotated @ basis.covariates
-    left = size - np.einsum("ic,ic->i", inside, inside)
-    tested = left > NO_VARIATION * np.maximum(size, 1e-300)
+    if basis.graded:
+        rotated = outside_covariates(basis, rotated)
+        left = np.einsum("ik,ik->i", rotated, rotated)
+    else:
+        inside = rotated @ basis.covariates
+        left = size - np.einsum("ic,ic->i", inside, inside)
+    tested = left > basis.share_left(NO_VARIATION) * np.maximum(size, 1e-300)
     # What centring leaves of a constant row, through rounding of its mean, is no variation.
     tested &= size > 1e-20 * np.einsum("ik,ik->i", dosage, dosage)
-    rounding = 1e-12 * np.sqrt(size.max(initial=0.0))
+    rounding = 1e-12 * np.sqrt((left if basis.graded else size).max(initial=0.0))
     reach = np.flatnonzero(np.abs(rotated).max(axis=0, initial=0.0) > rounding)
     width = int(reach[-1]) + 1 if len(reach) else 0
     return Markers(np.ascontiguousarray(rotated[:, :width]), tested)
+
+
+def outside_covariates(covariance: Covariance, rows: Array) -> Array:
+    """Rotated rows (k, rows) projected off the covariates, orthogonal to them up to rounding."""
+    for _ in range(2):  # twice makes them orthogonal to rounding
+        rows = rows - (rows @ covariance.covariates) @ covariance.covariates.T
+    return rows
 
 
 def nearly_fixed(basis: Basis, markers: Markers) -> Index:

@@ -126,7 +126,7 @@ def orthonormal_columns(basis: Basis, extra: Array) -> Array:
         rest = outside(basis, given[:k], rotated)
         left, size, raw = (np.einsum("kj,kj->j", x, x) for x in (rest, rotated, column))
         # What centring leaves of a constant column, through rounding of its mean, adds nothing.
-        adds = (left > NO_SHARE * size) & (size > 1e-20 * raw)
+        adds = (left > basis.share_left(NO_SHARE) * size) & (size > 1e-20 * raw)
         given[k] = np.where(adds, rest / np.sqrt(np.where(adds, left, 1.0)), 0.0)
     return given
 

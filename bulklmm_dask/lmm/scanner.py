@@ -57,7 +57,7 @@ def make_scanner(
     if not options.alternative:
         return NullScan.of(basis, model, effects=effects)
     if options.grid is not None:
-        grid = np.array(options.grid)
+        grid = basis.in_use(np.array(options.grid))
         return AltGrid.of(basis, model, grid, reml=options.reml, effects=effects)
     above = options.refine_above
     return AltExact.of(basis, model, reml=options.reml, refine_above=above, effects=effects)

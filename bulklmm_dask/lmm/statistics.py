@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bulklmm_dask.lmm.lod import largest_lod
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.typing import Array, Index, Real
 
@@ -55,14 +56,18 @@ def neg_log10_p(lod: npt.ArrayLike, df: npt.ArrayLike) -> Array:
 def explained(lod: npt.ArrayLike, n_samples: int) -> Array:
     """Share of the trait's variance, in the metric of the model, that a marker explains.
 
-    1 - RSS1/RSS0 = 1 - 10^(-2 LOD / n), as R/qtl2 users compute it; 0 where the LOD is negative.
+    1 - RSS1/RSS0 = 1 - 10^(-2 LOD / n), as R/qtl2 users compute it; negative where the LOD is, as
+    it may be with an h2 of its own for every pair under REML.
     """
-    score = np.maximum(np.asarray(lod, np.float64), 0.0)
+    score = np.asarray(lod, np.float64)
     return np.asarray(-np.expm1(score * (-2.0 * np.log(10.0) / n_samples)))
 
 
+# A LOD of at least this share of the largest is that of a perfect fit: single precision rounds it.
+_ALMOST = 1.0 - 1e-6
+
 # Derives a statistic from LOD, degrees of freedom (of the same shape) and number of samples.
-Follows: TypeAlias = Callable[[Real, Index, int], Array]
+Follows: TypeAlias = Callable[[Real, Index, int], npt.NDArray[Any]]
 # Gives the dtype of a statistic from the options and whether the precision is single.
 DtypeRule: TypeAlias = Callable[[ModelOptions, bool], np.dtype[Any]]
 # Dimensions that a statistic may have besides those of pairs, traits or permutations.
@@ -90,11 +95,6 @@ def _is(dtype: npt.DTypeLike) -> DtypeRule:
 def _score(options: ModelOptions, single: bool) -> np.dtype[Any]:
     """float64 for exactly optimised pairs, whose digits float32 cannot hold; otherwise float32."""
     return np.dtype(np.float64 if options.alternative and not single else np.float32)
-
-
-def _effect(options: ModelOptions, single: bool) -> np.dtype[Any]:
-    """float64 for several effects per marker: their differences are small beside their means."""
-    return np.dtype(np.float64) if options.joint else _score(options, single)
 
 
 def _always(options: ModelOptions) -> bool:
@@ -183,7 +183,7 @@ OF_PAIRS = (
         "effect",
         "effect of the marker",
         "pair",
-        _effect,
+        _is(np.float64),
         unit="trait unit",
         extra=("effects",),
         asked=True,
@@ -193,7 +193,7 @@ OF_PAIRS = (
         "s.e.",
         "standard error of the effect",
         "pair",
-        _effect,
+        _is(np.float64),
         unit="trait unit",
         extra=("effects",),
         asked=True,
@@ -215,6 +215,15 @@ OF_PAIRS = (
         _score,
         asked=True,
         follows=lambda lod, df, n_samples: explained(lod, n_samples),
+    ),
+    Statistic(
+        "perfect_fit",
+        "perfect fit",
+        "whether the marker explains the trait up to rounding, so that the LOD is a lower bound",
+        "pair",
+        _is(np.bool_),
+        asked=True,
+        follows=lambda lod, df, n_samples: lod >= _ALMOST * largest_lod(n_samples),
     ),
     Statistic(
         "lod_interaction",

@@ -34,17 +34,10 @@ def number(value: object, what: str, low: float, high: float = np.inf) -> float:
 
 
 def require_choice(value: object, what: str, choices: Sequence[str | None]) -> None:
-    """Raise InputError unless `value` is one of the choices."""
-    if (value is None or isinstance(value, str)) and value in choices:
-        return
-    *others, last = map(repr, choices)
-    raise InputError(f"{what} is {value!r}; it must be {', '.join(others)} or {last}")
-
-
-def require_one_of(value: str, known: Sequence[str], what: str) -> None:
     """Raise InputError unless an option has one of its known values."""
-    if value not in known:
-        raise InputError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        known = ", ".join(map(str, choices))
+        raise InputError(f"unknown {what} {value!r}; choose one of {known}")
 
 
 def require_flag(value: object, what: str) -> None:
@@ -56,6 +49,15 @@ def require_flag(value: object, what: str) -> None:
 def require_by(by: object) -> None:
     """Raise InputError unless `by` is None (over all markers) or "contig"."""
     require_choice(by, "by", (None, "contig"))
+
+
+def require_some(label: str, samples: int, traits: int) -> None:
+    """Raise InputError unless a table of traits has both samples and traits."""
+    if not samples or not traits:
+        raise InputError(
+            f"{label} has {counted(samples, 'sample')} and {counted(traits, 'trait')}; a study "
+            "needs some of both: see whether this is the table of traits"
+        )
 
 
 def refuse_infinite(

@@ -14,9 +14,19 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import RANGE_TOLERANCE, refuse_infinite, refuse_outside
-from bulklmm_dask.study.labelled import Argument, NamesLike, as_argument, name_samples
-from bulklmm_dask.study.schema import require_unique, unknown_names, validate
+from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
+from bulklmm_dask.study.coding import as_dosages, codes_hint
+from bulklmm_dask.study.labelled import (
+    Argument,
+    NamesLike,
+    as_argument,
+    by_sample,
+    by_variant,
+    match_numbers,
+    name_samples,
+    say_by_order,
+)
+from bulklmm_dask.study.schema import unknown_names, validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -40,12 +50,16 @@ def create_dataset(
     alleles: Sequence[str] | Sequence[tuple[str, str]] | np.ndarray | None = None,
     strains: NamesLike | Mapping[Hashable, Hashable] | pd.Series | None = None,
     maximum: int | None = None,
+    codes: Mapping[float, float | None] | None = None,
 ) -> xr.Dataset:
     """Make a study from arrays.
 
     Where genotypes and traits both carry sample names (the index of a DataFrame, a coordinate of
     a DataArray, or `sample_ids`), samples are matched by name, in the order of the traits.
-    Otherwise row i of one belongs to row i of the other, and the lengths must agree.
+    Otherwise row i of one belongs to row i of the other, and the lengths must agree. The numbers
+    0, 1, 2, ... that pandas gives to rows without names are no names; a frame that was sorted
+    keeps them, and is matched by them where the other frame has the same numbers. Frames whose
+    numbers differ are refused.
 
     Parameters
     ----------
@@ -73,7 +87,12 @@ def create_dataset(
         rows of `genotypes` are strains, every sample takes the genotypes of its strain.
     maximum : {1, 2}, optional
         The dosage of two counted alleles. By default 2 if any dosage exceeds 1, else 1; lazy
-        genotypes are taken as 0..2, with a StudyWarning.
+        genotypes are taken as 0..2, with a StudyWarning. Genotypes 1 and 2 throughout, or -1 and
+        1, are taken as codes of two homozygotes and become 0 and 1, with a StudyWarning, unless
+        `maximum` or `codes` is given.
+    codes : mapping, optional
+        What numbers in `genotypes` stand for, as in ``{1: 0, 2: 1, 9: None}``: value to dosage,
+        None where it stands for a missing genotype.
 
     Returns
     -------
@@ -120,10 +139,13 @@ def create_dataset(
     """
     calls = as_argument(genotypes, "genotypes", ("samples", "variants", "genotypes"), variant_ids)
     values = as_argument(traits, "traits", ("samples", "traits"), trait_ids)
+    require_some("traits", values.data.sizes["samples"], values.data.sizes["traits"])
     extra = None
     if covariates is not None:
         extra = as_argument(covariates, "covariates", ("samples", "covariates"), covariate_ids)
-    name_samples(sample_ids, [table for table in (calls, values, extra) if table is not None])
+    tables = [table for table in (calls, values, extra) if table is not None]
+    match_numbers(tables)
+    name_samples(sample_ids, tables)
 
     strain_of = None if strains is None else _strains(strains, values)
     rows, calls_rows = _match(calls, values, strain_of)
@@ -137,33 +159,20 @@ def create_dataset(
     if strain_of is not None:
         _put_strains(ds, [strain_of[i] for i in rows])
     if extra is not None:
+        if extra.names is None and values.names is not None:
+            say_by_order(extra, "the traits")
         _put_covariates(ds, extra, names, rows)
     ds["variant_id"] = ("variants", text(calls.labels))
     _put_map(ds, contigs, positions, position_unit, alleles)
-    ds = _put_calls(ds, calls.data, calls_rows, maximum)
+    ds = _put_calls(ds, calls.data, calls_rows, maximum, codes)
     ds = ds.assign_coords(samples=ds["sample_id"].values, variants=ds["variant_id"].values)
     return validate(ds.assign_coords(traits=ds["trait_id"].values))
 
 
 def _strains(strains: Any, traits: Argument) -> list[str | None]:
     """Look up the strain of each row of the traits; None where a sample is not listed."""
-    size = traits.data.sizes["samples"]
-    if not isinstance(strains, Mapping | pd.Series):
-        if len(strains) != size:
-            raise InputError(
-                f"strains has {len(strains)} entries for {size} samples; give one for each"
-            )
-        return [None if pd.isna(name) else str(name) for name in strains]
-    if traits.names is None:
-        raise InputError(
-            "strains are given by sample name, but the traits carry no sample names; "
-            "pass sample_ids, or the strains in the order of the traits"
-        )
-    if isinstance(strains, pd.Series):
-        index = [str(name) for name in strains.index]
-        require_unique(index, "the samples of the strain table", "give each sample one strain")
-    table = {str(name): str(strain) for name, strain in strains.items() if not pd.isna(strain)}
-    return [table.get(name) for name in traits.names]
+    found = by_sample(strains, "strains", traits)
+    return [None if pd.isna(name) else str(name) for name in found]
 
 
 def _match(
@@ -182,6 +191,10 @@ def _match(
                 f"the genotypes have {genotyped} samples and the traits {size}, and they cannot "
                 "be matched by name; pass sample_ids, or tables that carry sample names"
             )
+        if calls.names is None and keys is not None:
+            say_by_order(calls, "the traits")
+        elif keys is None and calls.names is not None:
+            say_by_order(traits, "the genotypes")
         return list(range(size)), list(range(size))
     where = {name: i for i, name in enumerate(calls.names)}
     rows = [i for i, key in enumerate(keys) if key in where]
@@ -258,9 +271,20 @@ def _put_covariates(
         values = values[rows]
     else:
         frame = pd.DataFrame(values, index=covariates.names)
+        _refuse_nobody(covariates, names)
         _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
         values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
     refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
+    labels = text(covariates.labels)
+    empty = np.isnan(values).all(axis=0)
+    if empty.any():
+        say(
+            f"{empty.sum()} of {len(labels)} covariates have no value in any sample and are "
+            f"dropped: {listing(labels[empty])}"
+        )
+        values, labels = values[:, ~empty], labels[~empty]
+    if not len(labels):
+        return
     missing = np.flatnonzero(np.isnan(values).any(axis=1))
     if missing.size:
         say(
@@ -268,12 +292,27 @@ def _put_covariates(
             f"leaves them out: {listing(ds['sample_id'].values[missing])}"
         )
     ds["sample_covariate"] = (("samples", "covariates"), values)
-    ds["covariate_id"] = ("covariates", text(covariates.labels))
-    ds.coords["covariates"] = text(covariates.labels)
+    ds["covariate_id"] = ("covariates", labels)
+    ds.coords["covariates"] = labels
+
+
+def _refuse_nobody(covariates: Argument, samples: Sequence[str]) -> None:
+    """Raise InputError if covariates are of nobody in the study."""
+    if not set(samples).isdisjoint(covariates.names or samples):
+        return
+    turned = not set(samples).isdisjoint(covariates.labels)
+    raise InputError(
+        f"the covariates are of nobody in the study: they are of "
+        f"{listing(covariates.names or (), 3) or 'none'}, the samples are {listing(samples, 3)}; "
+        + ("its columns are: pass covariates.T" if turned else "use the same names")
+    )
 
 
 def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: Any) -> None:
-    size = ds.sizes["variants"]
+    size, variants = ds.sizes["variants"], list(ds["variant_id"].values)
+    contigs = by_variant(contigs, "contigs", variants)
+    positions = by_variant(positions, "positions", variants)
+    alleles = by_variant(alleles, "alleles", variants)
     for values, what in ((contigs, "contigs"), (positions, "positions")):
         if values is not None and len(values) != size:
             raise InputError(f"{what} has {len(values)} entries for {size} variants")
@@ -319,23 +358,33 @@ def _refuse_absent(absent: np.ndarray, what: str, ds: xr.Dataset) -> None:
 
 
 def _put_calls(
-    ds: xr.Dataset, data: xr.DataArray, rows: list[int], maximum: int | None
+    ds: xr.Dataset,
+    data: xr.DataArray,
+    rows: list[int],
+    maximum: int | None,
+    codes: Mapping[float, float | None] | None,
 ) -> xr.Dataset:
     """Add the genotypes, variants first; drop the variants without any call."""
     if maximum not in (None, 1, 2):
         raise InputError(f"maximum is {maximum!r}; it should be 1 (dosages 0..1) or 2 (0..2)")
     dims = ("variants", "samples", "genotypes")[: data.ndim]
     data = data.transpose(*dims)
+    if codes is not None and (_is_lazy(data) or data.ndim == 3):
+        raise InputError(
+            "codes says what dosages in memory stand for, but these genotypes are "
+            f"{'lazy' if _is_lazy(data) else 'probabilities'}; recode them first"
+        )
+    if not _is_lazy(data) and data.ndim == 2:
+        values, maximum = as_dosages(data.values, maximum, codes, "genotypes")
+        data = data.copy(data=values)
     if rows != list(range(data.sizes["samples"])):
         data = data[:, rows]
     if _is_lazy(data):
         data = data.chunk(samples=-1)
     else:
         data = data.copy(data=np.ascontiguousarray(data.values))
-        maximum = 1 if data.ndim == 3 else maximum or _guess_maximum(data.values)
-        refuse_outside(
-            data.values, maximum, list(ds["variant_id"].values), list(ds["sample_id"].values)
-        )
+        maximum = maximum if data.ndim == 2 else 1
+        _refuse_outside(data.values, maximum, ds)
         if data.ndim == 3:
             refuse_other_sums(
                 data.values, list(ds["variant_id"].values), list(ds["sample_id"].values)
@@ -373,8 +422,12 @@ def refuse_other_sums(
         )
 
 
-def _guess_maximum(values: np.ndarray) -> int:
-    return 2 if np.fmax.reduce(values, axis=None, initial=0) > 1 + RANGE_TOLERANCE else 1
+def _refuse_outside(values: np.ndarray, maximum: int | None, ds: xr.Dataset) -> None:
+    try:
+        names = list(ds["variant_id"].values), list(ds["sample_id"].values)
+        refuse_outside(values, maximum or 1, *names)
+    except InputError as error:
+        raise InputError(f"{error}{codes_hint(values)}") from None
 
 
 def _drop_uncalled(ds: xr.Dataset, data: xr.DataArray) -> tuple[xr.Dataset, xr.DataArray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,7 +13,8 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.schema import require_unique
-from bulklmm_dask.text import counted
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
 
 NamesLike: TypeAlias = "Sequence[Hashable] | np.ndarray | pd.Index"
 
@@ -33,12 +34,17 @@ class Argument:
         Sample names; None if the caller gave none.
     labels : list of str
         Names along the second dimension.
+    numbers : list of str or None
+        Row numbers that pandas gave, in the order of the rows; None where rows have names of
+        their own, or no labels at all. Sorting and filtering keep them, so they still tell rows
+        of the same frame apart.
     """
 
     what: str
     data: xr.DataArray
     names: list[str] | None
     labels: list[str]
+    numbers: list[str] | None = None
 
 
 def as_argument(source: Any, what: str, dims: tuple[str, ...], ids: NamesLike | None) -> Argument:
@@ -48,6 +54,7 @@ def as_argument(source: Any, what: str, dims: tuple[str, ...], ids: NamesLike | 
     second dimension.
     """
     data, index, columns = _unpack(source, what, dims)
+    numbers = row_numbers(source)
     if data.dtype.kind in "cmM":
         raise InputError(
             f"{what} holds values of dtype {data.dtype}, which are not real numbers; turn them "
@@ -70,7 +77,7 @@ def as_argument(source: Any, what: str, dims: tuple[str, ...], ids: NamesLike | 
     require_unique(labels, f"the {one} names of {what}", f"rename or drop the double {side}")
     if index is not None:
         require_unique(index, f"the sample names of {what}", "rename or drop the double rows")
-    return Argument(what, data, index, labels)
+    return Argument(what, data, index, labels, numbers)
 
 
 def _unpack(
@@ -81,7 +88,7 @@ def _unpack(
         source = source.to_frame()
     if isinstance(source, pd.DataFrame):
         data = xr.DataArray(_frame_values(source), dims=dims[:2])
-        return data, _index_names(source.index, what), _index_names(source.columns, what)
+        return data, index_names(source.index, what), index_names(source.columns, what)
     if not isinstance(source, xr.DataArray):
         values = source if hasattr(source, "shape") else _array(source, what)
         if values.ndim == 1 and what == "covariates":
@@ -118,11 +125,25 @@ def _array(source: Any, what: str) -> np.ndarray:
         ) from error
 
 
-def _index_names(index: pd.Index, what: str) -> list[str] | None:
-    """Names of an index; None for the numbers that pandas gives to unnamed rows."""
-    if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
+def index_names(index: pd.Index, what: str) -> list[str] | None:
+    """Names of an index; None for the numbers 0, 1, 2, ... that pandas gives to unnamed rows."""
+    return None if _is_default(index) else _as_names(index, what)
+
+
+def _is_default(index: pd.Index) -> bool:
+    """Whether pandas made this index: 0, 1, 2, ... without a name."""
+    made = isinstance(index, pd.RangeIndex) and (index.start, index.step) == (0, 1)
+    return made and index.name is None
+
+
+def row_numbers(source: Any) -> list[str] | None:
+    """Give the whole numbers without a name that label the rows of a table of pandas."""
+    if not isinstance(source, pd.DataFrame | pd.Series):
         return None
-    return _as_names(index, what)
+    index = source.index
+    if index.name is not None or index.dtype.kind not in "iu":
+        return None
+    return list(map(str, index))
 
 
 def _coordinate_names(data: xr.DataArray, dim: Hashable, what: str) -> list[str] | None:
@@ -181,3 +202,102 @@ def name_samples(sample_ids: NamesLike | None, tables: list[Argument]) -> None:
                 "give one name for each row"
             )
         table.names = names
+
+
+def match_numbers(tables: list[Argument]) -> None:
+    """Give tables without sample names the row numbers of pandas, where another has the same ones.
+
+    A frame that was sorted or filtered keeps the numbers of its rows: they are matched, for the
+    order of its rows is no longer that of the others.
+
+    Raises
+    ------
+    InputError
+        If one table has the numbers 0, 1, 2, ... and another has other ones.
+    """
+    unnamed = [table for table in tables if table.names is None and table.numbers is not None]
+    for table in unnamed:
+        for other in tables:
+            if other.names is None:
+                continue
+            if set(other.names) == set(table.numbers or ()):
+                table.names = table.numbers
+            elif other.numbers is not None:
+                raise InputError(
+                    f"the rows of {table.what} and {other.what} carry only the numbers that pandas "
+                    f"gave them, and these differ: 0 to {len(table.numbers or ()) - 1} in "
+                    f"{table.what}, {listing(other.numbers, 3)} in {other.what}; make the sample "
+                    "names the index of both, as in frame.set_index('sample'), or, where row i of "
+                    "both is one sample, frame.reset_index(drop=True)"
+                )
+
+
+def say_by_order(table: Argument, other: str) -> None:
+    """Warn that a frame of pandas without sample names is matched by the order of its rows."""
+    if table.numbers is not None:
+        say(
+            f"{table.what} carry no sample names, only the numbers that pandas gives to rows: row "
+            f"i is taken for row i of {other}; make the sample names the index, as in "
+            "frame.set_index('sample'), to have them matched"
+        )
+
+
+def by_sample(values: Any, what: str, table: Argument) -> list[Any]:
+    """Entries in the order of the rows of `table`, None for rows that a labelled one lacks.
+
+    A mapping, Series or DataArray goes by its labels, anything else by order.
+    """
+    size = table.data.sizes["samples"]
+    if isinstance(values, xr.DataArray):
+        values = values.to_series() if values.dims[0] in values.coords else values.values
+    if isinstance(values, pd.Series):
+        numbers, known = row_numbers(values), table.names or table.numbers
+        if numbers is not None and set(numbers) != set(known or ()):
+            if not _is_default(values.index) or table.names is not None:
+                raise InputError(
+                    f"{what} carry only the numbers that pandas gives to rows "
+                    f"({listing(numbers, 3)}), which are not those of the {table.what} "
+                    f"({listing(known or (), 3) or 'none'}); make the sample names the index of "
+                    "both, as in series.set_axis(samples), or hand over series.to_numpy() if row i "
+                    "of both is one sample"
+                )
+            values = values.to_numpy()
+        else:
+            names = _as_names(values.index, what)
+            require_unique(names, f"the samples of {what}", "give each sample one")
+            return _looked_up(dict(zip(names, values, strict=True)), what, table)
+    if isinstance(values, Mapping):
+        return _looked_up({str(name): value for name, value in values.items()}, what, table)
+    if len(values) != size:
+        raise InputError(
+            f"{what} has {len(values)} entries for {counted(size, 'sample')}; give one for each"
+        )
+    return list(values)
+
+
+def _looked_up(by_name: Mapping[str, Any], what: str, table: Argument) -> list[Any]:
+    names = table.names or table.numbers
+    if names is None:
+        raise InputError(
+            f"{what} are given by sample name, but the {table.what} carry no sample names; pass "
+            f"sample_ids, or the {what} in the order of the {table.what}"
+        )
+    return [by_name.get(name) for name in names]
+
+
+def by_variant(values: Any, what: str, variants: Sequence[str]) -> Any:
+    """Entries in the order of the variants: those of pandas by name, if it has their names."""
+    if not isinstance(values, pd.DataFrame | pd.Series) or row_numbers(values) is not None:
+        return values
+    names = _as_names(values.index, what)
+    known = set(names)
+    lacking = [name for name in variants if name not in known]
+    if len(lacking) == len(variants):
+        return values.to_numpy()  # names of something else: by order
+    require_unique(names, f"the variants of {what}", "give one entry for each")
+    if lacking:
+        raise InputError(
+            f"{what} has names, but lacks {len(lacking)} of {len(variants)} variants: "
+            f"{listing(lacking)}; give one entry for each variant"
+        )
+    return values.set_axis(names).loc[list(variants)].to_numpy()

@@ -5,6 +5,7 @@ The names are those of sgkit and VCF Zarr where these have one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -130,13 +131,7 @@ def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
 
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
     """Raise InputError quoting the first names that occur twice."""
-    seen: set[str] = set()
-    twice: list[str] = []
-    for name in names:
-        if name in seen and name not in twice:
-            twice.append(name)
-        seen.add(name)
-    if twice:
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
         shown = ", ".join(repr(name) for name in twice[:5]) + (", ..." if len(twice) > 5 else "")
         raise InputError(f"{what} must be unique, but {len(twice)} occur twice: {shown}; {remedy}")
 

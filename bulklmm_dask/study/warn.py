@@ -8,6 +8,8 @@ import warnings
 from bulklmm_dask.errors import StudyWarning
 from bulklmm_dask.text import message
 
+_said: set[str] = set()
+
 
 def say(words: str) -> None:
     """Issue a StudyWarning that points at the first caller outside this package."""
@@ -16,6 +18,13 @@ def say(words: str) -> None:
     while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__"), package):
         frame, level = frame.f_back, level + 1
     warnings.warn(message(words), StudyWarning, stacklevel=level)
+
+
+def say_once(topic: str, words: str) -> None:
+    """Issue a StudyWarning, but one of a topic only once in a process."""
+    if topic not in _said:
+        _said.add(topic)
+        say(words)
 
 
 def _is_inside(module: object, package: str) -> bool:

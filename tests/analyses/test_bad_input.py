@@ -30,7 +30,7 @@ def test_options(ds):
     refuses(r"holds '-0\.1', '1\.5'; .*\[0, 1\]", ds, method="null-grid", h2_grid=[-0.1, 0.5, 1.5])
     refuses(r"holds 'nan'", ds, method="null-grid", h2_grid=[np.nan])
     refuses(r"holds nothing", ds, method="null-grid", h2_grid=[])
-    refuses(r"use method='null-grid' or leave h2_grid out", ds, h2_grid=[0.1])
+    refuses(r"use method='null-grid', or leave it out", ds, h2_grid=[0.1])
 
 
 def test_kinship(ds):

@@ -290,7 +290,7 @@ def test_import_says_what_it_reinterprets(tables):
     beside = ["--genotypes", tables / "g.csv", "--map", tables / "m.csv"]
     out = run("import", tables / "t.csv", tables / "s.zarr", *beside)
     assert "note: " in out.stderr
-    assert "position_unit" in out.stderr
+    assert "--position-unit" in out.stderr
 
 
 def test_import_quotes_a_bad_cell(tables):

@@ -11,6 +11,7 @@ import xarray as xr
 from commands import SMALL, run
 
 import bulklmm_dask as blmm
+from bulklmm_dask.study import warn
 from bulklmm_dask.study.io import open_dataset, save
 
 pytestmark = pytest.mark.slow  # whole commands
@@ -94,6 +95,38 @@ def test_interactions(study, tmp_path):
     same(found, study, interaction=["covariate2"], statistics=statistics)
     both = scanned(study, tmp_path / "b.zarr", "--interaction", "covariate1, covariate2")
     same(both, study, interaction=["covariate1", "covariate2"])
+
+
+def test_covariates_by_name_and_all_but_one(study, tmp_path):
+    ds = open_dataset(study)
+    but = scanned(study, tmp_path / "a.zarr", "--covariates", "all,-covariate1")
+    same(but, study, covariates=["covariate2"])
+    more = scanned(study, tmp_path / "b.zarr", "--covariates", "all,count")
+    same(more, study, covariates=["covariate1", "covariate2", "count"])
+    ds["sample_cage"] = ("samples", np.tile(np.array(["a", "b", "c", "a"], dtype=object), 10))
+    save(ds, tmp_path / "s.zarr")
+    options = ("--covariates", "cage", "--interaction", "cage")
+    note = run("scan", tmp_path / "s.zarr", tmp_path / "c.zarr", *options).stderr
+    assert "note: covariate 'cage' has 3 texts and becomes 2 columns of 0 and 1" in note
+    found = blmm.open_result(tmp_path / "c.zarr")
+    assert found.attrs["covariates"] == ["cage[b]", "cage[c]"]
+    named = ("--covariates", "cage[b],cage[c]", "--strata", "cage", "--permutations", "2")
+    run("permute", tmp_path / "s.zarr", tmp_path / "p.zarr", *named)
+    assert blmm.open_result(tmp_path / "p.zarr").attrs["strata"] == "cage"
+    message = run(
+        "scan", tmp_path / "s.zarr", tmp_path / "d.zarr", "--covariates", "shoe", code=1
+    ).stderr
+    assert "no covariate 'shoe' in the study; it has 'covariate1', 'covariate2', and of" in message
+
+
+def test_advice_to_leave_one_chromosome_out_is_in_words_of_the_command(
+    study, tmp_path, monkeypatch
+):
+    for store, options, said in (("a.zarr", [], True), ("b.zarr", ["--loco"], False)):
+        monkeypatch.setattr(warn, "_said", set())
+        notes = run("scan", study, tmp_path / store, *options).stderr
+        assert ("costs power" in notes) == said
+        assert ("--loco, after 'bulklmm kinship --loco'" in notes) == said
 
 
 def test_statistics(study, tmp_path):

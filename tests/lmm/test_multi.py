@@ -25,6 +25,8 @@ from bulklmm_dask.lmm.joint.scan import MultiScan, packed
 from bulklmm_dask.lmm.null.fit import fit_null
 from bulklmm_dask.lmm.null.scan import NullScan
 
+NO_POWER = np.zeros(1, np.int64)  # traits are in their own units
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
@@ -326,7 +328,9 @@ def test_effects_equal_generalised_least_squares(kind, sizes):
     case = Case(kind, **sizes)
     columns = case.columns[:6].copy()
     columns[2, 1] = 3 * columns[2, 0]
-    found = MultiEffects.of(case.basis, case.y, case.h2).scan(prepare_designs(case.basis, columns))
+    found = MultiEffects.of(case.basis, case.y, case.h2, NO_POWER).scan(
+        prepare_designs(case.basis, columns)
+    )
     assert np.isnan(found["beta"][2, :, 1]).all()
     assert np.isnan(found["se"][2, :, 1]).all()
     for i in range(6):
@@ -351,7 +355,7 @@ def test_genotype_effects_need_no_intercept(extra):
     basis = case.basis.with_covariates(case.covariates[:, 1:])
     designs = prepare_designs(basis, columns, centre=False)
     np.testing.assert_array_equal(designs.df, [3, 2, 3, 3, 3])
-    found = MultiEffects.of(basis, y, case.h2).scan(designs)
+    found = MultiEffects.of(basis, y, case.h2, NO_POWER).scan(designs)
     deviations, intercept, intercept_se = zero_sum(found["beta"], found["se"])
     assert np.isnan(found["beta"][1, :, 2]).all()
     np.testing.assert_allclose(np.nansum(deviations, axis=2), 0, atol=1e-8)
@@ -431,7 +435,7 @@ def test_iron_effects_of_genotypes(iron):
     h2 = fit_null(basis, iron.traits, reml=True).h2
     basis = basis.with_covariates(iron.sex)
     designs = prepare_designs(basis, iron.probabilities[iron.contigs == 16], centre=False)
-    found = MultiEffects.of(basis, iron.traits, h2).scan(designs)
+    found = MultiEffects.of(basis, iron.traits, h2, NO_POWER).scan(designs)
     deviations, intercept, intercept_se = zero_sum(found["beta"], found["se"])
     beta, se = iron.answers("coef_chr16_liver.csv"), iron.answers("coef_se_chr16_liver.csv")
     np.testing.assert_allclose(deviations[:, 0], beta[:, :3], rtol=1e-4)

@@ -74,4 +74,5 @@ def test_rows_are_for_people_too():
         assert row.attrs()["long_name"] == row.meaning
         assert row.attrs().get("units", "") == row.unit
     assert all(row.asked for row in OF_PAIRS if row.follows)
-    assert STATISTICS == ("beta", "se", "neg_log10_p", "explained", "lod_interaction")
+    wanted = ["beta", "se", "neg_log10_p", "explained", "perfect_fit", "lod_interaction"]
+    assert list(STATISTICS) == wanted

@@ -143,7 +143,7 @@ def test_a_study_shows_its_kinship_with_its_names():
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(InputError, match="order is 'size'; it must be 'peak' or 'traits'"):
+    with pytest.raises(InputError, match="unknown order 'size'; choose one of peak, traits"):
         plot.heatmap(GENOME, order="size")
     with pytest.raises(InputError, match="no trait 'x' here"):
         plot.heatmap(GENOME, traits=["x"])

@@ -88,7 +88,7 @@ def test_without_a_map_the_place_is_empty(lod):
 
 
 def test_an_unknown_grouping_is_refused(lod):
-    with pytest.raises(InputError, match="by is 'chromosome'"):
+    with pytest.raises(InputError, match="unknown by 'chromosome'"):
         max_lod(result_of(lod), by="chromosome")
 
 

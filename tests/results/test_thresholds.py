@@ -156,7 +156,7 @@ def test_what_cannot_be_used_is_refused():
             blmm.thresholds(perm, alpha)
     with pytest.raises(blmm.InputError, match="the Dataset that permute gives"):
         blmm.thresholds(studies.study(n=12, p=8, m=2))
-    with pytest.raises(blmm.InputError, match="by is 'trait'"):
+    with pytest.raises(blmm.InputError, match="unknown by 'trait'"):
         blmm.thresholds(perm, by="trait")
     with pytest.raises(blmm.InputError, match="those of each contig are kept by"):
         blmm.thresholds(perm, by="contig")

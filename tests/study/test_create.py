@@ -250,9 +250,11 @@ def test_positions_that_are_no_numbers_are_quoted():
 
 @pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")
 def test_a_study_without_samples_or_variants_is_refused():
-    for genotypes, traits in ((np.empty((0, 3)), np.empty((0, 1))), (np.empty((2, 0)), np.eye(2))):
-        with pytest.raises(InputError, match=r"genotypes have . samples and . variants"):
-            create_dataset(genotypes, traits)
+    with pytest.raises(InputError, match="genotypes have 2 samples and 0 variants"):
+        create_dataset(np.empty((2, 0)), np.eye(2))
+    for size, found in (((0, 1), "0 samples and 1 trait;"), ((2, 0), "2 samples and 0 traits;")):
+        with pytest.raises(InputError, match=f"traits has {found}"):
+            create_dataset(np.ones((size[0], 3)), np.empty(size))
 
 
 def test_whole_numbers_become_floats_and_floats_stay_as_they_are():

@@ -23,9 +23,10 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
         return np.zeros(n, dtype=np.int64)
     labels = pd.Series(aligned(ds, given, "strata", "samples"))
     samples = ds["sample_id"].values
-    if labels.isna().any():
+    absent = labels.isna() | (labels == "")
+    if absent.any():
         raise InputError(
-            f"strata lack a label for {listing(samples[labels.isna()])}; every sample needs one"
+            f"strata lack a label for {listing(samples[absent])}; every sample needs one"
         )
     _, stratum, size = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     alone = size[stratum] == 1

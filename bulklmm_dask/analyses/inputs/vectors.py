@@ -10,7 +10,9 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.schema import NAMES, locate, require_unique
+from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
 
 VectorLike = str | npt.ArrayLike | xr.DataArray | pd.Series
@@ -48,15 +50,18 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
 
 
 def _named_vector(ds: xr.Dataset, name: str, what: str, dim: str) -> npt.NDArray[Any]:
-    """A variable along a dimension; along the samples also a covariate."""
+    """A variable along a dimension; along the samples by its short name, or a covariate."""
     if name in ds and ds[name].dims == (dim,):
         return np.asarray(ds[name].values)
-    if dim == "samples" and f"sample_{name}" in ds:
-        return _named_vector(ds, f"sample_{name}", what, dim)
-    covariates = [str(each) for each in ds["covariate_id"].values] if "covariate_id" in ds else []
-    if dim == "samples" and name in covariates:
-        return np.asarray(ds["sample_covariate"].values[:, covariates.index(name)])
-    other = ", and no such covariate" if dim == "samples" else ""
+    other = ""
+    if dim == "samples":
+        if (found := find_metadata(ds, name)) is not None:
+            return np.asarray(found.values)
+        covariates = ds["covariate_id"].values.astype(str).tolist() if "covariate_id" in ds else []
+        if name in covariates:
+            return np.asarray(ds["sample_covariate"].values[:, covariates.index(name)])
+        known = listing(metadata_names(ds) + covariates) or "none"
+        other = f", and no such covariate; there are {known}"
     raise InputError(
         f"{what} is {name!r}, but the study has no variable of that name over the {dim}{other}"
     )

@@ -9,6 +9,11 @@ from bulklmm_dask.analyses.inputs.vectors import VectorLike, vector
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.typing import Array
 
+# Largest ratio of two weights at which doubles keep enough digits, and the farthest from 1 that
+# their squares may lie.
+_WIDEST = 1e10
+_EXTREME = 1e100
+
 
 def sample_weights(
     ds: xr.Dataset, weights: VectorLike | None, replicates: VectorLike | None
@@ -29,7 +34,22 @@ def sample_weights(
             f"{what} holds {values[wrong[0]]} for sample {ds['sample_id'].values[wrong[0]]!r}; "
             "every sample needs a positive number (leave samples without one out of the study)"
         )
-    return values if what == "weights" else np.sqrt(values)
+    weights = values if what == "weights" else np.sqrt(values)
+    low, high = weights.min(initial=np.inf), weights.max(initial=0.0)
+    if high > _WIDEST * low or low < 1.0 / _EXTREME or high > _EXTREME:
+        least, most = (f"{values[i]:g} of sample {name!r}" for i, name in _ends(ds, weights))
+        raise InputError(
+            f"{what} spans from the {least} to the {most}; weights may differ by a factor of at "
+            f"most {_WIDEST:g} (replicates by its square) and lie within {1 / _EXTREME:g} and "
+            f"{_EXTREME:g}: leave samples of no weight out of the study"
+        )
+    return weights
+
+
+def _ends(ds: xr.Dataset, weights: Array) -> list[tuple[int, str]]:
+    """Positions and names of the samples of the smallest and of the largest weight."""
+    places = int(weights.argmin()), int(weights.argmax())
+    return [(i, str(ds["sample_id"].values[i])) for i in places]
 
 
 def weights_in_words(weights: VectorLike | None, replicates: VectorLike | None) -> dict[str, str]:

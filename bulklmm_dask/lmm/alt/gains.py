@@ -19,7 +19,7 @@ import scipy.linalg
 from bulklmm_dask.lmm.covariance import Covariance, heritability
 from bulklmm_dask.lmm.interpolate import in_order
 from bulklmm_dask.lmm.projection import forms_on_grid
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, Index, Real
 
 # Steps from point to point of a curve; divisible by many numbers, so that even strides cover it.
 STEPS = 480
@@ -94,6 +94,10 @@ class GainNodes:
     index: Index
     weights: Array
     error: float
+
+    def error_of(self, gain: Real) -> Array:
+        """Error in nats of curves with these largest gains (pairs,)."""
+        return self.error * np.maximum(gain.astype(np.float64) / _STRONG, 1.0)
 
     @property
     def suffice(self) -> bool:

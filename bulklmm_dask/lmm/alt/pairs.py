@@ -16,13 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulklmm_dask.lmm.covariance import Covariance, Variances
+from bulklmm_dask.lmm.lod import SMALLEST
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, Index, Real
 
 # Pairs computed together, so that their vectors stay in cache.
 TOGETHER = 1024
-# Local maxima of the interpolated likelihood are tried if at most this many nats below the highest.
+# Local maxima of the interpolated likelihood are tried if at most this many nats below the highest,
+# or `_DOUBTS` times its error.
 _CLOSE = 0.05
+_DOUBTS = 4.0
 # A search ends when the next step would change the likelihood by less, in nats, or after
 # `_MOST_STEPS` steps.
 _SETTLED = 1e-8
@@ -61,7 +64,7 @@ def pair_profile(
     sxx = _dot(x, mx)
     e = my - mx * (_dot(x, my) / sxx)
     changed = at.slope * e
-    rss, slope = _dot(at.value, e * e), -_dot(changed, e)
+    rss, slope = np.maximum(_dot(at.value, e * e), 1e-300), -_dot(changed, e)
     bend = 2.0 * (_dot(changed, projected(changed)) - _dot(mx, changed) ** 2 / sxx)
     logdet = (at.logdet(), at.logdet_slope(), at.logdet_bend())
     log_rss = (np.log(rss), *_of_logarithm(rss, slope, bend))
@@ -78,6 +81,28 @@ def pair_profile(
     )
     value = [-0.5 * ((n - c - 1) * s + d + a + m) for s, d, a, m in terms]
     return PairProfile(*value, *full)
+
+
+def log_ratios(covariance: Covariance, x: Array, y: Array, points: Array) -> Array:
+    """ln(RSS1/RSS0) of single pairs at heritabilities (points,), (pairs, points), from residuals.
+
+    Parameters
+    ----------
+    covariance : Covariance
+        Covariance of the k rows.
+    x, y : array (k, pairs)
+        Rotated markers and traits.
+    points : array (points,)
+        Heritabilities.
+    """
+    ratio = np.empty((x.shape[1], len(points)))
+    for k, h2 in enumerate(points):
+        at = covariance.at([h2])
+        mx, my = (project(covariance, part, at)[0] for part in (x, y))
+        e = my - mx * (_dot(x, my) / _dot(x, mx))
+        v = at.value[:, 0]
+        ratio[:, k] = (v @ (e * e)) / (v @ (my * my))
+    return np.log(np.maximum(ratio, SMALLEST))
 
 
 def pair_effects(covariance: Covariance, x: Array, y: Array, h2: Array) -> tuple[Array, Array]:
@@ -126,7 +151,14 @@ def _of_covariates(covariance: Covariance, inverse: Array, at: Variances) -> tup
 
 
 def optimise_pairs(
-    covariance: Covariance, x: Array, y: Array, points: Array, curves: Array, *, reml: bool
+    covariance: Covariance,
+    x: Array,
+    y: Array,
+    points: Array,
+    curves: Real,
+    *,
+    reml: bool,
+    error: Array | float = 0.0,
 ) -> tuple[Array, Array]:
     """Heritability that maximises each pair's likelihood, and the full likelihood there.
 
@@ -145,13 +177,15 @@ def optimise_pairs(
         The interpolated likelihood there, in nats; used only to choose the starting points.
     reml : bool
         Maximise the restricted likelihood.
+    error : float or array (pairs,)
+        Error of the interpolated likelihood, in nats.
 
     Returns
     -------
     h2, full : array (pairs,)
         Heritability, and full log-likelihood in nats.
     """
-    pair, start = _peaks(points, curves)
+    pair, start = _peaks(points, curves, np.maximum(_CLOSE, _DOUBTS * np.asarray(error)))
     x, y = x[:, pair], y[:, pair]
 
     def profile(h2: Array, some: Index) -> PairProfile:
@@ -164,12 +198,15 @@ def optimise_pairs(
     return out_h2, out_full
 
 
-def _peaks(points: Array, curves: Array) -> tuple[Index, Array]:
-    """Pair and h2, by a parabola, of every local maximum that may be the highest of its pair."""
+def _peaks(points: Array, curves: Real, margin: Array) -> tuple[Index, Array]:
+    """Pair and h2, by a parabola, of every local maximum that may be the highest of its pair.
+
+    It may be if at most `margin` (pairs,) nats below the highest.
+    """
     edge = np.full((len(curves), 1), -np.inf)
     padded = np.concatenate([edge, curves, edge], axis=1)
     local = (curves >= padded[:, :-2]) & (curves >= padded[:, 2:])
-    local &= curves >= curves.max(axis=1, keepdims=True) - _CLOSE
+    local &= curves >= (curves.max(axis=1) - margin)[:, None]
     pair, peak = np.nonzero(local)
     last = len(points) - 1
     if last < 2:

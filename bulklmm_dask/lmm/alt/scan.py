@@ -30,6 +30,7 @@ from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
 from bulklmm_dask.lmm.alt.tiles import AltTraits, Tile, Tiles
 from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.lod import largest_lod
 from bulklmm_dask.lmm.markers import Markers, prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.typing import Array, Columns, Flags, Index, Real, Single
@@ -49,6 +50,8 @@ _SEARCH_ERROR = 0.01
 _APART = 2e-5
 # Error of a likelihood due to rounding, in nats.
 _ROUNDING = {"float64": 0.0, "float32": 1e-5}
+# Likelihoods of a grid that differ by fewer nats are compared in double precision.
+_TIED = 2e-4
 
 _TO_LOD = 1.0 / np.log(10.0)
 
@@ -99,7 +102,8 @@ class _Alternative(ABC):
         found = self._scores(markers, single=single)
         if self.effects:
             found["beta"], found["se"] = self.traits.effects(markers, found["h2_alt"])
-        return found
+        h2_alt = self.traits.basis.as_given(found["h2_alt"])
+        return found | {"h2_alt": h2_alt.astype(np.float32, copy=False)}
 
     @abstractmethod
     def _scores(self, markers: Markers, *, single: bool) -> Columns:
@@ -123,21 +127,52 @@ class AltGrid(_Alternative):
         tiles = Tiles(traits, markers, traits.points, single=single)
         out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
         objective, full = (part.astype(tiles.dtype) for part in (traits.objective, traits.full))
+        again: list[tuple[Index, Index]] = []
         for tile in tiles:
             likelihood = tiles.gains(tile)
             likelihood += objective[tile.columns, :, None]
             best = likelihood.argmax(axis=1)
+            inexact = tiles.inexact(tile)
+            if traits.reml and single:
+                inexact |= _is_tied(likelihood, best)
+            inexact &= markers.tested[tile.rows]
+            if inexact.any():
+                j, i = np.nonzero(inexact)
+                again.append((i + tile.rows.start, j + tile.columns.start))
             value = np.take_along_axis(tile.logs, best[:, None], axis=1)[:, 0]
             value *= -0.5 * traits.basis.n
             value += np.take_along_axis(full[tile.columns], best, axis=1)
             out.lod[tile.rows, tile.columns] = value.T * _TO_LOD
             out.h2_alt[tile.rows, tile.columns] = traits.points[best].T
+        if again:
+            i, j = (np.concatenate(part) for part in zip(*again, strict=True))
+            logs = tiles.exact_logs(i, j)
+            best = (tiles.exact_gains(logs, i) + traits.objective[j]).argmax(axis=1)
+            pair = np.arange(len(i))
+            value = logs[pair, best] * (-0.5 * traits.basis.n) + traits.full[j, best]
+            out.lod[i, j] = value * _TO_LOD
+            out.h2_alt[i, j] = traits.points[best]
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
 
 
+def _is_tied(likelihood: Real, best: Index) -> Flags:
+    """Whether rounding may decide which of the points (traits, points, markers) is the best.
+
+    `likelihood` is overwritten at the best points.
+    """
+    place = best[:, None]
+    top = np.take_along_axis(likelihood, place, axis=1)[:, 0]
+    np.put_along_axis(likelihood, place, -np.inf, axis=1)
+    return np.asarray(likelihood.max(axis=1) > top - _TIED)
+
+
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
-    """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative."""
+    """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative.
+
+    A perfect fit gets the LOD that the null methods give it.
+    """
+    np.minimum(out.lod, largest_lod(traits.basis.n), out=out.lod)
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
     if not traits.reml:
@@ -216,9 +251,10 @@ class AltExact(_Alternative):
             lod = found.value * _TO_LOD
             out.lod[where] = lod.T
             out.h2_alt[where] = self.curve.h2(found.place / STEPS).T
-            wanted = (unsure | (lod >= self.refine_above)) & markers.tested[tile.rows]
+            inexact = tiles.inexact(tile)
+            wanted = (unsure | inexact | (lod >= self.refine_above)) & markers.tested[tile.rows]
             if wanted.any():
-                waiting = waiting.with_pairs(tile, gains, wanted)
+                waiting = waiting.with_pairs(tile, gains, inexact, wanted)
             if waiting.count >= TOGETHER:
                 self._look_closer(tiles, waiting, out)
                 waiting = _Waiting([], 0)
@@ -263,8 +299,10 @@ class AltExact(_Alternative):
     def _look_closer(self, tiles: Tiles, waiting: _Waiting, out: Scores) -> None:
         """Search all points for the waiting pairs; refine those still unsure or with a high LOD."""
         traits = self.traits
-        for i, j, gains in waiting.batches():
-            curves = gains @ self.nodes.weights.T.astype(tiles.dtype)
+        for i, j, gains, inexact in waiting.batches():
+            if inexact:
+                gains = tiles.exact_gains(tiles.exact_logs(i, j), i)
+            curves = gains @ self.nodes.weights.T.astype(gains.dtype)
             curves += traits.objective[j]
             full = None
             if traits.reml:
@@ -275,20 +313,26 @@ class AltExact(_Alternative):
             out.lod[i, j] = lod
             out.h2_alt[i, j] = self.curve.h2(found.place / STEPS)
             exact = np.flatnonzero(found.unsure | (lod >= self.refine_above))
-            self._refine(tiles, i[exact], j[exact], curves[exact], out)
+            error = self.nodes.error_of(gains[exact].max(axis=1))
+            self._refine(tiles, i[exact], j[exact], curves[exact], error, out)
 
     def _error(self, tiles: Tiles) -> float:
         """Error of the interpolated likelihood, in nats."""
         return max(self.nodes.error, _ROUNDING[tiles.dtype.name])
 
-    def _refine(self, tiles: Tiles, i: Index, j: Index, curves: Array, out: Scores) -> None:
+    def _refine(
+        self, tiles: Tiles, i: Index, j: Index, curves: Real, error: Array, out: Scores
+    ) -> None:
         """Optimise pairs of markers i and traits j, one by one, on the likelihood itself."""
         traits = self.traits
-        width = tiles.x.shape[1]
-        x = np.zeros((tiles.spectrum.rows, len(i)))
-        x[:width] = tiles.x[i].T
         h2, full = optimise_pairs(
-            tiles.spectrum, x, tiles.y[:, j], traits.points, curves, reml=traits.reml
+            tiles.spectrum,
+            tiles.markers(i),
+            tiles.y[:, j],
+            traits.points,
+            curves,
+            reml=traits.reml,
+            error=error,
         )
         out.lod[i, j] = (full - traits.reference[j]) * _TO_LOD
         out.h2_alt[i, j] = h2
@@ -297,25 +341,30 @@ class AltExact(_Alternative):
 
 @dataclass(frozen=True)
 class _Waiting:
-    """Pairs collected from several tiles: markers, traits, gains (pairs, nodes)."""
+    """Pairs collected from several tiles: markers, traits, gains (pairs, nodes), `inexact`."""
 
-    parts: list[tuple[Index, Index, Real]]
+    parts: list[tuple[Index, Index, Real, Flags]]
     count: int
 
-    def with_pairs(self, tile: Tile, gains: Real, wanted: Flags) -> _Waiting:
+    def with_pairs(self, tile: Tile, gains: Real, inexact: Flags, wanted: Flags) -> _Waiting:
         """Add the wanted pairs (traits, markers) of a tile."""
         c, r = np.nonzero(wanted)
-        part = (r + tile.rows.start, c + tile.columns.start, gains[c, :, r])
+        part = (r + tile.rows.start, c + tile.columns.start, gains[c, :, r], inexact[c, r])
         return _Waiting([*self.parts, part], self.count + len(c))
 
-    def batches(self) -> Iterator[tuple[Index, Index, Real]]:
-        """Yield the pairs in batches of `TOGETHER`, whose vectors stay in cache."""
+    def batches(self) -> Iterator[tuple[Index, Index, Real, bool]]:
+        """Yield the pairs in batches of `TOGETHER`, whose vectors stay in cache.
+
+        A batch holds only pairs that are inexact, or none: no pair depends on its neighbours.
+        """
         if not self.parts:
             return
-        i, j, gains = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        for start in range(0, self.count, TOGETHER):
-            part = slice(start, start + TOGETHER)
-            yield i[part], j[part], gains[part]
+        i, j, gains, inexact = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        for kind in (False, True):
+            mine = np.flatnonzero(inexact == kind)
+            for start in range(0, len(mine), TOGETHER):
+                part = mine[start : start + TOGETHER]
+                yield i[part], j[part], gains[part], kind
 
 
 def _rows_of_points(objective: Array) -> tuple[Index, Index]:

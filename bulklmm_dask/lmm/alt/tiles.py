@@ -12,14 +12,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.alt.pairs import TOGETHER, pair_effects
+from bulklmm_dask.lmm.alt.pairs import TOGETHER, log_ratios, pair_effects
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.lod import CANCELLED, SINGLE_ERROR, largest_r2
 from bulklmm_dask.lmm.markers import Markers, variation
 from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.projection import project
-from bulklmm_dask.typing import Array, Real
+from bulklmm_dask.typing import Array, Flags, Index, Real
 
 # Rows (traits x nodes) and markers of a tile.
 _TILE_ROWS, _TILE_MARKERS = 1024, 512
@@ -49,8 +51,8 @@ class AltTraits:
         Full (ML) null likelihood in nats, minus `reference`.
     reference : array (traits,)
         Full null likelihood at the null estimate, in nats.
-    scale : array (traits,)
-        Number by which each trait was divided.
+    scale, exponent : array (traits,)
+        As in `NullModel`.
     count : int
         Effective degrees of freedom with the marker: n, or n - c - 1 under REML.
     """
@@ -64,6 +66,7 @@ class AltTraits:
     full: Array
     reference: Array
     scale: Array
+    exponent: Index
     count: int
 
     @classmethod
@@ -90,6 +93,7 @@ class AltTraits:
             np.ascontiguousarray(full),
             reference,
             model.scale,
+            model.exponent,
             count,
         )
 
@@ -109,7 +113,7 @@ class AltTraits:
                 rows = tested[some]
                 at = np.minimum(h2[rows, j].astype(np.float64), spectrum.h2_max)
                 beta[rows, j], se[rows, j] = pair_effects(spectrum, x[:, some], y[:, [j]], at)
-        return beta * self.scale, se * self.scale
+        return back(beta * self.scale, self.exponent), back(se * self.scale, self.exponent)
 
     def rows_for(self, markers: Markers) -> tuple[Spectrum, Array]:
         """Traits (rows, traits) and their rows; folded if no marker is in the null space of K."""
@@ -142,8 +146,11 @@ class Tiles:
         sxx[:, ~markers.tested] = 1.0
         self.inverse = np.ascontiguousarray((1.0 / sxx).astype(self.dtype))
         # Term of S_xx in the restricted likelihood, relative to the first node to keep it small.
-        added = -0.5 * np.log(sxx / sxx[0]) if traits.reml else np.zeros((1, 1))
-        self.added: Real = added.astype(self.dtype)
+        self._added = -0.5 * np.log(sxx / sxx[0]) if traits.reml else np.zeros((1, len(self.x)))
+        self.added: Real = self._added.astype(self.dtype)
+        # ln(1 - r2) below this is too inexact in this precision.
+        left = 1.0 - largest_r2(traits.basis.n, SINGLE_ERROR) if single else CANCELLED
+        self._least = float(np.log(left))
 
     def __iter__(self) -> Iterator[Tile]:
         n_markers, width = self.x.shape
@@ -179,3 +186,29 @@ class Tiles:
         if self.traits.reml:
             gains += self.added[:, tile.rows]
         return gains
+
+    def inexact(self, tile: Tile) -> Flags:
+        """Mask (traits, markers) of pairs that one node explains too well for this precision."""
+        traits, _, markers = tile.logs.shape
+        if tile.logs.min(initial=0.0) >= self._least:
+            return np.zeros((traits, markers), np.bool_)
+        return np.asarray((tile.logs < self._least).any(axis=1))
+
+    def markers(self, i: Index) -> Array:
+        """Markers i (pairs,) in the rows of the traits, (rows, pairs)."""
+        x = np.zeros((self.spectrum.rows, len(i)))
+        x[: self.x.shape[1]] = self.x[i].T
+        return x
+
+    def exact_logs(self, i: Index, j: Index) -> Array:
+        """ln(1 - r2) of markers i and traits j at the nodes, (pairs, nodes), from residuals."""
+        out = np.empty((len(i), len(self.nodes)))
+        for start in range(0, len(i), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            y = self.y[:, j[some]]
+            out[some] = log_ratios(self.spectrum, self.markers(i[some]), y, self.nodes)
+        return out
+
+    def exact_gains(self, logs: Array, i: Index) -> Array:
+        """Gains (pairs, nodes) in double precision from the logarithms of markers i."""
+        return logs * (-0.5 * self.traits.count) + self._added[:, i].T

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.covariance import Spectrum
-from bulklmm_dask.lmm.markers import NO_VARIATION
+from bulklmm_dask.lmm.markers import NO_VARIATION, outside_covariates
 from bulklmm_dask.typing import Array
 
 # If less than this share of a column's squared length is left, rounding leaves it more than 1e-12
@@ -77,6 +77,8 @@ def prepare_designs(basis: Basis, columns: npt.ArrayLike, *, centre: bool = True
         given = given - mean[:, :, None]
     rotated = basis.rotate_rows(given.reshape(-1, n))
     size = np.einsum("ik,ik->i", rotated, rotated).reshape(variants, d)
+    if basis.graded:
+        rotated = outside_covariates(basis, rotated)
     spectrum, rotated, folded = _in_few_rows(basis, rotated)
     inside = spectrum.covariates
     rotated = rotated - (rotated @ inside) @ inside.T
@@ -85,7 +87,8 @@ def prepare_designs(basis: Basis, columns: npt.ArrayLike, *, centre: bool = True
     else:
         x = np.ascontiguousarray(rotated[:, : _reach(rotated)]).reshape(variants, d, -1)
     # What centring leaves of a constant column, through rounding of its mean, is no variation.
-    least = np.where(size > 1e-20 * n * mean * mean, NO_VARIATION * size, np.inf)
+    share = basis.share_left(NO_VARIATION)
+    least = np.where(size > 1e-20 * n * mean * mean, share * size, np.inf)
     transform, left = _orthonormaliser(x @ x.swapaxes(1, 2), least)
     x = transform @ x
     kept = left > least

@@ -21,7 +21,8 @@ from bulklmm_dask.lmm.joint.design import Designs
 from bulklmm_dask.lmm.joint.inverses import NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.scan import tiles
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
-from bulklmm_dask.typing import Array, Columns
+from bulklmm_dask.lmm.powers import back
+from bulklmm_dask.typing import Array, Columns, Index
 
 # Pairs with a larger explained share get their residual sum of squares from the residuals
 # themselves.
@@ -40,17 +41,20 @@ class MultiEffects:
     h2 : array (traits,)
         Heritabilities.
     rotated : array (n, traits)
-        Rotated traits, in their units.
+        Rotated traits, in their units divided by 2^exponent.
+    exponent : array (traits,) of int
+        Powers of two (`powers`); mostly 0.
     """
 
     basis: Basis
     h2: Array
     rotated: Array
+    exponent: Index
 
     @classmethod
-    def of(cls, basis: Basis, y: Array, h2: Array) -> Self:
-        """Traits (n, traits) as measured, without missing values, at heritabilities (traits,)."""
-        return cls(basis, h2, basis.rotate(y))
+    def of(cls, basis: Basis, y: Array, h2: Array, exponent: Index) -> Self:
+        """Traits (n, traits) as measured over 2^exponent, none missing, at heritabilities h2."""
+        return cls(basis, h2, basis.rotate(y), exponent)
 
     @cached_property
     def _folded(self) -> tuple[TraitRows, Array]:
@@ -117,4 +121,5 @@ class MultiEffects:
         beta *= size[:, None]
         for values in (beta, se):
             values[np.broadcast_to(~designs.kept[:, None], values.shape)] = np.nan
-        return {"beta": beta, "se": se}
+        power = self.exponent[:, None]
+        return {"beta": back(beta, power), "se": back(se, power)}

@@ -22,7 +22,7 @@ from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.joint.design import Designs
 from bulklmm_dask.lmm.joint.inverses import InverseInterpolation, NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
-from bulklmm_dask.lmm.lod import NEARLY_PERFECT, largest_r2, lod_of_ratio
+from bulklmm_dask.lmm.lod import NEARLY_PERFECT, SINGLE_ERROR, largest_r2, lod_of_ratio
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.typing import Array, Index, Real, Single
 
@@ -34,8 +34,8 @@ _TILE_TRAITS = 256
 # them.
 _CHUNK_MARKERS, _CHUNK_CELLS = 64, 1 << 19
 
-# Largest errors of a LOD due to interpolation, and to single precision.
-_LOD_ERROR, _SINGLE_ERROR = 2e-6, 2e-5
+# Largest error of a LOD due to interpolation.
+_LOD_ERROR = 2e-6
 # Relative rounding error of the values at the nodes.
 _ROUNDING = 1e-15
 # Traits with a larger condition number (`TraitRows.condition`) are computed in double precision.
@@ -257,4 +257,4 @@ class MultiScan:
         """The r2 above which a pair is computed again."""
         error = interpolation.error + _ROUNDING * interpolation.growth
         limit = min(NEARLY_PERFECT, largest_r2(self.basis.n, _LOD_ERROR, error))
-        return min(limit, largest_r2(self.basis.n, _SINGLE_ERROR)) if single else limit
+        return min(limit, largest_r2(self.basis.n, SINGLE_ERROR)) if single else limit

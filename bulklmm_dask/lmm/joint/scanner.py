@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.joint.design import prepare_designs
+from bulklmm_dask.lmm.columns import centred
+from bulklmm_dask.lmm.joint.design import Designs, prepare_designs
 from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.scan import MultiScan
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.powers import in_range
 from bulklmm_dask.typing import Array, Columns
 
 
@@ -54,11 +56,12 @@ class JointScan:
         first, and `modifiers` (n, q), the covariates whose product with the genotype is tested.
         """
         effects = None
+        y, exponent = in_range(y)
         if options.with_effects:
-            other = basis
+            other, values = basis, y - y.mean(axis=0)
             if not options.interactions:
-                other = basis.with_covariates(covariates[:, 1:])
-            effects = MultiEffects.of(other, y, model.h2[model.fitted])
+                other, values = basis.with_covariates(covariates[:, 1:]), y
+            effects = MultiEffects.of(other, values, model.h2[model.fitted], exponent)
         return cls(
             MultiScan.of(basis, model),
             modifiers,
@@ -76,7 +79,7 @@ class JointScan:
         single : bool
             Compute matrix products in single precision.
         """
-        designs = prepare_designs(self.multi.basis, _columns(x, self.modifiers))
+        designs = self._designs(x)
         found: Columns = dict(self.multi.scan(designs, single=single, additive=self.additive))
         found["df"] = np.broadcast_to(designs.df[:, None], found["lod"].shape)
         if self.effects is not None:
@@ -86,8 +89,18 @@ class JointScan:
             found |= self.effects.scan(designs)
         return found
 
+    def _designs(self, x: Array) -> Designs:
+        """Tested columns of every marker: genotypes but the first, then their products.
 
-def _columns(x: Array, modifiers: Array) -> Array:
-    """Tested columns of every marker, (variants, d, n): genotypes but the first, then products."""
-    genotypes = x[:, None] if x.ndim == 2 else x.transpose(0, 2, 1)[:, 1:]
-    return np.concatenate([genotypes, *(genotypes * m for m in modifiers.T)], axis=1)
+        They are products with centred covariates: beside the genotypes these have the same span,
+        and far from 0 a product as measured is nearly a multiple of the genotype. The transform is
+        that of the products as measured.
+        """
+        genotypes = x[:, None] if x.ndim == 2 else x.transpose(0, 2, 1)[:, 1:]
+        products = (genotypes * m for m in centred(self.modifiers).T)
+        designs = prepare_designs(self.multi.basis, np.concatenate([genotypes, *products], axis=1))
+        k = genotypes.shape[1]
+        back = np.eye(designs.columns.shape[1])
+        for q, mean in enumerate(self.modifiers.mean(axis=0), start=1):
+            back[q * k : (q + 1) * k, :k] = -mean * np.eye(k)
+        return replace(designs, transform=designs.transform @ back)

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.columns import least_left
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.own_covariates import orthonormal_columns, outside
+from bulklmm_dask.lmm.powers import LOG2, back, in_range
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.typing import Array, Flags
+from bulklmm_dask.typing import Array, Flags, Index
 
 OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
     "ok",
@@ -24,6 +26,9 @@ OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
     "too-few-samples",
     "unbounded",
 )
+
+# A trait is constant if the covariates leave no more than this share of its squared length.
+_NO_SHARE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,11 @@ class NullModel:
         Heritability; NaN for a trait that could not be fitted.
     sigma2 : array (traits,)
         Total variance s2 of Var(y) = s2 [h2 K + (1 - h2) I]: S/n under ML, S/(n-c) under REML.
-        With a prior, the residual variance at the posterior mode divided by 1 - h2.
+        With a prior, the residual variance at the posterior mode divided by 1 - h2. Infinite, or
+        0, if it is beyond the range of float64.
     status : array (traits,) of str
-        "ok", "constant", "too-few-samples", or "unbounded" if the likelihood increases up to the
-        upper bound of h2 and the estimate is that bound.
+        "ok", "constant", "too-few-samples", or "unbounded" if the likelihood grows without end
+        towards h2 = 1 and the estimate is the upper bound of h2.
     rotated : array (n, fitted traits)
         The fitted traits: rotated, covariates projected out, scaled to length 1. Neither change
         affects a LOD; removing a large mean saves digits.
@@ -47,7 +53,9 @@ class NullModel:
         Trait-specific covariates: rotated, the common ones projected out, scaled to length 1;
         zeros for none.
     scale : array (fitted traits,)
-        Number by which each fitted trait was divided.
+        Number by which each fitted trait was divided, besides 2^exponent.
+    exponent : array (fitted traits,) of int
+        The power of two by which it was divided first (`powers`); mostly 0.
     """
 
     h2: Array
@@ -56,6 +64,12 @@ class NullModel:
     rotated: Array
     given: Array
     scale: Array
+    exponent: Index
+
+    @property
+    def log_scale(self) -> Array:
+        """Logarithm of the number by which each fitted trait was divided in all."""
+        return np.asarray(np.log(self.scale) + LOG2 * self.exponent)
 
     @property
     def fitted(self) -> Flags:
@@ -98,30 +112,34 @@ def fit_null(
     if n < basis.n_covariates + 2:
         status[:] = TOO_FEW
         nothing = np.empty((extra.shape[2], n, 0))
-        return NullModel(h2, sigma2, status, np.empty((n, 0)), nothing, np.empty(0))
+        few = np.empty((n, 0)), nothing, np.empty(0), np.empty(0, np.int64)
+        return NullModel(h2, sigma2, status, *few)
+    y, exponent = in_range(y)
     given = orthonormal_columns(basis, extra)
-    rotated = outside(basis, given, basis.rotate(y - y.mean(axis=0)))
-    scale = np.sqrt(np.einsum("kj,kj->j", rotated, rotated))
-    given_size = np.linalg.norm(y if basis.weights is None else y * basis.weights[:, None], axis=0)
-    status[scale <= 1e-10 * given_size] = CONSTANT
+    deviations = basis.rotate(y - y.mean(axis=0))
+    rotated = outside(basis, given, deviations)
+    measured = y if basis.weights is None else y * basis.weights[:, None]
+    left, size, raw = (np.einsum("kj,kj->j", x, x) for x in (rotated, deviations, measured))
+    scale = np.sqrt(left)
+    status[left <= least_left(size, raw, basis.share_left(_NO_SHARE))] = CONSTANT
     status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
     usable = status == OK
-    scale, given = scale[usable], given[:, :, usable]
+    scale, exponent, given = scale[usable], exponent[usable], given[:, :, usable]
     rotated = rotated[:, usable] / scale
     if not usable.any():
-        return NullModel(h2, sigma2, status, rotated, given, scale)
+        return NullModel(h2, sigma2, status, rotated, given, scale, exponent)
     likelihood = ProfileLikelihood.of(
         basis,
         rotated,
         reml=reml,
-        prior=None if prior is None else prior.take(usable).in_units(scale),
+        prior=None if prior is None else prior.take(usable).in_units(scale, exponent),
         given=given,
     )
     estimate = likelihood.maximise() if grid is None else likelihood.best_of(grid)
     best = likelihood.at(estimate)
     if 0.0 < likelihood.covariance.h2_max < 1.0:
-        at_bound = estimate == likelihood.covariance.h2_max
+        at_bound = (estimate == likelihood.covariance.h2_max) & best.grows(estimate)
         status[np.flatnonzero(usable)[at_bound]] = UNBOUNDED
     h2[usable] = estimate
-    sigma2[usable] = best.quadratic / best.count * scale**2
-    return NullModel(h2, sigma2, status, rotated, given, scale)
+    sigma2[usable] = back(best.quadratic / best.count * scale**2, 2 * exponent)
+    return NullModel(h2, sigma2, status, rotated, given, scale, exponent)

@@ -93,14 +93,16 @@ def estimate(
 def _errors_and_likelihoods(
     basis: Basis, model: NullModel, *, reml: bool
 ) -> tuple[Array, Array, Array]:
-    """Standard errors and log-likelihoods, at h2 and at 0, of the fitted traits of a group."""
+    """Standard errors and log-likelihoods, at h2 and at 0, of the fitted traits of a group.
+
+    The standard errors are those of the heritability of the kinship as given.
+    """
     likelihood = ProfileLikelihood.of(basis, model.rotated, reml=reml)
     h2 = model.h2[model.fitted]
     best, none = likelihood.at(h2), likelihood.at(np.zeros_like(h2))
-    rest = constant(basis, model.scale, reml=reml)
-    # An unbounded likelihood grows like k/2 log 1/(1-h) with k >= 1: (1-h) slope is about k/2.
-    grows = best.slope * (1.0 - h2) > 0.25
-    error = standard_error(likelihood, h2)
+    rest = constant(basis, model.log_scale, reml=reml)
+    grows = best.grows(h2)
+    error = standard_error(likelihood, h2) * basis.slope_as_given(h2)
     return (
         np.where(grows, np.nan, error),
         np.where(grows, np.nan, best.value + rest),

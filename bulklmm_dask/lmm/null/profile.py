@@ -59,7 +59,7 @@ class TraitModel:
     @property
     def h2(self) -> float:
         """Heritability that maximises the likelihood; NaN without a fit."""
-        return float(self.fit.h2[0])
+        return float(self.basis.as_given(self.fit.h2)[0])
 
     @property
     def status(self) -> str:
@@ -67,15 +67,15 @@ class TraitModel:
         return str(self.fit.status[0])
 
     def log_likelihood(self, h2: Array) -> Array:
-        """Log-likelihood (k,) at heritabilities (k,) in [0, h2_max], in nats, with constants."""
+        """Log-likelihood (k,) at heritabilities (k,) from 0 on, in nats, with constants."""
         likelihood = ProfileLikelihood.of(self.basis, self.fit.rotated, reml=self.reml)
-        rest = constant(self.basis, self.fit.scale, reml=self.reml)
-        return np.asarray(likelihood.on_grid(h2).value[:, 0] + rest)
+        rest = constant(self.basis, self.fit.log_scale, reml=self.reml)
+        return np.asarray(likelihood.on_grid(self.basis.in_use(h2)).value[:, 0] + rest)
 
     def full_at_optimum(self) -> float:
         """Full (ML) log-likelihood at `h2`, also if `h2` maximises the restricted likelihood."""
         likelihood = ProfileLikelihood.of(self.basis, self.fit.rotated, reml=False)
-        rest = constant(self.basis, self.fit.scale, reml=False)
+        rest = constant(self.basis, self.fit.log_scale, reml=False)
         return float((likelihood.at(self.fit.h2).value + rest)[0])
 
 
@@ -107,7 +107,7 @@ def lod_score(null: TraitModel, alternative: TraitModel) -> float:
 
 def curve_points(basis: Basis, count: int) -> Array:
     """Heritabilities (count,) for a curve: spaced like `Covariance.grid`, both ends included."""
-    return refined(basis.grid(), count)
+    return basis.as_given(refined(basis.grid(), count))
 
 
 def likelihood_interval(h2: Array, curve: Array, drop: float = DROP) -> Array:

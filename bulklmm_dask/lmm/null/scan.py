@@ -21,7 +21,14 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.interpolate import Interpolation, interpolate
-from bulklmm_dask.lmm.lod import NEARLY_PERFECT, SMALLEST, largest_r2, lod_of_ratio
+from bulklmm_dask.lmm.lod import (
+    CANCELLED,
+    NEARLY_PERFECT,
+    SINGLE_ERROR,
+    SMALLEST,
+    largest_r2,
+    lod_of_ratio,
+)
 from bulklmm_dask.lmm.markers import (
     SMALL_SHARE,
     TILE_CELLS,
@@ -33,11 +40,9 @@ from bulklmm_dask.lmm.markers import (
 )
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.own_covariates import NO_SHARE
+from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.projection import directions, project
 from bulklmm_dask.typing import Array, Columns, Index, Real, Single
-
-# Largest error of a LOD due to computing r2 in single precision.
-_SINGLE_ERROR = 2e-5
 
 
 def _tile_r2(x: Real, scores: Real, sxx: Array, weights: Array, out: Real, scratch: Array) -> None:
@@ -85,8 +90,8 @@ class NullScan:
         z = My / sqrt(S) at the h2 of each trait, rotated.
     own : array (K, n, traits)
         Directions u of the trait-specific covariates; zeros for none.
-    size : array (traits,)
-        sqrt(S) in units of the trait.
+    size, exponent : array (traits,)
+        sqrt(S) in units of the trait is size times 2^exponent.
     interpolation : Interpolation
         Nodes and weights for the heritabilities of the traits.
     effects : bool
@@ -98,6 +103,7 @@ class NullScan:
     scores: Array
     own: Array
     size: Array
+    exponent: Index
     interpolation: Interpolation
     effects: bool = False
 
@@ -111,8 +117,8 @@ class NullScan:
         for u in own:
             projected -= u * np.einsum("kj,kj->j", u, model.rotated)
         size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
-        scale = size * model.scale
-        return cls(basis, h2, projected / size, own, scale, interpolate(basis, h2), effects)
+        scale, between = size * model.scale, interpolate(basis, h2)
+        return cls(basis, h2, projected / size, own, scale, model.exponent, between, effects)
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
         """``lod`` of a block of markers and, with `effects`, ``beta`` and ``se`` (`Scanner`)."""
@@ -132,8 +138,9 @@ class NullScan:
             and markers that the covariates explain almost completely, are computed again in
             double precision, so that the error of any LOD below 100 is less than 1e-4.
             In either precision, traits that a marker explains almost completely are computed
-            again without interpolation, and so are traits whose own covariates explain almost
-            all of a marker; if less than 1e-7 of it is left, the LOD is 0.
+            again without interpolation, near a perfect fit from the residuals, and so are traits
+            whose own covariates explain almost all of a marker; if less than 1e-7 of it is left,
+            the LOD is 0.
         """
         x = np.where(markers.tested[:, None], markers.rotated, 0.0)
         sxx = variation(self.basis, markers, self.interpolation.nodes)
@@ -144,7 +151,7 @@ class NullScan:
         fast_z: Real = np.ascontiguousarray(self.scores[:width].astype(dtype, copy=False))
         own: Real = np.ascontiguousarray(self.own[:, :width].astype(dtype, copy=False))
         n = self.basis.n
-        limit = largest_r2(n, _SINGLE_ERROR) if single else NEARLY_PERFECT
+        limit = largest_r2(n, SINGLE_ERROR) if single else NEARLY_PERFECT
         out = np.empty((len(x), len(self.h2)), dtype=np.float32)
         tile, scratch = np.empty(TILE_CELLS, dtype), np.empty(TILE_CELLS)
         for rows, columns in cut(*out.shape, TILE_CELLS):
@@ -159,8 +166,8 @@ class NullScan:
             lod_of_ratio(np.subtract(1.0, r2, out=r2), n, out=out[rows, columns])
             if len(large):
                 again = columns.start + large
-                exact = self._exactly(Markers(x[rows], markers.tested[rows]), again)
-                out[rows, again] = 0.0 + lod_of_ratio(1.0 - exact, n)
+                exact, _, _ = self._exactly(Markers(x[rows], markers.tested[rows]), again)
+                out[rows, again] = 0.0 + lod_of_ratio(exact, n)
         out[~markers.tested] = 0.0
         if single:
             few = nearly_fixed(self.basis, markers)
@@ -170,23 +177,21 @@ class NullScan:
     def _effects(self, markers: Markers) -> Columns:
         """``beta`` and ``se`` of a block of markers, (variants, traits), per unit of dosage.
 
-        b = S_xy / S_xx, se = sqrt((S - S_xy b) / (n - c - 1) / S_xx); NaN where nothing is tested.
+        b = S_xy / S_xx, se = sqrt(RSS1 / (n - c - 1) / S_xx); NaN where nothing is tested.
         """
         degrees = self.basis.n - self.basis.n_covariates - 1.0 - self.own.any(axis=1).sum(axis=0)
-        beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan, dtype=np.float32)
+        beta, se = np.full((2, len(markers.tested), len(self.h2)), np.nan)
         for rows, columns in cut(len(beta), len(self.h2), TILE_CELLS):
             tested = rows.start + np.flatnonzero(markers.tested[rows])
             part = markers.take(tested)
             traits = np.arange(columns.start, columns.stop)
-            score = part.rotated @ self.scores[: part.rotated.shape[1], columns]
-            sxx = self._variation_left(part, traits)
-            r2 = np.minimum(score * score / sxx, 1.0 - SMALLEST)
+            ratio, score, sxx = self._exactly(part, traits)
             size = self.size[columns]
             none = np.isinf(sxx)
             beta[tested, columns] = np.where(none, np.nan, score * size / sxx)
-            variance = (1.0 - r2) / (degrees[columns] * sxx)
+            variance = np.maximum(ratio, SMALLEST) / (degrees[columns] * sxx)
             se[tested, columns] = np.where(none, np.nan, size * np.sqrt(variance))
-        return {"beta": beta, "se": se}
+        return {"beta": back(beta, self.exponent), "se": back(se, self.exponent)}
 
     def _variation_left(self, markers: Markers, columns: Index) -> Array:
         """S_xx (variants, columns) of some traits, not interpolated.
@@ -197,10 +202,27 @@ class NullScan:
         sxx = variation(self.basis, markers, self.h2[columns])
         sxx[~markers.tested] = 1.0
         left = sxx - sum((x @ u[:width, columns]) ** 2 for u in self.own)
-        left[left < NO_SHARE * sxx] = np.inf
+        left[left < self.basis.share_left(NO_SHARE) * sxx] = np.inf
         return np.asarray(left)
 
-    def _exactly(self, markers: Markers, columns: Index) -> Array:
-        """r2 (variants, columns) of some traits in double precision, without interpolation."""
+    def _exactly(self, markers: Markers, columns: Index) -> tuple[Array, Array, Array]:
+        """RSS1/RSS0, S_xy and S_xx (variants, columns) in double precision, not interpolated."""
         score = markers.rotated @ self.scores[: markers.rotated.shape[1], columns]
-        return np.asarray(score * score / self._variation_left(markers, columns))
+        sxx = self._variation_left(markers, columns)
+        ratio = np.asarray(1.0 - score * score / sxx)
+        i, j = np.nonzero(ratio < CANCELLED)
+        if len(i):
+            ratio[i, j] = self._from_residuals(markers, i, columns[j])
+        return ratio, score, sxx
+
+    def _from_residuals(self, markers: Markers, variant: Index, column: Index) -> Array:
+        """RSS1/RSS0 (pairs,) = e'Ve of single pairs, from the weighted residuals e = M1 y."""
+        z, at = self.scores[:, column], self.basis.at(self.h2[column])
+        x = np.zeros_like(z)
+        x[: markers.rotated.shape[1]] = markers.rotated[variant].T
+        mx, _ = project(self.basis, x, at)
+        for u in self.own[:, :, column]:
+            mx -= u * np.einsum("kj,kj->j", u, x)
+        slope = np.einsum("kj,kj->j", x, z) / np.einsum("kj,kj->j", x, mx)
+        e = z - mx * slope
+        return np.asarray(np.einsum("kj,kj,kj->j", at.value, e, e))

@@ -59,6 +59,7 @@ def highest_lods(
     array (count, traits, pools)
         LOD scores, `NONE` where there is no maximum.
     """
+    single = single and not basis.graded
     if not model.joint:
         parts = [prepare_markers(basis, x) for x in markers]
         found = Refit.of(basis, reml=model.reml).largest(h2, parts, draw, count, single=single)

@@ -13,7 +13,8 @@ from typing import Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import independent_columns
+from bulklmm_dask.lmm.columns import independent_columns, least_left
+from bulklmm_dask.lmm.powers import in_range
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
@@ -33,7 +34,8 @@ class Directions:
     Attributes
     ----------
     covariates : array (samples, c)
-        Covariates as measured, with the intercept; NaN where missing.
+        Orthonormal columns that span the weighted covariates, divided by the weights; NaN for
+        samples that lack a covariate.
     weighted : array (samples, k)
         Directions times the weights: traits as measured, multiplied by it, give coordinates.
     back : array (samples, k)
@@ -53,14 +55,16 @@ class Directions:
         """
         weights = np.ones(len(samples)) if samples.weights is None else samples.weights
         rows = np.flatnonzero(samples.complete)
-        columns, _ = independent_columns(samples.covariates[rows] * weights[rows, None])
+        columns, _ = independent_columns(samples.covariates[rows], weights[rows])
         free = np.linalg.qr(columns, mode="complete")[0][:, columns.shape[1] :]
         if samples.kinship is not None:
             relation = samples.kinship[np.ix_(rows, rows)] * np.outer(weights[rows], weights[rows])
             free = free @ np.linalg.eigh(free.T @ relation @ free)[1][:, ::-1]
         directions = np.zeros((len(samples), free.shape[1]))
         directions[rows] = free
-        return cls(samples.covariates, directions * weights[:, None], directions / weights[:, None])
+        covariates = np.full((len(samples), columns.shape[1]), np.nan)
+        covariates[rows] = columns / weights[rows, None]
+        return cls(covariates, directions * weights[:, None], directions / weights[:, None])
 
     @property
     def count(self) -> int:
@@ -70,9 +74,10 @@ class Directions:
     def coordinates(self, traits: Array) -> Array:
         """Coordinates (traits, k) of traits (traits, samples); NaN for those without variation.
 
-        A missing value is replaced by its least-squares prediction from the covariates.
+        Extreme traits are divided by a power of two, which changes no LOD. A missing value is
+        replaced by its least-squares prediction from the covariates.
         """
-        filled = np.array(traits, dtype=np.float64)
+        filled = in_range(np.array(traits, dtype=np.float64).T)[0].T
         known = ~np.isnan(filled) & ~np.isnan(self.covariates).any(axis=1)
         for pattern in np.unique(known[~known.all(axis=1)], axis=0):
             mine = (known == pattern).all(axis=1)
@@ -80,9 +85,10 @@ class Directions:
             fitted = np.linalg.lstsq(self.covariates[pattern], values, rcond=None)[0]
             means = np.nan_to_num(self.covariates[~pattern]) @ fitted
             filled[np.ix_(mine, ~pattern)] = means.T
-        found = filled @ self.weighted
-        size = np.einsum("ts,ts->t", filled, filled)
-        found[np.einsum("tk,tk->t", found, found) <= _NO_VARIATION * size] = np.nan
+        deviations = filled - filled.mean(axis=1, keepdims=True)
+        found = deviations @ self.weighted
+        left, size, raw = (np.einsum("tk,tk->t", x, x) for x in (found, deviations, filled))
+        found[left <= least_left(size, raw, _NO_VARIATION)] = np.nan
         return found
 
     def with_signs(self, signs: Array) -> Array:

@@ -20,6 +20,7 @@ from bulklmm_dask.study.readers.tables import (
 )
 from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
 # Accepted names of the columns of a map; case and punctuation are ignored.
@@ -30,18 +31,58 @@ _POSITION = {
     "bp": ("bp", "posbp", "positionbp", "basepair", "basepairs"),
     "cM": ("cm", "poscm", "positioncm"),
 }
-_UNNAMED_UNIT = ("pos", "position", "variantposition")
+# Positions without a unit that exceed this are bp: no chromosome is as long in Mb or cM.
+LARGEST_MB = 10_000
+_UNNAMED_UNIT = ("pos", "position", "variantposition", "start", "tss", "genestart")
 
 
-def numeric_positions(cells: Sequence[str], markers: Sequence[str], table: Table) -> np.ndarray:
-    """Turn the positions of a map into numbers, NaN where empty; InputError quotes any text."""
+def numeric_positions(
+    cells: Sequence[str], names: Sequence[str], table: Table, noun: str = "marker"
+) -> np.ndarray:
+    """Turn the positions of a map into numbers, NaN where empty; InputError quotes any text.
+
+    `names` are those of the rows, which are of the kind `noun`.
+    """
     try:
         return np.array(floats(cells, frozenset({""})), dtype=np.float64)
     except CellError as error:
         raise InputError(
-            f"{table.label}, marker {markers[error.at]!r}: the position {error.cell!r}"
+            f"{table.label}, {noun} {names[error.at]!r}: the position {error.cell!r}"
             f"{table.in_line(error.at)} is not a number; correct it, or mark it as missing"
         ) from None
+
+
+def named_positions(
+    table: Table, names: Sequence[str], noun: str
+) -> tuple[list[str], dict[str | None, np.ndarray], str]:
+    """Find the contig of every row of a table of text, and its position by unit.
+
+    Returns
+    -------
+    contigs : list of str
+    positions : dict
+        Unit to positions, Mb before bp before cM; None for a column whose name tells no unit.
+    column : str
+        The column of positions.
+    """
+    columns = table.by_column(names=True)
+    contig = find_column(columns, _CONTIG)
+    found: dict[str | None, str | None] = {
+        unit: find_column(columns, own) for unit, own in _POSITION.items()
+    }
+    if not any(found.values()):
+        found = {None: find_column(columns, _UNNAMED_UNIT)}
+    by_unit = {unit: column for unit, column in found.items() if column is not None}
+    if contig is None or not by_unit:
+        raise InputError(
+            f"{table.label} has the columns {listing(columns)}; a map needs a {noun}, a chromosome "
+            "(chr) and a position (Mb, bp, cM or position)"
+        )
+    positions = {
+        unit: numeric_positions(columns[column], names, table, noun)
+        for unit, column in by_unit.items()
+    }
+    return columns[contig], positions, next(iter(by_unit.values()))
 
 
 def place_markers(
@@ -99,8 +140,8 @@ def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.Data
         return read_map(path, unit)
     if unit is not None:
         raise InputError(
-            f"position_unit is {unit!r}, but there is no map whose positions it could "
-            "mean; pass variant_map too, or leave position_unit out"
+            f"{option('position_unit')} is {unit!r}, but there is no map whose positions it could "
+            f"mean; pass {option('variant_map')} too, or leave {option('position_unit')} out"
         )
     return None, "Mb"
 
@@ -109,43 +150,31 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
     """Read a marker map by marker: contig, position, perhaps genetic (cM), and the unit."""
     table = read_text(open_table(path))
     columns = table.by_column(names=True)
-    contig = find_column(columns, _CONTIG)
-    marker = find_column(columns, _MARKER) or table.corner
-    by_unit = {
-        one: found for one, names in _POSITION.items() if (found := find_column(columns, names))
-    }
-    unnamed = find_column(columns, _UNNAMED_UNIT)
-    if contig is None or not (by_unit or unnamed):
+    markers = columns[find_column(columns, _MARKER) or table.corner]
+    contigs, positions, column = named_positions(table, markers, "marker")
+    if None in positions:
+        values = positions[None]
+        best = unit or guess_unit(values, table.label, column, option("position_unit"))
+        positions = {best: values}
+    elif unit is not None and unit not in positions:
         raise InputError(
-            f"{table.label} has the columns {listing(columns)}; a map needs a marker, a chromosome "
-            "(chr) and a position (Mb, bp, cM or position)"
+            f"{table.label} calls its positions {listing(positions)}, not {unit}; "
+            f"leave {option('position_unit')} out"
         )
-    markers = columns[marker]
-    numbers = {
-        one: numeric_positions(columns[column], markers, table) for one, column in by_unit.items()
-    }
-    if not numbers:
-        values = numeric_positions(columns[str(unnamed)], markers, table)
-        unit = unit or _guess_unit(values, table.label, str(unnamed))
-        numbers = {unit: values}
-    elif unit is not None and unit not in numbers:
-        raise InputError(
-            f"{table.label} calls its positions {listing(numbers)}, not {unit}; "
-            "leave position_unit out"
-        )
-    best = next(iter(one for one in ("Mb", "bp", "cM") if one in numbers), str(unit))
-    frame = pd.DataFrame({"contig": columns[contig], "position": numbers[best]}, index=markers)
-    if best != "cM" and "cM" in numbers:
-        frame["genetic"] = numbers["cM"]
+    best = str(next(iter(positions)))
+    frame = pd.DataFrame({"contig": contigs, "position": positions[best]}, index=markers)
+    if best != "cM" and "cM" in positions:
+        frame["genetic"] = positions["cM"]
     return frame, best
 
 
-def _guess_unit(positions: np.ndarray, label: str, column: str) -> str:
+def guess_unit(positions: np.ndarray, label: str, column: str, remedy: str) -> str:
+    """Guess the unit of positions by the largest of them, aloud; `remedy` is what can tell it."""
     largest = np.fmax.reduce(positions, initial=0)
-    unit = "bp" if largest > 10_000 else "Mb"
+    unit = "bp" if largest > LARGEST_MB else "Mb"
     say(
         f"{label} does not tell the unit of its column {column!r} (largest {largest:g}), which is "
-        f"taken as {unit}; pass position_unit, or call the column Mb, bp or cM"
+        f"taken as {unit}; pass {remedy}, or call the column Mb, bp or cM"
     )
     return unit
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _samples
-from bulklmm_dask.study.readers._metadata import split_covariates
-from bulklmm_dask.study.readers._samples import Labels, Source, read_samples
-from bulklmm_dask.study.readers.tables import Records, Table, TableFile, blanks
+from bulklmm_dask.study.readers._metadata import Labels, split_covariates
+from bulklmm_dask.study.readers._samples import read_samples
+from bulklmm_dask.study.readers._traits import Source
+from bulklmm_dask.study.readers.tables import Records, Table, TableFile, blanks, text_table
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
@@ -95,7 +96,7 @@ def own_phenotype(people: People) -> Table:
 def read_phenotypes(source: Source, people: People) -> Table:
     """Read phenotypes by family and sample id, with or without a header, or by sample name."""
     if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
-        return read_samples(source, None, None).traits
+        return read_samples(source, None, None, people.names).traits
     values: list[np.ndarray] = []
 
     def convert(records: Records, fields: list[str]) -> None:
@@ -112,14 +113,16 @@ def read_phenotypes(source: Source, people: People) -> Table:
 def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None, Labels]:
     """Read covariates by family and sample id, with or without a header, or by sample name."""
     if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
-        return _samples.read_covariates(source)
+        return _samples.read_covariates(source, people.names)
     cells: list[list[str]] = []
 
     def convert(records: Records, fields: list[str]) -> None:
         cells.append(list(map(records.dialect.text, fields)))
 
-    names, columns = _read(TableFile.at(source, _DIALECT), people, convert, "covariate")
-    return split_covariates(names, dict(zip(columns, zip(*cells, strict=True), strict=True)))
+    file = TableFile.at(source, _DIALECT)
+    names, columns = _read(file, people, convert, "covariate")
+    by_column = dict(zip(columns, zip(*cells, strict=True), strict=True))
+    return split_covariates(text_table(file.label, names, by_column), people.names)
 
 
 def _read(

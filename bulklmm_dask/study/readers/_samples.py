@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,23 +12,25 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.checks import require_some
 from bulklmm_dask.study.create import create_dataset
-from bulklmm_dask.study.readers._metadata import attach, split_covariates
+from bulklmm_dask.study.labelled import index_names
+from bulklmm_dask.study.readers._metadata import Labels, attach, split_covariates
+from bulklmm_dask.study.readers._places import TraitPlaces, attach_places, read_trait_places
+from bulklmm_dask.study.readers._traits import Source, TraitSource, table_of
 from bulklmm_dask.study.readers.tables import (
     Table,
     find_column,
     open_table,
-    read_columns,
-    read_numbers,
     read_text,
+    text_table,
 )
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.schema import locate, require_unique
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
-Source: TypeAlias = "str | Path | pd.DataFrame"
 Covariates: TypeAlias = "str | Path | pd.DataFrame | Sequence[str] | None"
 Strains: TypeAlias = "str | Path | pd.DataFrame | None"
-Labels: TypeAlias = "dict[str, dict[str, str]]"
 
 # Accepted names of the columns of a strain table; case and punctuation are ignored.
 _SAMPLE = ("sample", "sampleid", "individual", "mouse", "animal", "id")
@@ -37,12 +39,16 @@ _STRAIN = ("strain", "strainid", "line")
 
 @dataclass
 class SampleTables:
-    """Traits, covariates and strains by sample name; labels become sample_<column>."""
+    """Traits, covariates and strains by sample name, and places of the traits.
+
+    Labels become sample_<column>.
+    """
 
     traits: Table
     covariates: pd.DataFrame | None = None
     strains: pd.Series | None = None
     labels: Labels = field(default_factory=dict)
+    places: TraitPlaces | None = None
 
     def study(
         self, genotypes: Any, placed: pd.DataFrame | None, unit: str = "Mb", **options: Any
@@ -53,6 +59,7 @@ class SampleTables:
         perhaps `genetic` (cM); `options` go to create_dataset.
         """
         traits = self.traits
+        require_some(traits.label, len(traits.rows), len(traits.columns))
         ds = create_dataset(
             genotypes,
             pd.DataFrame(traits.values, index=traits.rows, columns=traits.columns, copy=False),
@@ -68,24 +75,49 @@ class SampleTables:
             ds["variant_genetic_position"] = ("variants", genetic, {"units": "cM"})
         for column, by_name in self.labels.items():
             attach(ds, "samples", column, by_name)
-        return ds
+        return attach_places(ds, self.places)
 
 
-def read_samples(traits: Source, covariates: Covariates, strains: Strains) -> SampleTables:
+def read_samples(
+    traits: Source,
+    covariates: Covariates,
+    strains: Strains,
+    genotyped: Iterable[str] = (),
+    trait_positions: Source | None = None,
+) -> SampleTables:
     """Read traits, covariates and strains of samples.
 
     Parameters
     ----------
     traits : path or DataFrame
-        Samples x traits; a table as `read_csv` takes it.
+        Samples x traits or traits x samples, a table as `read_csv` takes it, or an expression table
+        in BED format.
     covariates : path, DataFrame or sequence of str, optional
         Samples x covariates, or names of columns of the traits.
     strains : path, str or DataFrame, optional
         A table of sample and strain, or the name of a column of the traits.
+    genotyped : iterable of str
+        Names of samples known from the genotypes: they tell which side of a table is the samples.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position; goes before the places that an expression table gives.
     """
-    table = _read_traits(traits, covariates, strains)
+    listed = None if _is_column_name(strains) else _strain_table(strains)
+    known = {*genotyped, *(() if listed is None else listed.index)}
+    source = TraitSource(traits, known)
+    named = _columns_among(source.features, covariates)
+    column = strains if isinstance(strains, str) and strains in source.features else None
+    if column is not None:
+        named.append(column)
+    elif listed is None:
+        listed = _strain_table(strains, source.features)
+    table, places = source.read(list(dict.fromkeys(named)))
+    require_some(table.label, len(table.rows), len(table.columns))
+    if trait_positions is not None:
+        places = read_trait_places(trait_positions)
     numbers, labels = _covariates(table, covariates)
-    return SampleTables(table, numbers, _strains(table, strains), labels)
+    if column is not None:
+        listed = pd.Series(table.text[column], index=table.rows, dtype=object)
+    return SampleTables(table, numbers, listed, labels, places)
 
 
 def _columns_among(columns: list[str], covariates: Covariates) -> list[str]:
@@ -100,86 +132,43 @@ def _columns_among(columns: list[str], covariates: Covariates) -> list[str]:
     return named
 
 
-def _read_traits(traits: Source, covariates: Covariates, strains: Strains) -> Table:
-    if isinstance(traits, pd.DataFrame):
-        columns = [str(column) for column in traits.columns]
-    else:
-        file = open_table(traits)
-        columns = read_columns(file)[1:]
-    text_columns = _columns_among(columns, covariates)
-    if isinstance(strains, str) and strains in columns:
-        text_columns = [*text_columns, strains]
-    text_columns = list(dict.fromkeys(text_columns))
-    if isinstance(traits, pd.DataFrame):
-        table = _table_of(traits, "the traits", text_columns)
-    else:
-        try:
-            table = read_numbers(file, text_columns)
-        except InputError as error:
-            if "is not a number" not in str(error):
-                raise
-            raise InputError(
-                f"{error}; a column that is no trait can be named in covariates or sample_strain"
-            ) from None
-    if not table.rows or not table.columns:
-        raise InputError(
-            f"{table.label} has {len(table.rows)} samples and {len(table.columns)} traits"
-        )
-    return table
-
-
-def _table_of(frame: pd.DataFrame, label: str, text_columns: Sequence[str]) -> Table:
-    """Turn a DataFrame, whose index names the samples, into a Table."""
-    if isinstance(frame.index, pd.RangeIndex):
-        raise InputError(
-            f"{label} carry no sample names, only the numbers that pandas gives to rows; make the "
-            "names the index: frame.set_index('sample')"
-        )
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-    texts = {column: _cells(frame[column]) for column in text_columns}
-    rest = frame.drop(columns=list(text_columns))
-    rows = [str(name) for name in rest.index]
-    return Table(label, "", rows, list(rest.columns), rest.to_numpy(), texts)
-
-
-def _cells(column: pd.Series) -> list[str]:
-    return ["" if pd.isna(cell) else str(cell) for cell in column]
-
-
 def _covariates(traits: Table, covariates: Covariates) -> tuple[pd.DataFrame | None, Labels]:
     if covariates is None:
         return None, {}
     named = _columns_among(list(traits.text), covariates)
     if named or not isinstance(covariates, str | Path | pd.DataFrame):
-        return split_covariates(traits.rows, {column: traits.text[column] for column in named})
-    return read_covariates(covariates)
+        cells = {column: traits.text[column] for column in named}
+        return split_covariates(text_table(traits.label, traits.rows, cells), traits.rows)
+    return read_covariates(covariates, traits.rows)
 
 
-def read_covariates(source: Source) -> tuple[pd.DataFrame | None, Labels]:
-    """Read covariates and labels by sample name."""
+def read_covariates(source: Source, samples: Sequence[str]) -> tuple[pd.DataFrame | None, Labels]:
+    """Read covariates and labels of the samples of a study, by name, either way round."""
     if isinstance(source, pd.DataFrame):
         names = [str(column) for column in source.columns]
-        table = _table_of(source, "the covariates", names)
-        return split_covariates(table.rows, table.text)
-    table = read_text(open_table(source))
-    return split_covariates(table.rows, table.by_column())
+        table = table_of(source, "the covariates", names)
+        return split_covariates(text_table(table.label, table.rows, table.text), samples)
+    return split_covariates(read_text(open_table(source)), samples)
 
 
-def _strains(traits: Table, strains: Strains) -> pd.Series | None:
-    """Look up the strain of every sample, by sample name."""
+def _is_column_name(strains: Strains) -> bool:
+    """Whether strains are named by text that may be a column of the traits, or no file."""
+    return isinstance(strains, str) and not Location.of(strains).is_file()
+
+
+def _strain_table(strains: Strains, features: Sequence[str] = ()) -> pd.Series | None:
+    """Read the strain of every sample, by sample name, from a table."""
     if strains is None:
         return None
-    if isinstance(strains, str) and strains in traits.text:
-        return pd.Series(traits.text[strains], index=traits.rows, dtype=object)
     if isinstance(strains, pd.DataFrame):
-        numbered = isinstance(strains.index, pd.RangeIndex)
-        label, frame = "sample_strain", strains.reset_index(drop=numbered)
+        unnamed = index_names(strains.index, "the strains") is None
+        label, frame = "sample_strain", strains.reset_index(drop=unnamed)
         columns = {str(column): list(frame[column]) for column in frame}
     else:
         if not Location.of(strains).is_file():
             raise InputError(
-                f"sample_strain is {str(strains)!r}, which is neither a file nor a column of "
-                f"the trait table; its columns are {listing([*traits.text, *traits.columns])}"
+                f"{option('sample_strain')} is {str(strains)!r}, which is neither a file nor a "
+                f"column of the trait table; its columns are {listing(features)}"
             )
         table = read_text(open_table(strains))
         label, columns = table.label, table.by_column(names=True)
@@ -190,4 +179,6 @@ def _strains(traits: Table, strains: Strains) -> pd.Series | None:
             f"{label} has the columns {listing(columns)}; it should have a column called strain "
             "beside the samples"
         )
-    return pd.Series(columns[strain], index=columns[sample], dtype=object)
+    names = [str(name) for name in columns[sample]]
+    require_unique(names, f"the samples of {label}", "give each sample one strain")
+    return pd.Series(columns[strain], index=names, dtype=object)

@@ -12,10 +12,13 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import refuse_outside
+from bulklmm_dask.study.coding import say_never_below_one
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.readers._places import attach_places, read_trait_places
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import Records, TableFile, blanks
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
@@ -32,10 +35,11 @@ def read_bimbam(
     *,
     annotation: str | Path | None = None,
     covariates: str | Path | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     """Read a study from BIMBAM mean genotypes, as GEMMA takes them.
 
-    Fields of all files stand between commas, blanks or tabs; files may be gzipped; NA is missing;
+    Fields of all files stand between commas, blanks or tabs; files may be packed; NA is missing;
     no file has a header, and none names the samples: row i of the phenotypes, row i of the
     covariates and genotype i of every variant are one sample. The genotypes are read once, line
     by line, into a temporary file, from which they are used.
@@ -54,6 +58,8 @@ def read_bimbam(
     covariates : path, optional
         A line for every sample. Columns of nothing but ones are GEMMA's intercept; every scan
         has one, so they are dropped.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -112,7 +118,8 @@ def read_bimbam(
     )
     if placed is not None and placed["genetic"].notna().any():
         ds["variant_genetic_position"] = ("variants", placed["genetic"].to_numpy(), {"units": "cM"})
-    return ds.assign_attrs(source=file.name)
+    places = None if trait_positions is None else read_trait_places(trait_positions)
+    return attach_places(ds, places).assign_attrs(source=file.name)
 
 
 def _dosages(
@@ -120,6 +127,7 @@ def _dosages(
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Yield each variant and its dosages; put its alleles, the counted one last, into `alleles`."""
     names = [f"sample{i + 1}" for i in range(samples)]
+    low, high = np.inf, -np.inf
     for fields in records:
         found = len(fields) - _BEFORE
         if found != samples:
@@ -138,8 +146,11 @@ def _dosages(
             refuse_outside(values[None, :], 2, [name], names)
         except InputError as error:
             raise InputError(f"{records.here}: {error}") from None
+        low = np.fmin.reduce(values, initial=low)
+        high = np.fmax.reduce(values, initial=high)
         alleles[name] = (other, counted_allele)
         yield name, values
+    say_never_below_one(low, high, records.label)
 
 
 def _phenotypes(path: str | Path) -> pd.DataFrame:
@@ -181,7 +192,8 @@ def _annotation(path: str | Path) -> pd.DataFrame:
     names, contigs, positions = [], [], []
     with file.records() as records:
         for fields in records:
-            records.expect(fields[:4], 4 if len(fields) > _BEFORE else 3, "variant, bp, chromosome")
+            known = "variant, bp, chromosome, and perhaps cM"
+            records.expect(fields, min(max(len(fields), 3), 4), known)
             names.append(fields[0])
             contigs.append(file.dialect.text(fields[2]))
             positions.append(records.numbers([fields[1], *(fields[3:4] or ["NA"])], "position"))

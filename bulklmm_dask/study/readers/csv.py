@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,12 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.coding import as_dosages
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
+from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import MISSING, Table, open_table, read_numbers
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
@@ -27,10 +30,12 @@ def read_csv(
     covariates: Covariates = None,
     sample_strain: Strains = None,
     maximum: int | None = None,
+    codes: Mapping[float, float | None] | None = None,
     complementary: bool | None = None,
     position_unit: str | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
-    """Read a study from delimited tables (comma, tab or semicolon; plain or gzipped).
+    """Read a study from delimited tables (comma, tab or semicolon; plain or packed).
 
     In every table the first row names the columns and the first column names the rows. Empty
     cells, NA, NaN, NULL, - and . are missing; lines that start with # are comments.
@@ -38,7 +43,9 @@ def read_csv(
     Parameters
     ----------
     traits : path
-        Samples x traits, numbers.
+        Samples x traits or traits x samples, numbers: told apart by the names of samples in the
+        genotypes. Or an expression table in BED format (#chr start end phenotype_id samples), as
+        FastQTL and tensorQTL take it; it gives the positions of the traits too: start + 1, in bp.
     genotypes : path
         Dosages or probabilities, samples x markers or markers x samples: told apart by the
         names of samples, strains and markers. Without sample names (as BulkLMM writes them) the
@@ -53,12 +60,20 @@ def read_csv(
         The strain of every sample, where genotypes are those of strains: a table of sample and
         strain, or the name of a column of the trait table.
     maximum : {1, 2}, optional
-        The dosage of two counted alleles; by default 2 if any dosage exceeds 1, else 1.
+        The dosage of two counted alleles; by default 2 if any dosage exceeds 1, else 1. Genotypes
+        1 and 2 throughout, or -1 and 1, are taken as codes of two homozygotes and become 0 and 1,
+        with a StudyWarning, unless `maximum` or `codes` is given.
+    codes : mapping, optional
+        What the numbers of the genotype table stand for, as in ``{1: 0, 2: 1, 9: None}``: value
+        to dosage, None where it stands for a missing genotype.
     complementary : bool, optional
         Whether every marker is written twice, as p and 1 - p, of which the first is kept. By
         default that is seen from names and values.
     position_unit : {"Mb", "bp", "cM"}, optional
         Unit of a map column that is only called position.
+    trait_positions : path or DataFrame, optional
+        Where the traits lie: columns of trait (or the first), contig and position, found by name as
+        in a map, or a BED table. `find_peaks` and `find_hits` then tell cis from trans.
 
     Returns
     -------
@@ -114,15 +129,18 @@ def read_csv(
     m1        0.0  1.0  2.0
     m2        2.0  1.0  0.0
     """
-    samples = read_samples(traits, covariates, sample_strain)
+    table = read_numbers(open_table(genotypes))
+    either_way = (*table.rows, *table.columns)
+    samples = read_samples(traits, covariates, sample_strain, either_way, trait_positions)
     marker_map, unit = read_map_or_none(variant_map, position_unit)
     known = set() if marker_map is None else set(marker_map.index)
-    calls, alleles = _read_genotypes(genotypes, samples, known, complementary)
+    calls, alleles = _upright(table, samples, known, complementary)
     if marker_map is not None:
         index, marker_map = place_markers(calls.columns, marker_map)
         calls = replace(calls, columns=list(marker_map.index), values=calls.values[:, index])
+    values, maximum = as_dosages(calls.values, maximum, codes, calls.label)
     ds = samples.study(
-        pd.DataFrame(calls.values, index=calls.rows, columns=calls.columns, copy=False),
+        pd.DataFrame(values, index=calls.rows, columns=calls.columns, copy=False),
         marker_map,
         unit,
         alleles=alleles,
@@ -131,14 +149,13 @@ def read_csv(
     return ds.assign_attrs(source=f"{Path(traits).name}, {Path(genotypes).name}")
 
 
-def _read_genotypes(
-    path: str | Path,
+def _upright(
+    table: Table,
     samples: SampleTables,
     markers: Collection[str],
     complementary: bool | None,
 ) -> tuple[Table, list[str] | None]:
-    """Read genotypes as (samples or strains, markers), one column for each marker."""
-    table = read_numbers(open_table(path))
+    """Give genotypes as (samples or strains, markers), one column for each marker."""
     traits, strains = samples.traits, samples.strains
     names = set(traits.rows) if strains is None else {*traits.rows, *strains.dropna()}
     oriented = _oriented(table, names, markers) or _named_by_position(table, traits)
@@ -153,16 +170,13 @@ def _read_genotypes(
 
 
 def _oriented(table: Table, names: Collection[str], markers: Collection[str]) -> Table | None:
-    """Transpose a table if need be, so that its rows are samples; None if its names do not tell.
-
-    Names such as 1, 2, 3 may occur on both sides; the side with more of them is taken.
-    """
-    for known, upright, turned in ((names, table, table.T), (markers, table.T, table)):
-        in_rows = sum(name in known for name in table.rows)
-        in_columns = sum(name in known for name in table.columns)
-        if in_rows != in_columns:
-            return upright if in_rows > in_columns else turned
-    return None
+    """Transpose a table if need be, so that its rows are samples; None if its names do not tell."""
+    turned = samples_in_columns(table.rows, table.columns, names)
+    if turned is None:
+        turned = samples_in_columns(table.columns, table.rows, markers)
+    if turned is None:
+        return None
+    return table.T if turned else table
 
 
 def _named_by_position(table: Table, traits: Table) -> Table | None:

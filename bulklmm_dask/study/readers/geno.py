@@ -15,7 +15,8 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
-from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import Dialect, Records, TableFile, find_column
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import listing
@@ -29,6 +30,7 @@ def read_geno(
     *,
     covariates: Covariates = None,
     sample_strain: Strains = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     r"""Read a study from a GeneNetwork .geno file and a table of traits.
 
@@ -38,13 +40,15 @@ def read_geno(
     Parameters
     ----------
     path : path
-        The .geno file, plain or gzipped.
+        The .geno file, plain or packed.
     traits : path or DataFrame
         Samples x traits, by the names of the lines.
     covariates : path, DataFrame or sequence of str, optional
         Samples x covariates, or names of columns of the traits.
     sample_strain : path, str or DataFrame, optional
         The line of every sample, where samples of the same line are told apart.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -82,11 +86,11 @@ def read_geno(
     rs1        0.0   1.0   0.5
     rs2        1.0   1.0   0.0
     """
-    samples = read_samples(traits, covariates, sample_strain)
     file, geno = TableFile.at(path, _DIALECT), _Geno()
     with file.records() as records:
         variants, scratch = _scratch.keep(geno.calls(records), file.label)
     index, placed = place_markers(variants, geno.placed())
+    samples = read_samples(traits, covariates, sample_strain, geno.samples, trait_positions)
     ds = samples.study(
         lazy(scratch.take(index), list(placed.index), geno.samples),
         placed,

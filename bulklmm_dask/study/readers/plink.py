@@ -23,7 +23,9 @@ from bulklmm_dask.study.readers._people import (
     read_fam,
     read_phenotypes,
 )
-from bulklmm_dask.study.readers._samples import SampleTables, Source
+from bulklmm_dask.study.readers._places import read_trait_places
+from bulklmm_dask.study.readers._samples import SampleTables, read_samples
+from bulklmm_dask.study.readers._traits import Source, is_expression_table
 from bulklmm_dask.study.readers.tables import TableFile, blanks
 from bulklmm_dask.text import counted
 
@@ -33,7 +35,11 @@ _HEADER = 3
 
 
 def read_plink(
-    path: str | Path, *, phenotypes: Source | None = None, covariates: Source | None = None
+    path: str | Path,
+    *,
+    phenotypes: Source | None = None,
+    covariates: Source | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     """Read a study from PLINK files; the genotypes stay in the .bed file until they are used.
 
@@ -49,6 +55,9 @@ def read_plink(
     covariates : path or DataFrame, optional
         The same for covariates; by default the file that ends in .covar, if there is one. Columns
         of two different texts become 0 and 1.
+
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -99,6 +108,8 @@ def read_plink(
     source = Bed(str(bed), len(people.names), len(placed))
     genotypes = lazy(source, list(placed.index), people.names)
     samples = _samples(bed, people, phenotypes, covariates)
+    if trait_positions is not None:
+        samples.places = read_trait_places(trait_positions)
     ds = samples.study(genotypes, placed, "bp", alleles=alleles, maximum=2)
     return ds.assign_attrs(source=bed.name)
 
@@ -191,8 +202,12 @@ def _samples(
         phenotypes = bed.with_suffix(".pheno")
     if covariates is None and bed.with_suffix(".covar").is_file():
         covariates = bed.with_suffix(".covar")
-    traits = own_phenotype(people) if phenotypes is None else read_phenotypes(phenotypes, people)
-    samples = SampleTables(traits)
+    if phenotypes is None:
+        samples = SampleTables(own_phenotype(people))
+    elif is_expression_table(phenotypes):
+        samples = read_samples(phenotypes, None, None, people.names)
+    else:
+        samples = SampleTables(read_phenotypes(phenotypes, people))
     if covariates is not None:
         samples.covariates, samples.labels = read_covariates(covariates, people)
     samples.labels |= people.labels

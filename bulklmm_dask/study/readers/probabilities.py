@@ -17,7 +17,8 @@ from bulklmm_dask.study.create import refuse_other_sums
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
-from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import number_rows, open_table, read_columns
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.text import listing
@@ -31,6 +32,7 @@ def read_probabilities(
     covariates: Covariates = None,
     sample_strain: Strains = None,
     position_unit: str | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     """Read a study from genotype probabilities, such as R/qtl2's, exported as a table.
 
@@ -48,7 +50,7 @@ def read_probabilities(
     ----------
     probabilities : path
         Markers in rows; a column for every sample and genotype, named sample:genotype, in any
-        order. Comma, tab or semicolon; plain or gzipped; NA where there is no call.
+        order. Comma, tab or semicolon; plain or packed; NA where there is no call.
     traits : path or DataFrame
         Samples x traits.
     variant_map : path, optional
@@ -59,6 +61,8 @@ def read_probabilities(
         The strain of every sample, where the probabilities are those of strains.
     position_unit : {"Mb", "bp", "cM"}, optional
         Unit of a map column that is only called pos or position (R/qtl2's genetic maps: cM).
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -99,10 +103,10 @@ def read_probabilities(
     m1         0.9  0.1  0.0
     m2         0.5  0.5  0.0
     """
-    samples = read_samples(traits, covariates, sample_strain)
     marker_map, unit = read_map_or_none(variant_map, position_unit)
     file = open_table(probabilities)
     layout = _layout(read_columns(file)[1:], file.label)
+    samples = read_samples(traits, covariates, sample_strain, layout.samples, trait_positions)
     variants, scratch = _scratch.keep(_calls(number_rows(file), layout), file.label)
     if marker_map is not None:
         index, marker_map = place_markers(variants, marker_map)

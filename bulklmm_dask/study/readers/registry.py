@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 _READERS = "bulklmm_dask.study.readers"
 _MAP = {"--map": "variant_map", "--position-unit": "position_unit"}
-_BY_NAME = {"--traits": "traits", "--covariates": "covariates", "--strains": "sample_strain"}
+_CODING = {"--maximum": "maximum", "--codes": "codes"}
+_PLACES = {"--trait-positions": "trait_positions"}
+_BY_NAME = {
+    "--traits": "traits",
+    "--covariates": "covariates",
+    "--strains": "sample_strain",
+    **_PLACES,
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ READERS: dict[str, Reader] = {
         "an R/qtl2 zip, its control file (json or yaml) or folder",
         "rqtl2:read_rqtl2",
         _sniff.is_rqtl2,
+        {"--traits": "traits", "--covariates": "covariates", **_PLACES},
     ),
     "csv": Reader(
         "delimited tables",
@@ -88,6 +96,8 @@ READERS: dict[str, Reader] = {
             **_MAP,
             "--covariates": "covariates",
             "--strains": "sample_strain",
+            **_CODING,
+            **_PLACES,
         },
         "--genotypes",
         covariates_by_column=True,
@@ -98,14 +108,19 @@ READERS: dict[str, Reader] = {
         "read too",
         "plink:read_plink",
         _sniff.is_plink,
-        {"--traits": "phenotypes", "--covariates": "covariates"},
+        {"--traits": "phenotypes", "--covariates": "covariates", **_PLACES},
     ),
     "bimbam": Reader(
         "BIMBAM mean genotypes",
         "mean genotypes, as GEMMA reads them",
         "bimbam:read_bimbam",
         _sniff.is_bimbam,
-        {"--traits": "phenotypes", "--annotation": "annotation", "--covariates": "covariates"},
+        {
+            "--traits": "phenotypes",
+            "--annotation": "annotation",
+            "--covariates": "covariates",
+            **_PLACES,
+        },
         "--traits",
     ),
     "vcf-zarr": Reader(

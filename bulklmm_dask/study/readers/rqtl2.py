@@ -12,11 +12,14 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
-from bulklmm_dask.study.readers._metadata import attach, split_covariates
-from bulklmm_dask.study.readers._samples import SampleTables
+from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
+from bulklmm_dask.study.readers._places import read_trait_places
+from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import (
     Calls,
     Table,
@@ -28,6 +31,7 @@ from bulklmm_dask.study.readers.tables import (
 )
 from bulklmm_dask.study.schema import locate, require_unique, unknown_names
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
 _TWO_GENOTYPES = {1: 0.0, 2: 1.0}
@@ -38,7 +42,13 @@ _CROSSES = dict.fromkeys(
 _WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # none exists, or (bc) it is listed as code 2
 
 
-def read_rqtl2(source: str | Path) -> xr.Dataset:
+def read_rqtl2(
+    source: str | Path,
+    *,
+    traits: Source | None = None,
+    covariates: Source | None = None,
+    trait_positions: Source | None = None,
+) -> xr.Dataset:
     """Read a study of two founders in R/qtl2's format.
 
     Parameters
@@ -46,15 +56,21 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     source : path
         A zip file, a control file (.yaml or .json) beside its tables, or a folder with one
         control file.
+    traits : path or DataFrame, optional
+        A table of traits, as in `read_csv`, instead of the pheno of the control file.
+    covariates : path or DataFrame, optional
+        Samples x covariates, as in `read_csv`, beside the columns of the control file's covar.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
     Dataset
         The study, with dosages 0..1 of the second allele. The physical map gives
         variant_position (Mb) and the genetic map variant_genetic_position (cM); without a
-        physical map the genetic one gives variant_position. Phenotype covariates are kept as
-        trait_<column>, sex and cross_info as sample_sex and sample_cross_info, covariates that
-        are neither numbers nor of two levels as sample_<column>.
+        physical map the genetic one gives variant_position. Columns of covar are metadata of the
+        samples, sample_<column>, and so are sex and cross_info: a scan takes them as covariates
+        only by name. Columns of phenocovar are kept as trait_<column>.
 
     Raises
     ------
@@ -103,11 +119,14 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     """
     files, control = open_control(source)
     dosages, placed = _genotypes(files, control)
-    traits = _joined(files, control, "pheno", read_numbers, np.nan)
-    if traits is None:
-        raise InputError(f"{control.label} lists no pheno; a study needs a table of traits")
-    covariates, labels = _covariates(files, control)
-    ds = SampleTables(traits, covariates, labels=labels).study(
+    samples = _samples(files, control, traits, list(dosages["samples"].values))
+    samples.labels = _metadata(files, control, samples.traits.rows)
+    if covariates is not None:
+        samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
+        samples.labels |= labels
+    if trait_positions is not None:
+        samples.places = read_trait_places(trait_positions)
+    ds = samples.study(
         dosages,
         placed,
         "Mb" if control.listed("pmap") else "cM",
@@ -116,6 +135,26 @@ def read_rqtl2(source: str | Path) -> xr.Dataset:
     )
     _attach_phenocovar(ds, files, control)
     return ds.assign_attrs(_attributes(Path(source), control))
+
+
+def _samples(
+    files: Folder | Archive, control: Control, given: Source | None, genotyped: Sequence[str]
+) -> SampleTables:
+    """The traits of the control file, or those given instead."""
+    if given is not None:
+        if control.listed("pheno"):
+            say(
+                f"{control.label}: its own traits ({listing(control.listed('pheno'))}) are left "
+                f"aside, for others are given; leave {option('traits')} out to have them"
+            )
+        return read_samples(given, None, None, genotyped)
+    traits = _joined(files, control, "pheno", read_numbers, np.nan)
+    if traits is None:
+        raise InputError(
+            f"{control.label} lists no pheno; a study needs a table of traits: give it with "
+            f"{option('traits')}"
+        )
+    return SampleTables(traits)
 
 
 def _joined(
@@ -262,17 +301,15 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
     return whole
 
 
-def _covariates(
-    files: Folder | Archive, control: Control
-) -> tuple[pd.DataFrame | None, dict[str, dict[str, str]]]:
-    """Covariates, and the labels of samples: sex, cross_info and columns that are no covariates."""
+def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str]) -> Labels:
+    """Columns of covar, sex and cross_info by sample; what is available is said."""
     table = _joined(files, control, "covar", read_text, "")
-    covariates: pd.DataFrame | None = None
-    others: dict[str, dict[str, str]] = {}
+    labels: Labels = {}
     if table is not None:
-        require_unique(table.columns, f"the columns of {table.label}", "rename one")
-        covariates, others = split_covariates(table.rows, table.by_column())
-    labels: dict[str, dict[str, str]] = {}
+        table = by_sample(table, samples, "covariates")
+        labels = _by_row(table)
+        if labels:
+            say(f"{table.label}: the samples have {by_name(list(labels))}")
     for key in ("sex", "cross_info"):
         name, column, codes = control.source_of(key)
         found = read_text(TableFile(files, name, control.dialect)) if name else table
@@ -288,7 +325,13 @@ def _covariates(
                 cells = _sexes(cells, codes, found.label)
             label = key if len(wanted) == 1 or key == "sex" else f"{key}_{one}"
             labels[label] = dict(zip(found.rows, cells, strict=True))
-    return covariates, labels | {k: v for k, v in others.items() if k not in labels}
+    return labels
+
+
+def _by_row(table: Table) -> Labels:
+    """Cells of a table of text by column and row."""
+    columns = table.by_column().items()
+    return {column: dict(zip(table.rows, cells, strict=True)) for column, cells in columns}
 
 
 def _sexes(cells: Sequence[str], codes: dict[str, str], label: str) -> list[str]:
@@ -316,8 +359,8 @@ def _attach_phenocovar(ds: xr.Dataset, files: Folder | Archive, control: Control
             f"{len(unknown)} of {len(table.rows)} rows of {table.label} describe no trait of the "
             f"study and are left out: {listing(unknown)}"
         )
-    for column, cells in table.by_column().items():
-        attach(ds, "traits", column, dict(zip(table.rows, cells, strict=True)))
+    for column, by_trait in _by_row(table).items():
+        attach(ds, "traits", column, by_trait)
 
 
 def _attributes(source: Path, control: Control) -> dict[str, object]:

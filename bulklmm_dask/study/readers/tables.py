@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,12 +23,25 @@ import pandas as pd
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers._files import Archive, Folder
+from bulklmm_dask.study.readers._layout import (
+    is_corner,
+    is_marked_header,
+    looks_like_data,
+    rows_to_compare,
+    separator,
+)
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
 # Words for a missing cell in tables without a format that defines them.
 MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
+
+# Fields between blanks, of which one may be in quotation marks; fields between blanks or commas.
+_WORDS = re.compile(r'"([^"]*)"|(\S+)')
+_BETWEEN = re.compile(r"\s*,\s*|\s+")
+_EMPTY_FIELD = re.compile(r",\s*(,|$)|^\s*,")
 
 _BATCH = 4096  # records converted together
 _MOST_CALLS = 100  # more different genotype calls than this are no genotype calls
@@ -45,15 +59,18 @@ class Dialect:
         Words for a missing cell; an empty cell is missing in any dialect.
     comment : str
         Sign at the start of lines that are left out; empty if there is none.
+    comments_below : bool
+        Whether the sign starts a comment below the header too, where names may start with it.
     quotes : bool
         Whether fields may stand in quotation marks.
     commas : bool
-        Whether commas count as blanks, where `sep` is None.
+        Whether a comma stands between fields as blanks do, where `sep` is None.
     """
 
     sep: str | None = ","
     missing: frozenset[str] = frozenset({"NA"})
     comment: str = "#"
+    comments_below: bool = True
     quotes: bool = True
     commas: bool = False
 
@@ -62,18 +79,46 @@ class Dialect:
         cell = cell.strip()
         return "" if cell in self.missing else cell
 
-    def split(self, lines: Iterator[str]) -> Iterator[list[str]]:
+    def split(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Split lines into records: lists of fields, those of empty lines empty."""
         if self.sep is None:
-            return ((line.replace(",", " ") if self.commas else line).split() for line in lines)
+            return map(self._between_blanks, lines)
         if self.quotes:
             return csv.reader(lines, delimiter=self.sep)
         return csv.reader(lines, delimiter=self.sep, quoting=csv.QUOTE_NONE)
+
+    def _between_blanks(self, line: str) -> list[str]:
+        if self.commas:
+            if _EMPTY_FIELD.search(line):
+                return _BETWEEN.split(line.strip())
+            return line.replace(",", " ").split()
+        if self.quotes and '"' in line:
+            return [quoted or plain for quoted, plain in _WORDS.findall(line)]
+        return line.split()
 
 
 def blanks(missing: frozenset[str], *, commas: bool = False) -> Dialect:
     """Fields between blanks, as PLINK and BIMBAM write them: no quotation marks, no comments."""
     return Dialect(None, missing, comment="", quotes=False, commas=commas)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the columns of a table are.
+
+    Attributes
+    ----------
+    columns : list of str
+        The header, the name of the column of row names first.
+    line : int
+        Line of the header in the file.
+    surplus : int
+        Empty fields at the end of every row, which are left out.
+    """
+
+    columns: list[str]
+    line: int
+    surplus: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,18 +142,133 @@ class TableFile:
 
     @contextmanager
     def records(self) -> Iterator[Records]:
-        """Open the file."""
+        """Open the file; all its records are rows."""
         with self.files.open(self.name) as stream:
             yield Records(self.label, self.dialect, stream)
 
+    @contextmanager
+    def below_header(self) -> Iterator[Records]:
+        """Open the file; the header is read, and the records are the rows below it."""
+        layout = self.layout
+        with self.files.open(self.name) as stream:
+            records = Records(self.label, self.dialect, stream, layout.line)
+            records.read_header()
+            records.columns, records.surplus = layout.columns, layout.surplus
+            yield records
+
+    @contextmanager
+    def _first_lines(self) -> Iterator[Records]:
+        """Open the file; the next record is its header, if it has one."""
+        with self.files.open(self.name) as stream:
+            line = _marked_header(stream, self.dialect)
+        with self.files.open(self.name) as stream:
+            yield Records(self.label, self.dialect, stream, line)
+
+    def top(self) -> list[list[str]]:
+        """The first two records, whatever they are."""
+        with self._first_lines() as records:
+            return [records.read_header(), *islice(records, 1)]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The header, read once: what had to be guessed is said here."""
+        with self._first_lines() as records:
+            header = records.read_header()
+            found = Layout(header, records.number)
+            rows = list(islice(records, 1))
+            if rows and (len(rows[0]) != len(header) or not header[-1]):
+                found = self._fitted(found, rows[0], chain(rows, records))
+        if "" in found.columns[1:]:
+            raise InputError(
+                f"{self.label}, line {found.line}: column {found.columns.index('', 1) + 1} has no "
+                "name in the header; name it, or remove the column"
+            )
+        self._refuse_data(found)
+        return found
+
+    def _fitted(self, found: Layout, first: list[str], rows: Iterable[list[str]]) -> Layout:
+        """Fit a header to rows of another width, or one that ends in empty names."""
+        header, line, width = found.columns, found.line, len(first)
+        count = _used(header)
+        if width < count or not count:
+            return found  # the row is cut short: an error where it is read
+        named, used = header[:count], count
+        for row in rows:
+            used = max(used, _used(row))
+            if used >= max(width, len(header)):
+                break
+        if used == count:
+            ends = counted(abs(width - count) or len(header) - count, "empty field")
+            which = "every row" if width > count else "the header"
+            say(
+                f"{self.label}: {which} ends in {ends} without a name, taken for separators at the "
+                "end of lines and left out; if it is a column, name it in the header"
+            )
+            return Layout(named, line, width - count)
+        numbered = first[0].strip() == "1"  # R's own row names
+        if used == count + 1 and width > len(header) and (numbered or not is_corner(header[0])):
+            return Layout(["", *named], line, width - used)  # as R writes a table with row names
+        return found
+
+    def _refuse_data(self, found: Layout) -> None:
+        """Raise InputError if the first line looks like data: its row would be lost."""
+        if is_corner(found.columns[0]):
+            return
+        with self.files.open(self.name) as stream:
+            records = Records(self.label, self.dialect, stream, found.line)
+            records.read_header()
+            rows = list(islice(records, rows_to_compare(len(found.columns))))
+        missing = self.dialect.missing | MISSING
+        if cells := looks_like_data(found.columns, rows, missing):
+            raise InputError(
+                f"{self.label}, line {found.line}: this first line looks like data, not like names "
+                f"of columns: {listing(cells)} might be cells of the columns below. Put a line of "
+                "names above it, such as id and a name for each column; if it is a line of names, "
+                "begin it with id"
+            )
+
+
+def _used(fields: Sequence[str]) -> int:
+    """Number of fields up to the last that is not empty."""
+    return max((at for at, cell in enumerate(fields, start=1) if cell.strip()), default=0)
+
+
+def _marked_header(stream: Iterable[str], dialect: Dialect) -> int:
+    """Line of a header that starts with the sign of comments, such as #IID; 0 if there is none."""
+    if not dialect.comment or dialect.comments_below:
+        return 0
+    marked, below = _top(stream, dialect.comment)[:2]
+    if marked is None or not below:
+        return 0
+    number, line = marked
+    names, cells = dialect.split([line.removeprefix(dialect.comment), below])
+    return number if is_marked_header(names, cells) else 0
+
+
+def _top(stream: Iterable[str], comment: str) -> tuple[tuple[int, str] | None, str, str]:
+    """The last comment above a table, with its line number, and the first two lines below it."""
+    marked, first = None, ""
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        if first:
+            return marked, first, line
+        if line.startswith(comment):
+            marked = number, line
+        else:
+            first = line
+    return marked, first, ""
+
 
 def open_table(path: str | os.PathLike[str]) -> TableFile:
-    """Find a table; its separator is the most frequent of comma, tab and semicolon in line 1."""
-    file = TableFile.at(path, Dialect(missing=MISSING))
+    """Find a table; its separator is told from its first lines.
+
+    Lines that start with # above the header are comments; a header may start with it, as in #IID.
+    """
+    file = TableFile.at(path, Dialect(missing=MISSING, comments_below=False))
     with file.files.open(file.name) as stream:
-        line = next((line for line in stream if not line.startswith("#")), "")
-    counts = {sep: line.count(sep) for sep in (",", "\t", ";")}
-    return TableFile.at(path, Dialect(max(counts, key=counts.__getitem__), MISSING))
+        sep = separator(_top(stream, file.dialect.comment)[1:])
+    return replace(file, dialect=replace(file.dialect, sep=sep))
 
 
 class Records:
@@ -122,26 +282,35 @@ class Records:
         The line that was read last.
     columns : list of str
         The header, once it is known; every record must then have as many fields.
+    surplus : int
+        Empty fields at the end of every record, which are left out.
     comments : list of str
         Lines left out so far, without the sign.
     """
 
-    def __init__(self, label: str, dialect: Dialect, stream: TextIO) -> None:
+    def __init__(
+        self, label: str, dialect: Dialect, stream: Iterable[str], header: int = 0
+    ) -> None:
+        """`header` is the line of the header, where that starts with the sign of comments."""
         self.label, self.dialect = label, dialect
-        self.number = 0
+        self.number, self.surplus = 0, 0
         self.columns: list[str] = []
         self.comments: list[str] = []
-        self._found = filter(None, dialect.split(self._lines(stream)))
-        self._next: list[str] | None = None
+        self._found = filter(None, dialect.split(self._lines(stream, header)))
 
-    def _lines(self, stream: TextIO) -> Iterator[str]:
+    def _lines(self, stream: Iterable[str], header: int) -> Iterator[str]:
         comment = self.dialect.comment
         for line in stream:
             self.number += 1
-            if comment and line.startswith(comment):
-                self.comments.append(line.removeprefix(comment))
-            else:
+            if not comment or not line.startswith(comment):
                 yield line
+                if not self.dialect.comments_below:
+                    comment = ""
+            elif self.number == header:
+                yield line.removeprefix(comment)
+                comment = ""
+            else:
+                self.comments.append(line.removeprefix(comment))
 
     @property
     def here(self) -> str:
@@ -149,11 +318,29 @@ class Records:
         return f"{self.label}, line {self.number}"
 
     def __iter__(self) -> Iterator[list[str]]:
-        if self._next is not None:
-            first, self._next = self._next, None
-            yield self.checked(first)
+        if self.dialect.commas:
+            yield from self._between_commas()
+        else:
+            yield from map(self.checked, self._found)
+
+    def _between_commas(self) -> Iterator[list[str]]:
+        """Yield records without an empty field at their end; refuse any other empty field."""
+        ends = 0
         for record in self._found:
-            yield self.checked(record)
+            if not record[-1]:
+                del record[-1]
+                ends += 1
+            if "" in record:
+                raise InputError(
+                    f"{self.here}: field {record.index('') + 1} is empty (two commas with nothing "
+                    "between); write NA where a value is missing"
+                )
+            yield record
+        if ends:
+            say(
+                f"{self.label}: {counted(ends, 'line')} end in a comma, taken for the end of the "
+                "line; write NA behind it if a value is missing there"
+            )
 
     def filled(self) -> Iterator[list[str]]:
         """Yield records that are not empty, their fields stripped; the length is not checked."""
@@ -164,22 +351,29 @@ class Records:
 
     def checked(self, record: list[str]) -> list[str]:
         """Return a record, or raise InputError if it has more or fewer fields than the header."""
-        if self.columns and len(record) != len(self.columns):
+        if not self.columns:
+            return record
+        if self.surplus and len(record) == len(self.columns) + self.surplus:
+            last = record[-self.surplus :]
+            del record[-self.surplus :]
+            if not any(map(str.strip, last)):
+                return record
+            record += last
+        if self.surplus or len(record) != len(self.columns):
+            rows = f" and the first row ends in {counted(self.surplus, 'empty field')}"
             raise InputError(
-                f"{self.here}: {len(record)} fields, but the header has {len(self.columns)}; the "
-                "file may be cut short, or a field may hold the separator"
+                f"{self.here}: {counted(len(record), 'field')}, but the header has "
+                f"{len(self.columns)}{rows if self.surplus else ''}; the file may be cut short, or "
+                "a field may hold the separator"
             )
         return record
 
     def read_header(self) -> list[str]:
         """Take the first record as the names of the columns."""
-        header, self._next = next(self._found, None), next(self._found, None)
+        header = next(self._found, None)
         if header is None:
             raise InputError(f"{self.label} is empty; it should start with a row of column names")
-        if self._next is not None and len(self._next) == len(header) + 1:
-            header = ["", *header]  # as R writes a table with row names
-        self.columns = [column.strip() for column in header]
-        return self.columns
+        return [column.strip() for column in header]
 
     def expect(self, fields: Sequence[str], count: int, what: str) -> None:
         """Raise InputError unless a record has `count` fields."""
@@ -274,6 +468,12 @@ class Table:
         }
 
 
+def text_table(label: str, rows: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Table:
+    """Make a table of text from its columns."""
+    values = np.array(list(columns.values()), dtype=object).reshape(len(columns), len(rows)).T
+    return Table(label, "", list(rows), list(columns), values)
+
+
 def find_column(columns: Collection[str], names: Sequence[str]) -> str | None:
     """Find the first of `names` among the columns; case and punctuation are ignored."""
     plain = {re.sub(r"[^a-z]", "", column.lower()): column for column in columns}
@@ -295,8 +495,42 @@ class Calls(dict[str, int]):
 
 def read_columns(file: TableFile) -> list[str]:
     """Read the header: the name of the column of row names, then the others."""
-    with file.records() as records:
-        return records.read_header()
+    return file.layout.columns
+
+
+def read_names(file: TableFile) -> list[str]:
+    """Read the names of the rows."""
+    with file.below_header() as records:
+        return [record[0].strip() for record in records]
+
+
+def read_across(file: TableFile, keep: Sequence[str], text: Collection[str]) -> Table:
+    """Read a table of numbers whose rows are to be columns; `keep` are the columns to read.
+
+    Rows in `text` stay text. The checks are those of `read_numbers`.
+    """
+    texts: dict[str, list[str]] = {}
+    names: list[str] = []
+    held = bytearray()
+    with file.below_header() as records:
+        at = [records.columns.index(name, 1) for name in keep]
+        count = 0
+        for record in records:
+            count += 1
+            row, cells = record[0].strip(), [record[i] for i in at]
+            if not row:
+                raise InputError(
+                    f"{records.here}: the row has no name in its first column; name it, or remove "
+                    "the row"
+                )
+            if row in text:
+                texts[row] = list(map(file.dialect.text, cells))
+            else:
+                names.append(row)
+                held += np.array(records.row_of_numbers(row, keep, cells)).tobytes()
+        records.check_size(count)
+    values = np.frombuffer(held, np.float64).reshape(len(names), len(at))
+    return Table(file.label, "", list(keep), names, values.T, texts)
 
 
 def read_numbers(file: TableFile, text_columns: Sequence[str] = ()) -> Table:
@@ -313,8 +547,8 @@ def number_rows(file: TableFile) -> Iterator[tuple[str, str, list[float]]]:
 
     The checks are those of `read_numbers`; memory holds one row.
     """
-    with file.records() as records:
-        columns, count = records.read_header()[1:], 0
+    with file.below_header() as records:
+        columns, count = records.columns[1:], 0
         for row, *cells in records:
             count += 1
             name = row.strip()
@@ -353,8 +587,8 @@ def read_frame(file: TableFile, text: Collection[str], numbers: Collection[str])
     Other columns become numbers if all of their cells are numbers, and text otherwise.
     """
     missing = file.dialect.missing | {""}
-    with file.records() as records:
-        columns = records.read_header()
+    with file.below_header() as records:
+        columns = records.columns
         require_unique(columns, f"the columns of {file.label}", "rename one")
         held: dict[str, list[Any]] = {name: [] for name in columns}
         known: dict[str, str] = {}  # a text is kept once, however many rows have it
@@ -414,8 +648,8 @@ def _read(
     rows: list[str] = []
     lines: list[int] = []
     held = bytearray()
-    with file.records() as records:
-        corner, *columns = records.read_header()
+    with file.below_header() as records:
+        corner, *columns = records.columns
         texts: dict[str, list[str]] = {column: [] for column in text_columns}
         text_at = [columns.index(column) + 1 for column in text_columns]
         take = _other_columns(columns, text_columns)

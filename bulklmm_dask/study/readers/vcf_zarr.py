@@ -18,8 +18,9 @@ from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
-from bulklmm_dask.study.readers._samples import Covariates, Source, Strains, read_samples
+from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._sniff import CALLS
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -34,6 +35,7 @@ def open_vcf_zarr(
     covariates: Covariates = None,
     sample_strain: Strains = None,
     field: str | None = None,
+    trait_positions: Source | None = None,
 ) -> xr.Dataset:
     """Open a VCF Zarr store as a study; its genotypes stay there until they are used.
 
@@ -51,6 +53,9 @@ def open_vcf_zarr(
         The strain of every sample, where the samples of the store are strains, as in `read_csv`.
     field : {"call_dosage", "call_DS", "call_genotype"}, optional
         What the dosages are taken from; by default the first of these that the store has.
+
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
 
     Returns
     -------
@@ -110,9 +115,8 @@ def open_vcf_zarr(
             "make the store again"
         )
     genotypes = lazy(source, list(placed.index), samples)
-    ds = read_samples(traits, covariates, sample_strain).study(
-        genotypes, placed, "bp", alleles=alleles, maximum=source.maximum
-    )
+    tables = read_samples(traits, covariates, sample_strain, samples, trait_positions)
+    ds = tables.study(genotypes, placed, "bp", alleles=alleles, maximum=source.maximum)
     return ds.assign_attrs(source=folder.name)
 
 

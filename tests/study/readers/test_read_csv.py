@@ -235,8 +235,8 @@ def test_covariates_from_a_table(write):
             r"genotypes.csv, line 3 \('b'\), column 'm1': 'B/B'",
         ),
         ({"genotypes": "id,m1,m2\na,1\n"}, {}, "genotypes.csv, line 2: 2 fields, .* header has 3"),
-        ({"traits": "id,t\n"}, {}, "traits.csv has 0 samples and 1 traits"),
-        ({"traits": "id\na\n"}, {}, "traits.csv has 1 samples and 0 traits"),
+        ({"traits": "id,t\n"}, {}, "traits.csv has 0 samples and 1 trait;"),
+        ({"traits": "id\na\n"}, {}, "traits.csv has 1 sample and 0 traits;"),
         ({"traits": ""}, {}, "traits.csv is empty"),
         (
             {"traits": "id,t,t\na,1,2\nb,1,2\n"},

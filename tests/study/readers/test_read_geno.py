@@ -74,8 +74,8 @@ def test_samples_of_lines(tmp_path):
         "mouse,weight,line,sex\nm1,20,BXD2,F\nm2,21,BXD2,M\nm3,22,BXD1,M\nm4,23,BXD9,F\n"
     )
     said = (
-        "covariate 'sex' is text: 'F' becomes 0",
         *SAID,
+        "covariate 'sex' is text: 'F' becomes 0",
         "1 of 4 samples with traits have no genotypes and are dropped: 'm4'",
         "1 of 3 strains with genotypes have no traits and are dropped: 'BXD5'",
     )

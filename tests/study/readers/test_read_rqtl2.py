@@ -185,7 +185,7 @@ def test_maps_order_and_drop_markers(tmp_path):
     assert "have no genotypes and are left out: 'm9'" in said
 
 
-def test_covariates_sex_and_cross_info(tmp_path):
+def test_columns_of_covar_are_metadata_and_so_are_sex_and_cross_info(tmp_path):
     control = write(
         tmp_path,
         {
@@ -201,11 +201,10 @@ def test_covariates_sex_and_cross_info(tmp_path):
         typo=1,
     )
     ds, said = read(control)
-    assert list(ds["covariate_id"].values) == ["sex", "age"]
-    np.testing.assert_array_equal(ds["sample_covariate"], [[0, 3], [1, np.nan], [0, 5]])
-    assert "covariate 'sex' is text: 'F' becomes 0 and 'M' 1" in said
-    assert "column 'batch' has 3 different texts" in said
-    assert "1 of 3 samples lack a covariate" in said
+    assert "covariate_id" not in ds
+    assert "covar.csv: the samples have 'sex', 'age', 'batch', 'site' (covariates of a" in said
+    assert "covariates=['sex'])" in said
+    np.testing.assert_array_equal(ds["sample_age"], [3, np.nan, 5])
     assert "left aside: 'typo'" in said
     assert list(ds["sample_sex"].values) == ["female", "male", "female"]
     assert list(ds["sample_cross_info"].values) == [0, 1, 1]
@@ -228,6 +227,23 @@ def test_sex_from_a_file_and_cross_info_from_a_covariate(tmp_path):
     ds, _ = read(control)
     assert list(ds["sample_sex"].values) == ["female", "female", "male"]
     assert list(ds["sample_cross_info"].values) == [6, 7, 8]
+
+
+@pytest.mark.parametrize("column", ["id", "strain", "covariate", "trait"])
+def test_a_name_that_the_schema_uses_gets_a_suffix_which_is_said(tmp_path, column):
+    control = write(tmp_path, {"covar.csv": f"who,{column}\na,3\nb,1\nc,2\n"}, covar="covar.csv")
+    ds, said = read(control)
+    assert list(ds[f"sample_{column}_"].values) == [3, 1, 2]
+    assert f"column {column!r} is kept as sample_{column}_, since sample_{column}" in said
+
+
+def test_covar_either_way_round_but_of_samples_of_the_study(tmp_path):
+    ds, said = read(write(tmp_path, {"covar.csv": "id,b,c,a\nage,1,2,3\n"}, covar="covar.csv"))
+    assert list(ds["sample_age"].values) == [3, 1, 2]
+    assert "covar.csv has the samples in its columns" in said
+    nobody = write(tmp_path, {"covar.csv": "id,age\nx,1\ny,2\n"}, covar="covar.csv")
+    with pytest.raises(InputError, match=r"covar.csv has covariates of nobody.*'x', 'y'.*'a', 'b'"):
+        read_rqtl2(nobody)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +278,8 @@ def test_sex_from_a_file_and_cross_info_from_a_covariate(tmp_path):
         ({"geno.csv": "id,m1\na,L\na,C\n"}, {}, "row names of .*geno.csv must be unique.*'a'"),
         ({"geno.csv": "id,m1,m1\na,L,C\n"}, {}, "markers of the genotypes must be unique.*'m1'"),
         ({"pheno.csv": "id,t1\nx,1\ny,2\n"}, {}, "no sample in common"),
-        ({"pheno.csv": "id,t1\n"}, {}, "no sample in common.*the traits none"),
+        ({"pheno.csv": "id,t1\n"}, {}, "pheno.csv has 0 samples and 1 trait;"),
+        ({"pheno.csv": "id\nx\n"}, {}, "pheno.csv has 1 sample and 0 traits;"),
         (
             {"geno.csv": "id,m1\n,L\n"},
             {},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import told
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import tables
@@ -76,8 +77,14 @@ def test_a_table_as_R_writes_it(tmp_path):  # noqa: N802
         ("id,t\na,1\n,2\n", r"t\.csv: row 2 below the header has no name .* in line 3"),
         ("", r"t\.csv is empty"),
         ("# nrow 3\nid,t\na,1\n", r"t\.csv says nrow 3 in its comments but has 1"),
+        ("id,,t\na,1,2\n", r"t\.csv, line 1: column 2 has no name in the header"),
+        ("id,t,\na,1,2\n", r"t\.csv, line 1: column 3 has no name in the header"),
+        ("id,t\na,1,\nb,2,3\n", r"t\.csv, line 2: 3 fields, but the header has 2"),
+        ("id,t\na,1,\nb,2\nc,3,4\n", r"t\.csv, line 2: 3 fields, but the header has 2"),
+        ("id,t\na,1,\nb,2\n", r"t\.csv, line 3: 2 fields, .* has 2 and .* 1 empty field"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")
 def test_errors_say_where(tmp_path, text, message):
     path = tmp_path / "t.csv"
     path.write_text(text)
@@ -154,3 +161,139 @@ def test_a_column_may_turn_into_text_late(tmp_path, monkeypatch):
     empty = read_frame(TableFile.at(path, Dialect()), ("trait",), ("lod",))
     assert empty.shape == (0, 2)
     assert empty["lod"].dtype == np.float64
+
+
+ENDS = {
+    "every row": ("id,t1,t2", ["a,1,9,", "b,2,8,", "c,4,,"]),
+    "every row, twice": ("id,t1,t2", ["a,1,9,,", "b,2,8,,", "c,4,,,"]),
+    "every line": ("id,t1,t2,", ["a,1,9,", "b,2,8,", "c,4,,"]),
+    "the header": ("id,t1,t2,,", ["a,1,9", "b,2,8", "c,4,"]),
+    "rows as R writes them": ("t1,t2", ["a,1,9,", "b,2,8,", "c,4,,"]),
+    "quoted": ('"id","t1","t2"', ['"a",1,9,""', '"b",2,8,""', '"c",4,"",""']),
+    "blanks": ("id,t1,t2", ["a,1,9, ", "b,2,8, ", "c,4,, "]),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_at_the_end_of_lines_are_no_column(tmp_path, ends, sep, end):
+    header, rows = ENDS[ends]
+    path = tmp_path / "t.csv"
+    path.write_bytes(end.join([header, *rows, ""]).replace(",", sep).encode())
+    for read in (read_numbers, read_text):
+        file = open_table(path)
+        table, said = told(read, file)
+        assert (table.rows, table.columns) == (["a", "b", "c"], ["t1", "t2"])
+        cells = (
+            table.values
+            if read is read_numbers
+            else np.where(table.values == "", np.nan, table.values)
+        )
+        np.testing.assert_array_equal(cells.astype(float), [[1, 9], [2, 8], [4, np.nan]])
+        assert ("separators at the end of lines" in said) == (ends != "rows as R writes them")
+        assert said.count("t.csv") == bool(said)  # once, though the header is read twice
+        assert read_columns(file)[1:] == ["t1", "t2"]
+
+
+def test_a_last_column_with_gaps_is_a_column(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("t1,t2\na,1,\nb,2,8\n")
+    table = read_numbers(open_table(path))
+    assert table.columns == ["t1", "t2"]
+    np.testing.assert_array_equal(table.values, [[1, np.nan], [2, 8]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,1,9\nb,2,8\nc,4,7\nd,3,6\n",
+        "1,0.5,2\n2,0.7,1\n3,0.1,2\n",
+        "BXD1,1.25,NA\nBXD2,8.5,3\n",
+        "a,S1\nb,S2\nc,S1\n",
+        "m1,1,3.5\nm2,1,20\nm3,X,7\n",
+        "m1\t0\t1\t2\nm2\t2\t1\t0\n",
+        "a,f,3\nb,m,4\nc,f,2\n",
+        "a B D\nb D B\nc B D\nd D D\n",
+    ],
+)
+@pytest.mark.parametrize("read", [read_columns, read_text])
+def test_a_first_line_of_data_is_no_header(tmp_path, text, read):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"t\.csv, line 1: this first line looks like data.* id"):
+        read(open_table(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,10001,10002\na,5,6\nb,5,7\n",
+        "BXD,10001,10002\na,5,6\nb,5,7\n",
+        "marker,1,2\nm1,0,2\nm2,2,1\n",
+        "Mouse_ID,1,2\na,0,2\nb,2,1\n",
+        ",1,2,3\n1,1,0.5,0\n2,0.5,1,0\n3,0,0,1\n",
+        "1,2\na,1,2\nb,2,1\n",
+        "line,sex,f\na,f,1\nb,m,2\n",
+        "x7,f,m\na,f,1\nb,m,2\n",
+        "tag,t1,9\na,1,9\nb,2,8\n",
+    ],
+)
+def test_headers_that_might_be_data_are_headers(tmp_path, text):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    table = read_text(open_table(path))
+    assert table.columns == text.split("\n")[0].split(",")[-len(table.columns) :]
+    assert len(table.rows) == text.count("\n") - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "corner", "rows"),
+    [
+        ("id,t1,t2\na,1,9\n#b,2,8\n", "id", ["a", "#b"]),
+        ("#IID,t1,t2\na,1,9\n#b,2,8\n", "IID", ["a", "#b"]),
+        ("#iid\tt1\tt2\na\t1\t9\n#b\t2\t8\n", "iid", ["a", "#b"]),
+        ("#sample t1 t2\na 1 9\n#b 2 8\n", "sample", ["a", "#b"]),
+        ("# made, by, us\nid,t1,t2\na,1,9\n#b,2,8\n", "id", ["a", "#b"]),
+        ("#made,by,us\nid,t1,t2\na,1,9\n#b,2,8\n", "id", ["a", "#b"]),
+        ("## version 2\n#IID,t1,t2\na,1,9\n#b,2,8\n", "IID", ["a", "#b"]),
+        ("# nrow 2\n\nid,t1,t2\n#b,2,8\na,1,9\n", "id", ["#b", "a"]),
+    ],
+)
+def test_the_sign_of_comments_in_names(tmp_path, text, corner, rows):
+    path = tmp_path / "t.txt"
+    path.write_text(text)
+    table = read_numbers(open_table(path))
+    assert (table.corner, table.rows, table.columns) == (corner, rows, ["t1", "t2"])
+    assert table.values[rows.index("#b")].tolist() == [2, 8]
+
+
+def test_fields_between_blanks(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text('"t 1"   t2\n"a b" 1 2\nc\t3 NA  \n')
+    table = read_numbers(open_table(path))
+    assert (table.rows, table.columns) == (["a b", "c"], ["t 1", "t2"])
+    np.testing.assert_array_equal(table.values, [[1, 2], [3, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("r,,1,2\n", r"line 1: field 2 is empty .*NA"),
+        ("r,1,2\n, 1, 2\n", r"line 2: field 1 is empty"),
+        ("r 1 , , 2\n", r"line 1: field 3 is empty"),
+    ],
+)
+def test_commas_with_nothing_between(tmp_path, text, message):
+    path = tmp_path / "t.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        records_of(path, blanks(frozenset(), commas=True))
+
+
+def test_lines_that_end_in_a_comma(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("r, 1 ,2,\ns 3\t4\n")
+    found, said = told(records_of, path, blanks(frozenset(), commas=True))
+    assert found == [(1, ["r", "1", "2"]), (2, ["s", "3", "4"])]
+    assert "t.txt: 1 line end in a comma" in said

@@ -1,0 +1,76 @@
+"""Advice about a model that can be fitted, but should rather be another one; StudyWarnings."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.study.warn import say, say_once
+from bulklmm_dask.surface import either
+from bulklmm_dask.text import listing
+from bulklmm_dask.typing import Index
+
+# With fewer residual degrees of freedom the chi-square distribution of a LOD is no approximation:
+# at 5, with an intercept alone, its p-value of 0.05 is 0.13 by the exact t test.
+FEW_DEGREES = 5
+# With fewer samples, the variance that the kinship of all markers takes from a locus costs power.
+FEW_SAMPLES = 500
+
+
+def warn_of_few_degrees(measured: Measurements, n_samples: Index | None = None) -> None:
+    """Warn of traits whose samples are hardly more than the covariates.
+
+    Parameters
+    ----------
+    measured : Measurements
+        Traits and covariates.
+    n_samples : array (traits,) of int, optional
+        Samples with a value and all covariates, once they are counted. By default they are counted
+        here, where the traits are in memory; lazy ones are taken as measured on all.
+    """
+    complete, c = ~np.isnan(measured.covariates).any(axis=1), measured.covariates.shape[1]
+    lazy = is_lazy(measured.traits)
+    if n_samples is not None:
+        if not lazy or complete.sum() - c < FEW_DEGREES:
+            return  # said when the study was prepared
+        degrees = n_samples - c
+    elif lazy:
+        degrees = np.full(len(measured.trait_names), complete.sum() - c)
+    else:
+        observed = ~np.isnan(np.asarray(measured.traits))
+        degrees = observed[complete].sum(axis=0) - c
+    few = np.flatnonzero((degrees >= 2) & (degrees < FEW_DEGREES))
+    if len(few):
+        say(
+            f"{len(few)} of {len(degrees)} traits have fewer than {FEW_DEGREES} samples more than "
+            f"the {c} columns of covariates with the intercept, the fewest "
+            f"{degrees[few].min() + c}: LODs and p-values of so few degrees of freedom are too "
+            f"large; use fewer covariates, or leave out {listing(measured.trait_names[few])}"
+        )
+
+
+def advise_loco(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool) -> None:
+    """Say once that a scan of few samples gains power by leaving one chromosome out.
+
+    Only of a kinship that this package has computed from all markers: of others it is not known
+    whether they hold the tested locus.
+    """
+    given = ds.get(kinship) if isinstance(kinship, str) else kinship
+    n = ds.sizes["samples"]
+    if loco or n >= FEW_SAMPLES or not isinstance(given, xr.DataArray) or given.ndim != 2:
+        return
+    several = "variant_contig" in ds and len(np.unique(ds["variant_contig"].values)) > 1
+    if "method" not in given.attrs or not several:
+        return
+    how = either(
+        "loco=True, with ds['kinship_loco'] = bulklmm_dask.kinship(ds, loco=True)",
+        "--loco, after 'bulklmm kinship --loco'",
+    )
+    say_once(
+        "loco",
+        f"the kinship is of the whole genome, the tested locus included; of {n} samples (fewer "
+        f"than {FEW_SAMPLES}) that costs power; to leave the chromosome of the locus out: {how}",
+    )

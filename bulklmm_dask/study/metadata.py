@@ -1,0 +1,199 @@
+"""Metadata of samples: variables sample_<name>, found by name and used as columns of a model.
+
+Numbers are one column. Two texts are one column of 0 and 1; three or more are an indicator column
+for each text but the first, as a factor in R's model.matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.schema import NAMES, VARIABLES
+from bulklmm_dask.surface import either
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Array
+
+_LEADING_ZERO = re.compile(r"[+-]?0\d")
+_INDICATOR = re.compile(r"(?P<name>.+)\[(?P<level>.*)\]")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Metadata as columns of a model.
+
+    Attributes
+    ----------
+    columns : dict of str to array (samples,)
+        Numbers, NaN where missing, by the name of the column.
+    note : str
+        What was read as what; empty for numbers.
+    """
+
+    columns: dict[str, Array]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of text, empty where missing.
+
+    Attributes
+    ----------
+    cells : sequence of str
+    levels : list of str
+        The different texts, sorted.
+    """
+
+    cells: Sequence[str]
+    levels: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", sorted(set(self.cells) - {""}))
+
+    @property
+    def odd_ones(self) -> list[int]:
+        """Positions of texts in a column of mostly numbers, which are likely to be mistakes."""
+        odd = [at for at, cell in enumerate(self.cells) if cell and as_numbers([cell]) is None]
+        return odd if 2 * len(odd) < sum(map(bool, self.cells)) else []
+
+    @property
+    def are_categories(self) -> bool:
+        """Whether the texts are categories: two of them, or each of two cells on average."""
+        filled = sum(map(bool, self.cells))
+        few = len(self.levels) == 2 or 2 < 2 * len(self.levels) <= filled
+        return few and not self.odd_ones
+
+    def coded(self, name: str) -> Coded:
+        """Columns for all levels but the first, in sorted order; one column for two levels."""
+        first, *others = self.levels or [""]
+        if len(others) < 2:
+            (last,) = others or [first]
+            note = f"{name!r} is text: {first!r} becomes 0 and {last!r} 1" if others else ""
+            return Coded({name: self.indicator(last)}, note)
+        columns = {indicator_name(name, level): self.indicator(level) for level in others}
+        return Coded(
+            columns,
+            f"{name!r} has {len(self.levels)} texts and becomes {len(others)} columns of 0 and 1, "
+            f"{listing(columns, 3)}, each against {first!r}",
+        )
+
+    def indicator(self, level: str) -> Array:
+        """1 where the cell is this level, 0 where it is another, NaN where it is missing."""
+        return np.array([np.nan if cell == "" else float(cell == level) for cell in self.cells])
+
+
+def indicator_name(name: str, level: str) -> str:
+    """Name of the indicator column of a level."""
+    return f"{name}[{level}]"
+
+
+def split_indicator(name: str) -> tuple[str, str] | None:
+    """Name and level of an indicator column, from a name such as 'cage[b]'; None for others."""
+    found = _INDICATOR.fullmatch(name)
+    return None if found is None else (found["name"], found["level"])
+
+
+def as_numbers(cells: Sequence[str]) -> Array | None:
+    """Cells as numbers, NaN where empty; None if any is text (007 counts as text)."""
+    if any(_LEADING_ZERO.match(cell) or "_" in cell for cell in cells):
+        return None
+    try:
+        return np.array([float(cell) if cell else np.nan for cell in cells])
+    except ValueError:
+        return None
+
+
+def variable_name(dim: str, column: str) -> str:
+    """Name of the variable that keeps a column: sample_<column> or trait_<column>."""
+    return NAMES[dim].removesuffix("id") + re.sub(r"[\s/.]+", "_", column.strip())
+
+
+def leave_out(name: str) -> str:
+    """Say how a scan goes without one covariate of the study."""
+    how = either(f"covariates=['all', '-{name}']", f"--covariates all,-{name}")
+    return f"leave it out of a scan with {how}"
+
+
+def by_name(names: Sequence[str]) -> str:
+    """Say how metadata become covariates."""
+    how = either(f"covariates=[{names[0]!r}]", f"--covariates {names[0]}")
+    return f"{listing(names)} (covariates of a scan once they are named: {how})"
+
+
+def find_metadata(ds: xr.Dataset, name: str) -> xr.DataArray | None:
+    """Find the variable of a name along the samples: <name> or sample_<name>."""
+    for candidate in (name, variable_name("samples", name)):
+        if candidate in ds and ds[candidate].dims == ("samples",):
+            return ds[candidate]
+    return None
+
+
+def metadata_names(ds: xr.Dataset) -> list[str]:
+    """Names that samples have metadata of, without the prefix sample_."""
+    prefix = variable_name("samples", "")
+    return [
+        str(name).removeprefix(prefix)
+        for name, variable in ds.data_vars.items()
+        if variable.dims == ("samples",) and str(name).startswith(prefix) and name not in VARIABLES
+    ]
+
+
+def coded_metadata(ds: xr.Dataset, name: str) -> Coded | None:
+    """Columns of a model by name: metadata, or the indicator of a level such as 'cage[b]'.
+
+    None if the study has no such metadata.
+
+    Raises
+    ------
+    InputError
+        If the metadata are neither numbers nor categories.
+    """
+    found = find_metadata(ds, name)
+    if found is not None:
+        return _coded(found, name, list(ds["sample_id"].values))
+    parts = split_indicator(name)
+    found = None if parts is None else find_metadata(ds, parts[0])
+    if parts is None or found is None:
+        return None
+    texts = Texts(_cells(found.values))
+    level = parts[1]
+    if level not in texts.levels:
+        raise InputError(
+            f"covariate {name!r} stands for the samples whose {parts[0]} is {level!r}, but "
+            f"{found.name} holds {listing(texts.levels)}"
+        )
+    return Coded({name: texts.indicator(level)})
+
+
+def _coded(found: xr.DataArray, name: str, samples: Sequence[str]) -> Coded:
+    values = found.values
+    if values.dtype.kind in "fiub":
+        return Coded({name: values.astype(np.float64)})
+    if values.dtype.kind not in "OUT":
+        raise InputError(
+            f"{found.name} holds values of dtype {values.dtype}, which are neither numbers nor "
+            "texts; turn dates into days, as numbers"
+        )
+    texts = Texts(_cells(values))
+    if odd := texts.odd_ones:
+        raise InputError(
+            f"{found.name} holds numbers but for {counted(len(odd), 'sample')}, the first "
+            f"{texts.cells[odd[0]]!r} of {samples[odd[0]]!r}; correct it, or leave {name!r} out of "
+            "the covariates"
+        )
+    return texts.coded(name)
+
+
+def _cells(values: np.ndarray) -> list[str]:
+    """Values as text, empty where missing; whole numbers without a point."""
+    cells = pd.Series(values.tolist(), dtype=object)
+    if values.dtype.kind in "fiu":
+        return ["" if np.isnan(value) else f"{value:.15g}" for value in values]
+    return ["" if absent else str(cell) for cell, absent in zip(cells, cells.isna(), strict=True)]

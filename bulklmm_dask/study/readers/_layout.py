@@ -1,0 +1,113 @@
+"""What the first lines of a table tell: its separator, its header, and whether it has one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+_SEPARATORS = (",", "\t", ";")
+_QUOTED = re.compile(r'"[^"]*"')
+# Names of a column of names, as letters only; a first line that starts with one is a header.
+_CORNER = re.compile(
+    r"accession|animals?|chr|chrom|chromosome|contig|covariates?|family|features?|fid|genes?"
+    r"|genotypes?|i?id|ind|index|individuals?|labels?|lines?|locus|markers?|mouse|mice|names?"
+    r"|persons?|phenotypes?|pid|probes?|rows?|rownames?|rs|rsid|samples?|snps?|strains?|subjects?"
+    r"|taxa|traits?|transcripts?|unnamed|variants?|x"
+)
+_ENDINGS = re.compile(r"(^|[^a-zA-Z]|[a-z](?=I))(id|ids|name|names)$", re.IGNORECASE)
+_CELLS = 200_000  # of the first rows that a header is compared with
+_ROWS = 1000
+
+
+def separator(lines: Sequence[str]) -> str | None:
+    """Give the most frequent of comma, tab and semicolon in the first line that has any.
+
+    None means blanks: where no line has any of the three, but blanks between words. Separators in
+    quotation marks do not count.
+    """
+    bare = [_QUOTED.sub("x", line) for line in lines]
+    for line in bare:
+        counts = {sep: line.count(sep) for sep in _SEPARATORS}
+        best = max(counts, key=counts.__getitem__)
+        if counts[best]:
+            return best
+    return None if any(len(line.split()) > 1 for line in bare) else ","
+
+
+def is_corner(name: str) -> bool:
+    """Tell whether a cell is a usual name of a column of names, such as id; empty is one too."""
+    name = name.strip().lstrip("#")
+    plain = re.sub(r"[^a-z]", "", name.lower())
+    return not name or bool(_CORNER.fullmatch(plain) or _ENDINGS.search(name))
+
+
+def is_marked_header(marked: Sequence[str], below: Sequence[str]) -> bool:
+    """Tell a header that starts with the sign of comments, such as #IID, from a comment.
+
+    `marked` are the fields of the last line that starts with the sign, without it, and `below`
+    those of the next line. A header has no blank after the sign and as many fields as the rows.
+    """
+    if not marked or not marked[0] or marked[0][0] in " \t#" or len(below) < 2:
+        return False
+    if len(below) - len(marked) not in (0, 1):
+        return False
+    return is_corner(marked[0]) or not is_corner(below[0])
+
+
+def rows_to_compare(columns: int) -> int:
+    """Give how many of the first rows `looks_like_data` should be shown."""
+    return max(5, min(_ROWS, _CELLS // max(columns, 1)))
+
+
+def looks_like_data(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], missing: Collection[str]
+) -> list[str]:
+    """Give the cells of a first line that show that it is no header; empty if it may be one.
+
+    It is none if every cell but the first is missing, a number of the size of those below it, a
+    number with decimals, or a text that occurs below it. A first cell that is a usual name
+    of a column of names, such as id, makes it a header.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        The cells of the first line.
+    rows : sequence of sequence of str
+        The first of the rows below it.
+    missing : collection of str
+        Words for a missing cell.
+    """
+    corner, *names = columns
+    if is_corner(corner):
+        return []
+    found = []
+    for at, name in enumerate(names, start=1):
+        if not name or name in missing:
+            continue
+        cells = (row[at].strip() for row in rows if at < len(row))
+        below = {cell for cell in cells if cell and cell not in missing}
+        number = as_number(name)
+        if name not in below and (number is None or not _may_be_among(name, number, below)):
+            return []
+        found.append(name)
+    return found
+
+
+def _may_be_among(name: str, number: float, below: Collection[str]) -> bool:
+    """Tell whether a number could be one more of the numbers below it."""
+    if "." in name:
+        return True
+    numbers = [found for cell in below if (found := as_number(cell)) is not None]
+    if len(numbers) < len(below) or not numbers:
+        return False
+    low, high = min(numbers), max(numbers)
+    width = max(high - low, abs(low), abs(high), 2.0)  # 2: genotypes
+    return low - width <= number <= high + width
+
+
+def as_number(cell: str) -> float | None:
+    """Give a cell as a number, None if it is none."""
+    try:
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        return None

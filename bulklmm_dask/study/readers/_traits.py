@@ -1,0 +1,136 @@
+"""Tables of traits: samples x traits, traits x samples, or an expression table in BED format."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import pandas as pd
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.labelled import index_names
+from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places
+from bulklmm_dask.study.readers._orientation import samples_in_columns
+from bulklmm_dask.study.readers._places import TraitPlaces
+from bulklmm_dask.study.readers.tables import (
+    Table,
+    TableFile,
+    open_table,
+    read_across,
+    read_columns,
+    read_names,
+    read_numbers,
+)
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either
+from bulklmm_dask.text import counted, listing
+
+Source: TypeAlias = "str | Path | pd.DataFrame"
+
+
+def is_expression_table(source: Source) -> bool:
+    """Tell whether a table of traits is an expression table in BED format."""
+    if isinstance(source, pd.DataFrame):
+        return False
+    return is_expression(open_table(source).top()[0])
+
+
+class TraitSource:
+    """A table of traits whose layout is known, and whose values are not read yet.
+
+    Attributes
+    ----------
+    label : str
+        The file or argument, for messages.
+    features : list of str
+        Names of the traits and of other columns of the samples.
+    """
+
+    def __init__(self, source: Source, genotyped: Collection[str] = ()) -> None:
+        """`genotyped` are names of samples that are known from elsewhere."""
+        self._genotyped = set(genotyped)
+        self._file: TableFile | None = None
+        if isinstance(source, pd.DataFrame):
+            self.label = "the traits"
+            self._frame = self._upright(source)
+            self.features = [str(column) for column in self._frame.columns]
+            return
+        self._file = open_table(source)
+        self.label = self._file.label
+        columns = read_columns(self._file)
+        self._is_expression = is_expression(columns)
+        self._turned = False
+        self.features = columns[1:]
+        if self._is_expression:
+            self.features = []
+        elif not self._genotyped.isdisjoint(columns[1:]):
+            rows = read_names(self._file)
+            self._turned = bool(samples_in_columns(rows, columns[1:], self._genotyped))
+            self.features = rows if self._turned else self.features
+
+    def read(self, text: Sequence[str] = ()) -> tuple[Table, TraitPlaces | None]:
+        """Read the values, and the places of the traits if the table has them.
+
+        The features in `text` are left as text.
+        """
+        if self._file is None:
+            return table_of(self._frame, self.label, text), None
+        if self._is_expression:
+            places = TraitPlaces(self.label, read_places(self._file), "bp")
+            return read_expression(self._file, self._genotyped), places
+        try:
+            if not self._turned:
+                return read_numbers(self._file, text), None
+            return read_across(self._file, self._samples(read_columns(self._file)[1:]), text), None
+        except InputError as error:
+            if "is not a number" not in str(error):
+                raise
+            named = either("covariates or sample_strain", "--covariates or --strains")
+            raise InputError(
+                f"{error}; a column that is no trait can be named in {named}"
+            ) from None
+
+    def _upright(self, frame: pd.DataFrame) -> pd.DataFrame:
+        rows = [str(name) for name in frame.index]
+        columns = [str(name) for name in frame.columns]
+        if not samples_in_columns(rows, columns, self._genotyped):
+            return frame
+        self._say_turned()
+        return frame.T
+
+    def _samples(self, columns: list[str]) -> list[str]:
+        """The columns of a turned table that are samples of the genotypes."""
+        samples = [name for name in columns if name in self._genotyped]
+        self._say_turned()
+        if len(samples) < len(columns):
+            others = [name for name in columns if name not in self._genotyped]
+            say(
+                f"{self.label}: {counted(len(others), 'column')} of {len(columns)} named no sample "
+                f"with genotypes and are left out: {listing(others)}"
+            )
+        return samples
+
+    def _say_turned(self) -> None:
+        say(
+            f"{self.label}: the columns are named as the samples of the genotypes, so this is read "
+            "as traits x samples; exchange rows and columns if the rows are samples"
+        )
+
+
+def table_of(frame: pd.DataFrame, label: str, text_columns: Sequence[str]) -> Table:
+    """Turn a DataFrame, whose index names the samples, into a Table."""
+    rows = index_names(frame.index, label)
+    if rows is None:
+        raise InputError(
+            f"{label} carry no sample names, only the numbers that pandas gives to rows; make the "
+            "names the index: frame.set_index('sample')"
+        )
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    texts = {column: _cells(frame[column]) for column in text_columns}
+    rest = frame.drop(columns=list(text_columns))
+    return Table(label, "", rows, list(rest.columns), rest.to_numpy(), texts)
+
+
+def _cells(column: pd.Series) -> list[str]:
+    return ["" if pd.isna(cell) else str(cell) for cell in column]

@@ -1,0 +1,47 @@
+"""Messages in the words of the surface used: arguments in Python, options on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Arguments whose flag is not the argument with dashes.
+FLAGS = {
+    "n_permutations": "--permutations",
+    "phenotypes": "--traits",
+    "sample_strain": "--strains",
+    "variant_map": "--map",
+}
+
+_commands = 0  # commands that run in this process
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Let messages name options of commands, in all threads, while a command runs."""
+    global _commands
+    _commands += 1
+    try:
+        yield
+    finally:
+        _commands -= 1
+
+
+def either(python: str, command: str) -> str:
+    """Give the words of the surface that is used."""
+    return command if _commands else python
+
+
+def option(name: str, value: object = None) -> str:
+    """Name an option, perhaps with its value.
+
+    >>> option("variant_map"), option("loco", True), option("maximum", 1)
+    ('variant_map', 'loco=True', 'maximum=1')
+    >>> with command_line():
+    ...     option("variant_map"), option("loco", True), option("maximum", 1)
+    ('--map', '--loco', '--maximum 1')
+    """
+    flag = FLAGS.get(name, "--" + name.replace("_", "-"))
+    if value is None:
+        return either(name, flag)
+    return either(f"{name}={value!r}", flag if value is True else f"{flag} {value}")
