@@ -11,7 +11,8 @@ from fuzzing.trial import attempt
 import bulklmm_dask as blmm
 from bulklmm_dask.study.readers.registry import READERS
 
-QUICK, MANY = 12, 300
+READING = [name for name in SUBJECTS if name.rpartition(" ")[0] in READERS]
+QUICK, FEW, MANY = 15, 4, 300
 # Errors about what several files say together need not name one.
 LEAST_NAMED = 0.9
 
@@ -35,17 +36,19 @@ def check(subject, tries):
     found = [attempt(subject, seed) for seed in range(tries)]
     foreign = [one for one in found if one.kind == "foreign"]
     assert not foreign, f"{foreign[0].subject}, seed {foreign[0].seed}: {foreign[0].what}"
-    assert {one.kind for one in found} != {"ok"}, "no mutation did any harm"
+    assert tries <= FEW or {one.kind for one in found} != {"ok"}, "no mutation did any harm"
+    if subject not in READING:
+        return
     named = sum(one.names_file for one in found) / len(found)
     assert named >= LEAST_NAMED, [one.what for one in found if not one.names_file]
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_mutated_inputs(subject):
-    check(subject, QUICK)
+    check(subject, QUICK if subject in READING else FEW)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", [name for name in SUBJECTS if name.split()[0] in READERS])
+@pytest.mark.parametrize("subject", READING)
 def test_many_mutated_inputs_of_readers(subject):
     check(subject, MANY)
