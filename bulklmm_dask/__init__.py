@@ -37,6 +37,7 @@ _HOMES = {
     "read_kinship": "bulklmm_dask.study.kinships",
     "read_plink": "bulklmm_dask.study.readers.plink",
     "read_probabilities": "bulklmm_dask.study.readers.probabilities",
+    "read_rqtl": "bulklmm_dask.study.readers.rqtl",
     "read_rqtl2": "bulklmm_dask.study.readers.rqtl2",
     "report": "bulklmm_dask.reporting",
     "save": "bulklmm_dask.study.io",
@@ -76,6 +77,7 @@ __all__ = [
     "read_kinship",
     "read_plink",
     "read_probabilities",
+    "read_rqtl",
     "read_rqtl2",
     "report",
     "save",
@@ -115,6 +117,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.study.readers.geno import read_geno
     from bulklmm_dask.study.readers.plink import read_plink
     from bulklmm_dask.study.readers.probabilities import read_probabilities
+    from bulklmm_dask.study.readers.rqtl import read_rqtl
     from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
     from bulklmm_dask.study.readers.vcf_zarr import open_vcf_zarr
 else:

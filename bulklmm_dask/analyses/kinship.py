@@ -12,6 +12,7 @@ from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.study.checks import require_choice
+from bulklmm_dask.study.gaps import is_uncounted
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
@@ -56,6 +57,11 @@ def kinship(
         If the method is unknown, the study has no genotypes, or with `loco` no contigs or only
         one.
 
+    Warns
+    -----
+    StudyWarning
+        For missing calls of lazy genotypes that nobody has counted yet, when it is computed.
+
     Examples
     --------
     It becomes a variable of the study, where every later step finds it:
@@ -86,6 +92,7 @@ def kinship(
         strains=strains_of(ds),
         alleles=alleles,
         relations=ds.sizes["contigs"] if loco else None,
+        tell_gaps=is_uncounted(calls),
     )
     names = {"samples_0": samples, "samples_1": samples}
     if loco:

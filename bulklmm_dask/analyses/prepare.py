@@ -36,7 +36,8 @@ from bulklmm_dask.lmm.kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite
-from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
+from bulklmm_dask.study.schema import LOCO, validate
 from bulklmm_dask.typing import Array
 
 # Attributes left out of the options fingerprint, because the arrays they name are hashed.
@@ -116,7 +117,19 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
     calls = genotype_variable(ds, inputs.genotypes)
     if not calls.size or not ds.sizes["traits"]:
         raise InputError(f"nothing to scan: the study has sizes {dict(ds.sizes)}")
+    if is_uncounted(calls) and not _is_computed(ds, inputs):
+        say_uncounted()
     return Study(measured, genotype_arrays(ds, calls, loco=inputs.loco))
+
+
+def _is_computed(ds: xr.Dataset, inputs: ModelInputs) -> bool:
+    """Tell whether the kinship comes from `kinship`, which counts missing calls on its way."""
+    given = inputs.kinship
+    names = (given, LOCO) if isinstance(given, str) else ()
+    found = [ds[name] for name in names if name in ds]
+    return any(
+        "n_variants" in one.attrs for one in [*found, given] if isinstance(one, xr.DataArray)
+    )
 
 
 def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:

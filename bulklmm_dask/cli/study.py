@@ -13,6 +13,7 @@ from bulklmm_dask.cli._base import (
     Command,
     compute_options,
     examples,
+    names,
     overwrite_option,
     require_new,
     say,
@@ -25,6 +26,7 @@ from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.study.io import save
 from bulklmm_dask.study.kinships import add_kinship, require_no_kinship, write_kinship
+from bulklmm_dask.study.readers._crosses import CROSSES
 from bulklmm_dask.study.readers.registry import READERS, with_option
 from bulklmm_dask.text import counted
 
@@ -63,6 +65,7 @@ def _codes(
     short_help="Read files into a Zarr study.",
     epilog=examples(
         "bulklmm import bxd.zip bxd.zarr",
+        "bulklmm import listeria.csv listeria.zarr --cross f2",
         "bulklmm import plink mice.bed mice.zarr",
         "bulklmm import calls.vcz mice.zarr --traits expression.csv",
         "bulklmm import plink mice.bed mice.zarr --traits expression.bed.gz",
@@ -116,6 +119,18 @@ def _codes(
     help="Array of a VCF Zarr store to take dosages from.  [default: the first it has]",
 )
 @click.option(
+    "--cross",
+    metavar="KIND",
+    help=f"Kind of cross of an R/qtl file: {', '.join(CROSSES)}.  [default: told from the calls]",
+)
+@click.option(
+    "--calls",
+    metavar="CALLS",
+    callback=lambda ctx, param, value: None if value is None else names(value),
+    help="Calls of AA, AB, BB, not BB, not AA in an R/qtl file, with commas between.  [default: "
+    "told from those that occur]",
+)
+@click.option(
     "--maximum",
     type=click.IntRange(1, 2),
     help="Dosage of two counted alleles in a CSV table.  [default: 2 if any exceeds 1, else 1]",
@@ -144,6 +159,8 @@ def import_command(
     covariates: str | None,
     strains: str | None,
     field: str | None,
+    cross: str | None,
+    calls: list[str] | None,
     maximum: int | None,
     codes: dict[float, float | None] | None,
     trait_positions: Path | None,
@@ -160,6 +177,8 @@ def import_command(
         "--covariates": covariates,
         "--strains": strains,
         "--field": field,
+        "--cross": cross,
+        "--calls": calls,
         "--maximum": maximum,
         "--codes": codes,
         "--trait-positions": trait_positions,

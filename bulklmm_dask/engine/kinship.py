@@ -14,7 +14,9 @@ from dask.delayed import delayed
 from bulklmm_dask.engine.arrays import as_dask, is_lazy
 from bulklmm_dask.engine.study import Genotypes
 from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
+from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.lmm.kinship import Products, cross_products, finish
+from bulklmm_dask.study.gaps import gaps_in_words, missing_calls
 from bulklmm_dask.typing import Array, Index, Names, Real
 
 # Partial kinships (n x n each) added per task, so that few of them are in memory at a time.
@@ -29,6 +31,7 @@ def lazy_kinship(
     strains: Index | None,
     alleles: Array | None = None,
     relations: int | None = None,
+    tell_gaps: bool = False,
 ) -> da.Array:
     """Make the graph of a kinship, summed over chunks of markers.
 
@@ -46,6 +49,8 @@ def lazy_kinship(
         Share of each allele in each genotype.
     relations : int, optional
         Number of contigs, for one kinship per contig from all markers outside it (LOCO).
+    tell_gaps : bool
+        Whether to count the missing genotypes on the way, and say how many there are.
 
     Returns
     -------
@@ -60,9 +65,14 @@ def lazy_kinship(
     array = as_dask(genotypes.values, (size, *shape[1:]))
     chunks = marker_chunks(genotypes, sample_names, array.chunks[0])
     blocks = list(zip(array.to_delayed().ravel(), chunks, strict=True))
+    missing = [delayed(missing_calls)(block) for block, _ in blocks] if tell_gaps else None
+
+    def told(total: Any) -> Any:
+        return total if missing is None else delayed(_told)(total, missing, n, genotypes.names)
+
     if relations is None:
         parts = [delayed(_products)(block, chunk, method, alleles) for block, chunk in blocks]
-        whole = delayed(finish)(_sum(parts, n), method, strains)
+        whole = delayed(finish)(told(_sum(parts, n)), method, strains)
         return da.from_delayed(whole, shape=(n, n), dtype=np.float64)
     parts_of: dict[int, list[Any]] = {number: [] for number in range(relations)}
     for block, chunk in blocks:
@@ -73,7 +83,7 @@ def lazy_kinship(
                 some, mine = delayed(getitem)(block, rows), chunk.take(rows)
             parts_of[number].append(delayed(_products)(some, mine, method, alleles))
     own = [_sum(parts, n) for parts in parts_of.values()]
-    everything = _sum(own, n)
+    everything = told(_sum(own, n))
     matrices = [
         da.from_delayed(
             delayed(finish)(delayed(sub)(everything, mine), method, strains),
@@ -88,6 +98,13 @@ def lazy_kinship(
 def _products(genotypes: Real, chunk: MarkerChunk, method: str, alleles: Array | None) -> Products:
     with chunk.guarded(genotypes):
         return cross_products(genotypes, method, chunk.maximum, alleles)
+
+
+def _told(total: Products, missing: list[Index], n: int, names: Names) -> Products:
+    """Return the total, having said how many genotypes were missing."""
+    for message in gaps_in_words(np.concatenate(missing), n, names):
+        tell(message)
+    return total
 
 
 def _sum(parts: Sequence[Any], n: int) -> Any:

@@ -163,10 +163,6 @@ class Location(os.PathLike[str]):
         """Tell whether there is a Zarr store of format 3."""
         return (self / METADATA).is_file()
 
-    def has(self, name: str) -> bool:
-        """Tell whether a Zarr store of format 2 or 3 has an array of this name."""
-        return any((self / name / file).is_file() for file in (METADATA, ".zarray"))
-
     def size(self) -> int:
         """Bytes of a file, or of all files of a folder; 0 where there is none."""
         try:

@@ -16,6 +16,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
 from bulklmm_dask.study.coding import as_dosages, codes_hint
+from bulklmm_dask.study.gaps import mark_uncounted, missing_in_words
 from bulklmm_dask.study.labelled import (
     Argument,
     NamesLike,
@@ -65,7 +66,8 @@ def create_dataset(
     ----------
     genotypes : array, DataFrame or DataArray, shape (samples, variants[, genotypes])
         Dosages of the counted allele, or the probability of each genotype; NaN where there is no
-        call. Dask arrays stay lazy: their values are not looked at.
+        call. Dask arrays stay lazy: their values are not looked at; missing calls are counted, and
+        said, when the study is saved or its kinship computed.
     traits : array, DataFrame or DataArray, shape (samples, traits)
         Trait values, NaN where missing.
     covariates : array, DataFrame or DataArray, shape (samples, covariates), optional
@@ -200,9 +202,9 @@ def _match(
     rows = [i for i, key in enumerate(keys) if key in where]
     if not rows:
         raise InputError(
-            f"genotypes and traits have no sample in common: the genotypes have "
-            f"{listing(calls.names, 3) or 'none'}, the traits {listing(keys, 3) or 'none'}; "
-            "use the same names on both sides"
+            "genotypes and traits have no sample in common: the genotypes have "
+            f"{listing(calls.names, 3) or 'none'}, the traits "
+            f"{listing(filter(None, keys), 3) or 'none'}; use the same names on both sides"
         )
     labels = traits.names or [f"row {i + 1}" for i in range(size)]
     kept = set(rows)
@@ -380,7 +382,7 @@ def _put_calls(
     if rows != list(range(data.sizes["samples"])):
         data = data[:, rows]
     if _is_lazy(data):
-        data = data.chunk(samples=-1)
+        data = mark_uncounted(data.chunk(samples=-1))
     else:
         data = data.copy(data=np.ascontiguousarray(data.values))
         maximum = maximum if data.ndim == 2 else 1
@@ -447,8 +449,9 @@ def _drop_uncalled(ds: xr.Dataset, data: xr.DataArray) -> tuple[xr.Dataset, xr.D
         say_uncalled(ds["variant_id"].values[uncalled], len(uncalled))
         keep = np.flatnonzero(~uncalled)
         ds, data, per_variant = ds.isel(variants=keep), data[keep], per_variant[keep]
-    total = data.sizes["variants"] * data.sizes["samples"]
-    say_missing(int(per_variant.sum()), total, int((per_variant > 0).sum()))
+    if per_variant.any():
+        total = data.sizes["variants"] * data.sizes["samples"]
+        say(missing_in_words(int(per_variant.sum()), total, int((per_variant > 0).sum())))
     return ds, data
 
 
@@ -458,13 +461,4 @@ def say_uncalled(names: Collection[str], total: int) -> None:
         say(
             f"{len(names)} of {total} variants have no call in any sample and are "
             f"dropped: {listing(names)}"
-        )
-
-
-def say_missing(count: int, total: int, variants: int) -> None:
-    """Warn how many of `total` genotypes are missing, and at how many variants, if any."""
-    if count:
-        say(
-            f"{count} of {total} genotypes at {variants} variants are missing; each is filled with "
-            "its marker's mean in the scan"
         )

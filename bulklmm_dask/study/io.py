@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from zarr.codecs import BloscCodec
 
@@ -15,9 +16,13 @@ from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import damaged_files, record_study
 from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
+from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
+# Missing calls of every variant: computed while the genotypes are written, and not kept.
+_GAPS = "variant_gaps"
 _CHUNK_BYTES = 2**22  # uncompressed size of a chunk
 # Large variables, and the dimension that each is chunked along; a chunk holds all samples.
 _LARGE = {
@@ -49,6 +54,11 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     InputError
         If `ds` is no study.
 
+    Warns
+    -----
+    StudyWarning
+        For missing calls of lazy genotypes, which are counted while they are written.
+
     Examples
     --------
     >>> blmm.save(ds, "study.zarr")
@@ -63,12 +73,21 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     if target.exists() and not target.is_store():
         raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
     target.require_writable(ds.nbytes)
+    gaps, ds = uncounted(ds), without_mark(ds)
+    if gaps is not None:
+        ds = ds.assign({_GAPS: gaps})
     ds = _aligned(plain(ds)).assign_attrs(stamp(STUDY))
     large = [name for name in _LARGE if name in ds]
     with target.appearing() as partial:
         encoding = {name: _encoding(ds[name]) for name in large}
         partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
+        if gaps is not None:
+            missing = np.asarray(partial.open_array(_GAPS)[...])
+            (partial / _GAPS).remove()
         record_study(partial, large)
+    if gaps is not None:
+        for message in gaps_in_words(missing, ds.sizes["samples"], ds["variant_id"].values):
+            say(message)
 
 
 def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:

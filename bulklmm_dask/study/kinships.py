@@ -91,8 +91,8 @@ def read_kinship(path: str | os.PathLike[str], ds: xr.Dataset | None = None) -> 
     r"""Read a kinship from a table.
 
     Comma, tab, semicolon or blanks stand between fields. The table has the names of the samples in
-    its first row and column, as `bulklmm kinship --out` writes it, or in its first row alone, or
-    nowhere, as GEMMA's .cXX.txt and .sXX.txt.
+    its first row and column, as ``--out`` of ``bulklmm kinship`` writes it, or in its first row
+    alone, or nowhere, as GEMMA's .cXX.txt and .sXX.txt.
 
     Parameters
     ----------
@@ -130,7 +130,6 @@ def read_kinship(path: str | os.PathLike[str], ds: xr.Dataset | None = None) -> 
     >>> matrix.values
     array([[0.52, 0.1 ],
            [0.1 , 0.48]])
-    >>> ds = ds.assign(kinship=(("samples_0", "samples_1"), matrix.values))
     """
     file = open_table(path)
     names: list[str] | None = None

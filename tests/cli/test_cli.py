@@ -1,5 +1,6 @@
 """The command line: every command end to end, its options, its errors and its exit codes."""
 
+import io
 import os
 import signal
 import subprocess
@@ -286,6 +287,27 @@ def test_import_of_tables(tables):
     np.testing.assert_array_equal(ds.sample_covariate.values[:, 0], [3, 4, 5, 6, 3, 4])
 
 
+def test_import_of_codes_and_places_of_traits(tables):
+    header, *rows = GENOTYPES.splitlines()
+    coded = "\n".join([header, *(row.replace(",1", ",9").replace(",0", ",1") for row in rows)])
+    (tables / "g.csv").write_text(coded)
+    (tables / "p.csv").write_text("gene,chr,cM\nheight,1,2\nweight,chr1,3\n")
+    beside = ["--genotypes", tables / "g.csv", "--map", tables / "m.csv", "--covariates", "age"]
+    more = ["--position-unit", "cM", "--trait-positions", tables / "p.csv"]
+    words = ["import", tables / "t.csv", tables / "s.zarr", *beside, *more]
+    assert "--codes can say what each stands for" in run(*words, code=1).stderr
+    run(*words, "--codes", "1=0,9=1")
+    ds = open_dataset(tables / "s.zarr")
+    expected = [[0, 1, 0, 1, 0, 1], [0, 1, 1, 1, 0, 0], [1, 1, 0, 0, np.nan, 0]]
+    np.testing.assert_array_equal(ds.call_dosage, expected)
+    assert ds.call_dosage.attrs["maximum"] == 1
+    assert ds.trait_position.values.tolist() == [2, 3]
+    run(*words, "--codes", "1=0,9=1", "--maximum", "2", "--overwrite")
+    assert open_dataset(tables / "s.zarr").call_dosage.attrs["maximum"] == 2
+    for codes in ("1", "1=0=2", "a=1", "1=x"):
+        assert "is not codes and dosages" in run(*words, "--codes", codes, code=2).stderr
+
+
 def test_import_says_what_it_reinterprets(tables):
     beside = ["--genotypes", tables / "g.csv", "--map", tables / "m.csv"]
     out = run("import", tables / "t.csv", tables / "s.zarr", *beside)
@@ -500,3 +522,30 @@ def test_nothing_of_the_machine_is_in_the_messages(study, tmp_path):
         assert run("info", study.name).stdout.startswith("study.zarr: study")
     finally:
         os.chdir(here)
+
+
+def test_a_kinship_without_names_and_traits_as_bed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(3)
+    names = [f"s{i}" for i in range(12)]
+    properties = {"iid": names, "chromosome": ["1"] * 6, "bp_position": np.arange(1, 7) * 1000}
+    to_bed("x.bed", rng.integers(0, 3, (12, 6)).astype(np.float32), properties=properties)
+    rows = ["\t".join(["#chr", "start", "end", "gene_id", *names])]
+    for i in (1, 3):
+        values = map(str, rng.normal(size=12))
+        rows.append("\t".join(["chr1", f"{i}999", f"{i + 1}000", f"g{i}", *values]))
+    Path("e.bed").write_text("\n".join(rows))
+    run("import", "plink", "x.bed", "x.zarr", "--traits", "e.bed")
+    run("kinship", "x.zarr", "--method", "centered", "--out", "k.csv")
+    matrix = pd.read_csv("k.csv", index_col=0)
+    matrix.to_csv("k.cXX.txt", sep="\t", header=False, index=False, float_format="%.10g")
+    out = run("scan", "x.zarr", "r.zarr", "--kinship", "k.cXX.txt", "--reml")
+    assert "note: k.cXX.txt names no samples: its rows are taken for those" in out.stderr
+    run("scan", "x.zarr", "named.zarr", "--kinship", "k.csv", "--reml")
+    found, named = (blmm.open_result(name).lod.values for name in ("r.zarr", "named.zarr"))
+    np.testing.assert_allclose(found, named, atol=1e-6)
+    hits = pd.read_csv(io.StringIO(run("hits", "r.zarr", "--threshold", "0").stdout))
+    assert len(hits) == 12
+    assert hits["cis"].all()
+    again = run("hits", "r.zarr", "--threshold", "0", "--trait-positions", "e.bed").stdout
+    assert len(again.splitlines()) == 13

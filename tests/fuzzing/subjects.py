@@ -164,6 +164,14 @@ def _geno(folder: Path) -> None:
     _write(folder, x_geno="\n".join(lines) + "\n", t_csv=TRAITS)
 
 
+def _rqtl(folder: Path) -> None:
+    lines = ["t1,t2,sex," + ",".join(MARKERS), ",,,1,1,X", ",,,0,10,5"]
+    for row in DOSAGES:
+        calls = [("A", "H", "B")[value] for value in row[:2]] + ["AH"[int(row[2] > 0)]]
+        lines.append(",".join((str(row.sum() + 0.5), str(row[0]), "0", *calls)))
+    _write(folder, x_csv="\n".join(lines) + "\n")
+
+
 # Format of the registry -> inputs under a name: writer, source, arguments by flag.
 EXAMPLES: dict[str, dict[str, tuple[Callable[[Path], None], str, dict[str, str]]]] = {
     "rqtl2": {"folder": (_rqtl2, "", {}), "zip": (_rqtl2_zip, "x.zip", {})},
@@ -192,6 +200,7 @@ EXAMPLES: dict[str, dict[str, tuple[Callable[[Path], None], str, dict[str, str]]
         "v3": (_vcf_zarr, "v3.vcz", {"--traits": "t.csv"}),
     },
     "probabilities": {"table": (_probabilities, "p.csv", {"--traits": "t.csv", "--map": "m.csv"})},
+    "rqtl": {"csv": (_rqtl, "x.csv", {})},
     "geno": {"file": (_geno, "x.geno", {"--traits": "t.csv"})},
 }
 

@@ -294,3 +294,94 @@ def test_shapes_are_named():
         create_dataset(CALLS[:, 0], TRAITS)
     with pytest.raises(InputError, match=r"traits has shape \(3, 2, 1\)"):
         create_dataset(CALLS, TRAITS[:, :, None])
+
+
+# Frames whose rows are told apart by the numbers that pandas gave them, by names, or not at all.
+GENO = pd.DataFrame({"m": [0.0, 1, 2, 1, 0, 2]})
+VALUES = pd.DataFrame({"t": [3.0, 1, 2, 0, 5, 4]})
+
+
+def pairs(ds):
+    """Genotype and trait value of every sample."""
+    return sorted(
+        zip(ds["call_dosage"].values[0], ds["sample_trait"].values[:, 0], strict=True), key=str
+    )
+
+
+RIGHT = pairs(create_dataset(GENO, VALUES))
+
+
+@pytest.mark.parametrize("sort", [{"by": "t"}, {"by": "t", "ascending": False}])
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: x["t"], lambda x: x.to_xarray()["t"]])
+def test_a_sorted_frame_is_matched_by_the_numbers_of_its_rows(sort, form):
+    traits = form(VALUES.sort_values(**sort))
+    if isinstance(traits, xr.DataArray):
+        traits = traits.rename(index="samples").expand_dims(traits=["t"])
+    assert pairs(create_dataset(GENO, traits)) == RIGHT
+
+
+def test_sorted_genotypes_covariates_and_strains_too():
+    assert pairs(create_dataset(GENO.sort_values("m"), VALUES)) == RIGHT
+    both = create_dataset(GENO.sort_values("m"), VALUES.sort_values("t"))
+    assert pairs(both) == RIGHT
+    age = pd.Series([10.0, 11, 12, 13, 14, 15])
+    sex = age.sort_values(ascending=False)
+    for traits in (VALUES, VALUES.sort_values("t")):
+        ds = create_dataset(GENO, traits, covariates=sex)
+        numbers = traits.index if traits is not VALUES else range(6)
+        np.testing.assert_array_equal(ds["sample_covariate"][:, 0], age[list(numbers)])
+    lines = pd.Series(list("ABCABC"))
+    for given_ in (lines, lines.sort_values()):
+        ds = create_dataset(GENO, VALUES.sort_values("t"), strains=given_)
+        np.testing.assert_array_equal(ds["sample_strain"], lines[VALUES.sort_values("t").index])
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [VALUES.drop(index=0), VALUES.set_axis(range(1, 7)), VALUES.iloc[[0, 1, 2, 4, 5, 5]]],
+)
+def test_other_numbers_of_rows_are_refused(traits):
+    with pytest.raises(InputError, match=r"only the numbers that pandas|must be unique"):
+        create_dataset(GENO, traits)
+    with pytest.raises(InputError, match=r"only the numbers that pandas|must be unique"):
+        create_dataset(traits.to_numpy(), GENO["m"].rename("t"), strains=traits["t"])
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.RangeIndex(1, 7, name="id"),
+        pd.RangeIndex(6, name="id"),
+        pd.RangeIndex(1, 7),
+        pd.Index([11, 12, 13, 14, 15, 16]),
+        pd.Index(list("abcdef")),
+    ],
+)
+def test_a_named_or_set_index_is_names(index):
+    geno, traits = GENO.set_axis(index), VALUES.set_axis(index)
+    ds = create_dataset(geno.iloc[::-1], traits)
+    assert list(ds["sample_id"].values) == [str(name) for name in index]
+    assert pairs(ds) == RIGHT
+
+
+def test_numbers_against_names_are_matched_by_order_aloud():
+    named = VALUES.set_axis(list("abcdef"))
+    with pytest.warns(StudyWarning, match="genotypes carry no sample names, only the numbers"):
+        ds = create_dataset(GENO, named)
+    assert pairs(ds) == RIGHT
+    assert pairs(create_dataset(GENO.to_numpy(), named)) == RIGHT
+
+
+def test_maps_of_pandas_go_by_the_names_of_the_variants():
+    chart = pd.DataFrame({"chr": list("1223"), "Mb": [5.0, 6, 7, 1]}, ["m1", "m2", "m3", "m4"])
+    turned = chart.iloc[::-1]
+    ds = create_dataset(
+        named_calls(), named_traits(), contigs=turned["chr"], positions=turned["Mb"]
+    )
+    np.testing.assert_array_equal(ds["variant_position"], chart["Mb"])
+    np.testing.assert_array_equal(ds["contig_id"].values[ds["variant_contig"]], chart["chr"])
+    other = chart.set_axis(list("wxyz"))  # names of something else
+    ds = create_dataset(named_calls(), named_traits(), positions=other["Mb"])
+    np.testing.assert_array_equal(ds["variant_position"], chart["Mb"])
+    with pytest.raises(InputError, match="positions has names, but lacks 1 of 4 variants: 'm1'"):
+        create_dataset(named_calls(), named_traits(), positions=chart["Mb"].iloc[1:])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from studies import told
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StoreError
@@ -40,6 +41,93 @@ def test_a_table_in_another_order_is_matched_by_name(ds, tmp_path):
     ],
 )
 def test_bad_tables(tmp_path, text, message):
+    (tmp_path / "k.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_kinship(tmp_path / "k.csv")
+
+
+def named(sep, corner="", end=""):
+    rows = [sep.join(["", "a", "b", "c"]).replace("", corner, 1)]
+    rows += [sep.join([name, *row]) + end for name, row in zip("abc", CELLS, strict=True)]
+    return "\n".join(rows) + "\n"
+
+
+def bare(sep, end=""):
+    return "".join(sep.join(row) + end + "\n" for row in CELLS)
+
+
+MATRIX = np.array([[1.125, 0.5, -0.0625], [0.5, 0.875, 0.25], [-0.0625, 0.25, 1.0]])
+CELLS = [[f"{value:.10g}" for value in row] for row in MATRIX]
+NAMED = {
+    "csv": named(","),
+    "tsv": named("\t"),
+    "semicolons": named(";"),
+    "blanks": named(" ", corner="id"),
+    "corner": named(",", corner="sample"),
+    "ends": named(",", end=","),
+    "as R writes it": "a b c\n" + named(" ", "id").split("\n", 1)[1],
+    "first row only": "a,b,c\n" + bare(","),
+    "first row only, R's row names": '"","a","b","c"\n' + named(",")
+    .split("\n", 1)[1].replace("a,", '"1",').replace("b,", '"2",').replace("c,", '"3",'),
+}  # fmt: skip
+BARE = {
+    "cXX": bare("\t"),
+    "cXX, tab at the end": bare("\t", end="\t"),
+    "blanks": bare(" "),
+    "csv": bare(","),
+    "numbers of pandas": ",0,1,2\n" + "".join(f"{i},{','.join(r)}\n" for i, r in enumerate(CELLS)),
+    "names of R": "V1 V2 V3\n" + "".join(f"{i + 1} {' '.join(r)}\n" for i, r in enumerate(CELLS)),
+}
+
+
+@pytest.fixture
+def three():
+    dosages = np.array([[0.0, 1], [1, 2], [2, 0]])
+    return blmm.create_dataset(dosages, np.arange(3.0)[:, None], sample_ids=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("form", NAMED)
+def test_tables_with_names(three, tmp_path, form):
+    (tmp_path / "k.txt").write_text(NAMED[form])
+    found, said = told(read_kinship, tmp_path / "k.txt", three)
+    np.testing.assert_array_equal(found, MATRIX)
+    for dim in ("samples_0", "samples_1"):
+        assert list(found[dim].values) == ["a", "b", "c"]
+    assert "names no samples" not in said
+    np.testing.assert_array_equal(told(read_kinship, tmp_path / "k.txt")[0], MATRIX)
+
+
+@pytest.mark.parametrize("form", BARE)
+def test_tables_without_names_take_those_of_the_study(three, tmp_path, form):
+    (tmp_path / "k.txt").write_text(BARE[form])
+    found, said = told(read_kinship, tmp_path / "k.txt", three)
+    np.testing.assert_array_equal(found, MATRIX)
+    assert list(found["samples_1"].values) == ["a", "b", "c"]
+    assert "k.txt names no samples: its rows are taken for those of the study" in said
+    with pytest.raises(InputError, match=r"k\.txt names no samples, and it is of 3, .* of 2"):
+        read_kinship(tmp_path / "k.txt", three.isel(samples=[0, 1]))
+
+
+def test_a_scan_takes_a_rounded_table(ds, tmp_path):
+    matrix = blmm.kinship(ds).compute()
+    text = "".join("\t".join(f"{x:.10g}" for x in row) + "\n" for row in matrix.values)
+    (tmp_path / "result.cXX.txt").write_text(text)
+    found, _ = told(read_kinship, tmp_path / "result.cXX.txt", ds)
+    expected = blmm.scan(ds, kinship=matrix).lod.values
+    np.testing.assert_allclose(blmm.scan(ds, kinship=found).lod.values, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 0.5\n0.5 x\n", r"k.csv, line 2: field 2 is 'x'"),
+        ("1 0.5\n0.5 1\n1 1\n", r"k.csv has 3 rows of 2 numbers"),
+        ("1 0.5\n0.5\n", r"k.csv, line 2: 1 field instead of 2"),
+        ("a,1,0.5\nb,0.5,1\n", r"k.csv, line 1: this first line looks like data"),
+        ("", "k.csv is empty"),
+    ],
+)
+def test_damaged_tables(tmp_path, text, message):
     (tmp_path / "k.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_kinship(tmp_path / "k.csv")

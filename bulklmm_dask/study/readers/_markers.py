@@ -151,6 +151,7 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
     table = read_text(open_table(path))
     columns = table.by_column(names=True)
     markers = columns[find_column(columns, _MARKER) or table.corner]
+    require_unique(markers, f"the markers of the map {table.label}", "keep one row for each")
     contigs, positions, column = named_positions(table, markers, "marker")
     if None in positions:
         values = positions[None]
@@ -186,27 +187,41 @@ def name_variants(
     alleles: Sequence[tuple[str, str]],
     label: str,
 ) -> list[str]:
-    """Give every variant a unique name: its id or contig:position, if need be with the alleles.
+    """Give every variant a unique name: its id or contig:position, if need be with more.
 
-    An id that is empty or a dot becomes contig:position; names that occur more than once get
-    the alleles appended. A StudyWarning tells of each.
+    An id that is empty or a dot becomes contig:position. Names that occur more than once get the
+    alleles appended, those that still do contig:position, and copies of one variant a number. A
+    StudyWarning tells of each.
     """
     names = list(ids)
+    places = [f"{at}:{_whole(position)}" for at, position in zip(contigs, positions, strict=True)]
     unnamed = [i for i, name in enumerate(names) if name in ("", ".")]
     for i in unnamed:
-        names[i] = f"{contigs[i]}:{int(positions[i])}"
+        names[i] = places[i]
     if unnamed:
         say(
             f"{label}: {len(unnamed)} of {len(names)} variants have no id and are named by "
             f"chromosome and position: {listing(names[i] for i in unnamed[:6])}"
         )
-    times = Counter(names)
-    twice = [i for i, name in enumerate(names) if times[name] > 1]
-    for i in twice:
-        names[i] = ":".join((names[i], *alleles[i]))
+    twice = _shared(names)
+    copies: Counter[str] = Counter()
+    for more in ([":".join(pair) for pair in alleles], places, None):
+        for i in _shared(names):
+            copies[names[i]] += more is None
+            names[i] += f":{more[i] if more else copies[names[i]]}"
     if twice:
         say(
             f"{label}: {len(twice)} of {len(names)} variants share their name with another; their "
-            f"alleles are added to it: {listing(names[i] for i in twice[:6])}"
+            "alleles are added to it, where these are the same too chromosome and position, and "
+            f"to copies of one variant a number: {listing(names[i] for i in twice[:6])}"
         )
     return names
+
+
+def _shared(names: Sequence[str]) -> list[int]:
+    times = Counter(names)
+    return [i for i, name in enumerate(names) if times[name] > 1]
+
+
+def _whole(position: float) -> str:
+    return f"{position:.0f}" if np.isfinite(position) else "?"

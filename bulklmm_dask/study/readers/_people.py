@@ -2,44 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.readers import _samples
+from bulklmm_dask.study.readers._expression import is_expression
 from bulklmm_dask.study.readers._metadata import Labels, split_covariates
-from bulklmm_dask.study.readers._samples import read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Records, Table, TableFile, blanks, text_table
+from bulklmm_dask.study.readers.tables import (
+    CellError,
+    Records,
+    Table,
+    TableFile,
+    blanks,
+    floats,
+    open_table,
+    read_columns,
+    text_table,
+)
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import listing
+from bulklmm_dask.text import counted, listing
+
+Pair: TypeAlias = "tuple[str, str]"
 
 _MISSING = frozenset({"-9", "NA", "NaN", "nan", "."})
 _DIALECT = blanks(_MISSING)
-_BY_NAME = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_TABLES = {".csv", ".tsv"}
 _SEXES = {"1": "male", "2": "female"}
+_BEFORE = 5  # columns of a .fam file before the phenotypes
+_JOINTS = ("_", ":", " ")  # between family and own id; the last is in no id, so it always serves
 
 
-@dataclass
+@dataclass(frozen=True)
 class People:
-    """The rows of a .fam file: (family id, own id), sample name, sex and phenotype of each."""
+    """The rows of a .fam file.
+
+    Attributes
+    ----------
+    label : str
+        The file, for messages.
+    pairs : list of (str, str)
+        Family id and own id.
+    names : list of str
+        Sample names, unique.
+    sexes : list of str
+    phenotypes : list of (int, list of str)
+        Line in the file, and the cells from column 6 on, which count only if no table is given.
+    """
 
     label: str
-    pairs: list[tuple[str, str]]
+    pairs: list[Pair]
     names: list[str]
     sexes: list[str]
-    phenotype: np.ndarray
+    phenotypes: list[tuple[int, list[str]]]
 
-    def name(self, ids: Sequence[str]) -> str:
-        """Give the sample name for the ids of a table: (family id, own id) or (own id,)."""
-        if self.names[0] == self.pairs[0][1]:
-            return ids[-1]
-        return "_".join(ids)
+    @cached_property
+    def _by_pair(self) -> dict[Pair, list[str]]:
+        """Names by family and own id; family 0, or the own id again, is no family."""
+        return _grouped(zip(map(_canonical, self.pairs), self.names, strict=True))
+
+    @cached_property
+    def _by_own(self) -> dict[str, list[str]]:
+        """Names by own id."""
+        return _grouped(zip((own for _, own in self.pairs), self.names, strict=True))
+
+    def find(self, ids: Sequence[str], where: str) -> str | None:
+        """Find the sample of (family id, own id) or (own id,); None if the file has none.
+
+        `where` is the file and line that names it, for messages.
+        """
+        if len(ids) == 1:
+            found = self._by_own.get(ids[0], [])
+            if len(found) > 1:
+                raise InputError(
+                    f"{where}: the sample id {ids[0]!r} is of {len(found)} families in "
+                    f"{self.label}; give family and sample id (FID and IID) in the table"
+                )
+        else:
+            found = self._by_pair.get(_canonical((ids[0], ids[1])), [])
+            if len(found) > 1:  # families 0 and a of sample a are two, where both occur
+                found = [self.names[self.pairs.index((ids[0], ids[1]))]]
+        return found[0] if found else None
+
+    def has(self, own: str) -> bool:
+        """Tell whether a sample of any family has this own id."""
+        return own in self._by_own
 
     @property
     def labels(self) -> Labels:
@@ -54,55 +110,82 @@ class People:
         }
 
 
+def _canonical(pair: Pair) -> Pair:
+    family, own = pair
+    return ("0" if family == own else family), own
+
+
+def _grouped(named: Iterable[tuple[Any, str]]) -> dict[Any, list[str]]:
+    found: dict[Any, list[str]] = defaultdict(list)
+    for key, name in named:
+        found[key].append(name)
+    return found
+
+
 def read_fam(path: Path) -> People:
-    """Read a .fam file."""
-    pairs, sexes, phenotypes = [], [], []
+    """Read a .fam file; phenotypes may be several, and are not looked at yet."""
+    pairs: list[Pair] = []
+    sexes, phenotypes = [], []
+    width = _BEFORE + 1
     with TableFile.at(path, _DIALECT).records() as records:
         for fields in records:
-            records.expect(fields, 6, "family, sample, father, mother, sex, phenotype")
+            width = width if pairs else max(width, len(fields))
+            records.expect(fields, width, "family, sample, father, mother, sex, phenotypes")
             pairs.append((fields[0], fields[1]))
             sexes.append(_SEXES.get(fields[4], ""))
-            phenotypes.append(records.numbers(fields[5:], "phenotype")[0])
+            phenotypes.append((records.number, fields[_BEFORE:]))
     if not pairs:
         raise InputError(f"{path} is empty; it should have a line for every sample")
-    return People(str(path), pairs, _names(pairs, path), sexes, np.array(phenotypes))
+    return People(str(path), pairs, _names(pairs, path), sexes, phenotypes)
 
 
-def _names(pairs: Sequence[tuple[str, str]], path: Path) -> list[str]:
+def _names(pairs: Sequence[Pair], path: Path) -> list[str]:
     """Name samples by their own id, or by family and own id where that alone is not unique."""
     names = [person for _, person in pairs]
-    if len(set(names)) < len(names):
-        names = [f"{family}_{person}" for family, person in pairs]
-        say(
-            f"{path}: samples of several families have the same id, so all are named by family "
-            f"and id: {listing(names)}"
-        )
-        require_unique(names, f"the samples of {path}", "rename or drop the double ones")
+    if len(set(names)) == len(names):
+        return names
+    require_unique(map(" ".join, pairs), f"the samples of {path}", "rename or drop the double ones")
+    joined = ([joint.join(pair) for pair in pairs] for joint in _JOINTS)
+    names = next(one for one in joined if len(set(one)) == len(one))
+    say(
+        f"{path}: samples of several families have the same id, so all are named by family "
+        f"and id: {listing(names)}"
+    )
     return names
 
 
-def own_phenotype(people: People) -> Table:
-    """Give column 6 of the .fam file as the only trait."""
-    values = np.where(people.phenotype == -9, np.nan, people.phenotype)[:, None]
+def own_phenotypes(people: People) -> Table:
+    """Give the columns of the .fam file from 6 on as traits."""
+    values = np.array([_numbers(people.label, *row) for row in people.phenotypes])
+    values[values == -9] = np.nan
     if np.isin(values[~np.isnan(values)], 0).all():
         raise InputError(
-            f"{people.label} has no phenotypes (its column 6 is -9 or 0 throughout), and there is "
-            f"no {Path(people.label).with_suffix('.pheno').name} beside it; pass a table of them "
-            "as phenotypes (--phenotypes)"
+            f"{people.label} has no phenotypes (from column 6 on it is -9 or 0 throughout), and "
+            f"there is no {Path(people.label).with_suffix('.pheno').name} beside it; pass a table "
+            "of them as phenotypes (--traits)"
         )
-    return _cases_apart(Table(people.label, "", people.names, ["phenotype"], values))
+    columns = _numbered(values.shape[1], "phenotype")
+    return _cases_apart(Table(people.label, "", people.names, columns, values))
 
 
-def read_phenotypes(source: Source, people: People) -> Table:
-    """Read phenotypes by family and sample id, with or without a header, or by sample name."""
-    if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
-        return read_samples(source, None, None, people.names).traits
+def _numbers(label: str, line: int, cells: list[str]) -> list[float]:
+    try:
+        return floats(cells, _MISSING)
+    except CellError as error:
+        raise InputError(
+            f"{label}, line {line}: phenotype {error.at + 1} is {error.cell!r}, which is not a "
+            "number; correct it, mark it as missing (NA), or pass a table of phenotypes "
+            "(--traits), which is used in place of these"
+        ) from None
+
+
+def read_phenotypes(file: TableFile, people: People) -> Table:
+    """Read phenotypes by family and sample id, with or without a header."""
     values: list[np.ndarray] = []
 
     def convert(records: Records, fields: list[str]) -> None:
         values.append(records.numbers(fields, "phenotype"))
 
-    file = TableFile.at(source, _DIALECT)
     names, columns = _read(file, people, convert, "phenotype")
     table = np.stack(values)
     table[table == -9] = np.nan
@@ -112,17 +195,43 @@ def read_phenotypes(source: Source, people: People) -> Table:
 
 def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None, Labels]:
     """Read covariates by family and sample id, with or without a header, or by sample name."""
-    if isinstance(source, pd.DataFrame) or str(source).endswith(_BY_NAME):
+    file = by_family(source)
+    if file is None:
         return _samples.read_covariates(source, people.names)
     cells: list[list[str]] = []
 
     def convert(records: Records, fields: list[str]) -> None:
         cells.append(list(map(records.dialect.text, fields)))
 
-    file = TableFile.at(source, _DIALECT)
     names, columns = _read(file, people, convert, "covariate")
     by_column = dict(zip(columns, zip(*cells, strict=True), strict=True))
     return split_covariates(text_table(file.label, names, by_column), people.names)
+
+
+def by_family(source: Source) -> TableFile | None:
+    """The table, if it goes by family and sample id as PLINK's do; None if by sample name.
+
+    A table called .csv or .tsv goes by family where its header begins with FID and IID; a table of
+    expression in BED format goes by sample name.
+    """
+    if isinstance(source, pd.DataFrame):
+        return None
+    if _TABLES.intersection(Path(source).suffixes[-2:]):
+        file = open_table(source)
+        if _id_columns(read_columns(file)) != ["FID", "IID"]:
+            return None
+        missing = file.dialect.missing | _MISSING | {""}
+        return replace(file, dialect=replace(file.dialect, missing=missing))
+    file = TableFile.at(source, _DIALECT)
+    with file.records() as records:
+        first = next(iter(records), [])
+    return None if is_expression(first) else file
+
+
+def _id_columns(fields: Sequence[str]) -> list[str]:
+    """Names of the id columns that a header begins with; none if this is no header."""
+    first = [field.strip().lstrip("#").upper() for field in fields[:2]]
+    return first if first == ["FID", "IID"] else first[:1] if first[:1] == ["IID"] else []
 
 
 def _read(
@@ -131,30 +240,63 @@ def _read(
     convert: Callable[[Records, list[str]], None],
     what: str,
 ) -> tuple[list[str], list[str]]:
-    """Read the names of samples and columns; `convert` gets the other fields of every row."""
+    """Read the names of samples and columns; `convert` gets the other fields of every row.
+
+    A row of nobody in the .fam file is named by its own id, or by both with a blank between, as
+    no sample is, where that id is another person's.
+    """
     names: list[str] = []
     columns: list[str] = []
+    strangers: list[list[str]] = []
+    others: set[str] = set()
     ids = 2
     with file.records() as records:
-        for fields in records:
-            if records.number == 1 and fields[0].lstrip("#").upper() in ("FID", "IID"):
-                ids = 2 if fields[0].lstrip("#").upper() == "FID" else 1
-                columns = fields[ids:]
+        for record in records:
+            fields = list(map(str.strip, record))
+            if records.number == 1 and (header := _id_columns(fields)):
+                ids, columns = len(header), fields[len(header) :]
                 continue
             columns = columns or _numbered(len(fields) - ids, what)
             records.expect(
                 fields, ids + len(columns), f"{ids} of sample ids, {len(columns)} {what}s"
             )
-            names.append(people.name(fields[:ids]))
+            name = people.find(fields[:ids], records.here)
+            if name is None:
+                strangers.append(fields[:ids])
+                taken = people.has(fields[ids - 1]) or fields[ids - 1] in others
+                name = " ".join(fields[:ids]) if taken else fields[ids - 1]
+                others.add(name)
+            names.append(name)
             convert(records, fields[ids:])
     if not names or not columns:
         raise InputError(
             f"{file.label} has {len(names)} samples and {len(columns)} {what}s; each line should "
             f"be family id, sample id and the {what}s"
         )
+    _check_strangers(file.label, people, strangers, len(names))
     require_unique(columns, f"the {what}s of {file.label}", "rename one")
     require_unique(names, f"the samples of {file.label}", "keep one line for each")
     return names, columns
+
+
+def _check_strangers(label: str, people: People, strangers: list[list[str]], rows: int) -> None:
+    """Refuse a table of which no row is in the .fam file; tell of ids under another family."""
+    elsewhere = [" ".join(ids) for ids in strangers if people.has(ids[-1])]
+    if len(strangers) == rows:
+        known = listing((" ".join(pair) for pair in people.pairs), 3)
+        raise InputError(
+            f"none of the {counted(rows, 'row')} of {label} is of a sample in {people.label}: the "
+            f"table has {listing(map(' '.join, strangers), 3)}, the .fam file {known}; write "
+            "family and sample id as there, or begin the table with the header '#IID' and give "
+            "the sample id alone"
+        )
+    if elsewhere:
+        say(
+            f"{counted(len(elsewhere), 'row')} of {label} have the sample id of {people.label} "
+            f"but another family, so they are other people, and left out: {listing(elsewhere)}; "
+            "begin the table with the header '#IID' and give the sample id alone, if the family "
+            "does not matter"
+        )
 
 
 def _numbered(count: int, what: str) -> list[str]:

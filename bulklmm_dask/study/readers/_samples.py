@@ -51,25 +51,37 @@ class SampleTables:
     places: TraitPlaces | None = None
 
     def study(
-        self, genotypes: Any, placed: pd.DataFrame | None, unit: str = "Mb", **options: Any
+        self,
+        genotypes: Any,
+        placed: pd.DataFrame | None,
+        unit: str = "Mb",
+        *,
+        label: str | None = None,
+        **options: Any,
     ) -> xr.Dataset:
         """Make the study of these samples.
 
         `placed` has the columns `contig` and `position` in the order of the genotypes, and
-        perhaps `genetic` (cM); `options` go to create_dataset.
+        perhaps `genetic` (cM); `label` is the file of the genotypes, for messages; `options` go to
+        create_dataset.
         """
         traits = self.traits
         require_some(traits.label, len(traits.rows), len(traits.columns))
-        ds = create_dataset(
-            genotypes,
-            pd.DataFrame(traits.values, index=traits.rows, columns=traits.columns, copy=False),
-            covariates=self.covariates,
-            strains=self.strains,
-            contigs=None if placed is None else placed["contig"].to_numpy(),
-            positions=None if placed is None else placed["position"].to_numpy(),
-            position_unit=unit,
-            **options,
-        )
+        try:
+            ds = create_dataset(
+                genotypes,
+                pd.DataFrame(traits.values, index=traits.rows, columns=traits.columns, copy=False),
+                covariates=self.covariates,
+                strains=self.strains,
+                contigs=None if placed is None else placed["contig"].to_numpy(),
+                positions=None if placed is None else placed["position"].to_numpy(),
+                position_unit=unit,
+                **options,
+            )
+        except InputError as error:
+            files = [f"genotypes: {label}"] if label else []
+            files.append(f"traits: {traits.label}")
+            raise InputError(f"{error} ({'; '.join(files)})") from error
         if placed is not None and "genetic" in placed:
             genetic = placed["genetic"].reindex(ds["variant_id"].values).to_numpy()
             ds["variant_genetic_position"] = ("variants", genetic, {"units": "cM"})

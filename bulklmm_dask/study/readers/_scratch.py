@@ -17,8 +17,10 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import explained
-from bulklmm_dask.study.create import say_missing, say_uncalled
+from bulklmm_dask.study.create import say_uncalled
+from bulklmm_dask.study.gaps import missing_in_words
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index, Single
 
@@ -108,5 +110,6 @@ def keep(rows: Iterable[tuple[str, Single]], label: str) -> tuple[list[str], Scr
         raise InputError(f"{label} has {what}; a study needs some")
     require_unique(names, f"the markers of {label}", "keep one row for each")
     say_uncalled(uncalled, len(names) + len(uncalled))
-    say_missing(gaps, len(names) * shape[0], variants)
+    if gaps:
+        say(missing_in_words(gaps, len(names) * shape[0], variants))
     return names, Scratch(label, owner.path, shape, np.arange(len(names)), owner)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
@@ -16,13 +17,15 @@ CALLS = ("call_dosage", "call_DS", "call_genotype")
 
 _CONTROL = (".zip", ".yaml", ".yml", ".json")
 _PLINK = (".bed", ".bim", ".fam")
-_LINES = 10_000  # that are looked at for the first that tells
+_LINES, _CHARACTERS = 200, 1_000_000  # that are looked at, at most
+_CHROMOSOME = re.compile(r"(?!-?\d*\.\d)[\w.:|-]{1,30}")
+_CALL = re.compile(r"[A-Za-z][/|]?[A-Za-z]?|not [A-Za-z]{2}|[1-5]|-|NA|")
 _ALLELE = re.compile(r"[A-Za-z*?-]+")
 _DOSAGE = re.compile(r"NA|[0-9.]+(e-?[0-9]+)?")
 
 
 class Look:
-    """A file or folder whose format is to be guessed; its first line is read only if needed."""
+    """A file or folder whose format is to be guessed; its first lines are read only if needed."""
 
     def __init__(self, path: str | Path | Location) -> None:
         self.path = Location.of(path)
@@ -32,18 +35,34 @@ class Look:
         """Tell whether the name ends in one of these, whatever its case."""
         return self.path.name.lower().endswith(suffixes)
 
-    @cached_property
+    @property
     def line(self) -> str:
         """The first line that is neither empty nor a comment; empty if this is no text."""
+        return self.lines[0] if self.lines else ""
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first lines that are neither empty nor comments; none if this is no text."""
         if not self.path.is_file():
-            return ""
+            return []
         try:
             with Folder(self.path.beside).open(self.path.name) as stream:
-                lines = (line.strip() for line in islice(stream, _LINES))
-                return next((line for line in lines if line and not line.startswith("#")), "")
+                lines = (line.strip(" \r\n") for line in stream)
+                found = (line for line in lines if line.strip() and not line.startswith("#"))
+                return list(_some(found))
         except InputError as error:  # no text, or damaged
             self.trouble = error
-            return ""
+            return []
+
+
+def _some(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the first three lines, and more of them as long as they are short."""
+    characters = 0
+    for number, line in enumerate(islice(lines, _LINES)):
+        characters += len(line)
+        if number > 2 and characters > _CHARACTERS:
+            return
+        yield line
 
 
 def is_vcf_zarr(look: Look) -> bool:
@@ -70,6 +89,35 @@ def is_rqtl2(look: Look) -> bool:
     if look.path.is_folder():
         return not is_vcf_zarr(look)
     return look.ends(*_CONTROL) or is_zip(look.path)
+
+
+def is_rqtl(look: Look) -> bool:
+    """Recognise R/qtl's format: phenotypes without a chromosome, then markers with one."""
+    sep = max(",;\t", key=look.line.count)
+    rows = [[cell.strip().strip('"') for cell in line.split(sep)] for line in look.lines]
+    if len(rows) < 3 or min(map(len, rows)) < 2:
+        return False
+    if rows[0][1] and not rows[1][0]:  # individuals in rows
+        return _is_cross(rows[0], rows[1], rows[-1])
+    if rows[1][0] and not rows[0][1]:  # markers in rows
+        names, contigs, *_ = zip(*rows, strict=False)
+        return _is_cross(names, contigs, [row[-1] for row in rows])
+    return False
+
+
+def _is_cross(names: Sequence[str], contigs: Sequence[str], last: Sequence[str]) -> bool:
+    """Tell a cross by its first two rows, and by the last that was read."""
+    first = sum(1 for _ in takewhile(lambda cell: not cell, contigs))
+    width = max((at for at, cell in enumerate(contigs, start=1) if cell), default=0)
+    markers = contigs[first:width]
+    runs = sum(one != two for one, two in pairwise(markers)) + 1
+    return (
+        bool(markers)
+        and all(names[:first])
+        and all(map(_CHROMOSOME.fullmatch, markers))
+        and runs == len(set(markers))
+        and all(map(_CALL.fullmatch, last[first:width]))
+    )
 
 
 def is_geno(look: Look) -> bool:

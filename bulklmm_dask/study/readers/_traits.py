@@ -29,13 +29,6 @@ from bulklmm_dask.text import counted, listing
 Source: TypeAlias = "str | Path | pd.DataFrame"
 
 
-def is_expression_table(source: Source) -> bool:
-    """Tell whether a table of traits is an expression table in BED format."""
-    if isinstance(source, pd.DataFrame):
-        return False
-    return is_expression(open_table(source).top()[0])
-
-
 class TraitSource:
     """A table of traits whose layout is known, and whose values are not read yet.
 

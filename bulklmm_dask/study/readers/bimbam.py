@@ -14,6 +14,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.coding import say_never_below_one
 from bulklmm_dask.study.create import create_dataset
+from bulklmm_dask.study.gaps import without_mark
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
@@ -119,7 +120,7 @@ def read_bimbam(
     if placed is not None and placed["genetic"].notna().any():
         ds["variant_genetic_position"] = ("variants", placed["genetic"].to_numpy(), {"units": "cM"})
     places = None if trait_positions is None else read_trait_places(trait_positions)
-    return attach_places(ds, places).assign_attrs(source=file.name)
+    return without_mark(attach_places(ds, places)).assign_attrs(source=file.name)
 
 
 def _dosages(

@@ -35,10 +35,11 @@ def read_csv(
     position_unit: str | None = None,
     trait_positions: Source | None = None,
 ) -> xr.Dataset:
-    """Read a study from delimited tables (comma, tab or semicolon; plain or packed).
+    """Read a study from delimited tables (comma, tab, semicolon or blanks; plain or packed).
 
     In every table the first row names the columns and the first column names the rows. Empty
-    cells, NA, NaN, NULL, - and . are missing; lines that start with # are comments.
+    cells, NA, NaN, NULL, - and . are missing; lines above the header that start with # are
+    comments.
 
     Parameters
     ----------
@@ -143,6 +144,7 @@ def read_csv(
         pd.DataFrame(values, index=calls.rows, columns=calls.columns, copy=False),
         marker_map,
         unit,
+        label=calls.label,
         alleles=alleles,
         maximum=maximum,
     )

@@ -18,14 +18,15 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._people import (
     People,
-    own_phenotype,
+    by_family,
+    own_phenotypes,
     read_covariates,
     read_fam,
     read_phenotypes,
 )
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_samples
-from bulklmm_dask.study.readers._traits import Source, is_expression_table
+from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import TableFile, blanks
 from bulklmm_dask.text import counted
 
@@ -49,13 +50,14 @@ def read_plink(
         The .bed file, or the name that the .bed, .bim and .fam files share.
     phenotypes : path or DataFrame, optional
         Lines of family id, sample id and phenotypes between blanks, with a header (FID IID ...,
-        or #IID ... with the sample id alone) or without; -9 and NA are missing. A table named
-        .csv or .tsv, or a DataFrame, goes by sample name instead. By default the file of the same
-        name that ends in .pheno, or column 6 of the .fam file.
+        or #IID ... with the sample id alone) or without; -9 and NA are missing. Both ids must be
+        those of the .fam file, where a family 0 or equal to the sample id is none; rows of other
+        people are left out. A table named .csv or .tsv whose header does not begin with FID and
+        IID, or a DataFrame, goes by sample name instead. By default the file of the same name that
+        ends in .pheno, or the columns of the .fam file from 6 on, as GEMMA counts them.
     covariates : path or DataFrame, optional
         The same for covariates; by default the file that ends in .covar, if there is one. Columns
         of two different texts become 0 and 1.
-
     trait_positions : path or DataFrame, optional
         Trait, contig and position, as in `read_csv`.
 
@@ -65,7 +67,8 @@ def read_plink(
         The study, with dosages 0..2 of A1, PLINK's allele 1 (column 5 of the .bim file):
         variant_allele holds A2 and A1, the counted allele last. variant_position is in bp;
         variant_genetic_position (cM) is there where the .bim file has it. Samples go by their own
-        id, or by family and own id where that is not unique.
+        id, or by family and own id where that is not unique; variants that share an id get their
+        alleles, place or a number added to it.
 
     Raises
     ------
@@ -75,8 +78,10 @@ def read_plink(
     Warns
     -----
     StudyWarning
-        For samples dropped, variants that had to be named, and the value 0 of phenotypes coded 1
-        and 2, which means missing.
+        For samples dropped, rows of tables whose sample id is of another family, samples and
+        variants that had to be named, and the value 0 of phenotypes coded 1 and 2, which means
+        missing. Missing calls are counted, and said, when the study is saved or its kinship
+        computed.
 
     Examples
     --------
@@ -105,7 +110,7 @@ def read_plink(
     people = read_fam(fam)
     placed, alleles = _read_bim(bim)
     _check_size(bed, people, list(placed.index))
-    source = Bed(str(bed), len(people.names), len(placed))
+    source = Bed(str(bed), str(bed.absolute()), len(people.names), len(placed))
     genotypes = lazy(source, list(placed.index), people.names)
     samples = _samples(bed, people, phenotypes, covariates)
     if trait_positions is not None:
@@ -116,8 +121,9 @@ def read_plink(
 
 @dataclass(frozen=True)
 class Bed:
-    """Dosages of A1 in a .bed file."""
+    """Dosages of A1 in a .bed file, called `label` in messages."""
 
+    label: str
     path: str
     samples: int
     variants: int
@@ -131,13 +137,13 @@ class Bed:
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read a range of variants, missing calls as NaN."""
         options = {"iid_count": self.samples, "sid_count": self.variants, "count_A1": True}
-        with reading(self.path):
+        with reading(self.label):
             try:
                 with open_bed(self.path, **options, num_threads=1) as bed:
                     return bed.read(np.s_[:, start:stop], dtype="float32", order="F").T
             except ValueError as error:
                 raise InputError(
-                    f"{self.path}, variants {start + 1} to {stop}: {error}; fetch or make it again"
+                    f"{self.label}, variants {start + 1} to {stop}: {error}; fetch or make it again"
                 ) from error
 
 
@@ -203,11 +209,11 @@ def _samples(
     if covariates is None and bed.with_suffix(".covar").is_file():
         covariates = bed.with_suffix(".covar")
     if phenotypes is None:
-        samples = SampleTables(own_phenotype(people))
-    elif is_expression_table(phenotypes):
-        samples = read_samples(phenotypes, None, None, people.names)
+        samples = SampleTables(own_phenotypes(people))
+    elif (file := by_family(phenotypes)) is not None:
+        samples = SampleTables(read_phenotypes(file, people))
     else:
-        samples = SampleTables(read_phenotypes(phenotypes, people))
+        samples = read_samples(phenotypes, None, None, people.names)
     if covariates is not None:
         samples.covariates, samples.labels = read_covariates(covariates, people)
     samples.labels |= people.labels

@@ -14,6 +14,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.create import refuse_other_sums
+from bulklmm_dask.study.gaps import without_mark
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
@@ -121,7 +122,7 @@ def read_probabilities(
     )
     ds["genotype_id"] = ("genotypes", text(layout.genotypes))
     ds = ds.assign_coords(genotypes=text(layout.genotypes))
-    return ds.assign_attrs(source=file.name)
+    return without_mark(ds).assign_attrs(source=file.name)
 
 
 @dataclass(frozen=True)

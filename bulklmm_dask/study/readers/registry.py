@@ -88,7 +88,7 @@ READERS: dict[str, Reader] = {
     ),
     "csv": Reader(
         "delimited tables",
-        "a CSV table of traits",
+        "a table of traits",
         "csv:read_csv",
         _sniff.is_unknown,
         {
@@ -100,6 +100,21 @@ READERS: dict[str, Reader] = {
             **_PLACES,
         },
         "--genotypes",
+        covariates_by_column=True,
+    ),
+    "rqtl": Reader(
+        "R/qtl files",
+        "a cross of R/qtl (version 1): csv, csvr, or the genotypes of csvs or csvsr, with --traits "
+        "the phenotypes",
+        "rqtl:read_rqtl",
+        _sniff.is_rqtl,
+        {
+            "--traits": "traits",
+            "--covariates": "covariates",
+            "--cross": "cross",
+            "--calls": "calls",
+            **_PLACES,
+        },
         covariates_by_column=True,
     ),
     "plink": Reader(

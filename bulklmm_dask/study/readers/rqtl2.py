@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -14,6 +16,20 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._control import Control, open_control
+from bulklmm_dask.study.readers._crosses import (
+    AA,
+    AB,
+    BACKCROSS,
+    BB,
+    INBRED,
+    INTERCROSS,
+    NOT_AA,
+    NOT_BB,
+    NOTHING,
+    PARTIAL,
+    dosages,
+    on_x,
+)
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
@@ -34,12 +50,16 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
-_TWO_GENOTYPES = {1: 0.0, 2: 1.0}
-_THREE_GENOTYPES = {1: 0.0, 2: 0.5, 3: 1.0, 4: np.nan, 5: np.nan}  # 4, 5: not BB, not AA
-_CROSSES = dict.fromkeys(
-    ("bc", "dh", "haploid", "riself", "risib"), _TWO_GENOTYPES
-) | dict.fromkeys(("f2", "f2pk", "bcsft", "ail"), _THREE_GENOTYPES)
-_WITHOUT_HETEROZYGOTE = ("haploid", "bc")  # none exists, or (bc) it is listed as code 2
+# Genotype of each code of a call. Code 3 of a backcross is the X of a male.
+_INBRED_CODES = {0: NOTHING, 1: AA, 2: BB}
+_CODES = {0: NOTHING, 1: AA, 2: AB, 3: BB, 4: NOT_BB, 5: NOT_AA}
+_BACKCROSS_CODES = {0: NOTHING, 1: AA, 2: AB, 3: BB}
+_CROSSES = (
+    {BACKCROSS: _BACKCROSS_CODES}
+    | dict.fromkeys(INBRED, _INBRED_CODES)
+    | dict.fromkeys(INTERCROSS, _CODES)
+)
+_WITHOUT_HETEROZYGOTE = ("haploid", BACKCROSS)  # none exists, or (bc) it is listed as code 2
 
 
 def read_rqtl2(
@@ -66,7 +86,8 @@ def read_rqtl2(
     Returns
     -------
     Dataset
-        The study, with dosages 0..1 of the second allele. The physical map gives
+        The study, with dosages 0..1 of the second allele: 1 for a homozygote, in a backcross for
+        the heterozygote, and for the one X of males that carry it. The physical map gives
         variant_position (Mb) and the genetic map variant_genetic_position (cM); without a
         physical map the genetic one gives variant_position. Columns of covar are metadata of the
         samples, sample_<column>, and so are sex and cross_info: a scan takes them as covariates
@@ -82,7 +103,8 @@ def read_rqtl2(
     -----
     StudyWarning
         For calls that the control file does not list: heterozygous where they can only be that,
-        otherwise missing; for everything dropped or reinterpreted.
+        otherwise missing; for calls on the X that the sex of the sample excludes, which become
+        missing; for everything dropped or reinterpreted.
 
     Examples
     --------
@@ -118,8 +140,8 @@ def read_rqtl2(
     m2        1.0  0.5  0.0
     """
     files, control = open_control(source)
-    dosages, placed = _genotypes(files, control)
-    samples = _samples(files, control, traits, list(dosages["samples"].values))
+    calls = _calls(files, control)
+    samples = _samples(files, control, traits, calls.samples)
     samples.labels = _metadata(files, control, samples.traits.rows)
     if covariates is not None:
         samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
@@ -127,8 +149,8 @@ def read_rqtl2(
     if trait_positions is not None:
         samples.places = read_trait_places(trait_positions)
     ds = samples.study(
-        dosages,
-        placed,
+        calls.dosages(control, samples.labels.get("sex", {})),
+        calls.placed,
         "Mb" if control.listed("pmap") else "cM",
         alleles=_alleles(control),
         maximum=1,
@@ -176,62 +198,82 @@ def _joined(
     return bind(tables, fill)
 
 
-def _genotypes(
-    files: Folder | Archive, control: Control
-) -> tuple[xr.DataArray, pd.DataFrame | None]:
-    """Dosages (samples, variants) with names, in the order of the map, and the map or None."""
-    scale = _scale(control)
+@dataclass(frozen=True)
+class _Genotypes:
+    """Genotypes (variants, samples) in the order of the map, and the map or None."""
+
+    label: str
+    values: npt.NDArray[np.uint8]
+    variants: list[str]
+    samples: list[str]
+    placed: pd.DataFrame | None
+
+    def dosages(self, control: Control, sexes: Mapping[str, str]) -> xr.DataArray:
+        """Dosages (samples, variants) with names; the sexes tell what is possible on the X."""
+        x = None
+        if self.placed is not None:
+            x = on_x(list(self.placed["contig"]), control.listed("x_chr"))
+        values = dosages(
+            self.values,
+            control.crosstype,
+            x,
+            [sexes.get(name, "") for name in self.samples],
+            (self.variants, self.samples),
+            self.label,
+        )
+        names = {"samples": text(self.samples), "variants": text(self.variants)}
+        return xr.DataArray(values.T, dims=("samples", "variants"), coords=names)
+
+
+def _calls(files: Folder | Archive, control: Control) -> _Genotypes:
+    """Read the table of calls, in the order of the map."""
+    meaning = _meaning(control)
     calls = Calls()
     read = partial(read_calls, calls=calls)
     table = _joined(files, control, "geno", read, calls[""])
     if table is None:
         raise InputError(f"{control.label} lists no geno; a study needs a table of genotypes")
     counts = np.bincount(table.values.ravel(order="K"), minlength=len(calls))
-    dosage_of = _dosages(calls, counts, control, scale)
+    genotype_of = _genotype_of(calls, counts, control, meaning)
     codes, variants, placed = table.values.T, table.columns, _map(files, control)
     if placed is not None:
         index, placed = place_markers(variants, placed)
         codes, variants = codes[index], list(placed.index)
-    dosages = xr.DataArray(
-        dosage_of[codes],
-        dims=("variants", "samples"),
-        coords={"variants": text(variants), "samples": text(table.rows)},
-    )
-    return dosages.transpose("samples", "variants"), placed
+    return _Genotypes(table.label, genotype_of[codes], variants, table.rows, placed)
 
 
 def _alleles(control: Control) -> list[str]:
     return control.listed("alleles") or ["A", "B"]
 
 
-def _scale(control: Control) -> dict[int, float]:
-    """Look up the dosage of each genotype code in this kind of cross."""
-    scale = _CROSSES.get(control.crosstype)
-    if scale is None or len(_alleles(control)) != 2 or control.listed("founder_geno"):
+def _meaning(control: Control) -> dict[int, int]:
+    """Look up the genotype of each code in this kind of cross."""
+    meaning = _CROSSES.get(control.crosstype)
+    if meaning is None or len(_alleles(control)) != 2 or control.listed("founder_geno"):
         raise InputError(
             f"{control.label}: crosstype {control.crosstype!r} with alleles {_alleles(control)} "
             f"cannot be read from calls, which works for two founders ({', '.join(_CROSSES)}); "
             "compute genotype probabilities (R/qtl2: calc_genoprob) and read them with "
             "read_probabilities"
         )
-    return scale
+    return meaning
 
 
-def _dosages(
-    calls: Calls, counts: np.ndarray, control: Control, scale: dict[int, float]
-) -> np.ndarray:
-    """Dosage of every call that occurs, by its code in `calls`; warn of those not listed."""
+def _genotype_of(
+    calls: Calls, counts: np.ndarray, control: Control, meaning: dict[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Genotype of every call that occurs, by its code in `calls`; warn of those not listed."""
     codes, missing = control.codes, control.dialect.missing | {""}
-    heterozygous = _unlisted_heterozygotes(control, scale)
-    out = np.full(len(calls), np.nan, dtype=np.float32)
+    heterozygous = _unlisted_heterozygotes(control, meaning)
+    out = np.full(len(calls), NOTHING, dtype=np.uint8)
     for met, i in calls.items():
         call, count = met.strip(), int(counts[i])
         if call in missing or not count:
             continue
         if call in codes:
-            out[i] = _listed_dosage(call, codes[call], count, control, scale)
+            out[i] = _listed_genotype(call, codes[call], count, control, meaning)
         elif call in heterozygous:
-            out[i] = 0.5
+            out[i] = AB
             say(
                 f"{counted(count, 'call')} {call!r}, which {control.label} does not list and "
                 "which can only be heterozygous: taken as the dosage 0.5"
@@ -244,27 +286,27 @@ def _dosages(
     return out
 
 
-def _listed_dosage(
-    call: str, code: int, count: int, control: Control, scale: dict[int, float]
-) -> float:
-    if code not in scale:
+def _listed_genotype(
+    call: str, code: int, count: int, control: Control, meaning: dict[int, int]
+) -> int:
+    if code not in meaning:
+        legal = [str(one) for one in meaning if one]
         raise InputError(
             f"{control.label}: the call {call!r} has code {code}, but a {control.crosstype} has "
-            f"the codes {', '.join(map(str, scale))} only; correct genotypes"
+            f"the codes {', '.join(legal)} only; correct genotypes"
         )
-    if np.isnan(scale[code]):
+    if meaning[code] in PARTIAL:
         say(
             f"{counted(count, 'call')} {call!r}, which tells the genotype only in part: taken as "
             "missing"
         )
-    return scale[code]
+    return meaning[code]
 
 
-def _unlisted_heterozygotes(control: Control, scale: dict[int, float]) -> set[str]:
+def _unlisted_heterozygotes(control: Control, meaning: dict[int, int]) -> set[str]:
     """Calls that can only mean the heterozygote, though the control file does not list them."""
-    listed, homozygotes = set(control.codes.values()), {c for c, d in scale.items() if d in (0, 1)}
-    is_listed = 0.5 in scale.values() and 2 in listed
-    if is_listed or not homozygotes <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
+    listed = {meaning[code] for code in control.codes.values() if code in meaning}
+    if AB in listed or not {AA, BB} <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
         return set()
     one, two = _alleles(control)
     pairs = {f"{a}{sep}{b}" for a, b in ((one, two), (two, one)) for sep in ("", "/", "|")}

@@ -241,7 +241,8 @@ def _marked_header(stream: Iterable[str], dialect: Dialect) -> int:
     if marked is None or not below:
         return 0
     number, line = marked
-    names, cells = dialect.split([line.removeprefix(dialect.comment), below])
+    names = next(dialect.split([line.removeprefix(dialect.comment)]), [])
+    cells = next(dialect.split([below]), [])
     return number if is_marked_header(names, cells) else 0
 
 

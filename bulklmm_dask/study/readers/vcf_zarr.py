@@ -25,6 +25,7 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
 _GENOTYPE = "call_genotype"
+_EMPTY = "holds no value"
 _NAMES = ("sample_id", "variant_contig", "variant_position", "contig_id", "variant_allele")
 
 
@@ -52,8 +53,8 @@ def open_vcf_zarr(
     sample_strain : path, str or DataFrame, optional
         The strain of every sample, where the samples of the store are strains, as in `read_csv`.
     field : {"call_dosage", "call_DS", "call_genotype"}, optional
-        What the dosages are taken from; by default the first of these that the store has.
-
+        What the dosages are taken from; by default the first of these that the store has and that
+        holds values: an array that is declared but empty, missing or 0 throughout is passed over.
     trait_positions : path or DataFrame, optional
         Trait, contig and position, as in `read_csv`.
 
@@ -76,7 +77,8 @@ def open_vcf_zarr(
     -----
     StudyWarning
         For variants of several alternate alleles, variants that had to be named, chunks that
-        are absent, and a choice between dosages and genotypes.
+        are absent, and a choice between dosages and genotypes. Missing calls are counted, and
+        said, when the study is saved or its kinship computed.
 
     Examples
     --------
@@ -122,8 +124,9 @@ def open_vcf_zarr(
 
 @dataclass(frozen=True)
 class Calls:
-    """Dosages of the alternate alleles, from one array of a store."""
+    """Dosages of the alternate alleles, from one array of a store, called `label` in messages."""
 
+    label: str
     folder: str
     name: str
     shape: tuple[int, int]
@@ -132,24 +135,53 @@ class Calls:
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read a range of variants."""
-        where = f"{self.folder}: {self.name}, variants {start + 1} to {stop}"
-        try:
-            array = Location(self.folder).open_array(self.name, zarr_format=None)
-            values = np.asarray(array[start:stop])
-        except Exception as error:  # every codec fails in its own way
-            raise InputError(f"{where} cannot be read ({error}); fetch or make it again") from error
+        dosage = self.unchecked(start, stop)
         if self.name == _GENOTYPE:
-            return _count(values, self.maximum)
-        dosage = values.astype(np.float32, copy=False)
-        if dosage.ndim == 3:  # one for each alternate allele; those that a variant lacks are NaN
-            dosage = np.where(np.isnan(dosage).all(axis=2), np.nan, np.nansum(dosage, axis=2))
+            return dosage
         variants = [f"number {i + 1}" for i in range(start, stop)]
         samples = [f"number {i + 1}" for i in range(self.shape[1])]
         try:
             refuse_outside(dosage, self.maximum, variants, samples)
         except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+            raise InputError(f"{self._where(start, stop)}: {error}") from None
         return dosage
+
+    def unchecked(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Read a range of variants, whose dosages may lie outside their range."""
+        try:
+            array = Location(self.folder).open_array(self.name, zarr_format=None)
+            values = np.asarray(array[start:stop])
+        except Exception as error:  # every codec fails in its own way
+            raise InputError(
+                f"{self._where(start, stop)} cannot be read ({error}); fetch or make it again"
+            ) from error
+        if self.name == _GENOTYPE:
+            return _count(values, self.maximum)
+        dosage = values.astype(np.float32, copy=False)
+        if values.dtype.kind == "i":  # VCF Zarr's whole numbers: -1 missing, -2 not there
+            dosage = np.where(values < 0, np.float32(np.nan), dosage)
+        if dosage.ndim == 3:  # one for each alternate allele; those that a variant lacks are NaN
+            dosage = np.where(np.isnan(dosage).all(axis=2), np.nan, np.nansum(dosage, axis=2))
+        return dosage
+
+    def _where(self, start: int, stop: int) -> str:
+        return f"{self.label}: {self.name}, variants {start + 1} to {stop}"
+
+    def lack(self) -> str:
+        """What speaks against taking this array: it holds no value, or zeros only; else empty.
+
+        Reads no further than the first dosage above 0, which is nearly always in the first chunk.
+        """
+        lack = _EMPTY
+        for start in range(0, self.shape[0], self.step):
+            largest = np.fmax.reduce(
+                self.unchecked(start, min(start + self.step, self.shape[0])), axis=None, initial=-1
+            )
+            if largest > 0:
+                return ""
+            if largest == 0:
+                lack = "is 0 throughout"
+        return lack
 
 
 def _count(alleles: npt.NDArray[np.integer], maximum: int) -> npt.NDArray[np.float32]:
@@ -183,6 +215,14 @@ def _open(folder: Location) -> zarr.Group:
         raise InputError(
             f"{folder} is no Zarr store, or damaged ({error}); give the folder that vcf2zarr wrote"
         ) from error
+
+
+def _has(folder: Location, group: zarr.Group, name: str) -> bool:
+    """Tell whether the store has an array or group of this name."""
+    try:
+        return name in group
+    except Exception as error:  # whatever the damaged metadata lead to
+        raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
 
 
 def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -219,7 +259,8 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
 
     Zarr need not write a chunk of zeros, so variant_contig of a store with one contig may have no
     chunk. In other arrays zeros or empty names are no values, and in variant_contig they cannot
-    follow another contig: an absent chunk is an error there.
+    follow another contig: an absent chunk is an error there. Names and alleles of which no chunk
+    was written are not known: variants are then named by their place.
     """
     array = _array(folder, group, name)
     lacks = _lacks(folder, name, array)
@@ -229,14 +270,16 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
         raise InputError(
             f"{folder}: {name} cannot be read ({error}); fetch or make it again"
         ) from error
-    if lacks and (name != "variant_contig" or (np.diff(values.astype(np.int64)) < 0).any()):
+    unknown = name in ("variant_id", "variant_allele") and not array.nchunks_initialized
+    zeros = name == "variant_contig" and (np.diff(values.astype(np.int64)) >= 0).all()
+    if lacks and not (unknown or zeros):
         raise InputError(f"{lacks}; it was not copied or written in full: fetch or make it again")
     return values
 
 
 def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     """Choose the array that dosages are taken from."""
-    present = [name for name in CALLS if folder.has(name)]
+    present = [name for name in CALLS if _has(folder, group, name)]
     if field is not None and field not in CALLS:
         raise InputError(f"field is {field!r}; it should be one of {', '.join(CALLS)}")
     if not present or field not in (None, *present):
@@ -244,28 +287,58 @@ def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
             f"{folder} has no {field or ' or '.join(CALLS)}; "
             + (f"choose field among {', '.join(present)}" if present else "give a VCF Zarr store")
         )
-    if field is None and len(present) > 1:
-        say(
-            f"{folder} has {' and '.join(present)}: dosages are those of {present[0]}; choose with "
-            "field (--field)"
-        )
-    name = field or present[0]
-    array = _array(folder, group, name)
-    if lacks := _lacks(folder, name, array):
+    if field is not None or len(present) == 1:
+        name = field or present[0]
+        calls, lack = _look(folder, group, name)
+        if calls is None or lack == _EMPTY:
+            others = [one for one in present if one != name]
+            raise InputError(
+                f"{folder}: {name} {lack}; "
+                + (f"choose field among {', '.join(others)}" if others else "make the store again")
+            )
+    else:
+        calls = _first_with_values(folder, group, present)
+    array = _array(folder, group, calls.name)
+    if lacks := _lacks(folder, calls.name, array):
         say(
             f"{lacks}, which Zarr takes for {array.fill_value or 0} throughout; if that cannot be, "
             "the store was not copied in full: fetch or make it again"
         )
-    if (name == _GENOTYPE and array.ndim != 3) or array.ndim not in (2, 3):
-        raise InputError(
-            f"{folder}: {name} has shape {array.shape}; it should be (variants, samples"
-            f"{', ploidy' if name == _GENOTYPE else ''})"
-        )
-    ploidy = array.shape[2] if name == _GENOTYPE else 2
-    if ploidy > 2:
-        say(f"{folder}: dosages of {ploidy} copies are scaled to 0..2")
+    if calls.name == _GENOTYPE and array.shape[2] > 2:
+        say(f"{folder}: dosages of {array.shape[2]} copies are scaled to 0..2")
+    return calls
+
+
+def _first_with_values(folder: Location, group: zarr.Group, present: list[str]) -> Calls:
+    """Choose the first of several arrays in which nothing is wanting, or wants least; say which."""
+    looks = {name: _look(folder, group, name) for name in present}
+    usable = {name: (one, lack) for name, (one, lack) in looks.items() if one and lack != _EMPTY}
+    if not usable:
+        wanting = "; ".join(f"{name} {lack}" for name, (_, lack) in looks.items())
+        raise InputError(f"{folder} has no genotypes: {wanting}; make the store again")
+    chosen = min(usable, key=lambda name: bool(usable[name][1]))
+    before = present[: present.index(chosen)]
+    why = "".join(f"{name} {looks[name][1]}, so " for name in before)
+    say(
+        f"{folder} has {' and '.join(present)}: {why}dosages are those of {chosen}; choose with "
+        "field (--field)"
+    )
+    return usable[chosen][0]
+
+
+def _look(folder: Location, group: zarr.Group, name: str) -> tuple[Calls | None, str]:
+    """Look at an array of genotypes: how it is read, None if it cannot be, and what it lacks."""
+    array = _array(folder, group, name)
+    if array.ndim not in (3,) if name == _GENOTYPE else array.ndim not in (2, 3):
+        ploidy = ", ploidy" if name == _GENOTYPE else ""
+        return None, f"has shape {array.shape}; it should be (variants, samples{ploidy})"
+    if array.dtype.kind not in ("iu" if name == _GENOTYPE else "iuf"):
+        return None, f"has dtype {array.dtype}, not numbers"
+    ploidy_of = array.shape[2] if name == _GENOTYPE else 2
     shape = (array.shape[0], array.shape[1])
-    return Calls(folder.path, name, shape, array.chunks[0], min(ploidy, 2))
+    place = Location(str(folder.local.absolute()))
+    calls = Calls(str(folder), place.path, name, shape, max(array.chunks[0], 1), min(ploidy_of, 2))
+    return calls, calls.lack() if array.nchunks_initialized else _EMPTY
 
 
 def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
@@ -274,7 +347,9 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
     index = _read(folder, group, "variant_contig")
     position = _read(folder, group, "variant_position")
     table = _read(folder, group, "variant_allele")
-    ids = _read(folder, group, "variant_id") if folder.has("variant_id") else ["."] * len(position)
+    ids: Any = ["."] * len(position)
+    if _has(folder, group, "variant_id"):
+        ids = _read(folder, group, "variant_id")
     for name, values in (("variant_contig", index), ("variant_allele", table), ("variant_id", ids)):
         if len(values) != len(position):
             raise InputError(
@@ -288,6 +363,10 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
             f"{len(contig_id)} entries of contig_id; make the store again"
         )
     contigs = [contig_id[i] for i in index]
+    if table.ndim != 2:
+        raise InputError(
+            f"{folder}: variant_allele has shape {table.shape}; it should be (variants, alleles)"
+        )
     alleles = [_pair(row) for row in table]
     several = [i for i, (_, alternate) in enumerate(alleles) if "," in alternate]
     names = name_variants([str(i) for i in ids], contigs, position, alleles, str(folder))
@@ -302,5 +381,5 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
 
 def _pair(alleles: npt.NDArray[Any]) -> tuple[str, str]:
     """Reference, and alternate alleles joined by commas; a dot where there is none."""
-    reference, *others = (str(allele) for allele in alleles)
-    return reference, ",".join(name for name in others if name) or "."
+    reference, *others = [str(allele) for allele in alleles] or [""]
+    return reference or ".", ",".join(name for name in others if name) or "."

@@ -150,6 +150,11 @@ def test_a_scratch_file_of_another_machine(write, tmp_path, monkeypatch):
         ("pheno", PHENO + "3 4\n", r"geno.txt, line 1: 3 genotypes .* have 4 samples"),
         ("pheno", "height weight\n" + PHENO, r"pheno.txt, line 1: phenotype 1 is 'height'"),
         ("pheno", "", "pheno.txt is empty"),
+        ("anno", "rs2,,1,20.25\n", r"anno.txt, line 1: field 2 is empty"),
+        ("anno", "rs2, 500, , 20.25\n", r"anno.txt, line 1: field 3 is empty"),
+        ("anno", "rs2 500 1 20.25 7\n", r"anno.txt, line 1: 5 fields instead of 4"),
+        ("pheno", "1,,2\n2,1,2\n", r"pheno.txt, line 1: field 2 is empty .*NA"),
+        ("geno", "rs1,A,,0,1,2\n", r"geno.txt, line 1: field 3 is empty"),
         ("anno", ANNO[:-3], r"anno.txt, line 3: 2 fields instead of 3"),
         ("anno", ANNO.replace("500", "far"), r"anno.txt, line 3: position 1 is 'far'"),
         ("anno", ANNO.replace("rs2", "rs1"), r"markers of the map must be unique.*'rs1'"),
@@ -177,3 +182,24 @@ def test_a_gzipped_file_cut_short(write, tmp_path):
     (tmp_path / "g.gz").write_bytes(packed[:-9])
     with pytest.raises(InputError, match=r"g.gz is damaged or cut short"):
         blmm.read_bimbam(tmp_path / "g.gz", write()[1])
+
+
+def test_commas_at_the_end_of_lines(write):
+    geno = "rs1, A, T, 0, 1, 2,\nrs2, G, C, 2, 0, 1,\n"
+    paths = {path.stem: path for path in write(geno=geno, pheno="1,9,\n2,8,\n3,7,\n")}
+    with pytest.warns(StudyWarning) as said:
+        ds = blmm.read_bimbam(paths["geno"], paths["pheno"])
+    assert [str(one.message).rpartition("/")[2][:20] for one in said] == [
+        "pheno.txt: 3 lines e",
+        "geno.txt: 2 lines en",
+    ]
+    np.testing.assert_array_equal(ds["sample_trait"], [[1, 9], [2, 8], [3, 7]])
+    np.testing.assert_array_equal(ds["call_dosage"], [[0, 1, 2], [2, 0, 1]])
+
+
+def test_codes_1_and_2_are_spoken_of(write):
+    geno = "rs1 A T 1 2 2\nrs2 G C 2 1 1\n"
+    paths = {path.stem: path for path in write(geno=geno, pheno="1\n2\n3\n")}
+    with pytest.warns(StudyWarning, match=r"geno\.txt: no genotype is below 1"):
+        ds = blmm.read_bimbam(paths["geno"], paths["pheno"])
+    assert ds["call_dosage"].values[0].tolist() == [1, 2, 2]

@@ -283,3 +283,53 @@ def test_a_covariate_with_one_bad_cell_quotes_it(write):
 def test_missing_files(tmp_path):
     with pytest.raises(InputError, match=r"there is no file .*none\.csv"):
         read_csv(tmp_path / "none.csv", tmp_path / "none.csv")
+
+
+CODED = "id,m1,m2\na,1,2\nb,2,2\nc,2,1\n"
+
+
+@pytest.mark.parametrize("genotypes", [CODED, "marker,a,b,c\nm1,1,2,2\nm2,2,2,1\n"])
+def test_lines_coded_1_and_2(write, genotypes):
+    ds, said = read(**write(genotypes=genotypes))
+    np.testing.assert_array_equal(ds["call_dosage"], [[0, 1, 1], [1, 1, 0]])
+    assert ds["call_dosage"].attrs["maximum"] == 1
+    assert "genotypes.csv: the genotypes are 1, 2, taken as codes of two homozygotes" in said
+    assert "say so with maximum=2" in said
+    kept = read_csv(**write(genotypes=genotypes), maximum=2)
+    np.testing.assert_array_equal(kept["call_dosage"], [[1, 2, 2], [2, 2, 1]])
+    turned = read_csv(**write(genotypes=genotypes), codes={1: 2, 2: 0})
+    np.testing.assert_array_equal(turned["call_dosage"], [[2, 0, 0], [0, 0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("traits", TRAITS),
+        ("genotypes", GENO),
+        ("genotypes", TURNED),
+        ("variant_map", MAP),
+        ("sample_strain", "sample,strain\na,a\nb,b\nc,c\n"),
+        ("covariates", "id,age\na,1\nb,2\nc,3\n"),
+        ("trait_positions", "trait,chr,Mb\nt1,1,2\nt2,X,3\n"),
+    ],
+)
+def test_no_table_is_shifted_by_separators_at_the_end_of_its_lines(write, name, text):
+    right, _ = read(**write(**{"variant_map": MAP, name: text}))
+    first, *rows = text.splitlines()
+    ended = "".join(f"{line}\n" for line in (first, *(f"{row}," for row in rows)))
+    ds, said = read(**write(**{"variant_map": MAP, name: ended}))
+    assert f"{name}.csv: every row ends in 1 empty field" in said
+    assert ds.identical(right)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"genotypes": "id,m1\nx,1\na,0\na,1\n"},
+        {"traits": "id,t,t\na,1,2\nb,2,3\n"},
+        {"traits": "id,t\na,inf\nb,2\nc,3\n"},
+    ],
+)
+def test_errors_name_the_files_of_genotypes_and_traits(write, tables):
+    with pytest.raises(InputError, match=r"\(genotypes: .*genotypes.csv; traits: .*traits.csv\)"):
+        read_csv(**write(**tables))

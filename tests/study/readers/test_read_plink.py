@@ -1,5 +1,6 @@
 """read_plink: bed/bim/fam with phenotypes and covariates beside or given; lazy, checked, said."""
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -139,6 +140,148 @@ def test_samples_of_families_with_the_same_ids(files):
     ds = read(files / "x", said=[NAMED.replace(NAMED, "all are named by family and id"), NAMED])
     assert ds["sample_id"].values[:3].tolist() == ["f1_a", "f1_b", "f2_a"]
     assert ds["sample_trait"].values[:, 0].tolist() == [2, 3, 1, 4, 5]
+
+
+FIVE = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
+FAMILY = {"a": "f1", "b": "f1", "c": "f2", "d": "f2", "e": "f3"}
+
+
+def table(rows, header="", sep=" "):
+    return header + "".join(sep.join(map(str, row)) + "\n" for row in rows)
+
+
+def own(families=FAMILY):
+    return [(families[name], name, value) for name, value in FIVE.items()]
+
+
+def test_a_table_of_several_families_is_matched_by_both_ids(files):
+    others = [("f9", name, 100 * value) for name, value in FIVE.items()]
+    (files / "x.pheno").write_text(table(others + own()))
+    (files / "x.covar").write_text(table(own() + others, "FID IID age\n"))
+    what = "5 rows of {} have the sample id of .*x.fam but another family, so they are other people"
+    with pytest.warns(StudyWarning) as found:
+        ds = blmm.read_plink(files / "x")
+    said = [str(one.message) for one in found]
+    for name in ("x.pheno", "x.covar"):
+        assert sum(bool(re.search(what.format(f".*{name}"), one)) for one in said) == 1
+    assert any("5 of 10 samples with traits have no genotypes" in one for one in said)
+    assert ds["sample_trait"].values[:, 0].tolist() == list(FIVE.values())
+    assert ds["sample_covariate"].values[:, 0].tolist() == list(FIVE.values())
+
+
+@pytest.mark.parametrize("header", ["", "FID IID t\n", "#FID IID t\n", "fid iid t\n"])
+def test_a_table_of_other_families_only_is_refused(files, header):
+    (files / "x.pheno").write_text(table([("f9", name, 1) for name in FIVE], header))
+    message = r"none of the 5 rows of .*x.pheno is of a sample in .*x.fam: .*'f9 a'.*'f1 a'.*#IID"
+    with pytest.warns(StudyWarning, match="no id"), pytest.raises(InputError, match=message):
+        blmm.read_plink(files / "x")
+    (files / "x.pheno").unlink()
+    (files / "x.covar").write_text(table([("f9", name, 1) for name in FIVE], header))
+    message = message.replace("pheno", "covar")
+    with pytest.warns(StudyWarning, match="no id"), pytest.raises(InputError, match=message):
+        blmm.read_plink(files / "x")
+
+
+@pytest.mark.parametrize("fam", ["0", "own"])
+@pytest.mark.parametrize("given", ["0", "own"])
+def test_no_family_is_0_or_the_own_id(files, fam, given):
+    rows = [((name if fam == "own" else "0"), name, 0, 0, 0, -9) for name in FIVE]
+    (files / "x.fam").write_text(table(rows))
+    families = {name: name if given == "own" else "0" for name in FIVE}
+    (files / "x.pheno").write_text(table(own(families)[::-1]))
+    ds = read(files / "x", said=[NAMED])
+    assert ds["sample_trait"].values[:, 0].tolist() == list(FIVE.values())
+
+
+@pytest.mark.parametrize(("ending", "sep"), [(".csv", ","), (".tsv", "\t"), (".csv", ";")])
+def test_a_delimited_table_with_family_ids_goes_by_both(files, ending, sep):
+    (files / "x.fam").write_text(FAM.replace(" c ", " a "))  # f1 a, f1 b, f2 a, ...
+    rows = [("f2", "a", 3), ("f1", "a", 1), ("f1", "b", "-9"), ("f2", "d", 4), ("f3", "e", "")]
+    (files / f"p{ending}").write_text(table(rows, sep.join(("FID", "IID", "t\n")), sep))
+    ds = read(
+        files / "x",
+        phenotypes=files / f"p{ending}",
+        said=["all are named by family and id", NAMED],
+    )
+    np.testing.assert_array_equal(ds["sample_trait"][:, 0], [1, np.nan, 3, 4, np.nan])
+
+
+def test_a_sample_id_of_two_families_needs_the_family(files):
+    (files / "x.fam").write_text(FAM.replace(" c ", " a "))
+    (files / "x.pheno").write_text("#IID t\nb 1\na 2\n")
+    with (
+        pytest.warns(StudyWarning),
+        pytest.raises(InputError, match=r"x.pheno, line 3: the sample id 'a' is of 2 families"),
+    ):
+        blmm.read_plink(files / "x")
+
+
+def test_names_of_samples_are_unique_whatever_the_ids(files):
+    pairs = [("f", "a_b"), ("f_a", "b"), ("g", "b"), ("0", "z"), ("z", "z")]
+    (files / "x.fam").write_text(table([(*pair, 0, 0, 0, i) for i, pair in enumerate(pairs, 1)]))
+    ds = read(files / "x", said=["all are named by family and id", NAMED])
+    assert ds["sample_id"].values.tolist() == ["f:a_b", "f_a:b", "g:b", "0:z", "z:z"]
+    (files / "x.pheno").write_text(table([(*p, i) for i, p in enumerate(pairs, 1)][::-1]))
+    ds = read(files / "x", said=["all are named by family and id", NAMED])
+    assert ds["sample_trait"].values[:, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_fam_file_with_several_phenotypes(files):
+    lines = [line + f" {i} NA -9" for i, line in enumerate(FAM.splitlines())]
+    (files / "x.fam").write_text("\n".join(lines))
+    said = [
+        NAMED,
+        "2 of 4 traits have no value at all",
+    ]
+    ds = read(files / "x", said=said)
+    assert list(ds["trait_id"].values) == [f"phenotype{i}" for i in (1, 2, 3, 4)]
+    np.testing.assert_array_equal(ds["sample_trait"][:, 0], [1.5, np.nan, 0.25, np.nan, 10])
+    np.testing.assert_array_equal(ds["sample_trait"][:, 1], range(5))
+
+
+def test_text_in_the_fam_file_does_not_matter_beside_a_table(files):
+    (files / "x.fam").write_text(FAM.replace("1.5", "case").replace("1e1", "control x"))
+    with pytest.raises(InputError, match=r"x.fam, line 5: 7 fields instead of 6"):
+        blmm.read_plink(files / "x")
+    (files / "x.fam").write_text(FAM.replace("1.5", "case").replace("1e1", "control"))
+    with (
+        pytest.warns(StudyWarning, match="no id"),
+        pytest.raises(InputError, match=r"line 1: phenotype 1 is 'case', .* \(--traits\)"),
+    ):
+        blmm.read_plink(files / "x")
+    traits = pd.DataFrame({"t": FIVE})
+    ds = read(files / "x", phenotypes=traits, said=[NAMED])
+    assert ds["sample_trait"].values[:, 0].tolist() == list(FIVE.values())
+
+
+def test_one_name_at_several_places(files):
+    bim = "1 rs1 0 100 G A\n2 rs1 0 200 G A\nX rs1 0 50 A AT\n"
+    (files / "x.bim").write_text(bim)
+    ds = read(files / "x", said=["3 of 3 variants share their name"])
+    assert list(ds["variant_id"].values) == ["rs1:A:G:1:100", "rs1:A:G:2:200", "rs1:AT:A"]
+    (files / "x.bim").write_text("1 m 0 100 G A\n1 m 0 100 G A\n1 . 0 7 G A\n")
+    ds = read(files / "x", said=[NAMED.replace("200", "7"), "2 of 3 variants share their name"])
+    assert list(ds["variant_id"].values) == ["m:A:G:1:100:1", "m:A:G:1:100:2", "1:7"]
+
+
+def test_a_position_that_is_missing(files):
+    (files / "x.bim").write_text(BIM.replace("200", "nan"))
+    with (
+        pytest.warns(StudyWarning, match=r"named by chromosome and position: '1:\?'"),
+        pytest.raises(InputError, match=r"1 variants have no position: '1:\?'"),
+    ):
+        blmm.read_plink(files / "x")
+
+
+def test_relative_paths_hold_wherever_the_program_goes(files, monkeypatch):
+    monkeypatch.chdir(files)
+    ds = read("x.bed", said=[NAMED])
+    (files / "elsewhere").mkdir()
+    monkeypatch.chdir(files / "elsewhere")
+    np.testing.assert_array_equal(ds["call_dosage"], DOSAGES)
+    (files / "x.bed").write_bytes(pack(CALLS)[:-1])
+    with pytest.raises(InputError, match=r"^x.bed, variants 1 to 3: "):
+        ds["call_dosage"].load()
 
 
 def test_variants_of_the_same_name_get_their_alleles(files):

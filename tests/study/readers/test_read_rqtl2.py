@@ -355,3 +355,100 @@ def test_text_that_is_not_utf8(tmp_path):
     (tmp_path / "pheno.csv").write_bytes("id,größe\na,1\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"pheno.csv is not UTF-8 text"):
         read_rqtl2(control)
+
+
+def write_x(folder, rows, sexes="FMFM", **control):
+    """Write a cross with one autosomal marker m1 and the markers m2 and m3 on X."""
+    covar = None
+    files = {"geno.csv": "id,m1,m2,m3\n" + "".join(f"{n},{','.join(r)}\n" for n, r in rows.items())}
+    files["pheno.csv"] = "id,t1\n" + "".join(f"{name},{i}\n" for i, name in enumerate(rows))
+    files["gmap.csv"] = "marker,chr,pos\nm1,1,0\nm2,X,1\nm3,X,3\n"
+    if sexes:
+        files["covar.csv"] = "id,sex\n" + "".join(
+            f"{name},{sex}\n" for name, sex in zip(rows, sexes, strict=True)
+        )
+        covar = {"covar": "covar.csv", "sex": {"covar": "sex", "F": "female", "M": "male"}}
+    options = {"genotypes": None, "alleles": None, "x_chr": "X", "na.strings": ["-", "NA"]}
+    return write(folder, files, **(options | (covar or {}) | control))
+
+
+BACKCROSS = {"a": "AHA", "b": "HBA", "c": "HAH", "d": "AAB"}
+
+
+@pytest.mark.parametrize("x_chr", ["X", None])
+@pytest.mark.parametrize("sexes", ["FMFM", None])
+@pytest.mark.parametrize("codes", [None, {"A": 1, "H": 2, "B": 3}])
+def test_males_of_a_backcross_have_code_3_on_x(tmp_path, x_chr, sexes, codes):
+    path = write_x(tmp_path, BACKCROSS, sexes, crosstype="bc", x_chr=x_chr, genotypes=codes)
+    if sexes:
+        ds, _ = read(path)
+    else:
+        ds = read_rqtl2(path)
+    expected = [[0, 1, 0], [1, 1, 0], [1, 0, 1], [0, 0, 1]]
+    np.testing.assert_array_equal(ds["call_dosage"].T, expected)
+
+
+def test_codes_of_a_backcross_that_cannot_be(tmp_path):
+    path = write_x(tmp_path, BACKCROSS | {"c": "HBH", "d": "AHB"}, crosstype="bc")
+    ds, said = read(path)
+    np.testing.assert_array_equal(ds["call_dosage"].T[2], [1, np.nan, 1])
+    np.testing.assert_array_equal(ds["call_dosage"].T[3], [0, np.nan, 1])
+    assert "geno.csv: 1 call on the X of females is hemizygous, which no female" in said
+    assert "geno.csv: 1 call on the X of males is heterozygous, which no male" in said
+    path = write_x(tmp_path, BACKCROSS | {"b": "BBA"}, crosstype="bc")
+    message = r"geno.csv: 1 call of the third genotype .* at marker 'm1', sample 'b'"
+    with pytest.warns(StudyWarning), pytest.raises(InputError, match=message):
+        read_rqtl2(path)
+    path = write_x(tmp_path, BACKCROSS, crosstype="bc", gmap=None)
+    with pytest.warns(StudyWarning), pytest.raises(InputError, match="name the X chromosome"):
+        read_rqtl2(path)
+
+
+@pytest.mark.parametrize("crosstype", ["f2", "f2pk", "ail", "bcsft"])
+def test_x_of_an_intercross_in_both_directions(tmp_path, crosstype):
+    """Males A or B; daughters of A x B AA or AB, of B x A AB or BB."""
+    rows = {"a": "AHA", "b": "HBA", "c": "HBH", "d": "BAB"}
+    ds, said = read(write_x(tmp_path, rows, crosstype=crosstype))
+    expected = [[0, 0.5, 0], [0.5, 1, 0], [0.5, 1, 0.5], [1, 0, 1]]
+    np.testing.assert_array_equal(ds["call_dosage"].T, expected)
+    assert "on the X" not in said
+    ds, said = read(write_x(tmp_path, rows | {"d": "HHH"}, crosstype=crosstype))
+    np.testing.assert_array_equal(ds["call_dosage"].T[3], [0.5, np.nan, np.nan])
+    assert "2 calls on the X of males are heterozygous" in said
+
+
+def test_a_code_0_means_no_call(tmp_path):
+    control = write(tmp_path, {"geno.csv": FILES["geno.csv"].replace("NA", "?")},
+                    genotypes={"L": 1, "C": 2, "?": 0})  # fmt: skip
+    ds, said = read(control)
+    np.testing.assert_array_equal(ds["call_dosage"].T, DOSAGES)
+    assert "does not list" not in said
+
+
+@pytest.mark.parametrize("name", ["geno", "pheno", "gmap", "covar", "phenocovar"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_separators_at_the_end_of_lines_shift_no_table(tmp_path, name, turned):
+    files = FILES | {
+        "covar.csv": "id,sex,age\na,0,3\nb,1,4\nc,1,5\n",
+        "phenocovar.csv": "trait,kind,weight\nt1,x,1\nt2,y,2\n",
+    }
+    control = {f"{key}_transposed": turned for key in ("geno", "pheno", "gmap", "covar")}
+    control |= {"covar": "covar.csv", "phenocovar": "phenocovar.csv"}
+    if turned:
+        for key in ("geno", "pheno", "gmap", "covar"):
+            rows = (line.split(",") for line in files[f"{key}.csv"].splitlines())
+            files[f"{key}.csv"] = "".join(
+                ",".join(cells) + "\n" for cells in zip(*rows, strict=True)
+            )
+    right, _ = read(write(tmp_path, files, **control))
+    first, *rows = files[f"{name}.csv"].splitlines()
+    files[f"{name}.csv"] = "\n".join([first, *(f"{row}," for row in rows)])
+    ds, said = read(write(tmp_path, files, **control))
+    assert f"{name}.csv: every row ends in 1 empty field" in said
+    assert ds.identical(right)
+
+
+def test_names_that_start_with_another_sign_than_that_of_comments(tmp_path):
+    files = {key: text.replace("\nb,", "\n#b,") for key, text in FILES.items()}
+    ds, _ = read(write(tmp_path, files, **{"comment.char": "%"}))
+    assert list(ds["sample_id"].values) == ["a", "#b", "c"]

@@ -324,3 +324,103 @@ def test_no_store(tmp_path):
     with pytest.raises(InputError, match="is no Zarr store, or damaged"):
         blmm.open_vcf_zarr(tmp_path / "s", traits=TRAITS)
     shutil.rmtree(tmp_path / "s")
+
+
+NAN = np.full((4, 4), np.nan, np.float32)
+EMPTY = {
+    "missing": (NAN, 2, "holds no value"),
+    "missing in whole numbers": (np.full((4, 4), -1, np.int8), 2, "holds no value"),
+    "of no allele": (NAN[:, :, None][:, :, :0], 3, "holds no value"),
+    "missing for each allele": (np.stack([NAN, NAN], axis=2), 3, "holds no value"),
+    "zeros": (np.zeros((4, 4), np.float32), 2, "is 0 throughout"),
+    "of no variant": (NAN[:0], 2, "holds no value"),
+    "text": (np.full((4, 4), 1, "S1"), 2, "has dtype |S1, not numbers"),
+    "of another shape": (np.ones(4), 1, "has shape (4,)"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
+@pytest.mark.parametrize("name", ["call_DS", "call_dosage"])
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_field_that_is_declared_but_empty_is_passed_over(tmp_path, name, kind, zarr_format):
+    values, ndim, lack = EMPTY[kind]
+    names = ("variants", "samples", "alt_alleles")[:ndim]
+    path = tmp_path / "s"
+    if kind == "of no allele":
+        write(path, zarr_format)
+        shape, chunks = (4, 4, 0), (2, 4, 1)
+        zarr.open_group(path, zarr_format=zarr_format).create_array(
+            name, shape=shape, chunks=chunks, dtype="f4"
+        )
+    elif kind == "of no variant":
+        write(path, zarr_format)
+        zarr.open_group(path, zarr_format=zarr_format).create_array(
+            name, shape=(0, 4), chunks=(2, 4), dtype="f4"
+        )
+    else:
+        write(path, zarr_format, {name: (values, names)})
+    said = f"has {name} and call_genotype: {name} {lack}"
+    ds = read(path, said=[said, *SAID])
+    np.testing.assert_array_equal(ds["call_dosage"], DOSAGES)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_field_without_any_chunk_is_passed_over(tmp_path, zarr_format):
+    path = write(tmp_path / "s", zarr_format)
+    group = zarr.open_group(path, zarr_format=zarr_format)
+    group.create_array("call_DS", shape=(4, 4), chunks=(2, 4), dtype="f4", fill_value=1)
+    said = "call_DS holds no value, so dosages are those of call_genotype; choose with field"
+    np.testing.assert_array_equal(read(path, said=[said, *SAID])["call_dosage"], DOSAGES)
+    with pytest.raises(InputError, match="call_DS holds no value; choose field among call_genotyp"):
+        blmm.open_vcf_zarr(path, traits=TRAITS, field="call_DS")
+
+
+def test_genotypes_that_are_empty_beside_dosages(tmp_path):
+    values = np.array(DOSAGES, np.float32)
+    empty = np.full_like(CALLS, -1)
+    changes = {
+        "call_DS": (values, ("variants", "samples")),
+        "call_genotype": (empty, ("variants", "samples", "ploidy")),
+    }
+    ds = read(write(tmp_path / "s", 3, changes), said=["dosages are those of call_DS", *SAID])
+    np.testing.assert_array_equal(ds["call_dosage"], DOSAGES)
+    changes["call_DS"] = (NAN, ("variants", "samples"))
+    path = write(tmp_path / "t", 3, changes)
+    with pytest.raises(InputError, match="call_DS holds no value; call_genotype holds no value"):
+        blmm.open_vcf_zarr(path, traits=TRAITS)
+    path = write(tmp_path / "u", 3, changes | {"call_DS": None})
+    with pytest.raises(InputError, match="call_genotype holds no value; make the store again"):
+        blmm.open_vcf_zarr(path, traits=TRAITS)
+
+
+def test_the_first_value_may_come_late(tmp_path):
+    values = np.full((4, 4), np.nan, np.float32)
+    values[3, 2] = 0.5
+    path = write(tmp_path / "s", 3, {"call_DS": (values, ("variants", "samples"))})
+    ds = read(path, said=["dosages are those of call_DS", *SAID])
+    np.testing.assert_array_equal(ds["call_dosage"], values)
+
+
+@pytest.mark.parametrize("width", [0, 2])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_names_and_alleles_that_are_declared_but_empty(tmp_path, zarr_format, width):
+    path = write(tmp_path / "s", zarr_format, {"variant_id": None, "variant_allele": None})
+    group = zarr.open_group(path, zarr_format=zarr_format)
+    group.create_array("variant_id", shape=(4,), chunks=(2,), dtype="T")
+    group.create_array("variant_allele", shape=(4, width), chunks=(2, max(width, 1)), dtype="T")
+    ds = read(path, said=["4 of 4 variants have no id"])
+    assert list(ds["variant_id"].values) == ["1:10", "1:20", "1:30", "X:5"]
+    assert set(ds["variant_allele"].values.ravel()) == {"."}
+
+
+def test_a_relative_path_holds_wherever_the_program_goes(tmp_path, monkeypatch):
+    write(tmp_path / "s.vcz", 3)
+    monkeypatch.chdir(tmp_path)
+    ds = read("s.vcz")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(ds["call_dosage"], DOSAGES)
+    damage(tmp_path / "s.vcz", "call_genotype", 5)
+    with pytest.raises(InputError, match=r"^s.vcz: call_genotype, variants 1 to 4 cannot be read"):
+        ds["call_dosage"].load()

@@ -258,6 +258,7 @@ def test_headers_that_might_be_data_are_headers(tmp_path, text):
         ("#made,by,us\nid,t1,t2\na,1,9\n#b,2,8\n", "id", ["a", "#b"]),
         ("## version 2\n#IID,t1,t2\na,1,9\n#b,2,8\n", "IID", ["a", "#b"]),
         ("# nrow 2\n\nid,t1,t2\n#b,2,8\na,1,9\n", "id", ["#b", "a"]),
+        ('# a "quotation\nid,t1,t2\na,1,9\n#b,2,8\n', "id", ["a", "#b"]),
     ],
 )
 def test_the_sign_of_comments_in_names(tmp_path, text, corner, rows):

@@ -1,0 +1,411 @@
+"""Crosses in the format of R/qtl (version 1): csv, csvr, csvs and csvsr."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.metadata import by_name
+from bulklmm_dask.study.readers._codes import Meaning, is_call, kind_of_cross, read_codes
+from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
+from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.readers._metadata import Labels
+from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
+from bulklmm_dask.study.readers._sheet import Sheet, holds, read_sheet
+from bulklmm_dask.study.readers._traits import Source
+from bulklmm_dask.study.readers.tables import Calls, CellError, floats
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Array
+
+_STEP = 5.0  # cM between markers without a map, as R/qtl places them until it estimates one
+_SEX, _DIRECTION, _ID = "sex", "pgm", "id"  # phenotypes of a meaning of their own, in any case
+_SEXES = {
+    **dict.fromkeys(("0", "f", "female"), "female"),
+    **dict.fromkeys(("1", "m", "male"), "male"),
+}
+_NUMBERS = 0.5  # share of numbers above which a column of phenotypes is one of numbers
+
+
+def read_rqtl(
+    file: str | Path,
+    cross: str | None = None,
+    *,
+    traits: Source | None = None,
+    covariates: Covariates = None,
+    calls: Sequence[str] | None = None,
+    trait_positions: Source | None = None,
+) -> xr.Dataset:
+    """Read a cross of two founders in R/qtl's format (version 1).
+
+    A line of names, a line of chromosomes that is empty for the phenotypes, perhaps a line of
+    positions in cM, and a line for each individual (csv), or the same turned (csvr).
+
+    Parameters
+    ----------
+    file : path
+        The file, or the one of the genotypes (csvs, csvsr), whose first column names individuals.
+    cross : {"bc", "f2", "riself", "risib", "dh", "haploid", "bcsft"}, optional
+        The kind of cross; by default told from the calls on the autosomes, and said: A and H a
+        backcross, A and B inbred lines, others an intercross.
+    traits : path or DataFrame, optional
+        The file of the phenotypes (csvs, csvsr), with a column that is called as the first of the
+        genotypes, or any table of traits, as in `read_csv`. By default the phenotypes in `file`;
+        beside a file whose name ends in gen, the one whose name ends in phe instead.
+    covariates : path, DataFrame or sequence of str, optional
+        Samples x covariates, or names of phenotypes.
+    calls : sequence of str, optional
+        The calls of AA, AB, BB, not BB and not AA, as many as there are, or the two of a cross of
+        two genotypes (R/qtl's `genotypes`). By default they are told from those that occur: A, H,
+        B, D and C; pairs of letters as R/qtl writes them (CC, CB, BB); or 1 to 5.
+    trait_positions : path or DataFrame, optional
+        Trait, contig and position, as in `read_csv`.
+
+    Returns
+    -------
+    Dataset
+        The study, with dosages 0..1 of allele B: 1 for a homozygote, in a backcross for the
+        heterozygote, and for the one X of males that carry it. Samples are named by a phenotype
+        id, else numbered from 1. Phenotypes of numbers are traits; sex, pgm (the direction of the
+        cross) and phenotypes of text are metadata of the samples, sample_<name>: a scan takes them
+        as covariates by name. Positions are in cM.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or malformed, with its line and field; if it cannot be told what calls
+        mean; or if the cross has more than two founders.
+
+    Warns
+    -----
+    StudyWarning
+        For the kind of cross, if it was told from the calls; for calls that are not known, tell
+        the genotype only in part, or are impossible on the X for a sex, which are taken as missing;
+        for positions that are not in the file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("cross.csv").write_text('''weight,id,D1M1,D1M2,DXM1
+    ... ,,1,1,X
+    ... ,,0,12.5,3
+    ... 20.1,a,A,H,H
+    ... 22.5,b,H,B,B
+    ... 19.8,c,B,A,A
+    ... ''')
+    >>> study = blmm.read_rqtl("cross.csv", "f2")
+    >>> study.call_dosage.to_pandas()
+    samples     a    b    c
+    variants
+    D1M1      0.0  0.5  1.0
+    D1M2      0.5  1.0  0.0
+    DXM1      0.5  1.0  0.0
+    """
+    sheet, head = _upright(read_sheet(file))
+    key, markers = sheet.cells[0][0], sheet.cells[0][head.markers :]
+    apart = _beside(Path(file), key, head) if traits is None else traits
+    ids = key if apart is not None and head.markers == 1 else None
+    if len(sheet.cells) == head.line:
+        raise InputError(
+            f"{sheet.label} has no individual below its {counted(head.line, 'line')} of names and "
+            "places; it may be cut short: fetch or make it again"
+        )
+    own = _phenotypes(sheet, head.line, range(head.markers), ids)
+    samples = _samples(own, key, apart, covariates, trait_positions)
+    genotypes, meaning, kind = _genotypes(sheet, head, calls, cross)
+    sexes = samples.labels.get(_SEX, {})
+    values = dosages(
+        genotypes,
+        kind,
+        None if head.contigs is None else on_x(head.contigs),
+        [sexes.get(name, "") for name in own.names],
+        (markers, own.names),
+        sheet.label,
+    )
+    placed = None
+    if head.contigs is not None:
+        frame = pd.DataFrame({"contig": head.contigs, "position": head.positions}, index=markers)
+        index, placed = place_markers(markers, frame)
+        values, markers = values[index], list(placed.index)
+    found = xr.DataArray(
+        values.T,
+        dims=("samples", "variants"),
+        coords={"samples": text(own.names), "variants": text(markers)},
+    )
+    ds = samples.study(found, placed, "cM", alleles=list(meaning.alleles), maximum=1)
+    return ds.assign_attrs({"source": Location.of(file).name, "crosstype": kind} | _x_of(head))
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the lines above the individuals say.
+
+    Attributes
+    ----------
+    line : int
+        Row of the first individual.
+    markers : int
+        Column of the first marker.
+    contigs : list of str or None
+    positions : array (markers,) or None
+    """
+
+    line: int
+    markers: int
+    contigs: list[str] | None = None
+    positions: Array | None = None
+
+
+def _x_of(head: _Head) -> dict[str, str]:
+    """The name of the X chromosome, if there is one, as an attribute."""
+    names = list(dict.fromkeys(head.contigs or []))
+    found = [name for name, is_x in zip(names, on_x(names), strict=True) if is_x]
+    return {"x_chr": found[0]} if found else {}
+
+
+@dataclass
+class _Phenotypes:
+    """Phenotypes by column: numbers are traits, text is kept as labels of the samples."""
+
+    label: str
+    names: list[str]
+    numbers: dict[str, Array] = field(default_factory=dict)
+    labels: Labels = field(default_factory=dict)
+    cells: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _upright(sheet: Sheet) -> tuple[Sheet, _Head]:
+    """Turn the table so that individuals are its rows, and read the lines above them."""
+    below, beside = sheet.cells[1][0], sheet.cells[0][1]
+    if not below and not beside:
+        raise InputError(
+            f"{sheet.label}: the second fields of its first line and of its first column are both "
+            "empty, so it cannot be told whether lines are individuals (csv) or markers (csvr); "
+            "name the phenotypes"
+        )
+    if not beside:
+        sheet = sheet.turned()
+    if below and beside:
+        return sheet, _headless(sheet)
+    contigs = sheet.cells[1]
+    first = next((at for at, cell in enumerate(contigs) if cell), None)
+    if first is None:
+        raise InputError(
+            f"{sheet.where(1, 0)}: no marker has a chromosome; name those of the markers, and "
+            "leave the fields of the phenotypes empty"
+        )
+    for row, what in ((0, "name"), (1, "chromosome")):
+        if "" in sheet.cells[row][first:]:
+            at = sheet.cells[row].index("", first)
+            raise InputError(
+                f"{sheet.where(row, at)}: {what} is missing; phenotypes, without chromosome, "
+                f"should come first, then the markers, and {sheet.cells[0][at]!r} comes after "
+                f"{sheet.cells[0][first]!r}"
+            )
+    positions = _positions(sheet, first)
+    line = 2 if positions is None else 3
+    if positions is None:
+        say(
+            f"{sheet.label} has no line of positions: markers are placed {_STEP:g} cM apart in the "
+            "order of the file, as in R/qtl; add their positions (R/qtl: est.map, replace.map, "
+            "write.cross)"
+        )
+        before: Counter[str] = Counter()
+        positions = []
+        for contig in contigs[first:]:
+            positions.append(_STEP * before[contig])
+            before[contig] += 1
+    return sheet, _Head(line, first, contigs[first:], np.asarray(positions, dtype=np.float64))
+
+
+def _positions(sheet: Sheet, first: int) -> list[float] | None:
+    """Positions in the third row; None if that is an individual."""
+    if len(sheet.cells) < 3 or any(sheet.cells[2][:first]):
+        return None
+    try:
+        found = floats(sheet.cells[2][first:], frozenset())
+    except CellError as error:
+        if error.at == 0 and not any(map(_is_number, sheet.cells[2][first:])):
+            return None  # an individual without phenotypes
+        at = first + error.at
+        raise InputError(
+            f"{sheet.where(2, at)}: the position of marker {sheet.cells[0][at]!r} is "
+            f"{error.cell!r}, which is not a number; correct it, or leave the marker out"
+        ) from None
+    return found
+
+
+def _headless(sheet: Sheet) -> _Head:
+    """Tell markers from phenotypes by their calls, in a table without chromosomes."""
+    width = first = len(sheet.cells[0])
+    while first and all(map(is_call, found := set(sheet.column(first - 1)) - {""})) and found:
+        first -= 1
+    if first in (0, width):
+        raise InputError(
+            f"{sheet.label} has no line of chromosomes, and its markers cannot be told: the second "
+            "line should be empty for the phenotypes, of which there is at least one, and name the "
+            "chromosome of each marker"
+        )
+    say(
+        f"{sheet.label} has no line of chromosomes: the columns from {sheet.cells[0][first]!r} on, "
+        f"{counted(width - first, 'column')} of calls, are taken for markers, those before "
+        "for phenotypes; add a second line of chromosomes, empty for the phenotypes"
+    )
+    return _Head(1, first)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        floats([cell], frozenset())
+    except CellError:
+        return False
+    return True
+
+
+def _phenotypes(
+    sheet: Sheet, start: int, columns: Sequence[int], ids: str | None = None
+) -> _Phenotypes:
+    """Read columns of phenotypes from a row on; `ids` names the individuals, by default id."""
+    names = [sheet.cells[0][at] for at in columns]
+    if "" in names:
+        raise InputError(
+            f"{sheet.where(0, columns[names.index('')])}: a phenotype has no name; name it, or "
+            "remove it"
+        )
+    require_unique(names, f"the phenotypes of {sheet.label}", "rename one")
+    at_of = dict(zip(names, columns, strict=True))
+    cells = {name: sheet.column(at, start) for name, at in at_of.items()}
+    ids = ids or next((name for name in names if name.lower() == _ID), None)
+    count = len(sheet.cells) - start
+    found = _Phenotypes(sheet.label, [str(number + 1) for number in range(count)], cells=cells)
+    if ids is not None:
+        found.names = cells.pop(ids)
+        if "" in found.names:
+            raise InputError(
+                f"{sheet.where(start + found.names.index(''), at_of[ids])}: the individual has no "
+                f"{ids}; name it, or remove it"
+            )
+        require_unique(found.names, f"the individuals of {sheet.label}", "keep one of each")
+    for name, own in cells.items():
+        if name.lower() == _SEX:
+            found.labels[_SEX] = dict(zip(found.names, _sexes(own, sheet.label), strict=True))
+        elif name.lower() == _DIRECTION:
+            found.labels[_DIRECTION] = dict(zip(found.names, own, strict=True))
+        elif (numbers := _numbers(sheet, start, at_of[name], own)) is not None:
+            found.numbers[name] = numbers
+        else:
+            found.labels[name] = dict(zip(found.names, own, strict=True))
+    if found.labels:
+        say(f"{sheet.label}: no traits, but metadata are {by_name(list(found.labels))}")
+    return found
+
+
+def _numbers(sheet: Sheet, start: int, at: int, cells: list[str]) -> Array | None:
+    """A phenotype as numbers, None if it is text; a single text among numbers is an error."""
+    try:
+        return np.array(floats(cells, frozenset({""})))
+    except CellError as error:
+        share = sum(map(_is_number, filter(None, cells))) / sum(map(bool, cells))
+        if share <= _NUMBERS:
+            return None
+        raise InputError(
+            f"{sheet.where(start + error.at, at)}: phenotype {sheet.cells[0][at]!r} is "
+            f"{error.cell!r}, which is not a number; correct it, or mark it as missing (NA)"
+        ) from None
+
+
+def _sexes(cells: list[str], label: str) -> list[str]:
+    unknown = {cell for cell in cells if cell and cell.lower() not in _SEXES}
+    if unknown:
+        say(
+            f"{label}: the sexes {listing(sorted(unknown))} are not 0, f or female, 1, m or male; "
+            "they are left empty"
+        )
+    return [_SEXES.get(cell.lower(), "") for cell in cells]
+
+
+def _samples(
+    own: _Phenotypes,
+    key: str,
+    apart: Source | None,
+    covariates: Covariates,
+    trait_positions: Source | None,
+) -> SampleTables:
+    """Traits, covariates and labels of the individuals: their own, or those in another file.
+
+    `key` is the phenotype that names individuals in the other file, if that is one of R/qtl.
+    """
+    used = own
+    if apart is not None:
+        if own.numbers:
+            say(
+                f"{own.label}: its own traits ({listing(own.numbers)}) are left aside, for others "
+                f"are given; leave {option('traits')} out to have them"
+            )
+        if isinstance(apart, pd.DataFrame) or not holds(apart, key):
+            samples = read_samples(apart, covariates, None, own.names, trait_positions)
+            samples.labels = own.labels | samples.labels
+            return samples
+        sheet = read_sheet(apart)
+        sheet = sheet if key in sheet.cells[0] else sheet.turned()
+        used = _phenotypes(sheet, 1, range(len(sheet.cells[0])), key)
+    named = [covariates] if isinstance(covariates, str) else covariates
+    chosen = {}
+    if isinstance(named, Sequence):
+        chosen = {str(name): used.cells[str(name)] for name in named if str(name) in used.cells}
+    if not used.numbers.keys() - chosen.keys():
+        raise InputError(
+            f"{used.label} holds no traits: no phenotype of numbers beside "
+            f"{listing([*chosen, *used.labels]) or 'the names'}; give a table of them with "
+            f"{option('traits')}"
+        )
+    frame = pd.DataFrame(used.numbers | chosen, index=pd.Index(used.names, name=_ID))
+    samples = read_samples(frame, covariates, None, (), trait_positions)
+    samples.labels = own.labels | used.labels | samples.labels
+    return samples
+
+
+def _beside(file: Path, key: str, head: _Head) -> Path | None:
+    """The file of phenotypes beside one of genotypes, by the names that R/qtl gives to both."""
+    if head.markers != 1 or not file.stem.endswith("gen"):
+        return None
+    found = file.with_name(file.stem.removesuffix("gen") + "phe" + file.suffix)
+    return found if Location.of(found).is_file() and holds(found, key) else None
+
+
+def _genotypes(
+    sheet: Sheet, head: _Head, given: Sequence[str] | None, cross: str | None
+) -> tuple[npt.NDArray[np.uint8], Meaning, str]:
+    """Genotypes (markers, individuals), what the calls mean, and the kind of cross."""
+    calls = Calls()
+    missing = calls[""]
+    codes = np.array(
+        [
+            [calls[call] for call in sheet.column(at, head.line)]
+            for at in range(head.markers, len(sheet.cells[0]))
+        ],
+        dtype=np.uint8,
+    ).reshape(len(sheet.cells[0]) - head.markers, -1)
+    times = np.bincount(codes.ravel(), minlength=len(calls))
+    counts = {call: int(times[code]) for call, code in calls.items() if code != missing}
+    if not counts:
+        raise InputError(f"{sheet.label} has no call at any of its {len(codes)} markers")
+    meaning = read_codes(counts, given, cross, sheet.label)
+    genotype_of = np.array([meaning.of.get(call, NOTHING) for call in calls], dtype=np.uint8)
+    genotypes = genotype_of[codes]
+    autosomal = genotypes
+    if head.contigs is not None and not (x := on_x(head.contigs)).all():
+        autosomal = genotypes[~x]
+    return genotypes, meaning, kind_of_cross(cross, set(autosomal.ravel()), meaning, sheet.label)
