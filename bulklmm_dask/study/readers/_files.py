@@ -74,7 +74,7 @@ class Archive:
         self.place = Location.of(path)
         self.place.require_file()
         self.inside = ""
-        self._budget = Budget(self.place.size())
+        self._unpacked: dict[str, int] = {}  # bytes of members, however often they are read
         try:
             self._zip = zipfile.ZipFile(self.place)
         except Exception as error:  # a damaged directory of members fails in many ways
@@ -107,8 +107,14 @@ class Archive:
             raw = self._zip.open(member)
         except Exception as error:  # encrypted, of an odd method, or damaged
             damaged(label, error)
-        with reading(label), raw, _as_text(raw, label, self._budget, packed=True) as stream:
-            yield stream
+        others = sum(count for one, count in self._unpacked.items() if one != member)
+        budget = Budget(self.place.size(), others)
+        try:
+            with reading(label), raw, _as_text(raw, label, budget, packed=True) as stream:
+                yield stream
+        finally:
+            count = budget.taken - others
+            self._unpacked[member] = max(count, self._unpacked.get(member, 0))
 
 
 def is_zip(path: Location) -> bool:
