@@ -32,12 +32,13 @@ from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_word
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
 from bulklmm_dask.study.schema import LOCO, validate
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
 
 # Attributes left out of the options fingerprint, because the arrays they name are hashed.
@@ -63,7 +64,7 @@ class ModelInputs:
 
     def columns(self, ds: xr.Dataset) -> ModelColumns:
         """Covariates of the model, and which of them interact with a marker."""
-        return model_columns(validate(ds), self.covariates, strings(self.interaction))
+        return model_columns(validate(ds), self.covariates, self.interaction)
 
     def n_genotypes(self, ds: xr.Dataset) -> int | None:
         """Number of genotypes whose probabilities are tested; None for dosages."""
@@ -193,7 +194,7 @@ def prepare_trait(
     refuse_infinite(values, "sample_trait", list(measured.sample_names), [trait])
     kinship = measured.kinship
     if is_lazy(kinship):
-        kinship = check_kinship(np.asarray(kinship), len(values))
+        kinship = check_kinship(np.asarray(kinship), len(values), "the kinship", say)
     everyone = Samples(measured.covariates, kinship, measured.weights)
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]

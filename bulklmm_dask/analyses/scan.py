@@ -107,7 +107,7 @@ def scan(
         with them.
     weights : str, array (samples,), DataArray or Series, optional
         Residual weights w: Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. A variable or covariate of
-        the study, or numbers; labelled ones are matched by name.
+        the study, or numbers that span up to a factor of 1e10; labelled ones are matched by name.
     replicates : the same, optional
         Numbers n_i of replicates behind the samples' means, for weights sqrt(n_i).
     reml : bool
@@ -125,11 +125,13 @@ def scan(
     statistics : str or sequence of str
         Beside ``"lod"``: ``"beta"`` and ``"se"``, effect and standard error by generalised least
         squares, s2 = RSS1 / (n - c - df); ``"neg_log10_p"`` of the LOD (chi-square with its df);
-        ``"explained"``, 1 - 10^(-2 LOD / n); ``"lod_interaction"``, the LOD of an interaction over
-        the additive model.
+        ``"explained"``, 1 - 10^(-2 LOD / n); ``"perfect_fit"``, whether the marker explains the
+        trait up to rounding, so that the LOD, 13 n, is a lower bound; ``"lod_interaction"``, the
+        LOD of an interaction over the additive model.
     genotypes : {"call_dosage", "call_genotype_probability"}, optional
         What to test; by default the probabilities where there are more than two genotypes. Of k
-        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1).
+        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that no sample has
+        with a probability of 0.01 or more counts as absent.
     precision : {"double", "single"}
         Precision of the matrix products. No LOD under 100 differs by more than 1e-4 between the
         two.
@@ -168,8 +170,10 @@ def scan(
     -----
     StudyWarning
         For samples left out because they lack a covariate; for texts read as covariates; for fewer
-        than five samples more than columns of covariates; and once in a process, where a scan of
-        fewer than 500 samples takes a kinship of the whole genome and `loco` would gain power.
+        than five samples more than columns of covariates; for a kinship with eigenvalues that are
+        negative through rounding of its entries; for genotypes that nearly no sample has; and once
+        in a process, where a scan of fewer than 500 samples takes a kinship of the whole genome and
+        `loco` would gain power.
 
     Examples
     --------

@@ -12,8 +12,9 @@ from bulklmm_dask.engine.arrays import in_one_chunk
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
 
 
@@ -32,7 +33,9 @@ def samples_nodes(measured: Measurements) -> list[Any]:
 def _samples(
     kinship: Array | None, covariates: Array, weights: Array | None, interacting: tuple[int, ...]
 ) -> Samples:
-    checked = None if kinship is None else check_kinship(kinship, len(covariates))
+    checked = (
+        None if kinship is None else check_kinship(kinship, len(covariates), "the kinship", say)
+    )
     return Samples(covariates, checked, weights, interacting)
 
 

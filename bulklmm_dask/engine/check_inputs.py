@@ -7,12 +7,15 @@ import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
 
-from bulklmm_dask.engine.arrays import as_dask
+from bulklmm_dask.engine.arrays import as_dask, is_lazy
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
+from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
 from bulklmm_dask.storage.fingerprint import fingerprint, row_digests
-from bulklmm_dask.typing import Real
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Flags, Names, Real
 
 Digests = npt.NDArray[np.uint64]
 
@@ -50,7 +53,11 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
         delayed(_check_traits)(block, chunk)
         for block, chunk in trait_chunks(measured, plan.trait_chunks)
     ]
-    variant_digests, trait_digests = map(np.concatenate, compute(of_variants, of_traits))
+    found, digests = compute(of_variants, of_traits)
+    variant_digests, absent = (np.concatenate(part) for part in zip(*found, strict=True))
+    trait_digests = np.concatenate(digests)
+    if is_lazy(markers.values):  # those in memory were looked at before
+        say_absent(markers.names[absent])
     return {
         "genotypes": fingerprint(
             [variant_digests, markers.names, markers.maximum, markers.relation]
@@ -66,14 +73,29 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
     }
 
 
+def say_absent(names: Names) -> None:
+    """Warn of markers (names) with a genotype that nearly no sample has."""
+    if len(names):
+        say(
+            f"{counted(len(names), 'marker')} ({listing(names)}) with a genotype that no sample "
+            f"has with a probability of {LEAST} or more: it is taken as absent there, the others "
+            "are scaled up, and df is one less; clean the probabilities beforehand to treat it "
+            "otherwise"
+        )
+
+
 def _parts(item: object) -> list[object]:
     """Values of the fields of a dataclass object, to be fingerprinted; [None] for None."""
     return [None] if item is None else list(vars(item).values())
 
 
-def _check_genotypes(genotypes: Real, chunk: MarkerChunk) -> Digests:
+def _check_genotypes(genotypes: Real, chunk: MarkerChunk) -> tuple[Digests, Flags]:
+    """Digests of the markers (variants,), and which have a genotype that counts as absent."""
     with chunk.guarded(genotypes):
-        return row_digests(genotypes.reshape(len(genotypes), -1))
+        absent: Flags = np.zeros((len(genotypes), 1), np.bool_)
+        if genotypes.ndim == 3:
+            absent = absent_genotypes(genotypes)
+        return row_digests(genotypes.reshape(len(genotypes), -1)), np.asarray(absent.any(axis=1))
 
 
 def _check_traits(traits: Real, chunk: TraitChunk) -> Digests:

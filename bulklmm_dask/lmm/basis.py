@@ -82,7 +82,7 @@ class Basis(Spectrum):
 
     def variance_as_given(self, sigma2: Array, h2: Array) -> Array:
         """Total variances s2 for the kinship as given, from s2 and h2 of the kinship in use."""
-        return sigma2 if self.unit == 1.0 else sigma2 * (h2 / self.unit + 1.0 - h2)
+        return sigma2 if self.unit == 1.0 else sigma2 * (h2 / self.unit + (1.0 - h2))
 
     def rotate(self, columns: Array) -> Array:
         """Rotate columns (n, k) as measured: U' diag(w) times the columns."""

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.powers import back
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array
 
 # With a prior, h2 = 1 (residual variance 0) has density 0, whatever the kinship.
 LARGEST_H2 = 1.0 - 1e-9
@@ -84,10 +83,11 @@ class Prior:
         )
         return Prior(variance, sample_size)
 
-    def in_units(self, size: Array, exponent: Index) -> Prior:
-        """The prior for traits that were divided by `size` and by 2^exponent, both (traits,).
+    def in_units(self, size: Array) -> Prior:
+        """The prior for traits that were divided by `size` (traits,).
 
         A variance beyond the range of float64 becomes its end: it is as good as 0 or infinite.
         """
-        variance = back(np.asarray(self.variance, np.float64) / size**2, -2 * exponent)
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            variance = np.asarray(self.variance, np.float64) / size / size
         return Prior(np.clip(variance, *_RANGE), self.sample_size)

@@ -8,7 +8,7 @@ import studies
 from scipy.stats import chi2, linregress
 
 import bulklmm_dask as blmm
-from bulklmm_dask.lmm.statistics import neg_log10_p
+from bulklmm_dask.lmm.statistics import explained, neg_log10_p
 
 ALL = ("beta", "se", "neg_log10_p", "explained")
 
@@ -74,6 +74,23 @@ def test_effects_equal_generalised_least_squares(method, reml):
     np.testing.assert_allclose(result.explained, share, atol=1e-6)
     tail = chi2.logsf(2 * np.log(10) * np.maximum(result.lod.values, 0), 1)
     np.testing.assert_allclose(result.neg_log10_p, -tail / np.log(10), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("lod", [-12.0, -0.5, -1e-12, 0.0, 1e-12, 0.5, 40.0])
+@pytest.mark.parametrize("n", [16, 300])
+def test_the_share_explained_follows_its_formula_for_any_lod(lod, n):
+    assert float(explained(lod, n)) == pytest.approx(1 - 10 ** (-2 * lod / n), abs=1e-15, rel=1e-9)
+    assert np.isnan(explained(np.nan, n))
+
+
+def test_a_negative_lod_explains_less_than_nothing():
+    ds = studies.study(n=30, p=20, m=6, seed=3)
+    result = blmm.scan(ds, method="alt-exact", reml=True, statistics=("explained",)).compute()
+    below = result.lod.values < 0
+    assert below.any()
+    assert (result.explained.values[below] < 0).all()
+    expected = 1 - 10 ** (-2 * result.lod.values / 30)
+    np.testing.assert_allclose(result.explained, expected, atol=1e-12)
 
 
 def test_without_a_kinship_it_is_linear_regression():

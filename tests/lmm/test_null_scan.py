@@ -115,7 +115,33 @@ def test_a_likelihood_without_maximum_is_reported():
     assert unbounded.any()
     np.testing.assert_array_equal(ml.h2.values[unbounded], 1 - 1e-5)
     assert np.isfinite(ml.lod.values).all()
-    assert (blmm.scan(ds, reml=True).compute().trait_status == "ok").any()
+    # The restricted likelihood is bounded there, whether its maximum is inside or at the bound.
+    assert (blmm.scan(ds, reml=True).trait_status == "ok").all()
+    other = studies.study(n=30, p=60, m=6)
+    other["kinship"] = blmm.kinship(other, method="centered").compute()
+    reml = blmm.scan(other, reml=True).compute()
+    assert (reml.h2 == 1 - 1e-5).any()
+    assert (reml.trait_status == "ok").all()
+
+
+@pytest.mark.parametrize("method", ["null-exact", "null-grid", "alt-exact", "alt-grid"])
+@pytest.mark.parametrize("kinship", ["centered", "standardized"])
+def test_a_centred_kinship_is_ok_under_reml(method, kinship):
+    for seed in range(3):
+        ds = studies.study(n=30, p=50, m=6, seed=seed)
+        ds["kinship"] = blmm.kinship(ds, method=kinship).compute()
+        grid = {"h2_grid": [0, 0.5, 1]} if "grid" in method else {}
+        found = blmm.scan(ds, method=method, reml=True, **grid)
+        assert (found.trait_status == "ok").all()
+
+
+def test_replicates_without_noise_are_unbounded_under_reml_too():
+    """A trait that is the same in all replicates: its null-space residuals are 0."""
+    ds = studies.study(n=40, p=60, m=3, seed=1)
+    who = np.arange(40) // 2
+    kinship = ds.kinship.values[np.ix_(who, who)]
+    ds["sample_trait"] = ds.sample_trait.copy(data=ds.sample_trait.values[who])
+    assert (blmm.scan(ds, kinship=kinship, reml=True).trait_status == "unbounded").all()
 
 
 def test_without_kinship_is_ordinary_regression():

@@ -151,9 +151,7 @@ def test_an_optimum_close_to_one_is_found():
     model = fit_null(basis, y, reml=False, prior=Prior(1e-7, 1.0))
     assert (model.status[top] == "ok").all()
     assert (model.h2[top] > 1 - 1e-5).all()
-    prior = Prior(1e-7, 1.0).in_units(
-        np.linalg.norm(_residual(y, covariates), axis=0)[top], np.zeros(1, np.int64)
-    )
+    prior = Prior(1e-7, 1.0).in_units(np.linalg.norm(_residual(y, covariates), axis=0)[top])
     likelihood = ProfileLikelihood(basis, model.rotated[:, top], False, prior)
     values = [likelihood.at(1 - factor * (1 - model.h2[top])).value for factor in (0.9, 1.0, 1.1)]
     assert (np.argmax(values, axis=0) == 1).all()

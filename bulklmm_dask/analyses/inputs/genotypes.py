@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.engine.check_inputs import say_absent
 from bulklmm_dask.engine.study import Genotypes
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.joint.absent import absent_genotypes
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.text import listing
@@ -37,6 +39,8 @@ def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genot
     names = text(ds["variant_id"].values)
     if calls.chunks is None:
         refuse_outside(calls.values, maximum, list(names), list(ds["sample_id"].values))
+        if calls.ndim == 3:
+            say_absent(names[absent_genotypes(calls.values).any(axis=1)])
     relation = contigs_of(ds) if loco else np.zeros(len(names), dtype=np.int64)
     return Genotypes(calls.data, maximum, names, relation)
 

@@ -11,8 +11,9 @@ import xarray as xr
 
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.kinship import check_kinship
+from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.study.schema import LOCO, locate, require_unique
+from bulklmm_dask.study.warn import say
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
@@ -92,8 +93,10 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
     except (TypeError, ValueError):
         raise InputError(f"{name} does not hold numbers; it should be (samples, samples)") from None
     if loco:
-        return np.stack([check_kinship(each, len(samples), name) for each in matrix])
-    return check_kinship(matrix, len(samples), name)
+        contigs = [f"{name} without contig {contig}" for contig in ds["contig_id"].values]
+        each = zip(matrix, contigs, strict=True)
+        return np.stack([check_kinship(one, len(samples), what, say) for one, what in each])
+    return check_kinship(matrix, len(samples), name, say)
 
 
 def _variable(ds: xr.Dataset, name: str, *, loco: bool) -> xr.DataArray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.columns import centred
+from bulklmm_dask.lmm.joint.absent import without_absent
 from bulklmm_dask.lmm.joint.design import Designs, prepare_designs
 from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.scan import MultiScan
@@ -78,7 +79,10 @@ class JointScan:
             Dosages or genotype probabilities, none missing.
         single : bool
             Compute matrix products in single precision.
+
+        Genotypes that nearly no sample has count as absent (`absent`).
         """
+        x = without_absent(x) if x.ndim == 3 else x
         designs = self._designs(x)
         found: Columns = dict(self.multi.scan(designs, single=single, additive=self.additive))
         found["df"] = np.broadcast_to(designs.df[:, None], found["lod"].shape)

@@ -132,7 +132,7 @@ def fit_null(
         basis,
         rotated,
         reml=reml,
-        prior=None if prior is None else prior.take(usable).in_units(scale, exponent),
+        prior=None if prior is None else prior.take(usable).in_units(back(scale, exponent)),
         given=given,
     )
     estimate = likelihood.maximise() if grid is None else likelihood.best_of(grid)
