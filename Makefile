@@ -5,7 +5,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast lint docs bench clean
+.PHONY: help demo test test-fast lint fuzz docs bench clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
 	@echo "make test-fast             the tests without the slow ones: under two minutes on two cores"
 	@echo "make lint                  lint and type checks only"
+	@echo "make fuzz                  mutated inputs; FUZZ=\"--minutes 60 --seed 1 --only plink\""
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
 
@@ -33,6 +34,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Ends with 1 after an exception that is none of ours; the inputs that led there are in fuzz-output/.
+fuzz: $(VENV)/.test
+	PYTHONPATH=tests MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzzing $(FUZZ)
 
 # Warnings are errors. What is made from docstrings and commands is made anew each time.
 docs: $(VENV)/.docs
@@ -62,4 +67,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 clean:
-	rm -rf $(VENV) $(OUT) docs/_build docs/reference/api .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) fuzz-output docs/_build docs/reference/api .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -31,6 +31,7 @@ _THRESHOLD = 5.0
 _NEAR = 5.0  # Mb between a peak and the true locus
 _SHOWN = 10  # peaks
 _DPI = 200
+_PICTURES = ("lod.png", "eqtl.png", "report.html")
 _DRAWS, _ALPHA = 200, 0.05
 _WIDTH = 50  # most characters of a trait's description
 
@@ -65,6 +66,7 @@ def run_demo(
     out: str | Path = "demo-output",
     n_traits: int = 5000,
     echo: Echo = print,
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Take a study from its data to its peaks, with an explanation of each step.
 
@@ -82,6 +84,8 @@ def run_demo(
         Number of traits to simulate.
     echo : callable
         Function that is called with each line of the tour.
+    overwrite : bool
+        Whether to replace files of these names in a folder without the scan of an earlier tour.
 
     Returns
     -------
@@ -95,13 +99,13 @@ def run_demo(
     StoreError
         If the folder cannot be written, or holds the scan of another study.
     """
-    folder = Path(out)
-    Location.of(folder / "lod.png").require_writable()
+    folder = Location.of(out).local
+    Location.of(folder / _PICTURES[0]).require_writable()
     tour = _Tour(echo)
     echo("The same by hand: in Python what follows >>>, or in a shell what follows $.")
     tour.code("import bulklmm_dask as blmm")
-    ds, path = _study(study, folder, n_traits, tour)
-    store = folder / f"{path.stem}-scan.zarr"
+    ds, path = _study(study, folder, n_traits, tour, overwrite=overwrite)
+    store = _scan_in(folder, path)
     result = _scan(ds, path, store, tour)
     maxima = max_lod(result)
     _tell_peaks(ds, maxima, store, tour)
@@ -112,7 +116,7 @@ def run_demo(
 
 
 def _study(
-    source: str | Path | None, folder: Path, n_traits: int, tour: _Tour
+    source: str | Path | None, folder: Path, n_traits: int, tour: _Tour, *, overwrite: bool
 ) -> tuple[xr.Dataset, Path]:
     """Read or simulate the study and its kinship; make it a Zarr study if it is none."""
     tour.step("The study: genotypes and traits of the same samples")
@@ -121,29 +125,38 @@ def _study(
         tour.command(f"simulate {path} --traits {n_traits}")
         tour.code(f"ds = blmm.simulate_study(n_traits={n_traits})")
         ds = simulate_study(n_traits=n_traits)
-    elif (Path(source) / "zarr.json").is_file():
-        path = Path(source)
+    elif Location.of(source).is_store():
+        path = Location.of(source).local
         tour.code(f'ds = blmm.open_dataset("{path}")')
         ds = open_dataset(path)
     else:
-        path = folder / f"{Path(source).stem}.zarr"
+        path = folder / f"{Location.of(source).local.stem}.zarr"
         name = guess_format(source)
         tour.command(f"import {source} {path}")
         ds = read_alone(source, name)
         tour.code(f'ds = blmm.{READERS[str(name)].python}("{source}")')
     tour.note(shape_of(ds))
     folder.mkdir(parents=True, exist_ok=True)
+    is_new = source is None or path != Location.of(source).local
+    if not _scan_in(folder, path).exists():  # else this tour was here before
+        for one in [*(folder / name for name in _PICTURES), *([path] if is_new else [])]:
+            Location.of(one).require_free(overwrite=overwrite)
     tour.step("The kinship: how alike the samples are over all markers; kept with the study")
     if "kinship" not in ds:
         tour.command(f"kinship {path}")
         tour.code('ds["kinship"] = blmm.kinship(ds)')
         ds["kinship"] = kinship(ds)
-    if source is None or path != Path(source):
+    if is_new:
         tour.code(f'blmm.save(ds, "{path}", overwrite=True)')
         save(ds, path, overwrite=True)
         tour.code(f'ds = blmm.open_dataset("{path}")')
         ds = open_dataset(path)
     return ds, path
+
+
+def _scan_in(folder: Path, study: Path) -> Path:
+    """Path of the scan of a study; it tells that the folder is one of a tour."""
+    return folder / f"{study.stem}-scan.zarr"
 
 
 def _scan(ds: xr.Dataset, path: Path, store: Path, tour: _Tour) -> xr.Dataset:
@@ -209,7 +222,7 @@ def _draw(
 ) -> None:
     tour.step("The pictures: the LOD curve of the first trait above, and the map of all loci")
     best = maxima["trait"][maxima["lod"].fillna(-1).argmax()]
-    curve, dots = folder / "lod.png", folder / "eqtl.png"
+    curve, dots = (folder / name for name in _PICTURES[:2])
     tour.code(f'blmm.plot.lod(result, "{best}").figure.savefig("{curve}", dpi={_DPI})')
     keep(plot.lod(result, best), curve, _DPI)
     tour.code(f'blmm.plot.eqtl(peaks, ds).figure.savefig("{dots}", dpi={_DPI})')
@@ -242,7 +255,7 @@ def _write_report(
     ds: xr.Dataset, result: xr.Dataset, perm: xr.Dataset, folder: Path, store: Path, tour: _Tour
 ) -> None:
     tour.step("The report: all of it on one page, with tables to sort and how to repeat it")
-    page = folder / "report.html"
+    page = folder / _PICTURES[2]
     tour.command(f"report {store} --out {page} --overwrite")
     tour.code(f'blmm.report(result, "{page}", study=ds, perm=perm, overwrite=True)')
     report(result, page, study=ds, perm=perm, overwrite=True)

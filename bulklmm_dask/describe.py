@@ -8,9 +8,9 @@ from typing import Any
 
 import xarray as xr
 
-from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import OWN, finished
+from bulklmm_dask.storage.result import OWN, finished, look_into
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.metadata import by_name, metadata_names
@@ -45,10 +45,12 @@ def describe(path: str | os.PathLike[str]) -> str:
     store = Location.of(path)
     if not store.is_store():
         return _files(store)
-    attrs = _attributes(store)
+    attrs = attributes_of(store, "give another path, or make the store again")
     if KIND not in attrs and guess_format(store) == "vcf-zarr":
         return _files(store)
     size = storage(store.size())
+    if KIND in attrs:
+        format_of(store, attrs)
     if attrs.get(KIND) == RESULT:
         return _result(store, attrs, size)
     return _study(open_dataset(store), f"{store}: study, {size} on disk")
@@ -97,17 +99,13 @@ def _study(ds: xr.Dataset, title: str) -> str:
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
     state = "finished" if done == total else f"{done / total:.0%} finished: run it again to go on"
-    try:
-        ds = path.open_dataset(chunks=None)
-        known = done == total and "trait_status" in ds
-        status = Counter(ds["trait_status"].values.tolist() if known else [])
-    except Exception as error:  # whatever damaged metadata lead to
-        raise StoreError(f"{path} is damaged ({error}); run it again into another store") from error
-    ds = ds.drop_vars([name for name in ds.variables if str(name).startswith("manifest_")])
+    ds = look_into(path)
+    known = done == total and "trait_status" in ds
+    status = Counter(ds["trait_status"].values.tolist() if known else [])
     traits = ds.sizes.get("traits", 0)
     if "genomes" in ds.sizes:
         what = "baseline of hotspots"
-        size_of = counted(ds.sizes["permutations"], "data set") + " without loci"
+        size_of = counted(ds.sizes.get("permutations", 0), "data set") + " without loci"
     elif variants := ds.sizes.get("variants"):
         what = "result of a scan"
         size_of = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
@@ -150,15 +148,3 @@ def _variables(ds: xr.Dataset) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
         for row in rows
     ]
-
-
-def _attributes(path: Location) -> dict[str, Any]:
-    try:
-        attrs = dict(path.open_group().attrs)
-    except Exception as error:  # whatever damaged metadata lead to
-        raise StoreError(
-            f"{path} is no Zarr store, or its zarr.json is damaged: {error}"
-        ) from error
-    if KIND in attrs:
-        format_of(path, attrs)
-    return attrs

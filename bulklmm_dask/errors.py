@@ -1,5 +1,9 @@
 """Errors and warnings of the package; each quotes the offending value and names a remedy."""
 
+from __future__ import annotations
+
+from bulklmm_dask.text import message
+
 
 class InputError(ValueError):
     """An input cannot be used: a file, an array, a name or an option.
@@ -15,6 +19,9 @@ class InputError(ValueError):
     unknown method 'exact'; choose one of null-exact, null-grid, alt-exact, alt-grid
     """
 
+    def __init__(self, words: object = "") -> None:
+        super().__init__(message(words))
+
 
 class StoreError(RuntimeError):
     """A Zarr store cannot be read, written or resumed.
@@ -27,6 +34,9 @@ class StoreError(RuntimeError):
     ...     print(error)
     there is no result store scan.zarr; scan(..., store=path) or permute(..., store=path) makes one
     """
+
+    def __init__(self, words: object = "") -> None:
+        super().__init__(message(words))
 
 
 class StudyWarning(UserWarning):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+_LONGEST, _HEAD, _TAIL = 2000, 1200, 600  # characters of a message
+
 
 def counted(number: int, noun: str) -> str:
     """Format a number with its noun: 1 trait, 5,806 traits."""
@@ -41,6 +43,33 @@ def position_text(position: float, unit: str) -> str:
     if not math.isfinite(position):
         return ""
     return f"{position:,.0f}" if unit == "bp" else f"{position:.2f}"
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Write control characters as escapes such as \x1b: a name must not steer the terminal.
+
+    `lines` keeps line ends and tabs. Characters that are invisible or turn the direction of
+    writing are escaped too.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        one if one.isprintable() or one in kept else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
+def named(path: object) -> str:
+    """Give a path for a message: as it is, in quotation marks if it holds blanks."""
+    name = printable(str(path))
+    return f"'{name}'" if not name or any(map(str.isspace, name)) else name
+
+
+def message(words: object) -> str:
+    """Give the text of an error or a warning: printable, and without the middle if it is long."""
+    text = printable(str(words), lines=True)
+    return text if len(text) <= _LONGEST else f"{text[:_HEAD]} ... {text[-_TAIL:]}"
 
 
 def listing(names: Iterable[object], limit: int = 5) -> str:

@@ -38,7 +38,7 @@ _DATA = _BASE | {"storage", "study"}
 BELOW = {
     "_lazy": set(),
     "_version": set(),
-    "errors": set(),
+    "errors": {"text"},
     "surface": set(),
     "text": set(),
     "typing": set(),

@@ -12,6 +12,7 @@ import click
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.surface import command_line
+from bulklmm_dask.text import printable
 
 FAILED = 1
 STOPPED = 130
@@ -35,10 +36,10 @@ class Command(click.Command):
             ):  # the reader of our output has closed the pipe: click handles it
                 raise
             except (InputError, StoreError, OSError) as error:
-                click.echo(f"error: {' '.join(str(error).split())}", err=True)
+                say(f"error: {' '.join(str(error).split())}")
                 ctx.exit(FAILED)
             except KeyboardInterrupt:
-                click.echo(f"\nstopped{ctx.meta.get(RESUME, '')}", err=True)
+                say(f"\nstopped{ctx.meta.get(RESUME, '')}")
                 ctx.exit(STOPPED)
 
 
@@ -63,11 +64,16 @@ def _say_notes() -> None:
         line: str | None = None,
     ) -> None:
         if issubclass(category, StudyWarning):
-            click.echo(f"note: {message}", err=True)
+            say(f"note: {message}")
         else:
             usual(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
+
+
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what has the name of the output."
+)
 
 
 def require_new(path: Path | None, *, overwrite: bool) -> None:
@@ -78,7 +84,12 @@ def require_new(path: Path | None, *, overwrite: bool) -> None:
 
 def say(message: str) -> None:
     """Write a message to standard error; standard output is for results."""
-    click.echo(message, err=True)
+    click.echo(printable(message, lines=True), err=True)
+
+
+def show(text: str) -> None:
+    """Write a result to standard output, control characters of names as escapes."""
+    click.echo(printable(text, lines=True))
 
 
 def examples(*lines: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers, read_text
 
 
@@ -133,7 +133,7 @@ def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
     """Names of markers, or trait -> markers from a CSV table."""
     if value is None:
         return None
-    file = Path(value)
+    file = Location.of(value)
     if not file.is_file():
         if file.suffix.lower() == ".csv":
             raise InputError(f"there is no file {value}; check the path")
@@ -152,7 +152,7 @@ def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
 
 def _vector(value: str | None) -> str | pd.Series | None:
     """The name of a sample variable of the study, or values from a CSV table."""
-    if value is None or not Path(value).is_file():
+    if value is None or not Location.of(value).is_file():
         return value
     file = open_table(value)
     columns = read_columns(file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulklmm_dask.cli._base import require_new, say
+from bulklmm_dask.cli._base import overwrite_option, require_new, say
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._files import keep
 
@@ -36,16 +36,17 @@ def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
             required=True,
             help="File to write: png, pdf or svg.",
         ),
+        overwrite_option,
     ):
         function = option(function)
     return function
 
 
-def require_picture(path: Path) -> None:
+def require_picture(path: Path, *, overwrite: bool) -> None:
     """Raise InputError, before any work, unless a picture can be written there."""
     if path.suffix.lower() not in _PICTURES:
         raise InputError(f"{path} is not a picture; end its name with {' or '.join(_PICTURES)}")
-    require_new(path, overwrite=True)
+    require_new(path, overwrite=overwrite)
 
 
 def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:

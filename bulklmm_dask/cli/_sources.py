@@ -42,7 +42,7 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
             f"the study has no kinship {name!r} by chromosome: compute it with 'bulklmm kinship "
             f"--loco', or choose one of {', '.join(METHODS)}"
         )
-    if Path(name).is_file():
+    if Location.of(name).is_file():
         return read_kinship(name, ds)
     raise InputError(
         f"the study has no kinship {name!r}, and there is no such table: compute it with "
@@ -52,4 +52,4 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
 
 def table_or_columns(value: str) -> Path | list[str]:
     """Path of a table if there is such a file, else names of columns."""
-    return Path(value) if Path(value).is_file() else names(value)
+    return Path(value) if Location.of(value).is_file() else names(value)

@@ -8,44 +8,58 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from bulklmm_dask.cli._base import say
+from bulklmm_dask.cli._base import Function, overwrite_option, say, show
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers.tables import Dialect, TableFile, read_frame
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, printable
 
 PARQUET = ".parquet"
 _DIALECT = Dialect(missing=frozenset(), comment="")  # as to_csv writes it
 _NAMES, _NUMBERS = ("trait", "variant", "contig"), ("position", "lod", "h2")
 
-out_option = click.option(
-    "--out",
-    metavar="CSV",
-    type=click.Path(path_type=Path),
-    help="Write a CSV table here instead of showing it.",
-)
+
+def out_option(function: Function) -> Function:
+    """Add the options for the file of a table."""
+    option = click.option(
+        "--out",
+        metavar="CSV",
+        type=click.Path(path_type=Path),
+        help="Write a CSV table here instead of showing it.",
+    )
+    return option(overwrite_option(function))
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table of hits or peaks; names stay text, even if they look like numbers."""
-    if not path.exists():
-        raise InputError(f"there is no {path}; bulklmm peaks or bulklmm hits writes one")
-    if path.suffix != PARQUET:
-        return read_frame(TableFile.at(path, _DIALECT), _NAMES, _NUMBERS)
+    place = Location.of(path)
+    if not place.exists():
+        raise InputError(f"there is no {place}; bulklmm peaks or bulklmm hits writes one")
+    if place.suffix != PARQUET:
+        return read_frame(TableFile.at(place, _DIALECT), _NAMES, _NUMBERS)
     try:
-        return pd.read_parquet(path)
-    except (ValueError, ImportError) as error:
+        return pd.read_parquet(place.path)
+    except Exception as error:  # damaged files fail in many ways
         raise InputError(f"{path} cannot be read as a table ({error})") from error
 
 
 def give_table(table: pd.DataFrame, out: Path | None) -> None:
-    """Write a table as CSV to a file or to standard output; aligned if that is a terminal."""
+    """Write a table as CSV to a file or to standard output; aligned if that is a terminal.
+
+    A file keeps names as they are; what is shown has their control characters as escapes.
+    """
     if out is not None:
         write_csv(table, out, index=False)
-    elif sys.stdout.isatty():
-        click.echo(table.to_string(index=False, float_format="{:.4g}".format))
+        return
+    shown = table.rename(columns=_shown).map(_shown)
+    if sys.stdout.isatty():
+        show(shown.to_string(index=False, float_format="{:.4g}".format))
     else:
-        click.echo(table.to_csv(index=False), nl=False)
+        show(shown.to_csv(index=False).removesuffix("\n"))
+
+
+def _shown(cell: object) -> object:
+    return printable(cell) if isinstance(cell, str) else cell
 
 
 def write_csv(table: pd.DataFrame, out: Path, *, index: bool) -> None:

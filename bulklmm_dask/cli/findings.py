@@ -9,7 +9,14 @@ from typing import Any
 import click
 import pandas as pd
 
-from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    overwrite_option,
+    require_new,
+    say,
+)
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
 from bulklmm_dask.cli._tables import PARQUET, give_table, out_option, read_table
 from bulklmm_dask.engine.local import workers
@@ -69,6 +76,7 @@ def maxima_command(
     top: int | None,
     perm: Path | None,
     out: Path | None,
+    overwrite: bool,
     **compute: Any,
 ) -> None:
     """Give the highest LOD of every trait of RESULT and its marker.
@@ -76,7 +84,7 @@ def maxima_command(
     With permutations also its genome-wide adjusted p and, unless by chromosome, the false discovery
     rate over traits.
     """
-    require_new(out, overwrite=True)
+    require_new(out, overwrite=overwrite)
     with workers(**compute):
         table = max_lod(open_result(result), by=by)
     if perm is not None and by is None:
@@ -118,7 +126,7 @@ def maxima_command(
     help="Write a CSV table or, if the name ends with .parquet, a folder of Parquet files, which "
     "may be larger than memory.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing folder of Parquet files.")
+@overwrite_option
 @perm_options
 @_cis_options
 @compute_options
@@ -152,7 +160,7 @@ def hits_command(
             rows = find_hits(open_result(result), store=out, overwrite=overwrite, **options)
         say(f"{counted(rows, 'row')} written to {out}")
         return
-    require_new(out, overwrite=True)
+    require_new(out, overwrite=overwrite)
     with workers(**compute):
         table = find_hits(open_result(result), **options)
     give_table(with_p(table, perm), out)
@@ -204,6 +212,7 @@ def peaks_command(
     perm: Path | None,
     alpha: float | None,
     out: Path | None,
+    overwrite: bool,
     trait_positions: Path | None,
     cis_window: float | None,
     **compute: Any,
@@ -212,7 +221,7 @@ def peaks_command(
 
     A row has the position of the peak, its LOD, and the ends of its interval with their markers.
     """
-    require_new(out, overwrite=True)
+    require_new(out, overwrite=overwrite)
     if drop is not None and prob is not None:
         raise click.UsageError("--drop and --prob exclude each other: choose one interval")
     level = level_of(threshold, perm, alpha)

@@ -15,7 +15,9 @@ from bulklmm_dask.cli._base import (
     Command,
     compute_options,
     examples,
+    overwrite_option,
     require_new,
+    show,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._run import compute_of
@@ -47,8 +49,11 @@ _LEVEL = 0.05
     type=click.Path(path_type=Path),
     help="Write a CSV table here, one row a trait.",
 )
+@overwrite_option
 @compute_options
-def heritability_command(study: str, reml: bool, out: Path | None, **given: Any) -> None:
+def heritability_command(
+    study: str, reml: bool, out: Path | None, overwrite: bool, **given: Any
+) -> None:
     """Estimate the heritability of every trait of STUDY, without a marker.
 
     STUDY is a Zarr study, R/qtl2 files or PLINK files. Shown are the distribution of h2, and how
@@ -56,11 +61,11 @@ def heritability_command(study: str, reml: bool, out: Path | None, **given: Any)
     standard error, the total variance, both log-likelihoods, the test, the number of samples and
     the status.
     """
-    require_new(out, overwrite=True)
+    require_new(out, overwrite=overwrite)
     with workers(**compute_of(given)):
         ds = open_source(study)
         found = heritability(ds, reml=reml, **arguments_of(ds, given))
-    click.echo("\n".join(_summary(found)))
+    show("\n".join(_summary(found)))
     if out is not None:
         columns = [name for name in found.data_vars if not str(name).startswith("trait_")]
         table = found[[*columns, "trait_status"]].reset_coords(drop=True).to_dataframe()

@@ -100,6 +100,7 @@ def hotspots_command(
     alpha: float,
     store: Path | None,
     out: Path | None,
+    overwrite: bool,
     **given: Any,
 ) -> None:
     """Count the traits with a finding in a window sliding along each chromosome.
@@ -107,7 +108,7 @@ def hotspots_command(
     FINDINGS is a table from 'bulklmm peaks' or 'bulklmm hits'. With --permutations it should be
     of peaks: these are counted in the data sets without loci.
     """
-    require_new(out, overwrite=True)
+    require_new(out, overwrite=overwrite)
     table = read_table(findings)
     ds = None if study is None else open_source(study)
     if permutations is None:

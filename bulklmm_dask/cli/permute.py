@@ -83,10 +83,15 @@ def permute_command(study: str, result: Path, n_permutations: int, **given: Any)
 @out_option
 @compute_options
 def thresholds_command(
-    perm: Path, alpha: list[float], by: By | None, out: Path | None, **compute: Any
+    perm: Path,
+    alpha: list[float],
+    by: By | None,
+    out: Path | None,
+    overwrite: bool,
+    **compute: Any,
 ) -> None:
     """Give the thresholds of every trait of PERM, one row a trait, one column a level."""
-    require_new(out, overwrite=True)
+    require_new(out, overwrite=overwrite)
     with workers(**compute):
         found = thresholds(open_result(perm), alpha, by=by)
     values = found["threshold"].transpose("traits", ..., "alpha").values.round(6)

@@ -45,8 +45,8 @@ def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Ax
 
     def make(draw: Callable[..., Axes]) -> click.Command:
         @wraps(draw)
-        def command(*, out: Path, dpi: int, **options: Any) -> None:
-            require_picture(out)
+        def command(*, out: Path, dpi: int, overwrite: bool, **options: Any) -> None:
+            require_picture(out, overwrite=overwrite)
             write_picture(draw(**options), out, dpi)
 
         add = click.command(name, cls=Command, short_help=short_help, epilog=examples(*lines))

@@ -11,7 +11,7 @@ import xarray as xr
 from bulklmm_dask import plot
 from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REML, REPLICATES, WEIGHTS
 from bulklmm_dask.analyses.profile import profile
-from bulklmm_dask.cli._base import Command, examples, require_new
+from bulklmm_dask.cli._base import Command, examples, overwrite_option, require_new, show
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._pictures import require_picture, write_picture
 from bulklmm_dask.cli._sources import open_source
@@ -38,12 +38,14 @@ _path = click.Path(path_type=Path)
 @options_of((REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option("--out", type=_path, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
 @click.option("--csv", "table", type=_path, metavar="CSV", help="Write the curves as a table.")
+@overwrite_option
 def profile_command(
     study: str,
     trait: str,
     variant: str | None,
     out: Path | None,
     table: Path | None,
+    overwrite: bool,
     **given: Any,
 ) -> None:
     """Profile the likelihood of the heritability of TRAIT, without and with a marker.
@@ -52,12 +54,12 @@ def profile_command(
     admissible interval, its 95% likelihood interval and the log-likelihood at the optimum; with a
     marker also the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """
-    require_new(table, overwrite=True)
+    require_new(table, overwrite=overwrite)
     if out is not None:
-        require_picture(out)
+        require_picture(out, overwrite=overwrite)
     ds = open_source(study)
     found = profile(ds, trait, variant=variant, **arguments_of(ds, given))
-    click.echo("\n".join(_summary(found)))
+    show("\n".join(_summary(found)))
     curves = found[[name for name in ("null", "alternative") if name in found]].to_dataframe()
     if table is not None:
         write_csv(curves, table, index=True)

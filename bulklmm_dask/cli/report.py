@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from bulklmm_dask.cli._base import Command, compute_options, examples, require_new, say
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    overwrite_option,
+    require_new,
+    say,
+)
 from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
@@ -54,7 +61,7 @@ _path = click.Path(path_type=Path)
     show_default=True,
     help="Largest number of rows in the table of peaks.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@overwrite_option
 @compute_options
 def report_command(
     result: Path,

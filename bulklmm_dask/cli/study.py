@@ -9,7 +9,15 @@ import click
 
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.options import KinshipMethod
-from bulklmm_dask.cli._base import Command, compute_options, examples, names, require_new, say
+from bulklmm_dask.cli._base import (
+    Command,
+    compute_options,
+    examples,
+    names,
+    overwrite_option,
+    require_new,
+    say,
+)
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.describe import shape_of
@@ -31,7 +39,6 @@ _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
 FORMAT is guessed if it is left out. Samples are matched by name (in BIMBAM files by order); notes
 say what is dropped. Genotypes pass through memory a part at a time.
 """
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing study or kinship.")
 
 
 def _codes(
@@ -141,7 +148,7 @@ def _codes(
     help="Where the traits lie: trait, contig and position, or a BED table. Peaks are then told "
     "to be cis or trans.",
 )
-@_overwrite
+@overwrite_option
 def import_command(
     words: tuple[str, ...],
     traits: Path | None,
@@ -228,7 +235,7 @@ def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
     help="Share of trait values that are missing.",
 )
 @click.option("--seed", metavar="N", default=0, show_default=True, help="Same seed, same study.")
-@_overwrite
+@overwrite_option
 def simulate_command(
     study: Path,
     traits: int,
@@ -285,7 +292,7 @@ def simulate_command(
 @click.option(
     "--out", type=_path, metavar="CSV", help="Write a CSV table instead of changing STUDY."
 )
-@_overwrite
+@overwrite_option
 @compute_options
 def kinship_command(
     study: Path,

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from bulklmm_dask.cli._base import RESUME, Command, compute_options, examples
+from bulklmm_dask.cli._base import (
+    RESUME,
+    Command,
+    compute_options,
+    examples,
+    overwrite_option,
+    show,
+)
 from bulklmm_dask.demo import run_demo
 from bulklmm_dask.describe import describe
 from bulklmm_dask.engine.local import workers
@@ -24,7 +31,7 @@ from bulklmm_dask.engine.local import workers
 @click.argument("store", type=click.Path(path_type=Path))
 def info_command(store: Path) -> None:
     """Describe STORE: a Zarr study, a result (finished or not), or files that import can read."""
-    click.echo(describe(store))
+    show(describe(store))
 
 
 @click.command(
@@ -49,10 +56,17 @@ def info_command(store: Path) -> None:
     help="Folder for study, result and pictures.",
 )
 @click.option("--traits", metavar="N", default=5000, show_default=True, help="Traits to simulate.")
+@overwrite_option
 @compute_options
 @click.pass_context
 def demo_command(
-    ctx: click.Context, /, study: Path | None, out: Path, traits: int, **compute: Any
+    ctx: click.Context,
+    /,
+    study: Path | None,
+    out: Path,
+    traits: int,
+    overwrite: bool,
+    **compute: Any,
 ) -> None:
     """Take a study from its data to its peaks and pictures, with an explanation of each step.
 
@@ -60,4 +74,4 @@ def demo_command(
     """
     ctx.meta[RESUME] = "; the same command goes on from the blocks that are finished"
     with workers(**compute):
-        run_demo(study=study, out=out, n_traits=traits, echo=click.echo)
+        run_demo(study=study, out=out, n_traits=traits, echo=show, overwrite=overwrite)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numcodecs.blosc import _cbuffer_sizes  # no public function gives the length
 
+from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.text import named
 
 _BLOSC, _CHECKSUM = ("Blosc", "BloscCodec"), "Crc32cCodec"
 _BLOSC_HEADER, _CHECKSUM_LENGTH = 16, 4  # bytes
@@ -26,9 +28,11 @@ def file_shape(array: Any) -> tuple[int, ...]:
 
 def grid(array: Any) -> tuple[int, ...]:
     """Number of files along each dimension."""
-    return tuple(
-        -(-size // piece) for size, piece in zip(array.shape, file_shape(array), strict=True)
-    )
+    pieces = file_shape(array)
+    if 0 in pieces:
+        place = named(str(array.store_path).removeprefix("file://"))
+        raise StoreError(f"{place} is damaged: its chunks have the size {pieces}; make it again")
+    return tuple(-(-size // piece) for size, piece in zip(array.shape, pieces, strict=True))
 
 
 def file_of(store: Location, name: str, array: Any, index: tuple[int, ...]) -> Location:

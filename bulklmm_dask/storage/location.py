@@ -1,7 +1,7 @@
 """Locations: every store and every output is found, opened and written through a `Location`.
 
 Free space is checked before writing, output appears complete or not at all, and errors say the
-remedy.
+remedy. Stores are opened only if their codecs are harmless.
 A `Location` is a local path today. Object stores need another implementation of these methods,
 and nothing else in the package. xarray and Zarr are imported when they are needed: commands that
 only ask whether a file may be written start without them.
@@ -10,63 +10,87 @@ only ask whether a file may be written start without them.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
+from urllib.parse import unquote
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.text import storage
+from bulklmm_dask.storage.codecs import require_harmless
+from bulklmm_dask.text import named, storage
 
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
+# Bytes: systems allow 255 and 4096, and names of unfinished files and of chunks are longer.
+_LONGEST_NAME, _LONGEST_PATH = 220, 3900
 _TRIES, _PAUSE = 50, 0.05  # attempts to remove a folder, and seconds between them
-_METADATA = "zarr.json"
+METADATA = "zarr.json"
 # Two letters at least: C:/ is a drive. One slash: pathlib makes s3:/ of s3://.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
+_FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
+# A name that is too long, or of links in a circle, names nothing.
+_NAMES_NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True)
 class Location(os.PathLike[str]):
-    """The path of a file or folder, which need not exist; cheap to send to any worker."""
+    """The path of a file or folder, which need not exist; cheap to send to any worker.
+
+    Its text is the path for messages: as the user typed it, in quotation marks if it holds blanks.
+
+    Attributes
+    ----------
+    path : str
+        The path, with ~ expanded.
+    typed : str
+        The path as it was given.
+    """
 
     path: str
+    typed: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Self:
-        """Make the location of a path, with ~ expanded.
+        """Make the location of a path, a path that begins with ~, or a file:// URL.
 
         Raises
         ------
         InputError
-            If `path` is a URL.
+            If `path` is another URL, or no path.
         """
         if isinstance(path, cls):
             return path
-        name = os.fspath(path)
-        if _URL.match(name):
+        typed = _text(path)
+        local = _FILE_URL.fullmatch(typed)
+        if local is not None:
+            return cls(unquote(local[1]))
+        if found := _URL.match(typed):
+            url = f"{found[1]}://{typed[found.end() :]}"
             raise InputError(
-                f"{name} is a URL, and only local paths are supported; copy it to this machine, "
-                "or mount it, and give the local path"
+                f"{named(url)} is a URL, and only local paths are supported, not {found[1]}; copy "
+                "it to this machine, or mount it, and give the local path"
             )
-        return cls(str(Path(name).expanduser()))
+        return cls(_expanded(typed), str(Path(typed)))
 
     def __fspath__(self) -> str:
         return self.path
 
     def __str__(self) -> str:
-        return self.path
+        return named(self.typed or self.path)
 
     def __truediv__(self, name: str) -> Location:
-        return Location(str(self.local / name))
+        return Location(str(self.local / name), str(Path(self.typed or self.path) / name))
 
     @property
     def local(self) -> Path:
@@ -85,28 +109,59 @@ class Location(os.PathLike[str]):
 
     @property
     def parent(self) -> Location:
-        """The folder that holds it."""
+        """The folder that holds it, with its full path."""
         return Location(str(self.local.absolute().parent))
+
+    @property
+    def beside(self) -> Location:
+        """The folder that holds it, as its path was given."""
+        return Location(str(self.local.parent), str(Path(self.typed or self.path).parent))
+
+    def _mode(self) -> int:
+        """Kind and permissions of what is there; 0 if there is nothing."""
+        try:
+            return os.stat(self.path).st_mode
+        except OSError as error:
+            if error.errno in _NAMES_NOTHING:
+                return 0
+            raise InputError(f"{self} cannot be read: {error.strerror or error}") from error
 
     def exists(self) -> bool:
         """Tell whether there is a file or folder."""
-        return self.local.exists()
+        return self._mode() != 0
 
     def is_folder(self) -> bool:
         """Tell whether there is a folder."""
-        return self.local.is_dir()
+        return stat.S_ISDIR(self._mode())
 
     def is_folder_of(self, suffix: str) -> bool:
         """Tell whether there is a folder with nothing but files of this ending."""
         return self.is_folder() and all(name.endswith(suffix) for name in self.names())
 
     def is_file(self) -> bool:
-        """Tell whether there is a file."""
-        return self.local.is_file()
+        """Tell whether there is a file; a pipe or a device is none."""
+        return stat.S_ISREG(self._mode())
+
+    def is_special(self) -> bool:
+        """Tell whether there is a pipe, a socket or a device."""
+        mode = self._mode()
+        return mode != 0 and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+    def require_file(self) -> None:
+        """Raise InputError unless there is a file that can be read more than once."""
+        if self.is_folder():
+            raise InputError(f"{self} is a folder; give the path of a file")
+        if self.is_special():
+            raise InputError(
+                f"{self} is a pipe or a device, and is not read; write what it gives to a file, "
+                "and give that"
+            )
+        if not self.exists():
+            raise InputError(f"there is no file {self}; check the name")
 
     def is_store(self) -> bool:
         """Tell whether there is a Zarr store of format 3."""
-        return (self / _METADATA).is_file()
+        return (self / METADATA).is_file()
 
     def size(self) -> int:
         """Bytes of a file, or of all files of a folder; 0 where there is none."""
@@ -138,7 +193,10 @@ class Location(os.PathLike[str]):
         Folders above it that do not exist are no obstacle: they are made.
         """
         path = self.local.absolute()
-        folder = next(one for one in (path, *path.parents) if one.is_dir() or one.exists())
+        longest = max(len(os.fsencode(part)) for part in path.parts)
+        if longest > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:
+            raise StoreError(f"{self} cannot be made: the name is too long; give a shorter one")
+        folder = next(one for one in (path, *path.parents) if Location(str(one)).exists())
         if folder == path and not folder.is_dir():
             folder = folder.parent  # a file is replaced by renaming another to its name
         if not folder.is_dir():
@@ -174,6 +232,10 @@ class Location(os.PathLike[str]):
         """Do the checks of `require_free` for a file, which never replaces a folder."""
         if self.is_folder():
             raise StoreError(f"{self} cannot be written: it is a folder; give another path")
+        if self.is_special():
+            raise StoreError(
+                f"{self} cannot be written: it is a pipe or a device; give the path of a file"
+            )
         self.require_free(overwrite=overwrite)
 
     @contextmanager
@@ -213,7 +275,7 @@ class Location(os.PathLike[str]):
         return Location(str(self.local.with_name(name)))
 
     def open(self) -> IO[bytes]:
-        """Open a file to read its bytes."""
+        """Open a file to read its bytes; the caller explains errors."""
         return self.local.open("rb")
 
     def write_text(self, text: str) -> None:
@@ -222,21 +284,44 @@ class Location(os.PathLike[str]):
             partial.local.write_text(text, encoding="utf-8", newline="")
 
     def open_group(self, mode: Any = "r", zarr_format: Any = 3) -> zarr.Group:
-        """Open a Zarr group."""
+        """Open a Zarr group, once the metadata of its arrays are found to be harmless."""
         import zarr
 
+        require_harmless(self.local)
         return zarr.open_group(self.path, mode=mode, zarr_format=zarr_format)
 
     def open_array(self, name: str, mode: Any = "r", zarr_format: Any = 3) -> Any:
-        """Open an array of a Zarr group."""
+        """Open an array of a Zarr group, once its metadata are found to be harmless."""
         import zarr
 
+        require_harmless(self.local / name, within=False)
         return zarr.open_array(self.path, path=name, mode=mode, zarr_format=zarr_format)
+
+    def arrays(self) -> dict[str, Any]:
+        """Open the arrays of a Zarr group one by one; StoreError names the damaged file.
+
+        Zarr itself opens them all at once, and prints what fails in the second and the third.
+        """
+        found = {}
+        for name in self.names():
+            file = self / name / METADATA
+            if not file.is_file():
+                continue
+            try:
+                if json.loads(file.local.read_bytes())["node_type"] == "array":
+                    found[name] = self.open_array(name)
+            except StoreError:
+                raise
+            except Exception as error:  # whatever damaged metadata lead to
+                raise StoreError(f"{file} is damaged ({error}); make the store again") from error
+        return found
 
     def open_dataset(self, **options: Any) -> xr.Dataset:
         """Open a Zarr group lazily; `options` go to xarray.open_zarr."""
         import xarray as xr
 
+        require_harmless(self.local)
+        self.arrays()
         return xr.open_zarr(self.path, consolidated=False, zarr_format=3, **options)
 
     def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:
@@ -256,3 +341,25 @@ def explained(target: Location | str, kept: str = "") -> Iterator[None]:
         elif isinstance(error, PermissionError):
             reason = f"no permission ({reason}); give another path"
         raise StoreError(f"{target} cannot be written: {reason}") from error
+
+
+def _text(path: object) -> str:
+    """Give a path as text, or raise InputError if it can be none."""
+    try:
+        text = os.fsdecode(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(
+            f"{path!r} is no path, but {type(path).__name__}; give the path of a file or a folder"
+        ) from None
+    if not text.strip() or "\0" in text:
+        raise InputError(f"the path {text!r} names nothing; give the path of a file or a folder")
+    return text
+
+
+def _expanded(path: str) -> str:
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        raise InputError(
+            f"{named(path)}: there is no home of this user; write the path in full"
+        ) from None

@@ -21,7 +21,10 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage.attributes import attributes_of, require_attributes
+from bulklmm_dask.storage.chunks import file_shape
 from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.manifest import Manifest, Mark
 from bulklmm_dask.storage.stamp import (
@@ -47,6 +50,7 @@ FREQUENCY, OF_PATTERNS, PATTERN = "variant_frequency", "pattern_frequency", "tra
 _PERMUTED = ("permutations", "traits")
 # Size of a block of a saved result, if the result is not in even chunks.
 _SAVED = 1024
+_REMEDY = "give another path, or remove it and make it again"
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # Attributes of the root group that describe the store, not the analysis.
 OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
@@ -196,11 +200,11 @@ def open_or_create(
     """
     target = Location.of(path)
     if target.exists():
-        return _resume(target, layout, fingerprints)
+        return _resume(target, layout, {**of_pairs, **of_traits}, fingerprints)
     target.require_writable(sum(field.nbytes for field in of_pairs.values()))
     with target.appearing() as partial:
         _create(partial, template, layout, of_pairs, of_traits, fingerprints)
-    return ResultStore(str(target), layout)
+    return ResultStore(target.path, layout)
 
 
 def _create(
@@ -323,7 +327,12 @@ def _block_size(array: xr.DataArray, dim: str) -> int:
     return min(_SAVED, array.sizes[dim])
 
 
-def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) -> ResultStore:
+def _resume(
+    store: Location,
+    layout: Layout,
+    fields: Mapping[str, Field],
+    fingerprints: Mapping[str, str],
+) -> ResultStore:
     attrs = _attributes(store)
     if format_of(store, attrs) == FIRST:
         done, total = finished(store)
@@ -343,10 +352,39 @@ def _resume(store: Location, layout: Layout, fingerprints: Mapping[str, str]) ->
             "its own"
         )
     store.require_writable()
+    with _readable(store):
+        _require_labels(store, attrs)
+        _require_fields(store, layout, fields)
+        _labels(store, attrs).load()
+        damaged = list(_damaged(store, attrs))
     with explained(store):
-        for manifest, mark, file in list(_damaged(store, attrs)):
+        for manifest, mark, file in damaged:
             manifest.discard(mark, file)
-    return ResultStore(str(store), layout)
+    return ResultStore(store.path, layout)
+
+
+def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
+    """Raise StoreError unless the arrays of a store are those that a run writes to."""
+    for manifest, blocks in ((_blocks(store), layout.blocks), (_traits(store), layout.blocks[1:])):
+        if manifest.finished().shape != blocks:
+            raise StoreError(
+                f"{store / manifest.name} is damaged: it is of {manifest.finished().shape} blocks "
+                f"instead of {blocks}; give another store"
+            )
+    for name, field in fields.items():
+        array = store.open_array(name)
+        kind = np.dtype(object) if array.dtype.kind in "OUT" else array.dtype
+        found = array.shape, kind, array.metadata.dimension_names
+        if found != (field.shape, field.dtype, field.dims):
+            raise StoreError(
+                f"{store / name} is damaged: it is of shape {array.shape} and type {array.dtype} "
+                f"instead of {field.shape} and {field.dtype}; give another store"
+            )
+        if field.dims[:2] == layout.dims and file_shape(array)[:2] != layout.block:
+            raise StoreError(
+                f"{store / name} is damaged: its files hold {file_shape(array)[:2]} instead of "
+                f"{layout.block}; give another store"
+            )
 
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
@@ -389,6 +427,24 @@ def _readable(store: Location) -> Iterator[None]:
         ) from error
 
 
+def look_into(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a result store, finished or not: scores lazily, names, status and the like in memory."""
+    store = Location.of(path)
+    attrs = _attributes(store)
+    with _readable(store):
+        ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
+        _require_parts(store, attrs, ds)
+        sizes = _sizes(attrs)
+        for name in ds.variables:
+            if name in attrs["statistics"] or name == OF_PATTERNS:
+                ds[name] = lazily(store, ds[name], sizes)
+            else:
+                ds[name].load()
+        ds = plain(ds)
+        _require_map(store, ds)
+    return ds
+
+
 def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a finished result store lazily.
 
@@ -425,14 +481,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     with _readable(store):
         _require_whole(store, attrs)
         _require_labels(store, attrs)
-        ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
-        for name in ds.variables:
-            if name in attrs["statistics"] or name == OF_PATTERNS:
-                sizes = _sizes(attrs)
-                ds[name] = ds[name].chunk({dim: sizes.get(str(dim), -1) for dim in ds[name].dims})
-            else:
-                ds[name].load()
-    ds = plain(ds)
+    ds = look_into(store)
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
     return with_derived(ds)
 
@@ -458,6 +507,55 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
         )
 
 
+def _labels(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Names and positions beside the scores."""
+    scores = [*attrs["statistics"], *attrs["of_traits"]]
+    return store.open_dataset(chunks=None, drop_variables=[*scores, _BLOCKS, _TRAITS])
+
+
+def _require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> None:
+    """Raise StoreError unless the scores lie along the dimensions that the attributes name."""
+    dims = tuple(_sizes(attrs))
+    for names, along in ((attrs["statistics"], dims), (attrs["of_traits"], dims[1:])):
+        for name in names:
+            found = ds[name].dims if name in ds.variables else None
+            part = found if found is None else found[: len(along)] if len(along) > 1 else found[-1:]
+            if part != along or (len(along) > 1 and ds[name].dtype.kind not in "fiub"):
+                raise StoreError(
+                    f"{store / name} is damaged or lost: it should hold numbers along "
+                    f"{' and '.join(along)}, not {found}; make the same call again with another "
+                    "store"
+                )
+    for name, variable in ds.variables.items():
+        if name in dims and (variable.dtype.kind not in "OUT" or not ds.indexes[name].is_unique):
+            raise StoreError(
+                f"{store / str(name)} is damaged: it should hold a name for each of the {name}, "
+                "none twice; make the same call again with another store"
+            )
+
+
+def _require_map(store: Location, ds: xr.Dataset) -> None:
+    """Raise StoreError unless each marker lies on a contig that has a name."""
+    kinds = {"variant_contig": "iu", "variant_position": "fiu", "contig_id": "OUT"}
+    for name, dtypes in kinds.items():
+        if name in ds and (
+            ds[name].dtype.kind not in dtypes
+            or ds[name].dims != ("contigs" if name == "contig_id" else "variants",)
+        ):
+            raise StoreError(
+                f"{store / name} is damaged: it has dimensions {ds[name].dims} and type "
+                f"{ds[name].dtype}; make the same call again with another store"
+            )
+    if "variant_contig" in ds:
+        index, count = ds["variant_contig"].values, ds.sizes.get("contigs", 0)
+        if index.size and not 0 <= index.min() <= index.max() < count:
+            raise StoreError(
+                f"{store / 'variant_contig'} is damaged: it holds {index.min()} to {index.max()}, "
+                f"but there are {counted(count, 'contig')}; make the same call again with another "
+                "store"
+            )
+
+
 def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
     """Raise StoreError if chunks of names or positions are absent.
 
@@ -468,7 +566,7 @@ def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
     others = {*attrs["statistics"], *attrs["of_traits"], _BLOCKS, _TRAITS}
     absent = [
         name
-        for name, array in store.open_group().arrays()
+        for name, array in store.arrays().items()
         if name not in others and array.nchunks_initialized < array.nchunks
     ]
     if absent:
@@ -513,17 +611,14 @@ def _attributes(store: Location) -> dict[str, Any]:
             f"there is no result store {store}; scan(..., store=path) or permute(..., store=path) "
             "makes one"
         )
-    try:
-        attrs = dict(store.open_group().attrs)
-    except Exception as error:
-        raise StoreError(
-            f"{store} is no result store, or its zarr.json is damaged ({error}); give another "
-            "path, or remove it and make it again"
-        ) from error
+    if not store.is_store():
+        raise StoreError(f"{store} is no result store: it has no zarr.json; give another path")
+    attrs = attributes_of(store, _REMEDY)
     if attrs.get(KIND) != RESULT:
         raise StoreError(
             f"{store} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
             "give the path of what scan or permute has stored"
         )
     format_of(store, attrs)
+    require_attributes(store, attrs, ("block", "statistics", "of_traits"), _REMEDY)
     return attrs

@@ -33,9 +33,7 @@ def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
     StoreError
         If it is newer than this version of the package can read.
     """
-    found = attrs.get(_FORMAT, FIRST)
-    if not isinstance(found, int):
-        raise StoreError(f"{store} is damaged: its attribute {_FORMAT} is {found!r}, not a number")
+    found = int(attrs.get(_FORMAT, FIRST))
     if found > FORMAT:
         raise StoreError(
             f"{store} has format {found}, written by bulklmm_dask {writer(attrs)}, but "

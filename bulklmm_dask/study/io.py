@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import damaged_files, record_study
 from bulklmm_dask.storage.result import is_result, write_result
@@ -132,11 +133,17 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> result = blmm.scan(study)
     """
     store = Location.of(path)
-    _check_chunks(store, _open_group(store))
+    _require_study(store)
+    _check_chunks(store)
     try:
-        ds = store.open_dataset(chunks={})
-        small = [name for name in ds.variables if name not in _LARGE]
-        ds = ds.assign({name: ds[name].load() for name in small if name in ds.data_vars})
+        ds = store.open_dataset(chunks=None)
+        for name, variable in ds.data_vars.items():
+            if name in _LARGE:
+                ds[name] = lazily(store, variable, variable.encoding["preferred_chunks"])
+            else:
+                variable.load()
+    except StoreError:
+        raise
     except Exception as error:  # every codec fails in its own way
         raise StoreError(f"{store} is damaged ({error}); save the study again") from error
     ds = plain(ds)
@@ -171,19 +178,14 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
     )
 
 
-def _open_group(store: Location) -> zarr.Group:
-    """Open the root group of a stored study, or raise StoreError that says what is there."""
+def _require_study(store: Location) -> None:
+    """Raise StoreError, which says what is there, unless a store is a study."""
     if not store.is_folder():
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store (it has no zarr.json); check the path")
-    try:
-        group = store.open_group()
-    except Exception as error:  # whatever the damaged metadata lead to
-        raise StoreError(
-            f"{store / 'zarr.json'} is damaged ({error}); save the study again"
-        ) from error
-    kind = group.attrs.get(KIND)
+    attrs = attributes_of(store, "save the study again")
+    kind = attrs.get(KIND)
     if kind == RESULT:
         raise StoreError(f"{store} holds a result, no study; open it with open_result")
     if kind != STUDY:
@@ -191,14 +193,13 @@ def _open_group(store: Location) -> zarr.Group:
             f"{store} was not written by save (its attribute {KIND} is {kind!r}); read it with "
             "xarray, and pass its arrays to create_dataset"
         )
-    format_of(store, dict(group.attrs))
-    return group
+    format_of(store, attrs)
 
 
-def _check_chunks(store: Location, group: zarr.Group) -> None:
+def _check_chunks(store: Location) -> None:
     """Raise StoreError if a chunk is missing or cut short, without reading the chunks."""
     try:
-        arrays = dict(group.arrays())
+        arrays = store.arrays()
         absent = [
             name for name, array in arrays.items() if array.nchunks_initialized < array.nchunks
         ]

@@ -56,7 +56,7 @@ def add_kinship(
     values = np.asarray(matrix.values, dtype=np.float64)
     with (store / _name(matrix.ndim == 3)).appearing() as partial:
         zarr.create_array(
-            str(partial),
+            partial.path,
             data=values,
             chunks=size,
             dimension_names=[str(dim) for dim in matrix.dims],

@@ -6,24 +6,25 @@ import sys
 import warnings
 
 from bulklmm_dask.errors import StudyWarning
+from bulklmm_dask.text import message
 
 _said: set[str] = set()
 
 
-def say(message: str) -> None:
+def say(words: str) -> None:
     """Issue a StudyWarning that points at the first caller outside this package."""
     package = __name__.partition(".")[0]
     frame, level = sys._getframe(0), 1
     while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__"), package):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, StudyWarning, stacklevel=level)
+    warnings.warn(message(words), StudyWarning, stacklevel=level)
 
 
-def say_once(topic: str, message: str) -> None:
+def say_once(topic: str, words: str) -> None:
     """Issue a StudyWarning, but one of a topic only once in a process."""
     if topic not in _said:
         _said.add(topic)
-        say(message)
+        say(words)
 
 
 def _is_inside(module: object, package: str) -> bool:

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from studies import study
 
 import bulklmm_dask as blmm
+from bulklmm_dask.describe import describe
 from bulklmm_dask.storage import location
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.kinships import read_kinship
+from bulklmm_dask.study.readers.guess import guess_format
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/study.zarr", "s3:/bucket/r.zarr", "https://x.org/a"])
@@ -96,3 +100,139 @@ def test_files_and_folders_appear_whole_or_not_at_all(tmp_path):
     assert Location.of(tmp_path).names() == ["f.zarr", "t.csv"]
     assert (tmp_path / "t.csv").read_text() == "old\n"
     assert folder.open_dataset()["x"].sizes == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("file:///data/x.zarr", "/data/x.zarr"),
+        ("file:/data/x.zarr", "/data/x.zarr"),
+        ("FILE://localhost/data/a%20b.csv", "/data/a b.csv"),
+        ("~", str(Path.home())),
+        ("./x.csv", "x.csv"),
+        (Path("a") / "b.csv", "a/b.csv"),
+        (b"x.csv", "x.csv"),
+    ],
+)
+def test_paths_and_urls_of_files(typed, path):
+    assert Location.of(typed).path == path
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("s3://b/x.zarr", r"^s3://b/x\.zarr is a URL, .*, not s3;"),
+        (Path("gs://b/x.zarr"), r"^gs://b/x\.zarr is a URL, .*, not gs;"),
+        ("file://host/x", r"^file://host/x is a URL, .*, not file;"),
+        ("simplecache::https://x.org/a b", r"'simplecache::https://x.org/a b' is a URL"),
+        ("", "the path '' names nothing"),
+        ("  ", "the path '  ' names nothing"),
+        ("a\0b", r"the path 'a\\x00b' names nothing"),
+        (5, "5 is no path, but int"),
+        (None, "None is no path, but NoneType"),
+        ("~no-such-user/x", "~no-such-user/x: there is no home of this user"),
+    ],
+)
+def test_what_is_no_path_here(typed, message):
+    with pytest.raises(blmm.InputError, match=message):
+        Location.of(typed)
+
+
+def test_messages_have_the_path_as_typed():
+    assert str(Location.of("~/x.csv")) == "~/x.csv"
+    assert str(Location.of("~/x.zarr") / "zarr.json") == "~/x.zarr/zarr.json"
+    assert str(Location.of("a b/x.csv")) == "'a b/x.csv'"
+    assert str(Location.of("a b/x.csv").beside / "y") == "'a b/y'"
+    assert str(Location.of("x\x1b[31m.csv")) == "x\\x1b[31m.csv"
+
+
+URL_CALLS = {
+    "scan": lambda ds, path: blmm.scan(ds, store=path),
+    "permute": lambda ds, path: blmm.permute(ds, n_permutations=2, store=path),
+    "hits": lambda ds, path: blmm.find_hits(blmm.scan(ds), threshold=1, store=path),
+    "save": blmm.save,
+    "report": lambda ds, path: blmm.report(blmm.scan(ds), path),
+    "hotspots": lambda ds, path: blmm.hotspot_baseline(
+        ds, window=1, threshold=1, n_permutations=2, store=path
+    ),
+}
+
+
+@pytest.mark.parametrize("name", URL_CALLS)
+def test_outputs_at_urls_are_refused_and_nothing_is_left(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(blmm.InputError, match=r"s3://b/x\.zarr is a URL"):
+        URL_CALLS[name](study(12, 6, 2), "s3://b/x.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["scan", "permute", "hits", "save", "report"])
+@pytest.mark.parametrize("typed", ["~/out", "file://{home}/out"])
+def test_outputs_at_home_and_at_file_urls(name, typed, tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
+    monkeypatch.chdir(here)
+    URL_CALLS[name](study(12, 6, 2), typed.format(home=home))
+    assert [path.name for path in home.iterdir()] == ["out"]
+    assert not list(here.iterdir())
+
+
+@pytest.fixture(params=["pipe", "device"])
+def special(request, tmp_path):
+    if request.param == "device":
+        return "/dev/zero"
+    os.mkfifo(tmp_path / "pipe.csv")
+    return str(tmp_path / "pipe.csv")
+
+
+def test_pipes_and_devices_are_refused_and_not_waited_for(special, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,t\na,1\nb,2\n")
+    calls = (
+        lambda: blmm.read_csv(special, table),
+        lambda: blmm.read_csv(table, special),
+        lambda: blmm.read_rqtl2(special),
+        lambda: blmm.read_geno(special, traits=table),
+        lambda: blmm.read_bimbam(table, special),
+        lambda: blmm.read_probabilities(special, traits=table),
+        lambda: read_kinship(special),
+        lambda: describe(special),
+        lambda: guess_format(special),
+    )
+    for call in calls:
+        with pytest.raises(blmm.InputError, match="is a pipe or a device, and is not read; write"):
+            call()
+    with pytest.raises(blmm.StoreError, match="is a pipe or a device"):
+        Location.of(special).require_free_file(overwrite=True)
+    for call in (blmm.open_dataset, blmm.open_result):
+        with pytest.raises(blmm.StoreError, match=r"no .*store"):
+            call(special)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "é" * 200, "a/" * 3000])
+def test_names_that_are_too_long(name, tmp_path):
+    path = tmp_path / name
+    for call in (
+        blmm.read_rqtl2,
+        blmm.read_plink,
+        lambda path: blmm.read_csv(path, path),
+        describe,
+        lambda path: blmm.open_vcf_zarr(path, traits=path),
+    ):
+        with pytest.raises(blmm.InputError, match=r"there is no (file|store)"):
+            call(path)
+    for call in (blmm.open_dataset, blmm.open_result):
+        with pytest.raises(blmm.StoreError, match="there is no"):
+            call(path)
+    for call in ("save", "scan", "report"):
+        with pytest.raises(blmm.StoreError, match=r"cannot be (made|written)|make it first"):
+            URL_CALLS[call](study(12, 6, 2), path)
+
+
+def test_a_folder_in_place_of_a_file(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(blmm.InputError, match=r"x\.csv is a folder; give the path of a file"):
+        blmm.read_csv(tmp_path / "x.csv", tmp_path / "x.csv")

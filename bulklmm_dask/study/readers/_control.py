@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,18 @@ import yaml
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.readers._files import Archive, Folder
+from bulklmm_dask.study.readers._files import Archive, Folder, is_zip
 from bulklmm_dask.study.readers.tables import Dialect
 from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import listing
+from bulklmm_dask.text import counted, listing
 
 # Codes of the calls if the control file lists none: R/qtl2's letters, and the codes themselves.
 _DEFAULT_CODES = {"A": 1, "H": 2, "B": 3, "D": 4, "C": 5} | {
     str(code): code for code in range(1, 6)
 }
+
+_LONGEST, _DEEPEST = 10**6, 20  # characters of a control file, and levels of its entries
 
 _TABLES = ("geno", "founder_geno", "pheno", "covar", "phenocovar", "gmap", "pmap")
 _KNOWN = {
@@ -106,22 +107,23 @@ class Control:
 
 def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
     """Find the control file in a zip file, a folder, or at a path of its own, and read it."""
-    path = Location.of(source).local
+    path = Location.of(source)
     if not path.exists():
         raise InputError(f"there is no file or folder {path}; check the path")
     files: Folder | Archive
-    if path.is_dir():
-        if (path / "zarr.json").is_file():
+    if path.is_folder():
+        if path.is_store():
             raise InputError(f"{path} is a Zarr store already; open a study with open_dataset")
-        files = Folder(path)
+        files = Folder(path, confined=True)
         name = _find(files.names(), str(path))
-    elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+    elif path.suffix.lower() == ".zip" or is_zip(path):
         files = Archive(path)
         member = _find(files.names(), str(path))
         files.inside, name = posixpath.split(member)
     elif path.suffix.lower() in (".yaml", ".yml", ".json"):
-        files, name = Folder(path.parent), path.name
+        files, name = Folder(path.beside, confined=True), path.name
     else:
+        path.require_file()
         raise InputError(
             f"{path} is neither a zip file nor a control file (.yaml or .json); give one of these, "
             "or the folder of a control file"
@@ -148,19 +150,48 @@ def _find(names: list[str], where: str) -> str:
 
 
 def _parse(files: Folder | Archive, name: str) -> dict[str, Any]:
+    label = files.label(name)
     with files.open(name) as stream:
-        written = stream.read()
+        written = stream.read(_LONGEST + 1)
+    if len(written) > _LONGEST:
+        raise InputError(
+            f"{label} has more than {counted(_LONGEST, 'character')}; it is no control file"
+        )
     try:
         if name.lower().endswith(".json"):
-            entries = json.loads(written)
+            # Numbers stay text: those of very many digits cannot be converted.
+            entries = json.loads(written, parse_int=str, parse_float=str)
         else:
+            _require_flat(written, label)
             # Every scalar stays text: YAML itself would read the alleles N and Y as false and true.
             entries = yaml.load(written, Loader=yaml.BaseLoader)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{files.label(name)} is no valid control file: {error}") from None
+    except RecursionError:
+        raise InputError(f"{label} is no control file: its entries are nested too deep") from None
+    except (ValueError, yaml.YAMLError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{label} is no valid control file: {error}") from None
     if not isinstance(entries, dict):
         raise InputError(
-            f"{files.label(name)} is no control file: it should name the tables, as in geno: "
-            "geno.csv"
+            f"{label} is no control file: it should name the tables, as in geno: geno.csv"
         )
     return entries
+
+
+def _require_flat(written: str, label: str) -> None:
+    """Raise InputError if YAML refers to its own parts, which may multiply, or is nested deep."""
+    depth = 0
+    for event in yaml.parse(written, Loader=yaml.BaseLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(
+                f"{label}, line {line}: the alias *{event.anchor} stands for "
+                "another part of the file; write that part out"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise InputError(
+                f"{label}, line {line}: entries are nested more than "
+                f"{_DEEPEST} deep, which no control file needs"
+            )

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import require_some
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.labelled import index_names
@@ -169,7 +170,7 @@ def read_covariates(source: Source, samples: Sequence[str]) -> tuple[pd.DataFram
 
 def _is_column_name(strains: Strains) -> bool:
     """Whether strains are named by text that may be a column of the traits, or no file."""
-    return isinstance(strains, str) and not Path(strains).expanduser().is_file()
+    return isinstance(strains, str) and not Location.of(strains).is_file()
 
 
 def _strain_table(strains: Strains, features: Sequence[str] = ()) -> pd.Series | None:
@@ -181,7 +182,7 @@ def _strain_table(strains: Strains, features: Sequence[str] = ()) -> pd.Series |
         label, frame = "sample_strain", strains.reset_index(drop=unnamed)
         columns = {str(column): list(frame[column]) for column in frame}
     else:
-        if not Path(strains).expanduser().is_file():
+        if not Location.of(strains).is_file():
             raise InputError(
                 f"{option('sample_strain')} is {str(strains)!r}, which is neither a file nor a "
                 f"column of the trait table; its columns are {listing(features)}"

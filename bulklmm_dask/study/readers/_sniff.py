@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers._files import Folder
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.readers._files import Folder, is_zip
 
 # Arrays of a VCF Zarr store that dosages are taken from.
 CALLS = ("call_dosage", "call_DS", "call_genotype")
@@ -27,8 +27,9 @@ _DOSAGE = re.compile(r"NA|[0-9.]+(e-?[0-9]+)?")
 class Look:
     """A file or folder whose format is to be guessed; its first lines are read only if needed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path | Location) -> None:
+        self.path = Location.of(path)
+        self.trouble: InputError | None = None  # why no line can be read
 
     def ends(self, *suffixes: str) -> bool:
         """Tell whether the name ends in one of these, whatever its case."""
@@ -45,11 +46,12 @@ class Look:
         if not self.path.is_file():
             return []
         try:
-            with Folder(self.path.parent).open(self.path.name) as stream:
+            with Folder(self.path.beside).open(self.path.name) as stream:
                 lines = (line.strip(" \r\n") for line in stream)
                 found = (line for line in lines if line.strip() and not line.startswith("#"))
                 return list(_some(found))
-        except InputError:  # no text, or damaged
+        except InputError as error:  # no text, or damaged
+            self.trouble = error
             return []
 
 
@@ -77,16 +79,16 @@ def is_vcf_zarr(look: Look) -> bool:
 
 def is_plink(look: Look) -> bool:
     """Recognise a file of a PLINK set, or the name that the files of a set share."""
-    if look.path.is_dir():
+    if look.path.is_folder():
         return False
-    return look.ends(*_PLINK) or look.path.with_name(look.path.name + ".bed").is_file()
+    return look.ends(*_PLINK) or (look.path.beside / (look.path.name + ".bed")).is_file()
 
 
 def is_rqtl2(look: Look) -> bool:
     """Recognise a zip file, a control file, or a folder that is no VCF Zarr store."""
-    if look.path.is_dir():
+    if look.path.is_folder():
         return not is_vcf_zarr(look)
-    return look.ends(*_CONTROL) or (look.path.is_file() and zipfile.is_zipfile(look.path))
+    return look.ends(*_CONTROL) or is_zip(look.path)
 
 
 def is_rqtl(look: Look) -> bool:

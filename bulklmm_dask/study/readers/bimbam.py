@@ -40,7 +40,7 @@ def read_bimbam(
 ) -> xr.Dataset:
     """Read a study from BIMBAM mean genotypes, as GEMMA takes them.
 
-    Fields of all files stand between commas, blanks or tabs; files may be gzipped; NA is missing;
+    Fields of all files stand between commas, blanks or tabs; files may be packed; NA is missing;
     no file has a header, and none names the samples: row i of the phenotypes, row i of the
     covariates and genotype i of every variant are one sample. The genotypes are read once, line
     by line, into a temporary file, from which they are used.

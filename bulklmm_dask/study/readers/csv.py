@@ -35,7 +35,7 @@ def read_csv(
     position_unit: str | None = None,
     trait_positions: Source | None = None,
 ) -> xr.Dataset:
-    """Read a study from delimited tables (comma, tab, semicolon or blanks; plain or compressed).
+    """Read a study from delimited tables (comma, tab, semicolon or blanks; plain or packed).
 
     In every table the first row names the columns and the first column names the rows. Empty
     cells, NA, NaN, NULL, - and . are missing; lines above the header that start with # are

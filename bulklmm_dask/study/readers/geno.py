@@ -53,7 +53,7 @@ def read_geno(
     Parameters
     ----------
     path : path
-        The .geno file, plain or gzipped.
+        The .geno file, plain or packed.
     traits : path or DataFrame
         Samples x traits, by the names of the lines.
     covariates : path, DataFrame or sequence of str, optional

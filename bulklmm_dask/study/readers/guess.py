@@ -31,7 +31,9 @@ def guess_format(source: str | os.PathLike[str]) -> str | None:
         If there is no such file or folder, or it is a VCF file.
     """
     path = Location.of(source)
-    look = Look(path.local)
+    look = Look(path)
+    if path.is_special():
+        path.require_file()
     if path.is_file() and look.ends(*_VCF):
         raise InputError(
             f"{path} is a VCF file; convert it with vcf2zarr (of the package bio2zarr), and give "
@@ -40,4 +42,6 @@ def guess_format(source: str | os.PathLike[str]) -> str | None:
     found = next((name for name, reader in READERS.items() if reader.sniff(look)), None)
     if found is None and not path.exists():
         raise InputError(f"there is no file or folder {path}; check the path")
+    if found is None and look.line == "" and look.trouble is not None:
+        raise look.trouble
     return found

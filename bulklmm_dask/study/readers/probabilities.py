@@ -51,7 +51,7 @@ def read_probabilities(
     ----------
     probabilities : path
         Markers in rows; a column for every sample and genotype, named sample:genotype, in any
-        order. Comma, tab or semicolon; plain or gzipped; NA where there is no call.
+        order. Comma, tab or semicolon; plain or packed; NA where there is no call.
     traits : path or DataFrame
         Samples x traits.
     variant_map : path, optional

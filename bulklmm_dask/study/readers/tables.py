@@ -131,9 +131,9 @@ class TableFile:
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], dialect: Dialect) -> TableFile:
-        """A table at a path, plain or gzipped."""
-        local = Location.of(path).local
-        return cls(Folder(local.parent), local.name, dialect)
+        """A table at a path, plain or packed."""
+        place = Location.of(path)
+        return cls(Folder(place.beside), place.name, dialect)
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.chunks import files, is_whole
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
@@ -209,6 +209,8 @@ def _open(folder: Location) -> zarr.Group:
         raise InputError(f"there is no store {folder}; check the path")
     try:
         return folder.open_group(zarr_format=None)
+    except StoreError:
+        raise
     except Exception as error:  # whatever the damaged metadata lead to
         raise InputError(
             f"{folder} is no Zarr store, or damaged ({error}); give the folder that vcf2zarr wrote"
@@ -335,7 +337,7 @@ def _look(folder: Location, group: zarr.Group, name: str) -> tuple[Calls | None,
     ploidy_of = array.shape[2] if name == _GENOTYPE else 2
     shape = (array.shape[0], array.shape[1])
     place = Location(str(folder.local.absolute()))
-    calls = Calls(str(folder), str(place), name, shape, max(array.chunks[0], 1), min(ploidy_of, 2))
+    calls = Calls(str(folder), place.path, name, shape, max(array.chunks[0], 1), min(ploidy_of, 2))
     return calls, calls.lack() if array.nchunks_initialized else _EMPTY
 
 

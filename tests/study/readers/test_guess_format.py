@@ -28,7 +28,6 @@ from bulklmm_dask.study.readers.guess import guess_format
         ("x.csv", "sample,a:b,weight\n", None),
         ("x.txt", "a b c tall\n", None),
         ("x", "", None),
-        ("x", b"\xff\xfe\x00", None),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -61,5 +60,8 @@ def test_what_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=r"there is no file or folder .*x; check the path"):
         guess_format(tmp_path / "x")
     (tmp_path / "x.vcf.gz").touch()
+    (tmp_path / "u").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"u is text in UTF-16; save it as UTF-8"):
+        guess_format(tmp_path / "u")
     with pytest.raises(InputError, match=r"x.vcf.gz is a VCF file; convert it with vcf2zarr"):
         guess_format(tmp_path / "x.vcf.gz")

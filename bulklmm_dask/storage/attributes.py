@@ -1,0 +1,125 @@
+"""Attributes of a store, read and checked once: each is of the kind that this package writes.
+
+Whoever opens a store gets its attributes from here, so that a damaged one is an error that names
+it, wherever it would be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.location import METADATA, Location
+from bulklmm_dask.text import counted
+
+Attributes = dict[str, Any]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _all(fits: Callable[[object], bool], length: int | None = None) -> Callable[[object], bool]:
+    def fits_all(value: object) -> bool:
+        if not isinstance(value, list) or length not in (None, len(value)):
+            return False
+        return all(map(fits, value))
+
+    return fits_all
+
+
+def _is_yes_or_no(value: object) -> bool:
+    return isinstance(value, int) and value in (0, 1)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and _is_whole(value) and value > 0
+
+
+def _is_map_of_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+_TEXT = (_is_text, "a text")
+_TEXTS = (_all(_is_text), "a list of texts")
+_NUMBERS = (_all(_is_number), "a list of numbers")
+_YES_OR_NO = (_is_yes_or_no, "true or false")
+_COUNT = (_is_size, "a whole number above 0")
+_SETTING = (_is_number_or_none, "a number")
+
+# Name -> whether a value fits, and what it should be. Others are kept as they are.
+_KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "bulklmm_store": _TEXT,
+    "bulklmm_version": _TEXT,
+    "format": _COUNT,
+    "block": (_all(_is_size, 2), "two whole numbers above 0"),
+    "dims": (_all(_is_text, 2), "two names"),
+    "statistics": _TEXTS,
+    "of_traits": _TEXTS,
+    "fingerprints": (_is_map_of_texts, "a text for each input"),
+    **dict.fromkeys(
+        ("version", "method", "precision", "kinship", "genotypes", "by", "strata", "effect_unit"),
+        _TEXT,
+    ),
+    **dict.fromkeys(("interaction", "covariates"), _TEXTS),
+    **dict.fromkeys(("reml", "loco"), _YES_OR_NO),
+    **dict.fromkeys(("refine_above", "window", "step", "threshold"), _SETTING),
+    **dict.fromkeys(("h2_grid", "prior"), _NUMBERS),
+    "n_permutations": _COUNT,
+    "seed": (_is_whole, "a whole number"),
+}
+
+
+def attributes_of(store: Location, remedy: str) -> Attributes:
+    """Attributes of the root group of a store.
+
+    Parameters
+    ----------
+    store : Location
+        A store of this package or of another program, in Zarr format 3.
+    remedy : str
+        End of the error.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be read, or one that this package knows is of another kind.
+    """
+    file = store / METADATA
+    try:
+        found = dict(store.open_group().attrs)
+    except StoreError:
+        raise
+    except Exception as error:  # whatever damaged metadata lead to
+        raise StoreError(f"{file} is damaged ({error}); {remedy}") from error
+    for name, (fits, what) in _KINDS.items():
+        if name in found and not fits(found[name]):
+            raise StoreError(
+                f"{file} is damaged: its attribute {name} is {found[name]!r}, not {what}; {remedy}"
+            )
+    return found
+
+
+def require_attributes(
+    store: Location, attrs: Mapping[str, Any], names: tuple[str, ...], remedy: str
+) -> None:
+    """Raise StoreError unless a store has all these attributes."""
+    lost = [name for name in names if name not in attrs]
+    if lost:
+        raise StoreError(
+            f"{store / METADATA} is damaged: {counted(len(lost), 'attribute')} lost "
+            f"({', '.join(lost)}); {remedy}"
+        )

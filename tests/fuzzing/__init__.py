@@ -1,0 +1,1 @@
+"""Mutated inputs: every reader, table, store and command gives a result or an error of its own."""
