@@ -102,8 +102,9 @@ class _Alternative(ABC):
         found = self._scores(markers, single=single)
         if self.effects:
             found["beta"], found["se"] = self.traits.effects(markers, found["h2_alt"])
-        h2_alt = self.traits.basis.as_given(found["h2_alt"])
-        return found | {"h2_alt": h2_alt.astype(np.float32, copy=False)}
+        if self.traits.basis.unit != 1.0:
+            found["h2_alt"] = self.traits.basis.as_given(found["h2_alt"]).astype(np.float32)
+        return found
 
     @abstractmethod
     def _scores(self, markers: Markers, *, single: bool) -> Columns:
@@ -150,7 +151,7 @@ class AltGrid(_Alternative):
             best = (tiles.exact_gains(logs, i) + traits.objective[j]).argmax(axis=1)
             pair = np.arange(len(i))
             value = logs[pair, best] * (-0.5 * traits.basis.n) + traits.full[j, best]
-            out.lod[i, j] = value * _TO_LOD
+            out.lod[i, j] = np.minimum(value * _TO_LOD, largest_lod(traits.basis.n))
             out.h2_alt[i, j] = traits.points[best]
         _settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
@@ -168,11 +169,7 @@ def _is_tied(likelihood: Real, best: Index) -> Flags:
 
 
 def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
-    """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative.
-
-    A perfect fit gets the LOD that the null methods give it.
-    """
-    np.minimum(out.lod, largest_lod(traits.basis.n), out=out.lod)
+    """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative."""
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
     if not traits.reml:
@@ -309,7 +306,7 @@ class AltExact(_Alternative):
                 alone = (gains - tiles.added[:, i].T) * (traits.basis.n / traits.count)
                 full = alone @ self.nodes.weights.T + traits.full[j]
             found = summit(curves, full, error=self._error(tiles))
-            lod = found.value * _TO_LOD
+            lod = np.minimum(found.value * _TO_LOD, largest_lod(traits.basis.n))
             out.lod[i, j] = lod
             out.h2_alt[i, j] = self.curve.h2(found.place / STEPS)
             exact = np.flatnonzero(found.unsure | (lod >= self.refine_above))
@@ -334,7 +331,8 @@ class AltExact(_Alternative):
             reml=traits.reml,
             error=error,
         )
-        out.lod[i, j] = (full - traits.reference[j]) * _TO_LOD
+        lod = (full - traits.reference[j]) * _TO_LOD
+        out.lod[i, j] = np.minimum(lod, largest_lod(traits.basis.n))
         out.h2_alt[i, j] = h2
         out.refined[i, j] = True
 
