@@ -13,6 +13,7 @@ from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import OWN, finished
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
 from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone
 from bulklmm_dask.study.schema import LOCO
@@ -87,7 +88,9 @@ def _study(ds: xr.Dataset, title: str) -> str:
         for name, words in (("kinship", "kinship"), (LOCO, "kinship by chromosome"))
         if name in ds
     ] or ["kinship: none yet; make one with: bulklmm kinship"]
-    lines = [title, shape_of(ds), *kinships, *_options(ds.attrs), "", *_variables(ds)]
+    metadata = metadata_names(ds)
+    known = [f"samples have: {by_name(metadata)}"] if metadata else []
+    lines = [title, shape_of(ds), *kinships, *known, *_options(ds.attrs), "", *_variables(ds)]
     return "\n".join(lines)
 
 

@@ -47,8 +47,8 @@ def warn_of_few_degrees(measured: Measurements, n_samples: Index | None = None) 
         say(
             f"{len(few)} of {len(degrees)} traits have fewer than {FEW_DEGREES} samples more than "
             f"the {c} columns of covariates with the intercept, the fewest "
-            f"{degrees[few].min() + c}: LODs and p-values of so few degrees of freedom are too "
-            f"large; use fewer covariates, or leave out {listing(measured.trait_names[few])}"
+            f"{degrees[few].min() + c}: LODs of so few degrees of freedom are too large, p-values "
+            f"too small; use fewer covariates, or leave out {listing(measured.trait_names[few])}"
         )
 
 

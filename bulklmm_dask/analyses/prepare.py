@@ -64,7 +64,7 @@ class ModelInputs:
 
     def columns(self, ds: xr.Dataset) -> ModelColumns:
         """Covariates of the model, and which of them interact with a marker."""
-        return model_columns(validate(ds), self.covariates, strings(self.interaction))
+        return model_columns(validate(ds), self.covariates, self.interaction)
 
     def n_genotypes(self, ds: xr.Dataset) -> int | None:
         """Number of genotypes whose probabilities are tested; None for dosages."""

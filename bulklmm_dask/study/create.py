@@ -27,6 +27,7 @@ from bulklmm_dask.study.labelled import (
     name_samples,
     say_by_order,
 )
+from bulklmm_dask.study.metadata import coded_frame
 from bulklmm_dask.study.schema import unknown_names, validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
@@ -71,7 +72,8 @@ def create_dataset(
     traits : array, DataFrame or DataArray, shape (samples, traits)
         Trait values, NaN where missing.
     covariates : array, DataFrame or DataArray, shape (samples, covariates), optional
-        Numbers; an intercept is added by the scan. NaN where missing.
+        Numbers, NaN where missing; an intercept is added by the scan. Columns of text in a
+        DataFrame become 0 and 1, or indicator columns for three texts or more.
     contigs : sequence, shape (variants,), optional
         The chromosome of each variant, by name.
     positions : sequence of numbers, shape (variants,), optional
@@ -105,8 +107,8 @@ def create_dataset(
     Raises
     ------
     InputError
-        If no sample is common to both sides, names occur twice, a value is infinite, not a number
-        or outside its range, or shapes do not agree.
+        If no sample is common to both sides, covariates are of nobody in the study, names occur
+        twice, a value is infinite, not a number or outside its range, or shapes do not agree.
 
     Warns
     -----
@@ -143,6 +145,12 @@ def create_dataset(
     values = as_argument(traits, "traits", ("samples", "traits"), trait_ids)
     require_some("traits", values.data.sizes["samples"], values.data.sizes["traits"])
     extra = None
+    if isinstance(covariates, pd.Series):
+        covariates = covariates.to_frame()
+    if isinstance(covariates, pd.DataFrame):
+        covariates, notes = coded_frame(covariates)
+        for note in notes:
+            say(f"covariate {note}; for another coding give numbers")
     if covariates is not None:
         extra = as_argument(covariates, "covariates", ("samples", "covariates"), covariate_ids)
     tables = [table for table in (calls, values, extra) if table is not None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,29 @@ def as_numbers(cells: Sequence[str]) -> Array | None:
         return None
 
 
+def coded_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Replace categories in a table of covariates by columns of numbers.
+
+    Returns
+    -------
+    frame : DataFrame
+        The table; columns of other texts are left as they are.
+    notes : list of str
+        What was read as what.
+    """
+    columns: dict[str, object] = {}
+    notes: list[str] = []
+    for name, column in frame.items():
+        texts = Texts([] if column.dtype.kind in "fiubcmM" else _cells(column.to_numpy(object)))
+        if as_numbers(texts.cells) is None and texts.are_categories:
+            coded = texts.coded(str(name))
+            columns |= coded.columns
+            notes.append(coded.note)
+        else:
+            columns[str(name)] = column.to_numpy()
+    return pd.DataFrame(columns, index=frame.index) if notes else frame, notes
+
+
 def variable_name(dim: str, column: str) -> str:
     """Name of the variable that keeps a column: sample_<column> or trait_<column>."""
     return NAMES[dim].removesuffix("id") + re.sub(r"[\s/.]+", "_", column.strip())
@@ -157,23 +181,30 @@ def coded_metadata(ds: xr.Dataset, name: str) -> Coded | None:
     """
     found = find_metadata(ds, name)
     if found is not None:
-        return _coded(found, name, list(ds["sample_id"].values))
+        return _coded(found, list(ds["sample_id"].values))
     parts = split_indicator(name)
     found = None if parts is None else find_metadata(ds, parts[0])
     if parts is None or found is None:
         return None
     texts = Texts(_cells(found.values))
-    level = parts[1]
+    short, level = _short(found), parts[1]
     if level not in texts.levels:
         raise InputError(
-            f"covariate {name!r} stands for the samples whose {parts[0]} is {level!r}, but "
+            f"covariate {name!r} stands for the samples whose {short} is {level!r}, but "
             f"{found.name} holds {listing(texts.levels)}"
         )
-    return Coded({name: texts.indicator(level)})
+    return Coded({indicator_name(short, level): texts.indicator(level)})
 
 
-def _coded(found: xr.DataArray, name: str, samples: Sequence[str]) -> Coded:
-    values = found.values
+def _short(found: xr.DataArray) -> str:
+    """Name of a variable of the samples without its prefix."""
+    return str(found.name).removeprefix(variable_name("samples", ""))
+
+
+def _coded(found: xr.DataArray, samples: Sequence[str]) -> Coded:
+    values, name = found.values, _short(found)
+    if values.dtype.kind == "O" and _are_numbers(values):
+        values = values.astype(np.float64)
     if values.dtype.kind in "fiub":
         return Coded({name: values.astype(np.float64)})
     if values.dtype.kind not in "OUT":
@@ -188,7 +219,19 @@ def _coded(found: xr.DataArray, name: str, samples: Sequence[str]) -> Coded:
             f"{texts.cells[odd[0]]!r} of {samples[odd[0]]!r}; correct it, or leave {name!r} out of "
             "the covariates"
         )
+    if len(texts.levels) > 2 and not texts.are_categories:
+        raise InputError(
+            f"{found.name} has {len(texts.levels)} different texts in {len(values)} samples, such "
+            f"as {listing(texts.levels, 2)}, which are no categories; give numbers (for dates days "
+            f"or months), or leave {name!r} out of the covariates"
+        )
     return texts.coded(name)
+
+
+def _are_numbers(values: np.ndarray) -> bool:
+    """Whether objects are numbers where they are not missing."""
+    there = pd.Series(values, dtype=object).dropna()
+    return len(there) > 0 and all(isinstance(value, Real) for value in there)
 
 
 def _cells(values: np.ndarray) -> list[str]:

@@ -83,6 +83,12 @@ def test_a_kinship_and_missing_values_change_nothing_of_that(date):
     ]
     far, close = (np.linalg.norm(each, axis=1) for each in coordinates)
     np.testing.assert_allclose(far, close, rtol=1e-6)
+    gaps = np.column_stack([np.ones(N), deviations])
+    gaps[:4, 1] = np.nan  # these samples take no part
+    for offset in (0.0, 1e12):
+        found = Directions.of(Samples(gaps, None)).coordinates(ds.sample_trait.values.T + offset)
+        left = residual_sums(gaps[4:], ds.sample_trait.values[4:, [0, 2]])
+        np.testing.assert_allclose(np.square(found[[0, 2]]).sum(axis=1), left, rtol=1e-2)
 
 
 @pytest.mark.parametrize("offset", [1e6, 2.46e6, 1e9, 1e12, -3e13])

@@ -237,6 +237,7 @@ def test_traits_that_cannot_be_fitted_are_left_out():
         np.testing.assert_array_equal(fitted, [True, False, False, True])
 
 
+@pytest.mark.filterwarnings("ignore:2 of 2 traits have fewer than 5 samples")
 def test_markers_without_variation_and_covariates_that_explain_all_score_nothing():
     """A permuted residual may lie among the covariates: three samples leave two orders or so."""
     ds = studies.study(n=4, p=6, m=2)

@@ -119,6 +119,38 @@ def test_covariates_by_name_and_all_but_one(study, tmp_path):
     assert "no covariate 'shoe' in the study; it has 'covariate1', 'covariate2', and of" in message
 
 
+def test_columns_of_an_rqtl2_covar_file_are_no_covariates_until_named(tmp_path):
+    """A constant column, numbers of animals and labels of groups stop no scan."""
+    mice = [f"m{i:02d}" for i in range(24)]
+    cells = {
+        "geno.csv": lambda i: (["SS", "BB"][i % 2], ["SS", "BB"][i // 3 % 2], "BS"[i % 5 > 1] * 2),
+        "pheno.csv": lambda i: (i * 7 % 11, i * 5 % 13),
+        "covar.csv": lambda i: (1, 1000 + i, "wxyz"[i % 4], "fm"[i // 12], i % 3 + 4),
+    }
+    names = {"geno.csv": "a,b,c", "pheno.csv": "t,u", "covar.csv": "one,animal,cage,sex,generation"}
+    for name, row in cells.items():
+        rows = [",".join(map(str, (mouse, *row(i)))) for i, mouse in enumerate(mice)]
+        (tmp_path / name).write_text("\n".join([f"id,{names[name]}", *rows]))
+    (tmp_path / "map.csv").write_text("marker,chr,pos\na,1,1\nb,1,2\nc,2,1\n")
+    (tmp_path / "x.yaml").write_text(
+        "crosstype: riself\ngeno: geno.csv\npheno: pheno.csv\npmap: map.csv\ncovar: covar.csv\n"
+        "genotypes: {SS: 1, BB: 2}\nalleles: [S, B]\n"
+    )
+    study = tmp_path / "s.zarr"
+    notes = run("import", tmp_path / "x.yaml", study).stderr
+    assert "covar.csv: the samples have 'one', 'animal', 'cage', 'sex', 'generation'" in notes
+    assert "--covariates one" in notes
+    assert "samples have: " in run("info", study).stdout
+    run("kinship", study)
+    assert scanned(study, tmp_path / "a.zarr").attrs["covariates"] == []
+    named = scanned(study, tmp_path / "b.zarr", "--covariates", "cage,sex,generation")
+    levels = ["cage[x]", "cage[y]", "cage[z]"]
+    assert named.attrs["covariates"] == [*levels, "sex", "generation"]
+    message = run("scan", study, tmp_path / "c.zarr", "--covariates", "one", code=1).stderr
+    assert "'one' is the same in all 24 samples" in message
+    assert "--covariates all,-one" in message
+
+
 def test_advice_to_leave_one_chromosome_out_is_in_words_of_the_command(
     study, tmp_path, monkeypatch
 ):

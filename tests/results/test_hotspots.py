@@ -13,7 +13,7 @@ from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
-from bulklmm_dask.analyses.inputs.covariates import covariate_matrix
+from bulklmm_dask.analyses.inputs.covariates import covariate_matrix, model_columns
 from bulklmm_dask.analyses.null_studies import NullStudy
 from bulklmm_dask.cli import main
 from bulklmm_dask.describe import describe
@@ -170,7 +170,7 @@ def test_a_hotspot_is_found_and_the_same_seed_gives_the_same(study):
 
 def null_traits(ds, number=0, weights=None):
     """The traits of a null data set."""
-    _, matrix = covariate_matrix(ds, True)
+    matrix = covariate_matrix(ds, model_columns(ds, True))
     samples = Samples(matrix, ds.kinship.values, weights)
     signs = random_signs(0, number, ds.sizes["samples"])
     return NullStudy.of(ds, samples).with_signs(signs).sample_trait

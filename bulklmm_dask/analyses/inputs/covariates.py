@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +60,7 @@ class ModelColumns:
 
 
 def model_columns(
-    ds: xr.Dataset, wanted: CovariatesLike, interaction: Sequence[str] = ()
+    ds: xr.Dataset, wanted: CovariatesLike, interaction: str | Sequence[str] | None = None
 ) -> ModelColumns:
     """Find covariates by name: those of the study, and metadata of the samples.
 
@@ -71,12 +71,12 @@ def model_columns(
     wanted : bool, str or sequence of str
         True for the covariates of the study, False or None for none, or names. Among names,
         "all" stands for those of the study, and "-NAME" leaves one out.
-    interaction : sequence of str
+    interaction : str or sequence of str, optional
         Covariates that interact with the marker. Metadata become covariates by that, unless
         `wanted` says what the covariates are.
     """
     found = ModelColumns()
-    for number, name in enumerate(_as_names(wanted)):
+    for number, name in enumerate(_as_names(wanted, "covariates")):
         coded = _columns_of(ds, name)
         if coded is not None:
             found.add(coded)
@@ -86,7 +86,7 @@ def model_columns(
             _leave_out(ds, name.removeprefix(_BUT), found)
         else:
             locate(_known(ds), [name], "no covariate {} in the study", _there_are(ds))
-    for name in interaction:
+    for name in _as_names(interaction, "interaction"):
         coded = _columns_of(ds, name)
         if coded is not None and wanted is True:
             found.add(coded)
@@ -108,7 +108,7 @@ def covariate_matrix(ds: xr.Dataset, found: ModelColumns) -> Array:
     n, names = ds.sizes["samples"], list(found.columns)
     matrix = np.column_stack([np.ones(n), *found.columns.values()])
     samples = list(ds["sample_id"].values)
-    refuse_infinite(matrix[:, 1:], "sample_covariate", samples, names)
+    refuse_infinite(matrix[:, 1:], "the table of covariates", samples, names)
     gaps = np.isnan(matrix)
     for name, lacking in zip(names, gaps[:, 1:].T, strict=True):
         if lacking.all():
@@ -156,10 +156,15 @@ def _constant(complete: Array, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _as_names(wanted: CovariatesLike) -> list[str]:
-    if wanted is None or isinstance(wanted, bool | np.bool_):
-        return [_ALL] if wanted else []
-    return [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+def _as_names(given: CovariatesLike, what: str) -> list[str]:
+    """Names from what a user gave; True stands for all."""
+    if given is None or isinstance(given, bool | np.bool_):
+        return [_ALL] if given else []
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise InputError(f"{what} is {given!r}; it should be names, or one name")
+    return [str(name) for name in given]
 
 
 def _columns_of(ds: xr.Dataset, name: str) -> Coded | None:
@@ -172,8 +177,11 @@ def _columns_of(ds: xr.Dataset, name: str) -> Coded | None:
 
 
 def _study_covariates(ds: xr.Dataset) -> Coded:
-    if "covariate_id" not in ds:
+    absent = [name for name in ("covariate_id", "sample_covariate") if name not in ds]
+    if len(absent) == 2:
         return Coded({})
+    if absent:
+        raise InputError(f"the study has covariates but lacks {absent[0]}; make it again")
     return Coded(dict(zip(_known(ds), ds["sample_covariate"].values.T, strict=True)))
 
 

@@ -78,14 +78,17 @@ class Directions:
         replaced by its least-squares prediction from the covariates.
         """
         filled = in_range(np.array(traits, dtype=np.float64).T)[0].T
-        known = ~np.isnan(filled) & ~np.isnan(self.covariates).any(axis=1)
+        complete = ~np.isnan(self.covariates).any(axis=1)
+        known = ~np.isnan(filled) & complete
         for pattern in np.unique(known[~known.all(axis=1)], axis=0):
             mine = (known == pattern).all(axis=1)
             values = filled[np.ix_(mine, pattern)].T
             fitted = np.linalg.lstsq(self.covariates[pattern], values, rcond=None)[0]
             means = np.nan_to_num(self.covariates[~pattern]) @ fitted
             filled[np.ix_(mine, ~pattern)] = means.T
-        deviations = filled - filled.mean(axis=1, keepdims=True)
+        filled[:, ~complete] = 0.0
+        mean = filled[:, complete].mean(axis=1, keepdims=True)
+        deviations = np.where(complete, filled - mean, 0.0)
         found = deviations @ self.weighted
         left, size, raw = (np.einsum("tk,tk->t", x, x) for x in (found, deviations, filled))
         found[left <= least_left(size, raw, _NO_VARIATION)] = np.nan

@@ -24,6 +24,16 @@ Labels: TypeAlias = "dict[str, dict[str, str]]"
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
+def require_known(table: Table, samples: Collection[str], what: str, remedy: str) -> None:
+    """Raise InputError if no row of a table is a sample of the study; `what` it holds."""
+    if set(samples).isdisjoint(table.rows):
+        raise InputError(
+            f"{table.label} has {what} of nobody in the study: its rows are "
+            f"{listing(table.rows, 3) or 'none'}, its columns {listing(table.columns, 3)}, the "
+            f"samples of the study {listing(samples, 3)}; {remedy}"
+        )
+
+
 def by_sample(table: Table, samples: Collection[str], what: str) -> Table:
     """Turn a table so that its rows are samples of the study; `what` says what it holds.
 
@@ -32,19 +42,13 @@ def by_sample(table: Table, samples: Collection[str], what: str) -> Table:
     InputError
         If neither its rows nor its columns name a sample of the study.
     """
-    turned = samples_in_columns(table.rows, table.columns, samples)
-    if turned:
+    if samples_in_columns(table.rows, table.columns, samples):
         say(
             f"{table.label} has the samples in its columns, so its rows are taken for the {what}: "
             f"{listing(table.rows)}"
         )
         table = table.T
-    if set(samples).isdisjoint(table.rows):
-        raise InputError(
-            f"{table.label} has {what} of nobody in the study: its rows are "
-            f"{listing(table.rows, 3) or 'none'}, its columns {listing(table.columns, 3)}, the "
-            f"samples of the study {listing(samples, 3)}; use the same names"
-        )
+    require_known(table, samples, what, "use the same names")
     require_unique(table.rows, f"the samples of {table.label}", "keep one row for each")
     require_unique(table.columns, f"the columns of {table.label}", "rename one")
     return table

@@ -196,7 +196,7 @@ def read_phenotypes(file: TableFile, people: People) -> Table:
 def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None, Labels]:
     """Read covariates by family and sample id, with or without a header, or by sample name."""
     file = by_family(source)
-    if file is None:
+    if file is None or _names_samples(file, people):
         return _samples.read_covariates(source, people.names)
     cells: list[list[str]] = []
 
@@ -226,6 +226,20 @@ def by_family(source: Source) -> TableFile | None:
     with file.records() as records:
         first = next(iter(records), [])
     return None if is_expression(first) else file
+
+
+def _names_samples(file: TableFile, people: People) -> bool:
+    """Tell whether a table has samples in its first column or row, and nobody by family and id."""
+    with file.records() as records:
+        rows = [(records.here, list(map(str.strip, fields))) for fields in records]
+    if not rows or _id_columns(rows[0][1]):
+        return False
+    if all(len(fields) == 1 for _, fields in rows):
+        return True  # separated by something else than blanks
+    if any(people.find(fields[:2], here) for here, fields in rows if len(fields) > 1):
+        return False
+    named = {fields[0] for _, fields in rows} | set(rows[0][1][2:])
+    return not named.isdisjoint(people.names)
 
 
 def _id_columns(fields: Sequence[str]) -> list[str]:

@@ -159,7 +159,12 @@ def read_covariates(source: Source, samples: Sequence[str]) -> tuple[pd.DataFram
         names = [str(column) for column in source.columns]
         table = table_of(source, "the covariates", names)
         return split_covariates(text_table(table.label, table.rows, table.text), samples)
-    return split_covariates(read_text(open_table(source)), samples)
+    table = read_text(open_table(source))
+    if not table.columns:
+        raise InputError(
+            f"{table.label} has no covariates, only names of {len(table.rows)} samples"
+        )
+    return split_covariates(table, samples)
 
 
 def _is_column_name(strains: Strains) -> bool:

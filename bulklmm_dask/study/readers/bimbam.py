@@ -110,7 +110,7 @@ def read_bimbam(
     ds = create_dataset(
         lazy(scratch, variants, None),
         traits,
-        covariates=None if covariates is None else _covariates(covariates),
+        covariates=None if covariates is None else _covariates(covariates, len(traits)),
         contigs=None if placed is None else placed["contig"].to_numpy(),
         positions=None if placed is None else placed["position"].to_numpy(),
         position_unit="bp",
@@ -161,9 +161,14 @@ def _phenotypes(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(table, columns=names)
 
 
-def _covariates(path: str | Path) -> pd.DataFrame | None:
+def _covariates(path: str | Path, samples: int) -> pd.DataFrame | None:
     """Covariates without the intercept that GEMMA wants in the file."""
     table = _table(path, "covariate")
+    if len(table) != samples:
+        raise InputError(
+            f"{path} has covariates of {counted(len(table), 'sample')}, but the phenotypes are of "
+            f"{counted(samples, 'sample')}; give a line for each, in the same order"
+        )
     frame = pd.DataFrame(table, columns=[f"covariate{i + 1}" for i in range(table.shape[1])])
     ones = (table == 1).all(axis=0)
     if ones.any():

@@ -55,8 +55,10 @@ def read_csv(
         Marker, chromosome and position; columns are found by name. Mb goes before bp before cM
         as variant_position; cM is kept as variant_genetic_position beside the others.
     covariates : path, DataFrame or sequence of str, optional
-        Samples x covariates, or names of columns of the trait table. Numbers are covariates, two
-        different texts become 0 and 1, other text is kept as sample_<column>.
+        Samples x covariates, or covariates x samples as tensorQTL has them, or names of columns of
+        the trait table. Numbers are one covariate, two texts become 0 and 1, three or more an
+        indicator column ``name[text]`` for each but the first; a column in which texts hardly
+        repeat is kept as sample_<column>.
     sample_strain : path, str or DataFrame, optional
         The strain of every sample, where genotypes are those of strains: a table of sample and
         strain, or the name of a column of the trait table.

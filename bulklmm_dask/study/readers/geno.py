@@ -57,7 +57,7 @@ def read_geno(
     traits : path or DataFrame
         Samples x traits, by the names of the lines.
     covariates : path, DataFrame or sequence of str, optional
-        Samples x covariates, or names of columns of the traits.
+        Samples x covariates, or names of columns of the traits, as in `read_csv`.
     sample_strain : path, str or DataFrame, optional
         The line of every sample, where samples of the same line are told apart.
     trait_positions : path or DataFrame, optional

@@ -56,8 +56,8 @@ def read_plink(
         IID, or a DataFrame, goes by sample name instead. By default the file of the same name that
         ends in .pheno, or the columns of the .fam file from 6 on, as GEMMA counts them.
     covariates : path or DataFrame, optional
-        The same for covariates; by default the file that ends in .covar, if there is one. Columns
-        of two different texts become 0 and 1.
+        The same for covariates; by default the file that ends in .covar, if there is one. Text
+        becomes columns of 0 and 1, as in `read_csv`.
     trait_positions : path or DataFrame, optional
         Trait, contig and position, as in `read_csv`.
 

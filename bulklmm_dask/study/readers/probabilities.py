@@ -57,7 +57,7 @@ def read_probabilities(
     variant_map : path, optional
         Marker, chromosome and position, as in `read_csv`.
     covariates : path, DataFrame or sequence of str, optional
-        Samples x covariates, or names of columns of the traits.
+        Samples x covariates, or names of columns of the traits, as in `read_csv`.
     sample_strain : path, str or DataFrame, optional
         The strain of every sample, where the probabilities are those of strains.
     position_unit : {"Mb", "bp", "cM"}, optional

@@ -32,7 +32,7 @@ from bulklmm_dask.study.readers._crosses import (
 )
 from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
-from bulklmm_dask.study.readers._metadata import Labels, attach, by_sample
+from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
 from bulklmm_dask.study.readers._traits import Source
@@ -104,7 +104,7 @@ def read_rqtl2(
     StudyWarning
         For calls that the control file does not list: heterozygous where they can only be that,
         otherwise missing; for calls on the X that the sex of the sample excludes, which become
-        missing; for everything dropped or reinterpreted.
+        missing; for what the samples have in covar; for everything dropped or reinterpreted.
 
     Examples
     --------
@@ -142,7 +142,10 @@ def read_rqtl2(
     files, control = open_control(source)
     calls = _calls(files, control)
     samples = _samples(files, control, traits, calls.samples)
-    samples.labels = _metadata(files, control, samples.traits.rows)
+    covar, samples.labels = _metadata(files, control)
+    if covar is not None:
+        hint = "use the same names, or covar_transposed: true where the samples are its columns"
+        require_known(covar, samples.traits.rows, "covariates", hint)
     if covariates is not None:
         samples.covariates, labels = read_covariates(covariates, samples.traits.rows)
         samples.labels |= labels
@@ -343,12 +346,12 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
     return whole
 
 
-def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str]) -> Labels:
-    """Columns of covar, sex and cross_info by sample; what is available is said."""
+def _metadata(files: Folder | Archive, control: Control) -> tuple[Table | None, Labels]:
+    """The table covar, and its columns, sex and cross_info by sample; what there is is said."""
     table = _joined(files, control, "covar", read_text, "")
     labels: Labels = {}
     if table is not None:
-        table = by_sample(table, samples, "covariates")
+        require_unique(table.columns, f"the columns of {table.label}", "rename one")
         labels = _by_row(table)
         if labels:
             say(f"{table.label}: the samples have {by_name(list(labels))}")
@@ -367,7 +370,7 @@ def _metadata(files: Folder | Archive, control: Control, samples: Sequence[str])
                 cells = _sexes(cells, codes, found.label)
             label = key if len(wanted) == 1 or key == "sex" else f"{key}_{one}"
             labels[label] = dict(zip(found.rows, cells, strict=True))
-    return labels
+    return table, labels
 
 
 def _by_row(table: Table) -> Labels:

@@ -49,7 +49,7 @@ def open_vcf_zarr(
     traits : path or DataFrame
         Samples x traits, by the sample names of the store.
     covariates : path, DataFrame or sequence of str, optional
-        Samples x covariates, or names of columns of the traits.
+        Samples x covariates, or names of columns of the traits, as in `read_csv`.
     sample_strain : path, str or DataFrame, optional
         The strain of every sample, where the samples of the store are strains, as in `read_csv`.
     field : {"call_dosage", "call_DS", "call_genotype"}, optional

@@ -159,7 +159,11 @@ def test_a_scratch_file_of_another_machine(write, tmp_path, monkeypatch):
         ("anno", ANNO.replace("500", "far"), r"anno.txt, line 3: position 1 is 'far'"),
         ("anno", ANNO.replace("rs2", "rs1"), r"markers of the map must be unique.*'rs1'"),
         ("covar", "1 2\n1\n1 2\n", r"covar.txt, line 2: 1 field instead of 2"),
-        ("covar", "1 2\n1 3\n", r"covariates has 2 rows for the 3 samples"),
+        (
+            "covar",
+            "1 2\n1 3\n",
+            r"covar.* has covariates of 2 samples, but the phenotypes are of 3 samples",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")

@@ -98,6 +98,11 @@ def test_an_empty_column_is_no_covariate(read):
         assert f"column {name!r} is empty, so it is no covariate" in said
 
 
+def test_a_table_without_covariates_is_refused(read):
+    with pytest.raises(InputError, match=r"covariates.csv has no covariates, only names of 8"):
+        read("\n".join(["id", *SAMPLES]))
+
+
 @pytest.mark.parametrize("sep", [",", "\t", ";"])
 def test_covariates_by_samples_are_turned(read, sep):
     """As tensorQTL and FastQTL take them."""
@@ -143,3 +148,17 @@ def test_create_dataset_drops_covariates_without_any_value():
     with pytest.warns(StudyWarning, match="2 of 2 covariates have no value"):
         ds = blmm.create_dataset(geno, traits, covariates=np.full((4, 2), np.nan))
     assert "covariate_id" not in ds
+
+
+@pytest.mark.parametrize("kind", [object, "category", "str"])
+def test_create_dataset_takes_categories_in_a_frame(kind):
+    geno, traits = np.array([range(8)]).T % 3, np.array([range(8)]).T
+    frame = pd.DataFrame({"age": range(8), "cage": pd.Series(CAGES, dtype=kind)})
+    with pytest.warns(StudyWarning, match=r"'cage' has 3 texts .*'cage\[n\]'.* against 'k'"):
+        ds = blmm.create_dataset(geno, traits, covariates=frame)
+    assert list(ds.covariate_id.values) == ["age", "cage[n]", "cage[w]"]
+    np.testing.assert_array_equal(ds.sample_covariate[:, 1], [cage == "n" for cage in CAGES])
+    with pytest.raises(InputError, match="covariates holds 'note 0'"):
+        blmm.create_dataset(
+            geno, traits, covariates=pd.DataFrame({"note": [f"note {i}" for i in range(8)]})
+        )

@@ -124,6 +124,24 @@ def test_phenotypes_with_and_without_a_header(files, table):
     np.testing.assert_array_equal(found, [[1, 2], [3, 4], [9, np.nan]])
 
 
+@pytest.mark.parametrize(
+    ("table", "turned"),
+    [
+        ("id\ta\tb\tc\td\te\nage\t1\t2\t3\t4\t5\nsex\tf\tm\tf\tm\tf\n", True),
+        ("id,e,d,c,b,a\nage,5,4,3,2,1\nsex,f,m,f,m,f\n", True),
+        ("id\tage\tsex\na\t1\tf\nb\t2\tm\nc\t3\tf\nd\t4\tm\ne\t5\tf\n", False),
+    ],
+)
+def test_covariates_by_sample_name_either_way_round(files, table, turned):
+    """Such as tensorQTL's, whatever they are called; not by family and sample id."""
+    (files / "covariates.txt").write_text(table)
+    said = [NAMED] + ["has the samples in its columns"] * turned + ["'sex' is text: 'f' becomes 0"]
+    ds = read(files / "x", covariates=files / "covariates.txt", said=said)
+    assert list(ds["covariate_id"].values) == ["age", "sex"]
+    expected = [[1, 0], [2, 1], [3, 0], [4, 1], [5, 0]]
+    np.testing.assert_array_equal(ds["sample_covariate"], expected)
+
+
 @pytest.mark.parametrize("kind", ["csv", "frame"])
 def test_phenotypes_by_sample_name(files, kind):
     frame = pd.DataFrame({"t": [1.0, 2, 3, 4, -9]}, index=list("abcde"))

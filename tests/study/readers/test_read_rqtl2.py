@@ -237,13 +237,20 @@ def test_a_name_that_the_schema_uses_gets_a_suffix_which_is_said(tmp_path, colum
     assert f"column {column!r} is kept as sample_{column}_, since sample_{column}" in said
 
 
-def test_covar_either_way_round_but_of_samples_of_the_study(tmp_path):
-    ds, said = read(write(tmp_path, {"covar.csv": "id,b,c,a\nage,1,2,3\n"}, covar="covar.csv"))
+@pytest.mark.parametrize("table", ["id,age\nx,1\ny,2\n", "id,b,c,a\nage,1,2,3\n"])
+def test_covar_of_nobody_is_refused(tmp_path, table):
+    control = write(tmp_path, {"covar.csv": table}, covar="covar.csv")
+    with (
+        pytest.warns(StudyWarning, match=r"covar.csv: the samples have"),
+        pytest.raises(InputError, match=r"covariates of nobody .*'a', 'b'.* covar_transposed"),
+    ):
+        read_rqtl2(control)
+
+
+def test_covar_may_be_transposed(tmp_path):
+    files = {"covar.csv": "id,b,c,a\nage,1,2,3\n"}
+    ds, _ = read(write(tmp_path, files, covar="covar.csv", covar_transposed=True))
     assert list(ds["sample_age"].values) == [3, 1, 2]
-    assert "covar.csv has the samples in its columns" in said
-    nobody = write(tmp_path, {"covar.csv": "id,age\nx,1\ny,2\n"}, covar="covar.csv")
-    with pytest.raises(InputError, match=r"covar.csv has covariates of nobody.*'x', 'y'.*'a', 'b'"):
-        read_rqtl2(nobody)
 
 
 @pytest.mark.parametrize(
