@@ -10,6 +10,7 @@ import pytest
 import studies
 import xarray as xr
 from commands import run
+from matplotlib import pyplot as plt
 from studies import result_of
 
 import bulklmm_dask as blmm
@@ -25,6 +26,12 @@ WORDS = [
     [1],
     pd.Timestamp("2020-01-01"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")

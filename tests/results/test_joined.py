@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import studies
 import xarray as xr
+from matplotlib import pyplot as plt
 
 import bulklmm_dask as blmm
 
@@ -15,6 +16,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
 MINIMAL = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.2], ids=["complete", "gaps"])
