@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+# Words for a missing cell in tables without a format that defines them.
+MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
+
 _LONGEST, _HEAD, _TAIL = 2000, 1200, 600  # characters of a message
 
 

@@ -19,7 +19,8 @@ from bulklmm_dask.lmm.statistics import (
     statistics,
     trait_statistics,
 )
-from bulklmm_dask.storage.result import FREQUENCY, OF_PATTERNS, PATTERN, Field
+from bulklmm_dask.storage.frequency import FREQUENCY, OF_PATTERNS, PATTERN
+from bulklmm_dask.storage.result import Field
 
 
 def pair_fields(

@@ -12,9 +12,8 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import OF_TRAITS
-from bulklmm_dask.storage.result import FREQUENCY
-from bulklmm_dask.study.readers.tables import MISSING
-from bulklmm_dask.text import listing
+from bulklmm_dask.storage.frequency import FREQUENCY
+from bulklmm_dask.text import MISSING, listing
 from bulklmm_dask.typing import Array
 
 PAIR = ("variants", "traits")

@@ -53,6 +53,10 @@ def _is_map_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _is_numbers_or_text(value: object) -> bool:
+    return _is_text(value) or _all(_is_number)(value)
+
+
 _TEXT = (_is_text, "a text")
 _TEXTS = (_all(_is_text), "a list of texts")
 _NUMBERS = (_all(_is_number), "a list of numbers")
@@ -77,7 +81,8 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     **dict.fromkeys(("interaction", "covariates"), _TEXTS),
     **dict.fromkeys(("reml", "loco"), _YES_OR_NO),
     **dict.fromkeys(("refine_above", "window", "step", "threshold"), _SETTING),
-    **dict.fromkeys(("h2_grid", "prior"), _NUMBERS),
+    "h2_grid": _NUMBERS,
+    "prior": (_is_numbers_or_text, "a list of numbers or a text"),
     "n_permutations": _COUNT,
     "seed": (_is_whole, "a whole number"),
 }

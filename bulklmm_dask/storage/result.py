@@ -24,6 +24,7 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.chunks import file_shape
 from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.manifest import Manifest, Mark
@@ -41,10 +42,6 @@ from bulklmm_dask.text import counted, listing
 # Blocks that hold only the fill value are written too, so that an absent file is a lost one.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 _KEPT = "finished blocks are kept: "
-
-# Frequency of the effect allele: in a result; in a store where it differs between traits, by
-# pattern of missing values; and the number of the pattern of every trait.
-FREQUENCY, OF_PATTERNS, PATTERN = "variant_frequency", "pattern_frequency", "trait_pattern"
 
 # Dimensions of the maxima of permutations.
 _PERMUTED = ("permutations", "traits")
@@ -584,13 +581,7 @@ def with_derived(result: xr.Dataset) -> xr.Dataset:
     """
     if "refined" in result:
         result = result.assign(n_refined=result["refined"].sum("variants"))
-    if OF_PATTERNS not in result:
-        return result
-    pattern = result[PATTERN].drop_vars("traits", errors="ignore").variable
-    frequency = result[OF_PATTERNS].isel(patterns=pattern)
-    blocks = result["lod"].chunksizes if "lod" in result else {}
-    result = result.drop_vars([OF_PATTERNS, PATTERN])
-    return result.assign({FREQUENCY: frequency.chunk(blocks)})
+    return of_traits(result)
 
 
 def _damaged(

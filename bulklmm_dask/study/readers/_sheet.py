@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers.tables import MISSING, open_table
-from bulklmm_dask.text import counted
+from bulklmm_dask.study.readers.tables import open_table
+from bulklmm_dask.text import MISSING, counted
 
 _MISSING = MISSING | {""}
 _HEAD = 3  # lines of names and places, of which an empty one would be missed

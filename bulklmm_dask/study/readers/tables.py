@@ -32,11 +32,8 @@ from bulklmm_dask.study.readers._layout import (
 )
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import counted, listing
+from bulklmm_dask.text import MISSING, counted, listing
 from bulklmm_dask.typing import Array
-
-# Words for a missing cell in tables without a format that defines them.
-MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
 
 # Fields between blanks, of which one may be in quotation marks; fields between blanks or commas.
 _WORDS = re.compile(r'"([^"]*)"|(\S+)')
