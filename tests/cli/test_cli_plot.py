@@ -127,7 +127,7 @@ def test_traits_without_lods_do_not_hinder_a_map(files):
         (["kinship", "study.zarr", "--kinship", "none"], "--kinship none cannot be drawn"),
         (["effects", "study.zarr", "trait01", "rs0"], "no variant 'rs0' here"),
         (["permutations", "perm.zarr", "trait99"], "no trait 'trait99' here"),
-        (["permutations", "lod.zarr", "trait01"], "needs the Dataset that permute gives"),
+        (["permutations", "lod.zarr", "trait01"], "give a store of 'bulklmm permute'"),
     ],
 )
 def test_errors_are_said_and_leave_no_picture(files, arguments, message):

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places
 from bulklmm_dask.study.readers._orientation import samples_in_columns
@@ -26,7 +27,7 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, listing
 
-Source: TypeAlias = "str | Path | pd.DataFrame"
+Source: TypeAlias = "str | Path | Location | pd.DataFrame"
 
 
 class TraitSource:

@@ -137,7 +137,7 @@ def read_rqtl(
     placed = None
     if head.contigs is not None:
         frame = pd.DataFrame({"contig": head.contigs, "position": head.positions}, index=markers)
-        index, placed = place_markers(markers, frame)
+        index, placed = place_markers(markers, frame, sheet.label, sheet.label)
         values, markers = values[index], list(placed.index)
     found = xr.DataArray(
         values.T,
