@@ -147,6 +147,6 @@ def test_files_of_plink_are_quoted_where_they_hold_blanks(tmp_path, monkeypatch)
     assert "'my mice.bim' need" in cut
     (tmp_path / "my mice.bed").write_bytes(b"\x6c\x1b\x01\x03")
     bare = run("import", "my mice.bed", "new.zarr", code=1).stderr
-    assert "there is no 'my mice.pheno' beside it; give a table of them with --traits" in bare
-    with pytest.raises(blmm.InputError, match="give a table of them with phenotypes"):
+    assert "there is no 'my mice.pheno' beside it; give --traits, a table of them" in bare
+    with pytest.raises(blmm.InputError, match="give phenotypes, a table of them"):
         blmm.read_plink("my mice.bed")

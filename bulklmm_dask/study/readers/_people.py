@@ -167,8 +167,8 @@ def own_phenotypes(people: People) -> Table:
     if np.isin(values[~np.isnan(values)], 0).all():
         raise InputError(
             f"{people.label} has no phenotypes (from column 6 on it is -9 or 0 throughout), and "
-            f"there is no {people.beside} beside it; give a table of them with "
-            f"{option('phenotypes')}"
+            f"there is no {people.beside} beside it; give "
+            f"{option('phenotypes')}, a table of them"
         )
     columns = _numbered(values.shape[1], "phenotype")
     return _cases_apart(Table(people.label, "", people.names, columns, values))
@@ -180,8 +180,8 @@ def _numbers(label: str, line: int, cells: list[str]) -> list[float]:
     except CellError as error:
         raise InputError(
             f"{label}, line {line}: phenotype {error.at + 1} is {error.cell!r}, which is not a "
-            "number; correct it, mark it as missing (NA), or give a table of phenotypes with "
-            f"{option('phenotypes')}, which is used in place of these"
+            "number; correct it, mark it as missing (NA), or give "
+            f"{option('phenotypes')}, a table that is used in place of these"
         ) from None
 
 
