@@ -74,5 +74,5 @@ def function(name: str) -> str:
 
 
 def repeat() -> str:
-    """Say that what made a store should be done again."""
-    return either("make the same call again", "run the same command again")
+    """Say that the call or the command that made a store should be made again."""
+    return either("make the same call again", "run the command that made it again")

@@ -110,4 +110,4 @@ def test_a_function_is_named_by_its_command():
     assert repeat() == "make the same call again"
     with command_line():
         assert function("max_lod") == "'bulklmm maxima'"
-        assert repeat() == "run the same command again"
+        assert repeat() == "run the command that made it again"

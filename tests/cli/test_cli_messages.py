@@ -150,3 +150,18 @@ def test_files_of_plink_are_quoted_where_they_hold_blanks(tmp_path, monkeypatch)
     assert "there is no 'my mice.pheno' beside it; give --traits, a table of them" in bare
     with pytest.raises(blmm.InputError, match="give phenotypes, a table of them"):
         blmm.read_plink("my mice.bed")
+
+
+def test_columns_that_are_no_traits_are_told_with_the_options_of_the_format(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mice.fam").write_text("0 a 0 0 1 -9\n0 b 0 0 2 -9\n")
+    (tmp_path / "mice.bim").write_text("1 rs1 0 5 A C\n")
+    (tmp_path / "mice.bed").write_bytes(b"\x6c\x1b\x01\x03")
+    (tmp_path / "traits.csv").write_text("id,weight,diet\na,1,chow\nb,2,fat\n")
+    (tmp_path / "calls.csv").write_text("id,m1,m2\na,0,1\nb,1,0\n")
+    plink = run("import", "mice.bed", "new.zarr", "--traits", "traits.csv", code=1).stderr
+    assert "a column that is no trait should be removed" in plink
+    csv = run("import", "traits.csv", "new.zarr", "--genotypes", "calls.csv", code=1).stderr
+    assert "a column that is no trait can be named in --covariates or --strains" in csv
+    with pytest.raises(blmm.InputError, match="can be named in covariates or sample_strain"):
+        blmm.read_csv("traits.csv", "calls.csv")

@@ -212,7 +212,7 @@ def _samples(
     elif (file := by_family(phenotypes)) is not None:
         samples = SampleTables(read_phenotypes(file, people))
     else:
-        samples = read_samples(phenotypes, None, None, people.names)
+        samples = read_samples(phenotypes, None, None, people.names, named_by=())
     if covariates is not None:
         samples.covariates, samples.labels = read_covariates(covariates, people)
     samples.labels |= people.labels

@@ -355,7 +355,9 @@ def _samples(
                 f"are given; leave {option('traits')} out to have them"
             )
         if isinstance(apart, pd.DataFrame) or not holds(apart, key):
-            samples = read_samples(apart, covariates, None, own.names, trait_positions)
+            samples = read_samples(
+                apart, covariates, None, own.names, trait_positions, named_by=("covariates",)
+            )
             samples.labels = own.labels | samples.labels
             return samples
         sheet = read_sheet(apart)

@@ -172,7 +172,7 @@ def _samples(
                 f"{control.label}: its own traits ({listing(control.listed('pheno'))}) are left "
                 f"aside, for others are given; leave {option('traits')} out to have them"
             )
-        return read_samples(given, None, None, genotyped)
+        return read_samples(given, None, None, genotyped, named_by=())
     traits = _joined(files, control, "pheno", read_numbers, np.nan)
     if traits is None:
         raise InputError(
