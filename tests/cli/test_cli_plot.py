@@ -166,7 +166,9 @@ def test_a_failure_while_writing_leaves_the_older_picture(files, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full)
-    said = run("plot", "lod", files["lod.zarr"], "trait02", "--out", out, code=1).stderr
+    said = run(
+        "plot", "lod", files["lod.zarr"], "trait02", "--out", out, "--overwrite", code=1
+    ).stderr
     assert "the disk is full" in said
     assert out.read_bytes() == before
     assert not list(out.parent.glob(".*"))

@@ -204,6 +204,7 @@ def test_every_block_is_computed_once_and_few_are_held(what):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the genotypes are read as they are used")
 def test_hits_of_a_scan_too_large_for_memory():
     """200,000 x 40,000 scores are 32 GB; the hits of some traits take a moment."""
     n = 20
