@@ -95,6 +95,8 @@ class Plan:
         pairs = self.variants * self.traits
         if self.columns > 1:  # explained shares of all pairs, and tiles of products of columns
             cells += 2 * pairs + _TILE * self.columns**2
+            # Genotypes as given, and traits in the range of their scale.
+            cells += self.n_samples * (self.variants * (self.columns + 1) + 2 * self.traits)
         return _DOUBLE * cells + 2 * self.pair_bytes * pairs
 
 
