@@ -127,7 +127,8 @@ def read_fam(path: Path) -> People:
     pairs: list[Pair] = []
     sexes, phenotypes = [], []
     width = _BEFORE + 1
-    with TableFile.at(path, _DIALECT).records() as records:
+    file = TableFile.at(path, _DIALECT)
+    with file.records() as records:
         for fields in records:
             width = width if pairs else max(width, len(fields))
             records.expect(fields, width, "family, sample, father, mother, sex, phenotypes")
@@ -135,20 +136,22 @@ def read_fam(path: Path) -> People:
             sexes.append(_SEXES.get(fields[4], ""))
             phenotypes.append((records.number, fields[_BEFORE:]))
     if not pairs:
-        raise InputError(f"{path} is empty; it should have a line for every sample")
-    return People(str(path), pairs, _names(pairs, path), sexes, phenotypes)
+        raise InputError(f"{file.label} is empty; it should have a line for every sample")
+    return People(file.label, pairs, _names(pairs, file.label), sexes, phenotypes)
 
 
-def _names(pairs: Sequence[Pair], path: Path) -> list[str]:
+def _names(pairs: Sequence[Pair], label: str) -> list[str]:
     """Name samples by their own id, or by family and own id where that alone is not unique."""
     names = [person for _, person in pairs]
     if len(set(names)) == len(names):
         return names
-    require_unique(map(" ".join, pairs), f"the samples of {path}", "rename or drop the double ones")
+    require_unique(
+        map(" ".join, pairs), f"the samples of {label}", "rename or drop the double ones"
+    )
     joined = ([joint.join(pair) for pair in pairs] for joint in _JOINTS)
     names = next(one for one in joined if len(set(one)) == len(one))
     say(
-        f"{path}: samples of several families have the same id, so all are named by family "
+        f"{label}: samples of several families have the same id, so all are named by family "
         f"and id: {listing(names)}"
     )
     return names
