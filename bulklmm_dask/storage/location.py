@@ -99,6 +99,11 @@ class Location(os.PathLike[str]):
         return Path(self.path)
 
     @property
+    def fixed(self) -> Location:
+        """The same place, also once the working folder is another."""
+        return Location(str(self.local.absolute()), self.typed or self.path)
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.local.name
