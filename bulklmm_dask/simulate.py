@@ -16,6 +16,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.create import create_dataset
+from bulklmm_dask.surface import option
 
 # Lengths of mouse chromosomes in Mb.
 _CHROMOSOMES = {
@@ -218,7 +219,7 @@ def _check_sizes(
     ):
         if value is not None and (value < low or (high is not None and value > high)):
             limits = f"at least {low}" if high is None else f"{low}..{high}"
-            raise InputError(f"{name} is {value}; it must be {limits}")
+            raise InputError(f"{option(name)} is {value}; it must be {limits}")
 
 
 def _check_model(
@@ -235,7 +236,9 @@ def _check_model(
                 f"{name} is ({low}, {high}); it must be a lowest and a highest value within 0..1"
             )
     if not 0 <= missing < 1:
-        raise InputError(f"missing is {missing}; it must be a share, at least 0 and below 1")
+        raise InputError(
+            f"{option('missing')} is {missing}; it must be a share, at least 0 and below 1"
+        )
     if n_patterns < 1:
         raise InputError(f"n_patterns is {n_patterns}; it must be at least 1")
 

@@ -7,10 +7,24 @@ from contextlib import contextmanager
 
 # Arguments whose flag is not the argument with dashes.
 FLAGS = {
+    "n_covariates": "--covariates",
     "n_permutations": "--permutations",
+    "n_samples": "--samples",
+    "n_strains": "--strains",
+    "n_traits": "--traits",
+    "n_variants": "--variants",
     "phenotypes": "--traits",
     "sample_strain": "--strains",
     "variant_map": "--map",
+}
+
+# Functions whose command has another name.
+COMMANDS = {
+    "find_hits": "hits",
+    "find_peaks": "peaks",
+    "max_lod": "maxima",
+    "read_probabilities": "import probabilities",
+    "save": "import",
 }
 
 _commands = 0  # commands that run in this process
@@ -45,3 +59,20 @@ def option(name: str, value: object = None) -> str:
     if value is None:
         return either(name, flag)
     return either(f"{name}={value!r}", flag if value is True else f"{flag} {value}")
+
+
+def function(name: str) -> str:
+    """Name a public function, or the command that does the same.
+
+    >>> function("find_hits")
+    'bulklmm_dask.find_hits'
+    >>> with command_line():
+    ...     function("find_hits")
+    "'bulklmm hits'"
+    """
+    return either(f"bulklmm_dask.{name}", f"'bulklmm {COMMANDS.get(name, name)}'")
+
+
+def repeat() -> str:
+    """Say that the call or the command that made a store should be made again."""
+    return either("make the same call again", "run the command that made it again")

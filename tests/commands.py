@@ -1,5 +1,6 @@
 """The command line, run in this process."""
 
+import click
 from click.testing import CliRunner
 
 from bulklmm_dask.cli import main
@@ -16,3 +17,18 @@ def run(*arguments, code=0):
         last = result.stderr.strip().splitlines()[-1]
         assert last.startswith("error: ")
     return result
+
+
+def every_command(group=main, *names):
+    """Every command that is no group, with the words of its name."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, *names, name)
+        else:
+            yield (*names, name), command
+
+
+def flags_of(command):
+    """Every spelling of every option of a command."""
+    return {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}

@@ -40,6 +40,7 @@ from bulklmm_dask.storage.result import (
 )
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
 
 # Options of a scan that have no meaning here, and why.
@@ -151,8 +152,8 @@ def hotspot_baseline(
     30      2     54.23       2         0.1
     """
     require_map(validate(ds), "a hotspot baseline")
-    n_permutations = whole_number(n_permutations, "n_permutations", 1)
-    seed = whole_number(seed, "seed", 0)
+    n_permutations = whole_number(n_permutations, option("n_permutations"), 1)
+    seed = whole_number(seed, option("seed"), 0)
     for name, reason in _REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")

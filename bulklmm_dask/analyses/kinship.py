@@ -14,7 +14,7 @@ from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.gaps import is_uncounted
 from bulklmm_dask.study.schema import validate
-from bulklmm_dask.surface import option
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.typing import Array
 
 # Methods that take genotype probabilities too.
@@ -111,7 +111,7 @@ def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
     if method not in _OF_PROBABILITIES:
         raise InputError(
             f"method {method!r} needs dosages, but the study has genotype probabilities only; use "
-            f"{' or '.join(_OF_PROBABILITIES)}, or add call_dosage"
+            f"{' or '.join(_OF_PROBABILITIES)}{either(', or add call_dosage', '')}"
         )
     probability = ds["call_genotype_probability"]
     names = ds["genotype_id"].values if "genotype_id" in ds else None

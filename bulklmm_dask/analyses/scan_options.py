@@ -97,8 +97,8 @@ class ScanOptions:
             require_choice(name, "statistic", ("lod", *STATISTICS))
         if "lod_interaction" in self.statistics and not self.interaction:
             raise InputError(
-                "statistics asks for lod_interaction, but there is no interaction; name the "
-                f"covariates in {option('interaction')}"
+                f"{option('statistics')} asks for lod_interaction, but there is no interaction; "
+                f"name the covariates in {option('interaction')}"
             )
         if self.h2_grid is not None:
             self._check_grid(self.h2_grid)
@@ -176,8 +176,8 @@ class ScanOptions:
             )
         if is_per_trait(inputs.condition) and (self.alternative or self.model.joint):
             raise InputError(
-                "condition gives every trait its own markers, which the null methods take with "
-                "dosages only; name markers for all traits"
+                f"{option('condition')} gives every trait its own markers, which the null methods "
+                "take with dosages only; name markers for all traits"
             )
 
     def effect_unit(self, maximum: int) -> str:
@@ -224,8 +224,8 @@ class PermuteOptions:
 
     def __post_init__(self) -> None:
         require_choice(self.method, "method", PERMUTE_METHODS)
-        whole_number(self.n_permutations, "n_permutations", 1)
-        whole_number(self.seed, "seed", 0)
+        whole_number(self.n_permutations, option("n_permutations"), 1)
+        whole_number(self.seed, option("seed"), 0)
         require_by(self.by)
 
     @property

@@ -13,6 +13,7 @@ import xarray as xr
 from bulklmm_dask.cli._sources import table_or_columns
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS
+from bulklmm_dask.text import named
 
 _WIDTH = 80  # columns of a help text
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
@@ -36,11 +37,13 @@ def read(name: str | None, source: Path, given: Mapping[str, Any]) -> xr.Dataset
         others = [one for one, other in READERS.items() if set(wrong) <= other.options.keys()]
         raise click.UsageError(
             f"{' and '.join(wrong)} go{'es' * (len(wrong) == 1)} with "
-            f"{' or '.join(others) or 'different formats'}, not with {name}, as which {source} is "
-            "read"
+            f"{' or '.join(others) or 'different formats'}, not with {name}, as which "
+            f"{named(source)} is read"
         )
     if reader.needed is not None and reader.needed not in given:
-        raise click.UsageError(f"{source} is read as {name}: add {reader.needed} with its table")
+        raise click.UsageError(
+            f"{named(source)} is read as {name}: add {reader.needed} with its table"
+        )
     values = {reader.options[option]: value for option, value in given.items()}
     if reader.covariates_by_column and "covariates" in values:
         values["covariates"] = table_or_columns(values["covariates"])
@@ -55,10 +58,10 @@ def _guess(source: Path, given: Mapping[str, Any]) -> str:
         return found
     if source.name.endswith(_TABLES) and "--traits" not in given:
         raise click.UsageError(
-            f"{source} looks like a table of traits: add --genotypes with theirs, or name its "
-            f"format ({', '.join(READERS)}) before it"
+            f"{named(source)} looks like a table of traits: add --genotypes with theirs, or name "
+            f"its format ({', '.join(READERS)}) before it"
         )
     raise click.UsageError(
-        f"the format of {source} cannot be told; name it before the source, one of "
+        f"the format of {named(source)} cannot be told; name it before the source, one of "
         f"{', '.join(READERS)}"
     )

@@ -15,6 +15,8 @@ from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers, read_text
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.text import counted
 
 
 def options_of(rows: Iterable[Option]) -> Callable[[Function], Function]:
@@ -136,12 +138,12 @@ def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
     file = Location.of(value)
     if not file.is_file():
         if file.suffix.lower() == ".csv":
-            raise InputError(f"there is no file {value}; check the path")
+            raise InputError(f"there is no file {file}; check the path")
         return names(value)
     columns = read_text(open_table(file)).by_column(names=True)
     if not {"trait", "variant"} <= set(columns):
         raise InputError(
-            f"{value} has the columns {', '.join(columns)}; a table of conditions needs trait and "
+            f"{file} has the columns {', '.join(columns)}; a table of conditions needs trait and "
             "variant"
         )
     markers: dict[str, list[str]] = {}
@@ -158,7 +160,9 @@ def _vector(value: str | None) -> str | pd.Series | None:
     columns = read_columns(file)
     if len(columns) != 2:
         raise InputError(
-            f"{value} has {len(columns)} columns; it should have two, samples and numbers"
+            f"{file.label} has {counted(len(columns), 'column')}; it should have two, samples and "
+            "numbers"
         )
     table = read_numbers(file)
+    require_unique(table.rows, f"the samples of {file.label}", "give one value for each")
     return pd.Series(table.values[:, 0], index=table.rows)

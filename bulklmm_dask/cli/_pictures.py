@@ -11,6 +11,7 @@ import click
 from bulklmm_dask.cli._base import overwrite_option, require_new, say
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._files import keep
+from bulklmm_dask.text import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,11 +46,13 @@ def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def require_picture(path: Path, *, overwrite: bool) -> None:
     """Raise InputError, before any work, unless a picture can be written there."""
     if path.suffix.lower() not in _PICTURES:
-        raise InputError(f"{path} is not a picture; end its name with {' or '.join(_PICTURES)}")
+        raise InputError(
+            f"{named(path)} is not a picture; end its name with {' or '.join(_PICTURES)}"
+        )
     require_new(path, overwrite=overwrite)
 
 
 def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:
     """Write a picture and report its path."""
     keep(ax, path, dpi)
-    say(f"picture written to {path}")
+    say(f"picture written to {named(path)}")

@@ -12,7 +12,7 @@ from bulklmm_dask.cli._base import Function, overwrite_option, say, show
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers.tables import Dialect, TableFile, read_frame
-from bulklmm_dask.text import counted, printable
+from bulklmm_dask.text import counted, named, printable
 
 PARQUET = ".parquet"
 _DIALECT = Dialect(missing=frozenset(), comment="")  # as to_csv writes it
@@ -31,16 +31,27 @@ def out_option(function: Function) -> Function:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of hits or peaks; names stay text, even if they look like numbers."""
+    """Read a table of hits or peaks; names stay text, even if they look like numbers.
+
+    Its ``attrs["source"]`` is the file, for messages.
+    """
     place = Location.of(path)
     if not place.exists():
-        raise InputError(f"there is no {place}; bulklmm peaks or bulklmm hits writes one")
-    if place.suffix != PARQUET:
-        return read_frame(TableFile.at(place, _DIALECT), _NAMES, _NUMBERS)
+        raise InputError(f"there is no {place}; 'bulklmm peaks' or 'bulklmm hits' writes one")
+    table = _parquet(place) if place.suffix == PARQUET else _csv(place)
+    table.attrs["source"] = str(place)
+    return table
+
+
+def _csv(place: Location) -> pd.DataFrame:
+    return read_frame(TableFile.at(place, _DIALECT), _NAMES, _NUMBERS)
+
+
+def _parquet(place: Location) -> pd.DataFrame:
     try:
         return pd.read_parquet(place.path)
     except Exception as error:  # damaged files fail in many ways
-        raise InputError(f"{path} cannot be read as a table ({error})") from error
+        raise InputError(f"{place} cannot be read as a table ({error}); make it again") from error
 
 
 def give_table(table: pd.DataFrame, out: Path | None) -> None:
@@ -66,4 +77,4 @@ def write_csv(table: pd.DataFrame, out: Path, *, index: bool) -> None:
     """Write a table as CSV, complete or not at all, and report its number of rows."""
     with Location.of(out).appearing_file() as partial:
         table.to_csv(partial, index=index)
-    say(f"{counted(len(table), 'row')} written to {out}")
+    say(f"{counted(len(table), 'row')} written to {named(out)}")

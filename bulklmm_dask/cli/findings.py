@@ -26,7 +26,7 @@ from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
 from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.study.readers._places import read_trait_places
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import By
 
 _path = click.Path(path_type=Path)
@@ -158,7 +158,7 @@ def hits_command(
     if out is not None and out.suffix == PARQUET:
         with workers(**compute):
             rows = find_hits(open_result(result), store=out, overwrite=overwrite, **options)
-        say(f"{counted(rows, 'row')} written to {out}")
+        say(f"{counted(rows, 'row')} written to {named(out)}")
         return
     require_new(out, overwrite=overwrite)
     with workers(**compute):

@@ -26,7 +26,7 @@ from bulklmm_dask.cli._tables import give_table, out_option
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.result import open_result
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import By
 
 
@@ -58,7 +58,8 @@ def permute_command(study: str, result: Path, n_permutations: int, **given: Any)
         )
 
     run_into(permute, study, result, in_words, {"n_permutations": n_permutations, **given})
-    say(f"{result} is complete; its thresholds: bulklmm thresholds {result}")
+    name = named(result)
+    say(f"{name} is complete; its thresholds: bulklmm thresholds {name}")
 
 
 @click.command(

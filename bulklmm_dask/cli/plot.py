@@ -23,6 +23,7 @@ from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.text import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +124,7 @@ def eqtl(findings: Path, study: str, threshold: float) -> Axes:
     table = read_table(findings)
     columns = ("trait", "contig", "position", "lod")
     remedy = "'bulklmm peaks' writes such a table"
-    table = require_table(table, columns, f"{findings} has", remedy, numbers=columns[2:])
+    table = require_table(table, columns, f"{named(findings)} has", remedy, numbers=columns[2:])
     return plot.eqtl(table, open_source(study), threshold=threshold)
 
 

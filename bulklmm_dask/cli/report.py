@@ -20,7 +20,7 @@ from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.reporting import report
 from bulklmm_dask.storage.result import open_result
-from bulklmm_dask.text import storage
+from bulklmm_dask.text import named, storage
 
 _path = click.Path(path_type=Path)
 
@@ -91,4 +91,4 @@ def report_command(
             n_top=top,
             overwrite=overwrite,
         )
-    say(f"{out} is written, {storage(out.stat().st_size)}: open it in a browser")
+    say(f"{named(out)} is written, {storage(out.stat().st_size)}: open it in a browser")

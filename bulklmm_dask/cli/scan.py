@@ -13,7 +13,7 @@ from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.cli._base import Command, compute_options, examples, say
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import run_into
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, named
 
 
 @click.command(
@@ -40,7 +40,8 @@ def scan_command(study: str, result: Path, **given: Any) -> None:
     stop (Ctrl-C, a lost node, a full disk) the same command computes only what is left.
     """
     run_into(scan, study, result, _in_words, given)
-    say(f"{result} is complete; its highest LODs: bulklmm maxima {result}")
+    name = named(result)
+    say(f"{name} is complete; its highest LODs: bulklmm maxima {name}")
 
 
 def _in_words(ds: xr.Dataset) -> str:

@@ -28,7 +28,7 @@ from bulklmm_dask.study.io import save
 from bulklmm_dask.study.kinships import add_kinship, require_no_kinship, write_kinship
 from bulklmm_dask.study.readers._crosses import CROSSES
 from bulklmm_dask.study.readers.registry import READERS, with_option
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, named
 
 _path = click.Path(path_type=Path)
 _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
@@ -185,7 +185,7 @@ def import_command(
     }
     ds = read(name, source, {key: value for key, value in given.items() if value is not None})
     save(ds, study, overwrite=overwrite)
-    say(f"{study}: {shape_of(ds)}; next: bulklmm kinship {study}")
+    say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 
 def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
@@ -264,7 +264,7 @@ def simulate_command(
         seed=seed,
     )
     save(ds, study, overwrite=overwrite)
-    say(f"{study}: {shape_of(ds)}; next: bulklmm kinship {study}")
+    say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 
 @click.command(
@@ -318,8 +318,9 @@ def kinship_command(
         matrix = kinship(ds, method=method, loco=loco).load()
     if out is not None:
         write_kinship(matrix, ds["sample_id"].values, out)
-        say(f"{method} kinship of {counted(ds.sizes['samples'], 'sample')} written to {out}")
+        say(f"{method} kinship of {counted(ds.sizes['samples'], 'sample')} written to {named(out)}")
     else:
         add_kinship(study, matrix, overwrite=overwrite)
         which, option = ("kinships by chromosome", " --loco") if loco else ("kinship", "")
-        say(f"{study} has its {method} {which}; next: bulklmm scan {study} RESULT.zarr{option}")
+        name = named(study)
+        say(f"{name} has its {method} {which}; next: bulklmm scan {name} RESULT.zarr{option}")

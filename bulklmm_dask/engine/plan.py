@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.surface import either
 
 # Markers and traits of a block: its LOD scores take 32 MiB in float32. Its markers are rotated
 # again for every chunk of traits, which costs little for so many traits.
@@ -144,7 +145,8 @@ def make_plan(
         raise InputError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
     for name, size in chunks.items():
         if not isinstance(size, int | np.integer) or size < 1:
-            raise InputError(f"chunks[{name!r}] is {size}; a whole number from 1 on")
+            given = either(f"chunks[{name!r}] is {size}", f"--chunks names {size} {name}")
+            raise InputError(f"{given}; it should be a whole number from 1 on")
     variants = max(1, _VARIANTS >> (columns - 1).bit_length())
     return Plan(
         n_samples,

@@ -23,6 +23,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.lmm.covariance import Spectrum, heritability
 from bulklmm_dask.lmm.powers import unit_of
+from bulklmm_dask.surface import function
 from bulklmm_dask.typing import Array, Real
 
 # With a rank-deficient kinship V(1) is singular, so h2 = 1 has no density. GEMMA also bounds the
@@ -216,7 +217,7 @@ def _eigenvectors(kinship: Array) -> tuple[Array, Array]:
     if n and values[-1] < -1e-3 * max(largest, 0.0):
         raise InputError(
             f"the kinship is not positive semi-definite: eigenvalue {values[-1]:.4g} against the "
-            f"largest, {largest:.4g}; compute it with bulklmm_dask.kinship or correct its entries"
+            f"largest, {largest:.4g}; compute it with {function('kinship')} or correct its entries"
         )
     rounding = 64 * np.finfo(np.float64).eps * n * largest
     return np.where(values > rounding, values, 0.0), vectors

@@ -10,6 +10,7 @@ import scipy.linalg
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.rounding import Rounding, rounding_of
+from bulklmm_dask.surface import either, function
 from bulklmm_dask.typing import Array
 
 # Negative eigenvalues up to this share of the largest are rounding of doubles.
@@ -58,7 +59,7 @@ def check_kinship(
     if n_samples and largest == 0.0:
         raise InputError(
             f"{name} is 0 everywhere, which says of no samples that they are related; compute it "
-            "with bulklmm_dask.kinship (bulklmm kinship), or use kinship=None (--kinship none) for "
+            f"with {function('kinship')}, or use {either('kinship=None', '--kinship none')} for "
             "ordinary regression"
         )
     gap = np.abs(matrix - matrix.T)
@@ -95,7 +96,7 @@ def _without_negative(
         raise InputError(
             f"{name} is not positive semi-definite: its smallest eigenvalue is {least:.4g}, the "
             f"largest {most:.4g}{_in_words(rounding, least, explained)}; compute it with "
-            "bulklmm_dask.kinship (bulklmm kinship) or correct its entries"
+            f"{function('kinship')} or correct its entries"
         )
     say(
         f"{name} has slightly negative eigenvalues, the smallest {least:.4g} against the largest "

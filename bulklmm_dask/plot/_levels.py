@@ -15,6 +15,7 @@ from bulklmm_dask.plot._genome import Genome
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.surface import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +62,7 @@ def levels_of(
     if not isinstance(threshold, xr.Dataset | xr.DataArray):
         one = isinstance(threshold, str) or not isinstance(threshold, Sequence | np.ndarray)
         given: Any = [threshold] if one else threshold
-        values = [number(value, "threshold", -np.inf) for value in given]
+        values = [number(value, option("threshold"), -np.inf) for value in given]
         return [Level(None, f"{value:.3g}", np.array([value])) for value in values]
     found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
     if found is None or "traits" not in found.dims or "alpha" not in found.coords:

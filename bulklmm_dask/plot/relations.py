@@ -10,6 +10,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension, named
+from bulklmm_dask.surface import either
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,8 +102,11 @@ def _matrix(kinship: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, np.ndarra
         kinship = kinship["kinship"]
     if kinship.ndim == 3:
         raise InputError(
-            "this is a kinship for each contig left out; draw one of them: "
-            "ds['kinship_loco'].isel(contigs=0)"
+            "this is a kinship for each contig left out; "
+            + either(
+                "draw one of them: ds['kinship_loco'].isel(contigs=0)",
+                "name one of all markers in --kinship",
+            )
         )
     if kinship.ndim != 2 or kinship.shape[0] != kinship.shape[1] or not kinship.size:
         raise InputError(f"a kinship is square, samples by samples, not {kinship.shape}")

@@ -29,6 +29,7 @@ from bulklmm_dask.reporting.table import TAIL, table
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import number, whole_number
+from bulklmm_dask.surface import either, option
 
 
 def report(
@@ -92,7 +93,7 @@ def report(
     True
     """
     result = require_result(result, "report")
-    lowest = number(threshold, "threshold", 0.0)
+    lowest = number(threshold, option("threshold"), 0.0)
     n_top = whole_number(n_top, "n_top", 1)
     if study is not None:
         require_same(result, study)
@@ -119,8 +120,13 @@ def _with_traits_known(result: xr.Dataset) -> xr.Dataset:
 def _require_permuted(result: xr.Dataset, perm: Any) -> None:
     """Raise InputError, before any work, where there are no permutations of the traits."""
     if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
-        raise InputError("perm should be the Dataset that permute gives, with its max_lod")
-    require_within(result, perm, "traits", "perm", "permute the study that was scanned")
+        raise InputError(
+            either(
+                "perm should be the Dataset that permute gives, with its max_lod",
+                "--perm holds no permutations; give a store of 'bulklmm permute'",
+            )
+        )
+    require_within(result, perm, "traits", option("perm"), "permute the study that was scanned")
 
 
 def _template(name: str) -> jinja2.Template:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.joined import PAIR, joined
+from bulklmm_dask.surface import either
 from bulklmm_dask.text import MISSING, listing, without_commas
 from bulklmm_dask.typing import Array
 
@@ -24,7 +25,12 @@ def require_result(result: Any, caller: str) -> xr.Dataset:
     traits again, and what describes traits that of the variants.
     """
     if not isinstance(result, xr.Dataset) or "lod" not in result:
-        raise InputError(f"{caller} needs the Dataset that scan or open_result gives, with its lod")
+        raise InputError(
+            either(
+                f"{caller} needs the Dataset that scan or open_result gives, with its lod",
+                "the store has no LODs of markers and traits; give a store of 'bulklmm scan'",
+            )
+        )
     for dim in PAIR:
         if dim not in result["lod"].dims:
             raise InputError(
@@ -50,7 +56,8 @@ def require_map(ds: Any, caller: str) -> xr.Dataset:
     for name in MAP:
         if name not in ds:
             raise InputError(
-                f"there is no {name}, which {caller} needs; give the study a marker map"
+                f"there is no {name}, which {either(caller, 'this command')} needs; give the study "
+                "a marker map"
             )
     return joined(ds)
 
@@ -74,7 +81,8 @@ def require_table(
     columns : tuple of str
         Columns that it must have.
     subject, remedy : str
-        Beginning of a message, such as "the findings have", and its end.
+        Beginning of a message, such as "the findings have", and its end. A table that was read
+        from a file (``attrs["source"]``) is named by it instead.
     numbers : tuple of str
         Columns of numbers; those that are not in `columns` may be absent. Text is read as a number
         where it is one, also with commas between thousands; an empty cell is NaN.
@@ -96,6 +104,8 @@ def require_table(
         raise InputError(
             f"{subject} no columns: this is a {kind}, not a pandas DataFrame; {remedy}"
         )
+    if "source" in table.attrs:
+        subject = f"{table.attrs['source']} has"
     if absent := [name for name in columns if name not in table]:
         raise InputError(f"{subject} no column {listing(absent)}; {remedy}")
     for name in dict.fromkeys((*columns, *numbers)):

@@ -17,6 +17,7 @@ from bulklmm_dask.study.checks import LARGEST_MB, number
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array, Index, Names
 
@@ -46,8 +47,8 @@ def with_trait_places(
     if not known:
         if window is not None:
             raise InputError(
-                f"cis_window is {window!r}, but the places of the traits are not known: give "
-                "trait_positions, a table of trait, contig and position"
+                f"{option('cis_window')} is {window!r}, but the places of the traits are not "
+                f"known: give {option('trait_positions')}, a table of trait, contig and position"
             )
         return whole
     require_map(result, "a cis label")
@@ -59,14 +60,15 @@ def with_trait_places(
         say(f"{other}, but variant_position in {unit}: no locus is called cis; convert one of them")
         return whole
     if window is None and unit not in WINDOW:
-        raise InputError(f"the unit of variant_position is {unit!r}, not known; give cis_window")
+        raise InputError(
+            f"the unit of variant_position is {unit!r}, not known; give {option('cis_window')}"
+        )
     if table is None:
         contig = result["trait_contig"].values
         position = result["trait_position"].values.astype(np.float64)
     else:
         contig, position = _listed(result, table)
-        position = _in_unit(position, unit)
-    near = WINDOW[str(unit)] if window is None else number(window, "cis_window", 0.0)
+    near = WINDOW[str(unit)] if window is None else number(window, option("cis_window"), 0.0)
     return whole.assign(
         trait_contig=("traits", np.where(np.isnan(position), _UNKNOWN, contig)),
         trait_position=("traits", position),
@@ -88,17 +90,18 @@ def same_unit(result: xr.Dataset) -> bool:
 
 def _listed(result: xr.Dataset, table: Any) -> tuple[Index, Array]:
     """Contig and position of every trait of the result from a table."""
+    label = getattr(table, "attrs", {}).get("source", option("trait_positions"))
     if isinstance(table, pd.DataFrame) and list(table.columns).count("trait") == 1:
         table = table.set_index("trait")
     table = require_table(
         table,
         ("contig", "position"),
-        "trait_positions has",
+        f"{label} has",
         "give trait, contig and position",
         numbers=("position",),
     )
     names = text(table.index)
-    require_unique(names, "the traits of trait_positions", "keep one place for each")
+    require_unique(names, f"the traits of {label}", "keep one place for each")
     placed = table.set_axis(names).reindex(text(result["traits"].values))
     contig = np.full(len(placed), _UNKNOWN)
     named = np.flatnonzero(placed["contig"].notna())
@@ -106,33 +109,34 @@ def _listed(result: xr.Dataset, table: Any) -> tuple[Index, Array]:
     contigs = text(result["contig_id"].values)
     at = match_contigs(contigs, wanted, "the result")
     contig[named] = np.where(at == ABSENT, _ELSEWHERE, at)
-    _say_elsewhere(wanted[at == ABSENT], contigs)
+    _say_elsewhere(label, wanted[at == ABSENT], contigs)
     if not len(set(names) & set(placed.index)):
         say(
-            f"trait_positions has no trait of the result: its traits are like {listing(names, 3)}, "
-            f"those of the result like {listing(placed.index, 3)}; no locus is called cis"
+            f"{label} has no trait of the result: its traits are like {listing(names, 3)}, those "
+            f"of the result like {listing(placed.index, 3)}; no locus is called cis"
         )
-    return contig, placed["position"].to_numpy(np.float64)
+    unit = result["variant_position"].attrs.get("units")
+    return contig, _in_unit(label, placed["position"].to_numpy(np.float64), unit)
 
 
-def _in_unit(position: Array, unit: object) -> Array:
+def _in_unit(label: str, position: Array, unit: object) -> Array:
     """Positions in the unit of the result; those no chromosome reaches in Mb are taken as bp."""
     largest = float(np.fmax.reduce(position, initial=0))
     if unit not in ("Mb", "cM") or largest <= LARGEST_MB:
         return position
-    reach = f"trait_positions reach {largest:,.0f}, but those of the result are in {unit}"
+    reach = f"{label} has positions up to {largest:,.0f}, but those of the result are in {unit}"
     if unit == "cM":
         raise InputError(f"{reach}; give the positions of the traits in cM")
     say(f"{reach}: they are taken as bp; give them in Mb if they are something else")
     return position / 1e6
 
 
-def _say_elsewhere(names: Names, contigs: Names) -> None:
+def _say_elsewhere(label: str, names: Names, contigs: Names) -> None:
     """Say which contigs of traits the result does not have."""
     if len(names):
         say(
-            f"trait_positions puts {counted(len(names), 'trait')} on contigs that the result does "
-            f"not have: {listing(dict.fromkeys(names))}; their loci count as trans. Rename these "
+            f"{label} puts {counted(len(names), 'trait')} on contigs that the result does not "
+            f"have: {listing(dict.fromkeys(names))}; their loci count as trans. Rename these "
             f"contigs if they are among those of the result, which are like {listing(contigs, 3)}"
         )
 

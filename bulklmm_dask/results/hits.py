@@ -17,6 +17,7 @@ from bulklmm_dask.results.hit_search import Search
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import number, whole_number
+from bulklmm_dask.surface import either, option
 
 
 @overload
@@ -145,17 +146,21 @@ def find_hits(
     search = Search.of(result, trait_positions, cis_window)
     if threshold is None and top is None and fdr is None:
         raise InputError(
-            "find_hits would give every pair: give threshold=5, or fdr=0.05, or top=10 for the "
-            "highest of each trait; top goes with either"
+            f"{either('find_hits', 'this')} would give every pair: give {option('threshold', 5)}, "
+            f"or {option('fdr', 0.05)}, or {option('top', 10)} for the highest of each trait; "
+            f"{option('top')} goes with either"
         )
     if threshold is not None and fdr is not None:
-        raise InputError(f"threshold and fdr ({fdr!r}) exclude each other: give one of them")
+        raise InputError(
+            f"{option('threshold')} and {option('fdr')} ({fdr!r}) exclude each other: give one of "
+            "them"
+        )
     if top is not None:
-        top = whole_number(top, "top", 1)
+        top = whole_number(top, option("top"), 1)
     lowest = lowest_lod(result, -np.inf if threshold is None else threshold)
-    rate = None if fdr is None else number(fdr, "fdr", 0.0, 1.0)
+    rate = None if fdr is None else number(fdr, option("fdr"), 0.0, 1.0)
     if rate in (0.0, 1.0):
-        raise InputError(f"fdr is {fdr!r}; it should lie between 0 and 1, such as 0.05")
+        raise InputError(f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
         return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
     target = Location.of(store)
@@ -172,8 +177,9 @@ def _require_free(target: Location, overwrite: bool) -> None:
     """Raise InputError or StoreError, before any work, where Parquet files cannot be written."""
     if find_spec("pyarrow") is None:
         raise InputError(
-            "store writes Parquet files, which needs pyarrow, and it is not installed; install it "
-            "with: pip install pyarrow, or leave store out"
+            f"{either('store', '--out')} writes Parquet files, which needs pyarrow, and it is not "
+            "installed; install it with: pip install pyarrow, or "
+            + either("leave store out", "let the name of --out end with .csv")
         )
     target.require_free(overwrite=overwrite)
     if target.exists() and not target.is_folder_of(".parquet"):

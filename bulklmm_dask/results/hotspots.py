@@ -15,6 +15,7 @@ from bulklmm_dask.results.pairs import joined
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.surface import function, option
 from bulklmm_dask.typing import Array, Columns, Index, Names
 
 
@@ -79,7 +80,7 @@ def hotspots(
         findings,
         ("trait", "contig", "position"),
         "the findings have",
-        "give what find_hits or find_peaks returns",
+        f"give a table of {function('find_hits')} or {function('find_peaks')}",
         numbers=("position", "lod"),
     )
     if findings["position"].isna().any():
@@ -87,7 +88,7 @@ def hotspots(
             f"{int(findings['position'].isna().sum())} of the findings have no position; hotspots "
             "need a marker map"
         )
-    width = _positive(window, "window")
+    width = _positive(window, option("window"))
     if baseline is not None:
         _require_same(baseline, findings, study, {"window": width, "step": step})
     study = None if study is None else require_map(study, "hotspots")
@@ -137,13 +138,13 @@ def _compared(counts: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> pd.
     baseline = require_table(baseline, ("traits",), "the baseline has", remedy, numbers=("traits",))
     highest = np.sort(baseline["traits"].to_numpy())
     total = 1 + highest.size
-    level = number(alpha, "alpha", 0.0, 1.0)
+    level = number(alpha, option("alpha"), 0.0, 1.0)
     # Rank, from 1 on, of the lowest maximum that a share of at most alpha exceeds.
     rank = int(np.ceil((1.0 - level) * total - 1e-9))
     if not 1 <= rank <= highest.size:
         raise InputError(
-            f"alpha is {alpha!r}; a baseline of {highest.size} gives levels from {1 / total:.3g} "
-            "to below 1"
+            f"{option('alpha')} is {alpha!r}; a baseline of {highest.size} gives levels from "
+            f"{1 / total:.3g} to below 1"
         )
     as_many = highest.size - np.searchsorted(highest, counts["traits"])
     out = counts.assign(p_adjusted=(1 + as_many) / total)

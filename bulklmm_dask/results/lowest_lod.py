@@ -15,6 +15,7 @@ from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Flags, Index
 
@@ -45,7 +46,7 @@ def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
     """
     levels = _labelled(threshold)
     if levels is None:
-        return xr.Variable((), number(threshold, "threshold", -np.inf))
+        return xr.Variable((), number(threshold, option("threshold"), -np.inf))
     for dim in levels.dims:
         levels = levels.isel({dim: _found(result, levels, str(dim))})
     try:
@@ -95,12 +96,15 @@ def _found(result: xr.Dataset, threshold: xr.DataArray, dim: str) -> Index:
     """Positions in a threshold of the traits or contigs of a result."""
     known = text(threshold[dim].values) if dim in threshold.coords else text(())
     require_unique(known, f"the {dim} of threshold", "give one LOD for each")
-    what, remedy = f"threshold lacks {{count}} of the {dim}: {{}}", "give a LOD for each"
+    lacks = either("threshold lacks", "the permutations of --perm lack")
+    what = f"{lacks} {{count}} of the {dim}: {{}}"
+    remedy = either("give a LOD for each", "permute the study that was scanned")
     if dim == "traits":
         return locate(known, result[dim].values, what, remedy)
     if "contig_id" not in result:
         raise InputError(
-            "threshold is by contig, but the result has no contigs; give the study a marker map"
+            f"{either('threshold is', 'the thresholds of --perm are')} by contig, but the result "
+            "has no contigs; give the study a marker map"
         )
     return locate_contigs(known, result["contig_id"].values, what, remedy, where="threshold")
 

@@ -24,6 +24,7 @@ from bulklmm_dask.results.pairs import (
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.joined import PAIR
 from bulklmm_dask.study.checks import require_by
+from bulklmm_dask.surface import either
 from bulklmm_dask.typing import By, Columns
 
 
@@ -86,7 +87,7 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     if by == "contig" and "variant_contig" not in result:
         raise InputError(
             "the result has no variant_contig, so there is no maximum by contig; "
-            "give the study a marker map, or use by=None"
+            f"give the study a marker map, or {either('use by=None', 'leave --by out')}"
         )
     whole = blocks(result, ["lod"])
     contig = whole["contig"].values if by else np.zeros(result.sizes["variants"], dtype=np.int64)

@@ -14,6 +14,7 @@ from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate, require_unique
+from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, By, Index, Names, Single
 
@@ -51,12 +52,17 @@ class NullMaxima:
     def of(cls, perm: xr.Dataset, by: By | None) -> Self:
         """Check a result of `permute` and the option `by`."""
         if not isinstance(perm, xr.Dataset) or "max_lod" not in perm:
-            raise InputError("this needs the Dataset that permute gives, with its max_lod")
+            raise InputError(
+                either(
+                    "this needs the Dataset that permute gives, with its max_lod",
+                    "the store holds no permutations; give a store of 'bulklmm permute'",
+                )
+            )
         require_by(by)
         if by and "contigs" not in perm["max_lod"].dims:
             raise InputError(
-                "the maxima are over all markers; those of each contig are kept by permute(..., "
-                "by='contig'), or bulklmm permute --by contig"
+                "the maxima are over all markers; those of each contig are kept by "
+                + either("permute(..., by='contig')", "'bulklmm permute --by contig'")
             )
         for dim in ("permutations", "traits"):
             if not perm.sizes.get(dim):
@@ -100,8 +106,7 @@ class NullMaxima:
         if lost.any():
             raise StoreError(
                 f"the maxima of {listing(self.perm['traits'].values[traits[lost]])} are "
-                "incomplete: the store was cut short; run the same permute with the same store "
-                "again"
+                f"incomplete: the store was cut short; {repeat()} with the same store"
             )
 
 

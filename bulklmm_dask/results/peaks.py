@@ -28,6 +28,7 @@ from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Array, Columns, Flags, Index, Names
 
@@ -262,18 +263,21 @@ def bayes_interval(
 
 def _rules(peakdrop: float | None, drop: float | None, prob: float | None, expand: bool) -> _Rules:
     """Check the options of a search for peaks."""
-    between = np.inf if peakdrop is None else number(peakdrop, "peakdrop", 0.0)
+    between = np.inf if peakdrop is None else number(peakdrop, option("peakdrop"), 0.0)
     if prob is not None:
         if drop not in (None, DROP):
-            raise InputError(f"drop is {drop!r} and prob is {prob!r}; give one of them")
-        return _Rules(between, None, number(prob, "prob", 0.0, 1.0), expand)
+            raise InputError(
+                f"{option('drop')} is {drop!r} and {option('prob')} is {prob!r}; give one of them"
+            )
+        return _Rules(between, None, number(prob, option("prob"), 0.0, 1.0), expand)
     if drop is None:
         return _Rules(between, None, None, expand)
-    within = number(drop, "drop", 0.0)
+    within = number(drop, option("drop"), 0.0)
     if within > between:
         raise InputError(
-            f"drop is {drop:g}, more than peakdrop, {peakdrop:g}: the intervals of two peaks would "
-            "overlap; lower drop or raise peakdrop"
+            f"{option('drop')} is {drop:g}, more than {option('peakdrop')}, {peakdrop:g}: the "
+            f"intervals of two peaks would overlap; lower {option('drop')} or raise "
+            f"{option('peakdrop')}"
         )
     return _Rules(between, within, None, expand)
 
@@ -304,7 +308,7 @@ def _by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
     placed = order[~np.isnan(position[order])]
     if placed.size < order.size:
         lost = counted(order.size - placed.size, "marker")
-        say(f"{caller} leaves out {lost} of unknown position")
+        say(f"{either(caller, 'the search')} leaves out {lost} of unknown position")
     if not placed.size:
         raise InputError("no marker of the result has a position; give the study a marker map")
     whole = blocks(result, ["lod"])

@@ -14,6 +14,7 @@ from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.contigs import match_contigs
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array, By, Flags, Index, Names
 
@@ -91,8 +92,8 @@ def _levels(alpha: float | Sequence[float], count: int) -> Array:
     fit = (levels >= least) & (levels < 1.0)
     if not fit.all() or levels.ndim != 1 or len(np.unique(levels)) != levels.size or not fit.size:
         raise InputError(
-            f"alpha is {alpha!r}; {count:,} permutations give levels from {least:.3g} to below 1, "
-            "one or several different ones"
+            f"{option('alpha')} is {alpha!r}; {count:,} permutations give levels from {least:.3g} "
+            "to below 1, one or several different ones"
         )
     return levels
 
@@ -222,8 +223,8 @@ def _positions(known: Names, wanted: pd.Series, what: str) -> Index:
     if absent := [name for name, position in zip(distinct, at, strict=True) if position < 0]:
         raise InputError(
             f"{counted(len(absent), what)} of the hits not among the permutations: "
-            f"{listing(absent)}; permute the same study, or read the names as text: "
-            f"dtype={{{what!r}: str}}"
+            f"{listing(absent)}; permute the same study"
+            + either(f", or read the names as text: dtype={{{what!r}: str}}", "")
         )
     return np.asarray(at[codes])
 

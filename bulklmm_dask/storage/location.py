@@ -26,6 +26,7 @@ from urllib.parse import unquote
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.codecs import require_harmless
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import named, storage
 
 if TYPE_CHECKING:
@@ -230,7 +231,8 @@ class Location(os.PathLike[str]):
             )
         if self.exists() and not overwrite:
             raise StoreError(
-                f"{self} exists; choose another name; overwrite=True (--overwrite) replaces it"
+                f"{self} exists; choose another name, or replace it with "
+                f"{option('overwrite', True)}"
             )
         self.require_writable()
 

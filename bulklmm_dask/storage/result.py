@@ -38,6 +38,7 @@ from bulklmm_dask.storage.stamp import (
     refuse_first_format,
     stamp,
 )
+from bulklmm_dask.surface import either, option, repeat
 from bulklmm_dask.text import counted, listing
 
 # Blocks that hold only the fill value are written too, so that an absent file is a lost one.
@@ -49,6 +50,7 @@ _PERMUTED = ("permutations", "traits")
 # Size of a block of a saved result, if the result is not in even chunks.
 _SAVED = 1024
 _REMEDY = "give another path, or remove it and make it again"
+_COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # Attributes of the root group that describe the store, not the analysis.
 OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
@@ -344,7 +346,7 @@ def _resume(
     attrs = _attributes(store)
     if format_of(store, attrs) == FIRST:
         done, total = finished(store)
-        whole = "open it with open_result, or " if done == total else ""
+        whole = either("open it with open_result, or ", "") if done == total else ""
         refuse_first_format(store, attrs, f"{whole}give another store, or remove this one")
     found = attrs.get("fingerprints", {})
     other = [name for name, digest in fingerprints.items() if found.get(name) != digest]
@@ -356,8 +358,8 @@ def _resume(
     if list(layout.block) != attrs["block"]:
         raise StoreError(
             f"{store} has blocks of {attrs['block'][0]} {layout.dims[0]} x {attrs['block'][1]} "
-            f"traits, not {layout.block[0]} x {layout.block[1]}; leave chunks out to go on with "
-            "its own"
+            f"traits, not {layout.block[0]} x {layout.block[1]}; leave {option('chunks')} out to "
+            "go on with its own"
         )
     store.require_writable()
     with _readable(store):
@@ -430,9 +432,7 @@ def _readable(store: Location) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        raise StoreError(
-            f"{store} is damaged ({error}); make the same call again with another store"
-        ) from error
+        raise StoreError(f"{store} is damaged ({error}); {repeat()} with another store") from error
 
 
 def look_into(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -502,16 +502,15 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
         if format_of(store, attrs) == FIRST:
             refuse_first_format(store, attrs, f"it is unfinished ({there}): make another store")
         raise StoreError(
-            f"{store} is unfinished: {there}; make the same call with the same store again, and "
-            "it goes on where it stopped"
+            f"{store} is unfinished: {there}; {repeat()} with the same store, and it goes on where "
+            "it stopped"
         )
     damaged = [file for _, _, file in _damaged(store, attrs)]
     if damaged:
         again = "in another store" if format_of(store, attrs) == FIRST else "with the same store"
         raise StoreError(
             f"{store} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
-            f"cut short, the first {damaged[0]}; make the same call {again} again to compute them "
-            "anew"
+            f"cut short, the first {damaged[0]}; {repeat()} {again} to compute them anew"
         )
 
 
@@ -531,14 +530,13 @@ def _require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) ->
             if part != along or (len(along) > 1 and ds[name].dtype.kind not in "fiub"):
                 raise StoreError(
                     f"{store / name} is damaged or lost: it should hold numbers along "
-                    f"{' and '.join(along)}, not {found}; make the same call again with another "
-                    "store"
+                    f"{' and '.join(along)}, not {found}; {repeat()} with another store"
                 )
     for name, variable in ds.variables.items():
         if name in dims and (variable.dtype.kind not in "OUT" or not ds.indexes[name].is_unique):
             raise StoreError(
                 f"{store / str(name)} is damaged: it should hold a name for each of the {name}, "
-                "none twice; make the same call again with another store"
+                f"none twice; {repeat()} with another store"
             )
 
 
@@ -552,15 +550,14 @@ def _require_map(store: Location, ds: xr.Dataset) -> None:
         ):
             raise StoreError(
                 f"{store / name} is damaged: it has dimensions {ds[name].dims} and type "
-                f"{ds[name].dtype}; make the same call again with another store"
+                f"{ds[name].dtype}; {repeat()} with another store"
             )
     if "variant_contig" in ds:
         index, count = ds["variant_contig"].values, ds.sizes.get("contigs", 0)
         if index.size and not 0 <= index.min() <= index.max() < count:
             raise StoreError(
                 f"{store / 'variant_contig'} is damaged: it holds {index.min()} to {index.max()}, "
-                f"but there are {counted(count, 'contig')}; make the same call again with another "
-                "store"
+                f"but there are {counted(count, 'contig')}; {repeat()} with another store"
             )
 
 
@@ -579,8 +576,7 @@ def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
     ]
     if absent:
         raise StoreError(
-            f"{store} lacks chunks of {listing(absent)}; make the same call again with another "
-            "store"
+            f"{store} lacks chunks of {listing(absent)}; {repeat()} with another store"
         )
 
 
@@ -610,8 +606,9 @@ def _damaged(
 def _attributes(store: Location) -> dict[str, Any]:
     if not store.exists():
         raise StoreError(
-            f"there is no result store {store}; scan(..., store=path) or permute(..., store=path) "
-            "makes one"
+            f"there is no result store {store}; "
+            + either("scan(..., store=path) or permute(..., store=path)", _COMMANDS)
+            + " makes one"
         )
     if not store.is_store():
         raise StoreError(f"{store} is no result store: it has no zarr.json; give another path")
@@ -619,7 +616,7 @@ def _attributes(store: Location) -> dict[str, Any]:
     if attrs.get(KIND) != RESULT:
         raise StoreError(
             f"{store} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
-            "give the path of what scan or permute has stored"
+            f"give the path of what {either('scan or permute', _COMMANDS)} has stored"
         )
     format_of(store, attrs)
     require_attributes(store, attrs, ("block", "statistics", "of_traits"), _REMEDY)

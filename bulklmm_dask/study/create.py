@@ -31,6 +31,7 @@ from bulklmm_dask.study.labelled import (
 from bulklmm_dask.study.metadata import coded_frame
 from bulklmm_dask.study.schema import unknown_names, validate
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing
 
 UNITS = ("bp", "Mb", "cM")
@@ -199,8 +200,9 @@ def _match(
     if calls.names is None or keys is None:
         if size != genotyped:
             raise InputError(
-                f"the genotypes have {genotyped} samples and the traits {size}, and they cannot "
-                "be matched by name; pass sample_ids, or tables that carry sample names"
+                f"the genotypes have {genotyped} samples and the traits {size}, and they cannot be "
+                f"matched by name; pass {either('sample_ids, or ', '')}tables that carry sample "
+                "names"
             )
         if calls.names is None and keys is not None:
             say_by_order(calls, "the traits")
@@ -264,7 +266,8 @@ def _put_strains(ds: xr.Dataset, strains: list[str | None]) -> None:
     if unknown:
         raise InputError(
             f"no strain was given for {counted(len(unknown), 'sample')}: {listing(unknown)}; give "
-            "the strain of every sample, or leave strains out where each has its own genotypes"
+            f"the strain of every sample, or leave {either('strains', '--strains')} out where each "
+            "has its own genotypes"
         )
     ds["sample_strain"] = ("samples", text(strains))
 
@@ -409,8 +412,8 @@ def _put_calls(
         data, maximum = data[:, :, 1], 1
     if maximum is None:
         say(
-            "the genotypes are lazy and maximum was not given: they are taken as dosages 0..2; "
-            "pass maximum=1 if they run from 0 to 1"
+            f"the genotypes are lazy and {option('maximum')} was not given: they are taken as "
+            f"dosages 0..2; pass {option('maximum', 1)} if they run from 0 to 1"
         )
     ds["call_dosage"] = data.assign_attrs(maximum=maximum or 2)
     return ds

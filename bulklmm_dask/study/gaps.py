@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import function
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Index, Names, Real
 
@@ -89,6 +90,6 @@ def say_uncounted() -> None:
     """Warn that a scan fills in missing calls that nobody has counted."""
     say(
         "the genotypes are read as they are used, and how many calls are missing is not known; "
-        "each missing one is filled with its marker's mean. Saving the study (save, bulklmm "
-        "import) or computing its kinship (kinship) counts them"
+        "each missing one is filled with its marker's mean. Saving the study "
+        f"({function('save')}) or computing its kinship ({function('kinship')}) counts them"
     )

@@ -18,8 +18,9 @@ from bulklmm_dask.storage.manifest import damaged_files, record_study
 from bulklmm_dask.storage.result import is_result, write_result
 from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
-from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.schema import IMPORT, validate
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either
 from bulklmm_dask.text import listing
 
 # Missing calls of every variant: computed while the genotypes are written, and not kept.
@@ -187,11 +188,18 @@ def _require_study(store: Location) -> None:
     attrs = attributes_of(store, "save the study again")
     kind = attrs.get(KIND)
     if kind == RESULT:
-        raise StoreError(f"{store} holds a result, no study; open it with open_result")
+        raise StoreError(
+            f"{store} holds a result, no study; "
+            + either("open it with open_result", f"give a store of {IMPORT}")
+        )
     if kind != STUDY:
         raise StoreError(
-            f"{store} was not written by save (its attribute {KIND} is {kind!r}); read it with "
-            "xarray, and pass its arrays to create_dataset"
+            f"{store} was not written by {either('save', IMPORT)} (its attribute {KIND} is "
+            f"{kind!r}); "
+            + either(
+                "read it with xarray, and pass its arrays to create_dataset",
+                f"give a store of {IMPORT}",
+            )
         )
     format_of(store, attrs)
 

@@ -16,6 +16,7 @@ from bulklmm_dask.study.readers._layout import as_number, is_corner
 from bulklmm_dask.study.readers.tables import Table, TableFile, open_table, read_numbers
 from bulklmm_dask.study.schema import LOCO
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
@@ -73,8 +74,8 @@ def require_no_kinship(ds: xr.Dataset, path: str | os.PathLike[str], *, loco: bo
     if _name(loco) in ds:
         method = ds[_name(loco)].attrs.get("method", "unknown")
         raise StoreError(
-            f"{path} has a kinship already (method: {method}); "
-            "overwrite=True (--overwrite) replaces it"
+            f"{Location.of(path)} has a kinship already (method: {method}); "
+            f"{option('overwrite', True)} replaces it"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.surface import either
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
@@ -79,6 +80,8 @@ VARIABLES: dict[str, Variable] = {
 # Dimension -> the variable that names its entries; each is also the index coordinate of the dim.
 NAMES = {"variants": "variant_id", "samples": "sample_id", "traits": "trait_id"}
 
+IMPORT = "'bulklmm import'"  # the command that makes a study
+
 _REQUIRED = ("variant_id", "sample_id", "trait_id", "sample_trait")
 
 
@@ -136,6 +139,10 @@ def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
         raise InputError(f"{what} must be unique, but {len(twice)} occur twice: {shown}; {remedy}")
 
 
+def _make_one() -> str:
+    return f"make one with {either('create_dataset or a reader', IMPORT)}"
+
+
 def validate(ds: xr.Dataset) -> xr.Dataset:
     """Check a study against the schema, without reading lazy arrays.
 
@@ -162,13 +169,11 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         )
     for name in _REQUIRED:
         if name not in ds.variables:
-            raise InputError(
-                f"the study has no variable {name!r}; make one with create_dataset or a reader"
-            )
+            raise InputError(f"the study has no variable {name!r}; {_make_one()}")
     if "call_dosage" not in ds and "call_genotype_probability" not in ds:
         raise InputError(
-            "the study has no genotypes: neither call_dosage nor "
-            "call_genotype_probability; make one with create_dataset or a reader"
+            "the study has no genotypes: neither call_dosage nor call_genotype_probability; "
+            + _make_one()
         )
     for dim, name in NAMES.items():
         if not ds[name].ndim:

@@ -105,6 +105,7 @@ def test_nothing_computes_until_asked():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the genotypes are read as they are used")
 def test_maxima_of_a_scan_too_large_for_memory():
     """200,000 x 40,000 scores are 32 GB; a corner of their maxima computes in a moment."""
     n = 20

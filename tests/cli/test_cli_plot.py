@@ -127,7 +127,7 @@ def test_traits_without_lods_do_not_hinder_a_map(files):
         (["kinship", "study.zarr", "--kinship", "none"], "--kinship none cannot be drawn"),
         (["effects", "study.zarr", "trait01", "rs0"], "no variant 'rs0' here"),
         (["permutations", "perm.zarr", "trait99"], "no trait 'trait99' here"),
-        (["permutations", "lod.zarr", "trait01"], "needs the Dataset that permute gives"),
+        (["permutations", "lod.zarr", "trait01"], "give a store of 'bulklmm permute'"),
     ],
 )
 def test_errors_are_said_and_leave_no_picture(files, arguments, message):
@@ -166,7 +166,9 @@ def test_a_failure_while_writing_leaves_the_older_picture(files, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full)
-    said = run("plot", "lod", files["lod.zarr"], "trait02", "--out", out, code=1).stderr
+    said = run(
+        "plot", "lod", files["lod.zarr"], "trait02", "--out", out, "--overwrite", code=1
+    ).stderr
     assert "the disk is full" in said
     assert out.read_bytes() == before
     assert not list(out.parent.glob(".*"))

@@ -68,8 +68,8 @@ def test_a_page_is_not_replaced_without_being_asked(folder, tmp_path):
     [
         (["none.zarr"], "there is no result store"),
         (["study.zarr"], "not a result store"),
-        (["perm.zarr"], "report needs the Dataset"),
-        (["lod.zarr", "--perm", "lod.zarr"], "perm should be the Dataset that permute gives"),
+        (["perm.zarr"], "give a store of 'bulklmm scan'"),
+        (["lod.zarr", "--perm", "lod.zarr"], "--perm holds no permutations"),
     ],
 )
 def test_other_inputs_are_told_in_a_line(folder, tmp_path, monkeypatch, arguments, message):

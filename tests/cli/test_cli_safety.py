@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import click
 import numpy as np
 import pandas as pd
 import pytest
-from commands import run
+from commands import every_command, run
 from studies import study
 
 import bulklmm_dask as blmm
-from bulklmm_dask.cli import _tables, main
+from bulklmm_dask.cli import _tables
 from bulklmm_dask.text import message, named, printable
 
 RED = "\x1b[31mred\x1b[0m"
 
 
-def commands(group, *names):
-    """Every command that is no group, with its name."""
-    for name in group.list_commands(click.Context(group)):
-        command = group.get_command(click.Context(group), name)
-        if isinstance(command, click.Group):
-            yield from commands(command, *names, name)
-        else:
-            yield (*names, name), command
-
-
 @pytest.mark.parametrize(
-    ("names", "command"), [pytest.param(n, c, id=" ".join(n)) for n, c in commands(main)]
+    ("names", "command"), [pytest.param(n, c, id=" ".join(n)) for n, c in every_command()]
 )
 def test_every_command_that_writes_a_file_has_overwrite(names, command):
     flags = {option.opts[0] for option in command.params}

@@ -84,7 +84,7 @@ def test_loco_with_stored_kinships_and_without(study, tmp_path):
         found.lod, blmm.scan(open_dataset(study), loco=True, kinship=relation).lod, atol=2e-6
     )
     maxima = run("maxima", tmp_path / "a.zarr", "--top", "2").stdout.splitlines()
-    assert maxima[0] == "trait,variant,contig,position,lod,h2"
+    assert maxima[0].startswith("trait,variant,contig,position,lod,h2,effect_allele,")
     assert len(maxima) == 3
 
 
@@ -185,7 +185,7 @@ def test_conditions_from_the_maxima(study, tmp_path):
     same(found, study, condition=peaks)
     for trait, marker in peaks.items():
         assert found.lod.sel(variants=marker, traits=trait) == 0
-    run("maxima", tmp_path / "first.zarr", "--by", "contig", "--out", table)
+    run("maxima", tmp_path / "first.zarr", "--by", "contig", "--out", table, "--overwrite")
     high = pd.read_csv(table, dtype={"contig": str}).query("lod > 1.5")
     high[["lod", "variant", "trait"]].to_csv(table, index=False)
     found = scanned(study, tmp_path / "third.zarr", "--condition", table)
@@ -208,7 +208,7 @@ def test_weights_by_name_and_by_table(study, tmp_path, option):
     same(scanned(study, next(stores), f"--{option}", table), study, **{option: series})
     for name in ("sample_count", table):
         csv = tmp_path / "h2.csv"
-        run("heritability", study, f"--{option}", name, "--out", csv)
+        run("heritability", study, f"--{option}", name, "--out", csv, "--overwrite")
         h2 = pd.read_csv(csv, index_col=0).h2
         expected = blmm.heritability(ds, **{option: "sample_count"}).h2
         np.testing.assert_allclose(h2, expected, atol=1e-9)

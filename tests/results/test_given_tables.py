@@ -251,7 +251,7 @@ def test_positions_that_no_chromosome_has_in_mb_are_bp(result, position):
         return pd.DataFrame({"trait": names, "contig": "1", "position": values})
 
     expected = blmm.find_peaks(result, threshold=0, trait_positions=places(2.0))
-    with pytest.warns(blmm.StudyWarning, match="reach 2,000,000, .* in Mb: they are taken as bp"):
+    with pytest.warns(blmm.StudyWarning, match="up to 2,000,000, .* in Mb: they are taken as bp"):
         found = blmm.find_peaks(result, threshold=0, trait_positions=places(position))
     pd.testing.assert_frame_equal(found, expected)
 

@@ -204,6 +204,7 @@ def test_every_block_is_computed_once_and_few_are_held(what):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the genotypes are read as they are used")
 def test_hits_of_a_scan_too_large_for_memory():
     """200,000 x 40,000 scores are 32 GB; the hits of some traits take a moment."""
     n = 20
@@ -427,7 +428,7 @@ def test_the_command_writes_parquet_and_reads_it_again(stored, tmp_path):
 
 
 def test_commands_say_what_is_wrong(stored, tmp_path):
-    assert "give threshold=5" in run("hits", stored, code=1).stderr
+    assert "give --threshold 5" in run("hits", stored, code=1).stderr
     assert "exclude each other" in run("peaks", stored, "--drop", 1, "--prob", 0.9, code=2).stderr
     assert "there is no" in run("hotspots", tmp_path / "no.csv", "--window", 5, code=1).stderr
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")

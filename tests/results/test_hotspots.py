@@ -359,7 +359,7 @@ def test_the_command_goes_on_with_a_store(study, tmp_path):
     blmm.find_peaks(blmm.scan(study), threshold=2.5).to_csv(peaks, index=False)
     kept, out = tmp_path / "baseline.zarr", tmp_path / "hotspots.csv"
     given = [str(peaks), "--window", "5", "--study", str(store), "--permutations", "19"]
-    given += ["--threshold", "2.5", "--store", str(kept), "--out", str(out)]
+    given += ["--threshold", "2.5", "--store", str(kept), "--out", str(out), "--overwrite"]
     tables = []
     for _ in range(2):
         done = CliRunner().invoke(main, ["hotspots", *given])

@@ -187,7 +187,7 @@ def test_where_a_study_cannot_be_saved(ds, tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="there is no folder"):
         save(ds, tmp_path / "none" / "study.zarr")
     save(ds, tmp_path / "study.zarr")
-    with pytest.raises(StoreError, match=r"exists; .*overwrite=True .* replaces"):
+    with pytest.raises(StoreError, match=r"exists; .* replace it with overwrite=True"):
         save(ds, tmp_path / "study.zarr")
     (tmp_path / "precious").mkdir()
     with pytest.raises(StoreError, match="is no Zarr store, so it is not overwritten"):

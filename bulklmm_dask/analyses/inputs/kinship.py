@@ -15,25 +15,27 @@ from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import LOCO, locate, require_unique
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either, option
+from bulklmm_dask.text import named
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
-_ONE_A_CONTIG = (
-    "loco=True needs one kinship a contig, but there is one for all markers; make them with "
-    "ds['kinship_loco'] = bulklmm_dask.kinship(ds, loco=True)"
-)
-_LEAVES_OUT = (
-    "{name} holds one matrix for each contig left out; scan with loco=True, or use the kinship of "
-    "all markers"
-)
+
+def _is_none() -> str:
+    return either("kinship is None", "--kinship is none")
+
+
+def _made_by_contig() -> str:
+    made = f"ds[{LOCO!r}] = bulklmm_dask.kinship(ds, loco=True)"
+    return either(made, "'bulklmm kinship --loco'")
 
 
 def require_kinship(kinship: KinshipLike, verb: str) -> None:
     """Raise InputError where a heritability is asked for without a kinship."""
     if kinship is None:
         raise InputError(
-            f"kinship is None, but without a kinship there is no heritability to {verb}; name "
-            "the study's variable or hand a matrix over"
+            f"{_is_none()}, but without a kinship there is no heritability to {verb}; "
+            + either("name the study's variable or hand a matrix over", "name one, or give a table")
         )
 
 
@@ -62,9 +64,13 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
     """
     if kinship is None:
         if loco:
-            raise InputError("loco=True needs a kinship for each contig, but kinship is None")
+            raise InputError(
+                f"{option('loco', True)} needs a kinship for each contig, but {_is_none()}"
+            )
         return None
     name = "the kinship"
+    if isinstance(kinship, xr.DataArray) and "source" in kinship.attrs:
+        name += f" {named(kinship.attrs['source'])}"
     if isinstance(kinship, str):
         if loco and kinship == "kinship" and LOCO in ds:
             kinship = LOCO
@@ -76,7 +82,13 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
         )
     dims = np.ndim(kinship)
     if loco != (dims == 3):
-        raise InputError(_ONE_A_CONTIG if loco else _LEAVES_OUT.format(name=name))
+        raise InputError(
+            f"{option('loco', True)} needs one kinship a contig, but {name} is one for all "
+            f"markers; make them with {_made_by_contig()}"
+            if loco
+            else f"{name} holds one matrix for each contig left out; give {option('loco', True)}, "
+            "or use the kinship of all markers"
+        )
     if isinstance(kinship, xr.DataArray):
         if loco:
             kinship = _by_contig(ds, kinship, name)
@@ -85,7 +97,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
     if loco and ("variant_contig" not in ds or count != ds.sizes["contigs"]):
         raise InputError(
             f"{name} has {count} matrices for the {ds.sizes.get('contigs', 0)} contigs of "
-            "the study; make them with bulklmm_dask.kinship(ds, loco=True)"
+            f"the study; make them with {_made_by_contig()}"
         )
     if is_lazy(kinship):
         return kinship  # checked where it is computed

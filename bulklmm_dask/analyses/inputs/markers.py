@@ -16,6 +16,7 @@ from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.schema import locate
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, Index
 
@@ -34,7 +35,7 @@ def shared_markers(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike
         return np.empty((ds.sizes["samples"], 0))
     names = _names(condition)
     if not names:
-        raise InputError("condition names no marker; leave it out")
+        raise InputError(f"{option('condition')} names no marker; leave it out")
     columns = impute(calls.isel(variants=_find(ds, names)).values)
     if columns.ndim == 3:
         columns = columns[:, :, 1:].transpose(0, 2, 1).reshape(-1, columns.shape[1])
@@ -47,8 +48,9 @@ def own_markers(ds: xr.Dataset, condition: ConditionLike) -> OwnMarkers | None:
         return None
     if "call_dosage" not in ds:
         raise InputError(
-            "condition gives every trait its own markers, which needs call_dosage; the study has "
-            "genotype probabilities only: name markers for all traits, as condition=[...]"
+            f"{option('condition')} gives every trait its own markers, which needs call_dosage; "
+            "the study has genotype probabilities only: name markers for all traits, as "
+            + either("condition=[...]", "--condition NAMES")
         )
     chosen = _per_trait(ds, condition)
     names = sorted({name for own in chosen for name in own})
@@ -86,19 +88,20 @@ def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
     locate(
         chosen,
         dict.fromkeys(map(str, given.keys())),
-        "condition names {count} traits that the study has not: {}",
-        "give it by trait, such as max_lod(result).set_index('trait').variant",
+        f"{option('condition')} names {{count}} traits that the study has not: {{}}",
+        "give it by trait, such as "
+        + either("max_lod(result).set_index('trait').variant", "the table of 'bulklmm maxima'"),
     )
     for trait, value in given.items():
         chosen[str(trait)] += _names(value)
     if not any(chosen.values()):
-        raise InputError("condition names no marker for any trait; leave it out")
+        raise InputError(f"{option('condition')} names no marker for any trait; leave it out")
     return list(chosen.values())
 
 
 def _find(ds: xr.Dataset, names: Sequence[str]) -> Index:
     """Indices of markers by their names."""
-    what = "condition names {count} markers that the study has not: {}"
+    what = f"{option('condition')} names {{count}} markers that the study has not: {{}}"
     return locate(ds["variant_id"].values, names, what)
 
 
@@ -121,8 +124,11 @@ def dosage_of(ds: xr.Dataset, variant: str) -> Array:
     row = position_of(ds, "variant", variant)
     if "call_dosage" not in ds:
         raise InputError(
-            f"the study has no call_dosage to take variant {variant!r} from; reduce its genotype "
-            "probabilities to dosages with create_dataset"
+            f"the study has no call_dosage to take variant {variant!r} from; "
+            + either(
+                "reduce its genotype probabilities to dosages with create_dataset",
+                "leave --variant out, or import dosages",
+            )
         )
     dosage = ds["call_dosage"][[row]].values
     maximum = float(ds["call_dosage"].attrs["maximum"])

@@ -10,6 +10,7 @@ import xarray as xr
 from bulklmm_dask.analyses.inputs.vectors import aligned
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
@@ -21,7 +22,7 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
     n = ds.sizes["samples"]
     if given is None:
         return np.zeros(n, dtype=np.int64)
-    labels = pd.Series(aligned(ds, given, "strata", "samples"))
+    labels = pd.Series(aligned(ds, given, option("strata"), "samples"))
     samples = ds["sample_id"].values
     absent = labels.isna() | (labels == "")
     if absent.any():

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.inputs.vectors import VectorLike, vector
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
 
 # Largest ratio of two weights at which doubles keep enough digits, and the farthest from 1 that
@@ -23,18 +24,18 @@ def sample_weights(
         return None
     if weights is not None and replicates is not None:
         raise InputError(
-            "weights and replicates are both given; replicates n stand for weights sqrt(n), so "
-            "give one of them"
+            f"{option('weights')} and {option('replicates')} are both given; replicates n stand "
+            "for weights sqrt(n), so give one of them"
         )
-    what = "weights" if weights is not None else "replicates"
-    values = vector(ds, weights if weights is not None else replicates, what, "samples")
+    what = option("replicates" if weights is None else "weights")
+    values = vector(ds, replicates if weights is None else weights, what, "samples")
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         raise InputError(
             f"{what} holds {values[wrong[0]]} for sample {ds['sample_id'].values[wrong[0]]!r}; "
             "every sample needs a positive number (leave samples without one out of the study)"
         )
-    weights = values if what == "weights" else np.sqrt(values)
+    weights = np.sqrt(values) if weights is None else values
     low, high = weights.min(initial=np.inf), weights.max(initial=0.0)
     if high > _WIDEST * low or low < 1.0 / _EXTREME or high > _EXTREME:
         least, most = (f"{values[i]:g} of sample {name!r}" for i, name in _ends(ds, weights))

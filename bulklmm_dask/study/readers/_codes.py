@@ -19,7 +19,7 @@ from bulklmm_dask.study.readers._crosses import (
     NOTHING,
 )
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import option
+from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing
 
 _GENOTYPES = (AA, AB, BB, NOT_BB, NOT_AA)  # in R/qtl's order
@@ -96,7 +96,7 @@ def kind_of_cross(given: str | None, present: Collection[int], meaning: Meaning,
             raise InputError(
                 f"{option('cross')} is {given!r}; calls can be read of crosses of two founders "
                 f"({', '.join(CROSSES)}). For others compute genotype probabilities (R/qtl2: "
-                "calc_genoprob) and read them with read_probabilities"
+                f"calc_genoprob) and read them with {function('read_probabilities')}"
             )
         return given
     found = set(present) - {NOTHING}
@@ -158,7 +158,7 @@ def _refuse_four_way(counts: Mapping[str, int], label: str) -> None:
         raise InputError(
             f"{label}: the calls {listing(high)} are those of a cross of four parents, which "
             "cannot be read from calls; compute genotype probabilities (R/qtl2: calc_genoprob) and "
-            "read them with read_probabilities"
+            f"read them with {function('read_probabilities')}"
         )
 
 

@@ -16,6 +16,7 @@ from bulklmm_dask.study.readers._files import Archive, Folder, is_zip
 from bulklmm_dask.study.readers.tables import Dialect
 from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, listing
 
 # Codes of the calls if the control file lists none: R/qtl2's letters, and the codes themselves.
@@ -113,7 +114,10 @@ def open_control(source: str | Path) -> tuple[Folder | Archive, Control]:
     files: Folder | Archive
     if path.is_folder():
         if path.is_store():
-            raise InputError(f"{path} is a Zarr store already; open a study with open_dataset")
+            raise InputError(
+                f"{path} is a Zarr store already; "
+                + either("open a study with open_dataset", "it need not be imported")
+            )
         files = Folder(path, confined=True)
         name = _find(files.names(), str(path))
     elif path.suffix.lower() == ".zip" or is_zip(path):

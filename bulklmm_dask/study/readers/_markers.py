@@ -87,7 +87,7 @@ def named_positions(
 
 
 def place_markers(
-    markers: Sequence[str], marker_map: pd.DataFrame
+    markers: Sequence[str], marker_map: pd.DataFrame, genotypes: str, places: str
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Keep the markers that have a position on the map, in the order of the map.
 
@@ -98,6 +98,8 @@ def place_markers(
     marker_map : DataFrame
         Indexed by marker, with columns `contig` and `position` (NaN or empty where unknown) and
         any others.
+    genotypes, places : str
+        The file of the genotypes and that of the map, for messages.
 
     Returns
     -------
@@ -107,27 +109,28 @@ def place_markers(
     placed : DataFrame
         The rows of the map for those markers.
     """
-    require_unique(marker_map.index, "the markers of the map", "keep one row for each")
-    require_unique(markers, "the markers of the genotypes", "keep one of each")
+    require_unique(marker_map.index, f"the markers of the map {places}", "keep one row for each")
+    require_unique(markers, f"the markers of {genotypes}", "keep one of each")
     known = marker_map["position"].notna() & (marker_map["contig"] != "")
     placed = marker_map[known]
     where = {name: i for i, name in enumerate(markers)}
     absent = unknown_names(placed.index, markers)
     if len(absent) == len(markers):
         raise InputError(
-            "genotypes and map have no marker in common: the genotypes have "
-            f"{listing(markers, 3)}, the map {listing(placed.index, 3)}; use the same names in both"
+            f"genotypes and map have no marker in common: {genotypes} has {listing(markers, 3)}, "
+            f"{places} has {listing(placed.index, 3) or 'none with a position'}; use the same "
+            "names in both"
         )
     if absent:
         say(
-            f"{len(absent)} of {len(markers)} markers have genotypes but no position on the map "
-            f"and are dropped: {listing(absent)}"
+            f"{places}: {len(absent)} of {len(markers)} markers have genotypes but no position on "
+            f"the map and are dropped: {listing(absent)}"
         )
     extra = unknown_names(markers, marker_map.index)
     if extra:
         say(
-            f"{len(extra)} of {len(marker_map)} markers of the map have no genotypes and are "
-            f"left out: {listing(extra)}"
+            f"{places}: {len(extra)} of {len(marker_map)} markers of the map have no genotypes and "
+            f"are left out: {listing(extra)}"
         )
     placed = placed[placed.index.isin(where)]
     rank = pd.factorize(placed["contig"])[0]
@@ -148,7 +151,10 @@ def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.Data
 
 
 def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
-    """Read a marker map by marker: contig, position, perhaps genetic (cM), and the unit."""
+    """Read a marker map by marker: contig, position, perhaps genetic (cM), and the unit.
+
+    Its ``attrs["source"]`` is the file, for messages.
+    """
     table = read_text(open_table(path))
     columns = table.by_column(names=True)
     markers = columns[find_column(columns, _MARKER) or table.corner]
@@ -167,6 +173,7 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
     frame = pd.DataFrame({"contig": contigs, "position": positions[best]}, index=markers)
     if best != "cM" and "cM" in positions:
         frame["genetic"] = positions["cM"]
+    frame.attrs["source"] = table.label
     return frame, best
 
 

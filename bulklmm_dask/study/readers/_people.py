@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers import _samples
 from bulklmm_dask.study.readers._expression import is_expression
 from bulklmm_dask.study.readers._metadata import Labels, split_covariates
@@ -30,7 +31,8 @@ from bulklmm_dask.study.readers.tables import (
 )
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import counted, listing
+from bulklmm_dask.surface import option
+from bulklmm_dask.text import counted, listing, named
 
 Pair: TypeAlias = "tuple[str, str]"
 
@@ -50,6 +52,8 @@ class People:
     ----------
     label : str
         The file, for messages.
+    beside : str
+        The name that a table of phenotypes beside it has.
     pairs : list of (str, str)
         Family id and own id.
     names : list of str
@@ -60,6 +64,7 @@ class People:
     """
 
     label: str
+    beside: str
     pairs: list[Pair]
     names: list[str]
     sexes: list[str]
@@ -122,13 +127,12 @@ def _grouped(named: Iterable[tuple[Any, str]]) -> dict[Any, list[str]]:
     return found
 
 
-def read_fam(path: Path) -> People:
+def read_fam(path: Location) -> People:
     """Read a .fam file; phenotypes may be several, and are not looked at yet."""
     pairs: list[Pair] = []
     sexes, phenotypes = [], []
     width = _BEFORE + 1
-    file = TableFile.at(path, _DIALECT)
-    with file.records() as records:
+    with TableFile.at(path, _DIALECT).records() as records:
         for fields in records:
             width = width if pairs else max(width, len(fields))
             records.expect(fields, width, "family, sample, father, mother, sex, phenotypes")
@@ -136,22 +140,21 @@ def read_fam(path: Path) -> People:
             sexes.append(_SEXES.get(fields[4], ""))
             phenotypes.append((records.number, fields[_BEFORE:]))
     if not pairs:
-        raise InputError(f"{file.label} is empty; it should have a line for every sample")
-    return People(file.label, pairs, _names(pairs, file.label), sexes, phenotypes)
+        raise InputError(f"{path} is empty; it should have a line for every sample")
+    beside = named(path.local.with_suffix(".pheno").name)
+    return People(str(path), beside, pairs, _names(pairs, path), sexes, phenotypes)
 
 
-def _names(pairs: Sequence[Pair], label: str) -> list[str]:
+def _names(pairs: Sequence[Pair], path: Location) -> list[str]:
     """Name samples by their own id, or by family and own id where that alone is not unique."""
     names = [person for _, person in pairs]
     if len(set(names)) == len(names):
         return names
-    require_unique(
-        map(" ".join, pairs), f"the samples of {label}", "rename or drop the double ones"
-    )
+    require_unique(map(" ".join, pairs), f"the samples of {path}", "rename or drop the double ones")
     joined = ([joint.join(pair) for pair in pairs] for joint in _JOINTS)
     names = next(one for one in joined if len(set(one)) == len(one))
     say(
-        f"{label}: samples of several families have the same id, so all are named by family "
+        f"{path}: samples of several families have the same id, so all are named by family "
         f"and id: {listing(names)}"
     )
     return names
@@ -164,8 +167,8 @@ def own_phenotypes(people: People) -> Table:
     if np.isin(values[~np.isnan(values)], 0).all():
         raise InputError(
             f"{people.label} has no phenotypes (from column 6 on it is -9 or 0 throughout), and "
-            f"there is no {Path(people.label).with_suffix('.pheno').name} beside it; pass a table "
-            "of them as phenotypes (--traits)"
+            f"there is no {people.beside} beside it; give "
+            f"{option('phenotypes')}, a table of them"
         )
     columns = _numbered(values.shape[1], "phenotype")
     return _cases_apart(Table(people.label, "", people.names, columns, values))
@@ -177,8 +180,8 @@ def _numbers(label: str, line: int, cells: list[str]) -> list[float]:
     except CellError as error:
         raise InputError(
             f"{label}, line {line}: phenotype {error.at + 1} is {error.cell!r}, which is not a "
-            "number; correct it, mark it as missing (NA), or pass a table of phenotypes "
-            "(--traits), which is used in place of these"
+            "number; correct it, mark it as missing (NA), or give "
+            f"{option('phenotypes')}, a table that is used in place of these"
         ) from None
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.readers._expression import is_expression, read_places
@@ -73,10 +74,12 @@ class TraitPlaces:
             )
         contig = self.frame["contig"].where(self.frame["contig"] != "", None)
         table = pd.DataFrame({"contig": contig, "position": position})
-        return table.rename_axis("trait").reset_index()
+        table = table.rename_axis("trait").reset_index()
+        table.attrs["source"] = self.label
+        return table
 
 
-def read_trait_places(source: str | Path | pd.DataFrame) -> TraitPlaces:
+def read_trait_places(source: str | Path | Location | pd.DataFrame) -> TraitPlaces:
     """Read the places of traits: columns of trait, contig and position, or a BED table."""
     if isinstance(source, pd.DataFrame):
         table = _table_of(source)
@@ -102,7 +105,7 @@ def _table_of(frame: pd.DataFrame) -> Table:
         frame = frame.set_index("trait")
     cells = frame.astype(object).where(frame.notna(), "").map(str).to_numpy(object)
     columns = [str(column) for column in frame.columns]
-    return Table("trait_positions", "trait", list(map(str, frame.index)), columns, cells)
+    return Table(option("trait_positions"), "trait", list(map(str, frame.index)), columns, cells)
 
 
 def attach_places(ds: xr.Dataset, places: TraitPlaces | None) -> xr.Dataset:
@@ -116,7 +119,8 @@ def attach_places(ds: xr.Dataset, places: TraitPlaces | None) -> xr.Dataset:
     if "variant_contig" not in ds or "variant_position" not in ds:
         say(
             f"{places.label} gives positions of traits, but the study has no marker map to compare "
-            f"them with; they are left out: give a map ({option('variant_map')}) too"
+            f"them with; they are left out: give a map ({option('variant_map')}, with BIMBAM files "
+            f"{option('annotation')}) too"
         )
         return ds
     traits = [str(name) for name in ds["trait_id"].values]

@@ -96,6 +96,7 @@ def read_samples(
     strains: Strains,
     genotyped: Iterable[str] = (),
     trait_positions: Source | None = None,
+    named_by: Sequence[str] = ("covariates", "sample_strain"),
 ) -> SampleTables:
     """Read traits, covariates and strains of samples.
 
@@ -112,10 +113,12 @@ def read_samples(
         Names of samples known from the genotypes: they tell which side of a table is the samples.
     trait_positions : path or DataFrame, optional
         Trait, contig and position; goes before the places that an expression table gives.
+    named_by : sequence of str
+        Arguments of the reader that may name columns of the traits, for messages.
     """
     listed = None if _is_column_name(strains) else _strain_table(strains)
     known = {*genotyped, *(() if listed is None else listed.index)}
-    source = TraitSource(traits, known)
+    source = TraitSource(traits, known, named_by)
     named = _columns_among(source.features, covariates)
     column = strains if isinstance(strains, str) and strains in source.features else None
     if column is not None:

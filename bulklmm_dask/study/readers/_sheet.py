@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers.tables import open_table
 from bulklmm_dask.text import MISSING, counted
 
@@ -38,7 +39,7 @@ class Sheet:
         return replace(self, cells=cells, rotated=not self.rotated)
 
 
-def read_sheet(path: str | Path) -> Sheet:
+def read_sheet(path: str | Path | Location) -> Sheet:
     """Read a table; empty fields at the end of every line are left out."""
     file = open_table(path)
     file = replace(file, dialect=replace(file.dialect, comment="", missing=frozenset()))
@@ -70,7 +71,7 @@ def _used(row: Sequence[str]) -> int:
     return max((at for at, cell in enumerate(row, start=1) if cell), default=0)
 
 
-def holds(path: str | Path, name: str) -> bool:
+def holds(path: str | Path | Location, name: str) -> bool:
     """Tell whether a table has a column or a row of this name."""
     with open_table(path).records() as records:
         rows = records.filled()

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places
 from bulklmm_dask.study.readers._orientation import samples_in_columns
@@ -23,10 +24,10 @@ from bulklmm_dask.study.readers.tables import (
     read_numbers,
 )
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import either
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
-Source: TypeAlias = "str | Path | pd.DataFrame"
+Source: TypeAlias = "str | Path | Location | pd.DataFrame"
 
 
 class TraitSource:
@@ -40,8 +41,14 @@ class TraitSource:
         Names of the traits and of other columns of the samples.
     """
 
-    def __init__(self, source: Source, genotyped: Collection[str] = ()) -> None:
-        """`genotyped` are names of samples that are known from elsewhere."""
+    def __init__(
+        self, source: Source, genotyped: Collection[str] = (), named_by: Sequence[str] = ()
+    ) -> None:
+        """`genotyped` are names of samples that are known from elsewhere.
+
+        `named_by` are the arguments of the reader that may name columns which are no traits.
+        """
+        self._named_by = named_by
         self._genotyped = set(genotyped)
         self._file: TableFile | None = None
         if isinstance(source, pd.DataFrame):
@@ -80,10 +87,9 @@ class TraitSource:
         except InputError as error:
             if "is not a number" not in str(error):
                 raise
-            named = either("covariates or sample_strain", "--covariates or --strains")
-            raise InputError(
-                f"{error}; a column that is no trait can be named in {named}"
-            ) from None
+            named = " or ".join(map(option, self._named_by))
+            remedy = f"can be named in {named}" if named else "should be removed"
+            raise InputError(f"{error}; a column that is no trait {remedy}") from None
 
     def _upright(self, frame: pd.DataFrame) -> pd.DataFrame:
         rows = [str(name) for name in frame.index]

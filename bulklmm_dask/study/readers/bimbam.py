@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.coding import say_never_below_one
 from bulklmm_dask.study.create import create_dataset
@@ -105,7 +106,9 @@ def read_bimbam(
         variants, scratch = _scratch.keep(_dosages(records, len(traits), alleles), file.label)
     placed = None
     if annotation is not None:
-        index, placed = place_markers(variants, _annotation(annotation))
+        index, placed = place_markers(
+            variants, _annotation(annotation), file.label, str(Location.of(annotation))
+        )
         variants, scratch = list(placed.index), scratch.take(index)
     ds = create_dataset(
         lazy(scratch, variants, None),
@@ -155,7 +158,7 @@ def _dosages(
 
 
 def _phenotypes(path: str | Path) -> pd.DataFrame:
-    table = _table(path, "phenotype")
+    table, _ = _table(path, "phenotype")
     one = table.shape[1] == 1
     names = ["phenotype"] if one else [f"phenotype{i + 1}" for i in range(table.shape[1])]
     return pd.DataFrame(table, columns=names)
@@ -163,24 +166,24 @@ def _phenotypes(path: str | Path) -> pd.DataFrame:
 
 def _covariates(path: str | Path, samples: int) -> pd.DataFrame | None:
     """Covariates without the intercept that GEMMA wants in the file."""
-    table = _table(path, "covariate")
+    table, label = _table(path, "covariate")
     if len(table) != samples:
         raise InputError(
-            f"{path} has covariates of {counted(len(table), 'sample')}, but the phenotypes are of "
+            f"{label} has covariates of {counted(len(table), 'sample')}, but the phenotypes are of "
             f"{counted(samples, 'sample')}; give a line for each, in the same order"
         )
     frame = pd.DataFrame(table, columns=[f"covariate{i + 1}" for i in range(table.shape[1])])
     ones = (table == 1).all(axis=0)
     if ones.any():
         say(
-            f"{path}: {counted(int(ones.sum()), 'column')} of ones, GEMMA's intercept, dropped: "
+            f"{label}: {counted(int(ones.sum()), 'column')} of ones, GEMMA's intercept, dropped: "
             "a scan always has its own"
         )
     return None if ones.all() else frame.loc[:, ~ones]
 
 
-def _table(path: str | Path, what: str) -> npt.NDArray[np.float64]:
-    """Read numbers, a line for every sample."""
+def _table(path: str | Path, what: str) -> tuple[npt.NDArray[np.float64], str]:
+    """Read numbers, a line for every sample, and name the file for messages."""
     file, values = TableFile.at(path, _DIALECT), list[npt.NDArray[np.float64]]()
     with file.records() as records:
         for fields in records:
@@ -189,7 +192,7 @@ def _table(path: str | Path, what: str) -> npt.NDArray[np.float64]:
             values.append(records.numbers(fields, what))
     if not values:
         raise InputError(f"{file.label} is empty; it should have a line for every sample")
-    return np.stack(values)
+    return np.stack(values), file.label
 
 
 def _annotation(path: str | Path) -> pd.DataFrame:

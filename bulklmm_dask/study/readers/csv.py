@@ -19,6 +19,7 @@ from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strain
 from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.readers.tables import Table, open_table, read_numbers
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import MISSING, listing
 
 
@@ -139,7 +140,9 @@ def read_csv(
     known = set() if marker_map is None else set(marker_map.index)
     calls, alleles = _upright(table, samples, known, complementary)
     if marker_map is not None:
-        index, marker_map = place_markers(calls.columns, marker_map)
+        index, marker_map = place_markers(
+            calls.columns, marker_map, calls.label, marker_map.attrs["source"]
+        )
         calls = replace(calls, columns=list(marker_map.index), values=calls.values[:, index])
     values, maximum = as_dosages(calls.values, maximum, codes, calls.label)
     ds = samples.study(
@@ -168,7 +171,7 @@ def _upright(
             f"{table.label}: it cannot be told which side is the samples. Its columns are "
             f"{listing(table.columns, 3)}, its rows {listing(table.rows, 3)}, the samples of the "
             f"traits {listing(traits.rows, 3)}; use the same names, or name the strains of the "
-            "samples in sample_strain"
+            f"samples in {option('sample_strain')}"
         )
     return keep_first_of_pairs(oriented, complementary, markers)
 

@@ -104,7 +104,7 @@ def read_geno(
     file, geno = TableFile.at(path, _DIALECT), _Geno()
     with file.records() as records:
         variants, scratch = _scratch.keep(geno.calls(records), file.label)
-    index, placed = place_markers(variants, geno.placed())
+    index, placed = place_markers(variants, geno.placed(), file.label, file.label)
     samples = read_samples(traits, covariates, sample_strain, geno.samples, trait_positions)
     ds = samples.study(
         lazy(scratch.take(index), list(placed.index), geno.samples),

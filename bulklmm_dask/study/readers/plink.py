@@ -110,7 +110,7 @@ def read_plink(
     people = read_fam(fam)
     placed, alleles = _read_bim(bim)
     _check_size(bed, people, list(placed.index))
-    source = Bed(str(bed), str(bed.absolute()), len(people.names), len(placed))
+    source = Bed(str(bed), str(bed.local.absolute()), len(people.names), len(placed))
     genotypes = lazy(source, list(placed.index), people.names)
     samples = _samples(bed, people, phenotypes, covariates)
     if trait_positions is not None:
@@ -147,14 +147,14 @@ class Bed:
                 ) from error
 
 
-def _beside(path: str | Path, ending: str) -> Path:
+def _beside(path: str | Path | Location, ending: str) -> Location:
     """Give the file of the set that has this ending."""
-    path = Location.of(path).local
-    known = path.suffix.lower() in (".bed", ".bim", ".fam")
-    return path.with_name((path.stem if known else path.name) + ending)
+    place = Location.of(path)
+    known = place.suffix.lower() in (".bed", ".bim", ".fam")
+    return place.beside / ((place.local.stem if known else place.name) + ending)
 
 
-def _read_bim(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+def _read_bim(path: Location) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Contig and position by variant, and the alleles A2 and A1."""
     contigs, ids, positions, alleles = [], [], [], []
     with TableFile.at(path, blanks(frozenset())).records() as records:
@@ -174,11 +174,10 @@ def _read_bim(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     return placed, alleles
 
 
-def _check_size(bed: Path, people: People, variants: list[str]) -> None:
+def _check_size(bed: Location, people: People, variants: list[str]) -> None:
     """Compare the length of the .bed file with the numbers of samples and variants."""
-    if not bed.is_file():
-        raise InputError(f"there is no file {bed}; check the name")
-    with reading(str(bed)), bed.open("rb") as stream:
+    bed.require_file()
+    with reading(str(bed)), bed.open() as stream:
         head = stream.read(_HEADER)
     if head[:2] != _MAGIC or head[2:] not in (_BY_VARIANT, _BY_SAMPLE):
         raise InputError(
@@ -188,32 +187,32 @@ def _check_size(bed: Path, people: People, variants: list[str]) -> None:
     inner, outer = len(people.names), len(variants)
     if head[2:] == _BY_SAMPLE:
         inner, outer = outer, inner
-    size, row = bed.stat().st_size, -(-inner // 4)
+    size, row = bed.size(), -(-inner // 4)
     if size == _HEADER + row * outer:
         return
     whole, of = (size - _HEADER) // row, "variant" if head[2:] == _BY_VARIANT else "sample"
     raise InputError(
         f"{bed} has {size:,} bytes, but {counted(len(people.names), 'sample')} in {people.label} "
-        f"and {counted(len(variants), 'variant')} in {bed.with_suffix('.bim').name} need "
+        f"and {counted(len(variants), 'variant')} in {_beside(bed, '.bim')} need "
         f"{_HEADER + row * outer:,}; it holds {counted(whole, of)} in full, so it is cut short or "
         "belongs to other files: fetch or make it again"
     )
 
 
 def _samples(
-    bed: Path, people: People, phenotypes: Source | None, covariates: Source | None
+    bed: Location, people: People, phenotypes: Source | None, covariates: Source | None
 ) -> SampleTables:
     """Phenotypes and covariates, given or beside the .bed file."""
-    if phenotypes is None and bed.with_suffix(".pheno").is_file():
-        phenotypes = bed.with_suffix(".pheno")
-    if covariates is None and bed.with_suffix(".covar").is_file():
-        covariates = bed.with_suffix(".covar")
+    if phenotypes is None and (beside := _beside(bed, ".pheno")).is_file():
+        phenotypes = beside
+    if covariates is None and (beside := _beside(bed, ".covar")).is_file():
+        covariates = beside
     if phenotypes is None:
         samples = SampleTables(own_phenotypes(people))
     elif (file := by_family(phenotypes)) is not None:
         samples = SampleTables(read_phenotypes(file, people))
     else:
-        samples = read_samples(phenotypes, None, None, people.names)
+        samples = read_samples(phenotypes, None, None, people.names, named_by=())
     if covariates is not None:
         samples.covariates, samples.labels = read_covariates(covariates, people)
     samples.labels |= people.labels

@@ -110,7 +110,9 @@ def read_probabilities(
     samples = read_samples(traits, covariates, sample_strain, layout.samples, trait_positions)
     variants, scratch = _scratch.keep(_calls(number_rows(file), layout), file.label)
     if marker_map is not None:
-        index, marker_map = place_markers(variants, marker_map)
+        index, marker_map = place_markers(
+            variants, marker_map, file.label, marker_map.attrs["source"]
+        )
         variants, scratch = list(marker_map.index), scratch.take(index)
     two = len(layout.genotypes) == 2
     ds = samples.study(

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.readers import _sniff
 from bulklmm_dask.study.readers._sniff import Look
 
@@ -181,16 +182,17 @@ def read_alone(source: Any, name: str | None) -> xr.Dataset:
     InputError
         If the format is not known or needs further files; the error gives the import command.
     """
+    place = Location.of(source)
     if name is None:
         raise InputError(
-            f"the format of {source} cannot be told from it; read it with one of "
-            f"{', '.join(READERS)}: bulklmm import FORMAT {source} STUDY"
+            f"the format of {place} cannot be told from it; read it with one of "
+            f"{', '.join(READERS)}: bulklmm import FORMAT {place} STUDY"
         )
     reader = READERS[name]
     if reader.needed is not None:
         raise InputError(
-            f"{source} is {reader.title}, which make a study only with {reader.needed}: bulklmm "
-            f"import {name} {source} STUDY {reader.needed} FILE"
+            f"{place} is {reader.title}, which make a study only with {reader.needed}: "
+            f"bulklmm import {name} {place} STUDY {reader.needed} FILE"
         )
     return reader.read(source)
 

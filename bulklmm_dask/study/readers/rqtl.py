@@ -137,7 +137,7 @@ def read_rqtl(
     placed = None
     if head.contigs is not None:
         frame = pd.DataFrame({"contig": head.contigs, "position": head.positions}, index=markers)
-        index, placed = place_markers(markers, frame)
+        index, placed = place_markers(markers, frame, sheet.label, sheet.label)
         values, markers = values[index], list(placed.index)
     found = xr.DataArray(
         values.T,
@@ -355,7 +355,9 @@ def _samples(
                 f"are given; leave {option('traits')} out to have them"
             )
         if isinstance(apart, pd.DataFrame) or not holds(apart, key):
-            samples = read_samples(apart, covariates, None, own.names, trait_positions)
+            samples = read_samples(
+                apart, covariates, None, own.names, trait_positions, named_by=("covariates",)
+            )
             samples.labels = own.labels | samples.labels
             return samples
         sheet = read_sheet(apart)

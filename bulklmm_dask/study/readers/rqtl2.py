@@ -47,7 +47,7 @@ from bulklmm_dask.study.readers.tables import (
 )
 from bulklmm_dask.study.schema import locate, require_unique, unknown_names
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import option
+from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing
 
 # Genotype of each code of a call. Code 3 of a backcross is the X of a male.
@@ -172,7 +172,7 @@ def _samples(
                 f"{control.label}: its own traits ({listing(control.listed('pheno'))}) are left "
                 f"aside, for others are given; leave {option('traits')} out to have them"
             )
-        return read_samples(given, None, None, genotyped)
+        return read_samples(given, None, None, genotyped, named_by=())
     traits = _joined(files, control, "pheno", read_numbers, np.nan)
     if traits is None:
         raise InputError(
@@ -240,7 +240,8 @@ def _calls(files: Folder | Archive, control: Control) -> _Genotypes:
     genotype_of = _genotype_of(calls, counts, control, meaning)
     codes, variants, placed = table.values.T, table.columns, _map(files, control)
     if placed is not None:
-        index, placed = place_markers(variants, placed)
+        maps = " and ".join(files.label(name) for name in control.listed(_chosen_map(control)))
+        index, placed = place_markers(variants, placed, table.label, maps)
         codes, variants = codes[index], list(placed.index)
     return _Genotypes(table.label, genotype_of[codes], variants, table.rows, placed)
 
@@ -257,7 +258,7 @@ def _meaning(control: Control) -> dict[int, int]:
             f"{control.label}: crosstype {control.crosstype!r} with alleles {_alleles(control)} "
             f"cannot be read from calls, which works for two founders ({', '.join(_CROSSES)}); "
             "compute genotype probabilities (R/qtl2: calc_genoprob) and read them with "
-            "read_probabilities"
+            f"{function('read_probabilities')}"
         )
     return meaning
 
@@ -316,12 +317,20 @@ def _unlisted_heterozygotes(control: Control, meaning: dict[int, int]) -> set[st
     return pairs if "H" in (one, two) else pairs | {"H"}
 
 
+_MAPS = ("pmap", "gmap")  # the first that there is gives the positions
+
+
 def _map(files: Folder | Archive, control: Control) -> pd.DataFrame | None:
     """Read the physical map with genetic positions beside it, or whichever there is."""
-    physical, genetic = (_one_map(files, control, key) for key in ("pmap", "gmap"))
+    physical, genetic = (_one_map(files, control, key) for key in _MAPS)
     if physical is None or genetic is None:
         return genetic if physical is None else physical
     return physical.assign(genetic=genetic["position"].reindex(physical.index))
+
+
+def _chosen_map(control: Control) -> str:
+    """The entry of the control file that names the map whose positions are used."""
+    return next(key for key in _MAPS if control.listed(key))
 
 
 def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFrame | None:
@@ -334,15 +343,16 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
         table = table.T if control.is_transposed(key) else table
         if len(table.columns) < 2:
             raise InputError(
-                f"{table.label} has the columns {table.columns}; a map needs marker, chromosome "
-                "and position"
+                f"{table.label} has the columns {listing(table.columns)}; a map needs marker, "
+                "chromosome and position"
             )
         position = numeric_positions(list(table.values[:, 1]), table.rows, table)
         frames.append(
             pd.DataFrame({"contig": table.values[:, 0], "position": position}, index=table.rows)
         )
     whole = pd.concat(frames)
-    require_unique(whole.index, f"the markers of {key}", "keep one row for each")
+    files_of = " and ".join(map(files.label, names))
+    require_unique(whole.index, f"the markers of {files_of}", "keep one row for each")
     return whole
 
 

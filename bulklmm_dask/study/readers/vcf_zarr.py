@@ -22,6 +22,7 @@ from bulklmm_dask.study.readers._samples import Covariates, Strains, read_sample
 from bulklmm_dask.study.readers._sniff import CALLS
 from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
 _GENOTYPE = "call_genotype"
@@ -281,11 +282,11 @@ def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     """Choose the array that dosages are taken from."""
     present = [name for name in CALLS if _has(folder, group, name)]
     if field is not None and field not in CALLS:
-        raise InputError(f"field is {field!r}; it should be one of {', '.join(CALLS)}")
+        raise InputError(f"{option('field')} is {field!r}; it should be one of {', '.join(CALLS)}")
     if not present or field not in (None, *present):
         raise InputError(
             f"{folder} has no {field or ' or '.join(CALLS)}; "
-            + (f"choose field among {', '.join(present)}" if present else "give a VCF Zarr store")
+            + (_choose(present) if present else "give a VCF Zarr store")
         )
     if field is not None or len(present) == 1:
         name = field or present[0]
@@ -294,7 +295,7 @@ def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
             others = [one for one in present if one != name]
             raise InputError(
                 f"{folder}: {name} {lack}; "
-                + (f"choose field among {', '.join(others)}" if others else "make the store again")
+                + (_choose(others) if others else "make the store again")
             )
     else:
         calls = _first_with_values(folder, group, present)
@@ -309,6 +310,10 @@ def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:
     return calls
 
 
+def _choose(names: list[str]) -> str:
+    return f"choose {option('field')} among {', '.join(names)}"
+
+
 def _first_with_values(folder: Location, group: zarr.Group, present: list[str]) -> Calls:
     """Choose the first of several arrays in which nothing is wanting, or wants least; say which."""
     looks = {name: _look(folder, group, name) for name in present}
@@ -321,7 +326,7 @@ def _first_with_values(folder: Location, group: zarr.Group, present: list[str]) 
     why = "".join(f"{name} {looks[name][1]}, so " for name in before)
     say(
         f"{folder} has {' and '.join(present)}: {why}dosages are those of {chosen}; choose with "
-        "field (--field)"
+        f"{option('field')}"
     )
     return usable[chosen][0]
 

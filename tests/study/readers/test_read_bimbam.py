@@ -157,7 +157,11 @@ def test_a_scratch_file_of_another_machine(write, tmp_path, monkeypatch):
         ("geno", "rs1,A,,0,1,2\n", r"geno.txt, line 1: field 3 is empty"),
         ("anno", ANNO[:-3], r"anno.txt, line 3: 2 fields instead of 3"),
         ("anno", ANNO.replace("500", "far"), r"anno.txt, line 3: position 1 is 'far'"),
-        ("anno", ANNO.replace("rs2", "rs1"), r"markers of the map must be unique.*'rs1'"),
+        (
+            "anno",
+            ANNO.replace("rs2", "rs1"),
+            r"markers of the map .*anno.txt must be unique.*'rs1'",
+        ),
         ("covar", "1 2\n1\n1 2\n", r"covar.txt, line 2: 1 field instead of 2"),
         (
             "covar",
