@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 # Words for a missing cell in tables without a format that defines them.
 MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
 
+# 5,000,000: commas between groups of three digits.
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+
 _LONGEST, _HEAD, _TAIL = 2000, 1200, 600  # characters of a message
+
+
+def without_commas(cell: str) -> str:
+    """Leave the commas between thousands out of a number: 5,000,000; all other text stays."""
+    return cell.replace(",", "") if _THOUSANDS.fullmatch(cell) else cell
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.results.checks import MAP, PAIR, has_map
+from bulklmm_dask.results.checks import MAP, has_map
 from bulklmm_dask.results.cis import WINDOW
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.hotspots import hotspots
@@ -19,6 +19,7 @@ from bulklmm_dask.results.pairs import column_names, pair_arrays
 from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
+from bulklmm_dask.storage.joined import PAIR
 from bulklmm_dask.study.schema import locate
 
 N_CURVES = 4

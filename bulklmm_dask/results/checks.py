@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -11,16 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.statistics import OF_TRAITS
-from bulklmm_dask.storage.frequency import FREQUENCY
+from bulklmm_dask.storage.joined import PAIR, joined
 from bulklmm_dask.surface import either
-from bulklmm_dask.text import MISSING, listing
+from bulklmm_dask.text import MISSING, listing, without_commas
 from bulklmm_dask.typing import Array
 
-PAIR = ("variants", "traits")
 MAP = ("variant_contig", "contig_id", "variant_position")
-# 5,000,000: commas between groups of three digits.
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 def require_result(result: Any, caller: str) -> xr.Dataset:
@@ -44,33 +39,7 @@ def require_result(result: Any, caller: str) -> xr.Dataset:
             )
     if not result["lod"].size:
         raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
-    return _joined(result)
-
-
-def _joined(result: xr.Dataset) -> xr.Dataset:
-    """Undo that ``xr.concat`` repeats, along traits or variants, what does not depend on these."""
-    for name, array in result.variables.items():
-        for dim in PAIR:
-            if dim not in array.dims or not _is_repeated(str(name), dim):
-                continue
-            first = array.isel({dim: 0})
-            if not bool(((array == first) | (array.isnull() & first.isnull())).all()):
-                raise InputError(
-                    f"{name} differs along {dim}, so the parts that were joined are not of one "
-                    "scan of one study; look at each by itself"
-                )
-            array = first
-            result = result.assign({name: first})
-    return result
-
-
-def _is_repeated(name: str, dim: str) -> bool:
-    """Whether a variable that has this dimension has it only since parts were joined."""
-    if name.startswith("contig_"):
-        return True
-    if dim == "traits":
-        return name.startswith("variant_") and name != FREQUENCY
-    return name.startswith("trait_") or name in {row.name for row in OF_TRAITS}
+    return joined(result)
 
 
 def has_map(ds: xr.Dataset) -> bool:
@@ -90,7 +59,7 @@ def require_map(ds: Any, caller: str) -> xr.Dataset:
                 f"there is no {name}, which {either(caller, 'this command')} needs; give the study "
                 "a marker map"
             )
-    return _joined(ds)
+    return joined(ds)
 
 
 def require_table(
@@ -177,8 +146,7 @@ def _number(cell: Any) -> float | None:
         cell = cell.strip()
         if not cell or cell in MISSING:
             return np.nan
-        if _THOUSANDS.fullmatch(cell):
-            cell = cell.replace(",", "")
+        cell = without_commas(cell)
         if "_" in cell:  # Python reads 1_0 as ten, which no table means
             return None
     elif cell is None or cell is pd.NA or cell is pd.NaT:

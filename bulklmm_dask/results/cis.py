@@ -13,7 +13,7 @@ from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.checks import LARGEST_MB, number
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
@@ -115,7 +115,20 @@ def _listed(result: xr.Dataset, table: Any) -> tuple[Index, Array]:
             f"{label} has no trait of the result: its traits are like {listing(names, 3)}, those "
             f"of the result like {listing(placed.index, 3)}; no locus is called cis"
         )
-    return contig, placed["position"].to_numpy(np.float64)
+    unit = result["variant_position"].attrs.get("units")
+    return contig, _in_unit(label, placed["position"].to_numpy(np.float64), unit)
+
+
+def _in_unit(label: str, position: Array, unit: object) -> Array:
+    """Positions in the unit of the result; those no chromosome reaches in Mb are taken as bp."""
+    largest = float(np.fmax.reduce(position, initial=0))
+    if unit not in ("Mb", "cM") or largest <= LARGEST_MB:
+        return position
+    reach = f"{label} has positions up to {largest:,.0f}, but those of the result are in {unit}"
+    if unit == "cM":
+        raise InputError(f"{reach}; give the positions of the traits in cM")
+    say(f"{reach}: they are taken as bp; give them in Mb if they are something else")
+    return position / 1e6
 
 
 def _say_elsewhere(label: str, names: Names, contigs: Names) -> None:

@@ -94,7 +94,7 @@ def hotspots(
     study = None if study is None else require_map(study, "hotspots")
     contig = _contigs_of(findings, study)
     position = findings["position"].to_numpy(np.float64)
-    trait = pd.factorize(findings["trait"])[0]
+    trait = pd.factorize(findings["trait"].map(str, na_action="ignore"))[0]
     members = _members(contig)
     parts: list[Columns] = []
     for name, centres in _centres(position, members, study, width, step).items():

@@ -11,7 +11,7 @@ import xarray as xr
 from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import OF_TRAITS
-from bulklmm_dask.results.checks import PAIR, require_result
+from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import (
     ALLELES,
     as_table,
@@ -22,6 +22,7 @@ from bulklmm_dask.results.pairs import (
     joined,
 )
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.joined import PAIR
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.surface import either
 from bulklmm_dask.typing import By, Columns

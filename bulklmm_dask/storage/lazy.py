@@ -36,7 +36,7 @@ class _Stored(BackendArray):
     """An array of a store, by name: cheap to send to any worker."""
 
     def __init__(self, store: Location, variable: xr.DataArray) -> None:
-        self.store, self.name = store, str(variable.name)
+        self.store, self.name = store.fixed, str(variable.name)
         self.shape, self.dtype = variable.shape, variable.dtype
         self.opened = uuid.uuid4().hex  # tasks of a store that took the place of another differ
 

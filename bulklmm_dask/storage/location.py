@@ -91,12 +91,18 @@ class Location(os.PathLike[str]):
         return named(self.typed or self.path)
 
     def __truediv__(self, name: str) -> Location:
+        _refuse_nul(name)
         return Location(str(self.local / name), str(Path(self.typed or self.path) / name))
 
     @property
     def local(self) -> Path:
         """The path, for code that works on local files only."""
         return Path(self.path)
+
+    @property
+    def fixed(self) -> Location:
+        """The same place, also once the working folder is another."""
+        return Location(str(self.local.absolute()), self.typed or self.path)
 
     @property
     def name(self) -> str:
@@ -353,9 +359,19 @@ def _text(path: object) -> str:
         raise InputError(
             f"{path!r} is no path, but {type(path).__name__}; give the path of a file or a folder"
         ) from None
-    if not text.strip() or "\0" in text:
-        raise InputError(f"the path {text!r} names nothing; give the path of a file or a folder")
+    _refuse_nul(text)
+    if not text.strip():
+        raise _nothing(text)
     return text
+
+
+def _refuse_nul(text: str) -> None:
+    if "\0" in text:  # no system allows it in a name
+        raise _nothing(text)
+
+
+def _nothing(text: str) -> InputError:
+    return InputError(f"the path {text!r} names nothing; give the path of a file or a folder")
 
 
 def _expanded(path: str) -> str:

@@ -25,6 +25,7 @@ from bulklmm_dask.storage.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.chunks import file_shape
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
+from bulklmm_dask.storage.joined import joined
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.manifest import Manifest, Mark
@@ -282,7 +283,8 @@ def write_result(result: xr.Dataset, store: Location) -> None:
     Raises
     ------
     InputError
-        If a selection by one name has taken away a dimension of the scores.
+        If a selection by one name has taken away a dimension of the scores, parts that were joined
+        do not belong together, or a name is there twice.
     """
     score, dims = ("lod", Layout.dims) if "lod" in result else ("max_lod", _PERMUTED)
     shared = "nodes" in result[score].dims  # permutations of all traits together: small
@@ -294,6 +296,15 @@ def write_result(result: xr.Dataset, store: Location) -> None:
             )
     if not result[score].size:
         raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
+    if score == "lod":
+        result = joined(result)
+    for dim in set(dims) & set(result.indexes):
+        if not result.indexes[dim].is_unique:
+            twice = result.indexes[dim][result.indexes[dim].duplicated()].unique()
+            raise InputError(
+                f"the result has {counted(len(twice), 'name')} more than once along {dim!r}: "
+                f"{listing(twice)}; keep one of each"
+            )
     if "refined" in result:
         result = result.drop_vars("n_refined", errors="ignore")  # it is not stored
     result = plain(result)

@@ -12,6 +12,8 @@ from bulklmm_dask.text import counted
 
 # How far a dosage may lie outside its range: files round their numbers.
 RANGE_TOLERANCE = 1e-6
+# Positions that exceed this are bp: no chromosome is as long in Mb or cM.
+LARGEST_MB = 10_000
 
 
 def whole_number(value: object, what: str, least: int) -> int:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
@@ -84,6 +85,19 @@ def match_contigs(known: Iterable[object], wanted: Iterable[object], what: str) 
     )
     at = np.array([position_of(str(name)) for name in distinct], dtype=np.int64)
     return at[codes]
+
+
+def say_alike(names: Iterable[object], where: str) -> None:
+    """Warn of contigs in `where` that are one in different spellings, such as 1 and chr1."""
+    alike: dict[str, list[str]] = {}
+    for name in map(str, names):
+        alike.setdefault(spelling(name), []).append(name)
+    if groups := [group for group in alike.values() if len(group) > 1]:
+        pairs = "; ".join(listing(group) for group in groups[:3])
+        say(
+            f"{where} has contigs that may be one in several spellings: {pairs}; they are kept "
+            "apart. Write each alike, if they are one"
+        )
 
 
 def locate_contigs(

@@ -16,6 +16,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
 from bulklmm_dask.study.coding import as_dosages, codes_hint
+from bulklmm_dask.study.contigs import say_alike
 from bulklmm_dask.study.gaps import mark_uncounted, missing_in_words
 from bulklmm_dask.study.labelled import (
     Argument,
@@ -333,6 +334,7 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
         labels = np.asarray(contigs, dtype=object)
         _refuse_absent(pd.isna(labels), "contig", ds)
         index, names = pd.factorize(text(labels))
+        say_alike(names, "the map")
         ds["variant_contig"] = ("variants", index.astype(np.int64))
         ds["contig_id"] = ("contigs", text(names))
         ds.coords["contigs"] = text(names)

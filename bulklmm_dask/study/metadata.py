@@ -66,9 +66,9 @@ class Texts:
 
     @property
     def are_categories(self) -> bool:
-        """Whether the texts are categories: two of them, or each of two cells on average."""
-        filled = sum(map(bool, self.cells))
-        few = len(self.levels) == 2 or 2 < 2 * len(self.levels) <= filled
+        """Whether the texts are categories: two, three that repeat, or each of two cells."""
+        count, filled = len(self.levels), sum(map(bool, self.cells))
+        few = count == 2 or (count == 3 and filled > 3) or 2 < 2 * count <= filled
         return few and not self.odd_ones
 
     def coded(self, name: str) -> Coded:

@@ -241,3 +241,22 @@ def test_commands_refuse_tables_by_their_cell(ds, tmp_path):
         ("plot", "eqtl", table, tmp_path / "s.zarr", "--out", tmp_path / "x.png"),
     ):
         assert "high" in run(*arguments, code=1).stderr
+
+
+@pytest.mark.parametrize("position", [2_000_000, "2,000,000"])
+def test_positions_that_no_chromosome_has_in_mb_are_bp(result, position):
+    names = list(result.traits.values)
+
+    def places(values):
+        return pd.DataFrame({"trait": names, "contig": "1", "position": values})
+
+    expected = blmm.find_peaks(result, threshold=0, trait_positions=places(2.0))
+    with pytest.warns(blmm.StudyWarning, match="up to 2,000,000, .* in Mb: they are taken as bp"):
+        found = blmm.find_peaks(result, threshold=0, trait_positions=places(position))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_cells_of_any_kind_are_names_of_traits(result):
+    peaks = blmm.find_peaks(result, threshold=0).astype({"trait": object})
+    peaks.at[0, "trait"] = [1]
+    assert blmm.hotspots(peaks, window=3)["findings"].sum() > 0

@@ -10,6 +10,8 @@ import xarray as xr
 from matplotlib import pyplot as plt
 
 import bulklmm_dask as blmm
+from bulklmm_dask.lmm.statistics import OF_TRAITS
+from bulklmm_dask.storage.joined import joined
 
 # What xarray says of its own defaults is not what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -86,3 +88,25 @@ def test_parts_of_other_scans_are_refused(ds):
     with pytest.raises(blmm.InputError, match=r"h2 differs along variants.*not of one scan"):
         blmm.max_lod(xr.concat([first, other], "variants"))
     assert len(blmm.max_lod(xr.concat([first, second], "variants"))) == 9
+
+
+@pytest.mark.parametrize("dim", ["traits", "variants"])
+@pytest.mark.parametrize("how", [{}, MINIMAL], ids=["default", "min"])
+def test_joined_halves_are_saved_as_a_result(ds, dim, how, tmp_path):
+    blmm.save(xr.concat(halves(ds, dim), dim, **how), tmp_path / "r.zarr")
+    found, whole = blmm.open_result(tmp_path / "r.zarr"), blmm.scan(ds)
+    pd.testing.assert_frame_equal(blmm.max_lod(found), blmm.max_lod(whole))
+    np.testing.assert_array_equal(found["h2"], whole["h2"])
+
+
+def test_a_result_with_a_name_twice_is_not_saved(ds, tmp_path):
+    result = blmm.scan(ds)
+    with pytest.raises(blmm.InputError, match="1 name more than once along 'variants': "):
+        blmm.save(result.isel(variants=[1, 0, 1]), tmp_path / "r.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_statistic_of_a_trait_is_told_from_those_of_pairs():
+    for row in OF_TRAITS:
+        repeated = xr.Dataset({row.name: (("variants", "traits"), np.ones((3, 2)))})
+        assert joined(repeated)[row.name].dims == ("traits",)

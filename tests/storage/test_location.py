@@ -236,3 +236,20 @@ def test_a_folder_in_place_of_a_file(tmp_path):
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(blmm.InputError, match=r"x\.csv is a folder; give the path of a file"):
         blmm.read_csv(tmp_path / "x.csv", tmp_path / "x.csv")
+
+
+def test_what_is_read_later_is_found_from_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    ds = study(12, 6, 2)
+    blmm.save(ds, "s.zarr")
+    opened = blmm.open_dataset("s.zarr")
+    scanned = blmm.scan(opened, kinship=None, store="r.zarr")
+    result = blmm.open_result("r.zarr")
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(opened["call_dosage"], ds["call_dosage"])
+    for each in (scanned, result):
+        assert np.isfinite(each["lod"].values).all()
+    (tmp_path / "here" / "s.zarr").rename(tmp_path / "gone.zarr")
+    with pytest.raises(blmm.StoreError, match=r"^s\.zarr/sample_trait is damaged"):
+        opened["sample_trait"].load()

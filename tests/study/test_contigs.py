@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from bulklmm_dask import InputError
+import bulklmm_dask as blmm
+from bulklmm_dask import InputError, StudyWarning
 from bulklmm_dask.study.contigs import ABSENT, locate_contigs, match_contigs, spelling
 
 SAME = {
@@ -65,3 +67,11 @@ def test_absent_contigs_are_named_once():
     ):
         locate_contigs(["1", "X"], ["chr1", "23", "23", "Y"], "{count} are not there: {}")
     assert locate_contigs(["1", "X"], ["chrx", "01"], "{}").tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("pair", [("1", "chr1"), ("X", "chrX"), ("01", "1"), ("M", "MT")])
+def test_a_map_that_spells_one_contig_in_two_ways_is_said(pair):
+    genotypes, traits = np.eye(4)[:, :3], np.arange(4.0)[:, None]
+    with pytest.warns(StudyWarning, match=f"the map has contigs .*'{pair[0]}', '{pair[1]}'"):
+        ds = blmm.create_dataset(genotypes, traits, contigs=[*pair, "2"])
+    assert list(ds.contig_id.values) == [*pair, "2"]

@@ -6,6 +6,7 @@ import csv
 import io
 import posixpath
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,17 @@ class Archive:
             damaged(str(self.place), error)
         refuse_spreadsheet(self._zip, str(self.place))
         self._members = frozenset(self._zip.namelist())
+        self._refuse_twice()
+
+    def _refuse_twice(self) -> None:
+        """Raise InputError if two members have one name: one of them would not be read."""
+        times = Counter(self._zip.namelist())
+        if twice := [name for name, count in times.items() if count > 1 and name[-1:] != "/"]:
+            self._zip.close()
+            raise InputError(
+                f"{self.place} holds more than one file of the name {listing(twice)}; keep one of "
+                "each"
+            )
 
     def label(self, name: str) -> str:
         """Name the member in messages."""
@@ -106,6 +118,7 @@ class Archive:
         try:
             raw = self._zip.open(member)
         except Exception as error:  # encrypted, of an odd method, or damaged
+            self._zip.close()
             damaged(label, error)
         others = sum(count for one, count in self._unpacked.items() if one != member)
         budget = Budget(self.place.size(), others)

@@ -64,9 +64,9 @@ def looks_like_data(
 ) -> list[str]:
     """Give the cells of a first line that show that it is no header; empty if it may be one.
 
-    It is none if every cell but the first is missing, a number of the size of those below it, a
-    number with decimals, or a text that occurs below it. A first cell that is a usual name
-    of a column of names, such as id, makes it a header.
+    It is none if every cell but the first is missing, a number, or a text that occurs below it, and
+    most of the numbers have decimals or the size of those below them. A first cell that is a usual
+    name of a column of names, such as id, makes it a header.
 
     Parameters
     ----------
@@ -80,17 +80,20 @@ def looks_like_data(
     corner, *names = columns
     if is_corner(corner):
         return []
-    found = []
+    found, outside = [], 0
     for at, name in enumerate(names, start=1):
         if not name or name in missing:
             continue
         cells = (row[at].strip() for row in rows if at < len(row))
         below = {cell for cell in cells if cell and cell not in missing}
         number = as_number(name)
-        if name not in below and (number is None or not _may_be_among(name, number, below)):
+        if name in below or (number is not None and _may_be_among(name, number, below)):
+            found.append(name)
+        elif number is None:
             return []
-        found.append(name)
-    return found
+        else:
+            outside += 1
+    return found if len(found) > outside else []
 
 
 def _may_be_among(name: str, number: float, below: Collection[str]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.readers.tables import (
     CellError,
     Table,
@@ -21,7 +22,7 @@ from bulklmm_dask.study.readers.tables import (
 from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
-from bulklmm_dask.text import listing
+from bulklmm_dask.text import listing, without_commas
 
 # Accepted names of the columns of a map; case and punctuation are ignored.
 _MARKER = ("marker", "locus", "variant", "snp", "markerid", "variantid", "snpid", "rsid", "id")
@@ -31,8 +32,6 @@ _POSITION = {
     "bp": ("bp", "posbp", "positionbp", "basepair", "basepairs"),
     "cM": ("cm", "poscm", "positioncm"),
 }
-# Positions without a unit that exceed this are bp: no chromosome is as long in Mb or cM.
-LARGEST_MB = 10_000
 _UNNAMED_UNIT = ("pos", "position", "variantposition", "start", "tss", "genestart")
 
 
@@ -41,10 +40,12 @@ def numeric_positions(
 ) -> np.ndarray:
     """Turn the positions of a map into numbers, NaN where empty; InputError quotes any text.
 
+    Commas may stand between thousands, as in 5,000,000.
+
     `names` are those of the rows, which are of the kind `noun`.
     """
     try:
-        return np.array(floats(cells, frozenset({""})), dtype=np.float64)
+        return np.array(floats(list(map(without_commas, cells)), frozenset({""})), dtype=np.float64)
     except CellError as error:
         raise InputError(
             f"{table.label}, {noun} {names[error.at]!r}: the position {error.cell!r}"

@@ -13,9 +13,10 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.readers._expression import is_expression, read_places
-from bulklmm_dask.study.readers._markers import LARGEST_MB, guess_unit, named_positions
+from bulklmm_dask.study.readers._markers import guess_unit, named_positions
 from bulklmm_dask.study.readers.tables import (
     Table,
     find_column,

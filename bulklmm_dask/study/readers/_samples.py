@@ -163,7 +163,9 @@ def read_covariates(source: Source, samples: Sequence[str]) -> tuple[pd.DataFram
         names = [str(column) for column in source.columns]
         table = table_of(source, "the covariates", names)
         return split_covariates(text_table(table.label, table.rows, table.text), samples)
-    table = read_text(open_table(source))
+    file = open_table(source)
+    file.refuse_row_of(samples)
+    table = read_text(file)
     if not table.columns:
         raise InputError(
             f"{table.label} has no covariates, only names of {len(table.rows)} samples"

@@ -59,6 +59,7 @@ class TraitSource:
         self._file = open_table(source)
         self.label = self._file.label
         columns = read_columns(self._file)
+        self._file.refuse_row_of(self._genotyped)
         self._is_expression = is_expression(columns)
         self._turned = False
         self.features = columns[1:]

@@ -217,12 +217,20 @@ class TableFile:
             rows = list(islice(records, rows_to_compare(len(found.columns))))
         missing = self.dialect.missing | MISSING
         if cells := looks_like_data(found.columns, rows, missing):
-            raise InputError(
-                f"{self.label}, line {found.line}: this first line looks like data, not like names "
-                f"of columns: {listing(cells)} might be cells of the columns below. Put a line of "
-                "names above it, such as id and a name for each column; if it is a line of names, "
-                "begin it with id"
-            )
+            raise self._no_header(found, f"{listing(cells)} might be cells of the columns below")
+
+    def refuse_row_of(self, names: Collection[str]) -> None:
+        """Raise InputError if the first line begins with one of `names`, as the rows below do."""
+        corner = self.layout.columns[0]
+        if corner in names and not is_corner(corner):
+            raise self._no_header(self.layout, f"it begins with {corner!r}, the name of a sample")
+
+    def _no_header(self, found: Layout, why: str) -> InputError:
+        return InputError(
+            f"{self.label}, line {found.line}: this first line looks like data, not like names of "
+            f"columns: {why}. Put a line of names above it, such as id and a name for each column; "
+            "if it is a line of names, begin it with id"
+        )
 
 
 def _used(fields: Sequence[str]) -> int:

@@ -341,8 +341,8 @@ def _look(folder: Location, group: zarr.Group, name: str) -> tuple[Calls | None,
         return None, f"has dtype {array.dtype}, not numbers"
     ploidy_of = array.shape[2] if name == _GENOTYPE else 2
     shape = (array.shape[0], array.shape[1])
-    place = Location(str(folder.local.absolute()))
-    calls = Calls(str(folder), place.path, name, shape, max(array.chunks[0], 1), min(ploidy_of, 2))
+    path, rows = folder.fixed.path, max(array.chunks[0], 1)
+    calls = Calls(str(folder), path, name, shape, rows, min(ploidy_of, 2))
     return calls, calls.lack() if array.nchunks_initialized else _EMPTY
 
 

@@ -153,3 +153,19 @@ def test_other_methods_of_packing(tmp_path, method):
         for name, text in (("x.yaml", CONTROL), ("geno.csv", GENO), ("pheno.csv", TRAITS)):
             archive.writestr(name, text)
     assert blmm.read_rqtl2(tmp_path / "x.zip").sizes["traits"] == 1
+
+
+def test_a_name_that_no_system_allows(folder):
+    control = json.dumps({"crosstype": "f2", "geno": "geno.csv", "pheno": "nul\0"})
+    with pytest.raises(blmm.InputError, match=r"the path 'nul\\x00' names nothing"):
+        read(folder, control, "cross.json")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_members_of_one_name_are_refused(tmp_path):
+    members = [("cross.yaml", CONTROL), ("geno.csv", GENO), ("pheno.csv", TRAITS)]
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name, text in [*members, ("pheno.csv", TRAITS.replace("4", "5"))]:
+            archive.writestr(name, text)
+    with pytest.raises(blmm.InputError, match=r"x\.zip holds more than one file .* 'pheno\.csv'"):
+        blmm.read_rqtl2(tmp_path / "x.zip")

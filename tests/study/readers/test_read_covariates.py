@@ -60,6 +60,15 @@ def test_three_texts_or_more_are_indicators_beside_the_first(read, cells, names)
     assert list(ds.sample_cage.values) == cells
 
 
+def test_three_texts_in_a_small_study_are_categories():
+    frame = pd.DataFrame({"cage": ["k", "n", "w", "k"]})
+    with pytest.warns(StudyWarning, match="'cage' has 3 texts"):
+        ds = blmm.create_dataset(np.eye(4), np.arange(4.0)[:, None], covariates=frame)
+    assert list(ds.covariate_id.values) == ["cage[n]", "cage[w]"]
+    with pytest.raises(InputError, match="covariates holds"):  # no text repeats
+        blmm.create_dataset(np.eye(3), np.arange(3.0)[:, None], covariates=frame[:3])
+
+
 def test_missing_categories_are_missing_in_every_column(read):
     ds, said = read(column("cage", ["", *CAGES[1:7], "NA"]))
     assert np.isnan(ds.sample_covariate.values[[0, 7]]).all()

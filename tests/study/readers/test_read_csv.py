@@ -333,3 +333,43 @@ def test_no_table_is_shifted_by_separators_at_the_end_of_its_lines(write, name, 
 def test_errors_name_the_files_of_genotypes_and_traits(write, tables):
     with pytest.raises(InputError, match=r"\(genotypes: .*genotypes.csv; traits: .*traits.csv\)"):
         read_csv(**write(**tables))
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        "a,900,2,3\nb,1,2,4\nc,2,5,6\n",  # an outlier
+        "a,NA,NA\nb,1,2\nc,2,5\n",
+        "a,x\nb,1\nc,2\n",
+        "a;100000;9\nb;2;8\nc;4;7\n",
+    ],
+)
+def test_a_first_line_of_a_sample_is_no_header(write, traits):
+    paths = write(traits=traits)
+    with pytest.raises(InputError, match=r"traits\.csv, line 1: this first line looks like data"):
+        read_csv(**paths)
+
+
+def test_covariates_without_a_header_are_refused(write):
+    paths = write(covariates="a,M\nb,F\nc,F\n")
+    with pytest.raises(
+        InputError, match=r"covariates\.csv, line 1: .* begins with 'a', the name of"
+    ):
+        read_csv(**paths)
+
+
+def test_commas_between_the_thousands_of_positions(write):
+    traits = "sample,t1\na,1.5\nb,2\nc,0.25\n"
+    rows = 'm1,1,"3,000,000"\nm2,1,"12,500,000.5"\n'
+    paths = write(
+        traits=traits,
+        genotypes="id,m1,m2\na,0,2\nb,1,0.5\nc,2,1\n",
+        variant_map="marker,chr,bp\n" + rows,
+        trait_positions='trait,chr,bp\nt1,chr1,"1,234,567"\n',
+    )
+    ds = read_csv(**paths)
+    assert list(ds["variant_position"].values) == [3e6, 12500000.5]
+    assert list(ds["trait_position"].values) == [1234567]
+    paths["variant_map"].write_text("marker,chr,bp\n" + rows.replace("3,000,000", "3,00,000"))
+    with pytest.raises(InputError, match="the position '3,00,000' in line 2 is not a number"):
+        read_csv(**paths)

@@ -401,3 +401,13 @@ def test_a_file_cut_while_it_is_used(files):
     with pytest.raises(InputError, match=r"x.bed, variants 1 to 3: "):
         blmm.save(ds, files / "s.zarr")
     assert not list(files.glob("*s.zarr*"))
+
+
+def test_messages_quote_a_name_with_blanks(files):
+    (files / "x y.bed").write_bytes(pack(CALLS))
+    (files / "x y.bim").write_text(BIM)
+    (files / "x y.fam").write_text(FAM)
+    (files / "x y.pheno").write_text("FID IID t\ng1 a 1\ng2 b 2\n")
+    refused = pytest.raises(InputError, match=r"of '.*x y\.pheno' is of a sample in '.*x y\.fam':")
+    with refused, pytest.warns(StudyWarning):
+        blmm.read_plink(files / "x y.bed")
