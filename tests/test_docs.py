@@ -28,6 +28,7 @@ with_examples = [path for path in PAGES if blocks(path.read_text(), "python")]
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:covariate ")  # texts become numbers, as the page says
 @pytest.mark.parametrize("path", with_examples, ids=lambda path: path.stem)
 def test_examples_run(path, tmp_path, monkeypatch):
     """In order and in one namespace, as a reader would paste them."""

@@ -232,7 +232,9 @@ def test_ctrl_c_on_the_real_command(tmp_path):
     study, path = tmp_path / "study.zarr", tmp_path / "lod.zarr"
     run("simulate", study, "--traits", "2000", "--variants", "4000", "--samples", "60")
     run("kinship", study)
-    command = [sys.executable, "-c", "from bulklmm_dask.cli import main; main()"]
+    # A shell lets its background jobs ignore Ctrl-C, and what they start inherits that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", code + "from bulklmm_dask.cli import main; main()"]
     process = subprocess.Popen(
         [*command, "scan", study, path, "--chunks", "32,128", "--threads", "1"],
         stderr=subprocess.PIPE,

@@ -346,9 +346,9 @@ TABLES = {
         ("--prior 1,10 --kinship none", "none without a kinship"),
         ("--prior 1,10 --method alt-grid", "takes no prior"),
         ("--genotypes call_genotype_probability", "no genotypes 'call_genotype_probability'"),
-        ("--loco --kinship none", "kinship is None"),
+        ("--loco --kinship none", "--kinship is none"),
         ("--loco --kinship cousins", "no kinship 'cousins' by chromosome"),
-        ("--kinship kinship_loco", "scan with loco=True"),
+        ("--kinship kinship_loco", "give --loco, or use the kinship of all"),
     ],
 )
 def test_bad_values_are_one_line_and_exit_1(study, tmp_path, arguments, message):

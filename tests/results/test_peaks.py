@@ -189,7 +189,11 @@ def test_without_intervals_only_neighbours_share_the_peak(lods, position):
 
 
 @pytest.mark.parametrize("options", [{}, {"peakdrop": 1.5}, {"prob": 0.9}, {"drop": None}], ids=str)
-@pytest.mark.parametrize("sizes", [[1] * 300, [3, 1, 200, 2, 94], [300], [20] * 15], ids=len)
+@pytest.mark.parametrize(
+    "sizes",
+    [pytest.param([1] * 300, marks=pytest.mark.slow), [3, 1, 200, 2, 94], [300], [20] * 15],
+    ids=len,
+)
 def test_many_contigs_at_once_are_as_each_alone(monkeypatch, options, sizes):
     monkeypatch.setattr("bulklmm_dask.results.peaks._MARKERS", 50)
     rng = np.random.default_rng(len(sizes))
