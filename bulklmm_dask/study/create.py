@@ -195,8 +195,8 @@ def _match(
     keys: Sequence[str | None] | None = traits.names
     if strains is not None and calls.names is not None:
         by_strain = not set(strains).isdisjoint(calls.names)
-        by_sample = traits.names is not None and not set(traits.names).isdisjoint(calls.names)
-        keys = strains if by_strain or not by_sample else traits.names
+        by_name = traits.names is not None and not set(traits.names).isdisjoint(calls.names)
+        keys = strains if by_strain or not by_name else traits.names
     if calls.names is None or keys is None:
         if size != genotyped:
             raise InputError(

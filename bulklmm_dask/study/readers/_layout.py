@@ -108,6 +108,11 @@ def _may_be_among(name: str, number: float, below: Collection[str]) -> bool:
     return low - width <= number <= high + width
 
 
+def used_fields(fields: Sequence[str]) -> int:
+    """Give the number of fields up to the last that is not empty."""
+    return max((at for at, cell in enumerate(fields, start=1) if cell.strip()), default=0)
+
+
 def as_number(cell: str) -> float | None:
     """Give a cell as a number, None if it is none."""
     try:

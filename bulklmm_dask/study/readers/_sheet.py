@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.readers._layout import used_fields
 from bulklmm_dask.study.readers.tables import open_table
 from bulklmm_dask.text import MISSING, counted
 
@@ -51,7 +51,7 @@ def read_sheet(path: str | Path | Location) -> Sheet:
             if any(fields) or len(cells) < _HEAD:
                 cells.append(fields)
                 lines.append(records.number)
-    width = max((_used(row) for row in cells), default=0)
+    width = max((used_fields(row) for row in cells), default=0)
     for line, row in zip(lines, cells, strict=True):
         if len(row) < width:
             raise InputError(
@@ -65,10 +65,6 @@ def read_sheet(path: str | Path | Location) -> Sheet:
             "format has a line of names, a line of chromosomes and a line for each individual"
         )
     return Sheet(file.label, cells, lines, rotated=False)
-
-
-def _used(row: Sequence[str]) -> int:
-    return max((at for at, cell in enumerate(row, start=1) if cell), default=0)
 
 
 def holds(path: str | Path | Location, name: str) -> bool:

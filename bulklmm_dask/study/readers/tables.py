@@ -29,6 +29,7 @@ from bulklmm_dask.study.readers._layout import (
     looks_like_data,
     rows_to_compare,
     separator,
+    used_fields,
 )
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
@@ -186,12 +187,12 @@ class TableFile:
     def _fitted(self, found: Layout, first: list[str], rows: Iterable[list[str]]) -> Layout:
         """Fit a header to rows of another width, or one that ends in empty names."""
         header, line, width = found.columns, found.line, len(first)
-        count = _used(header)
+        count = used_fields(header)
         if width < count or not count:
             return found  # the row is cut short: an error where it is read
         named, used = header[:count], count
         for row in rows:
-            used = max(used, _used(row))
+            used = max(used, used_fields(row))
             if used >= max(width, len(header)):
                 break
         if used == count:
@@ -231,11 +232,6 @@ class TableFile:
             f"columns: {why}. Put a line of names above it, such as id and a name for each column; "
             "if it is a line of names, begin it with id"
         )
-
-
-def _used(fields: Sequence[str]) -> int:
-    """Number of fields up to the last that is not empty."""
-    return max((at for at, cell in enumerate(fields, start=1) if cell.strip()), default=0)
 
 
 def _marked_header(stream: Iterable[str], dialect: Dialect) -> int:
