@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from bulklmm_dask.engine.frequency import lazy_frequencies
 from bulklmm_dask.engine.patterns import missing_patterns
 from bulklmm_dask.engine.study import Study
@@ -59,16 +57,17 @@ def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
     }
 
 
-def frequency_columns(study: Study, sizes: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
+def frequency_columns(study: Study, genotypes: Any) -> dict[str, tuple[Any, ...]]:
     """Frequencies of the effect allele, lazy, as `package` takes them; none for probabilities.
 
     Where all traits were measured on the same samples it is one variable (variants,). Otherwise
     there is one column for each pattern of missing values, which `with_derived` gives the traits.
+    `genotypes` are those of the study as a dask array, in chunks of markers.
     """
-    if np.ndim(study.genotypes.values) > 2:
+    if genotypes.ndim > 2:
         return {}
     patterns = missing_patterns(study.measured)
-    values = lazy_frequencies(study, patterns, sizes)
+    values = lazy_frequencies(genotypes, study.genotypes.maximum, patterns)
     attrs = attributes_of(OF_VARIANTS)[FREQUENCY]
     if patterns.used.shape[1] == 1:
         return {FREQUENCY: ("variants", values[:, 0].rechunk(-1), attrs)}

@@ -64,11 +64,11 @@ class ModelInputs:
 
     def columns(self, ds: xr.Dataset) -> ModelColumns:
         """Covariates of the model, and which of them interact with a marker."""
-        return model_columns(validate(ds), self.covariates, self.interaction)
+        return model_columns(ds, self.covariates, self.interaction)
 
     def n_genotypes(self, ds: xr.Dataset) -> int | None:
         """Number of genotypes whose probabilities are tested; None for dosages."""
-        size = genotype_variable(validate(ds), self.genotypes).sizes.get("genotypes")
+        size = genotype_variable(ds, self.genotypes).sizes.get("genotypes")
         return None if size is None else int(size)
 
     def of_model(self, measured: Measurements) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
     Parameters
     ----------
     ds : Dataset
-        The study.
+        The study, checked by `validate`.
     inputs : ModelInputs
         Parts of the model besides traits and markers.
 

@@ -275,7 +275,7 @@ def _lazy(
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
-    columns |= frequency_columns(study, plan.variant_chunks)
+    columns |= frequency_columns(study, lazy.genotypes)
     return with_derived(package(names, columns, attrs))
 
 
@@ -291,15 +291,15 @@ def _run(
     """The result, computed into a store; an unfinished store is finished."""
     study = study.with_kinship_in_memory()
     bases = kept_bases(study.measured)
+    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options, attrs)
-    frequencies = frequency_columns(study, plan.variant_chunks)
+    frequencies = frequency_columns(study, lazy.genotypes)
     beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
     beside = beside.assign(frequencies)
     target = open_or_create(store, beside, layout, of_pairs, of_traits, prints)
-    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     run_into(target, lazy, progress)
     result = open_result(store)
     warn_of_few_degrees(study.measured, result["n_samples"].values)

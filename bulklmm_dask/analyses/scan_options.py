@@ -22,6 +22,7 @@ from bulklmm_dask.study.checks import (
     require_flag,
     whole_number,
 )
+from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
@@ -77,7 +78,7 @@ class ScanOptions:
         statistics: str | Sequence[str] = ("lod",),
         precision: str = "double",
     ) -> Self:
-        """Options of a scan of `ds` with these inputs, from the arguments of `scan`."""
+        """Options of a scan of `ds`, which is checked here, from the arguments of `scan`."""
         return cls(
             method=method,
             reml=reml,
@@ -85,7 +86,7 @@ class ScanOptions:
             h2_grid=_numbers(h2_grid),
             refine_above=refine_above,
             statistics=strings(statistics),
-            genotypes=inputs.n_genotypes(ds),
+            genotypes=inputs.n_genotypes(validate(ds)),
             interaction=tuple(inputs.columns(ds).interacting),
         )
 

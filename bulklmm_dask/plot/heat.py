@@ -24,6 +24,7 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.plot._genome import Genome, chromosomes, layout
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.downsampled import highest_lods
+from bulklmm_dask.results.runs import highest_of_runs
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import require_names
 
@@ -96,7 +97,7 @@ def heatmap(
         lods, names = lods[by_peak], names[by_peak]
     m = len(lods)
     starts = np.linspace(0, m, min(m, _ROWS) + 1).astype(int)
-    image = np.fmax.reduceat(lods, starts[:-1], axis=0).astype(np.float32)
+    image = highest_of_runs(lods, starts[:-1]).astype(np.float32)
     low, top = _range(image)
     height = np.clip(1.0 + _EACH * result.sizes["traits"], *_HEIGHT)
     ax = axes(ax, (_WIDTH, float(height)))

@@ -8,6 +8,7 @@ import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.results.pairs import blocks
+from bulklmm_dask.results.runs import highest_of_runs
 from bulklmm_dask.typing import Columns, Index
 
 _HIGHEST = 6e4  # that half precision holds
@@ -41,7 +42,7 @@ def _sift(block: Block) -> Columns:
     stretch = block["stretch"].values
     order = np.argsort(stretch, kind="stable")
     starts = np.flatnonzero(np.diff(stretch[order], prepend=-2))
-    lods = np.fmax.reduceat(block["lod"].values[order], starts, axis=0)
+    lods = highest_of_runs(block["lod"].values[order], starts)
     return {"stretch": stretch[order][starts], "lod": lods}
 
 

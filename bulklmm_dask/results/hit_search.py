@@ -22,6 +22,7 @@ from bulklmm_dask.results.pairs import (
     pair_arrays,
 )
 from bulklmm_dask.results.pvalue_counts import added, count_lods
+from bulklmm_dask.results.runs import highest_of_runs
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.typing import Array, Columns, Index, Names, Real
@@ -274,7 +275,7 @@ def _bound(lod: Real, top: int) -> Real:
     every column is to sort.
     """
     width = max(1, min(_SLAB, len(lod) // (2 * top)))
-    maxima = np.fmax.reduceat(lod, np.arange(0, len(lod), width), axis=0)
+    maxima = highest_of_runs(lod, np.arange(0, len(lod), width))
     maxima[np.isnan(maxima)] = -np.inf
     bound: Real = np.partition(maxima, len(maxima) - top, axis=0)[len(maxima) - top]
     return bound

@@ -38,19 +38,20 @@ class Peaks:
         return Peaks(self.curve[which], self.top[which], self.start[which], self.end[which])
 
 
-def peaks_of(lod: Real, threshold: Array, peakdrop: float) -> Peaks:
-    """Find the peaks of curves.
+def peaks_of(lod: Real, high: Flags, threshold: Array, peakdrop: float) -> Peaks:
+    """Find the peaks of some curves.
 
     Parameters
     ----------
     lod : array (markers, curves)
         LODs in order of position; NaN is passed over.
+    high : array (curves,)
+        Mask of the curves that exceed their threshold; no other is looked at.
     threshold : array (curves,)
-        LOD that a peak exceeds.
+        LOD that a peak exceeds, of all curves.
     peakdrop : float
         How far the LOD falls between two peaks, below the lower one; infinite for one peak a curve.
     """
-    high = np.fmax.reduce(lod, axis=0) > threshold
     curves = np.flatnonzero(high)
     some = lod[:, curves].astype(np.float64)
     if np.isinf(peakdrop):

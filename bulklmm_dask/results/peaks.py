@@ -23,6 +23,7 @@ from bulklmm_dask.results.intervals import (
 )
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.pairs import as_table, blocks, described, h2_of, joined
+from bulklmm_dask.results.runs import highest_of_runs
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
@@ -352,7 +353,7 @@ def _sift(block: Block, *, rules: _Rules, contigs: Names) -> Columns:
     starts = np.flatnonzero(np.diff(contig, prepend=contig[0] - 1))
     ends = np.append(starts[1:], contig.size)
     threshold = _threshold(block, contig[starts])
-    high = np.fmax.reduceat(lod, starts, axis=0) > threshold
+    high = highest_of_runs(lod, starts) > threshold
     # The first contig stands for all where there is no peak: it gives the columns.
     chosen = np.flatnonzero(high.any(axis=1)) if high.any() else np.zeros(1, dtype=np.int64)
     marker = _markers(block) if rules.expand and rules.intervals else None
@@ -360,7 +361,9 @@ def _sift(block: Block, *, rules: _Rules, contigs: Names) -> Columns:
         [
             part
             for c in chosen.tolist()
-            for part in _of_contig(block, slice(starts[c], ends[c]), threshold[c], rules, marker)
+            for part in _of_contig(
+                block, slice(starts[c], ends[c]), high[c], threshold[c], rules, marker
+            )
         ]
     )
     top, curve, position = (found[name] for name in ("top", "curve", "position"))
@@ -398,11 +401,16 @@ def _markers(block: Block) -> Flags:
 
 
 def _of_contig(
-    block: Block, rows: slice, threshold: Array, rules: _Rules, marker: Flags | None
+    block: Block,
+    rows: slice,
+    high: Flags,
+    threshold: Array,
+    rules: _Rules,
+    marker: Flags | None,
 ) -> Iterator[Columns]:
-    """Peaks on one contig, and the ends of their intervals, as rows of the block."""
+    """Peaks of some curves on one contig, and the ends of their intervals, as rows of the block."""
     lod, position = block["lod"].values[rows], block["position"].values[rows]
-    peaks = peaks_of(lod, threshold, rules.peakdrop)
+    peaks = peaks_of(lod, high, threshold, rules.peakdrop)
     together = max(1, _TOGETHER // len(lod))
     for at in range(0, max(1, peaks.top.size), together):
         some = peaks.take(slice(at, at + together))
