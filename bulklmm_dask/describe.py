@@ -8,15 +8,17 @@ from typing import Any
 
 import xarray as xr
 
+from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import OWN, finished, look_into
+from bulklmm_dask.storage.result import OWN, finished, look_into, open_result
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
+from bulklmm_dask.storage.unstamped import is_unstamped
+from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone
-from bulklmm_dask.study.schema import LOCO
 from bulklmm_dask.text import counted, storage
 
 _INTERNAL = {*OWN, "manifest"}
@@ -43,6 +45,8 @@ def describe(path: str | os.PathLike[str]) -> str:
         If the path is none of these, or damaged.
     """
     store = Location.of(path)
+    if is_unstamped(store) and guess_format(store) is None:
+        return _of_xarray(store)
     if not store.is_store():
         return _files(store)
     attrs = attributes_of(store, "give another path, or make the store again")
@@ -54,6 +58,21 @@ def describe(path: str | os.PathLike[str]) -> str:
     if attrs.get(KIND) == RESULT:
         return _result(store, attrs, size)
     return _study(open_dataset(store), f"{store}: study, {size} on disk")
+
+
+def _of_xarray(store: Location) -> str:
+    """Describe what ``to_zarr`` wrote of a study or a result."""
+    title = f"{store}: {{}}, written by xarray, without checksums, {storage(store.size())} on disk"
+    try:
+        ds = open_dataset(store)
+    except StoreError as error:
+        try:
+            ds = open_result(store)
+        except StoreError:
+            raise error from None
+        what, size_of = _kind_of(ds)
+        return "\n".join([title.format(what), size_of, *_options(ds.attrs), "", *_variables(ds)])
+    return _study(ds, title.format("study"))
 
 
 def _files(path: Location) -> str:
@@ -102,17 +121,7 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     ds = look_into(path)
     known = done == total and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])
-    traits = ds.sizes.get("traits", 0)
-    if "genomes" in ds.sizes:
-        what = "baseline of hotspots"
-        size_of = counted(ds.sizes.get("permutations", 0), "data set") + " without loci"
-    elif variants := ds.sizes.get("variants"):
-        what = "result of a scan"
-        size_of = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
-        size_of += f" = {variants * traits:,} tests"
-    else:
-        what = "maxima of permutations"
-        size_of = f"{counted(ds.sizes['permutations'], 'permutation')} x {counted(traits, 'trait')}"
+    what, size_of = _kind_of(ds)
     block = " x ".join(f"{length:,}" for length in attrs["block"])
     lines = [
         f"{path}: {what}, {state}, {size} on disk",
@@ -123,6 +132,19 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     if status:
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])
+
+
+def _kind_of(ds: xr.Dataset) -> tuple[str, str]:
+    """What a result is of, and its size, in words."""
+    traits = ds.sizes.get("traits", 0)
+    if "genomes" in ds.sizes:
+        count = counted(ds.sizes.get("permutations", 0), "data set")
+        return "baseline of hotspots", f"{count} without loci"
+    if variants := ds.sizes.get("variants"):
+        pairs = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
+        return "result of a scan", f"{pairs} = {variants * traits:,} tests"
+    count = counted(ds.sizes.get("permutations", 0), "permutation")
+    return "maxima of permutations", f"{count} x {counted(traits, 'trait')}"
 
 
 def _options(attrs: dict[str, Any]) -> list[str]:

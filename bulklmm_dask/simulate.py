@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.create import create_dataset
@@ -186,14 +187,18 @@ def simulate_study(
         strains=None if n_strains is None else _numbered("strain", n_strains)[strain],
         maximum=1,
     )
-    study = study.assign(
-        trait_contig=("traits", truth.contig),
-        trait_position=("traits", truth.position, {"units": "Mb"}),
-        trait_true_variant=("traits", variant_ids[truth.locus]),
-        trait_true_h2=("traits", truth.h2),
-        trait_true_qtl_variance=("traits", qtl_variance),
-    )
-    return study.assign_attrs(
+    known = {
+        "trait_contig": (truth.contig, {}),
+        "trait_position": (truth.position, {"units": "Mb"}),
+        "trait_true_variant": (variant_ids[truth.locus], {"long_name": "causal marker"}),
+        "trait_true_h2": (truth.h2, {"long_name": "heritability that was simulated"}),
+        "trait_true_qtl_variance": (
+            qtl_variance,
+            {"long_name": "share of the variance that is due to the causal marker"},
+        ),
+    }
+    study = study.assign_coords({name: ("traits", *found) for name, found in known.items()})
+    return arranged(study).assign_attrs(
         source=f"simulate_study(cross={cross!r}, seed={seed})",
         description=f"simulated {cross} cross with known loci",
     )

@@ -110,7 +110,8 @@ def heritability(
     """
     require_flag(reml, "reml")
     require_kinship(kinship, "estimate")
-    if not validate(ds).sizes["samples"] or not ds.sizes["traits"]:
+    ds = validate(ds)
+    if not ds.sizes["samples"] or not ds.sizes["traits"]:
         raise InputError(f"nothing to estimate: the study has sizes {dict(ds.sizes)}")
     inputs = ModelInputs(
         kinship=kinship, covariates=covariates, weights=weights, replicates=replicates

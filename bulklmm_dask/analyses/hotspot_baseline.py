@@ -151,7 +151,7 @@ def hotspot_baseline(
     20      1    185.51       2         0.1
     30      2     54.23       2         0.1
     """
-    require_map(validate(ds), "a hotspot baseline")
+    ds = require_map(validate(ds), "a hotspot baseline")
     n_permutations = whole_number(n_permutations, option("n_permutations"), 1)
     seed = whole_number(seed, option("seed"), 0)
     for name, reason in _REFUSED.items():

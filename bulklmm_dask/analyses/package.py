@@ -8,6 +8,8 @@ from typing import Any
 
 import xarray as xr
 
+from bulklmm_dask.storage.coordinates import arranged
+
 _NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
 
 
@@ -35,7 +37,8 @@ def package(
     attrs : mapping
         Attributes of the result, such as its options; JSON values. The version is added.
     """
-    return names.assign(columns).assign_attrs({**attrs, "version": version("bulklmm-dask")})
+    found = arranged(names.assign(columns))
+    return found.assign_attrs({**attrs, "version": version("bulklmm-dask")})
 
 
 def template(names: xr.Dataset, columns: Iterable[str], attrs: Mapping[str, Any]) -> xr.Dataset:

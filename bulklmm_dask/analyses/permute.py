@@ -39,6 +39,7 @@ from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
+from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, Index
 
@@ -159,6 +160,7 @@ def permute(
     >>> levels.values[:3].round(2)
     array([2.3 , 2.34, 2.38])
     """
+    ds = validate(ds)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,

@@ -35,9 +35,10 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
-from bulklmm_dask.study.schema import LOCO, validate
+from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
 
@@ -187,7 +188,8 @@ def prepare_trait(
     ds: xr.Dataset, trait: str, variant: str | None, inputs: ModelInputs
 ) -> TraitData:
     """One trait, and a marker if one is named, as arrays."""
-    column = position_of(validate(ds), "trait", trait)
+    ds = validate(ds)
+    column = position_of(ds, "trait", trait)
     measured = prepare_measurements(ds.isel(traits=[column]), inputs)
     dosage = None if variant is None else dosage_of(ds, variant)
     values = np.asarray(measured.traits, dtype=np.float64)

@@ -33,6 +33,7 @@ from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.lmm.statistics import statistics as pair_statistics
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
 from bulklmm_dask.storage.result import (
@@ -43,6 +44,7 @@ from bulklmm_dask.storage.result import (
     open_result,
     with_derived,
 )
+from bulklmm_dask.study.schema import validate
 
 
 def scan(
@@ -219,6 +221,7 @@ def scan(
     >>> round(float(alt.lod.sel(variants="2:54233555", traits="trait06")), 2)
     9.28
     """
+    ds = validate(ds)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,
@@ -276,7 +279,7 @@ def _lazy(
     of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
     columns |= frequency_columns(study, lazy.genotypes)
-    return with_derived(package(names, columns, attrs))
+    return arranged(with_derived(package(names, columns, attrs)))
 
 
 def _run(
@@ -298,7 +301,7 @@ def _run(
     known = options.attributes() | {"statistics": options.model.wanted}
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
-    beside = beside.assign(frequencies)
+    beside = beside.assign_coords(frequencies)
     target = open_or_create(store, beside, layout, of_pairs, of_traits, prints)
     run_into(target, lazy, progress)
     result = open_result(store)

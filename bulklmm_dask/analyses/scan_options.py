@@ -22,7 +22,6 @@ from bulklmm_dask.study.checks import (
     require_flag,
     whole_number,
 )
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
@@ -86,7 +85,7 @@ class ScanOptions:
             h2_grid=_numbers(h2_grid),
             refine_above=refine_above,
             statistics=strings(statistics),
-            genotypes=inputs.n_genotypes(validate(ds)),
+            genotypes=inputs.n_genotypes(ds),
             interaction=tuple(inputs.columns(ds).interacting),
         )
 

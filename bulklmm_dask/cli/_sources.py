@@ -13,18 +13,21 @@ from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.unstamped import is_unstamped
+from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import read_alone
-from bulklmm_dask.study.schema import LOCO
 
 
 def open_source(path: str | Path) -> xr.Dataset:
     """Open a Zarr study, or read files that hold a whole study: R/qtl2's or PLINK's."""
     place = Location.of(path)
     if place.is_file() or (place.is_folder() and not place.is_store()):
-        return read_alone(path, guess_format(path))
+        name = guess_format(path)
+        if name is not None or not is_unstamped(place):
+            return read_alone(path, name)
     return open_dataset(path)
 
 

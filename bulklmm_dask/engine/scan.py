@@ -19,7 +19,7 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
-from bulklmm_dask.lmm.null.fit import OK
+from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.lmm.statistics import statistics, trait_statistics
@@ -105,6 +105,8 @@ class LazyScan:
                 for column, size in zip(columns, chunks, strict=True)
             ]
             out[name] = da.concatenate(parts, axis=-1)
+            if kind.dtype == object:  # xarray writes lazy text of fixed width only
+                out[name] = out[name].astype(STATUS)
         return out
 
     def _fitted(self) -> da.Array:

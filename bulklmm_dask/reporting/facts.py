@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.schema import LOCO, unknown_names
+from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.text import counted, listing
 
 Facts: TypeAlias = list[tuple[str, str]]

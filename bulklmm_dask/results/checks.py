@@ -10,7 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.joined import PAIR, joined
+from bulklmm_dask.storage.coordinates import PAIR
+from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import MISSING, listing, without_commas
 from bulklmm_dask.typing import Array
@@ -21,8 +22,7 @@ MAP = ("variant_contig", "contig_id", "variant_position")
 def require_result(result: Any, caller: str) -> xr.Dataset:
     """Give a result with LODs of variants and traits, or raise InputError.
 
-    Of parts that were joined by ``xr.concat``, what describes markers has lost the dimension of the
-    traits again, and what describes traits that of the variants.
+    Whatever xarray has done to it, its descriptions of markers and traits are in place again.
     """
     if not isinstance(result, xr.Dataset) or "lod" not in result:
         raise InputError(
@@ -37,9 +37,14 @@ def require_result(result: Any, caller: str) -> xr.Dataset:
                 f"the result has lost its dimension {dim!r}, for one name was selected; select "
                 f"with a list instead: result.sel({dim}=[name])"
             )
+    if more := [str(dim) for dim in result["lod"].dims if dim not in PAIR]:
+        raise InputError(
+            f"the LODs lie along {listing(more)} too, not along variants and traits alone; select "
+            f"one entry: result.isel({more[0]}=0)"
+        )
     if not result["lod"].size:
         raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
-    return joined(result)
+    return restored(result)
 
 
 def has_map(ds: xr.Dataset) -> bool:
@@ -53,13 +58,14 @@ def require_map(ds: Any, caller: str) -> xr.Dataset:
         raise InputError(
             f"{caller} needs a study or a result, for its marker map, not {type(ds).__name__}"
         )
+    ds = restored(ds)
     for name in MAP:
         if name not in ds:
             raise InputError(
                 f"there is no {name}, which {either(caller, 'this command')} needs; give the study "
                 "a marker map"
             )
-    return joined(ds)
+    return ds
 
 
 def require_table(

@@ -21,8 +21,8 @@ from bulklmm_dask.results.pairs import (
     h2_of,
     joined,
 )
+from bulklmm_dask.storage.coordinates import PAIR
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.joined import PAIR
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.surface import either
 from bulklmm_dask.typing import By, Columns

@@ -12,8 +12,7 @@ def of_traits(result: xr.Dataset) -> xr.Dataset:
     """Give ``variant_frequency`` (variants, traits) in place of the frequencies of patterns."""
     if OF_PATTERNS not in result:
         return result
-    pattern = result[PATTERN].drop_vars("traits", errors="ignore").variable
-    frequency = result[OF_PATTERNS].isel(patterns=pattern)
+    frequency = result[OF_PATTERNS].variable.isel(patterns=result[PATTERN].variable)
     blocks = result["lod"].chunksizes if "lod" in result else {}
     result = result.drop_vars([OF_PATTERNS, PATTERN])
     return result.assign({FREQUENCY: frequency.chunk(blocks)})

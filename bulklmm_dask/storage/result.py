@@ -23,12 +23,13 @@ from zarr.codecs import BloscCodec
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.chunks import file_shape
+from bulklmm_dask.storage.coordinates import COORDINATES, arranged, listed
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
-from bulklmm_dask.storage.joined import joined
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.manifest import Manifest, Mark
+from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.storage.stamp import (
     FIRST,
     KIND,
@@ -38,6 +39,7 @@ from bulklmm_dask.storage.stamp import (
     refuse_first_format,
     stamp,
 )
+from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.surface import either, option, repeat
 from bulklmm_dask.text import counted, listing
 
@@ -49,11 +51,12 @@ _KEPT = "finished blocks are kept: "
 _PERMUTED = ("permutations", "traits")
 # Size of a block of a saved result, if the result is not in even chunks.
 _SAVED = 1024
+_N_REFINED = {"long_name": "pairs that were optimised by themselves", "units": "markers"}
 _REMEDY = "give another path, or remove it and make it again"
 _COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
 _BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # Attributes of the root group that describe the store, not the analysis.
-OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints")
+OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints", COORDINATES)
 # The last bits of scores are noise: a higher level costs time and saves one or two percent.
 _COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
@@ -215,7 +218,7 @@ def _create(
     of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> None:
-    store.write_dataset(template, write_empty_chunks=True)
+    store.write_dataset(plain(template), write_empty_chunks=True)
     group = store.open_group("r+")
     group.attrs.update(
         {
@@ -225,6 +228,7 @@ def _create(
             "statistics": list(of_pairs),
             "of_traits": list(of_traits),
             "fingerprints": dict(fingerprints),
+            COORDINATES: " ".join([*listed(template), *of_traits]),
         }
     )
     sharded = layout.inner != layout.block
@@ -296,8 +300,7 @@ def write_result(result: xr.Dataset, store: Location) -> None:
             )
     if not result[score].size:
         raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
-    if score == "lod":
-        result = joined(result)
+    result = restored(result)
     for dim in set(dims) & set(result.indexes):
         if not result.indexes[dim].is_unique:
             twice = result.indexes[dim][result.indexes[dim].duplicated()].unique()
@@ -459,7 +462,8 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     Parameters
     ----------
     path : path
-        What ``scan(..., store=path)`` or ``permute(..., store=path)`` wrote.
+        What ``scan(..., store=path)`` or ``permute(..., store=path)`` wrote; or what
+        ``result.to_zarr(path)`` wrote, in Zarr format 3 or 2, which has no checksums.
 
     Returns
     -------
@@ -485,13 +489,27 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     6.35
     """
     store = Location.of(path)
-    attrs = _attributes(store)
-    with _readable(store):
-        _require_whole(store, attrs)
-        _require_labels(store, attrs)
-    ds = look_into(store)
+    ds = _of_xarray(store)
+    if ds is None:
+        attrs = _attributes(store)
+        with _readable(store):
+            _require_whole(store, attrs)
+            _require_labels(store, attrs)
+        ds = look_into(store)
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
-    return with_derived(ds)
+    return arranged(with_derived(ds))
+
+
+def _of_xarray(store: Location) -> xr.Dataset | None:
+    """Open what ``to_zarr`` wrote of a result; None for any other store."""
+    if not is_unstamped(store):
+        return None
+    ds = open_unstamped(store, lambda array: set(Layout.dims) <= set(array.dims))
+    if not is_result(ds):
+        return None
+    with _readable(store):
+        _require_map(store, ds)
+    return ds
 
 
 def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
@@ -587,7 +605,8 @@ def with_derived(result: xr.Dataset) -> xr.Dataset:
     ``variant_frequency`` (variants, traits) from the frequencies of every pattern.
     """
     if "refined" in result:
-        result = result.assign(n_refined=result["refined"].sum("variants"))
+        number = result["refined"].sum("variants").assign_attrs(_N_REFINED)
+        result = result.assign(n_refined=number)
     return of_traits(result)
 
 

@@ -13,7 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.variables import NAMES
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
 from bulklmm_dask.study.coding import as_dosages, codes_hint
 from bulklmm_dask.study.contigs import say_alike
@@ -177,8 +179,9 @@ def create_dataset(
     ds["variant_id"] = ("variants", text(calls.labels))
     _put_map(ds, contigs, positions, position_unit, alleles)
     ds = _put_calls(ds, calls.data, calls_rows, maximum, codes)
-    ds = ds.assign_coords(samples=ds["sample_id"].values, variants=ds["variant_id"].values)
-    return validate(ds.assign_coords(traits=ds["trait_id"].values))
+    return arranged(
+        validate(ds.assign_coords({dim: ds[name].values for dim, name in NAMES.items()}))
+    )
 
 
 def _strains(strains: Any, traits: Argument) -> list[str | None]:

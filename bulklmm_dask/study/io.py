@@ -11,12 +11,14 @@ from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import damaged_files, record_study
 from bulklmm_dask.storage.result import is_result, write_result
 from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
+from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.schema import IMPORT, validate
 from bulklmm_dask.study.warn import say
@@ -79,7 +81,7 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     """
     of_result = is_result(ds)
     if not of_result:
-        validate(ds)
+        ds = validate(ds)
     target = Location.of(path)
     target.require_free(overwrite=overwrite)
     if target.exists() and not target.is_store():
@@ -109,6 +111,9 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
 def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a study that `save` wrote; genotypes and traits stay on disk until they are used.
 
+    What ``ds.to_zarr(path)`` wrote of a study is opened too, in Zarr format 3 or 2. It has no
+    checksums: what is missing in it, xarray reads as missing values.
+
     Parameters
     ----------
     path : path
@@ -134,11 +139,16 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> result = blmm.scan(study)
     """
     store = Location.of(path)
+    if is_unstamped(store):
+        ds = open_unstamped(store, lambda array: array.name in _LARGE)
+        if "sample_trait" in ds and any(name in ds for name in _LARGE if name != "sample_trait"):
+            return _checked(store, ds)
     _require_study(store)
     _check_chunks(store)
     try:
         ds = store.open_dataset(chunks=None)
-        for name, variable in ds.data_vars.items():
+        for name in list(ds.variables):
+            variable = ds[name]
             if name in _LARGE:
                 ds[name] = lazily(store, variable, variable.encoding["preferred_chunks"])
             else:
@@ -147,10 +157,14 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         raise
     except Exception as error:  # every codec fails in its own way
         raise StoreError(f"{store} is damaged ({error}); save the study again") from error
-    ds = plain(ds)
+    return _checked(store, plain(ds))
+
+
+def _checked(store: Location, ds: xr.Dataset) -> xr.Dataset:
+    """A study from a store, or StoreError if it is none."""
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in STAMP}
     try:
-        return validate(ds)
+        return arranged(validate(ds))
     except InputError as error:
         raise StoreError(f"{store} holds no valid study: {error}") from error
 

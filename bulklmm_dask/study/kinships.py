@@ -11,12 +11,12 @@ import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.readers._layout import as_number, is_corner
 from bulklmm_dask.study.readers.tables import Table, TableFile, open_table, read_numbers
-from bulklmm_dask.study.schema import LOCO
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import option
+from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
@@ -54,6 +54,12 @@ def add_kinship(
         size = (ds.sizes.get("contigs", 0), *size)
     if matrix.shape != size:
         raise InputError(f"the kinship has shape {matrix.shape}; the study needs {size}")
+    if not store.is_store():
+        again = function("save")
+        raise StoreError(
+            f"{store} is of Zarr format 2, to which nothing is added; save the study again with "
+            f"{again}, and add the kinship to that"
+        )
     values = np.asarray(matrix.values, dtype=np.float64)
     with (store / _name(matrix.ndim == 3)).appearing() as partial:
         zarr.create_array(

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.schema import NAMES, VARIABLES
+from bulklmm_dask.storage.variables import NAMES, VARIABLES
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
@@ -164,7 +164,7 @@ def metadata_names(ds: xr.Dataset) -> list[str]:
     prefix = variable_name("samples", "")
     return [
         str(name).removeprefix(prefix)
-        for name, variable in ds.data_vars.items()
+        for name, variable in ds.variables.items()
         if variable.dims == ("samples",) and str(name).startswith(prefix) and name not in VARIABLES
     ]
 

@@ -1,84 +1,19 @@
-"""The schema of a study: dimensions, dtype kinds and meaning of every variable.
-
-The names are those of sgkit and VCF Zarr where these have one.
-"""
+"""The check of a study against the table of variables, and names that are looked up in it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.variables import NAMES, VARIABLES, Dims
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One declared variable: dimensions (one or several alternatives), dtype kinds, meaning."""
-
-    dims: tuple[tuple[str, ...], ...]
-    kinds: str
-    meaning: str
-
-
-_TEXT = "OUT"
-_REAL = "fiu"
-
-# The kinships of a scan that leaves one chromosome out (LOCO), one for each contig.
-LOCO = "kinship_loco"
-
-VARIABLES: dict[str, Variable] = {
-    "call_dosage": Variable(
-        (("variants", "samples"),),
-        _REAL,
-        "dosage of the counted allele, 0..1 or 0..2 (attrs['maximum']); NaN where no call",
-    ),
-    "call_genotype_probability": Variable(
-        (("variants", "samples", "genotypes"),), "f", "probability of each genotype; NaN where none"
-    ),
-    "genotype_id": Variable(
-        (("genotypes",),), _TEXT, "name of the genotype, unique, as in call_genotype_probability"
-    ),
-    "variant_id": Variable((("variants",),), _TEXT, "name of the marker, unique"),
-    "variant_contig": Variable((("variants",),), "iu", "index into contig_id"),
-    "variant_position": Variable(
-        (("variants",),), _REAL, "position on the contig; unit in attrs['units']: bp, Mb or cM"
-    ),
-    "variant_genetic_position": Variable((("variants",),), "f", "genetic position in cM"),
-    "variant_allele": Variable(
-        (("variants", "alleles"),), _TEXT, "allele names; call_dosage counts the last one"
-    ),
-    "contig_id": Variable((("contigs",),), _TEXT, "name of the chromosome or contig"),
-    "sample_id": Variable((("samples",),), _TEXT, "name of the sample, unique"),
-    "sample_strain": Variable(
-        (("samples",),), _TEXT, "inbred strain of the sample; samples of a strain share genotypes"
-    ),
-    "trait_id": Variable((("traits",),), _TEXT, "name of the trait, unique"),
-    "sample_trait": Variable((("samples", "traits"),), "f", "trait values; NaN where missing"),
-    "sample_covariate": Variable(
-        (("samples", "covariates"),), "f", "covariates; an intercept is always added; NaN missing"
-    ),
-    "covariate_id": Variable((("covariates",),), _TEXT, "name of the covariate, unique"),
-    "kinship": Variable(
-        (("samples_0", "samples_1"), ("contigs", "samples_0", "samples_1")),
-        "f",
-        "relationship of every pair of samples (with contigs: leaving that contig out)",
-    ),
-    LOCO: Variable(
-        (("contigs", "samples_0", "samples_1"),),
-        "f",
-        "relationship of every pair of samples by the markers of all contigs but one",
-    ),
-}
-
-# Dimension -> the variable that names its entries; each is also the index coordinate of the dim.
-NAMES = {"variants": "variant_id", "samples": "sample_id", "traits": "trait_id"}
 
 IMPORT = "'bulklmm import'"  # the command that makes a study
 
@@ -139,6 +74,23 @@ def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
         raise InputError(f"{what} must be unique, but {len(twice)} occur twice: {shown}; {remedy}")
 
 
+def _transposed(ds: xr.Dataset, name: str, wanted: tuple[Dims, ...]) -> xr.Dataset:
+    """Bring a variable into the order of dimensions declared, or raise InputError."""
+    found = ds[name]
+    fitting = next((dims for dims in wanted if set(dims) == set(found.dims)), None)
+    if fitting is not None:
+        return ds.assign({name: found.transpose(*fitting)})
+    shown = " or ".join(str(dims) for dims in wanted)
+    more = [str(dim) for dim in found.dims if dim not in wanted[-1]]
+    remedy = (
+        f"it may have got {listing(more)} from xr.concat, where or expand_dims: join studies with "
+        "data_vars='minimal', and select with isel or sel"
+        if more
+        else "a name may have been selected: select with a list, ds.sel(dim=[name])"
+    )
+    raise InputError(f"{name} has dimensions {found.dims}, not {shown}; {remedy}")
+
+
 def _make_one() -> str:
     return f"make one with {either('create_dataset or a reader', IMPORT)}"
 
@@ -154,7 +106,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        The same dataset.
+        The same, with dimensions in the order declared, whatever xarray has done to it.
 
     Raises
     ------
@@ -175,6 +127,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
             "the study has no genotypes: neither call_dosage nor call_genotype_probability; "
             + _make_one()
         )
+    ds = restored(ds)
     for dim, name in NAMES.items():
         if not ds[name].ndim:
             raise InputError(
@@ -186,8 +139,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
             continue
         found = ds[name]
         if found.dims not in declared.dims:
-            wanted = " or ".join(str(dims) for dims in declared.dims)
-            raise InputError(f"{name} has dimensions {found.dims}, not {wanted}; transpose it")
+            ds = _transposed(ds, name, declared.dims)
         if found.dtype.kind not in declared.kinds:
             raise InputError(f"{name} has dtype {found.dtype}; it should hold {declared.meaning}")
     for dim, name in NAMES.items():

@@ -11,11 +11,7 @@ from matplotlib import pyplot as plt
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.statistics import OF_TRAITS
-from bulklmm_dask.storage.joined import joined
-
-# What xarray says of its own defaults is not what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-
+from bulklmm_dask.storage.restored import restored
 
 MINIMAL = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
 
@@ -71,6 +67,7 @@ def test_joined_halves_are_drawn(ds, dim):
         assert ax.get_xlabel() == "Chromosome"
 
 
+@pytest.mark.filterwarnings("ignore:In a future version of xarray:FutureWarning")  # they differ
 def test_parts_with_other_maps_are_refused(ds):
     first, second = halves(ds, "traits")
     other = second.assign(variant_position=second.variant_position + 1)
@@ -82,6 +79,7 @@ def test_parts_with_other_maps_are_refused(ds):
         blmm.hotspots(blmm.find_peaks(first, threshold=1), joined, window=2)
 
 
+@pytest.mark.filterwarnings("ignore:In a future version of xarray:FutureWarning")  # they differ
 def test_parts_of_other_scans_are_refused(ds):
     first, second = halves(ds, "variants")
     other = blmm.scan(ds, kinship=np.eye(40)).isel(variants=slice(15, None))
@@ -109,4 +107,4 @@ def test_a_result_with_a_name_twice_is_not_saved(ds, tmp_path):
 def test_every_statistic_of_a_trait_is_told_from_those_of_pairs():
     for row in OF_TRAITS:
         repeated = xr.Dataset({row.name: (("variants", "traits"), np.ones((3, 2)))})
-        assert joined(repeated)[row.name].dims == ("traits",)
+        assert restored(repeated)[row.name].dims == ("traits",)

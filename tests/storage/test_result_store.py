@@ -224,7 +224,8 @@ def test_an_opened_result_looks_as_the_lazy_one(ds, tmp_path, method):
     assert opened.attrs == lazy.attrs
     assert set(opened.coords) == set(lazy.coords)
     for name in lazy.variables:
-        assert opened[name].dtype == lazy[name].dtype
+        assert opened[name].dtype == lazy[name].dtype or opened[name].dtype.kind == "U"
+        assert opened[name].dtype.kind == lazy[name].dtype.kind
         assert opened[name].dims == lazy[name].dims
         assert opened[name].attrs == lazy[name].attrs
     assert set(opened.variables) == set(lazy.variables)
@@ -329,7 +330,7 @@ def test_a_corrected_map_is_another_input(tmp_path):
 def test_a_study_may_hold_what_a_result_is_called(tmp_path):
     ds = studies.study(m=4)
     before = blmm.scan(ds).compute()
-    holds = ds.assign(h2=before.h2 / 2, lod_before=before.lod)
+    holds = ds.assign(h2=before.h2 / 2, lod_before=before.lod.reset_coords(drop=True))
     result = blmm.scan(holds, store=tmp_path / "r.zarr")
     np.testing.assert_array_equal(result.h2, before.h2)
     assert "lod_before" not in result

@@ -18,6 +18,7 @@ import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage import location
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study import io as study_module
 from bulklmm_dask.study.create import create_dataset
@@ -41,7 +42,7 @@ def ds():
     )
     ds["kinship"] = (("samples_0", "samples_1"), np.eye(6))
     ds["trait_description"] = ("traits", np.array(["a long text", ""] * 10, dtype=object))
-    return ds.assign_attrs(source="arrays", x_chr=["X"])
+    return arranged(ds.assign_attrs(source="arrays", x_chr=["X"]))
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import xarray as xr
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship
+from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.contigs import locate_contigs
-from bulklmm_dask.study.schema import LOCO, locate, require_unique
+from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import named

@@ -10,8 +10,9 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.variables import NAMES
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
-from bulklmm_dask.study.schema import NAMES, locate, require_unique
+from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
 

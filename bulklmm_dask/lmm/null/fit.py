@@ -26,6 +26,8 @@ OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
     "too-few-samples",
     "unbounded",
 )
+# Dtype that holds each of these.
+STATUS = np.array([OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED]).dtype
 
 # A trait is constant if the covariates leave no more than this share of its squared length.
 _NO_SHARE = 1e-20

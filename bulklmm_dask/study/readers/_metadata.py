@@ -12,10 +12,11 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.variables import NAMES, VARIABLES
 from bulklmm_dask.study.metadata import Texts, as_numbers, leave_out, variable_name
 from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers.tables import Table
-from bulklmm_dask.study.schema import NAMES, VARIABLES, require_unique
+from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -133,7 +134,7 @@ def attach(ds: xr.Dataset, dim: str, column: str, by_name: Mapping[str, str]) ->
     else:
         parsed = as_numbers(cells)
         values = text(cells) if parsed is None or np.isnan(parsed).all() else parsed
-    ds[name] = (dim, values)
+    ds.coords[name] = (dim, values, {"long_name": column.strip()})
 
 
 def _odd_ones(names: Sequence[str], texts: Texts) -> str:

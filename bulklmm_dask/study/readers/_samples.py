@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import require_some
 from bulklmm_dask.study.create import create_dataset
@@ -84,10 +85,10 @@ class SampleTables:
             raise InputError(f"{error} ({'; '.join(files)})") from error
         if placed is not None and "genetic" in placed:
             genetic = placed["genetic"].reindex(ds["variant_id"].values).to_numpy()
-            ds["variant_genetic_position"] = ("variants", genetic, {"units": "cM"})
+            ds.coords["variant_genetic_position"] = ("variants", genetic, {"units": "cM"})
         for column, by_name in self.labels.items():
             attach(ds, "samples", column, by_name)
-        return attach_places(ds, self.places)
+        return arranged(attach_places(ds, self.places))
 
 
 def read_samples(

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.coding import say_never_below_one
@@ -121,9 +122,10 @@ def read_bimbam(
         maximum=2,
     )
     if placed is not None and placed["genetic"].notna().any():
-        ds["variant_genetic_position"] = ("variants", placed["genetic"].to_numpy(), {"units": "cM"})
+        genetic = placed["genetic"].to_numpy()
+        ds.coords["variant_genetic_position"] = ("variants", genetic, {"units": "cM"})
     places = None if trait_positions is None else read_trait_places(trait_positions)
-    return without_mark(attach_places(ds, places)).assign_attrs(source=file.name)
+    return without_mark(arranged(attach_places(ds, places))).assign_attrs(source=file.name)
 
 
 def _dosages(

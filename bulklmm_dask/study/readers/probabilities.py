@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.create import refuse_other_sums
@@ -122,8 +123,8 @@ def read_probabilities(
         alleles=layout.genotypes if two else None,
         maximum=1,
     )
-    ds["genotype_id"] = ("genotypes", text(layout.genotypes))
-    ds = ds.assign_coords(genotypes=text(layout.genotypes))
+    names = text(layout.genotypes)
+    ds = arranged(ds.assign_coords(genotypes=names, genotype_id=("genotypes", names)))
     return without_mark(ds).assign_attrs(source=file.name)
 
 

@@ -1,0 +1,115 @@
+"""Studies and results after verbs of xarray, put back into the form that they had before.
+
+``xr.concat`` may repeat, along a dimension, what does not depend on it, and keeps once what all
+parts have in common; ``expand_dims`` gives a dimension back to values only; a DataArray leaves
+behind what lies along other dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.coordinates import PAIR
+from bulklmm_dask.storage.frequency import FREQUENCY
+from bulklmm_dask.storage.variables import NAMES, PREFIXES, VARIABLES
+from bulklmm_dask.text import listing
+
+# What a result has of a trait alone, besides variables whose names begin with trait_.
+OF_TRAITS = ("h2", "sigma2", "n_samples", "n_refined")
+
+
+def restored(ds: xr.Dataset) -> xr.Dataset:
+    """A study or a result with every description along the dimension that it describes, and named.
+
+    Nothing lazy is computed, but for descriptions that have a dimension too many.
+
+    Raises
+    ------
+    InputError
+        If descriptions of markers or traits differ along the other dimension, as after parts of
+        different studies were joined, or if contigs are not what codes of contigs say.
+    """
+    for name in list(ds.variables):
+        home = home_of(str(name))
+        if home is None or name in ds.dims:
+            continue
+        if home in PAIR:
+            ds = _without_repeats(ds, str(name), home)
+        if home in ds.sizes and home not in ds[name].dims and name in ds.coords:
+            ds = _along(ds, str(name), home)
+    for dim, name in NAMES.items():
+        if dim in ds.dims and dim not in ds.coords and name in ds:
+            ds = ds.assign_coords({dim: ds[name].values})
+    return _with_contigs(ds)
+
+
+def home_of(name: str) -> str | None:
+    """The dimension whose entries a variable describes, None if it describes none."""
+    if name in VARIABLES:
+        declared = VARIABLES[name]
+        return None if declared.measured else declared.dims[0][0]
+    if name in OF_TRAITS:
+        return "traits"
+    return next((dim for dim, prefix in PREFIXES.items() if name.startswith(prefix)), None)
+
+
+def _without_repeats(ds: xr.Dataset, name: str, home: str) -> xr.Dataset:
+    """Take dimensions of pairs from a variable that does not depend on them."""
+    array = ds[name].variable
+    for dim in PAIR:
+        if dim == home or dim not in array.dims or name == FREQUENCY:
+            continue
+        first = array.isel({dim: slice(1)})
+        same = (array == first.squeeze(dim)) | (array.isnull() & first.squeeze(dim).isnull())
+        if not bool(same.all()):
+            raise InputError(
+                f"{name} differs along {dim}, so the parts that were joined are not of one "
+                "scan of one study; look at each by itself"
+            )
+        array = first.squeeze(dim)
+        ds = _with(ds, name, array)
+    return ds
+
+
+def _along(ds: xr.Dataset, name: str, home: str) -> xr.Dataset:
+    """Give what all entries of a dimension have in common to each of them."""
+    array = ds[name].variable
+    array = array.set_dims({home: ds.sizes[home], **array.sizes})
+    return _with(ds, name, array.transpose(..., home) if home == "traits" else array)
+
+
+def _with(ds: xr.Dataset, name: str, array: xr.Variable) -> xr.Dataset:
+    """Put an array in the place of another: a coordinate stays one."""
+    rest = ds.drop_vars(name)
+    return rest.assign_coords({name: array}) if name in ds.coords else rest.assign({name: array})
+
+
+def _with_contigs(ds: xr.Dataset) -> xr.Dataset:
+    """Make ``contig_id`` of the names beside the codes where it is absent; compare them where not.
+
+    Raises
+    ------
+    InputError
+        If they differ, as after contigs were selected and markers were not.
+    """
+    if any(name not in ds for name in ("variant_contig", "variant_contig_name")):
+        return ds
+    codes, names = ds["variant_contig"].values, ds["variant_contig_name"].values
+    if codes.ndim != 1 or codes.dtype.kind not in "iu" or not codes.size:
+        return ds
+    if "contig_id" not in ds:
+        known = np.full(int(codes.max()) + 1, "", dtype=object)
+        known[codes] = names
+        return ds if "contigs" in ds.sizes else ds.assign_coords(contig_id=("contigs", known))
+    known = np.atleast_1d(ds["contig_id"].values)
+    fit = codes.min() >= 0 and codes.max() < len(known) and bool((known[codes] == names).all())
+    if not fit or not ds["contig_id"].ndim:
+        some = listing(dict.fromkeys(map(str, names)), 3)
+        raise InputError(
+            f"contig_id has {listing(known, 3)}, but variant_contig_name says that the markers lie "
+            f"on {some}; select markers of a contig instead of contigs: "
+            f"ds.isel(variants=ds.variant_contig_name == {str(names[0])!r})"
+        )
+    return ds
