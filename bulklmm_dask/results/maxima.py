@@ -10,7 +10,6 @@ import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.statistics import OF_TRAITS
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import (
     ALLELES,
@@ -78,11 +77,8 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     17  trait06  3:35516348      3     35.52  0.52  0.59
     """
     require_by(by)
-    if isinstance(result, xr.Dataset) and "lod" in result and "traits" not in result.dims:
-        # One trait was selected by name.
-        own = ["lod", *(row.name for row in OF_TRAITS if row.name in result)]
-        with_dim = {name: result[name].expand_dims("traits", -1) for name in own}
-        result = result.drop_vars("traits").assign(with_dim)
+    if isinstance(result, xr.Dataset) and "traits" in result.coords and not result["traits"].ndim:
+        result = result.expand_dims("traits")  # one trait was selected by its name
     result = require_result(result, "max_lod")
     if by == "contig" and "variant_contig" not in result:
         raise InputError(

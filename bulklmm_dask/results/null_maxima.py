@@ -11,6 +11,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate, require_unique
@@ -64,6 +65,7 @@ class NullMaxima:
                 "the maxima are over all markers; those of each contig are kept by "
                 + either("permute(..., by='contig')", "'bulklmm permute --by contig'")
             )
+        perm = restored(perm)
         for dim in ("permutations", "traits"):
             if not perm.sizes.get(dim):
                 raise InputError(

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block
+from bulklmm_dask.lmm.statistics import OF_PAIRS
 from bulklmm_dask.storage.coordinates import PAIR
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.frequency import FREQUENCY
@@ -55,7 +56,7 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
         parts["frequency"] = result[FREQUENCY].transpose("variants", ...).variable
     parts["n"] = xr.Variable("traits", np.full(size["traits"], np.nan))
     if "n_samples" in result:
-        parts["n"] = result["n_samples"].variable
+        parts["n"] = result["n_samples"].variable.astype(np.int64)  # NetCDF has it in 32 bits
     parts["contig"] = xr.Variable("variants", contig)
     parts["position"] = xr.Variable("variants", position.astype(np.float64))
     whole = xr.Dataset(parts)
@@ -67,12 +68,14 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
 
 
 def pair_arrays(result: xr.Dataset) -> list[str]:
-    """Names of the statistics that have a value, or several, for every pair."""
-    return [
+    """Names of the statistics that have a value, or several, for every pair, in their order."""
+    found = [
         str(name)
         for name, array in result.data_vars.items()
         if set(PAIR) <= set(array.dims) and name != FREQUENCY
     ]
+    order = {row.name: at for at, row in enumerate(OF_PAIRS)}
+    return sorted(found, key=lambda name: order.get(name, len(order)))
 
 
 def alleles_of(result: xr.Dataset) -> dict[str, Names]:

@@ -33,7 +33,7 @@ COORDINATES = "coordinates"
 _STORED = {"dtype": np.dtypes.StringDType()}
 
 
-def arranged(ds: xr.Dataset) -> xr.Dataset:
+def arranged(ds: xr.Dataset, written: Iterable[str] = ()) -> xr.Dataset:
     """A study or a result as the functions of this package return it.
 
     Nothing is computed, and no array of numbers is copied.
@@ -42,6 +42,9 @@ def arranged(ds: xr.Dataset) -> xr.Dataset:
     ----------
     ds : Dataset
         A study, or a result of an analysis.
+    written : iterable of str
+        Variables in the order in which they are to come, for a Dataset from a store, where they
+        have no order; those that are declared come before them.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def arranged(ds: xr.Dataset) -> xr.Dataset:
         if variable.dtype.kind == "U":
             variable.encoding = dict(_STORED)
         variable.attrs = attributes(str(name), variable.attrs)
-    return ds[_in_order(ds)]
+    return ds[_in_order(ds, written)]
 
 
 def listed(ds: xr.Dataset) -> list[str]:
@@ -130,13 +133,13 @@ def _fixed_width(variable: xr.Variable) -> xr.Variable:
     return xr.Variable(variable.dims, as_names(variable.values), variable.attrs)
 
 
-def _in_order(ds: xr.Dataset) -> list[Any]:
-    """Names of all variables: indexes, coordinates, values; within each in the order declared."""
-    declared = [*_DIMS, *_OF_RESULT, *VARIABLES, *TRAIT_PLACES]
+def _in_order(ds: xr.Dataset, written: Iterable[str]) -> list[Any]:
+    """Names of all variables: indexes, coordinates, values; each as declared, then as given."""
+    declared = dict.fromkeys([*_DIMS, *_OF_RESULT, *VARIABLES, *TRAIT_PLACES, *written])
     place = {name: at for at, name in enumerate(declared)}
 
-    def order(name: Any) -> tuple[int, int, str]:
+    def order(name: Any) -> tuple[int, int]:
         kind = 0 if name in ds.dims else 1 if name in ds.coords else 2
-        return kind, place.get(name, len(place)), str(name)
+        return kind, place.get(name, len(place))
 
     return sorted(ds.variables, key=order)

@@ -489,15 +489,16 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     6.35
     """
     store = Location.of(path)
-    ds = _of_xarray(store)
+    ds, written = _of_xarray(store), list[str]()
     if ds is None:
         attrs = _attributes(store)
         with _readable(store):
             _require_whole(store, attrs)
             _require_labels(store, attrs)
         ds = look_into(store)
+        written = [*attrs["statistics"], *attrs["of_traits"]]
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
-    return arranged(with_derived(ds))
+    return arranged(with_derived(ds), [*written, *sorted(map(str, ds.variables))])
 
 
 def _of_xarray(store: Location) -> xr.Dataset | None:

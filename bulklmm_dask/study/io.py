@@ -164,7 +164,7 @@ def _checked(store: Location, ds: xr.Dataset) -> xr.Dataset:
     """A study from a store, or StoreError if it is none."""
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in STAMP}
     try:
-        return arranged(validate(ds))
+        return arranged(validate(ds), sorted(map(str, ds.variables)))
     except InputError as error:
         raise StoreError(f"{store} holds no valid study: {error}") from error
 

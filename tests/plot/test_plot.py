@@ -31,8 +31,8 @@ def result(study):
     same = study.variant_contig.values[:, None] == true.variant_contig.values
     lod = np.where(same, np.linspace(2, 12, 40) * np.exp(-apart / 20), 0.1).astype("float32")
     kept = study[["variant_contig", "variant_position", "contig_id"]]
-    kept = kept.assign(lod=(("variants", "traits"), lod), h2=study.trait_true_h2)
-    return kept.assign_coords(traits=study.traits)
+    kept = kept.assign(lod=(("variants", "traits"), lod), h2=study.trait_true_h2.variable)
+    return kept.assign_coords(traits=study.traits.values)
 
 
 def test_a_lod_curve_peaks_where_the_locus_is(study, result):

@@ -1,0 +1,88 @@
+"""Verbs of xarray that users apply to studies and results, and what is seen in a picture."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+# A verb: from a Dataset, and a folder for files, to what xarray makes of it.
+Verb = Callable[[xr.Dataset, Path], xr.Dataset]
+
+
+def through_netcdf(ds: xr.Dataset, folder: Path) -> xr.Dataset:
+    ds.to_netcdf(folder / "x.nc", engine="scipy")
+    return xr.open_dataset(folder / "x.nc", engine="scipy")
+
+
+def through_zarr(ds: xr.Dataset, folder: Path) -> xr.Dataset:
+    ds.to_zarr(folder / "x3.zarr", consolidated=False)
+    return xr.open_zarr(folder / "x3.zarr", consolidated=False)
+
+
+def through_zarr_2(ds: xr.Dataset, folder: Path) -> xr.Dataset:
+    ds.to_zarr(folder / "x2.zarr", zarr_format=2)
+    return xr.open_zarr(folder / "x2.zarr")
+
+
+def parted(dim: str, **how: Any) -> Verb:
+    """Cut a Dataset in two along a dimension, and join the parts."""
+
+    def verb(ds: xr.Dataset, folder: Path) -> xr.Dataset:
+        middle = ds.sizes[dim] // 3
+        parts = [ds.isel({dim: slice(middle)}), ds.isel({dim: slice(middle, None)})]
+        return xr.concat(parts, dim, **how)
+
+    return verb
+
+
+# Verbs after which a Dataset says what it said before.
+KEEP: dict[str, Verb] = {
+    "to_netcdf": through_netcdf,
+    "to_zarr": through_zarr,
+    "to_zarr, format 2": through_zarr_2,
+    "pickle": lambda ds, folder: pickle.loads(pickle.dumps(ds)),
+    "persist": lambda ds, folder: ds.persist(),
+    "compute": lambda ds, folder: ds.compute(),
+    "chunk": lambda ds, folder: ds.chunk(traits=4),
+    "copy": lambda ds, folder: ds.copy(deep=True),
+    "transpose": lambda ds, folder: ds.transpose(),
+    "reset_coords": lambda ds, folder: ds.reset_coords(),
+    "merge": lambda ds, folder: xr.merge([ds, ds[list(ds.data_vars)[:1]]]),
+    "drop_vars of names": lambda ds, folder: ds.drop_vars(
+        ["variant_contig_name", "trait_contig_name"], errors="ignore"
+    ),
+    "drop_vars of an index": lambda ds, folder: ds.drop_vars("traits"),
+    "assign_attrs": lambda ds, folder: ds.assign_attrs(note="mine"),
+    "isel with all": lambda ds, folder: ds.isel(traits=np.arange(ds.sizes["traits"])),
+    "reindex_like": lambda ds, folder: ds.reindex_like(ds.copy()),
+}
+
+# Verbs that choose traits.
+CHOOSE: dict[str, Verb] = {
+    "a slice": lambda ds, folder: ds.isel(traits=slice(2, 6)),
+    "a slice of names": lambda ds, folder: ds.sel(traits=slice(*ds.traits.values[[2, 5]])),
+    "names": lambda ds, folder: ds.sel(traits=list(ds.traits.values[[1, 4]])),
+    "a mask": lambda ds, folder: ds.isel(traits=np.arange(ds.sizes["traits"]) % 3 == 0),
+    "one name in a list": lambda ds, folder: ds.sel(traits=[ds.traits.values[3]]),
+    "expand_dims": lambda ds, folder: ds.sel(traits=ds.traits.values[3]).expand_dims("traits"),
+    "another order": lambda ds, folder: ds.isel(traits=[5, 0, 3]),
+    "sortby": lambda ds, folder: ds.sortby("traits", ascending=False),
+    "head": lambda ds, folder: ds.head(traits=4),
+}
+
+
+def drawn(ax: Any) -> list[Any]:
+    """Numbers and words of a picture."""
+    seen: list[Any] = [line.get_xydata() for line in ax.lines]
+    for each in ax.collections:
+        seen.append(np.ma.filled(np.ma.asarray(each.get_offsets(), dtype=float), np.nan))
+        if each.get_array() is not None:
+            seen.append(np.ma.filled(np.ma.asarray(each.get_array(), dtype=float), np.nan))
+    seen += [np.asarray(image.get_array(), dtype=float) for image in ax.images]
+    seen += [text.get_text() for text in ax.texts]
+    return [*seen, ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
