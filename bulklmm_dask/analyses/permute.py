@@ -348,8 +348,16 @@ class _Task:
                 null.max_lod,
                 _MAXIMA["max_lod"],
             ),
-            "null_h2": ((*first, "patterns", "nodes"), null.h2),
-            "trait_pattern": ("traits", null.pattern),
+            "null_h2": (
+                (*first, "patterns", "nodes"),
+                null.h2,
+                {"long_name": "heritability of the random traits"},
+            ),
+            "trait_pattern": (
+                "traits",
+                null.pattern,
+                {"long_name": "number of the pattern of missing values"},
+            ),
             **columns_of(self._fields()[1], null.columns),
         }
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.fields import attributes_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.package import package
@@ -23,9 +24,13 @@ from bulklmm_dask.lmm.null.profile import (
     lod_score,
     with_marker,
 )
+from bulklmm_dask.lmm.statistics import OF_PAIRS
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
+
+# The models that are compared, in words.
+_MODELS = {"null": "without the marker", "alternative": "with the marker"}
 
 
 def profile(
@@ -135,7 +140,12 @@ def profile(
         **inputs.of_model(one.measured),
         **{f"{name}_status": model.status for name, model in models.items()},
     }
-    names = xr.Dataset(coords={"h2": h2, "limits": text(["low", "high"])})
+    names = xr.Dataset(
+        coords={
+            "h2": ("h2", h2, {"long_name": "heritability"}),
+            "limits": ("limits", text(["low", "high"]), {"long_name": "end of the interval"}),
+        }
+    )
     return package(names, columns, attrs)
 
 
@@ -174,9 +184,15 @@ def _columns(models: dict[str, TraitModel], h2: Array) -> dict[str, tuple[Any, .
     columns: dict[str, tuple[Any, ...]] = {}
     for name, model in models.items():
         curve = model.log_likelihood(h2)
-        columns[name] = ("h2", curve, {"units": "nats"})
-        columns[f"{name}_h2"] = ((), model.h2)
-        columns[f"{name}_interval"] = ("limits", likelihood_interval(h2, curve))
+        where = _MODELS[name]
+        about = {"long_name": f"log-likelihood {where}", "units": "nats"}
+        columns[name] = ("h2", curve, about)
+        best = {"long_name": f"heritability {where}"}
+        columns[f"{name}_h2"] = ((), model.h2, best)
+        interval = likelihood_interval(h2, curve)
+        within = {"long_name": f"95% likelihood interval of the heritability {where}"}
+        columns[f"{name}_interval"] = ("limits", interval, within)
     if "alternative" in models:
-        columns["lod"] = ((), lod_score(models["null"], models["alternative"]))
+        lod = lod_score(models["null"], models["alternative"])
+        columns["lod"] = ((), lod, attributes_of(OF_PAIRS)["lod"])
     return columns

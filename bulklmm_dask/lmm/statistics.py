@@ -261,7 +261,14 @@ OF_TRAITS = (
         unit="trait unit squared",
         extra=("contigs",),
     ),
-    Statistic("n_samples", "samples", "samples with a value and all covariates", "trait", _COUNT),
+    Statistic(
+        "n_samples",
+        "samples",
+        "samples with a value and all covariates",
+        "trait",
+        _COUNT,
+        unit="samples",
+    ),
     Statistic("trait_status", "status", "whether the trait could be fitted", "trait", _WORD),
 )
 

@@ -23,6 +23,7 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.results.checks import has_map
+from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.study.alleles import effect_allele
 from bulklmm_dask.study.schema import require_names
 from bulklmm_dask.text import counted, position_text
@@ -79,9 +80,10 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     120 samples
     >>> ax.figure.savefig("effects.png")
     """
-    for name in ("sample_trait", "samples"):
+    for name in ("sample_trait", "sample_id"):
         if name not in study.variables:
             raise InputError(f"there is no {name}: effects are drawn from a study, not a result")
+    study = restored(study)
     require_names(study, "traits", [trait])
     require_names(study, "variants", [variant])
     values = study["sample_trait"].sel(traits=trait).values

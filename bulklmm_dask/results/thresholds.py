@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
+from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.surface import either, option
@@ -68,6 +70,7 @@ def thresholds(
     trait03  2.18  2.51
     """
     maxima = NullMaxima.of(perm, by)
+    perm = maxima.perm
     levels = _levels(alpha, maxima.count)
     parts = [
         np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)[null]
@@ -77,9 +80,12 @@ def thresholds(
     dims: tuple[str, ...] = ("traits", "alpha", "contigs")
     if by is None:
         dims, found = dims[:2], found[:, :, 0]
-    names = {"traits": perm["traits"].values} | ({"contigs": maxima.contigs} if by else {})
-    out = xr.Dataset({"threshold": (dims, found)}, coords={"alpha": levels, **names})
-    return out.assign_attrs(perm.attrs)
+    names: dict[str, Any] = {"traits": perm["traits"].values}
+    if by:
+        names["contigs"] = maxima.contigs
+    names["alpha"] = ("alpha", levels, {"long_name": "significance level"})
+    columns = {"threshold": (dims, found, {"long_name": "threshold of the LOD score"})}
+    return arranged(xr.Dataset(columns, names)).assign_attrs(perm.attrs)
 
 
 def _levels(alpha: float | Sequence[float], count: int) -> Array:
@@ -143,6 +149,7 @@ def adjusted_p(perm: xr.Dataset, hits: pd.DataFrame, *, by: By | None = None) ->
     3  trait04    2:8558070  2.218       0.109  counted
     """
     maxima = NullMaxima.of(perm, by)
+    perm = maxima.perm
     remedy = "give a table such as that of max_lod or find_hits, in parts if it is too large"
     columns = ("trait", "lod", *(("contig",) if by else ()))
     checked = require_table(hits, columns, "the hits have", remedy, numbers=("lod",), finite=False)

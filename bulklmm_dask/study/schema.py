@@ -77,11 +77,13 @@ def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
 def _transposed(ds: xr.Dataset, name: str, wanted: tuple[Dims, ...]) -> xr.Dataset:
     """Bring a variable into the order of dimensions declared, or raise InputError."""
     found = ds[name]
+    more = [str(dim) for dim in found.dims if dim not in wanted[-1]]
+    if all(ds.sizes[dim] == 1 for dim in more):  # given by expand_dims
+        found = found.isel(dict.fromkeys(more, 0), drop=True)
     fitting = next((dims for dims in wanted if set(dims) == set(found.dims)), None)
     if fitting is not None:
         return ds.assign({name: found.transpose(*fitting)})
     shown = " or ".join(str(dims) for dims in wanted)
-    more = [str(dim) for dim in found.dims if dim not in wanted[-1]]
     remedy = (
         f"it may have got {listing(more)} from xr.concat, where or expand_dims: join studies with "
         "data_vars='minimal', and select with isel or sel"
