@@ -45,7 +45,7 @@ def describe(path: str | os.PathLike[str]) -> str:
         If the path is none of these, or damaged.
     """
     store = Location.of(path)
-    if is_unstamped(store) and guess_format(store) is None:
+    if is_unstamped(store) and guess_format(store) != "vcf-zarr":
         return _of_xarray(store)
     if not store.is_store():
         return _files(store)

@@ -26,7 +26,7 @@ def open_source(path: str | Path) -> xr.Dataset:
     place = Location.of(path)
     if place.is_file() or (place.is_folder() and not place.is_store()):
         name = guess_format(path)
-        if name is not None or not is_unstamped(place):
+        if name == "vcf-zarr" or not is_unstamped(place):
             return read_alone(path, name)
     return open_dataset(path)
 

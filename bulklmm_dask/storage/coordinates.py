@@ -114,23 +114,19 @@ def as_names(values: Iterable[object]) -> np.ndarray:
 
 
 def _texts(ds: xr.Dataset) -> list[str]:
-    """Coordinates of texts that xarray cannot draw yet; those in an index are not needed twice."""
-    named = {name for name in VARIABLES if name.endswith("_id")}
-    return [
-        str(name)
-        for name, variable in ds.coords.variables.items()
-        if name not in named and variable.ndim == 1 and _is_text(variable)
-    ]
+    """Coordinates of texts that xarray cannot draw, nor write lazily, yet."""
+    return [str(name) for name, variable in ds.coords.variables.items() if _is_text(variable)]
 
 
 def _is_text(variable: xr.Variable) -> bool:
     if variable.dtype.kind == "O" and variable.chunks is None:
-        return all(isinstance(name, str) for name in variable.values)
+        return all(isinstance(name, str) for name in variable.values.ravel())
     return variable.dtype.kind == "T"
 
 
 def _fixed_width(variable: xr.Variable) -> xr.Variable:
-    return xr.Variable(variable.dims, as_names(variable.values), variable.attrs)
+    names = as_names(variable.values.ravel()).reshape(variable.shape)
+    return xr.Variable(variable.dims, names, variable.attrs)
 
 
 def _in_order(ds: xr.Dataset, written: Iterable[str]) -> list[Any]:

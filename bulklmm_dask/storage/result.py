@@ -509,6 +509,7 @@ def _of_xarray(store: Location) -> xr.Dataset | None:
     if not is_result(ds):
         return None
     with _readable(store):
+        ds = restored(ds)
         _require_map(store, ds)
     return ds
 

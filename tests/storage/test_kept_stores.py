@@ -48,6 +48,20 @@ def test_the_results_are_read(kept):
     assert float(perm.max_lod.sum()) == pytest.approx(250.21624755859375, rel=1e-6)
 
 
+def test_they_have_the_coordinates_of_new_ones(kept):
+    ds, result = blmm.open_dataset(kept / "study.zarr"), blmm.open_result(kept / "scan.zarr")
+    perm = blmm.open_result(kept / "perm.zarr")
+    again = blmm.scan(ds)
+    assert set(result.coords) == set(again.coords) - {"variant_frequency"}  # which 0.1.0 had not
+    assert set(result.data_vars) == {"lod"}
+    assert set(perm.data_vars) == {"max_lod"}
+    names = ds.contig_id.values[ds.variant_contig.values]
+    for each in (ds, result):
+        np.testing.assert_array_equal(each.variant_contig_name, names)
+        assert each.variant_position.attrs["long_name"] == "position of the marker"
+    assert ds.call_dosage.attrs["long_name"] == "dosage of the counted allele"
+
+
 def test_all_are_described(kept):
     assert "study" in describe(kept / "study.zarr").splitlines()[0]
     assert "result of a scan, finished" in describe(kept / "scan.zarr")
