@@ -99,7 +99,7 @@ def heritability(
     Examples
     --------
     >>> estimates = blmm.heritability(ds)
-    >>> table = estimates[["h2", "h2_se", "p_value"]].to_dataframe()
+    >>> table = estimates[["h2", "h2_se", "p_value"]].reset_coords(drop=True).to_dataframe()
     >>> table.head(4).round(3)
                 h2  h2_se  p_value
     traits

@@ -67,8 +67,8 @@ def heritability_command(
         found = heritability(ds, reml=reml, **arguments_of(ds, given))
     show("\n".join(_summary(found)))
     if out is not None:
-        columns = [name for name in found.data_vars if not str(name).startswith("trait_")]
-        table = found[[*columns, "trait_status"]].reset_coords(drop=True).to_dataframe()
+        status = found["trait_status"].variable
+        table = found.reset_coords(drop=True).assign(trait_status=status).to_dataframe()
         write_csv(table.rename_axis("trait"), out, index=True)
 
 

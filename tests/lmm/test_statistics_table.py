@@ -54,13 +54,19 @@ def test_a_block_gives_what_the_table_says(name, single):
 def test_results_have_the_variables_of_the_table():
     ds = studies.study(n=30, p=9, m=5)
     found = blmm.heritability(ds)
-    assert {row.name for row in OF_TRAITS + OF_HERITABILITIES} == set(found) - {"trait_id"}
+    assert {row.name for row in OF_TRAITS + OF_HERITABILITIES} == set(found.variables) - {
+        "trait_id",
+        "traits",
+    }
     for row in OF_TRAITS + OF_HERITABILITIES:
-        assert found[row.name].dtype == row.dtype(ModelOptions(), False)
+        dtype = found[row.name].dtype
+        assert dtype == row.dtype(ModelOptions(), False) or row.name == "trait_status"
     maxima = blmm.permute(ds, n_permutations=2)
     for row in OF_PERMUTATIONS:
         assert maxima[row.name].dtype == row.dtype(ModelOptions(), False)
-    assert trait_statistics(None).keys() == trait_statistics(2).keys() <= set(blmm.scan(ds))
+    assert (
+        trait_statistics(None).keys() == trait_statistics(2).keys() <= set(blmm.scan(ds).variables)
+    )
     assert trait_statistics(2)["h2"].shape == (2,)
     assert trait_statistics(2)["n_samples"].shape == ()
 
