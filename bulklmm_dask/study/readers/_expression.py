@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers.tables import Records, Table, TableFile
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 

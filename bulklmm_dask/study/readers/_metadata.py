@@ -14,8 +14,8 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.metadata import Texts, as_numbers, leave_out, variable_name
 from bulklmm_dask.study.readers._orientation import samples_in_columns
-from bulklmm_dask.study.readers.tables import Table
 from bulklmm_dask.study.schema import NAMES, VARIABLES, require_unique
+from bulklmm_dask.study.tables.table import Table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 

@@ -18,18 +18,13 @@ from bulklmm_dask.study.readers import _samples
 from bulklmm_dask.study.readers._expression import is_expression
 from bulklmm_dask.study.readers._metadata import Labels, split_covariates
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import (
-    CellError,
-    Records,
-    Table,
-    TableFile,
-    blanks,
-    floats,
-    open_table,
-    read_columns,
-    text_table,
-)
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.dialects import blanks
+from bulklmm_dask.study.tables.numbers import CellError, floats
+from bulklmm_dask.study.tables.read import read_columns
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.table import Table, text_table
+from bulklmm_dask.study.tables.tablefile import TableFile, open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing, named

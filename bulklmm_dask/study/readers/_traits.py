@@ -14,15 +14,9 @@ from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places
 from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._places import TraitPlaces
-from bulklmm_dask.study.readers.tables import (
-    Table,
-    TableFile,
-    open_table,
-    read_across,
-    read_columns,
-    read_names,
-    read_numbers,
-)
+from bulklmm_dask.study.tables.read import read_across, read_columns, read_names, read_numbers
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import TableFile, open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing

@@ -21,7 +21,9 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._places import attach_places, read_trait_places
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Records, TableFile, blanks
+from bulklmm_dask.study.tables.dialects import blanks
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 

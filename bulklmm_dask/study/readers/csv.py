@@ -17,7 +17,9 @@ from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Table, open_table, read_numbers
+from bulklmm_dask.study.tables.read import read_numbers
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import MISSING, listing

@@ -20,8 +20,11 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Dialect, Records, TableFile, find_column
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.dialects import Dialect
+from bulklmm_dask.study.tables.headers import find_column
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 

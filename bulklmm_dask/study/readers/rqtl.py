@@ -23,8 +23,9 @@ from bulklmm_dask.study.readers._metadata import Labels
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
 from bulklmm_dask.study.readers._sheet import Sheet, holds, read_sheet
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Calls, CellError, floats
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.calls import Calls
+from bulklmm_dask.study.tables.numbers import CellError, floats
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
