@@ -34,26 +34,6 @@ def require_known(table: Table, samples: Collection[str], what: str, remedy: str
         )
 
 
-def by_sample(table: Table, samples: Collection[str], what: str) -> Table:
-    """Turn a table so that its rows are samples of the study; `what` says what it holds.
-
-    Raises
-    ------
-    InputError
-        If neither its rows nor its columns name a sample of the study.
-    """
-    if samples_in_columns(table.rows, table.columns, samples):
-        say(
-            f"{table.label} has the samples in its columns, so its rows are taken for the {what}: "
-            f"{listing(table.rows)}"
-        )
-        table = table.T
-    require_known(table, samples, what, "use the same names")
-    require_unique(table.rows, f"the samples of {table.label}", "keep one row for each")
-    require_unique(table.columns, f"the columns of {table.label}", "rename one")
-    return table
-
-
 def split_covariates(table: Table, samples: Collection[str]) -> tuple[pd.DataFrame | None, Labels]:
     """Split the columns of a table of text into covariates and labels of the samples.
 
@@ -76,7 +56,7 @@ def split_covariates(table: Table, samples: Collection[str]) -> tuple[pd.DataFra
     labels : dict
         Column name to (sample name to text): of categories and of what is no covariate.
     """
-    table = by_sample(table, samples, "covariates")
+    table = _upright(table, samples, "covariates")
     known = set(samples)
     rows = [at for at, name in enumerate(table.rows) if name in known]
     if len(rows) < len(table.rows):
@@ -110,6 +90,26 @@ def split_covariates(table: Table, samples: Collection[str]) -> tuple[pd.DataFra
             )
     covariates = pd.DataFrame(numbers, index=names) if numbers else None
     return covariates, labels
+
+
+def _upright(table: Table, samples: Collection[str], what: str) -> Table:
+    """Turn a table so that its rows are samples of the study; `what` says what it holds.
+
+    Raises
+    ------
+    InputError
+        If neither its rows nor its columns name a sample of the study.
+    """
+    if samples_in_columns(table.rows, table.columns, samples):
+        say(
+            f"{table.label} has the samples in its columns, so its rows are taken for the {what}: "
+            f"{listing(table.rows)}"
+        )
+        table = table.T
+    require_known(table, samples, what, "use the same names")
+    require_unique(table.rows, f"the samples of {table.label}", "keep one row for each")
+    require_unique(table.columns, f"the columns of {table.label}", "rename one")
+    return table
 
 
 def attach(ds: xr.Dataset, dim: str, column: str, by_name: Mapping[str, str]) -> None:
