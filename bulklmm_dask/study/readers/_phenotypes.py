@@ -36,7 +36,7 @@ class Phenotypes:
     cells: dict[str, list[str]] = field(default_factory=dict)
 
 
-def read_phenotypes(
+def phenotypes_of(
     sheet: Sheet, start: int, columns: Sequence[int], ids: str | None = None
 ) -> Phenotypes:
     """Read columns of phenotypes from a row on; `ids` names the individuals, by default id."""

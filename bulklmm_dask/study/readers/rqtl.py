@@ -17,7 +17,7 @@ from bulklmm_dask.study.readers._codes import Meaning, kind_of_cross, read_codes
 from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
 from bulklmm_dask.study.readers._head import Head, find_head
 from bulklmm_dask.study.readers._markers import place_markers
-from bulklmm_dask.study.readers._phenotypes import ID, SEX, Phenotypes, read_phenotypes
+from bulklmm_dask.study.readers._phenotypes import ID, SEX, Phenotypes, phenotypes_of
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
 from bulklmm_dask.study.readers._sheet import Sheet, holds, read_sheet
 from bulklmm_dask.study.readers._traits import Source
@@ -110,7 +110,7 @@ def read_rqtl(
             f"{sheet.label} has no individual below its {counted(head.line, 'line')} of names and "
             "places; it may be cut short: fetch or make it again"
         )
-    own = read_phenotypes(sheet, head.line, range(head.markers), ids)
+    own = phenotypes_of(sheet, head.line, range(head.markers), ids)
     samples = _samples(own, key, apart, covariates, trait_positions)
     genotypes, meaning, kind = _genotypes(sheet, head, calls, cross)
     sexes = samples.labels.get(SEX, {})
@@ -169,7 +169,7 @@ def _samples(
             return samples
         sheet = read_sheet(apart)
         sheet = sheet if key in sheet.cells[0] else sheet.turned()
-        used = read_phenotypes(sheet, 1, range(len(sheet.cells[0])), key)
+        used = phenotypes_of(sheet, 1, range(len(sheet.cells[0])), key)
     named = [covariates] if isinstance(covariates, str) else covariates
     chosen = {}
     if isinstance(named, Sequence):

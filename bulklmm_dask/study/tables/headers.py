@@ -22,7 +22,7 @@ _ROWS = 1000
 def is_corner(name: str) -> bool:
     """Tell whether a cell is a usual name of a column of names, such as id; empty is one too."""
     name = name.strip().lstrip("#")
-    return not name or bool(_CORNER.fullmatch(_letters(name)) or _ENDINGS.search(name))
+    return not name or bool(_CORNER.fullmatch(letters(name)) or _ENDINGS.search(name))
 
 
 def is_marked_header(marked: Sequence[str], below: Sequence[str]) -> bool:
@@ -99,9 +99,15 @@ def used_fields(fields: Sequence[str]) -> int:
 
 def find_column(columns: Collection[str], names: Sequence[str]) -> str | None:
     """Find the first of `names` among the columns; case and punctuation are ignored."""
-    plain = {_letters(column): column for column in columns}
+    plain = {letters(column): column for column in columns}
     return next((plain[name] for name in names if name in plain), None)
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
+    """Give the letters of a name, small: names are compared by these."""
     return re.sub(r"[^a-z]", "", name.lower())
+
+
+def numbered(count: int, what: str) -> list[str]:
+    """Name columns that have no header: `what` with a number, or alone where there is only one."""
+    return [what] if count == 1 else [f"{what}{i + 1}" for i in range(count)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.tables.calls import Calls
-from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.records import Records, fields_at
 from bulklmm_dask.study.tables.table import Table
 from bulklmm_dask.study.tables.tablefile import TableFile
 
@@ -44,11 +44,11 @@ def read_across(file: TableFile, keep: Sequence[str], text: Collection[str]) -> 
     names: list[str] = []
     held = bytearray()
     with file.below_header() as records:
-        at = [records.columns.index(name, 1) for name in keep]
+        take = fields_at([records.columns.index(name, 1) for name in keep])
         count = 0
         for record in records:
             count += 1
-            row, cells = record[0].strip(), [record[i] for i in at]
+            row, cells = record[0].strip(), take(record)
             if not row:
                 raise InputError(
                     f"{records.here}: the row has no name in its first column; name it, or remove "
@@ -60,7 +60,7 @@ def read_across(file: TableFile, keep: Sequence[str], text: Collection[str]) -> 
                 names.append(row)
                 held += np.array(records.row_of_numbers(row, keep, cells)).tobytes()
         records.check_size(count)
-    values = np.frombuffer(held, np.float64).reshape(len(names), len(at))
+    values = np.frombuffer(held, np.float64).reshape(len(names), len(keep))
     return Table(file.label, "", list(keep), names, values.T, texts)
 
 
@@ -117,7 +117,8 @@ def _read(
         corner, *columns = records.columns
         texts: dict[str, list[str]] = {column: [] for column in text_columns}
         text_at = [columns.index(column) + 1 for column in text_columns]
-        take = _other_columns(columns, text_columns)
+        others = [i for i, name in enumerate(columns, start=1) if name not in text_columns]
+        take = fields_at(others) if text_columns else itemgetter(slice(1, None))
         kept = take(records.columns)
         for record in records:
             rows.append(record[0].strip())
@@ -128,18 +129,6 @@ def _read(
         records.check_size(len(rows))
     shape = len(rows), len(kept)
     return Table(file.label, corner, rows, list(kept), values().reshape(shape), texts, lines)
-
-
-def _other_columns(
-    columns: list[str], text_columns: Sequence[str]
-) -> Callable[[list[str]], Sequence[str]]:
-    """Make the function that picks the cells of a record except row name and text columns."""
-    if not text_columns:
-        return lambda record: record[1:]
-    keep = [i + 1 for i, column in enumerate(columns) if column not in text_columns]
-    if len(keep) > 1:
-        return itemgetter(*keep)
-    return lambda record: [record[i] for i in keep]
 
 
 def _named(table: Table) -> Table:

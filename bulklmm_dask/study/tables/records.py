@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -166,3 +167,10 @@ class Records:
                         f"{self.label} says {word} {stated[1]} in its comments but has {found}; "
                         "it may be cut short: fetch or make it again"
                     )
+
+
+def fields_at(columns: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
+    """Make the function that takes the fields of some columns from a record."""
+    if len(columns) > 1:
+        return itemgetter(*columns)
+    return lambda record: [record[i] for i in columns]
