@@ -122,6 +122,13 @@ def test_only_the_engine_imports_dask():
     assert users <= {"engine"}
 
 
+def test_tables_of_text_know_no_format():
+    tables = {name: path for name, path in MODULES.items() if ".study.tables" in name}
+    assert tables
+    for module, path in tables.items():
+        assert not any(".study.readers" in name for name in imported(path)), module
+
+
 def test_no_import_goes_in_a_circle():
     edges = {
         module: {name for name in imported(path, at_run_time=True) if name in MODULES}
