@@ -19,7 +19,7 @@ LIBRARIES = {
     "surface": set(),
     "text": set(),
     "typing": {"numpy"},
-    "storage": {"numcodecs", "numpy", "xarray", "zarr"},
+    "storage": {"google_crc32c", "numcodecs", "numpy", "xarray", "zarr"},
     "study": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "lmm": {"numpy", "scipy"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},

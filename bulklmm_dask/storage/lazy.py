@@ -14,6 +14,7 @@ from xarray.core import indexing
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.manifest import read_checked
 
 
 class Deferred(BackendArray):
@@ -35,7 +36,9 @@ class Deferred(BackendArray):
         return xr.Variable(dims, indexing.LazilyIndexedArray(self)).chunk(chunks)
 
 
-def lazily(store: Location, variable: xr.DataArray, chunks: Mapping[str, int]) -> xr.DataArray:
+def lazily(
+    store: Location, variable: xr.DataArray, chunks: Mapping[str, int], *, checked: bool = False
+) -> xr.DataArray:
     """Give an array of a dataset that was opened lazily as chunks that read the store.
 
     Parameters
@@ -46,21 +49,25 @@ def lazily(store: Location, variable: xr.DataArray, chunks: Mapping[str, int]) -
         Its array of the same name, not chunked.
     chunks : mapping of str to int
         Sizes of the chunks along its dimensions, perhaps along others too.
+    checked : bool
+        Whether the manifest of the store lists the files of the array; they are compared with it.
     """
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    return variable.copy(data=_Stored(store, variable).chunked(variable.dims, own).data)
+    return variable.copy(data=_Stored(store, variable, checked).chunked(variable.dims, own).data)
 
 
 class _Stored(Deferred):
     """An array of a store, by name; its errors name store and array."""
 
-    def __init__(self, store: Location, variable: xr.DataArray) -> None:
-        self.store, self.name = store.fixed, str(variable.name)
+    def __init__(self, store: Location, variable: xr.DataArray, checked: bool) -> None:
+        self.store, self.name, self.checked = store.fixed, str(variable.name), checked
         self.shape, self.dtype = variable.shape, variable.dtype
         self.opened = uuid.uuid4().hex  # tasks of a store that took the place of another differ
 
     def take(self, key: tuple[int | slice, ...]) -> Any:
         try:
+            if self.checked:
+                return np.asarray(read_checked(self.store, self.name, key, self.opened), self.dtype)
             return np.asarray(self.store.open_array(self.name)[key], self.dtype)
         except StoreError:
             raise
