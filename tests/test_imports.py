@@ -30,6 +30,7 @@ LIBRARIES = {
     "progress": set(),
     "simulate": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
+    "verification": {"pandas"},
     "demo": {"numpy", "pandas", "xarray"},
     "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
@@ -53,10 +54,11 @@ BELOW = {
     "progress": _BASE | {"engine"},
     "simulate": _DATA,
     "describe": _DATA,
+    "verification": {"errors", "storage", "surface", "text", "typing"},
     "demo": _DATA
     | {"analyses", "describe", "plot", "progress", "reporting", "results", "simulate"},
 }
-BELOW["cli"] = BELOW["demo"] | {"demo", "engine", "lmm"}
+BELOW["cli"] = BELOW["demo"] | {"demo", "engine", "lmm", "verification"}
 
 
 def modules() -> dict[str, Path]:

@@ -50,7 +50,7 @@ def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None
 
     Files that the manifest lists are not looked at.
     """
-    if attrs.get(DIGEST) != _digest_of(attrs):
+    if not is_sealed(attrs):
         raise StoreError(
             f"{store / METADATA} is damaged: its attributes are not those that were written; "
             f"{remedy}"
@@ -59,12 +59,27 @@ def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None
         file = store / name / METADATA
         if not file.is_file():
             raise StoreError(f"{store / name} is lost; {remedy}")
-        if part["metadata"] != _digest([file.read_bytes()]):
+        if not is_metadata(file, part):
             raise StoreError(f"{file} is damaged: it is not what was written; {remedy}")
-        if "content" in part and part["content"] != _content(store, name, store.open_array(name)):
+        if "content" in part and not same_content(store, name, store.open_array(name), part):
             raise StoreError(
                 f"{store / name} is damaged: its bytes are not those that were written; {remedy}"
             )
+
+
+def is_sealed(attrs: Mapping[str, Any]) -> bool:
+    """Tell whether the attributes of a store are those that were sealed."""
+    return attrs.get(DIGEST) == _digest_of(attrs)
+
+
+def is_metadata(file: Location, part: Mapping[str, Any]) -> bool:
+    """Tell whether the metadata of a part are those that were sealed."""
+    return bool(part["metadata"] == _digest([file.read_bytes()]))
+
+
+def same_content(store: Location, name: str, array: Any, part: Mapping[str, Any]) -> bool:
+    """Tell whether the files of an array without manifest are those that were sealed."""
+    return bool(part["content"] == _content(store, name, array))
 
 
 def _part(

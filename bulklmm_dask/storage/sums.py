@@ -7,6 +7,7 @@ files that changed places, or an older file, have other checksums.
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import Any
 
@@ -74,6 +75,25 @@ def ends(data: bytes) -> tuple[bytes, bytes]:
     the same number.
     """
     return google_crc32c.value(data[:-_SUM]).to_bytes(_SUM, "little"), data[-_SUM:]
+
+
+def sound(data: bytes, inner: int) -> bool:
+    """Tell whether all bytes of a file agree with the checksums in it.
+
+    Parameters
+    ----------
+    data : bytes
+        A file for which `sums_of` finds checksums.
+    inner : int
+        Number of chunks of the shard, 0 for a chunk.
+    """
+    if not inner:
+        return operator.eq(*ends(data))
+    start = len(data) - inner * _ENTRY - _SUM
+    if not operator.eq(*ends(data[start:])):
+        return False
+    index = np.frombuffer(data[start:-_SUM], "<u8").reshape(inner, 2).tolist()
+    return all(operator.eq(*ends(data[at : at + size])) for at, size in index if at != _ABSENT)
 
 
 def _sum(tail: bytes) -> int:
