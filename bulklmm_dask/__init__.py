@@ -45,6 +45,7 @@ _HOMES = {
     "simulate_study": "bulklmm_dask.simulate",
     "thresholds": "bulklmm_dask.results.thresholds",
     "trait_fdr": "bulklmm_dask.results.thresholds",
+    "verify": "bulklmm_dask.verification",
 }
 __all__ = [
     "InputError",
@@ -85,6 +86,7 @@ __all__ = [
     "simulate_study",
     "thresholds",
     "trait_fdr",
+    "verify",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
@@ -120,5 +122,6 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.study.readers.rqtl import read_rqtl
     from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
     from bulklmm_dask.study.readers.vcf_zarr import open_vcf_zarr
+    from bulklmm_dask.verification import verify
 else:
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -15,7 +15,11 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 # Names as Python strings.
 Names: TypeAlias = npt.NDArray[np.object_]
 Single: TypeAlias = npt.NDArray[np.float32]
+# Checksums (crc32c).
+Sums: TypeAlias = npt.NDArray[np.uint32]
 # Groups of markers that have a maximum of their own.
 By: TypeAlias = Literal["contig"]
+# Codecs of stored scores.
+CompressionName: TypeAlias = Literal["lz4", "zstd"]
 # Arrays of a result under the names of their variables.
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]

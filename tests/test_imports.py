@@ -19,7 +19,7 @@ LIBRARIES = {
     "surface": set(),
     "text": set(),
     "typing": {"numpy"},
-    "storage": {"numcodecs", "numpy", "xarray", "zarr"},
+    "storage": {"google_crc32c", "numcodecs", "numpy", "xarray", "zarr"},
     "study": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "lmm": {"numpy", "scipy"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},
@@ -30,6 +30,7 @@ LIBRARIES = {
     "progress": set(),
     "simulate": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
+    "verification": {"pandas"},
     "demo": {"numpy", "pandas", "xarray"},
     "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
@@ -53,10 +54,11 @@ BELOW = {
     "progress": _BASE | {"engine"},
     "simulate": _DATA,
     "describe": _DATA,
+    "verification": {"errors", "storage", "surface", "text", "typing"},
     "demo": _DATA
     | {"analyses", "describe", "plot", "progress", "reporting", "results", "simulate"},
 }
-BELOW["cli"] = BELOW["demo"] | {"demo", "engine", "lmm"}
+BELOW["cli"] = BELOW["demo"] | {"demo", "engine", "lmm", "verification"}
 
 
 def modules() -> dict[str, Path]:
@@ -120,6 +122,13 @@ def test_only_the_engine_imports_dask():
         if {name.split(".")[0] for name in imported(path)} & {"dask", "distributed"}
     }
     assert users <= {"engine"}
+
+
+def test_tables_of_text_know_no_format():
+    tables = {name: path for name, path in MODULES.items() if ".study.tables" in name}
+    assert tables
+    for module, path in tables.items():
+        assert not any(".study.readers" in name for name in imported(path)), module
 
 
 def test_no_import_goes_in_a_circle():

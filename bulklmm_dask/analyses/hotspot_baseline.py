@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.journal import Journal
 from bulklmm_dask.storage.result import (
     Field,
     Layout,
@@ -47,6 +49,8 @@ from bulklmm_dask.typing import Array
 _REFUSED = {
     "condition": "markers among the covariates are not in the null model of a baseline",
     "statistics": "only LODs are counted",
+    "compression": "its store holds a number for each data set",
+    "digits": "its store holds a number for each data set",
 }
 # Options of a scan that are inputs of its model; the others control estimation and computation.
 _OF_MODEL = ("interaction", "prior", "genotypes")
@@ -188,12 +192,14 @@ def hotspot_baseline(
     work = Work(n_permutations, n_permutations * tests, lambda _: tests, _BYTES / tests)
     meter = Meter(work, pending, progress)
     highest = np.zeros(n_permutations, dtype=np.int64)
-    for number, column in pending:
-        signs = random_signs(seed, number, study.sizes[0])
-        highest[number] = counter.most_traits(parts, signs, arguments)
-        if target is not None:
-            target.write_block(number, column, {_MOST: highest[number].reshape(1, 1)})
-        meter.count((number, column))
+    with nullcontext() if target is None else Journal(target.location) as journal:
+        for number, column in pending:
+            signs = random_signs(seed, number, study.sizes[0])
+            highest[number] = counter.most_traits(parts, signs, arguments)
+            if target is not None and journal is not None:
+                most = {_MOST: highest[number].reshape(1, 1)}
+                journal.note(target.write_block(number, column, most))
+            meter.count((number, column))
     if store is not None:
         highest = open_result(store)[_MOST].values[:, 0]
     table = pd.DataFrame({"permutation": np.arange(n_permutations), "traits": highest})
@@ -265,5 +271,6 @@ def _open_store(
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
     target = open_or_create(path, template(xr.Dataset(), (), attrs), layout, field, {}, prints)
-    target.write_traits(0, {})
+    with Journal(target.location) as journal:
+        journal.note(target.write_traits(0, {}))
     return target

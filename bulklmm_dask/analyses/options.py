@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from bulklmm_dask.lmm.statistics import STATISTICS
-from bulklmm_dask.typing import By
+from bulklmm_dask.typing import By, CompressionName
 
 Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]
 PermuteMethod = Literal["per-trait", "shared"]
@@ -22,6 +22,7 @@ GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 METHODS: tuple[Method, ...] = get_args(Method)
 PERMUTE_METHODS: tuple[PermuteMethod, ...] = get_args(PermuteMethod)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+COMPRESSIONS: tuple[CompressionName, ...] = get_args(CompressionName)
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,21 @@ SCAN = (
         "Size of a block: the part of the result that is computed and written at a time.",
         default="auto",
         metavar="VARIANTS,TRAITS",
+    ),
+    Option(
+        "compression",
+        "--compression",
+        "Codec of the store: zstd takes less room, and several times as long to write.",
+        default="lz4",
+        choices=COMPRESSIONS,
+    ),
+    Option(
+        "digits",
+        "--digits",
+        "Significant digits that are stored of every statistic, to save room; all by default.",
+        kind=int,
+        metavar="NUMBER",
+        least=1,
     ),
 )
 

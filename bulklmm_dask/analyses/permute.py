@@ -37,6 +37,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.journal import Journal
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
 from bulklmm_dask.study.schema import validate
@@ -271,8 +272,9 @@ class _Task:
         prints = self._prints(study, self._shared_plan())
         whole = self._template() if Location.of(store).exists() else self._drawn(study, bases)
         target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
-        target.write_traits(0, {})
-        target.write_block(0, 0, {})
+        with Journal(target.location) as journal:
+            journal.note(target.write_traits(0, {}))
+            journal.note(target.write_block(0, 0, {}))
         return open_result(store)
 
     def _shared_plan(self) -> Plan:

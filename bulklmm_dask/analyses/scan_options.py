@@ -47,7 +47,7 @@ class ScanOptions:
 
     Attributes
     ----------
-    method, reml, h2_grid, refine_above, precision, statistics
+    method, reml, h2_grid, refine_above, precision, digits, statistics
         As in `scan`.
     genotypes : int or None
         Number of genotypes whose probabilities are tested; None for dosages.
@@ -58,6 +58,7 @@ class ScanOptions:
     method: str
     reml: bool
     precision: str
+    digits: int | None = None
     h2_grid: tuple[float, ...] | None = None
     refine_above: float | None = None
     statistics: tuple[str, ...] = ("lod",)
@@ -76,12 +77,14 @@ class ScanOptions:
         refine_above: float | None = None,
         statistics: str | Sequence[str] = ("lod",),
         precision: str = "double",
+        digits: int | None = None,
     ) -> Self:
         """Options of a scan of `ds`, which is checked here, from the arguments of `scan`."""
         return cls(
             method=method,
             reml=reml,
             precision=precision,
+            digits=None if digits is None else whole_number(digits, option("digits"), 1),
             h2_grid=_numbers(h2_grid),
             refine_above=refine_above,
             statistics=strings(statistics),
@@ -201,6 +204,8 @@ class ScanOptions:
             attrs["h2_grid"] = list(model.grid)
         if self.method == "alt-exact":
             attrs["refine_above"] = model.refine_above
+        if self.digits is not None:
+            attrs["digits"] = self.digits
         return attrs
 
 

@@ -43,6 +43,10 @@ _COMMANDS = {
     ),
     "plot": ("bulklmm_dask.cli.plot:plot_group", "Pictures of results and studies."),
     "report": ("bulklmm_dask.cli.report:report_command", "Report of a scan as one HTML page."),
+    "verify": (
+        "bulklmm_dask.cli.verify:verify_command",
+        "Read stores and compare them with what was written.",
+    ),
     "info": ("bulklmm_dask.cli.tour:info_command", "Describe a study, a result or input files."),
     "demo": ("bulklmm_dask.cli.tour:demo_command", "From a study to its peaks and pictures."),
 }

@@ -14,8 +14,9 @@ from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.readers.tables import open_table, read_columns, read_numbers, read_text
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.text import counted
 
 

@@ -28,6 +28,7 @@ from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.storage.journal import Written
 from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Real, Single
@@ -244,8 +245,8 @@ def run_permutations(
     def of_block(block: BlockIndex, key: str) -> Any:
         return write(store, block, lazy.block(*block), dask_key_name=key)
 
-    drive(batches(store, pending, lazy.scan.fits, of_block), work, pending, progress)
+    drive(store, batches(store, pending, lazy.scan.fits, of_block), work, pending, progress)
 
 
-def _write_block(store: ResultStore, block: BlockIndex, values: Single) -> None:
-    store.write_block(*block, {"max_lod": values})
+def _write_block(store: ResultStore, block: BlockIndex, values: Single) -> Written:
+    return store.write_block(*block, {"max_lod": values})

@@ -14,8 +14,9 @@ from bulklmm_dask.surface import either
 # again for every chunk of traits, which costs little for so many traits.
 _VARIANTS = 2048
 _TRAITS = 4096
-# Markers and traits of an inner chunk of a stored block, the smallest unit that is decompressed.
-_INNER = 1024
+# Traits of an inner chunk of a stored block, the smallest unit that is decompressed: 1 MiB in
+# float32. People read all markers of a few traits more often than all traits of a few markers.
+_INNER = 128
 # Bytes of a float64.
 _DOUBLE = 8
 # Largest numbers of nodes of h2, of points of a likelihood curve, and of cells of a tile in a
@@ -75,7 +76,7 @@ class Plan:
     @property
     def inner(self) -> tuple[int, int]:
         """Size of the inner chunks of a stored block; they divide it, or are the whole block."""
-        return _inner(self.variants), _inner(self.traits)
+        return self.variants, _INNER if self.traits % _INNER == 0 else self.traits
 
     @property
     def tests(self) -> int:
@@ -98,10 +99,6 @@ class Plan:
             # Genotypes as given, and traits in the range of their scale.
             cells += self.n_samples * (self.variants * (self.columns + 1) + 2 * self.traits)
         return _DOUBLE * cells + 2 * self.pair_bytes * pairs
-
-
-def _inner(size: int) -> int:
-    return _INNER if size % _INNER == 0 else size
 
 
 def _chunks(total: int, size: int) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.storage.journal import Journal, Written
 from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.typing import Real
 
@@ -52,22 +53,27 @@ def run_into(
     pending = store.pending_blocks()
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
     writes = batches(store, pending, scan.fits, _block_writer(store, scan))
-    drive(writes, work, pending, progress)
+    drive(store, writes, work, pending, progress)
 
 
 def drive(
+    store: ResultStore,
     writes: Iterator[dict[Any, BlockIndex | None]],
     work: Work,
     pending: Sequence[BlockIndex],
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Compute delayed writes on dask's current scheduler, and report each finished block.
+    """Compute delayed writes on dask's current scheduler; note and report each finished block.
+
+    What is finished is noted also when an error or Ctrl-C stops the run.
 
     Parameters
     ----------
+    store : ResultStore
+        The store that is written.
     writes : iterator of dict
-        Delayed writes, each with the block that it finishes, or None for a write of statistics of
-        traits.
+        Delayed writes, each of which gives a `Written`, with the block that it finishes, or None
+        for a write of statistics of traits.
     work : Work
         Total work, for the report.
     pending : sequence of (int, int)
@@ -76,16 +82,18 @@ def drive(
         Called with a `Progress` at the start and after each block.
     """
     meter = Meter(work, pending, progress)
-
-    def count(block: BlockIndex | None) -> None:
-        if block is not None:
-            meter.count(block)
-
     client = active_client()
-    if client is None:
-        _run_here(writes, count)
-    else:
-        _run_distributed(client, writes, count)
+    with Journal(store.location) as journal:
+
+        def count(block: BlockIndex | None, written: Written) -> None:
+            journal.note(written)
+            if block is not None:
+                meter.count(block)
+
+        if client is None:
+            _run_here(writes, count)
+        else:
+            _run_distributed(client, writes, count)
 
 
 def active_client() -> Client | None:
@@ -159,23 +167,27 @@ def _write_block(
     markers: MarkerChunk,
     fits: Mapping[int, FittedTraits],
     options: dict[str, Any],
-) -> None:
-    store.write_block(*block, score_block(genotypes, markers, fits, **options))
+) -> Written:
+    return store.write_block(*block, score_block(genotypes, markers, fits, **options))
 
 
-def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> None:
-    store.write_traits(j, trait_columns(fits))
+def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> Written:
+    return store.write_traits(j, trait_columns(fits))
 
 
 def _run_here(
-    writes: Iterator[dict[Any, BlockIndex | None]], count: Callable[[BlockIndex | None], None]
+    writes: Iterator[dict[Any, BlockIndex | None]],
+    count: Callable[[BlockIndex | None, Written], None],
 ) -> None:
     """Compute batch after batch on dask's scheduler of this process."""
     for batch in writes:
         block_of = {task.key: block for task, block in batch.items()}
 
-        def after(key: Any, *_: Any, block_of: dict[Any, BlockIndex | None] = block_of) -> None:
-            count(block_of.get(key))
+        def after(
+            key: Any, result: Any, *_: Any, block_of: dict[Any, BlockIndex | None] = block_of
+        ) -> None:
+            if key in block_of:
+                count(block_of[key], result)
 
         with Callback(posttask=after):
             compute(*batch)
@@ -184,7 +196,7 @@ def _run_here(
 def _run_distributed(
     client: Client,
     writes: Iterator[dict[Any, BlockIndex | None]],
-    count: Callable[[BlockIndex | None], None],
+    count: Callable[[BlockIndex | None, Written], None],
 ) -> None:
     """Compute on a cluster with a bounded number of futures, submitting more as others finish."""
     from distributed import as_completed
@@ -202,9 +214,9 @@ def _run_distributed(
 
 
 def _finish(
-    future: Future[None],
+    future: Future[Written],
     block_of: dict[Any, BlockIndex | None],
-    count: Callable[[BlockIndex | None], None],
+    count: Callable[[BlockIndex | None, Written], None],
 ) -> None:
-    future.result()
-    count(block_of.pop(future.key))
+    written = future.result()
+    count(block_of.pop(future.key), written)

@@ -12,6 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.coordinates import PAIR
 from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.study.tables.numbers import as_number
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import MISSING, listing, without_commas
 from bulklmm_dask.typing import Array
@@ -152,12 +153,10 @@ def _number(cell: Any) -> float | None:
         cell = cell.strip()
         if not cell or cell in MISSING:
             return np.nan
-        cell = without_commas(cell)
-        if "_" in cell:  # Python reads 1_0 as ten, which no table means
-            return None
-    elif cell is None or cell is pd.NA or cell is pd.NaT:
+        return as_number(without_commas(cell))
+    if cell is None or cell is pd.NA or cell is pd.NaT:
         return np.nan
-    elif not isinstance(cell, int | float | np.integer | np.floating | Decimal):
+    if not isinstance(cell, int | float | np.integer | np.floating | Decimal):
         return None
     try:
         return float(cell)

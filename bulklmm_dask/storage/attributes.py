@@ -53,6 +53,12 @@ def _is_map_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _is_map_of_parts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(part, dict) and _is_text(part.get("metadata")) for part in value.values()
+    )
+
+
 def _is_numbers_or_text(value: object) -> bool:
     return _is_text(value) or _all(_is_number)(value)
 
@@ -73,6 +79,8 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "dims": (_all(_is_text, 2), "two names"),
     "statistics": _TEXTS,
     "of_traits": _TEXTS,
+    "parts": (_is_map_of_parts, "a description of each array"),
+    "digest": _TEXT,
     "fingerprints": (_is_map_of_texts, "a text for each input"),
     **dict.fromkeys(
         ("version", "method", "precision", "kinship", "genotypes", "by", "strata", "effect_unit"),
@@ -84,6 +92,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "h2_grid": _NUMBERS,
     "prior": (_is_numbers_or_text, "a list of numbers or a text"),
     "n_permutations": _COUNT,
+    "digits": _COUNT,
     "seed": (_is_whole, "a whole number"),
 }
 

@@ -6,6 +6,7 @@ Stores of version 0.1.0 and of other programs do not; there the codecs tell if a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,14 @@ def files(store: Location, name: str, array: Any) -> Iterator[tuple[tuple[int, .
     """Index and location of every file that an array should have."""
     for index in np.ndindex(grid(array)):
         yield index, file_of(store, name, array, index)
+
+
+def missing_files(store: Location, name: str) -> list[Location]:
+    """Locations of the files of an array that are not there."""
+    array = store.open_array(name)
+    if (store / name).count() - 1 == math.prod(grid(array)):  # beside the metadata
+        return []
+    return [file for _, file in files(store, name, array) if not file.is_file()]
 
 
 def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:

@@ -1,9 +1,10 @@
-"""Arrays of a store that are read when they are used, with errors that name store and array."""
+"""Arrays that are read when they are used: those of a store, and the base of all others."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,31 @@ from xarray.core import indexing
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.manifest import read_checked
 
 
-def lazily(store: Location, variable: xr.DataArray, chunks: Mapping[str, int]) -> xr.DataArray:
+class Deferred(BackendArray):
+    """An array that is read part by part; it holds no values, so it is cheap to send anywhere."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def take(self, key: tuple[int | slice, ...]) -> Any:
+        """Read a part: one integer or slice for each dimension."""
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        support = indexing.IndexingSupport.BASIC
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self.take)
+
+    def chunked(self, dims: Sequence[Hashable], chunks: Mapping[Any, int]) -> xr.Variable:
+        """Give the array in chunks; dimensions that `chunks` lacks are not cut."""
+        return xr.Variable(dims, indexing.LazilyIndexedArray(self)).chunk(chunks)
+
+
+def lazily(
+    store: Location, variable: xr.DataArray, chunks: Mapping[str, int], *, checked: bool = False
+) -> xr.DataArray:
     """Give an array of a dataset that was opened lazily as chunks that read the store.
 
     Parameters
@@ -26,26 +49,25 @@ def lazily(store: Location, variable: xr.DataArray, chunks: Mapping[str, int]) -
         Its array of the same name, not chunked.
     chunks : mapping of str to int
         Sizes of the chunks along its dimensions, perhaps along others too.
+    checked : bool
+        Whether the manifest of the store lists the files of the array; they are compared with it.
     """
-    source = indexing.LazilyIndexedArray(_Stored(store, variable))
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    return variable.copy(data=xr.Variable(variable.dims, source).chunk(own).data)
+    return variable.copy(data=_Stored(store, variable, checked).chunked(variable.dims, own).data)
 
 
-class _Stored(BackendArray):
-    """An array of a store, by name: cheap to send to any worker."""
+class _Stored(Deferred):
+    """An array of a store, by name; its errors name store and array."""
 
-    def __init__(self, store: Location, variable: xr.DataArray) -> None:
-        self.store, self.name = store.fixed, str(variable.name)
+    def __init__(self, store: Location, variable: xr.DataArray, checked: bool) -> None:
+        self.store, self.name, self.checked = store.fixed, str(variable.name), checked
         self.shape, self.dtype = variable.shape, variable.dtype
         self.opened = uuid.uuid4().hex  # tasks of a store that took the place of another differ
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        support = indexing.IndexingSupport.BASIC
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._take)
-
-    def _take(self, key: tuple[Any, ...]) -> Any:
+    def take(self, key: tuple[int | slice, ...]) -> Any:
         try:
+            if self.checked:
+                return np.asarray(read_checked(self.store, self.name, key, self.opened), self.dtype)
             return np.asarray(self.store.open_array(self.name)[key], self.dtype)
         except StoreError:
             raise

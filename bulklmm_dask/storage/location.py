@@ -179,6 +179,10 @@ class Location(os.PathLike[str]):
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
+    def count(self) -> int:
+        """Number of the files of a folder and of all folders in it."""
+        return sum(len(files) for _, _, files in os.walk(self.path))
+
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""
         return sorted(entry.name for entry in self.local.iterdir())
@@ -281,6 +285,10 @@ class Location(os.PathLike[str]):
     def _beside(self, what: str) -> Location:
         name = f".{self.local.stem}.{what}-{uuid.uuid4().hex[:8]}{self.suffix}"
         return Location(str(self.local.with_name(name)))
+
+    def read_bytes(self) -> bytes:
+        """Read all bytes of a file; the caller explains errors."""
+        return self.local.read_bytes()
 
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""

@@ -1,138 +1,170 @@
-"""Manifests: marks of finished blocks, written after the files that they vouch for.
+"""The manifest of a store: checksums of the files of large arrays, and marks of finished blocks.
 
-A result has two manifests, one of blocks and one of trait chunks. The mark of an entry is the size
-in bytes of the file of every array there, 0 until the entry is finished. Stores of format 1 have a
-single 1 for a finished entry instead.
-
-A study has a group of manifests, one for each large array, written before the study appears under
-its name.
+The group ``manifest`` has an array for each large array of the store. Its first dimensions are the
+grid of the files; along the last one are the checksums in a file (`sums`). A result also has the
+marks ``manifest_blocks`` (a number for each block) and ``manifest_traits`` (one for each chunk of
+traits): 1 once all arrays are written there, 0 before. The sums and marks of 256 files share a
+file, so that a store of many blocks has few of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 
-from bulklmm_dask.storage.chunks import file_of, files, grid, is_whole
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.chunks import file_of, file_shape, files, grid
+from bulklmm_dask.storage.compression import SMALL
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.sums import inner_chunks, sums_of
 from bulklmm_dask.typing import Flags
 
-Mark = tuple[int, ...]  # index of an entry
+MANIFEST = "manifest"
+BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
+# Files whose sums, or blocks whose marks, share a file.
+_TOGETHER = 256
 
-_ARRAYS = "arrays"  # attribute of a manifest: names, in the order of its last dimension
-_STUDY = "manifest"  # group in a study
+
+def sums_name(name: str) -> str:
+    """Name of the array with the checksums of the files of an array."""
+    return f"{MANIFEST}/{name}"
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """One of the manifests of a result.
+def create_sums(group: zarr.Group, names: Sequence[str]) -> None:
+    """Create the manifest of arrays of a group, all sums 0."""
+    for name in names:
+        array: Any = group[name]
+        shape = (*grid(array), 1 + inner_chunks(array))
+        _create(group, sums_name(name), shape, (*together(shape[:-1]), shape[-1]), "uint32")
 
-    Attributes
+
+def create_marks(group: zarr.Group, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
+    """Create marks of blocks or of chunks of traits, all 0."""
+    _create(group, name, shape, together(shape), "uint8", dims)
+
+
+def _create(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: Any,
+    dims: Sequence[str] | None = None,
+) -> None:
+    array = group.create_array(
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        compressors=SMALL,
+        dimension_names=dims,
+        config={"write_empty_chunks": True},  # so that a file that is not there is lost
+    )
+    array[...] = 0
+
+
+def together(shape: Sequence[int]) -> tuple[int, ...]:
+    """Sizes of the part of a grid that shares a file: along the first dimensions first."""
+    left, sizes = _TOGETHER, []
+    for size in shape:
+        sizes.append(max(1, min(size, left)))
+        left = max(1, left // sizes[-1])
+    return tuple(sizes)
+
+
+def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
+    """Index of the file of a block (i, j), or of a chunk of traits (j,), in the grid of an array.
+
+    Blocks are cut along the first dimensions of an array, chunks of traits along the last one.
+    """
+    rest = (0,) * (dimensions - len(mark))
+    return (*rest, *mark) if len(mark) == 1 else (*mark, *rest)
+
+
+def marks(store: Location, name: str) -> Flags:
+    """Tell for every block, or for every chunk of traits, whether it is marked."""
+    return np.asarray(store.open_array(name)[...]) > 0
+
+
+def record(store: Location, names: Sequence[str]) -> None:
+    """Write the checksums of all files of these arrays, once all are written."""
+    create_sums(store.open_group("r+"), names)
+    for name in names:
+        array, sums = store.open_array(name), store.open_array(sums_name(name), "r+")
+        inner = inner_chunks(array)
+        found = np.zeros(sums.shape, np.uint32)
+        for index, file in files(store, name, array):
+            found[index] = sums_of(file, inner)
+        sums[...] = found
+
+
+def wrong_files(
+    store: Location, name: str, chosen: Sequence[tuple[int, ...]] | None = None
+) -> Iterator[tuple[tuple[int, ...], Location]]:
+    """Yield index and location of the files of an array that are not those that were recorded.
+
+    The bytes within the chunks are not read. `chosen` are the indices to look at, all by default.
+    """
+    array, sums = store.open_array(name), np.asarray(store.open_array(sums_name(name))[...])
+    for index in np.ndindex(grid(array)) if chosen is None else chosen:
+        file = file_of(store, name, array, index)
+        if not _is_recorded(file, array, sums[index]):
+            yield index, file
+
+
+def _is_recorded(file: Location, array: Any, sums: Any) -> bool:
+    found = sums_of(file, inner_chunks(array))
+    return found is not None and np.array_equal(found, sums)
+
+
+@lru_cache(maxsize=64)
+def _opened(store: Location, name: str, _: str) -> tuple[Any, Any]:
+    """An array and its checksums, once for all blocks that a process reads."""
+    return store.open_array(name), np.asarray(store.open_array(sums_name(name))[...])
+
+
+def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) -> Any:
+    """Read a part of an array, once the files that hold it are found to be those recorded.
+
+    Zarr compares the bytes of every chunk with its checksum.
+
+    Parameters
     ----------
     store : Location
-        The result.
+        A store with a manifest.
     name : str
-        Name of its Zarr array.
-    leading : bool
-        Whether an entry stands for the first dimensions of the files of its arrays, or for the last
-        ones; along all others there is one file.
+        A large array of it.
+    key : tuple of int or slice
+        The part.
+    opened : str
+        Text that is another when the store was opened again, perhaps after it was replaced.
     """
-
-    store: Location
-    name: str
-    leading: bool
-
-    def create(
-        self, group: zarr.Group, shape: Sequence[int], dims: Sequence[str], arrays: Sequence[str]
-    ) -> None:
-        """Create the Zarr array of the manifest, without marks."""
-        group.create_array(
-            self.name,
-            shape=(*shape, len(arrays)),
-            dtype="uint64",
-            chunks=(*(1 for _ in shape), max(1, len(arrays))),
-            compressors=None,
-            dimension_names=(*dims, f"{self.name}_{_ARRAYS}"),
-            attributes={_ARRAYS: list(arrays)},
-        )
-
-    def finished(self) -> Flags:
-        """Tell for every entry whether it is marked."""
-        return self._marked(self._open("r"))
-
-    def mark(self, index: Mark, arrays: Mapping[str, Any]) -> None:
-        """Record the sizes of the files of an entry, after all its arrays were written."""
-        manifest = self._open("r+")
-        sizes = [self._file(name, arrays[name], index).size() for name in manifest.attrs[_ARRAYS]]
-        manifest[index] = np.array(sizes, dtype=np.uint64)
-
-    def discard(self, index: Mark, file: Location) -> None:
-        """Remove the mark of an entry, and a file of it that is not whole."""
-        self._open("r+")[index] = 0
-        file.remove()
-
-    def damaged(self, names: Sequence[str]) -> Iterator[tuple[Mark, Location]]:
-        """Yield index and file for each file of a marked entry that is missing or not whole."""
-        manifest = self._open("r")
-        marks: list[Mark] = [tuple(mark) for mark in np.argwhere(self._marked(manifest)).tolist()]
-        values = np.asarray(manifest[:])
-        for position, name in enumerate(names):
-            array = self.store.open_array(name)
-            for mark in marks:
-                file = self._file(name, array, mark)
-                size = int(values[mark][position]) if _has_sizes(manifest) else None
-                if not _is_whole(file, size, array, self._index(array, mark)):
-                    yield mark, file
-
-    def _open(self, mode: str) -> Any:
-        return self.store.open_array(self.name, mode)
-
-    def _marked(self, manifest: Any) -> Flags:
-        values: npt.NDArray[np.integer] = np.asarray(manifest[:])
-        return np.all(values > 0, axis=-1) if _has_sizes(manifest) else values > 0
-
-    def _index(self, array: Any, mark: Mark) -> Mark:
-        rest = (0,) * (array.ndim - len(mark))
-        return (*mark, *rest) if self.leading else (*rest, *mark)
-
-    def _file(self, name: str, array: Any, mark: Mark) -> Location:
-        return file_of(self.store, name, array, self._index(array, mark))
+    array, sums = _opened(store, name, opened)
+    ranges = [
+        _pieces(one, size, piece)
+        for one, size, piece in zip(key, array.shape, file_shape(array), strict=True)
+    ]
+    for offset in np.ndindex(*map(len, ranges)):
+        index = tuple(part[i] for part, i in zip(ranges, offset, strict=True))
+        file = file_of(store, name, array, index)
+        if not _is_recorded(file, array, sums[index]):
+            part = array.metadata.encode_chunk_key(index)
+            what = "is not the one that was written" if file.is_file() else "is lost"
+            raise StoreError(
+                f"{store / name} is damaged: its file {part} {what}; make the store again"
+            )
+    return array[key]
 
 
-def _has_sizes(manifest: Any) -> bool:
-    return _ARRAYS in manifest.attrs
-
-
-def _is_whole(file: Location, size: int | None, array: Any, index: Mark) -> bool:
-    """Compare a file with its recorded size, None where there is no record.
-
-    A worker that Dask took for lost may write a block again after it was marked, and the same
-    scores may compress to a few bytes more or less. So if the size differs, the codecs decide.
-    """
-    return (size is not None and file.size() == size) or is_whole(file, array, index)
-
-
-def record_study(store: Location, names: Sequence[str]) -> None:
-    """Record the sizes of all files of these arrays of a study, once all are written."""
-    group = store.open_group("r+").create_group(_STUDY)
-    for name in names:
-        array = store.open_array(name)
-        sizes = np.array([file.size() for _, file in files(store, name, array)], dtype=np.uint64)
-        group.create_array(name, data=sizes.reshape(grid(array)))
-
-
-def damaged_files(store: Location, names: Sequence[str]) -> Iterator[Location]:
-    """Yield the files of arrays of a study that are missing or not whole."""
-    recorded = store.open_group()
-    manifest: Any = recorded.get(_STUDY, {})
-    for name in names:
-        array = store.open_array(name)
-        sizes = np.asarray(manifest[name][...]) if name in manifest else None
-        for index, file in files(store, name, array):
-            if not _is_whole(file, None if sizes is None else int(sizes[index]), array, index):
-                yield file
+def _pieces(one: Any, size: int, piece: int) -> range:
+    """Numbers of the files along a dimension that hold a part of it."""
+    if not isinstance(one, slice):
+        return range(int(one) // piece, int(one) // piece + 1)
+    rows = range(*one.indices(size))
+    if not rows:
+        return range(0)
+    return range(min(rows[0], rows[-1]) // piece, max(rows[0], rows[-1]) // piece + 1)

@@ -12,24 +12,38 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of, require_attributes
-from bulklmm_dask.storage.chunks import file_shape
+from bulklmm_dask.storage.chunks import file_of, file_shape, missing_files
+from bulklmm_dask.storage.compression import FAST, SMALL, Compression
 from bulklmm_dask.storage.coordinates import COORDINATES, arranged, listed
 from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.first_format import cut_short
 from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
+from bulklmm_dask.storage.journal import Journal, Written
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location, explained
-from bulklmm_dask.storage.manifest import Manifest, Mark
+from bulklmm_dask.storage.manifest import (
+    BLOCKS,
+    TRAITS,
+    create_marks,
+    create_sums,
+    marks,
+    place,
+    record,
+    sums_name,
+    wrong_files,
+)
 from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
 from bulklmm_dask.storage.stamp import (
     FIRST,
     KIND,
@@ -39,6 +53,7 @@ from bulklmm_dask.storage.stamp import (
     refuse_first_format,
     stamp,
 )
+from bulklmm_dask.storage.sums import inner_chunks, sums_of
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.surface import either, option, repeat
 from bulklmm_dask.text import counted, listing
@@ -54,11 +69,18 @@ _SAVED = 1024
 _N_REFINED = {"long_name": "pairs that were optimised by themselves", "units": "markers"}
 _REMEDY = "give another path, or remove it and make it again"
 _COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
-_BLOCKS, _TRAITS = "manifest_blocks", "manifest_traits"
 # Attributes of the root group that describe the store, not the analysis.
-OWN = (*STAMP, "block", "dims", "statistics", "of_traits", "fingerprints", COORDINATES)
-# The last bits of scores are noise: a higher level costs time and saves one or two percent.
-_COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
+OWN = (
+    *STAMP,
+    "block",
+    "dims",
+    "statistics",
+    "of_traits",
+    "fingerprints",
+    COORDINATES,
+    PARTS,
+    DIGEST,
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +142,7 @@ class ResultStore:
 
     path: str
     layout: Layout
+    compression: Compression = FAST
 
     @property
     def location(self) -> Location:
@@ -128,49 +151,44 @@ class ResultStore:
 
     def pending_blocks(self) -> list[tuple[int, int]]:
         """Blocks (i, j) that are not finished, trait chunk by trait chunk."""
-        done = _blocks(self.location).finished()
+        done = marks(self.location, BLOCKS)
         return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
         """Trait chunks that are not finished: their values per trait are not written."""
-        return np.flatnonzero(~_traits(self.location).finished())
+        return np.flatnonzero(~marks(self.location, TRAITS))
 
-    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write block (i, j) of every statistic, then its mark."""
+    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
+        """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
         region = self.layout.region(i, j)
         shape = tuple(part.stop - part.start for part in region)
-        arrays = {}
+        for name, block in values.items():
+            if block.shape[:2] != shape:
+                raise StoreError(
+                    f"{self.path}: block ({i}, {j}) of {name} has shape {block.shape}, not "
+                    f"{shape}; a write that does not cover whole blocks corrupts its neighbours"
+                )
+        rounded = {name: self.compression.rounded(block) for name, block in values.items()}
+        return self._write((i, j), region, rounded)
+
+    def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
+        """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""
+        return self._write((j,), (..., self.layout.region(0, j)[1]), values)
+
+    def _write(
+        self, mark: tuple[int, ...], region: Any, values: Mapping[str, npt.NDArray[Any]]
+    ) -> Written:
+        sums = {}
         with explained(self.path, _KEPT):
-            for name, block in values.items():
-                if block.shape[:2] != shape:
-                    raise StoreError(
-                        f"{self.path}: block ({i}, {j}) of {name} has shape {block.shape}, not "
-                        f"{shape}; a write that does not cover whole blocks corrupts its neighbours"
-                    )
-                arrays[name] = self._array(name)
-                arrays[name][region] = block
-            _blocks(self.location).mark((i, j), arrays)
-
-    def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write the values per trait of trait chunk j, then its mark."""
-        where = self.layout.region(0, j)[1]
-        arrays = {}
-        with explained(self.path, _KEPT):
-            for name, column in values.items():
-                arrays[name] = self._array(name)
-                arrays[name][..., where] = column
-            _traits(self.location).mark((j,), arrays)
-
-    def _array(self, name: str) -> Any:
-        return self.location.open_array(name, "r+").with_config(_WRITE_ALL)
-
-
-def _blocks(store: Location) -> Manifest:
-    return Manifest(store, _BLOCKS, leading=True)
-
-
-def _traits(store: Location) -> Manifest:
-    return Manifest(store, _TRAITS, leading=False)
+            for name, part in values.items():
+                array = self.location.open_array(name, "r+").with_config(_WRITE_ALL)
+                array[region] = part
+                file = file_of(self.location, name, array, place(mark, array.ndim))
+                found = sums_of(file, inner_chunks(array))
+                if found is None:
+                    raise StoreError(f"{file} is not what was written; {repeat()} with the store")
+                sums[name] = found
+        return Written(mark, sums)
 
 
 def open_or_create(
@@ -180,6 +198,7 @@ def open_or_create(
     of_pairs: Mapping[str, Field],
     of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
+    compression: Compression = FAST,
 ) -> ResultStore:
     """Make a result store, or open an existing one of the same inputs to resume it.
 
@@ -195,6 +214,8 @@ def open_or_create(
         The arrays with one value per pair, and those with one per trait.
     fingerprints : mapping of str to str
         Digest of each input and of the options, under a name fit for a message.
+    compression : Compression
+        How the arrays with one value per pair are written. An existing store keeps its codec.
 
     Raises
     ------
@@ -203,11 +224,12 @@ def open_or_create(
     """
     target = Location.of(path)
     if target.exists():
-        return _resume(target, layout, {**of_pairs, **of_traits}, fingerprints)
+        _resume(target, layout, {**of_pairs, **of_traits}, fingerprints)
+        return ResultStore(target.path, layout, compression)
     target.require_writable(sum(field.nbytes for field in of_pairs.values()))
     with target.appearing() as partial:
-        _create(partial, template, layout, of_pairs, of_traits, fingerprints)
-    return ResultStore(target.path, layout)
+        _create(partial, template, layout, of_pairs, of_traits, fingerprints, compression)
+    return ResultStore(target.path, layout, compression)
 
 
 def _create(
@@ -217,30 +239,37 @@ def _create(
     of_pairs: Mapping[str, Field],
     of_traits: Mapping[str, Field],
     fingerprints: Mapping[str, str],
+    compression: Compression = FAST,
 ) -> None:
-    store.write_dataset(plain(template), write_empty_chunks=True)
+    encoding = {name: {"compressors": SMALL} for name in template.variables}
+    store.write_dataset(plain(template), write_empty_chunks=True, encoding=encoding)
     group = store.open_group("r+")
-    group.attrs.update(
-        {
-            **stamp(RESULT),
-            "block": list(layout.block),
-            "dims": list(layout.dims),
-            "statistics": list(of_pairs),
-            "of_traits": list(of_traits),
-            "fingerprints": dict(fingerprints),
-            COORDINATES: " ".join([*listed(template), *of_traits]),
-        }
-    )
     sharded = layout.inner != layout.block
     for name, field in of_pairs.items():
         rest = field.shape[2:]
         shards = (*layout.block, *rest) if sharded else None
-        _create_array(group, name, field, (*layout.inner, *rest), shards)
+        codecs = compression.codecs
+        _create_array(group, name, field, (*layout.inner, *rest), codecs, shards)
     for name, field in of_traits.items():
-        _create_array(group, name, field, (*field.shape[:-1], layout.block[1]))
+        codecs = SMALL if field.dtype == object else FAST.codecs
+        _create_array(group, name, field, (*field.shape[:-1], layout.block[1]), codecs)
     dims = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
-    _blocks(store).create(group, layout.blocks, dims, list(of_pairs))
-    _traits(store).create(group, layout.blocks[1:], dims[1:], list(of_traits))
+    create_marks(group, BLOCKS, layout.blocks, dims)
+    create_marks(group, TRAITS, layout.blocks[1:], dims[1:])
+    scores = [*of_pairs, *of_traits]
+    create_sums(group, scores)
+    streamed = [OF_PATTERNS] if OF_PATTERNS in template else []
+    record(store, streamed)
+    attrs = {
+        **stamp(RESULT),
+        "block": list(layout.block),
+        "dims": list(layout.dims),
+        "statistics": list(of_pairs),
+        "of_traits": list(of_traits),
+        "fingerprints": dict(fingerprints),
+        COORDINATES: " ".join([*listed(template), *of_traits]),
+    }
+    seal(store, attrs, frozenset((*scores, *map(sums_name, scores), *streamed, BLOCKS, TRAITS)))
 
 
 def _create_array(
@@ -248,6 +277,7 @@ def _create_array(
     name: str,
     field: Field,
     chunks: tuple[int, ...],
+    codecs: tuple[Any, ...],
     shards: tuple[int, ...] | None = None,
 ) -> None:
     dtype: Any = str if field.dtype == object else field.dtype
@@ -257,7 +287,7 @@ def _create_array(
         dtype=dtype,
         chunks=chunks,
         shards=shards,
-        compressors=_COMPRESSOR,
+        compressors=codecs,
         fill_value=_fill_value(dtype),
         dimension_names=field.dims,
         attributes=dict(field.attrs or {}),
@@ -324,12 +354,13 @@ def write_result(result: xr.Dataset, store: Location) -> None:
     }
     _create(store, beside, layout, fields, {}, {"origin": "saved"})
     target = ResultStore(store.path, layout)
-    for i, j in target.pending_blocks():
-        region = dict(zip(dims, layout.region(i, j), strict=True)) if names else {}
-        some = pairs.isel(region).compute()
-        target.write_block(i, j, {str(name): some[name].values for name in names})
-    for j in range(layout.blocks[1]):
-        target.write_traits(j, {})
+    with Journal(store) as journal:
+        for i, j in target.pending_blocks():
+            region = dict(zip(dims, layout.region(i, j), strict=True)) if names else {}
+            some = pairs.isel(region).compute()
+            journal.note(target.write_block(i, j, {str(name): some[name].values for name in names}))
+        for j in range(layout.blocks[1]):
+            journal.note(target.write_traits(j, {}))
 
 
 def _block_size(array: xr.DataArray, dim: str) -> int:
@@ -345,7 +376,8 @@ def _resume(
     layout: Layout,
     fields: Mapping[str, Field],
     fingerprints: Mapping[str, str],
-) -> ResultStore:
+) -> None:
+    """Raise StoreError unless a store is of the same inputs; forget blocks that are damaged."""
     attrs = _attributes(store)
     if format_of(store, attrs) == FIRST:
         done, total = finished(store)
@@ -366,23 +398,23 @@ def _resume(
         )
     store.require_writable()
     with _readable(store):
-        _require_labels(store, attrs)
+        _require_seal(store, attrs)
         _require_fields(store, layout, fields)
         _labels(store, attrs).load()
         damaged = list(_damaged(store, attrs))
-    with explained(store):
-        for manifest, mark, file in damaged:
-            manifest.discard(mark, file)
-    return ResultStore(store.path, layout)
+    with explained(store), Journal(store) as journal:
+        for mark, file in damaged:
+            journal.forget(mark)
+            file.remove()
 
 
 def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
     """Raise StoreError unless the arrays of a store are those that a run writes to."""
-    for manifest, blocks in ((_blocks(store), layout.blocks), (_traits(store), layout.blocks[1:])):
-        if manifest.finished().shape != blocks:
+    for name, blocks in ((BLOCKS, layout.blocks), (TRAITS, layout.blocks[1:])):
+        if (found := store.open_array(name).shape) != blocks:
             raise StoreError(
-                f"{store / manifest.name} is damaged: it is of {manifest.finished().shape} blocks "
-                f"instead of {blocks}; give another store"
+                f"{store / name} is damaged: it is of {found} blocks instead of {blocks}; give "
+                "another store"
             )
     for name, field in fields.items():
         array = store.open_array(name)
@@ -423,8 +455,8 @@ def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and number of all its blocks."""
     store = Location.of(path)
     with _readable(store):
-        marks = _blocks(store).finished()
-    return int(marks.sum()), marks.size
+        done = marks(store, BLOCKS)
+    return int(done.sum()), done.size
 
 
 @contextmanager
@@ -443,16 +475,21 @@ def look_into(path: str | os.PathLike[str]) -> xr.Dataset:
     store = Location.of(path)
     attrs = _attributes(store)
     with _readable(store):
-        ds = store.open_dataset(chunks=None, drop_variables=[_BLOCKS, _TRAITS])
-        _require_parts(store, attrs, ds)
-        sizes = _sizes(attrs)
-        for name in ds.variables:
-            if name in attrs["statistics"] or name == OF_PATTERNS:
-                ds[name] = lazily(store, ds[name], sizes)
-            else:
-                ds[name].load()
-        ds = plain(ds)
-        _require_map(store, ds)
+        _require_seal(store, attrs)
+        return _opened(store, attrs)
+
+
+def _opened(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
+    ds = store.open_dataset(chunks=None, drop_variables=[BLOCKS, TRAITS])
+    _require_parts(store, attrs, ds)
+    sizes, checked = _sizes(attrs), format_of(store, attrs) > FIRST
+    for name in ds.variables:
+        if name in attrs["statistics"] or name == OF_PATTERNS:
+            ds[name] = lazily(store, ds[name], sizes, checked=checked)
+        else:
+            ds[name].load()
+    ds = plain(ds)
+    _require_map(store, ds)
     return ds
 
 
@@ -475,7 +512,8 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If the store is not there, of another kind, of a newer format, unfinished or truncated.
+        If the store is not there, of another kind, of a newer format, unfinished or
+        damaged; and when a part of it that is damaged is read.
 
     Examples
     --------
@@ -493,9 +531,9 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     if ds is None:
         attrs = _attributes(store)
         with _readable(store):
+            _require_seal(store, attrs)
             _require_whole(store, attrs)
-            _require_labels(store, attrs)
-        ds = look_into(store)
+            ds = _opened(store, attrs)
         written = [*attrs["statistics"], *attrs["of_traits"]]
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
     return arranged(with_derived(ds), [*written, *sorted(map(str, ds.variables))])
@@ -516,7 +554,7 @@ def _of_xarray(store: Location) -> xr.Dataset | None:
 
 def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
     done, total = finished(store)
-    known = _traits(store).finished()
+    known = marks(store, TRAITS)
     if done < total or not known.all():
         there = f"{done} of {total} blocks and {known.sum()} of {known.size} trait chunks are there"
         if format_of(store, attrs) == FIRST:
@@ -525,19 +563,25 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
             f"{store} is unfinished: {there}; {repeat()} with the same store, and it goes on where "
             "it stopped"
         )
-    damaged = [file for _, _, file in _damaged(store, attrs)]
+    if format_of(store, attrs) == FIRST:
+        again = "in another store"
+        damaged = [file for _, file in _damaged(store, attrs)]
+    else:
+        again = "with the same store"
+        lost = [missing_files(store, name) for name in attrs["statistics"]]
+        wrong = [wrong_files(store, name) for name in attrs["of_traits"]]
+        damaged = [*chain(*lost), *(file for _, file in chain(*wrong))]
     if damaged:
-        again = "in another store" if format_of(store, attrs) == FIRST else "with the same store"
         raise StoreError(
-            f"{store} is truncated: {counted(len(damaged), 'file')} of finished blocks missing or "
-            f"cut short, the first {damaged[0]}; {repeat()} {again} to compute them anew"
+            f"{store} is damaged: {counted(len(damaged), 'file')} of finished blocks lost or not "
+            f"as written, the first {damaged[0]}; {repeat()} {again} to compute them anew"
         )
 
 
 def _labels(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
     """Names and positions beside the scores."""
     scores = [*attrs["statistics"], *attrs["of_traits"]]
-    return store.open_dataset(chunks=None, drop_variables=[*scores, _BLOCKS, _TRAITS])
+    return store.open_dataset(chunks=None, drop_variables=[*scores, BLOCKS, TRAITS])
 
 
 def _require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> None:
@@ -581,23 +625,10 @@ def _require_map(store: Location, ds: xr.Dataset) -> None:
             )
 
 
-def _require_labels(store: Location, attrs: Mapping[str, Any]) -> None:
-    """Raise StoreError if chunks of names or positions are absent.
-
-    Format 1 did not write chunks of zeros, so it is not checked.
-    """
-    if format_of(store, attrs) == FIRST:
-        return
-    others = {*attrs["statistics"], *attrs["of_traits"], _BLOCKS, _TRAITS}
-    absent = [
-        name
-        for name, array in store.arrays().items()
-        if name not in others and array.nchunks_initialized < array.nchunks
-    ]
-    if absent:
-        raise StoreError(
-            f"{store} lacks chunks of {listing(absent)}; {repeat()} with another store"
-        )
+def _require_seal(store: Location, attrs: Mapping[str, Any]) -> None:
+    """Raise StoreError unless a result is as it was sealed; those of format 1 have no seal."""
+    if format_of(store, attrs) > FIRST:
+        require_seal(store, attrs, f"{repeat()} with another store")
 
 
 def with_derived(result: xr.Dataset) -> xr.Dataset:
@@ -614,14 +645,18 @@ def with_derived(result: xr.Dataset) -> xr.Dataset:
 
 def _damaged(
     store: Location, attrs: Mapping[str, Any]
-) -> Iterator[tuple[Manifest, Mark, Location]]:
-    """Yield manifest, mark and file of each file of a finished entry that is not whole."""
-    for manifest, names in (
-        (_blocks(store), attrs["statistics"]),
-        (_traits(store), attrs["of_traits"]),
-    ):
-        for mark, file in manifest.damaged(names):
-            yield manifest, mark, file
+) -> Iterator[tuple[tuple[int, ...], Location]]:
+    """Yield mark and file of each file of a finished block that is not the one that was written."""
+    for name, arrays in ((BLOCKS, attrs["statistics"]), (TRAITS, attrs["of_traits"])):
+        if format_of(store, attrs) == FIRST:
+            yield from cut_short(store, name, arrays)
+            continue
+        finished = np.argwhere(marks(store, name)).tolist()
+        for array in arrays:
+            dimensions = store.open_array(array).ndim
+            mark_of = {place(tuple(mark), dimensions): tuple(mark) for mark in finished}
+            for index, file in wrong_files(store, array, list(mark_of)):
+                yield mark_of[index], file
 
 
 def _attributes(store: Location) -> dict[str, Any]:
@@ -639,6 +674,6 @@ def _attributes(store: Location) -> dict[str, Any]:
             f"{store} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
             f"give the path of what {either('scan or permute', _COMMANDS)} has stored"
         )
-    format_of(store, attrs)
-    require_attributes(store, attrs, ("block", "statistics", "of_traits"), _REMEDY)
+    sealed = () if format_of(store, attrs) == FIRST else (PARTS, DIGEST)
+    require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed), _REMEDY)
     return attrs

@@ -16,7 +16,7 @@ _FORMAT, _VERSION = "format", "bulklmm_version"
 STAMP = (KIND, _FORMAT, _VERSION)
 
 # Format 1: bulklmm_dask 0.1.0, which wrote no format number; marks are 1, and fingerprints are
-# computed in another way. Format 2: marks are the sizes of the finished files.
+# computed in another way. Format 2: every file has a checksum, and a copy of it in the manifest.
 FIRST, FORMAT = 1, 2
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from zarr.codecs import BloscCodec
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.attributes import attributes_of
+from bulklmm_dask.storage.attributes import attributes_of, require_attributes
+from bulklmm_dask.storage.chunks import files, is_whole, missing_files
+from bulklmm_dask.storage.compression import FAST, SMALL
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.manifest import damaged_files, record_study
+from bulklmm_dask.storage.manifest import record
 from bulklmm_dask.storage.result import is_result, write_result
-from bulklmm_dask.storage.stamp import KIND, RESULT, STAMP, STUDY, format_of, stamp
+from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
+from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.schema import IMPORT, validate
@@ -27,6 +30,9 @@ from bulklmm_dask.text import listing
 
 # Missing calls of every variant: computed while the genotypes are written, and not kept.
 _GAPS = "variant_gaps"
+_REMEDY = "save the study again"
+# Attributes of the root group that describe the store, not the study.
+_OWN = (*STAMP, PARTS, DIGEST)
 _CHUNK_BYTES = 2**22  # uncompressed size of a chunk
 # Large variables, and the dimension that each is chunked along; a chunk holds all samples.
 _LARGE = {
@@ -94,15 +100,16 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     gaps, ds = uncounted(ds), without_mark(ds)
     if gaps is not None:
         ds = ds.assign({_GAPS: gaps})
-    ds = _aligned(plain(ds)).assign_attrs(stamp(STUDY))
+    ds = _aligned(plain(ds))
     large = [name for name in _LARGE if name in ds]
     with target.appearing() as partial:
-        encoding = {name: _encoding(ds[name]) for name in large}
+        encoding = {name: _encoding(name, variable) for name, variable in ds.variables.items()}
         partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
         if gaps is not None:
             missing = np.asarray(partial.open_array(_GAPS)[...])
             (partial / _GAPS).remove()
-        record_study(partial, large)
+        record(partial, large)
+        seal(partial, stamp(STUDY), frozenset(large))
     if gaps is not None:
         for message in gaps_in_words(missing, ds.sizes["samples"], ds["variant_id"].values):
             say(message)
@@ -143,26 +150,27 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         ds = open_unstamped(store, lambda array: array.name in _LARGE)
         if "sample_trait" in ds and any(name in ds for name in _LARGE if name != "sample_trait"):
             return _checked(store, ds)
-    _require_study(store)
-    _check_chunks(store)
+    checked = _require_study(store)
+    _require_files(store, checked)
     try:
         ds = store.open_dataset(chunks=None)
         for name in list(ds.variables):
             variable = ds[name]
             if name in _LARGE:
-                ds[name] = lazily(store, variable, variable.encoding["preferred_chunks"])
+                chunks = variable.encoding["preferred_chunks"]
+                ds[name] = lazily(store, variable, chunks, checked=checked)
             else:
                 variable.load()
     except StoreError:
         raise
     except Exception as error:  # every codec fails in its own way
-        raise StoreError(f"{store} is damaged ({error}); save the study again") from error
+        raise StoreError(f"{store} is damaged ({error}); {_REMEDY}") from error
     return _checked(store, plain(ds))
 
 
 def _checked(store: Location, ds: xr.Dataset) -> xr.Dataset:
     """A study from a store, or StoreError if it is none."""
-    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in STAMP}
+    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in _OWN}
     try:
         return arranged(validate(ds), sorted(map(str, ds.variables)))
     except InputError as error:
@@ -171,21 +179,23 @@ def _checked(store: Location, ds: xr.Dataset) -> xr.Dataset:
 
 def _aligned(ds: xr.Dataset) -> xr.Dataset:
     """Give lazy variables the chunks of the store: two tasks must never write to one chunk."""
-    for name, variable in ds.data_vars.items():
+    for name in list(ds.variables):
+        variable = ds[name]
         if variable.chunks is not None:
-            pieces = _chunks(variable) if name in _LARGE else variable.shape
+            pieces = _chunks(str(name), variable.variable) if name in _LARGE else variable.shape
             ds[name] = variable.chunk(dict(zip(variable.dims, pieces, strict=True)))
     return ds
 
 
-def _encoding(variable: xr.DataArray) -> dict[str, Any]:
-    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-    return {"chunks": _chunks(variable), "compressors": (compressor,)}
+def _encoding(name: Hashable, variable: xr.Variable) -> dict[str, Any]:
+    if name in _LARGE:
+        return {"chunks": _chunks(str(name), variable), "compressors": FAST.codecs}
+    return {"compressors": SMALL}
 
 
-def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
+def _chunks(name: str, variable: xr.Variable) -> tuple[int, ...]:
     """Chunk shape: about 4 MiB, cut along one dimension only."""
-    along = _LARGE[str(variable.name)]
+    along = _LARGE[name]
     length = variable.sizes[along]
     piece = max(1, _CHUNK_BYTES * length // max(variable.nbytes, 1))
     return tuple(
@@ -193,13 +203,19 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
     )
 
 
-def _require_study(store: Location) -> None:
-    """Raise StoreError, which says what is there, unless a store is a study."""
+def _require_study(store: Location) -> bool:
+    """Raise StoreError, which says what is there, unless a store is a study as it was sealed.
+
+    Returns
+    -------
+    bool
+        Whether its manifest lists the files of large arrays; not so in a store of version 0.1.0.
+    """
     if not store.is_folder():
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store (it has no zarr.json); check the path")
-    attrs = attributes_of(store, "save the study again")
+    attrs = attributes_of(store, _REMEDY)
     kind = attrs.get(KIND)
     if kind == RESULT:
         raise StoreError(
@@ -215,22 +231,26 @@ def _require_study(store: Location) -> None:
                 f"give a store of {IMPORT}",
             )
         )
-    format_of(store, attrs)
+    if format_of(store, attrs) == FIRST:
+        return False
+    require_attributes(store, attrs, (PARTS, DIGEST), _REMEDY)
+    require_seal(store, attrs, _REMEDY)
+    return True
 
 
-def _check_chunks(store: Location) -> None:
-    """Raise StoreError if a chunk is missing or cut short, without reading the chunks."""
+def _require_files(store: Location, checked: bool) -> None:
+    """Raise StoreError if a file is missing, or cut short in a store without checksums."""
     try:
         arrays = store.arrays()
-        absent = [
-            name for name, array in arrays.items() if array.nchunks_initialized < array.nchunks
-        ]
+        large = [name for name in _LARGE if name in arrays]
+        absent = [name for name in (large if checked else arrays) if missing_files(store, name)]
         if absent:
-            raise StoreError(f"{store} lacks chunks of {listing(absent)}; save the study again")
-        damaged = next(damaged_files(store, [name for name in _LARGE if name in arrays]), None)
+            raise StoreError(f"{store} lacks chunks of {listing(absent)}; {_REMEDY}")
+        for name in () if checked else large:
+            for index, file in files(store, name, arrays[name]):
+                if not is_whole(file, arrays[name], index):
+                    raise StoreError(f"{file} is cut short; {_REMEDY}")
     except StoreError:
         raise
     except Exception as error:  # whatever the damaged metadata lead to
-        raise StoreError(f"{store} is damaged ({error}); save the study again") from error
-    if damaged is not None:
-        raise StoreError(f"{damaged} is cut short; save the study again")
+        raise StoreError(f"{store} is damaged ({error}); {_REMEDY}") from error

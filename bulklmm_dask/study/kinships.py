@@ -13,8 +13,11 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.io import open_dataset
-from bulklmm_dask.study.readers._layout import as_number, is_corner
-from bulklmm_dask.study.readers.tables import Table, TableFile, open_table, read_numbers
+from bulklmm_dask.study.tables.headers import is_corner
+from bulklmm_dask.study.tables.numbers import as_number
+from bulklmm_dask.study.tables.read import read_numbers
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import TableFile, open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing

@@ -17,6 +17,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.variables import NAMES, VARIABLES
+from bulklmm_dask.study.tables.numbers import as_number
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
@@ -103,12 +104,10 @@ def split_indicator(name: str) -> tuple[str, str] | None:
 
 def as_numbers(cells: Sequence[str]) -> Array | None:
     """Cells as numbers, NaN where empty; None if any is text (007 counts as text)."""
-    if any(_LEADING_ZERO.match(cell) or "_" in cell for cell in cells):
+    numbers = [as_number(cell) if cell else np.nan for cell in cells]
+    if None in numbers or any(map(_LEADING_ZERO.match, cells)):
         return None
-    try:
-        return np.array([float(cell) if cell else np.nan for cell in cells])
-    except ValueError:
-        return None
+    return np.array(numbers, dtype=np.float64)
 
 
 def coded_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

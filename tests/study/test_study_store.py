@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import shutil
 import threading
 import time
@@ -82,8 +81,8 @@ def test_the_format_is_zarr_3_with_every_chunk_there(tmp_path, small_chunks):
     assert group.attrs["bulklmm_version"]
     assert group["call_dosage"].nchunks_initialized == 5
     compressor = group["call_dosage"].compressors[0].to_dict()["configuration"]
-    assert compressor["cname"] == "zstd"
-    assert compressor["shuffle"] == "bitshuffle"
+    assert compressor["cname"] == "lz4"
+    assert compressor["shuffle"] == "shuffle"
 
 
 def test_lazy_studies_are_streamed(tmp_path, small_chunks):
@@ -240,17 +239,17 @@ def test_damaged_stores(ds, tmp_path, small_chunks):
         open_dataset(damaged("call_dosage/zarr.json", **half))
     with pytest.raises(StoreError, match=r"lacks chunks of 'call_dosage'; save the study again"):
         open_dataset(damaged("call_dosage/c/2/0", None))
-    with pytest.raises(StoreError, match=r"sample_trait/c/0/1 is cut short"):
-        open_dataset(damaged("sample_trait/c/0/1", **half))
+    opened = open_dataset(damaged("sample_trait/c/0/1", **half))
+    with pytest.raises(StoreError, match=r"sample_trait is damaged: its file c/0/1 is not the one"):
+        opened.sample_trait.load()
     with pytest.raises(StoreError, match="is damaged"):
         open_dataset(damaged("variant_id/c/0", **half))
 
 
-def test_a_store_of_numbers_that_are_no_study(ds, tmp_path):
+def test_a_store_of_numbers_that_are_no_study(ds, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "validate", lambda ds: ds)
+    ds["call_dosage"].attrs["maximum"] = 7
     save(ds, tmp_path / "study.zarr")
-    meta = tmp_path / "study.zarr" / "call_dosage" / "zarr.json"
-    entries = json.loads(meta.read_text())
-    entries["attributes"]["maximum"] = 7
-    meta.write_text(json.dumps(entries))
+    monkeypatch.undo()
     with pytest.raises(StoreError, match=r"holds no valid study: .*maximum"):
         open_dataset(tmp_path / "study.zarr")

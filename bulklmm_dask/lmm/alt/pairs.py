@@ -84,16 +84,9 @@ def pair_profile(
 
 
 def log_ratios(covariance: Covariance, x: Array, y: Array, points: Array) -> Array:
-    """ln(RSS1/RSS0) of single pairs at heritabilities (points,), (pairs, points), from residuals.
+    """ln(RSS1/RSS0) (pairs, points) of pair j, rotated marker x_j and trait y_j (k, pairs).
 
-    Parameters
-    ----------
-    covariance : Covariance
-        Covariance of the k rows.
-    x, y : array (k, pairs)
-        Rotated markers and traits.
-    points : array (points,)
-        Heritabilities.
+    From residuals, at each of the heritabilities `points`.
     """
     ratio = np.empty((x.shape[1], len(points)))
     for k, h2 in enumerate(points):

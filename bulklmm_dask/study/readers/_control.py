@@ -12,9 +12,9 @@ import yaml
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.readers._files import Archive, Folder, is_zip
-from bulklmm_dask.study.readers.tables import Dialect
+from bulklmm_dask.study.files import Archive, Folder, is_zip
 from bulklmm_dask.study.schema import unknown_names
+from bulklmm_dask.study.tables.dialects import Dialect
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, listing

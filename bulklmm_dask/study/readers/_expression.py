@@ -7,18 +7,19 @@ base of the interval counted from 1, where these tools put the transcription sta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
-from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers.tables import Records, Table, TableFile
+from bulklmm_dask.study.readers._orientation import say_others
 from bulklmm_dask.study.schema import require_unique
-from bulklmm_dask.study.warn import say
-from bulklmm_dask.text import counted, listing
+from bulklmm_dask.study.tables.headers import letters
+from bulklmm_dask.study.tables.records import Records, fields_at
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import TableFile
+from bulklmm_dask.text import listing
 
 _PLACE = (("chr", "chrom", "chromosome", "contig"), ("start", "chromstart"), ("end", "chromend"))
 _NAME = 3  # column of the trait
@@ -30,7 +31,7 @@ _BESIDE = frozenset(
 
 def is_expression(columns: Sequence[str]) -> bool:
     """Tell by its header whether a table is an expression table in BED format."""
-    found = [_plain(column) for column in columns[:_NAME]]
+    found = [letters(column) for column in columns[:_NAME]]
     return len(columns) > _NAME and all(
         name in names for name, names in zip(found, _PLACE, strict=True)
     )
@@ -44,7 +45,7 @@ def read_expression(file: TableFile, genotyped: Collection[str] | None) -> Table
     with file.below_header() as records:
         kept = _samples(records, genotyped)
         columns = [records.columns[i] for i in kept]
-        take = itemgetter(*kept) if len(kept) > 1 else lambda record: [record[i] for i in kept]
+        take = fields_at(kept)
         for record in records:
             names.append(_trait(record, records))
             lines.append(records.number)
@@ -78,7 +79,7 @@ def _samples(records: Records, genotyped: Collection[str] | None) -> list[int]:
     """Which columns are samples; others than usual ones are said to be left out."""
     known = set(genotyped or ())
     after = list(enumerate(records.columns))[_NAME + 1 :]
-    beside = [i for i, name in after if name not in known and _plain(name) in _BESIDE]
+    beside = [i for i, name in after if name not in known and letters(name) in _BESIDE]
     others = [(i, name) for i, name in after if i not in beside]
     samples = [i for i, name in others if not known or name in known]
     unknown = [name for _, name in others if known and name not in known]
@@ -88,13 +89,5 @@ def _samples(records: Records, genotyped: Collection[str] | None) -> list[int]:
             f"{listing((name for _, name in others), 3) or 'none'}, the genotypes have "
             f"{listing(sorted(known), 3)}; use the same names in both"
         )
-    if unknown:
-        say(
-            f"{records.label}: {counted(len(unknown), 'column')} of {len(others)} named no sample "
-            f"with genotypes and are left out: {listing(unknown)}"
-        )
+    say_others(unknown, len(others), records.label)
     return samples
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower())

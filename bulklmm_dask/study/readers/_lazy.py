@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.lazy import Deferred
+from bulklmm_dask.typing import Single
 
 _CHUNK_BYTES = 2**24  # size of a chunk in memory
 _MOST = 8  # chunks may be this many times larger, to read each chunk of the file only once
@@ -30,7 +29,7 @@ class Source(Protocol):
     def step(self) -> int:
         """Variants per chunk of the file; 1 if any range costs the same to read."""
 
-    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+    def read(self, start: int, stop: int) -> Single:
         """Read a range of variants; an InputError names the file and the position."""
 
 
@@ -40,11 +39,10 @@ def lazy(source: Source, variants: Sequence[str], samples: Sequence[str] | None)
     A chunk is about 16 MiB, or up to eight times that where the file's own chunks are larger.
     """
     dims = _DIMS[: len(source.shape)]
-    variable = xr.Variable(dims, indexing.LazilyIndexedArray(_Backend(source)))
     names = {"variants": text(variants)}
     if samples is not None:
         names["samples"] = text(samples)
-    return xr.DataArray(variable.chunk({"variants": _chunk(source)}), coords=names)
+    return xr.DataArray(_Ranges(source).chunked(dims, {"variants": _chunk(source)}), coords=names)
 
 
 def _chunk(source: Source) -> int:
@@ -56,22 +54,18 @@ def _chunk(source: Source) -> int:
     return -(-source.step // parts)
 
 
-class _Backend(BackendArray):
-    """Adapter by which xarray reads a source lazily."""
+class _Ranges(Deferred):
+    """The array of a source, of which only whole variants are read."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.shape = source.shape
         self.dtype = np.dtype(np.float32)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        support = indexing.IndexingSupport.BASIC
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._take)
-
-    def _take(self, key: tuple[Any, ...]) -> Any:
+    def take(self, key: tuple[int | slice, ...]) -> Single:
         rows, *others = key
         if isinstance(rows, slice):
             start, stop, step = rows.indices(self.shape[0])
             found = self.source.read(start, max(start, stop))[::step]
             return found[(slice(None), *others)]
-        return self.source.read(int(rows), int(rows) + 1)[(0, *others)]
+        return self.source.read(rows, rows + 1)[(0, *others)]

@@ -11,15 +11,12 @@ import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import LARGEST_MB
-from bulklmm_dask.study.readers.tables import (
-    CellError,
-    Table,
-    find_column,
-    floats,
-    open_table,
-    read_text,
-)
 from bulklmm_dask.study.schema import require_unique, unknown_names
+from bulklmm_dask.study.tables.headers import find_column
+from bulklmm_dask.study.tables.numbers import CellError, floats
+from bulklmm_dask.study.tables.read import read_text
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing, without_commas

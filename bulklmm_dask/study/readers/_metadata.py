@@ -15,8 +15,8 @@ from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.variables import NAMES, VARIABLES
 from bulklmm_dask.study.metadata import Texts, as_numbers, leave_out, variable_name
 from bulklmm_dask.study.readers._orientation import samples_in_columns
-from bulklmm_dask.study.readers.tables import Table
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.table import Table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 
@@ -33,26 +33,6 @@ def require_known(table: Table, samples: Collection[str], what: str, remedy: str
             f"{listing(table.rows, 3) or 'none'}, its columns {listing(table.columns, 3)}, the "
             f"samples of the study {listing(samples, 3)}; {remedy}"
         )
-
-
-def by_sample(table: Table, samples: Collection[str], what: str) -> Table:
-    """Turn a table so that its rows are samples of the study; `what` says what it holds.
-
-    Raises
-    ------
-    InputError
-        If neither its rows nor its columns name a sample of the study.
-    """
-    if samples_in_columns(table.rows, table.columns, samples):
-        say(
-            f"{table.label} has the samples in its columns, so its rows are taken for the {what}: "
-            f"{listing(table.rows)}"
-        )
-        table = table.T
-    require_known(table, samples, what, "use the same names")
-    require_unique(table.rows, f"the samples of {table.label}", "keep one row for each")
-    require_unique(table.columns, f"the columns of {table.label}", "rename one")
-    return table
 
 
 def split_covariates(table: Table, samples: Collection[str]) -> tuple[pd.DataFrame | None, Labels]:
@@ -77,7 +57,7 @@ def split_covariates(table: Table, samples: Collection[str]) -> tuple[pd.DataFra
     labels : dict
         Column name to (sample name to text): of categories and of what is no covariate.
     """
-    table = by_sample(table, samples, "covariates")
+    table = _upright(table, samples, "covariates")
     known = set(samples)
     rows = [at for at, name in enumerate(table.rows) if name in known]
     if len(rows) < len(table.rows):
@@ -111,6 +91,26 @@ def split_covariates(table: Table, samples: Collection[str]) -> tuple[pd.DataFra
             )
     covariates = pd.DataFrame(numbers, index=names) if numbers else None
     return covariates, labels
+
+
+def _upright(table: Table, samples: Collection[str], what: str) -> Table:
+    """Turn a table so that its rows are samples of the study; `what` says what it holds.
+
+    Raises
+    ------
+    InputError
+        If neither its rows nor its columns name a sample of the study.
+    """
+    if samples_in_columns(table.rows, table.columns, samples):
+        say(
+            f"{table.label} has the samples in its columns, so its rows are taken for the {what}: "
+            f"{listing(table.rows)}"
+        )
+        table = table.T
+    require_known(table, samples, what, "use the same names")
+    require_unique(table.rows, f"the samples of {table.label}", "keep one row for each")
+    require_unique(table.columns, f"the columns of {table.label}", "rename one")
+    return table
 
 
 def attach(ds: xr.Dataset, dim: str, column: str, by_name: Mapping[str, str]) -> None:

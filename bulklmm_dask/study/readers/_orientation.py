@@ -1,8 +1,11 @@
-"""Which side of a table holds the samples: told by their names, never by the table's shape."""
+"""Which names of a table are samples: told by names known from elsewhere, never by its shape."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.text import counted, listing
 
 
 def samples_in_columns(
@@ -23,3 +26,12 @@ def samples_in_columns(
     in_rows = sum(name in known for name in rows)
     in_columns = sum(name in known for name in columns)
     return None if in_rows == in_columns else in_columns > in_rows
+
+
+def say_others(others: Sequence[str], of: int, label: str) -> None:
+    """Say which of the `of` columns of a table, whose columns are samples, have no genotypes."""
+    if others:
+        say(
+            f"{label}: {counted(len(others), 'column')} of {of} named no sample with genotypes and "
+            f"are left out: {listing(others)}"
+        )

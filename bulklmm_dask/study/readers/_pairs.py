@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers.tables import Table
+from bulklmm_dask.study.tables.table import Table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 

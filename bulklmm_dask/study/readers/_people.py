@@ -18,18 +18,14 @@ from bulklmm_dask.study.readers import _samples
 from bulklmm_dask.study.readers._expression import is_expression
 from bulklmm_dask.study.readers._metadata import Labels, split_covariates
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import (
-    CellError,
-    Records,
-    Table,
-    TableFile,
-    blanks,
-    floats,
-    open_table,
-    read_columns,
-    text_table,
-)
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.dialects import blanks
+from bulklmm_dask.study.tables.headers import numbered
+from bulklmm_dask.study.tables.numbers import CellError, floats
+from bulklmm_dask.study.tables.read import read_columns
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.table import Table, text_table
+from bulklmm_dask.study.tables.tablefile import TableFile, open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing, named
@@ -170,7 +166,7 @@ def own_phenotypes(people: People) -> Table:
             f"there is no {people.beside} beside it; give "
             f"{option('phenotypes')}, a table of them"
         )
-    columns = _numbered(values.shape[1], "phenotype")
+    columns = numbered(values.shape[1], "phenotype")
     return _cases_apart(Table(people.label, "", people.names, columns, values))
 
 
@@ -276,7 +272,7 @@ def _read(
             if records.number == 1 and (header := _id_columns(fields)):
                 ids, columns = len(header), fields[len(header) :]
                 continue
-            columns = columns or _numbered(len(fields) - ids, what)
+            columns = columns or numbered(len(fields) - ids, what)
             records.expect(
                 fields, ids + len(columns), f"{ids} of sample ids, {len(columns)} {what}s"
             )
@@ -317,10 +313,6 @@ def _check_strangers(label: str, people: People, strangers: list[list[str]], row
             "begin the table with the header '#IID' and give the sample id alone, if the family "
             "does not matter"
         )
-
-
-def _numbered(count: int, what: str) -> list[str]:
-    return [what] if count == 1 else [f"{what}{i + 1}" for i in range(count)]
 
 
 def _in_order(names: Sequence[str], wanted: Sequence[str]) -> list[int]:

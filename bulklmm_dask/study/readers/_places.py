@@ -17,14 +17,11 @@ from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.readers._expression import is_expression, read_places
 from bulklmm_dask.study.readers._markers import guess_unit, named_positions
-from bulklmm_dask.study.readers.tables import (
-    Table,
-    find_column,
-    open_table,
-    read_columns,
-    read_text,
-)
 from bulklmm_dask.study.schema import require_unique, unknown_names
+from bulklmm_dask.study.tables.headers import find_column
+from bulklmm_dask.study.tables.read import read_columns, read_text
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing

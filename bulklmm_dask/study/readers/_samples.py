@@ -19,14 +19,11 @@ from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._metadata import Labels, attach, split_covariates
 from bulklmm_dask.study.readers._places import TraitPlaces, attach_places, read_trait_places
 from bulklmm_dask.study.readers._traits import Source, TraitSource, table_of
-from bulklmm_dask.study.readers.tables import (
-    Table,
-    find_column,
-    open_table,
-    read_text,
-    text_table,
-)
 from bulklmm_dask.study.schema import locate, require_unique
+from bulklmm_dask.study.tables.headers import find_column
+from bulklmm_dask.study.tables.read import read_text
+from bulklmm_dask.study.tables.table import Table, text_table
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.readers._layout import used_fields
-from bulklmm_dask.study.readers.tables import open_table
+from bulklmm_dask.study.tables.headers import used_fields
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.text import MISSING, counted
 
 _MISSING = MISSING | {""}

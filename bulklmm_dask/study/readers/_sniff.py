@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.readers._files import Folder, is_zip
+from bulklmm_dask.study.files import Folder, is_zip
 
 # Arrays of a VCF Zarr store that dosages are taken from.
 CALLS = ("call_dosage", "call_DS", "call_genotype")

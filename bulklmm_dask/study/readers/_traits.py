@@ -12,20 +12,13 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places
-from bulklmm_dask.study.readers._orientation import samples_in_columns
+from bulklmm_dask.study.readers._orientation import samples_in_columns, say_others
 from bulklmm_dask.study.readers._places import TraitPlaces
-from bulklmm_dask.study.readers.tables import (
-    Table,
-    TableFile,
-    open_table,
-    read_across,
-    read_columns,
-    read_names,
-    read_numbers,
-)
+from bulklmm_dask.study.tables.read import read_across, read_columns, read_names, read_numbers
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import TableFile, open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
-from bulklmm_dask.text import counted, listing
 
 Source: TypeAlias = "str | Path | Location | pd.DataFrame"
 
@@ -103,12 +96,8 @@ class TraitSource:
         """The columns of a turned table that are samples of the genotypes."""
         samples = [name for name in columns if name in self._genotyped]
         self._say_turned()
-        if len(samples) < len(columns):
-            others = [name for name in columns if name not in self._genotyped]
-            say(
-                f"{self.label}: {counted(len(others), 'column')} of {len(columns)} named no sample "
-                f"with genotypes and are left out: {listing(others)}"
-            )
+        others = [name for name in columns if name not in self._genotyped]
+        say_others(others, len(columns), self.label)
         return samples
 
     def _say_turned(self) -> None:

@@ -22,7 +22,10 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._places import attach_places, read_trait_places
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Records, TableFile, blanks
+from bulklmm_dask.study.tables.dialects import blanks
+from bulklmm_dask.study.tables.headers import numbered
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 
@@ -161,9 +164,7 @@ def _dosages(
 
 def _phenotypes(path: str | Path) -> pd.DataFrame:
     table, _ = _table(path, "phenotype")
-    one = table.shape[1] == 1
-    names = ["phenotype"] if one else [f"phenotype{i + 1}" for i in range(table.shape[1])]
-    return pd.DataFrame(table, columns=names)
+    return pd.DataFrame(table, columns=numbered(table.shape[1], "phenotype"))
 
 
 def _covariates(path: str | Path, samples: int) -> pd.DataFrame | None:

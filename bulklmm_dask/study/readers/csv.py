@@ -17,7 +17,10 @@ from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.readers._pairs import keep_first_of_pairs
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Table, open_table, read_numbers
+from bulklmm_dask.study.tables.numbers import CellError, floats
+from bulklmm_dask.study.tables.read import read_numbers
+from bulklmm_dask.study.tables.table import Table
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import MISSING, listing
@@ -191,10 +194,8 @@ def _named_by_position(table: Table, traits: Table) -> Table | None:
     if len(table.rows) != len(traits.rows) or not set(traits.rows).isdisjoint(table.columns):
         return None
     try:
-        first = np.array(
-            [float(name) if name not in ("", *MISSING) else np.nan for name in table.rows]
-        )
-    except ValueError:
+        first = np.array(floats(table.rows, MISSING | {""}))
+    except CellError:
         return None
     if np.fmin.reduce(first, initial=0) < 0 or np.fmax.reduce(first, initial=0) > 2:
         return None  # numbers, but no genotypes

@@ -20,8 +20,12 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Dialect, Records, TableFile, find_column
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.dialects import Dialect
+from bulklmm_dask.study.tables.headers import find_column
+from bulklmm_dask.study.tables.numbers import as_number
+from bulklmm_dask.study.tables.records import Records
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
@@ -243,10 +247,9 @@ class _Geno:
 
     def _position(self, cells: list[str], one: str, records: Records) -> float:
         cell = cells[self.columns[one]] if one in self.columns else ""
-        try:
-            return np.nan if cell in _DIALECT.missing else float(cell)
-        except ValueError:
-            pass
+        number = np.nan if cell in _DIALECT.missing else as_number(cell)
+        if number is not None:
+            return number
         if len(cell) > 1 and cell.lower() not in _UNPLACED:
             raise InputError(
                 f"{records.here}, column {one!r}: the position {cell!r} is not a number; "

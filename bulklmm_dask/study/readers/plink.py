@@ -13,7 +13,7 @@ from bed_reader import open_bed
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.readers._files import reading
+from bulklmm_dask.study.files import reading
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._people import (
@@ -27,7 +27,8 @@ from bulklmm_dask.study.readers._people import (
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import TableFile, blanks
+from bulklmm_dask.study.tables.dialects import blanks
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.text import counted
 
 _MAGIC = b"\x6c\x1b"

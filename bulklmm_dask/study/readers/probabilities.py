@@ -21,8 +21,9 @@ from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import number_rows, open_table, read_columns
 from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.read import number_rows, read_columns
+from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.text import listing
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +13,18 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.metadata import by_name
-from bulklmm_dask.study.readers._codes import Meaning, is_call, kind_of_cross, read_codes
+from bulklmm_dask.study.readers._codes import Meaning, kind_of_cross, read_codes
 from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
+from bulklmm_dask.study.readers._head import Head, find_head
 from bulklmm_dask.study.readers._markers import place_markers
-from bulklmm_dask.study.readers._metadata import Labels
+from bulklmm_dask.study.readers._phenotypes import ID, SEX, Phenotypes, phenotypes_of
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
 from bulklmm_dask.study.readers._sheet import Sheet, holds, read_sheet
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import Calls, CellError, floats
-from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.tables.calls import Calls
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
-from bulklmm_dask.typing import Array
-
-_STEP = 5.0  # cM between markers without a map, as R/qtl places them until it estimates one
-_SEX, _DIRECTION, _ID = "sex", "pgm", "id"  # phenotypes of a meaning of their own, in any case
-_SEXES = {
-    **dict.fromkeys(("0", "f", "female"), "female"),
-    **dict.fromkeys(("1", "m", "male"), "male"),
-}
-_NUMBERS = 0.5  # share of numbers above which a column of phenotypes is one of numbers
 
 
 def read_rqtl(
@@ -113,7 +101,7 @@ def read_rqtl(
     D1M2      0.5  1.0  0.0
     DXM1      0.5  1.0  0.0
     """
-    sheet, head = _upright(read_sheet(file))
+    sheet, head = find_head(read_sheet(file))
     key, markers = sheet.cells[0][0], sheet.cells[0][head.markers :]
     apart = _beside(Path(file), key, head) if traits is None else traits
     ids = key if apart is not None and head.markers == 1 else None
@@ -122,10 +110,10 @@ def read_rqtl(
             f"{sheet.label} has no individual below its {counted(head.line, 'line')} of names and "
             "places; it may be cut short: fetch or make it again"
         )
-    own = _phenotypes(sheet, head.line, range(head.markers), ids)
+    own = phenotypes_of(sheet, head.line, range(head.markers), ids)
     samples = _samples(own, key, apart, covariates, trait_positions)
     genotypes, meaning, kind = _genotypes(sheet, head, calls, cross)
-    sexes = samples.labels.get(_SEX, {})
+    sexes = samples.labels.get(SEX, {})
     values = dosages(
         genotypes,
         kind,
@@ -148,196 +136,15 @@ def read_rqtl(
     return ds.assign_attrs({"source": Location.of(file).name, "crosstype": kind} | _x_of(head))
 
 
-@dataclass(frozen=True)
-class _Head:
-    """What the lines above the individuals say.
-
-    Attributes
-    ----------
-    line : int
-        Row of the first individual.
-    markers : int
-        Column of the first marker.
-    contigs : list of str or None
-    positions : array (markers,) or None
-    """
-
-    line: int
-    markers: int
-    contigs: list[str] | None = None
-    positions: Array | None = None
-
-
-def _x_of(head: _Head) -> dict[str, str]:
+def _x_of(head: Head) -> dict[str, str]:
     """The name of the X chromosome, if there is one, as an attribute."""
     names = list(dict.fromkeys(head.contigs or []))
     found = [name for name, is_x in zip(names, on_x(names), strict=True) if is_x]
     return {"x_chr": found[0]} if found else {}
 
 
-@dataclass
-class _Phenotypes:
-    """Phenotypes by column: numbers are traits, text is kept as labels of the samples."""
-
-    label: str
-    names: list[str]
-    numbers: dict[str, Array] = field(default_factory=dict)
-    labels: Labels = field(default_factory=dict)
-    cells: dict[str, list[str]] = field(default_factory=dict)
-
-
-def _upright(sheet: Sheet) -> tuple[Sheet, _Head]:
-    """Turn the table so that individuals are its rows, and read the lines above them."""
-    below, beside = sheet.cells[1][0], sheet.cells[0][1]
-    if not below and not beside:
-        raise InputError(
-            f"{sheet.label}: the second fields of its first line and of its first column are both "
-            "empty, so it cannot be told whether lines are individuals (csv) or markers (csvr); "
-            "name the phenotypes"
-        )
-    if not beside:
-        sheet = sheet.turned()
-    if below and beside:
-        return sheet, _headless(sheet)
-    contigs = sheet.cells[1]
-    first = next((at for at, cell in enumerate(contigs) if cell), None)
-    if first is None:
-        raise InputError(
-            f"{sheet.where(1, 0)}: no marker has a chromosome; name those of the markers, and "
-            "leave the fields of the phenotypes empty"
-        )
-    for row, what in ((0, "name"), (1, "chromosome")):
-        if "" in sheet.cells[row][first:]:
-            at = sheet.cells[row].index("", first)
-            raise InputError(
-                f"{sheet.where(row, at)}: {what} is missing; phenotypes, without chromosome, "
-                f"should come first, then the markers, and {sheet.cells[0][at]!r} comes after "
-                f"{sheet.cells[0][first]!r}"
-            )
-    positions = _positions(sheet, first)
-    line = 2 if positions is None else 3
-    if positions is None:
-        say(
-            f"{sheet.label} has no line of positions: markers are placed {_STEP:g} cM apart in the "
-            "order of the file, as in R/qtl; add their positions (R/qtl: est.map, replace.map, "
-            "write.cross)"
-        )
-        before: Counter[str] = Counter()
-        positions = []
-        for contig in contigs[first:]:
-            positions.append(_STEP * before[contig])
-            before[contig] += 1
-    return sheet, _Head(line, first, contigs[first:], np.asarray(positions, dtype=np.float64))
-
-
-def _positions(sheet: Sheet, first: int) -> list[float] | None:
-    """Positions in the third row; None if that is an individual."""
-    if len(sheet.cells) < 3 or any(sheet.cells[2][:first]):
-        return None
-    try:
-        found = floats(sheet.cells[2][first:], frozenset())
-    except CellError as error:
-        if error.at == 0 and not any(map(_is_number, sheet.cells[2][first:])):
-            return None  # an individual without phenotypes
-        at = first + error.at
-        raise InputError(
-            f"{sheet.where(2, at)}: the position of marker {sheet.cells[0][at]!r} is "
-            f"{error.cell!r}, which is not a number; correct it, or leave the marker out"
-        ) from None
-    return found
-
-
-def _headless(sheet: Sheet) -> _Head:
-    """Tell markers from phenotypes by their calls, in a table without chromosomes."""
-    width = first = len(sheet.cells[0])
-    while first and all(map(is_call, found := set(sheet.column(first - 1)) - {""})) and found:
-        first -= 1
-    if first in (0, width):
-        raise InputError(
-            f"{sheet.label} has no line of chromosomes, and its markers cannot be told: the second "
-            "line should be empty for the phenotypes, of which there is at least one, and name the "
-            "chromosome of each marker"
-        )
-    say(
-        f"{sheet.label} has no line of chromosomes: the columns from {sheet.cells[0][first]!r} on, "
-        f"{counted(width - first, 'column')} of calls, are taken for markers, those before "
-        "for phenotypes; add a second line of chromosomes, empty for the phenotypes"
-    )
-    return _Head(1, first)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        floats([cell], frozenset())
-    except CellError:
-        return False
-    return True
-
-
-def _phenotypes(
-    sheet: Sheet, start: int, columns: Sequence[int], ids: str | None = None
-) -> _Phenotypes:
-    """Read columns of phenotypes from a row on; `ids` names the individuals, by default id."""
-    names = [sheet.cells[0][at] for at in columns]
-    if "" in names:
-        raise InputError(
-            f"{sheet.where(0, columns[names.index('')])}: a phenotype has no name; name it, or "
-            "remove it"
-        )
-    require_unique(names, f"the phenotypes of {sheet.label}", "rename one")
-    at_of = dict(zip(names, columns, strict=True))
-    cells = {name: sheet.column(at, start) for name, at in at_of.items()}
-    ids = ids or next((name for name in names if name.lower() == _ID), None)
-    count = len(sheet.cells) - start
-    found = _Phenotypes(sheet.label, [str(number + 1) for number in range(count)], cells=cells)
-    if ids is not None:
-        found.names = cells.pop(ids)
-        if "" in found.names:
-            raise InputError(
-                f"{sheet.where(start + found.names.index(''), at_of[ids])}: the individual has no "
-                f"{ids}; name it, or remove it"
-            )
-        require_unique(found.names, f"the individuals of {sheet.label}", "keep one of each")
-    for name, own in cells.items():
-        if name.lower() == _SEX:
-            found.labels[_SEX] = dict(zip(found.names, _sexes(own, sheet.label), strict=True))
-        elif name.lower() == _DIRECTION:
-            found.labels[_DIRECTION] = dict(zip(found.names, own, strict=True))
-        elif (numbers := _numbers(sheet, start, at_of[name], own)) is not None:
-            found.numbers[name] = numbers
-        else:
-            found.labels[name] = dict(zip(found.names, own, strict=True))
-    if found.labels:
-        say(f"{sheet.label}: no traits, but metadata are {by_name(list(found.labels))}")
-    return found
-
-
-def _numbers(sheet: Sheet, start: int, at: int, cells: list[str]) -> Array | None:
-    """A phenotype as numbers, None if it is text; a single text among numbers is an error."""
-    try:
-        return np.array(floats(cells, frozenset({""})))
-    except CellError as error:
-        share = sum(map(_is_number, filter(None, cells))) / sum(map(bool, cells))
-        if share <= _NUMBERS:
-            return None
-        raise InputError(
-            f"{sheet.where(start + error.at, at)}: phenotype {sheet.cells[0][at]!r} is "
-            f"{error.cell!r}, which is not a number; correct it, or mark it as missing (NA)"
-        ) from None
-
-
-def _sexes(cells: list[str], label: str) -> list[str]:
-    unknown = {cell for cell in cells if cell and cell.lower() not in _SEXES}
-    if unknown:
-        say(
-            f"{label}: the sexes {listing(sorted(unknown))} are not 0, f or female, 1, m or male; "
-            "they are left empty"
-        )
-    return [_SEXES.get(cell.lower(), "") for cell in cells]
-
-
 def _samples(
-    own: _Phenotypes,
+    own: Phenotypes,
     key: str,
     apart: Source | None,
     covariates: Covariates,
@@ -362,7 +169,7 @@ def _samples(
             return samples
         sheet = read_sheet(apart)
         sheet = sheet if key in sheet.cells[0] else sheet.turned()
-        used = _phenotypes(sheet, 1, range(len(sheet.cells[0])), key)
+        used = phenotypes_of(sheet, 1, range(len(sheet.cells[0])), key)
     named = [covariates] if isinstance(covariates, str) else covariates
     chosen = {}
     if isinstance(named, Sequence):
@@ -373,13 +180,13 @@ def _samples(
             f"{listing([*chosen, *used.labels]) or 'the names'}; give a table of them with "
             f"{option('traits')}"
         )
-    frame = pd.DataFrame(used.numbers | chosen, index=pd.Index(used.names, name=_ID))
+    frame = pd.DataFrame(used.numbers | chosen, index=pd.Index(used.names, name=ID))
     samples = read_samples(frame, covariates, None, (), trait_positions)
     samples.labels = own.labels | used.labels | samples.labels
     return samples
 
 
-def _beside(file: Path, key: str, head: _Head) -> Path | None:
+def _beside(file: Path, key: str, head: Head) -> Path | None:
     """The file of phenotypes beside one of genotypes, by the names that R/qtl gives to both."""
     if head.markers != 1 or not file.stem.endswith("gen"):
         return None
@@ -388,7 +195,7 @@ def _beside(file: Path, key: str, head: _Head) -> Path | None:
 
 
 def _genotypes(
-    sheet: Sheet, head: _Head, given: Sequence[str] | None, cross: str | None
+    sheet: Sheet, head: Head, given: Sequence[str] | None, cross: str | None
 ) -> tuple[npt.NDArray[np.uint8], Meaning, str]:
     """Genotypes (markers, individuals), what the calls mean, and the kind of cross."""
     calls = Calls()

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.files import Archive, Folder
 from bulklmm_dask.study.metadata import by_name
 from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._crosses import (
@@ -30,22 +31,16 @@ from bulklmm_dask.study.readers._crosses import (
     dosages,
     on_x,
 )
-from bulklmm_dask.study.readers._files import Archive, Folder
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
 from bulklmm_dask.study.readers._traits import Source
-from bulklmm_dask.study.readers.tables import (
-    Calls,
-    Table,
-    TableFile,
-    bind,
-    read_calls,
-    read_numbers,
-    read_text,
-)
 from bulklmm_dask.study.schema import locate, require_unique, unknown_names
+from bulklmm_dask.study.tables.calls import Calls
+from bulklmm_dask.study.tables.read import read_calls, read_numbers, read_text
+from bulklmm_dask.study.tables.table import Table, bind
+from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing

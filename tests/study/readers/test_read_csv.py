@@ -146,6 +146,13 @@ def test_pairs_of_probabilities_without_sample_names(write):
     assert "2 pairs of complementary probabilities" in said
 
 
+def test_names_with_underscores_are_no_genotypes(write):
+    """Python reads 0_1 as the number one."""
+    tables = write(genotypes="line,m1,m2\n0_1,0,2\n0_2,1,2\n0_0,2,1\n")
+    with pytest.raises(InputError, match=r"genotypes\.csv.*'0_1', '0_2', '0_0'"):
+        read_csv(**tables)
+
+
 @pytest.mark.parametrize(
     "header",
     [

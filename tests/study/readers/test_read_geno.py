@@ -134,6 +134,7 @@ def test_the_same_as_rqtl2_files(reference, tmp_path):
             r"of its 12 calls, such as 'D', are",
         ),
         (GENO.replace("1.5", "one"), r"line 9, column 'cM': the position 'one' is not a number"),
+        (GENO.replace("1.5", "1_5"), r"line 9, column 'cM': the position '1_5' is not a number"),
         (GENO.replace("@mat:B\n", ""), r"no @mat above the header"),
         (GENO.replace("Locus", "Place"), r"line 8: the header should be Chr, Locus"),
         (GENO.replace("BXD2", "BXD1"), r"lines of .*x.geno must be unique.*'BXD1'"),

@@ -1,12 +1,12 @@
-"""What the first lines of a table tell: its separator, its header, and whether it has one."""
+"""Headers of tables: told from rows of data and from comments, and searched for a name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
 
-_SEPARATORS = (",", "\t", ";")
-_QUOTED = re.compile(r'"[^"]*"')
+from bulklmm_dask.study.tables.numbers import as_number
+
 # Names of a column of names, as letters only; a first line that starts with one is a header.
 _CORNER = re.compile(
     r"accession|animals?|chr|chrom|chromosome|contig|covariates?|family|features?|fid|genes?"
@@ -19,26 +19,10 @@ _CELLS = 200_000  # of the first rows that a header is compared with
 _ROWS = 1000
 
 
-def separator(lines: Sequence[str]) -> str | None:
-    """Give the most frequent of comma, tab and semicolon in the first line that has any.
-
-    None means blanks: where no line has any of the three, but blanks between words. Separators in
-    quotation marks do not count.
-    """
-    bare = [_QUOTED.sub("x", line) for line in lines]
-    for line in bare:
-        counts = {sep: line.count(sep) for sep in _SEPARATORS}
-        best = max(counts, key=counts.__getitem__)
-        if counts[best]:
-            return best
-    return None if any(len(line.split()) > 1 for line in bare) else ","
-
-
 def is_corner(name: str) -> bool:
     """Tell whether a cell is a usual name of a column of names, such as id; empty is one too."""
     name = name.strip().lstrip("#")
-    plain = re.sub(r"[^a-z]", "", name.lower())
-    return not name or bool(_CORNER.fullmatch(plain) or _ENDINGS.search(name))
+    return not name or bool(_CORNER.fullmatch(letters(name)) or _ENDINGS.search(name))
 
 
 def is_marked_header(marked: Sequence[str], below: Sequence[str]) -> bool:
@@ -113,9 +97,17 @@ def used_fields(fields: Sequence[str]) -> int:
     return max((at for at, cell in enumerate(fields, start=1) if cell.strip()), default=0)
 
 
-def as_number(cell: str) -> float | None:
-    """Give a cell as a number, None if it is none."""
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
+def find_column(columns: Collection[str], names: Sequence[str]) -> str | None:
+    """Find the first of `names` among the columns; case and punctuation are ignored."""
+    plain = {letters(column): column for column in columns}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def letters(name: str) -> str:
+    """Give the letters of a name, small: names are compared by these."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def numbered(count: int, what: str) -> list[str]:
+    """Name columns that have no header: `what` with a number, or alone where there is only one."""
+    return [what] if count == 1 else [f"{what}{i + 1}" for i in range(count)]

@@ -11,17 +11,11 @@ from hypothesis import strategies as st
 from studies import told
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.readers import tables
-from bulklmm_dask.study.readers.tables import (
-    Dialect,
-    TableFile,
-    blanks,
-    open_table,
-    read_columns,
-    read_frame,
-    read_numbers,
-    read_text,
-)
+from bulklmm_dask.study.tables import frame as frames
+from bulklmm_dask.study.tables.dialects import Dialect, blanks
+from bulklmm_dask.study.tables.frame import read_frame
+from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
+from bulklmm_dask.study.tables.tablefile import TableFile, open_table
 
 
 def records_of(path, dialect):
@@ -151,7 +145,7 @@ def test_numbers_come_back_exactly(tmp_path_factory, rows, sep):
 
 
 def test_a_column_may_turn_into_text_late(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_BATCH", 2)
+    monkeypatch.setattr(frames, "_BATCH", 2)
     path = tmp_path / "t.csv"
     path.write_text("trait,note,lod\na,1,1\nb,2,2\nc,late,3\n")
     frame = read_frame(TableFile.at(path, Dialect()), ("trait",), ("lod",))

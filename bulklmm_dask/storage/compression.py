@@ -1,0 +1,67 @@
+"""How the arrays of a store are compressed; every chunk ends with its checksum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+from bulklmm_dask.typing import CompressionName
+
+_SCORES: dict[CompressionName, BloscCodec] = {
+    # The last bits of scores are noise: zstd saves little, and encodes at a fifth of the speed.
+    "lz4": BloscCodec(cname="lz4", clevel=3, shuffle="shuffle"),
+    "zstd": BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+}
+# Names and other small arrays.
+SMALL = (ZstdCodec(), Crc32cCodec())
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How scores and genotypes are written.
+
+    Attributes
+    ----------
+    name : {"lz4", "zstd"}
+        The codec.
+    digits : int or None
+        Significant decimal digits that are kept of real numbers; None for all.
+    """
+
+    name: CompressionName = "lz4"
+    digits: int | None = None
+
+    @property
+    def codecs(self) -> tuple[Any, ...]:
+        """Codecs of an array, the checksum last."""
+        return (_SCORES[self.name], Crc32cCodec())
+
+    def rounded(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values as they are written: real numbers rounded to the nearest with fewer bits.
+
+        Of the mantissa ceil(d log2 10) bits are kept, so that the relative error is below
+        10^-d / 2; the others become 0, which compresses well (Klöwer et al. 2021). Infinities and
+        NaN stay.
+        """
+        if self.digits is None or values.dtype.kind != "f":
+            return values
+        mantissa = np.finfo(values.dtype).nmant
+        dropped = mantissa - math.ceil(self.digits * math.log2(10.0))
+        if dropped <= 0:
+            return values
+        bits = values.view(f"u{values.dtype.itemsize}")
+        one = bits.dtype.type(1)
+        # Ties go to the even neighbour: half a unit less one, plus the last bit kept.
+        up = (bits >> bits.dtype.type(dropped)) & one
+        half = bits.dtype.type((1 << (dropped - 1)) - 1)
+        kept = ~bits.dtype.type((1 << dropped) - 1)
+        near = ((bits + half + up) & kept).view(values.dtype)
+        return np.where(np.isfinite(values), near, values)
+
+
+FAST = Compression()

@@ -1,0 +1,180 @@
+"""All bytes of a store read once, and compared with what was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.attributes import attributes_of
+from bulklmm_dask.storage.chunks import file_shape, files
+from bulklmm_dask.storage.location import METADATA, Location
+from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place, sums_name
+from bulklmm_dask.storage.seal import PARTS, is_metadata, is_sealed, same_content
+from bulklmm_dask.storage.stamp import FIRST, format_of
+from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
+
+LOST, SHORT, CHANGED, ANOTHER, SURPLUS = (
+    "lost",
+    "cut short",
+    "changed",
+    "another file",
+    "surplus",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A part of a store that is not as it was written.
+
+    Attributes
+    ----------
+    array : str
+        The array or group; empty for the root group.
+    file : str
+        The file, below the store.
+    problem : str
+        "lost"; "cut short"; "changed", other bytes; "another file", sound but not the one that was
+        written there, such as an older or an exchanged one; "surplus", not of the store.
+    """
+
+    array: str
+    file: str
+    problem: str
+
+
+def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
+    """Compare all files of a store with its seal, its manifest and their checksums.
+
+    Blocks that a run has not finished are not looked at. Stores of version 0.1.0 have no checksums:
+    their chunks are decoded, which shows files that are lost or cut short, but few changed bytes.
+
+    Parameters
+    ----------
+    store : Location
+        A study or a result of this package.
+    read : callable
+        Called with the size of each file, in bytes, once it was read.
+
+    Yields
+    ------
+    Finding
+    """
+    try:
+        attrs = attributes_of(store, "")
+        first = format_of(store, attrs) == FIRST
+    except StoreError:
+        yield Finding("", METADATA, CHANGED)
+        return
+    if first:
+        yield from _decoded(store, read)
+        return
+    read((store / METADATA).size())
+    if not is_sealed(attrs):
+        yield Finding("", METADATA, CHANGED)
+    expected, unknown = {METADATA}, []
+    for name, part in attrs.get(PARTS, {}).items():
+        metadata = f"{name}/{METADATA}"
+        expected.add(metadata)
+        file = store / metadata
+        read(file.size())
+        if not file.is_file():
+            yield Finding(name, metadata, LOST)
+        elif not is_metadata(file, part):
+            unknown.append(f"{name}/")  # which files it should have
+            yield Finding(name, metadata, CHANGED)
+        elif "shape" in part:
+            array = store.open_array(name)
+            expected |= {_below(store, file) for _, file in files(store, name, array)}
+            yield from _of_array(store, name, array, part, attrs, read)
+    for path in _all_files(store):
+        if path not in expected and not path.startswith(tuple(unknown)):
+            yield Finding(path.split("/")[0], path, SURPLUS)
+
+
+def _of_array(
+    store: Location,
+    name: str,
+    array: Any,
+    part: Mapping[str, Any],
+    attrs: Mapping[str, Any],
+    read: Callable[[int], None],
+) -> Iterator[Finding]:
+    """Findings in the files of an array."""
+    recorded, inner = _recorded(store, name, array, attrs), inner_chunks(array)
+    wrong = False
+    for index, file in files(store, name, array):
+        if recorded is not None and index not in recorded:
+            continue
+        problem = _problem(file, inner, None if recorded is None else recorded[index])
+        read(file.size())
+        if problem is not None:
+            wrong = True
+            yield Finding(name, _below(store, file), problem)
+    if not wrong and "content" in part and not same_content(store, name, array, part):
+        yield Finding(name, f"{name}/c", ANOTHER)
+
+
+def _recorded(
+    store: Location, name: str, array: Any, attrs: Mapping[str, Any]
+) -> dict[tuple[int, ...], Any] | None:
+    """Checksums of the finished files of an array, by their index; None if it has no manifest."""
+    if sums_name(name) not in attrs[PARTS]:
+        return None
+    try:
+        sums = np.asarray(store.open_array(sums_name(name))[...])
+        finished = list(np.ndindex(sums.shape[:-1]))
+        for kind, marked in ((BLOCKS, "statistics"), (TRAITS, "of_traits")):
+            if name in attrs.get(marked, ()):
+                known = np.argwhere(marks(store, kind)).tolist()
+                finished = [place(tuple(mark), array.ndim) for mark in known]
+    except Exception:  # a damaged manifest is a finding of its own
+        return {}
+    return {index: sums[index] for index in finished}
+
+
+def _problem(file: Location, inner: int, recorded: Any) -> str | None:
+    """What is wrong with a file; None if nothing is."""
+    if not file.is_file():
+        return LOST
+    found = sums_of(file, inner)
+    if found is None:
+        return SHORT
+    if not sound(file.read_bytes(), inner):
+        return CHANGED
+    return None if recorded is None or np.array_equal(found, recorded) else ANOTHER
+
+
+def _decoded(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
+    """Findings in a store without checksums."""
+    for name in store.names():
+        if not (store / name / METADATA).is_file():
+            continue
+        try:
+            array = store.open_array(name)
+        except Exception:  # whatever damaged metadata lead to
+            yield Finding(name, f"{name}/{METADATA}", CHANGED)
+            continue
+        for index, file in files(store, name, array):
+            if not file.is_file():
+                continue  # 0.1.0 did not write chunks of zeros, nor blocks that are not finished
+            pieces = zip(index, file_shape(array), strict=True)
+            try:
+                array[tuple(slice(i * n, (i + 1) * n) for i, n in pieces)]
+            except Exception:  # each codec fails in its own way
+                yield Finding(name, _below(store, file), CHANGED)
+            read(file.size())
+
+
+def _all_files(store: Location) -> Iterator[str]:
+    for folder, _, names in os.walk(store.path):
+        for name in sorted(names):
+            yield os.path.relpath(os.path.join(folder, name), store.path)
+
+
+def _below(store: Location, file: Location) -> str:
+    return os.path.relpath(file.path, store.path)

@@ -1,0 +1,108 @@
+"""The journal of a run: what is finished, written to the manifest for many blocks together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, place, sums_name
+from bulklmm_dask.typing import Sums
+
+# Blocks, and seconds, after which the journal is written: what a killed run did since is lost.
+_BLOCKS, _SECONDS = 256, 10.0
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a task has written.
+
+    Attributes
+    ----------
+    mark : (int, int) or (int,)
+        Index of a block, or of a chunk of traits.
+    sums : mapping of str to array
+        Checksums in the file of every array there.
+    """
+
+    mark: tuple[int, ...]
+    sums: Mapping[str, Sums]
+
+
+class Journal:
+    """Notes what is finished, and writes it to the manifest every 256 blocks or ten seconds.
+
+    A run has one, in the process that drives it: no other process writes the manifest. It is a
+    context manager, which writes the rest also when an error or Ctrl-C ends the run.
+    """
+
+    def __init__(self, store: Location) -> None:
+        self._store = store
+        self._rows: dict[str, _Rows] = {}
+        self._noted, self._written = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        # If the run has failed, its error says more than a second one.
+        with nullcontext() if error is None else suppress(StoreError):
+            self.write()
+
+    def note(self, written: Written) -> None:
+        """Note what is finished."""
+        for name, sums in written.sums.items():
+            rows = self._of(sums_name(name))
+            rows.set(place(written.mark, rows.ndim - 1), sums)
+        self._of(_marks(written.mark)).set(written.mark, 1)
+        self._noted += 1
+        if self._noted >= _BLOCKS or time.monotonic() - self._written >= _SECONDS:
+            self.write()
+
+    def forget(self, mark: tuple[int, ...]) -> None:
+        """Take back the mark of a block or of a chunk of traits."""
+        self._of(_marks(mark)).set(mark, 0)
+
+    def write(self) -> None:
+        """Write what was noted: the marks last, for they vouch for all else."""
+        with explained(self._store):
+            for name in sorted(self._rows, key=lambda name: name in (BLOCKS, TRAITS)):
+                self._rows[name].write()
+        self._noted, self._written = 0, time.monotonic()
+
+    def _of(self, name: str) -> _Rows:
+        if name not in self._rows:
+            self._rows[name] = _Rows(self._store, name)
+        return self._rows[name]
+
+
+def _marks(mark: tuple[int, ...]) -> str:
+    return BLOCKS if len(mark) == 2 else TRAITS
+
+
+class _Rows:
+    """An array of the manifest in memory, and which of its files are to be written."""
+
+    def __init__(self, store: Location, name: str) -> None:
+        self._array = store.open_array(name, "r+").with_config({"write_empty_chunks": True})
+        self._values: Any = np.asarray(self._array[...])
+        self._changed: set[tuple[int, ...]] = set()
+        self.ndim = self._values.ndim
+
+    def set(self, index: tuple[int, ...], value: Any) -> None:
+        self._values[index] = value
+        self._changed.add(tuple(i // n for i, n in zip(index, self._array.chunks, strict=False)))
+
+    def write(self) -> None:
+        for piece in sorted(self._changed):
+            at = tuple(
+                slice(i * n, (i + 1) * n) for i, n in zip(piece, self._array.chunks, strict=False)
+            )
+            self._array[at] = self._values[at]
+        self._changed.clear()

@@ -1,0 +1,1 @@
+"""Delimited text: how it is written, its records, and the tables made of them."""

@@ -1,0 +1,148 @@
+"""Stores that are read whole and compared with what was written."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import studies
+from commands import run
+
+import bulklmm_dask as blmm
+from bulklmm_dask.engine import plan
+
+BLOCKS = {"variants": 8, "traits": 12}
+KEPT = Path(__file__).parent / "data" / "stores-0.1.0.zip"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    ds = studies.study(n=30, p=30, m=20)
+    blmm.save(ds, folder / "study.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "_INNER", 4)
+        blmm.scan(ds, store=folder / "scan.zarr", chunks=BLOCKS)
+    blmm.permute(ds, n_permutations=20, store=folder / "perm.zarr")
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+def found(store):
+    table = blmm.verify(store)
+    assert set(table["store"]) <= {str(store)}
+    return {(row.file, row.problem) for row in table.itertuples()}
+
+
+def flip(file, at=-1, bit=1):
+    content = bytearray(file.read_bytes())
+    content[at] ^= bit
+    file.write_bytes(content)
+
+
+STORES = ("study.zarr", "scan.zarr", "perm.zarr")
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_sound_store_has_no_findings_and_all_is_read(made, name):
+    steps = []
+    table = blmm.verify(made / name, progress=lambda *step: steps.append(step))
+    assert not len(table)
+    assert list(table.columns) == ["store", "array", "file", "problem"]
+    size = sum(file.stat().st_size for file in (made / name).rglob("*") if file.is_file())
+    assert steps[-1] == (size, size)
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_every_damaged_file_is_found_and_no_other(copy, name):
+    store, draw = copy / name, random.Random(4)
+    files = sorted(file for file in store.rglob("*") if file.is_file())
+    for file in draw.sample(files, 12):
+        content = file.read_bytes()
+        flip(file, draw.randrange(len(content)), 1 << draw.randrange(8))
+        rows = blmm.verify(store)
+        # Files that damaged metadata or sums describe are not judged.
+        assert str(file.relative_to(store)) in set(rows["file"]), file
+        file.write_bytes(content)
+    assert found(store) == set()
+
+
+def test_each_problem_has_its_name(copy):
+    store = copy / "scan.zarr"
+    blocks = store / "lod" / "c"
+    (blocks / "0" / "0").unlink()
+    os.truncate(blocks / "1" / "0", 10)
+    flip(blocks / "2" / "0", 30)
+    shutil.copy(blocks / "0" / "1", blocks / "1" / "1")
+    (store / "notes.txt").write_text("mine")
+    flip(store / "trait_id" / "c" / "0", 20)
+    flip(store / "variant_id" / "zarr.json", 20)
+    shutil.rmtree(store / "n_samples")
+    assert found(store) == {
+        ("lod/c/0/0", "lost"),
+        ("lod/c/1/0", "cut short"),
+        ("lod/c/2/0", "changed"),
+        ("lod/c/1/1", "another file"),
+        ("notes.txt", "surplus"),
+        ("trait_id/c/0", "changed"),
+        ("variant_id/zarr.json", "changed"),
+        ("n_samples/zarr.json", "lost"),
+    }
+
+
+def test_an_unfinished_result_is_sound(copy, tmp_path):
+    ds = studies.study(n=30, p=30, m=20)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.done == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        blmm.scan(ds, store=tmp_path / "r.zarr", chunks=BLOCKS, progress=stop)
+    assert found(tmp_path / "r.zarr") == set()
+
+
+def test_a_damaged_root_and_no_store(copy):
+    (copy / "scan.zarr" / "zarr.json").write_text("{")
+    assert found(copy / "scan.zarr") == {("zarr.json", "changed")}
+    content = (copy / "study.zarr" / "zarr.json").read_bytes()
+    flip(copy / "study.zarr" / "zarr.json", content.index(b"bulklmm_store"))
+    assert ("zarr.json", "changed") in found(copy / "study.zarr")
+    (copy / "perm.zarr" / "zarr.json").unlink()
+    with pytest.raises(blmm.StoreError, match=r"perm\.zarr is no store: it has no zarr\.json"):
+        blmm.verify(copy / "perm.zarr")
+    with pytest.raises(blmm.StoreError, match="there is no store"):
+        blmm.verify(copy / "none.zarr")
+
+
+def test_stores_of_the_first_version(tmp_path):
+    with zipfile.ZipFile(KEPT) as archive:
+        archive.extractall(tmp_path)
+    for name in ("study.zarr", "scan.zarr", "perm.zarr", "unfinished.zarr"):
+        assert found(tmp_path / name) == set()
+    os.truncate(tmp_path / "scan.zarr" / "trait_id" / "c" / "0", 9)
+    assert found(tmp_path / "scan.zarr") == {("trait_id/c/0", "changed")}
+
+
+def test_the_command(copy):
+    whole = run("verify", copy / "study.zarr", copy / "scan.zarr")
+    assert "study.zarr: " in whole.stderr
+    assert whole.stderr.count("as it was written") == 2
+    flip(copy / "scan.zarr" / "lod" / "c" / "2" / "0", 30)
+    table = run("verify", copy / "scan.zarr", code=1)
+    assert table.stdout.splitlines()[1].endswith("lod,lod/c/2/0,changed")
+    listed = json.loads(run("verify", copy / "scan.zarr", "--json", code=1).stdout)
+    assert [one["file"] for one in listed["findings"]] == ["lod/c/2/0"]
