@@ -14,7 +14,6 @@ from bulklmm_dask import plot
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.permute import permute
 from bulklmm_dask.analyses.scan import scan
-from bulklmm_dask.describe import shape_of
 from bulklmm_dask.plot._files import keep
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.reporting import report
@@ -22,6 +21,7 @@ from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds, trait_fdr
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.summary import shape_of
 from bulklmm_dask.study.io import open_dataset, save
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone

@@ -13,6 +13,7 @@ from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.result import OWN, finished, look_into, open_result
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
+from bulklmm_dask.storage.summary import kind_of, shape_of
 from bulklmm_dask.storage.unstamped import is_unstamped
 from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.io import open_dataset
@@ -70,7 +71,7 @@ def _of_xarray(store: Location) -> str:
             ds = open_result(store)
         except StoreError:
             raise error from None
-        what, size_of = _kind_of(ds)
+        what, size_of = kind_of(ds)
         return "\n".join([title.format(what), size_of, *_options(ds.attrs), "", *_variables(ds)])
     return _study(ds, title.format("study"))
 
@@ -87,20 +88,6 @@ def _files(path: Location) -> str:
         )
     ds = read_alone(path, name)
     return _study(ds, f"{path}: {READERS[str(name)].title}")
-
-
-def shape_of(ds: xr.Dataset) -> str:
-    """Count samples, markers, traits and covariates of a study in words."""
-    samples = counted(ds.sizes["samples"], "sample")
-    if "sample_strain" in ds:
-        samples += f" of {counted(len(set(ds['sample_strain'].values)), 'strain')}"
-    markers = counted(ds.sizes["variants"], "marker")
-    if "contigs" in ds.sizes:
-        markers += f" on {counted(ds.sizes['contigs'], 'chromosome')}"
-    parts = [samples, markers, counted(ds.sizes["traits"], "trait")]
-    if number := ds.sizes.get("covariates"):
-        parts.append(counted(number, "covariate"))
-    return ", ".join(parts)
 
 
 def _study(ds: xr.Dataset, title: str) -> str:
@@ -121,7 +108,7 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     ds = look_into(path)
     known = done == total and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])
-    what, size_of = _kind_of(ds)
+    what, size_of = kind_of(ds)
     block = " x ".join(f"{length:,}" for length in attrs["block"])
     lines = [
         f"{path}: {what}, {state}, {size} on disk",
@@ -132,19 +119,6 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     if status:
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])
-
-
-def _kind_of(ds: xr.Dataset) -> tuple[str, str]:
-    """What a result is of, and its size, in words."""
-    traits = ds.sizes.get("traits", 0)
-    if "genomes" in ds.sizes:
-        count = counted(ds.sizes.get("permutations", 0), "data set")
-        return "baseline of hotspots", f"{count} without loci"
-    if variants := ds.sizes.get("variants"):
-        pairs = f"{counted(variants, 'marker')} x {counted(traits, 'trait')}"
-        return "result of a scan", f"{pairs} = {variants * traits:,} tests"
-    count = counted(ds.sizes.get("permutations", 0), "permutation")
-    return "maxima of permutations", f"{count} x {counted(traits, 'trait')}"
 
 
 def _options(attrs: dict[str, Any]) -> list[str]:

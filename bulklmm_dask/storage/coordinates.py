@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.storage.summary import Summary
 from bulklmm_dask.storage.variables import PREFIXES, TRAIT_PLACES, VARIABLES, attributes
+
+# Datasets have a summary as soon as a study or a result can be made.
+xr.register_dataset_accessor("bulklmm")(Summary)
 
 PAIR = ("variants", "traits")
 # Dimensions of what a result holds, by its scores; all else in it is a coordinate.
