@@ -194,7 +194,7 @@ def _between(nodes: Array, h2: Array) -> Index:
 def null_maxima(perm: xr.Dataset, trait: str, contig: str | None = None) -> Array:
     """Maxima of one trait, on the whole genome or on one contig, ascending."""
     maxima = NullMaxima.of(perm, None if contig is None else "contig")
-    at = locate(perm["traits"].values, [trait], "no trait {} here")
+    at = locate(maxima.perm["traits"].values, [trait], "no trait {} here")
     column = 0
     if contig is not None:
         (column,) = locate_contigs(maxima.contigs, [contig], "no contig {} here")

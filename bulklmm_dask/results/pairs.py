@@ -87,7 +87,7 @@ def alleles_of(result: xr.Dataset) -> dict[str, Names]:
     of_genotypes = result.attrs.get("genotypes") == "call_genotype_probability"
     if "variant_allele" not in result or of_genotypes:
         return {"effect_allele": unknown, "other_allele": unknown}
-    alleles = result["variant_allele"].transpose("variants", ...).values
+    alleles = result["variant_allele"].transpose("variants", ...).values.astype(object)
     effect = text(map(effect_allele, alleles))
     other = text(alleles[:, 0])
     return {

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.storage.summary import Summary
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.summary import Summary as Summary  # Datasets have ds.bulklmm now
 from bulklmm_dask.storage.variables import PREFIXES, TRAIT_PLACES, VARIABLES, attributes
-
-# Datasets have a summary as soon as a study or a result can be made.
-xr.register_dataset_accessor("bulklmm")(Summary)
 
 PAIR = ("variants", "traits")
 # Dimensions of what a result holds, by its scores; all else in it is a coordinate.
@@ -108,13 +106,8 @@ def _is_coded(ds: xr.Dataset, name: str) -> bool:
 
 def as_names(values: Iterable[object]) -> np.ndarray:
     """Names as text of fixed width, or as objects where one is very long."""
-    names = list(map(str, values))
-    wide = max(map(len, names), default=0) > _WIDEST
-    if not wide:
-        return np.array(names, dtype=np.str_)
-    out = np.empty(len(names), dtype=object)
-    out[:] = names
-    return out
+    names = text(values)
+    return names if max(map(len, names), default=0) > _WIDEST else names.astype(np.str_)
 
 
 def _texts(ds: xr.Dataset) -> list[str]:
@@ -124,7 +117,7 @@ def _texts(ds: xr.Dataset) -> list[str]:
 
 def _is_text(variable: xr.Variable) -> bool:
     if variable.dtype.kind == "O" and variable.chunks is None:
-        return all(isinstance(name, str) for name in variable.values.ravel())
+        return set(map(type, variable.values.ravel())) <= {str, np.str_}
     return variable.dtype.kind == "T"
 
 

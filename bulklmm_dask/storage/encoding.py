@@ -10,6 +10,8 @@ import xarray as xr
 
 def text(values: Iterable[object]) -> np.ndarray:
     """Names as an object array of str, which Zarr stores as variable-length text."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "UT":
+        return values.astype(object)
     names = [str(value) for value in values]
     out = np.empty(len(names), dtype=object)
     out[:] = names

@@ -43,7 +43,7 @@ def shape_of(ds: xr.Dataset) -> str:
 
 def kind_of(ds: xr.Dataset) -> tuple[str, str]:
     """What a result is of, and its size, in words."""
-    traits = ds.sizes.get("traits", 0)
+    traits = ds.sizes.get("traits", int("traits" in ds.coords))
     if "genomes" in ds.sizes:
         count = counted(ds.sizes.get("permutations", 0), "data set")
         return "baseline of hotspots", f"{count} without loci"
@@ -54,6 +54,7 @@ def kind_of(ds: xr.Dataset) -> tuple[str, str]:
     return "maxima of permutations", f"{count} x {counted(traits, 'trait')}"
 
 
+@xr.register_dataset_accessor("bulklmm")
 class Summary:
     """Kind, sizes, map, options and place of the values of a study or a result.
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.storage.variables import NAMES, VARIABLES, Dims
 from bulklmm_dask.surface import either
@@ -145,7 +146,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         if found.dtype.kind not in declared.kinds:
             raise InputError(f"{name} has dtype {found.dtype}; it should hold {declared.meaning}")
     for dim, name in NAMES.items():
-        names = (str(value) for value in ds[name].values)
+        names = text(ds[name].values)
         require_unique(names, f"the names in {name}", f"rename the {dim}")
     if "variant_contig" in ds:
         if "contig_id" not in ds:

@@ -56,7 +56,7 @@ def test_a_result_is_summarised_and_what_is_lazy_stays_lazy(ds, tmp_path):
         (lambda ds: blmm.heritability(ds), "dataset: traits 6"),
         (lambda ds: blmm.profile(ds, "trait3"), "dataset: h2"),
         (lambda ds: ds.sel(traits="trait3"), "dataset: variants 20, samples 30"),
-        (lambda ds: blmm.scan(ds).sel(traits="trait3"), "result of a scan: 20 markers x 0 traits"),
+        (lambda ds: blmm.scan(ds).sel(traits="trait3"), "result of a scan: 20 markers x 1 trait"),
         (lambda ds: blmm.scan(ds).lod.to_dataset(), "result of a scan"),
         (lambda ds: ds.isel(contigs=0), "study: "),
         (lambda ds: xr.Dataset(), "dataset: a single value"),
