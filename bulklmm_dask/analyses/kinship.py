@@ -127,6 +127,6 @@ def _require_contigs(ds: xr.Dataset) -> None:
     contigs = np.unique(ds["variant_contig"].values)
     if len(contigs) < 2:
         raise InputError(
-            f"all markers lie on contig {ds['contig_id'].values[contigs[0]]!r}: leaving it out "
+            f"all markers lie on contig {str(ds['contig_id'].values[contigs[0]])!r}: leaving it out "
             f"leaves none; leave out {option('loco')}"
         )

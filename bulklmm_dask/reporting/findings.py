@@ -85,7 +85,7 @@ def find(result: xr.Dataset, perm: xr.Dataset | None, *, threshold: float, n_top
     curves = _curves(result, best) if placed else None
     levels = None
     if perm is not None and curves is not None:
-        levels = thresholds(_of_traits(perm, list(curves["traits"].values)), ALPHA)
+        levels = thresholds(_of_traits(perm, curves["traits"].values.tolist()), ALPHA)
     return Findings(
         loci=loci,
         top=_with_statistics(result, best.head(n_top).reset_index(drop=True)),

@@ -250,7 +250,7 @@ def _put_traits(ds: xr.Dataset, traits: Argument, rows: list[int]) -> None:
     if _is_lazy(data):
         data = data.chunk(samples=-1)
     else:
-        samples = list(ds["sample_id"].values)
+        samples = ds["sample_id"].values.tolist()
         refuse_infinite(data.values, "traits", samples, traits.labels)
         empty = np.flatnonzero(np.isnan(data.values).all(axis=0))
         if empty.size:
@@ -290,8 +290,8 @@ def _put_covariates(
         frame = pd.DataFrame(values, index=covariates.names)
         _refuse_nobody(covariates, names)
         _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
-        values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
-    refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
+        values = frame.reindex(ds["sample_id"].values.tolist()).to_numpy()
+    refuse_infinite(values, "covariates", ds["sample_id"].values.tolist(), covariates.labels)
     labels = text(covariates.labels)
     empty = np.isnan(values).all(axis=0)
     if empty.any():
@@ -326,7 +326,7 @@ def _refuse_nobody(covariates: Argument, samples: Sequence[str]) -> None:
 
 
 def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: Any) -> None:
-    size, variants = ds.sizes["variants"], list(ds["variant_id"].values)
+    size, variants = ds.sizes["variants"], ds["variant_id"].values.tolist()
     contigs = by_variant(contigs, "contigs", variants)
     positions = by_variant(positions, "positions", variants)
     alleles = by_variant(alleles, "alleles", variants)
@@ -362,7 +362,7 @@ def _position_numbers(positions: Any, ds: xr.Dataset) -> np.ndarray:
         found = pd.to_numeric(pd.Series(list(positions), dtype=object), errors="coerce").isna()
         first = int(found.to_numpy().argmax())
         raise InputError(
-            f"the position of variant {ds['variant_id'].values[first]!r} is "
+            f"the position of variant {str(ds['variant_id'].values[first])!r} is "
             f"{positions[first]!r}, which is not a number; correct it, or drop the variant"
         ) from None
 
@@ -405,7 +405,7 @@ def _put_calls(
         _refuse_outside(data.values, maximum, ds)
         if data.ndim == 3:
             refuse_other_sums(
-                data.values, list(ds["variant_id"].values), list(ds["sample_id"].values)
+                data.values, ds["variant_id"].values.tolist(), ds["sample_id"].values.tolist()
             )
         ds, data = _drop_uncalled(ds, data)
     if data.ndim == 3:
@@ -442,7 +442,7 @@ def refuse_other_sums(
 
 def _refuse_outside(values: np.ndarray, maximum: int | None, ds: xr.Dataset) -> None:
     try:
-        names = list(ds["variant_id"].values), list(ds["sample_id"].values)
+        names = ds["variant_id"].values.tolist(), ds["sample_id"].values.tolist()
         refuse_outside(values, maximum or 1, *names)
     except InputError as error:
         raise InputError(f"{error}{codes_hint(values)}") from None

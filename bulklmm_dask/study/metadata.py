@@ -180,7 +180,7 @@ def coded_metadata(ds: xr.Dataset, name: str) -> Coded | None:
     """
     found = find_metadata(ds, name)
     if found is not None:
-        return _coded(found, list(ds["sample_id"].values))
+        return _coded(found, ds["sample_id"].values.tolist())
     parts = split_indicator(name)
     found = None if parts is None else find_metadata(ds, parts[0])
     if parts is None or found is None:

@@ -147,8 +147,8 @@ def test_what_is_no_study(ds):
     refuses(r"no variable 'sample_trait'", ds.drop_vars("sample_trait"))
     refuses(r"no genotypes", ds.drop_vars("call_dosage"))
     refuses(
-        r"dimensions \('samples', 'variants'\)",
-        ds.assign(call_dosage=ds.call_dosage.transpose("samples", "variants")),
+        r"dimensions \('samples', 'variants', 'strains'\).*select with isel or sel",
+        ds.assign(call_dosage=ds.call_dosage.T.expand_dims(strains=2, axis=2)),
     )
     refuses(r"nothing to scan", ds.isel(traits=[]))
     refuses(r"attrs\['maximum'\] is None", ds.assign(call_dosage=ds.call_dosage.drop_attrs()))

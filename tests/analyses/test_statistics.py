@@ -114,7 +114,7 @@ def test_nothing_that_was_not_asked_for():
     plain = {"lod", "h2", "sigma2", "n_samples", "trait_status"}
     asked = blmm.scan(ds, statistics=("se",))
     assert set(asked.data_vars) - set(blmm.scan(ds).data_vars) == {"se"}
-    assert plain <= set(blmm.scan(ds).data_vars)
+    assert plain <= set(blmm.scan(ds).variables)
 
 
 def test_the_counted_allele_is_named():

@@ -107,7 +107,7 @@ def covariate_matrix(ds: xr.Dataset, found: ModelColumns) -> Array:
         say(f"covariate {note}; for another coding make it numbers")
     n, names = ds.sizes["samples"], list(found.columns)
     matrix = np.column_stack([np.ones(n), *found.columns.values()])
-    samples = list(ds["sample_id"].values)
+    samples = ds["sample_id"].values.tolist()
     refuse_infinite(matrix[:, 1:], "the table of covariates", samples, names)
     gaps = np.isnan(matrix)
     for name, lacking in zip(names, gaps[:, 1:].T, strict=True):

@@ -38,7 +38,7 @@ def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genot
     maximum = float(calls.attrs.get("maximum", 1))
     names = text(ds["variant_id"].values)
     if calls.chunks is None:
-        refuse_outside(calls.values, maximum, list(names), list(ds["sample_id"].values))
+        refuse_outside(calls.values, maximum, list(names), ds["sample_id"].values.tolist())
         if calls.ndim == 3:
             say_absent(names[absent_genotypes(calls.values).any(axis=1)])
     relation = contigs_of(ds) if loco else np.zeros(len(names), dtype=np.int64)

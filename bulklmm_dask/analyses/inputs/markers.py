@@ -132,5 +132,5 @@ def dosage_of(ds: xr.Dataset, variant: str) -> Array:
         )
     dosage = ds["call_dosage"][[row]].values
     maximum = float(ds["call_dosage"].attrs["maximum"])
-    refuse_outside(dosage, maximum, [variant], list(ds["sample_id"].values))
+    refuse_outside(dosage, maximum, [variant], ds["sample_id"].values.tolist())
     return impute(dosage)[0]

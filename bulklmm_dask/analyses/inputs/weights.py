@@ -32,7 +32,7 @@ def sample_weights(
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         raise InputError(
-            f"{what} holds {values[wrong[0]]} for sample {ds['sample_id'].values[wrong[0]]!r}; "
+            f"{what} holds {values[wrong[0]]} for sample {str(ds['sample_id'].values[wrong[0]])!r}; "
             "every sample needs a positive number (leave samples without one out of the study)"
         )
     weights = np.sqrt(values) if weights is None else values
