@@ -172,7 +172,7 @@ def create_dataset(
         _put_strains(ds, [strain_of[i] for i in rows])
     if extra is not None:
         if extra.names is None and values.names is not None:
-            say_by_order(extra, "the traits")
+            say_by_order(extra, values)
         _put_covariates(ds, extra, names, rows)
     ds["variant_id"] = ("variants", text(calls.labels))
     _put_map(ds, contigs, positions, position_unit, alleles)
@@ -205,9 +205,9 @@ def _match(
                 "names"
             )
         if calls.names is None and keys is not None:
-            say_by_order(calls, "the traits")
+            say_by_order(calls, traits)
         elif keys is None and calls.names is not None:
-            say_by_order(traits, "the genotypes")
+            say_by_order(traits, calls)
         return list(range(size)), list(range(size))
     where = {name: i for i, name in enumerate(calls.names)}
     rows = [i for i, key in enumerate(keys) if key in where]

@@ -232,14 +232,29 @@ def match_numbers(tables: list[Argument]) -> None:
                 )
 
 
-def say_by_order(table: Argument, other: str) -> None:
-    """Warn that a frame of pandas without sample names is matched by the order of its rows."""
+def say_by_order(table: Argument, other: Argument) -> None:
+    """Warn that a table without sample names is matched by the order of its rows.
+
+    Said where one of the two is of pandas, whose rows have numbers at least.
+    """
     if table.numbers is not None:
+        say_counted(table.what, f"the {other.what}")
+    elif other.numbers is not None:
         say(
-            f"{table.what} carry no sample names, only the numbers that pandas gives to rows: row "
-            f"i is taken for row i of {other}; make the sample names the index, as in "
-            "frame.set_index('sample'), to have them matched"
+            f"the rows of {other.what} carry only numbers ({listing(other.numbers, 3)}), and those "
+            f"of {table.what} no labels: row i is taken for row i of the {table.what}; if the "
+            "frame was sorted or filtered, name the samples of both, or sort it back with "
+            "frame.sort_index()"
         )
+
+
+def say_counted(what: str, other: str) -> None:
+    """Warn that the rows of `what`, which pandas has numbered, are taken for those of `other`."""
+    say(
+        f"{what} carry no sample names, only the numbers that pandas gives to rows: row i is taken "
+        f"for row i of {other}; make the sample names the index, as in frame.set_index('sample'), "
+        "to have them matched"
+    )
 
 
 def by_sample(values: Any, what: str, table: Argument) -> list[Any]:

@@ -218,7 +218,7 @@ def test_a_covariate_that_is_constant_where_others_are_known(ds):
 
 def test_strata_of_metadata_need_a_label_for_every_sample(ds):
     ds["sample_cage"] = ("samples", text(np.where(CAGES == "n", "", CAGES)))
-    with pytest.raises(InputError, match="strata lack a label for"):
+    with pytest.raises(InputError, match="strata lacks a label for"):
         blmm.permute(ds, n_permutations=2, strata="cage")
     with pytest.raises(InputError, match=r"strata is 'shoe', .*there are 'age', 'sex'"):
         blmm.permute(ds, n_permutations=2, strata="shoe")

@@ -11,8 +11,9 @@ import xarray as xr
 
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.check_kinship import check_kinship
+from bulklmm_dask.lmm.check_kinship import check_kinship, require_square
 from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.schema import LOCO, locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
@@ -77,9 +78,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
         name, kinship = kinship, _variable(ds, kinship, loco=loco)
     samples = [str(sample) for sample in ds["sample_id"].values]
     if isinstance(kinship, pd.DataFrame):
-        kinship = xr.DataArray(kinship, dims=("samples_0", "samples_1")).assign_coords(
-            samples_0=kinship.index, samples_1=kinship.columns
-        )
+        kinship = _labelled(kinship, samples)
     dims = np.ndim(kinship)
     if loco != (dims == 3):
         raise InputError(
@@ -99,8 +98,9 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
             f"{name} has {count} matrices for the {ds.sizes.get('contigs', 0)} contigs of "
             f"the study; make them with {_made_by_contig()}"
         )
-    if is_lazy(kinship):
-        return kinship  # checked where it is computed
+    if is_lazy(kinship):  # its values are checked where they are computed
+        require_square(kinship.shape[-2:], len(samples), name)
+        return kinship
     try:
         matrix = np.asarray(kinship, dtype=np.float64)
     except (TypeError, ValueError):
@@ -127,6 +127,22 @@ def _variable(ds: xr.Dataset, name: str, *, loco: bool) -> xr.DataArray:
             "(samples_0, samples_1)"
         )
     return found
+
+
+def _labelled(frame: pd.DataFrame, samples: list[str]) -> xr.DataArray:
+    """A table of pandas with the names of its rows and columns, if it has any.
+
+    Names at one side are those of both sides.
+    """
+    rows, columns = (index_names(index, "kinship") for index in (frame.index, frame.columns))
+    if rows is None and columns is None:
+        if set(samples) == set(map(str, frame.index)):
+            rows = list(map(str, frame.index))
+        else:
+            say_counted("the rows of the kinship", "the samples of the study")
+    rows, columns = rows or columns, columns or rows
+    coords = {} if rows is None else {"samples_0": rows, "samples_1": columns}
+    return xr.DataArray(frame.to_numpy(), dims=("samples_0", "samples_1"), coords=coords)
 
 
 def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray:

@@ -10,10 +10,15 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.schema import NAMES, locate, require_unique
-from bulklmm_dask.text import listing
+from bulklmm_dask.surface import option
+from bulklmm_dask.text import listing, named
 from bulklmm_dask.typing import Array
+
+# Attribute of a Series with the file that it was read from.
+SOURCE = "source"
 
 VectorLike = str | npt.ArrayLike | xr.DataArray | pd.Series
 
@@ -27,6 +32,12 @@ def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> Array:
         raise InputError(f"{what} does not hold numbers; give one for each of the {dim}") from None
 
 
+def name_of(name: str, given: Any) -> str:
+    """Name of an option in errors, with the file that its values come from, if it is known."""
+    source = given.attrs.get(SOURCE) if isinstance(given, pd.Series) else None
+    return option(name) if source is None else f"{option(name)} {named(source)}"
+
+
 def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]:
     """Values along the dimension "samples" or "traits", matched by name if they have names.
 
@@ -36,7 +47,10 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
     if isinstance(given, str):
         given = _named_vector(ds, given, what, dim)
     if isinstance(given, xr.DataArray):
-        given = given.to_series() if given.coords else given.values
+        given = given.to_series() if _has_names(given) else given.values
+    if isinstance(given, pd.Series) and _is_counted(given.index, names):
+        say_counted(f"the entries of {what}", f"the {dim} of the study")
+        given = given.to_numpy()
     if isinstance(given, pd.Series):
         series = given.set_axis(given.index.map(str))
         require_unique(series.index, f"the {dim} of {what}", "give one value for each")
@@ -47,6 +61,15 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
     if values.shape != (len(names),):
         raise InputError(f"{what} has shape {values.shape} for {len(names)} {dim}")
     return values
+
+
+def _has_names(given: xr.DataArray) -> bool:
+    return given.ndim == 1 and given.dims[0] in given.coords
+
+
+def _is_counted(index: pd.Index, names: list[str]) -> bool:
+    """Whether an index only counts the entries, and is not that of the names."""
+    return index_names(index, "a vector") is None and set(map(str, index)).isdisjoint(names)
 
 
 def _named_vector(ds: xr.Dataset, name: str, what: str, dim: str) -> npt.NDArray[Any]:
