@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -9,13 +11,15 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.study.warn import say, say_once
-from bulklmm_dask.surface import either
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
 # With fewer residual degrees of freedom the chi-square distribution of a LOD is no approximation:
 # at 5, with an intercept alone, its p-value of 0.05 is 0.13 by the exact t test.
 FEW_DEGREES = 5
+# A grid of heritabilities suits kinships whose mean variance is within this factor of 1.
+_SCALE = 10.0
 # With fewer samples, the variance that the kinship of all markers takes from a locus costs power.
 FEW_SAMPLES = 500
 
@@ -50,6 +54,29 @@ def warn_of_few_degrees(measured: Measurements, n_samples: Index | None = None) 
             f"{degrees[few].min() + c}: LODs of so few degrees of freedom are too large, p-values "
             f"too small; use fewer covariates, or leave out {listing(measured.trait_names[few])}"
         )
+
+
+def warn_of_scale(measured: Measurements, grid: Sequence[float]) -> None:
+    """Warn of a kinship of a size at which a grid of heritabilities is no grid of shares.
+
+    h2 is that of the kinship as given: at h2 it explains the share h2 s/(h2 s + 1 - h2) of the
+    variance, s being its mean diagonal. Exact methods give the same LODs for any s.
+    """
+    inner = [h for h in grid if 0.0 < h < 1.0]
+    if measured.kinship is None or is_lazy(measured.kinship) or not inner:
+        return
+    diagonal = np.diagonal(np.asarray(measured.kinship), axis1=-2, axis2=-1)
+    of_noise = 1.0 if measured.weights is None else np.exp(-2.0 * np.log(measured.weights).mean())
+    scale = float((diagonal / of_noise).mean())
+    if 1.0 / _SCALE <= scale <= _SCALE:
+        return
+    low, high = (h * scale / (h * scale + 1.0 - h) for h in (min(inner), max(inner)))
+    say(
+        f"the mean diagonal of the kinship, weighted as the samples are, is {scale:.3g} and not "
+        f"near 1, so the values of {option('h2_grid')} between 0 and 1 stand for {low:.3g} to "
+        f"{high:.3g} of the variance; divide the kinship by its mean diagonal, give another grid, "
+        "or use an exact method"
+    )
 
 
 def advise_loco(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool) -> None:

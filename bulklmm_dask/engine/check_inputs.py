@@ -84,6 +84,15 @@ def say_absent(names: Names) -> None:
         )
 
 
+def say_absent_uncounted() -> None:
+    """Warn that nobody has counted the markers of `say_absent`."""
+    say(
+        "the genotype probabilities are read as they are used, and at how many markers some "
+        f"genotype has no probability of {LEAST} or more is not known: such a genotype is taken as "
+        "absent, and df is one less; a scan into a store counts them"
+    )
+
+
 def _parts(item: object) -> list[object]:
     """Values of the fields of a dataclass object, to be fingerprinted; [None] for None."""
     return [None] if item is None else list(vars(item).values())

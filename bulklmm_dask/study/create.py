@@ -37,6 +37,10 @@ from bulklmm_dask.text import counted, listing
 UNITS = ("bp", "Mb", "cM")
 # How far the probabilities of a call may sum off 1: files round each to a few decimals.
 _SUM_TOLERANCE = 0.01
+# Doubles hold all whole numbers up to this; steps between them beyond a share of the range of a
+# column are a loss: this share adds less than 1e-5 of its variance.
+_LAST_WHOLE = 2.0**53
+_STEP = 2.5e-3
 
 
 def create_dataset(
@@ -255,8 +259,29 @@ def _put_traits(ds: xr.Dataset, traits: Argument, rows: list[int]) -> None:
                 f"{empty.size} of {len(traits.labels)} traits have no value at all; they are kept "
                 f"and get no LOD scores: {listing(traits.labels[i] for i in empty)}"
             )
+        _say_rounded(data.values, "traits", traits.labels)
     ds["sample_trait"] = data
     ds["trait_id"] = ("traits", text(traits.labels))
+
+
+def _say_rounded(values: np.ndarray, what: str, names: list[str]) -> None:
+    """Warn of columns (samples, columns) whose values differ by few steps of doubles of their size.
+
+    Whole numbers above 2^53 are examples: what is left of their differences is rounding.
+    """
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+    size = np.fmax(np.abs(low), np.abs(high))
+    with np.errstate(over="ignore"):
+        width, step = high - low, np.spacing(size)
+    lost = np.flatnonzero((step > _STEP * width) & ((width > 0.0) | (size >= _LAST_WHOLE)))
+    if lost.size:
+        i = lost[0]
+        say(
+            f"{lost.size} of {len(names)} {what} differ from sample to sample by hardly more than "
+            f"doubles are rounded, so that digits are lost: {names[i]!r} runs from {low[i]:.17g} "
+            f"to {high[i]:.17g} in steps of {step[i]:.3g}; subtract a constant from the numbers, or "
+            "give them in another unit, before they are read"
+        )
 
 
 def _put_strains(ds: xr.Dataset, strains: list[str | None]) -> None:
@@ -289,6 +314,7 @@ def _put_covariates(
         _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
         values = frame.reindex(list(ds["sample_id"].values)).to_numpy()
     refuse_infinite(values, "covariates", list(ds["sample_id"].values), covariates.labels)
+    _say_rounded(values, "covariates", covariates.labels)
     labels = text(covariates.labels)
     empty = np.isnan(values).all(axis=0)
     if empty.any():
@@ -413,7 +439,9 @@ def _put_calls(
     if maximum is None:
         say(
             f"the genotypes are lazy and {option('maximum')} was not given: they are taken as "
-            f"dosages 0..2; pass {option('maximum', 1)} if they run from 0 to 1"
+            f"dosages 0..2; pass {option('maximum', 1)} if they run from 0 to 1. Codes, such as 1 "
+            "and 2 for two homozygotes, are not recognised in lazy genotypes: turn them into "
+            "dosages before"
         )
     ds["call_dosage"] = data.assign_attrs(maximum=maximum or 2)
     return ds

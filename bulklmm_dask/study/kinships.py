@@ -148,8 +148,8 @@ def read_kinship(path: str | os.PathLike[str], ds: xr.Dataset | None = None) -> 
     if len(bad):
         i, j = (repr(names[at]) if names is not None else f"number {at + 1}" for at in bad[0])
         raise InputError(
-            f"{file.label} holds {values[tuple(bad[0])]} for samples {i} and {j}; a kinship needs a "
-            "number for every pair"
+            f"{file.label} holds {values[tuple(bad[0])]} for samples {i} and {j}; a kinship "
+            "needs a number for every pair"
         )
     dims = ("samples_0", "samples_1")
     coords = {} if names is None else dict.fromkeys(dims, names)

@@ -141,7 +141,7 @@ def test_the_rounding_that_is_found():
 
 @pytest.mark.parametrize("decimals", [3, 4, 6])
 def test_a_centred_kinship_stays_centred_if_its_entries_are_rounded(decimals):
-    """Whichever sign rounding gives the eigenvalue that is 0, fits of ML say that they end at it."""
+    """Whichever sign rounding gives the eigenvalue that is 0, fits of ML say so."""
     # 30 samples: the eigenvalues but the one of the vector of ones are far above rounding.
     ds = blmm.simulate_study(n_samples=30, n_strains=None, n_variants=400, n_traits=8, seed=4)
     exact = blmm.kinship(ds, method="centered").values

@@ -99,7 +99,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
             f"the study; make them with {_made_by_contig()}"
         )
     if is_lazy(kinship):  # its values are checked where they are computed
-        require_square(kinship.shape[-2:], len(samples), name)
+        require_square(np.shape(kinship)[-2:], len(samples), name)
         return kinship
     try:
         matrix = np.asarray(kinship, dtype=np.float64)

@@ -14,6 +14,7 @@ from bed_reader import open_bed
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.files import reading
+from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._people import (
@@ -117,6 +118,7 @@ def read_plink(
     if trait_positions is not None:
         samples.places = read_trait_places(trait_positions)
     ds = samples.study(genotypes, placed, "bp", alleles=alleles, maximum=2)
+    say_available(people.label, people.labels)
     return ds.assign_attrs(source=bed.name)
 
 

@@ -60,7 +60,10 @@ def decimal_sign(cells: Iterable[str]) -> str:
 
 
 def pointed(cells: list[str]) -> list[str]:
-    """Cells of a table with decimal commas, numbers with points; ValueError quotes other numbers."""
+    """Cells of a table with decimal commas, its numbers with points.
+
+    ValueError quotes a number that has a point already.
+    """
     for cell in cells:
         if _POINT.fullmatch(cell.strip()):
             raise ValueError(cell.strip())

@@ -432,8 +432,13 @@ def test_a_relative_path_holds_wherever_the_program_goes(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "values", "dims", "message"),
     [
-        ("variant_position", CALLS, ("variants", "samples", "ploidy"), "should be numbers (variants"),
-        ("variant_position", list("abcd"), ("variants",), "should be numbers (variants"),
+        (
+            "variant_position",
+            CALLS,
+            ("variants", "samples", "ploidy"),
+            "numbers (variants,)",
+        ),
+        ("variant_position", list("abcd"), ("variants",), "numbers (variants,)"),
         ("variant_contig", np.array(DOSAGES), ("variants", "samples"), "should be whole numbers"),
         ("variant_contig", list("0000"), ("variants",), "should be whole numbers"),
         ("sample_id", np.arange(4), ("samples",), "should be texts (samples,)"),
