@@ -18,8 +18,9 @@ from bulklmm_dask.typing import Index
 # With fewer residual degrees of freedom the chi-square distribution of a LOD is no approximation:
 # at 5, with an intercept alone, its p-value of 0.05 is 0.13 by the exact t test.
 FEW_DEGREES = 5
-# A grid of heritabilities suits kinships whose mean variance is within this factor of 1.
-_SCALE = 10.0
+# A grid of heritabilities suits a kinship unless the shares of the variance that they stand for
+# spread less than this part of their own spread.
+_SPREAD = 0.5
 # With fewer samples, the variance that the kinship of all markers takes from a locus costs power.
 FEW_SAMPLES = 500
 
@@ -68,12 +69,12 @@ def warn_of_scale(measured: Measurements, grid: Sequence[float]) -> None:
     diagonal = np.diagonal(np.asarray(measured.kinship), axis1=-2, axis2=-1)
     of_noise = 1.0 if measured.weights is None else np.exp(-2.0 * np.log(measured.weights).mean())
     scale = float((diagonal / of_noise).mean())
-    if 1.0 / _SCALE <= scale <= _SCALE:
-        return
     low, high = (h * scale / (h * scale + 1.0 - h) for h in (min(inner), max(inner)))
+    if high - low >= _SPREAD * (max(inner) - min(inner)):
+        return
     say(
         f"the mean diagonal of the kinship, weighted as the samples are, is {scale:.3g} and not "
-        f"near 1, so the values of {option('h2_grid')} between 0 and 1 stand for {low:.3g} to "
+        f"near 1, so that the values of {option('h2_grid')} between 0 and 1 stand for {low:.3g} to "
         f"{high:.3g} of the variance; divide the kinship by its mean diagonal, give another grid, "
         "or use an exact method"
     )

@@ -13,7 +13,7 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
 from bulklmm_dask.storage.fingerprint import fingerprint, row_digests
-from bulklmm_dask.study.warn import say
+from bulklmm_dask.study.warn import say, say_once
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Flags, Names, Real
 
@@ -85,11 +85,12 @@ def say_absent(names: Names) -> None:
 
 
 def say_absent_uncounted() -> None:
-    """Warn that nobody has counted the markers of `say_absent`."""
-    say(
+    """Warn once that nobody has counted the markers of `say_absent`."""
+    say_once(
+        "absent",
         "the genotype probabilities are read as they are used, and at how many markers some "
         f"genotype has no probability of {LEAST} or more is not known: such a genotype is taken as "
-        "absent, and df is one less; a scan into a store counts them"
+        "absent, and df is one less; a scan into a store counts them",
     )
 
 

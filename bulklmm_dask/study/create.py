@@ -279,8 +279,8 @@ def _say_rounded(values: np.ndarray, what: str, names: list[str]) -> None:
         say(
             f"{lost.size} of {len(names)} {what} differ from sample to sample by hardly more than "
             f"doubles are rounded, so that digits are lost: {names[i]!r} runs from {low[i]:.17g} "
-            f"to {high[i]:.17g} in steps of {step[i]:.3g}; subtract a constant from the numbers, or "
-            "give them in another unit, before they are read"
+            f"to {high[i]:.17g} in steps of {step[i]:.3g}; subtract a constant from the numbers, "
+            "or give them in another unit, before they are read"
         )
 
 

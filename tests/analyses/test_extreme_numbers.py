@@ -8,7 +8,7 @@ import studies
 import xarray as xr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.lmm.powers import in_range
 
 N = 24
@@ -212,6 +212,8 @@ def test_a_grid_is_in_the_units_of_the_kinship_given(ds):
     for method in ("null-grid", "alt-grid"):
         usual = blmm.scan(ds, method=method, h2_grid=grid).compute()
         for factor in (1e-7, 2.0**40):
+            with pytest.warns(StudyWarning, match="mean diagonal of the kinship, .* not near 1"):
+                blmm.scan(ds, method=method, kinship=factor * ds.kinship, h2_grid=grid)
             same = grid / (grid + factor * (1 - grid))
             found = blmm.scan(ds, method=method, kinship=factor * ds.kinship, h2_grid=same)
             np.testing.assert_allclose(found.lod, usual.lod, atol=1e-5)

@@ -168,3 +168,25 @@ def test_rows_that_do_not_sum_to_zero_are_left_alone(ds, centred):
 def test_a_kinship_of_a_size_that_doubles_cannot_multiply(centred, size):
     with pytest.raises(InputError, match="where doubles lose their digits; multiply the kinship"):
         check_kinship((centred + np.eye(200)) * size, 200, "K", pytest.fail)
+
+
+@pytest.mark.parametrize("loco", [False, True])
+def test_a_lazy_kinship_is_checked_once_however_many_graphs_need_it(ds, centred, tmp_path, loco):
+    given = np.round(centred, 5)
+    # One contig's kinship is rounded, and said; the other's is not.
+    given = np.stack([given, np.eye(200)]) if loco else given
+    given = da.from_array(given, chunks=-1)
+    dims = ("contigs", "samples_0", "samples_1")[not loco :]
+    lazy = {"kinship": xr.DataArray(given, dims=dims), "loco": loco, "reml": True}
+    for run in (
+        lambda: blmm.scan(ds, **lazy).load(),
+        lambda: blmm.scan(ds, **lazy, chunks={"variants": 15, "traits": 2}).load(),
+        lambda: blmm.scan(ds, **lazy, store=tmp_path / "r.zarr"),
+        lambda: blmm.permute(ds, **lazy, n_permutations=3).load(),
+        lambda: blmm.permute(ds, **lazy, n_permutations=3, method="shared"),
+    ):
+        with pytest.warns(StudyWarning, match="slightly negative eigenvalues") as caught:
+            run()
+        assert len(caught) == 1
+    with pytest.raises(InputError, match=r"kinship has shape \(199, 200\), but the study has 200"):
+        blmm.scan(ds, kinship=da.ones((199, 200)))

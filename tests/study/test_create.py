@@ -385,3 +385,41 @@ def test_maps_of_pandas_go_by_the_names_of_the_variants():
     np.testing.assert_array_equal(ds["variant_position"], chart["Mb"])
     with pytest.raises(InputError, match="positions has names, but lacks 1 of 4 variants: 'm1'"):
         create_dataset(named_calls(), named_traits(), positions=chart["Mb"].iloc[1:])
+
+
+def test_a_sorted_frame_beside_an_array_is_matched_by_order_and_said():
+    calls, traits = (pd.DataFrame(values).iloc[[2, 0, 1]] for values in (CALLS, TRAITS))
+    with pytest.warns(StudyWarning, match=r"genotypes carry only numbers \('2', '0', '1'\)"):
+        ds = create_dataset(calls, TRAITS)
+    np.testing.assert_array_equal(ds["call_dosage"].T, CALLS[[2, 0, 1]])
+    np.testing.assert_array_equal(ds["sample_trait"], TRAITS)
+    with pytest.warns(StudyWarning, match="row i of the genotypes; if the frame"):
+        create_dataset(CALLS, traits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_dataset(pd.DataFrame(CALLS), TRAITS)  # in the order of an array, as it seems
+
+
+@pytest.mark.parametrize(
+    ("start", "step"), [(2**53, 1), (2**57, 1), (2**62, 1), (9e15, 1.0), (5e-324, 5e-324)]
+)
+def test_digits_that_doubles_do_not_hold_are_said(start, step):
+    traits = np.array([[start + i * step, i] for i in range(3)], dtype=object)
+    with pytest.warns(StudyWarning, match="1 of 2 traits differ .* are lost: 'trait1' runs"):
+        create_dataset(CALLS, traits)
+    with pytest.warns(StudyWarning, match="1 of 1 covariates differ .* digits are lost"):
+        create_dataset(CALLS, TRAITS, covariates=traits[:, 0].astype(np.float64))
+
+
+@pytest.mark.parametrize("values", [[1e12, 1e12 + 1, 1e12 + 2], [0, 0, 1e300], [7, 7, 7]])
+def test_numbers_that_doubles_hold_need_no_word(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_dataset(CALLS, np.array([values, [1, 2, 3]]).T)
+
+
+def test_codes_are_not_seen_in_lazy_genotypes_which_is_said():
+    codes = da.from_array(np.array([[1, 2, 1.0], [2, 1, 2], [2, 2, 1]]))
+    with pytest.warns(StudyWarning, match="for two homozygotes, are not recognised in lazy"):
+        ds = create_dataset(codes, TRAITS)
+    assert ds["call_dosage"].attrs["maximum"] == 2

@@ -2,6 +2,7 @@
 
 import re
 import tracemalloc
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from bed_reader import to_bed
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.metadata import metadata_names
 from bulklmm_dask.study.readers import plink
 
 CODES = {0: 0b11, 1: 0b10, 2: 0b00, -1: 0b01}  # PLINK's bits for the number of copies of A1
@@ -37,14 +39,31 @@ def files(tmp_path):
 
 
 def read(*args, said=(), **options):
-    """Read; each text must have been said, and nothing else."""
-    if not said:
-        return blmm.read_plink(*args, **options)
-    with pytest.warns(StudyWarning) as found:
+    """Read; each text must have been said, and nothing else but which metadata there are."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
         ds = blmm.read_plink(*args, **options)
-    for text, warning in zip(said, found, strict=True):
-        assert text in str(warning.message)
+    words = [str(one.message) for one in found]
+    metadata = metadata_names(ds)
+    if "family_id" in metadata or "sex" in metadata:
+        assert "x.fam: the samples have " in words.pop()
+    for text, told in zip(said, words, strict=True):
+        assert text in told
     return ds
+
+
+def test_sex_and_family_are_announced(files):
+    with pytest.warns(StudyWarning, match="no id|the samples have") as found:
+        blmm.read_plink(files / "x")
+    assert str(found[-1].message) == (
+        f"{files / 'x.fam'}: the samples have 'sex', 'family_id' (covariates of a scan once they "
+        "are named: covariates=['sex'])"
+    )
+    alone = "".join(f"{name} {name} 0 0 0 1\n" for name in "abcde")
+    (files / "x.fam").write_text(alone)
+    with pytest.warns(StudyWarning) as found:
+        blmm.read_plink(files / "x")
+    assert [NAMED in str(one.message) for one in found] == [True]
 
 
 NAMED = "1 of 3 variants have no id and are named by chromosome and position: '1:200'"
