@@ -71,7 +71,7 @@ class NullMaxima:
                     f"list instead: perm.sel({dim}=[name])"
                 )
         require_unique(text(perm["traits"].values), "the traits of perm", "select each once")
-        return cls(perm.transpose(*_ORDER, missing_dims="ignore"), by)
+        return cls(perm.transpose(*_ORDER, ..., missing_dims="ignore"), by)
 
     def chunks(self, traits: Index) -> Iterator[tuple[Index, Index, Array]]:
         """Go through some traits, a bounded number at a time.
