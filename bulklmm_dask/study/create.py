@@ -37,10 +37,12 @@ from bulklmm_dask.text import counted, listing
 UNITS = ("bp", "Mb", "cM")
 # How far the probabilities of a call may sum off 1: files round each to a few decimals.
 _SUM_TOLERANCE = 0.01
-# Doubles hold all whole numbers up to this; steps between them beyond a share of the range of a
-# column are a loss: this share adds less than 1e-5 of its variance.
-_LAST_WHOLE = 2.0**53
+# Steps between doubles beyond this share of the range of a column are a loss: rounding to less adds
+# less than 1e-5 of its variance.
 _STEP = 2.5e-3
+_EQUAL = 4.0  # steps
+# Whole numbers of 64 bits in this range are rounded.
+_WHOLE = 2.0**53, 2.0**64
 
 
 def create_dataset(
@@ -273,7 +275,10 @@ def _say_rounded(values: np.ndarray, what: str, names: list[str]) -> None:
     size = np.fmax(np.abs(low), np.abs(high))
     with np.errstate(over="ignore"):
         width, step = high - low, np.spacing(size)
-    lost = np.flatnonzero((step > _STEP * width) & ((width > 0.0) | (size >= _LAST_WHOLE)))
+    # Values within some steps of each other are a constant, which has lost nothing; whole numbers
+    # may have become one by rounding.
+    varies = (width > _EQUAL * step) | ((size >= _WHOLE[0]) & (size < _WHOLE[1]))
+    lost = np.flatnonzero(varies & (step > _STEP * width))
     if lost.size:
         i = lost[0]
         say(

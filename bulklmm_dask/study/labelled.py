@@ -235,16 +235,18 @@ def match_numbers(tables: list[Argument]) -> None:
 def say_by_order(table: Argument, other: Argument) -> None:
     """Warn that a table without sample names is matched by the order of its rows.
 
-    Said where one of the two is of pandas, whose rows have numbers at least.
+    Said where it is of pandas, or where the numbers that pandas gave to the rows of the other are
+    in disorder, because that was sorted by something else.
     """
     if table.numbers is not None:
         say_counted(table.what, f"the {other.what}")
-    elif other.numbers is not None:
+        return
+    numbers = list(map(int, other.numbers or ()))
+    if numbers != sorted(numbers):
         say(
-            f"the rows of {other.what} carry only numbers ({listing(other.numbers, 3)}), and those "
+            f"the rows of {other.what} carry only numbers ({listing(numbers, 3)}), and those "
             f"of {table.what} no labels: row i is taken for row i of the {table.what}; if the "
-            "frame was sorted or filtered, name the samples of both, or sort it back with "
-            "frame.sort_index()"
+            "frame was sorted, name the samples of both, or sort it back with frame.sort_index()"
         )
 
 

@@ -181,10 +181,10 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
                 f"the study has lost its dimension {dim!r}, for one name was selected; select with "
                 f"a list instead: ds.sel({dim}=[{str(ds[name].values)!r}])"
             )
-    for dim in ds.dims:
-        if dim in ds.coords and ds[dim].dims != (dim,):
+    for along in ds.dims:
+        if along in ds.coords and ds[along].dims != (along,):
             raise InputError(
-                f"the names along {dim} have dimensions {ds[dim].dims}; give one name each"
+                f"the names along {along} have dimensions {ds[along].dims}; give one name each"
             )
     for name, declared in VARIABLES.items():
         if name not in ds.variables:

@@ -306,3 +306,28 @@ def test_columns_are_scaled_only_if_they_have_to_be():
     same, none = in_range(columns[:, [0]])
     assert same.base is columns or np.shares_memory(same, columns) or (same == columns[:, :1]).all()
     assert not none.any()
+
+
+@pytest.mark.parametrize("genotypes", [None, 3])
+@pytest.mark.parametrize("factor", [1e-310, 1e-300, 2.0**-300, 2.0**300, 1e300])
+def test_interactions_with_covariates_of_any_size(factor, genotypes):
+    dosage, traits = studies.arrays(N, 8, 3)
+    rng = np.random.default_rng(2)
+    if genotypes is not None:
+        dosage = rng.dirichlet(np.ones(genotypes), (N, 8))
+    age = rng.integers(1, 2**10, (N, 2)) / 1.0
+    options = {"kinship": None, "interaction": ["covariate1"]}
+    options |= {"statistics": ("beta", "se", "lod_interaction", "neg_log10_p")}
+    usual = blmm.scan(blmm.create_dataset(dosage, traits, covariates=age), **options).compute()
+    scaled = blmm.create_dataset(dosage, traits, covariates=age * [factor, 1])
+    found = blmm.scan(scaled, **options).compute()
+    assert (found.df == usual.df).all()
+    for name in ("lod", "lod_interaction", "neg_log10_p"):
+        np.testing.assert_allclose(found[name], usual[name], rtol=1e-5, atol=1e-6)
+    per_unit = [":" in str(name) for name in usual.effects.values]
+    for name in ("beta", "se"):
+        with np.errstate(over="ignore"):
+            expected = usual[name].values / np.where(per_unit, factor, 1.0)
+        inside = np.isfinite(expected)
+        np.testing.assert_allclose(found[name].values[inside], expected[inside], rtol=1e-6)
+        assert inside.mean() > 0.9
