@@ -18,6 +18,8 @@ from bulklmm_dask.typing import Index
 # With fewer residual degrees of freedom the chi-square distribution of a LOD is no approximation:
 # at 5, with an intercept alone, its p-value of 0.05 is 0.13 by the exact t test.
 FEW_DEGREES = 5
+# Standard deviations of a covariate from 0 beyond which effects there have few digits left.
+_FAR = 1e4
 # A grid of heritabilities suits a kinship unless the shares of the variance that they stand for
 # spread less than this part of their own spread.
 _SPREAD = 0.5
@@ -78,6 +80,27 @@ def warn_of_scale(measured: Measurements, grid: Sequence[float]) -> None:
         f"{high:.3g} of the variance; divide the kinship by its mean diagonal, give another grid, "
         "or use an exact method"
     )
+
+
+def warn_of_far_covariates(measured: Measurements) -> None:
+    """Warn of covariates far from 0, where effects of genotypes are given.
+
+    In a model without intercept they are nearly a multiple of the sum of the genotypes, so that the digits of the effects,
+    and then the effect of the last genotype, are lost. LODs do not depend on it.
+    """
+    columns = measured.covariates[measured.complete, 1 : 1 + len(measured.covariate_names)]
+    if not len(columns):
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = np.abs(columns.mean(axis=0)) > _FAR * columns.std(axis=0)
+    if far.any():
+        names = np.array(measured.covariate_names, dtype=object)[far]
+        say(
+            f"effects of genotypes are those where covariates are 0, but {listing(names)} "
+            f"{'lies' if len(names) == 1 else 'lie'} more than {_FAR:g} standard deviations from "
+            "there: effects lose their digits, that of the last genotype all; subtract a constant "
+            "from the covariate. LODs are right"
+        )
 
 
 def advise_loco(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool) -> None:

@@ -9,7 +9,12 @@ from typing import Any
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.analyses.advice import advise_loco, warn_of_few_degrees, warn_of_scale
+from bulklmm_dask.analyses.advice import (
+    advise_loco,
+    warn_of_far_covariates,
+    warn_of_few_degrees,
+    warn_of_scale,
+)
 from bulklmm_dask.analyses.fields import (
     columns_of,
     frequency_columns,
@@ -264,6 +269,8 @@ def scan(
     advise_loco(ds, kinship, loco=loco)
     if options.model.grid is not None:
         warn_of_scale(study.measured, options.model.grid)
+    if options.genotypes and options.model.with_effects and not options.interaction:
+        warn_of_far_covariates(study.measured)
     if store is not None and chunks == "auto":
         chunks = block_of(store, Layout.dims) or "auto"
     plan = _plan(study, options, chunks)

@@ -250,12 +250,15 @@ def say_by_order(table: Argument, other: Argument) -> None:
         )
 
 
-def say_counted(what: str, other: str) -> None:
-    """Warn that the rows of `what`, which pandas has numbered, are taken for those of `other`."""
+def say_counted(what: str, other: str, one: str = "sample") -> None:
+    """Warn that the rows of `what`, which pandas has numbered, are taken for those of `other`.
+
+    `one` is what a row should be named by.
+    """
     say(
-        f"{what} carry no sample names, only the numbers that pandas gives to rows: row i is taken "
-        f"for row i of {other}; make the sample names the index, as in frame.set_index('sample'), "
-        "to have them matched"
+        f"{what} carry no {one} names, only the numbers that pandas gives to rows: row i is taken "
+        f"for row i of {other}; make the {one} names the index, as in frame.set_index({one!r}), to "
+        "have them matched"
     )
 
 

@@ -49,7 +49,8 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
     if isinstance(given, xr.DataArray):
         given = given.to_series() if _has_names(given) else given.values
     if isinstance(given, pd.Series) and _is_counted(given.index, names):
-        say_counted(f"the entries of {what}", f"the {dim} of the study")
+        one = dim.removesuffix("s")
+        say_counted(f"the entries of {what}", f"the {dim} of the study", one)
         given = given.to_numpy()
     if isinstance(given, pd.Series):
         series = given.set_axis(given.index.map(str))
