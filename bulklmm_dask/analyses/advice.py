@@ -85,8 +85,9 @@ def warn_of_scale(measured: Measurements, grid: Sequence[float]) -> None:
 def warn_of_far_covariates(measured: Measurements) -> None:
     """Warn of covariates far from 0, where effects of genotypes are given.
 
-    In a model without intercept they are nearly a multiple of the sum of the genotypes, so that the digits of the effects,
-    and then the effect of the last genotype, are lost. LODs do not depend on it.
+    In a model without intercept they are nearly a multiple of the sum of the genotypes, so that the
+    digits of the effects, and then the effect of the last genotype, are lost. LODs do not depend on
+    it.
     """
     columns = measured.covariates[measured.complete, 1 : 1 + len(measured.covariate_names)]
     if not len(columns):
