@@ -150,7 +150,7 @@ def test_headings_can_be_sorted_by(page):
 
 def test_control_characters_of_names_are_seen(study, result, tmp_path):
     traits = text(result.traits.values)
-    traits[result.lod.max("variants").argmax()] = "a\x1b[31mb\u202ec"
+    traits[np.argmax(result.lod.max("variants").values)] = "a\x1b[31mb\u202ec"
     odd = result.assign_coords(traits=traits, trait_id=("traits", traits))
     odd.attrs["covariates"] = ["\x1b[2Jage"]
     page = made(tmp_path, odd, threshold=3)
