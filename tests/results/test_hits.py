@@ -125,7 +125,9 @@ def test_cis_hits(lod):
 
 
 @pytest.mark.parametrize(
-    "scheduler", ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)]
+    "scheduler",
+    ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)],
+    indirect=True,
 )
 def test_a_parquet_folder_holds_the_same(lod, tmp_path, scheduler):
     pytest.importorskip("pyarrow")

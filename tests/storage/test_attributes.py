@@ -41,12 +41,15 @@ def uses(stores, name):
     if name == "study.zarr":
         yield lambda: blmm.open_dataset(path)
         return
-    ds = blmm.open_dataset(stores / "study.zarr")
     yield lambda: blmm.open_result(path)
-    if name == "scan.zarr":
-        yield lambda: blmm.scan(ds, store=path)
-    else:
-        yield lambda: blmm.permute(ds, n_permutations=5, store=path)
+
+    def resume():
+        ds = blmm.open_dataset(stores / "study.zarr")
+        if name == "scan.zarr":
+            return blmm.scan(ds, store=path)
+        return blmm.permute(ds, n_permutations=5, store=path)
+
+    yield resume
 
 
 def test_a_whole_store_is_used(stores):
