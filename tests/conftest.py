@@ -1,5 +1,6 @@
 """Shared fixtures: the reference data, a cluster, worker processes."""
 
+import gc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,6 +16,12 @@ pytest.register_assert_rewrite("brute", "commands", "gemma", "pages", "reference
 # No test depends on how fast the machine is, nor on chance.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+
+def pytest_collection_finish():
+    """Modules and tests are there to the end: a search for garbage passes them over."""
+    gc.freeze()
+
 
 HERE = Path(__file__).resolve().parent
 WHOLE = HERE.parents[1] / "shared" / "reference"

@@ -110,7 +110,7 @@ def test_weights_of_very_different_size(ds, name, covariates):
         )
         h2 = float(null.h2[j])
         value, lod, beta = model.at(h2 / max(1 - h2, 1e-40))
-        highest = max(model.at(odds)[0] for odds in np.logspace(-14, 16, 61))
+        highest = max(model.at(odds)[0] for odds in np.logspace(-14, 16, 31))
         assert value >= highest - 1e-6  # no other heritability is likelier
         np.testing.assert_allclose(null.lod.values[:, j], lod, atol=1e-5)
         np.testing.assert_allclose(single.lod.values[:, j], lod, atol=1e-4)

@@ -207,7 +207,9 @@ class Case:
         return error
 
 
+# What is left has covariates, missing values, bounds, replicates and kinships of any sort.
 LONG = {"reference", "bxd", "extremes, n = 1000", "two maxima", "structure", "outliers"}
+LONG |= {"related", "covariates", "extremes"}
 
 
 @pytest.fixture(

@@ -26,9 +26,10 @@ def _close():
     plt.close("all")
 
 
-@pytest.fixture(scope="module", params=[0.0, 0.2], ids=["complete", "gaps"])
+@pytest.fixture(scope="module", params=["gaps", pytest.param("complete", marks=pytest.mark.slow)])
 def ds(request):
-    return studies.study(n=40, p=30, m=9, seed=3, missing=request.param)
+    missing = 0.2 if request.param == "gaps" else 0
+    return studies.study(n=40, p=30, m=9, seed=3, missing=missing)
 
 
 def halves(ds, dim, **options):
