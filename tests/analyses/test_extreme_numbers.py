@@ -88,7 +88,11 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("covariates", [False, True], ids=["mean", "covariates"])
+@pytest.mark.parametrize(
+    "covariates",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["mean", "covariates"],
+)
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_of_very_different_size(ds, name, covariates):
     weights = WEIGHTS[name]
@@ -172,7 +176,7 @@ def genetic(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", ["distinct", "replicates"])
-@pytest.mark.parametrize("factor", [1e-11, 1e12, 1e120])
+@pytest.mark.parametrize("factor", [1e-11, pytest.param(1e12, marks=pytest.mark.slow), 1e120])
 def test_a_kinship_of_any_size(ds, kind, factor):
     kinship = ds.kinship.values
     if kind == "replicates":
@@ -227,7 +231,7 @@ def test_permutations_and_hotspots_do_not_depend_on_the_size_of_the_kinship(ds):
         np.testing.assert_allclose(found, usual, atol=5e-3)
 
 
-FACTORS = [2.0**660, 2.0**1015, 2.0**-1000]
+FACTORS = [pytest.param(2.0**660, marks=pytest.mark.slow), 2.0**1015, 2.0**-1000]
 MODELS = {
     "null-exact": {},
     "single": {"precision": "single"},

@@ -526,6 +526,7 @@ def test_nothing_of_the_machine_is_in_the_messages(study, tmp_path):
         os.chdir(here)
 
 
+@pytest.mark.slow
 def test_a_kinship_without_names_and_traits_as_bed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(3)

@@ -103,7 +103,15 @@ ARRAY = {
 
 
 @pytest.mark.parametrize("key", ARRAY)
-@pytest.mark.parametrize("array", ["lod", "h2", "variants", "manifest_blocks", "contig_id"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        "lod",
+        "h2",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("variants", "manifest_blocks")),
+        "contig_id",
+    ],
+)
 def test_metadata_of_an_array(stores, array, key):
     file = stores / "scan.zarr" / array / "zarr.json"
     change(file, lambda root: root.update({key: ARRAY[key]}))

@@ -206,6 +206,7 @@ def test_a_file_cut_short_is_seen_and_made_anew(tmp_path, monkeypatch, method, i
             assert len(steps) == (2 if name.count("/") == 3 else 1)
 
 
+@pytest.mark.slow
 def test_lost_heritabilities_are_not_taken_for_zero(ds, expected, tmp_path):
     path = tmp_path / "r.zarr"
     blmm.scan(ds, store=path, chunks=CHUNKS)
