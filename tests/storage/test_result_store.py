@@ -114,7 +114,7 @@ def test_killed_at_any_moment_it_resumes(tmp_path):
         "          chunks={'variants': 10, 'traits': 10})"
     )
     study = tmp_path / "study.zarr"
-    blmm.save(studies.study(n=30, p=400, m=300), study)
+    blmm.save(studies.study(n=30, p=200, m=200), study)
     with subprocess.Popen(
         [sys.executable, "-c", code, str(study), str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
