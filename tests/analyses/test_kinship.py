@@ -67,6 +67,7 @@ def test_missing_dosages_take_the_mean_of_their_marker(method):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(chunk=st.integers(1, 40), method=st.sampled_from(METHODS))
 def test_any_chunks_give_the_same_kinship(chunk, method):

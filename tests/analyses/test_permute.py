@@ -429,6 +429,7 @@ def test_maxima_by_contig_need_contigs():
         blmm.permute(ds.drop_vars("variant_contig"), by="contig")
 
 
+@pytest.mark.slow
 def test_several_columns_by_contig_left_out_shared_and_in_blocks():
     ds = founders(studies.study(n=30, p=20, m=6))
     ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()

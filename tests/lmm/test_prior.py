@@ -297,6 +297,7 @@ def test_any_way_to_give_it():
     np.testing.assert_array_equal(blmm.scan(ds, prior=Prior(np.array(0.5), 8)).h2, one)
 
 
+@pytest.mark.slow
 def test_it_goes_with_the_other_options():
     """One contig left out, weights, conditions by trait, probabilities: each trait as alone."""
     ds = front_door()

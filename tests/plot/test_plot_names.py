@@ -71,6 +71,7 @@ def test_every_picture_of_a_trait_shows_its_name(named, name):
         assert f">{shown}</text>" in drawn(ax)
 
 
+@pytest.mark.slow
 def test_pictures_of_many_show_their_names(named):
     result = blmm.scan(named)
     peaks = blmm.find_peaks(result, threshold=0.1)
@@ -87,6 +88,7 @@ def test_pictures_of_many_show_their_names(named):
     )
 
 
+@pytest.mark.slow
 def test_a_report_of_such_names_is_written(named, tmp_path):
     result = blmm.scan(named, statistics=("beta", "se"))
     perm = blmm.permute(named, n_permutations=20, seed=1)

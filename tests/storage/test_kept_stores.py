@@ -131,6 +131,7 @@ def test_stores_of_today_say_their_format(kept):
         blmm.scan(ds, store=kept / "new-scan.zarr")
 
 
+@pytest.mark.slow
 def test_damage_beside_the_blocks_is_found(kept):
     """In names, positions, metadata and the marks themselves."""
     ds = blmm.open_dataset(kept / "study.zarr")

@@ -114,7 +114,7 @@ def test_killed_at_any_moment_it_resumes(tmp_path):
         "          chunks={'variants': 10, 'traits': 10})"
     )
     study = tmp_path / "study.zarr"
-    blmm.save(studies.study(n=30, p=400, m=300), study)
+    blmm.save(studies.study(n=30, p=200, m=200), study)
     with subprocess.Popen(
         [sys.executable, "-c", code, str(study), str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -206,6 +206,7 @@ def test_a_file_cut_short_is_seen_and_made_anew(tmp_path, monkeypatch, method, i
             assert len(steps) == (2 if name.count("/") == 3 else 1)
 
 
+@pytest.mark.slow
 def test_lost_heritabilities_are_not_taken_for_zero(ds, expected, tmp_path):
     path = tmp_path / "r.zarr"
     blmm.scan(ds, store=path, chunks=CHUNKS)

@@ -84,6 +84,7 @@ def test_the_format_is_zarr_3_with_every_chunk_there(tmp_path, small_chunks):
     assert compressor["shuffle"] == "shuffle"
 
 
+@pytest.mark.slow
 def test_lazy_studies_are_streamed(tmp_path, small_chunks):
     """Blocks come to be one after the other and are let go: few are alive at any time."""
     lock, alive, most, made = threading.Lock(), [0], [0], [0]

@@ -342,7 +342,7 @@ EMPTY = {
 
 
 @pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
-@pytest.mark.parametrize("name", ["call_DS", "call_dosage"])
+@pytest.mark.parametrize("name", ["call_DS", pytest.param("call_dosage", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", EMPTY)
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_a_field_that_is_declared_but_empty_is_passed_over(tmp_path, name, kind, zarr_format):
