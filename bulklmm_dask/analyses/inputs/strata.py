@@ -24,7 +24,7 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
         return np.zeros(n, dtype=np.int64)
     labels = pd.Series(aligned(ds, given, option("strata"), "samples"))
     samples = ds["sample_id"].values
-    absent = labels.isna() | (labels == "")
+    absent = labels.isna() | (labels.map(str) == "")
     if absent.any():
         raise InputError(
             f"strata lack a label for {listing(samples[absent])}; every sample needs one"
