@@ -92,6 +92,7 @@ COMMANDS: dict[str, Subject] = {
         *("--map", "{here}/m.csv", "--covariates", "{here}/c.csv", "--strains", "{here}/s.csv"),
         needs=tables,
     ),
+    "command verify": _command("verify", "{here}/perm.zarr", needs=_perm),
     "command kinship": _command(
         *("kinship", "{here}/study.zarr", "--method", "rqtl2", "--overwrite"), needs=_study
     ),

@@ -36,13 +36,17 @@ def _use_study(folder: Path) -> None:
         blmm.scan(ds.load()).lod.load()
         blmm.scan(ds, loco=True).lod.load()
 
-    tried(lambda: describe(path), scan)
+    tried(lambda: describe(path), lambda: blmm.verify(path), scan)
 
 
 def _use_result(name: str, search: Callable[[xr.Dataset], object]) -> Callable[[Path], None]:
     def use(folder: Path) -> None:
         path = folder / name
-        tried(lambda: describe(path), lambda: search(blmm.open_result(path)))
+        tried(
+            lambda: describe(path),
+            lambda: blmm.verify(path),
+            lambda: search(blmm.open_result(path)),
+        )
 
     return use
 
