@@ -90,9 +90,14 @@ class ModelInputs:
         return attrs
 
 
-def strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Give a name, or a sequence of names, as a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given or ())
+def strings(given: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
+    """Give a name, or a sequence of names, as a tuple; `what` is the option in errors."""
+    if isinstance(given, str):
+        return (given,)
+    try:
+        return () if given is None else tuple(given)
+    except TypeError:
+        raise InputError(f"{what} is {given!r}; give a name or a list of names") from None
 
 
 def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:

@@ -78,7 +78,8 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     17  trait06  3:35516348      3     35.52  0.52  0.59
     """
     require_by(by)
-    if isinstance(result, xr.Dataset) and "lod" in result and "traits" not in result.dims:
+    one = isinstance(result, xr.Dataset) and result.get("traits", result).sizes == {}
+    if one and "lod" in result and "traits" not in result.dims:
         # One trait was selected by name.
         own = ["lod", *(row.name for row in OF_TRAITS if row.name in result)]
         with_dim = {name: result[name].expand_dims("traits", -1) for name in own}

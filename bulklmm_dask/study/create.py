@@ -14,7 +14,15 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
+from bulklmm_dask.study.checks import (
+    array_of,
+    is_absent,
+    is_one_of,
+    real_numbers,
+    refuse_infinite,
+    refuse_outside,
+    require_some,
+)
 from bulklmm_dask.study.coding import as_dosages, codes_hint
 from bulklmm_dask.study.contigs import say_alike
 from bulklmm_dask.study.gaps import mark_uncounted, missing_in_words
@@ -24,6 +32,7 @@ from bulklmm_dask.study.labelled import (
     as_argument,
     by_sample,
     by_variant,
+    entries,
     match_numbers,
     name_samples,
     say_by_order,
@@ -190,7 +199,7 @@ def create_dataset(
 def _strains(strains: Any, traits: Argument) -> list[str | None]:
     """Look up the strain of each row of the traits; None where a sample is not listed."""
     found = by_sample(strains, "strains", traits)
-    return [None if pd.isna(name) else str(name) for name in found]
+    return [None if is_absent(name) else str(name) for name in found]
 
 
 def _match(
@@ -358,41 +367,59 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
     contigs = by_variant(contigs, "contigs", variants)
     positions = by_variant(positions, "positions", variants)
     alleles = by_variant(alleles, "alleles", variants)
-    for values, what in ((contigs, "contigs"), (positions, "positions")):
-        if values is not None and len(values) != size:
-            raise InputError(f"{what} has {len(values)} entries for {size} variants")
+    contigs, positions = (
+        None if values is None else _one_each(values, what, size)
+        for values, what in ((contigs, "contigs"), (positions, "positions"))
+    )
     if contigs is not None:
-        labels = np.asarray(contigs, dtype=object)
-        _refuse_absent(pd.isna(labels), "contig", ds)
+        labels = contigs
+        _refuse_absent(np.array([is_absent(label) for label in labels]), "contig", ds)
         index, names = pd.factorize(text(labels))
         say_alike(names, "the map")
         ds["variant_contig"] = ("variants", index.astype(np.int64))
         ds["contig_id"] = ("contigs", text(names))
         ds.coords["contigs"] = text(names)
     if positions is not None:
-        if unit not in UNITS:
+        if not is_one_of(unit, UNITS):
             raise InputError(f"position_unit is {unit!r}; it should be one of {', '.join(UNITS)}")
         numbers = _position_numbers(positions, ds)
         _refuse_absent(~np.isfinite(numbers), "position", ds)
         ds["variant_position"] = ("variants", numbers, {"units": unit})
     if alleles is not None:
-        names = np.asarray(alleles, dtype=object)
+        names = array_of(alleles, "alleles").astype(object)
         if names.shape not in ((2,), (size, 2)):
             raise InputError(f"alleles has shape {names.shape}; it should be (2,) or ({size}, 2)")
         pairs = np.broadcast_to(names, (size, 2))
         ds["variant_allele"] = (("variants", "alleles"), text(pairs.ravel()).reshape(size, 2))
 
 
+def _one_each(values: Any, what: str, size: int) -> Any:
+    """Give the entries for the variants, as they are if they are an array; else as a list."""
+    is_array = isinstance(values, np.ndarray) and values.ndim == 1
+    found = values if is_array else entries(values, what)
+    if len(found) != size:
+        raise InputError(f"{what} has {len(found)} entries for {size} variants")
+    return found
+
+
 def _position_numbers(positions: Any, ds: xr.Dataset) -> np.ndarray:
     try:
-        return np.asarray(positions, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = pd.to_numeric(pd.Series(list(positions), dtype=object), errors="coerce").isna()
-        first = int(found.to_numpy().argmax())
-        raise InputError(
-            f"the position of variant {ds['variant_id'].values[first]!r} is "
-            f"{positions[first]!r}, which is not a number; correct it, or drop the variant"
-        ) from None
+        found = real_numbers(positions, "positions", "give a number for each variant")
+        if found.ndim == 1:
+            return found
+    except InputError:
+        pass
+    for name, position in zip(
+        ds["variant_id"].values, entries(positions, "positions"), strict=True
+    ):
+        try:
+            real_numbers([position], "", "").reshape(1)
+        except (InputError, ValueError):
+            raise InputError(
+                f"the position of variant {name!r} is {position!r}, which is not a number; correct "
+                "it, or drop the variant"
+            ) from None
+    raise InputError("positions are of different sizes; give a number for each variant")
 
 
 def _refuse_absent(absent: np.ndarray, what: str, ds: xr.Dataset) -> None:
@@ -411,7 +438,7 @@ def _put_calls(
     codes: Mapping[float, float | None] | None,
 ) -> xr.Dataset:
     """Add the genotypes, variants first; drop the variants without any call."""
-    if maximum not in (None, 1, 2):
+    if maximum is not None and not is_one_of(maximum, (1, 2)):
         raise InputError(f"maximum is {maximum!r}; it should be 1 (dosages 0..1) or 2 (0..2)")
     dims = ("variants", "samples", "genotypes")[: data.ndim]
     data = data.transpose(*dims)

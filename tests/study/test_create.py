@@ -423,3 +423,46 @@ def test_codes_are_not_seen_in_lazy_genotypes_which_is_said():
     with pytest.warns(StudyWarning, match="for two homozygotes, are not recognised in lazy"):
         ds = create_dataset(codes, TRAITS)
     assert ds["call_dosage"].attrs["maximum"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"maximum": np.zeros(0)}, "maximum is array"),
+        ({"maximum": pd.Series([1, 2])}, "it should be 1"),
+        ({"positions": 3.0}, "positions is a float; give a list"),
+        ({"positions": pd.Timestamp("2020-01-01")}, "positions is a Timestamp; give a list"),
+        ({"positions": [[1.0, 2], [3, 4], [5, 6]]}, r"'variant1' is \[1.0, 2\], which is not a n"),
+        ({"positions": [1.0, 1j, 3]}, r"'variant2' is 1j, which is not a number"),
+        ({"positions": pd.to_datetime(["2020", "2021", "2022"])}, "'variant1' is .*not a number"),
+        ({"positions": np.arange(3.0), "position_unit": pd.Series(["Mb"])}, "position_unit is"),
+        ({"contigs": "111"}, "contigs is a str; give a list"),
+        ({"contigs": ["1", None, "2"]}, "1 variants have no contig"),
+        ({"alleles": [["A", "G"], "T", 3]}, "alleles is a list that makes no array"),
+        ({"strains": pd.DataFrame(index=list("abcd"))}, "strains is a DataFrame; give a list"),
+        ({"variant_ids": len}, "names of genotypes is a builtin_function_or_method; give a list"),
+    ],
+)
+def test_arguments_of_another_kind(given, message):
+    genotypes = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]])
+    traits = pd.DataFrame({"t": [1.0, 2, 4, 3]}, index=list("abcd"))
+    with pytest.raises(InputError, match=message):
+        create_dataset(genotypes, traits, **given)
+
+
+def test_entries_of_any_sequence_are_the_same():
+    genotypes = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]])
+    traits = pd.DataFrame({"t": [1.0, 2, 4, 3]}, index=list("abcd"))
+
+    def made(form):
+        return create_dataset(
+            genotypes,
+            traits,
+            contigs=form(["1", "1", "X"]),
+            positions=form([1.0, 2.0, 3.0]),
+            strains=form(["s", "s", "t", "t"]),
+        )
+
+    expected = made(list)
+    for form in (tuple, np.array, pd.Index, lambda x: xr.DataArray(x, dims="x"), iter):
+        xr.testing.assert_identical(made(form), expected)

@@ -24,7 +24,7 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
     what = name_of("strata", given)
     labels = pd.Series(aligned(ds, given, what, "samples"))
     samples = ds["sample_id"].values
-    absent = labels.isna() | (labels == "")
+    absent = labels.isna() | (labels.map(str) == "")
     if absent.any():
         raise InputError(
             f"{what} lacks a label for {listing(samples[absent])}; every sample needs one"

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.checks import array_of, real_numbers
 from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.schema import NAMES, locate, require_unique
@@ -25,11 +26,8 @@ VectorLike = str | npt.ArrayLike | xr.DataArray | pd.Series
 
 def vector(ds: xr.Dataset, given: Any, what: str, dim: str) -> Array:
     """Numbers along the dimension "samples" or "traits"; `what` is their name in errors."""
-    found = aligned(ds, given, what, dim)
-    try:
-        return found.astype(np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} does not hold numbers; give one for each of the {dim}") from None
+    remedy = f"give one for each of the {dim}"
+    return real_numbers(aligned(ds, given, what, dim), what, remedy)
 
 
 def name_of(name: str, given: Any) -> str:
@@ -58,14 +56,14 @@ def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]
         lacking = f"{what} lacks {{count}} {dim}: {{}}"
         order = locate(series.index, names, lacking, "give one value for each")
         given = series.to_numpy()[order]
-    values = np.asarray(given)
+    values = array_of(given, what)
     if values.shape != (len(names),):
         raise InputError(f"{what} has shape {values.shape} for {len(names)} {dim}")
     return values
 
 
 def _has_names(given: xr.DataArray) -> bool:
-    return given.ndim == 1 and given.dims[0] in given.coords
+    return given.ndim == 1 and given.dims[0] in given.indexes
 
 
 def _is_counted(index: pd.Index, names: list[str]) -> bool:

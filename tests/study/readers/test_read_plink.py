@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bed_reader import to_bed
+from studies import told
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
@@ -47,8 +48,8 @@ def read(*args, said=(), **options):
     metadata = metadata_names(ds)
     if "family_id" in metadata or "sex" in metadata:
         assert "x.fam: the samples have " in words.pop()
-    for text, told in zip(said, words, strict=True):
-        assert text in told
+    for text, heard in zip(said, words, strict=True):
+        assert text in heard
     return ds
 
 
@@ -431,3 +432,16 @@ def test_messages_quote_a_name_with_blanks(files):
     refused = pytest.raises(InputError, match=r"of '.*x y\.pheno' is of a sample in '.*x y\.fam':")
     with refused, pytest.warns(StudyWarning):
         blmm.read_plink(files / "x y.bed")
+
+
+def test_a_lost_line_of_people_is_said(files):
+    """The size of the .bed file is the same for five samples and for six."""
+    six = np.concatenate([CALLS, CALLS[:, :1]], axis=1)
+    (files / "x.bed").write_bytes(pack(six))
+    (files / "x.fam").write_text(FAM + "f3 f 0 0 2 3\n")
+    whole, words = told(blmm.read_plink, files / "x.bed")
+    assert whole.sizes["samples"] == 6
+    assert "beyond" not in words
+    (files / "x.fam").write_text(FAM)
+    _, words = told(blmm.read_plink, files / "x.bed")
+    assert "variant 'rs1' holds genotypes beyond those of the 5 samples in" in words
