@@ -191,7 +191,7 @@ def test_the_plan_is_integer_arithmetic():
     assert plan.shape == (4, 8)
     assert sum(plan.variant_chunks) == 7321
     assert sum(plan.trait_chunks) == 32445
-    assert plan.inner == (1024, 1024)
+    assert plan.inner == (2048, 128)
     assert plan.n_blocks == 32
     assert plan.tests == 237_529_845
     odd = make_plan(10, 5, 7, {"variants": 3, "traits": 100})

@@ -386,15 +386,6 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
                 f"{folder}: {name} has {len(values)} entries for {len(position)} variants; make "
                 "the store again"
             )
-    for name, values, kinds in (
-        ("variant_contig", index, "iu"),
-        ("variant_position", position, "iuf"),
-    ):
-        if values.ndim != 1 or values.dtype.kind not in kinds:
-            raise InputError(
-                f"{folder}: {name} has shape {values.shape} and type {values.dtype}; it should be "
-                "a number for each variant; make the store again"
-            )
     wrong = np.flatnonzero((index < 0) | (index >= len(contig_id)))
     if wrong.size:
         raise InputError(
