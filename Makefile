@@ -21,11 +21,11 @@ demo: $(VENV)/.demo
 	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
 
 # Tests run in a process per core, up to four. They multiply small matrices: threads of BLAS would only wait
-# for each other.
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+# for each other. Each process, and each that a test starts, would compile all modules if none were kept.
+PYTEST = OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test: lint
-	$(PYTEST) --durations 20 --nbmake bulklmm_dask tests notebooks
+	$(PYTEST) --durations 20 --nbmake notebooks bulklmm_dask tests
 
 test-fast: $(VENV)/.test
 	$(PYTEST) --durations 20 -m "not slow" bulklmm_dask tests

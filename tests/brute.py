@@ -149,7 +149,14 @@ class Pairs:
     def on_grid(self, grid: np.ndarray, markers: np.ndarray | None, reml: bool) -> np.ndarray:
         """Likelihoods (grid, markers), or (grid, 1) without a marker."""
         k = 1 if markers is None else len(markers)
-        return np.array([self.likelihood(np.full(k, h), markers, reml) for h in grid])
+        at_once = max(1, 30_000 // (k * len(self.y)))  # as much as a cache holds
+        parts = [
+            self.likelihood(
+                np.repeat(some, k), None if markers is None else np.tile(markers, len(some)), reml
+            )
+            for some in np.split(grid, range(at_once, len(grid), at_once))
+        ]
+        return np.concatenate(parts).reshape(len(grid), k)
 
     def best(self, markers: np.ndarray | None, reml: bool) -> np.ndarray:
         """The h2 of every marker: each maximum of a grid narrowed down, and both ends."""
@@ -165,7 +172,7 @@ class Pairs:
             inner, outer = high - golden * (high - low), low + golden * (high - low)
             left = self.likelihood(inner, which, reml) > self.likelihood(outer, which, reml)
             low, high = np.where(left, low, inner), np.where(left, outer, high)
-        for _ in range(45):  # values are flat at their maximum, the slope is not
+        for _ in range(36):  # values are flat at their maximum, the slope is not
             middle = (low + high) / 2
             rising = self.profile(middle, which, reml)[1] > 0
             low, high = np.where(rising, middle, low), np.where(rising, high, middle)

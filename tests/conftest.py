@@ -1,7 +1,11 @@
-"""Shared fixtures: the reference data, a cluster."""
+"""Shared fixtures: the reference data, a cluster, worker processes."""
 
+import gc
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
@@ -9,9 +13,15 @@ from hypothesis import settings
 # Helpers of this folder whose assertions are told as those of tests are.
 pytest.register_assert_rewrite("brute", "commands", "gemma", "pages", "references")
 
-# No test depends on how fast the machine is.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
+# No test depends on how fast the machine is, nor on chance.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
+
+
+def pytest_collection_finish():
+    """Modules and tests are there to the end: a search for garbage passes them over."""
+    gc.freeze()
+
 
 HERE = Path(__file__).resolve().parent
 WHOLE = HERE.parents[1] / "shared" / "reference"
@@ -42,8 +52,19 @@ def whole_reference() -> Path:
 def scheduler(request):
     """What dask's option `scheduler` can be; a client in place of the last name."""
     if request.param == "distributed":
-        return request.getfixturevalue("cluster")
-    return request.param
+        yield request.getfixturevalue("cluster")
+    elif request.param == "processes":
+        with dask.config.set(pool=request.getfixturevalue("processes")):
+            yield request.param
+    else:
+        yield request.param
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Two worker processes; without them dask would start new ones at every computation."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")

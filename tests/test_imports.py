@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,15 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(path: Path, *, at_run_time: bool = False) -> set[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imported(path: Path, *, at_run_time: bool = False) -> frozenset[str]:
     """Dotted names that a module imports; at_run_time leaves out those for type checkers."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     typing_only = {
         node
         for block in ast.walk(tree)
@@ -93,7 +100,7 @@ def imported(path: Path, *, at_run_time: bool = False) -> set[str]:
             # "from package import module" imports the module, "from module import name" the module
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= (inner & MODULES.keys()) or {node.module}
-    return names
+    return frozenset(names)
 
 
 def part(module: str) -> str:
@@ -153,7 +160,7 @@ def test_nothing_is_made_at_import():
     """Importing a module only defines: no calls at its top level that set global state."""
     allowed = {"set", "dict", "frozenset", "tuple", "np.array", "version", "TypeVar"}
     for module, path in MODULES.items():
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 name = ast.unparse(node.value.func)
                 assert name in allowed, f"{module}: {ast.unparse(node)}"

@@ -150,25 +150,34 @@ for package in (bulklmm_dask, bulklmm_dask.plot):
     run(code)
 
 
-# What is loaded -> libraries that it must do without: they take from a tenth of a second to two.
+# Libraries that take from a tenth of a second to two, and what must do without them. What is in one
+# tuple runs in one process: together they do without what each must do without.
 HEAVY = ("dask", "distributed", "matplotlib", "numpy", "pandas", "scipy", "xarray", "zarr")
 LATER = {
-    "import bulklmm_dask": HEAVY,
-    "import bulklmm_dask; dir(bulklmm_dask); bulklmm_dask.__version__": HEAVY,
-    "import bulklmm_dask.plot": HEAVY,
-    "import bulklmm_dask.lmm": HEAVY,
-    "import bulklmm_dask.cli": HEAVY,
-    "from bulklmm_dask.cli import main; main(['--help'], standalone_mode=False)": HEAVY,
-    "from bulklmm_dask.cli import main; main(['--version'], standalone_mode=False)": HEAVY,
-    "from bulklmm_dask import create_dataset": ("dask", "matplotlib", "scipy", "zarr"),
-    "from bulklmm_dask import open_dataset, open_result": ("dask", "matplotlib", "scipy"),
-    "from bulklmm_dask import read_csv, read_rqtl2": ("dask", "bed_reader", "matplotlib", "scipy"),
-    "from bulklmm_dask import Progress, ProgressBar": HEAVY,
-    "from bulklmm_dask import scan, permute": ("distributed", "matplotlib", "scipy.stats"),
-    "from bulklmm_dask import report, simulate_study": ("distributed", "matplotlib", "scipy.stats"),
-    "from bulklmm_dask import find_peaks, max_lod": ("dask", "matplotlib", "scipy", "zarr"),
-    "from bulklmm_dask import find_hits, hotspots, thresholds": ("matplotlib", "scipy.stats"),
-    "from bulklmm_dask.plot import lod, eqtl": ("dask", "matplotlib", "scipy", "zarr"),
+    (
+        "import bulklmm_dask",
+        "dir(bulklmm_dask); bulklmm_dask.__version__",
+        "import bulklmm_dask.plot",
+        "import bulklmm_dask.lmm",
+        "import bulklmm_dask.cli",
+        "bulklmm_dask.cli.main(['--help'], standalone_mode=False)",
+        "bulklmm_dask.cli.main(['--version'], standalone_mode=False)",
+        "from bulklmm_dask import Progress, ProgressBar",
+    ): HEAVY,
+    (
+        "from bulklmm_dask import create_dataset",
+        "from bulklmm_dask import find_peaks, max_lod",
+        "from bulklmm_dask.plot import lod, eqtl",
+    ): ("dask", "matplotlib", "scipy", "zarr"),
+    (
+        "from bulklmm_dask import open_dataset, open_result",
+        "from bulklmm_dask import read_csv, read_rqtl2",
+    ): ("dask", "bed_reader", "matplotlib", "scipy"),
+    (
+        "from bulklmm_dask import scan, permute",
+        "from bulklmm_dask import report, simulate_study",
+    ): ("distributed", "matplotlib", "scipy.stats"),
+    ("from bulklmm_dask import find_hits, hotspots, thresholds",): ("matplotlib", "scipy.stats"),
 }
 LMM = ("dask", "distributed", "matplotlib", "pandas", "scipy.stats", "xarray", "zarr")
 
@@ -179,19 +188,22 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def loaded(code: str) -> set[str]:
-    """Names of all modules that a process has after running some code."""
-    listed = run(f"{code}\nimport sys; print(); print(*sys.modules)")
-    return set(listed.splitlines()[-1].split())
+def loaded(*codes: str) -> list[set[str]]:
+    """Names of all modules that a process has after each of several lines of code."""
+    lines = [line for code in codes for line in (code, r"print('\n=>', *sys.modules)")]
+    said = run("\n".join(["import sys", *lines]))
+    return [set(line.split()[1:]) for line in said.splitlines() if line.startswith("=>")]
 
 
-@pytest.mark.parametrize("code", LATER)
-def test_what_is_not_needed_is_not_imported(code):
-    assert not loaded(code) & set(LATER[code])
+@pytest.mark.parametrize("codes", LATER, ids=lambda codes: codes[0])
+def test_what_is_not_needed_is_not_imported(codes):
+    for code, modules in zip(codes, loaded(*codes), strict=True):
+        assert not modules & set(LATER[codes]), code
 
 
 def test_the_statistics_need_numpy_and_a_part_of_scipy():
     package = importlib.import_module("bulklmm_dask.lmm")
     modules = [each.name for each in pkgutil.walk_packages(package.__path__, "bulklmm_dask.lmm.")]
     assert len(modules) > 20
-    assert not loaded(f"import {', '.join(modules)}") & set(LMM)
+    (needed,) = loaded(f"import {', '.join(modules)}")
+    assert not needed & set(LMM)

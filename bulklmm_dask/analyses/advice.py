@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -9,13 +11,18 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.study.warn import say, say_once
-from bulklmm_dask.surface import either
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
 # With fewer residual degrees of freedom the chi-square distribution of a LOD is no approximation:
 # at 5, with an intercept alone, its p-value of 0.05 is 0.13 by the exact t test.
 FEW_DEGREES = 5
+# Standard deviations of a covariate from 0 beyond which effects there have few digits left.
+_FAR = 1e4
+# A grid of heritabilities suits a kinship unless the shares of the variance that they stand for
+# spread less than this part of their own spread.
+_SPREAD = 0.5
 # With fewer samples, the variance that the kinship of all markers takes from a locus costs power.
 FEW_SAMPLES = 500
 
@@ -49,6 +56,51 @@ def warn_of_few_degrees(measured: Measurements, n_samples: Index | None = None) 
             f"the {c} columns of covariates with the intercept, the fewest "
             f"{degrees[few].min() + c}: LODs of so few degrees of freedom are too large, p-values "
             f"too small; use fewer covariates, or leave out {listing(measured.trait_names[few])}"
+        )
+
+
+def warn_of_scale(measured: Measurements, grid: Sequence[float]) -> None:
+    """Warn of a kinship of a size at which a grid of heritabilities is no grid of shares.
+
+    h2 is that of the kinship as given: at h2 it explains the share h2 s/(h2 s + 1 - h2) of the
+    variance, s being its mean diagonal. Exact methods give the same LODs for any s.
+    """
+    inner = [h for h in grid if 0.0 < h < 1.0]
+    if measured.kinship is None or is_lazy(measured.kinship) or not inner:
+        return
+    diagonal = np.diagonal(np.asarray(measured.kinship), axis1=-2, axis2=-1)
+    of_noise = 1.0 if measured.weights is None else np.exp(-2.0 * np.log(measured.weights).mean())
+    scale = float((diagonal / of_noise).mean())
+    low, high = (h * scale / (h * scale + 1.0 - h) for h in (min(inner), max(inner)))
+    if high - low >= _SPREAD * (max(inner) - min(inner)):
+        return
+    say(
+        f"the mean diagonal of the kinship, weighted as the samples are, is {scale:.3g} and not "
+        f"near 1, so that the values of {option('h2_grid')} between 0 and 1 stand for {low:.3g} to "
+        f"{high:.3g} of the variance; divide the kinship by its mean diagonal, give another grid, "
+        "or use an exact method"
+    )
+
+
+def warn_of_far_covariates(measured: Measurements) -> None:
+    """Warn of covariates far from 0, where effects of genotypes are given.
+
+    In a model without intercept they are nearly a multiple of the sum of the genotypes, so that the
+    digits of the effects, and then the effect of the last genotype, are lost. LODs do not depend on
+    it.
+    """
+    columns = measured.covariates[measured.complete, 1 : 1 + len(measured.covariate_names)]
+    if not len(columns):
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = np.abs(columns.mean(axis=0)) > _FAR * columns.std(axis=0)
+    if far.any():
+        names = np.array(measured.covariate_names, dtype=object)[far]
+        say(
+            f"effects of genotypes are those where covariates are 0, but {listing(names)} "
+            f"{'lies' if len(names) == 1 else 'lie'} more than {_FAR:g} standard deviations from "
+            "there: effects lose their digits, that of the last genotype all; subtract a constant "
+            "from the covariate. LODs are right"
         )
 
 

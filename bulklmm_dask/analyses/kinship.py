@@ -11,6 +11,7 @@ from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.gaps import is_uncounted
 from bulklmm_dask.study.schema import validate
@@ -84,7 +85,7 @@ def kinship(
     calls, alleles = _calls(validate(ds), method)
     if loco:
         _require_contigs(ds)
-    samples = ds["sample_id"].values
+    samples = text(ds["sample_id"].values)
     matrix = lazy_kinship(
         genotype_arrays(ds, calls, loco=loco),
         samples,
@@ -126,7 +127,8 @@ def _require_contigs(ds: xr.Dataset) -> None:
         )
     contigs = np.unique(ds["variant_contig"].values)
     if len(contigs) < 2:
+        only = str(ds["contig_id"].values[contigs[0]])
         raise InputError(
-            f"all markers lie on contig {str(ds['contig_id'].values[contigs[0]])!r}: leaving it out "
+            f"all markers lie on contig {only!r}: leaving it out "
             f"leaves none; leave out {option('loco')}"
         )

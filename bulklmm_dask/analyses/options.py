@@ -231,8 +231,9 @@ PERMUTE = (
     Option(
         "strata",
         "--strata",
-        "A sample variable or covariate of the study: exchange samples of equal value only.",
-        metavar="NAME",
+        "Exchange samples of equal value only: a sample variable or covariate of the study, or a "
+        "CSV table of samples and labels.",
+        metavar="NAME|CSV",
     ),
     Option(
         "by",

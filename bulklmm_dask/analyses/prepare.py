@@ -30,16 +30,14 @@ from bulklmm_dask.analyses.inputs.prior import PriorLike, prior_in_words, prior_
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_words
 from bulklmm_dask.engine.arrays import is_lazy
-from bulklmm_dask.engine.study import Measurements, Study
+from bulklmm_dask.engine.study import Measurements, Study, checked_kinship
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
 from bulklmm_dask.study.schema import validate
-from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
 
 # Attributes left out of the options fingerprint, because the arrays they name are hashed.
@@ -93,9 +91,14 @@ class ModelInputs:
         return attrs
 
 
-def strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Give a name, or a sequence of names, as a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given or ())
+def strings(given: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
+    """Give a name, or a sequence of names, as a tuple; `what` is the option in errors."""
+    if isinstance(given, str):
+        return (given,)
+    try:
+        return () if given is None else tuple(given)
+    except TypeError:
+        raise InputError(f"{what} is {given!r}; give a name or a list of names") from None
 
 
 def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
@@ -196,7 +199,7 @@ def prepare_trait(
     refuse_infinite(values, "sample_trait", list(measured.sample_names), [trait])
     kinship = measured.kinship
     if is_lazy(kinship):
-        kinship = check_kinship(np.asarray(kinship), len(values), "the kinship", say)
+        kinship = checked_kinship(np.asarray(kinship))
     everyone = Samples(measured.covariates, kinship, measured.weights)
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]

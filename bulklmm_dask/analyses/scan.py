@@ -9,7 +9,12 @@ from typing import Any
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.analyses.advice import advise_loco, warn_of_few_degrees
+from bulklmm_dask.analyses.advice import (
+    advise_loco,
+    warn_of_far_covariates,
+    warn_of_few_degrees,
+    warn_of_scale,
+)
 from bulklmm_dask.analyses.fields import (
     columns_of,
     frequency_columns,
@@ -25,8 +30,9 @@ from bulklmm_dask.analyses.options import COMPRESSIONS, GenotypeVariable, Method
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
-from bulklmm_dask.engine.check_inputs import check_inputs
+from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.run import run_into
@@ -264,6 +270,10 @@ def scan(
     study = prepare(ds, inputs)
     options.require_fit(inputs)
     advise_loco(ds, kinship, loco=loco)
+    if options.model.grid is not None:
+        warn_of_scale(study.measured, options.model.grid)
+    if options.genotypes and options.model.with_effects and not options.interaction:
+        warn_of_far_covariates(study.measured)
     if store is not None and chunks == "auto":
         chunks = block_of(store, Layout.dims) or "auto"
     plan = _plan(study, options, chunks)
@@ -293,6 +303,8 @@ def _lazy(
     names: xr.Dataset, study: Study, plan: Plan, options: ScanOptions, attrs: dict[str, Any]
 ) -> xr.Dataset:
     """The result as lazy arrays."""
+    if is_lazy(study.genotypes.values) and study.genotypes.values.ndim == 3:
+        say_absent_uncounted()
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options, attrs)

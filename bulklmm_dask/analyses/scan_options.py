@@ -87,7 +87,7 @@ class ScanOptions:
             digits=None if digits is None else whole_number(digits, option("digits"), 1),
             h2_grid=_numbers(h2_grid),
             refine_above=refine_above,
-            statistics=strings(statistics),
+            statistics=strings(statistics, option("statistics")),
             genotypes=inputs.n_genotypes(ds),
             interaction=tuple(inputs.columns(ds).interacting),
         )

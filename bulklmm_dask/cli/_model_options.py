@@ -9,6 +9,7 @@ import click
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.vectors import SOURCE
 from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
@@ -57,6 +58,8 @@ def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     found["kinship"] = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
     for name in {"weights", "replicates"} & set(given):
         found[name] = _vector(given[name])
+    if "strata" in given:
+        found["strata"] = _vector(given["strata"], text=True)
     if "condition" in given:
         found["condition"] = _condition(given["condition"])
     if "statistics" in given:
@@ -153,8 +156,8 @@ def _condition(value: str | None) -> list[str] | dict[str, list[str]] | None:
     return markers
 
 
-def _vector(value: str | None) -> str | pd.Series | None:
-    """The name of a sample variable of the study, or values from a CSV table."""
+def _vector(value: str | None, *, text: bool = False) -> str | pd.Series | None:
+    """The name of a sample variable of the study, or values from a table: numbers, or texts."""
     if value is None or not Location.of(value).is_file():
         return value
     file = open_table(value)
@@ -162,8 +165,10 @@ def _vector(value: str | None) -> str | pd.Series | None:
     if len(columns) != 2:
         raise InputError(
             f"{file.label} has {counted(len(columns), 'column')}; it should have two, samples and "
-            "numbers"
+            f"{'labels' if text else 'numbers'}"
         )
-    table = read_numbers(file)
+    table = read_text(file) if text else read_numbers(file)
     require_unique(table.rows, f"the samples of {file.label}", "give one value for each")
-    return pd.Series(table.values[:, 0], index=table.rows)
+    values = pd.Series(table.values[:, 0], index=table.rows)
+    values.attrs[SOURCE] = value
+    return values

@@ -8,35 +8,27 @@ import numpy as np
 from dask.base import persist
 from dask.delayed import delayed
 
-from bulklmm_dask.engine.arrays import in_one_chunk
+from bulklmm_dask.engine.arrays import in_one_chunk, is_lazy
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.engine.study import Measurements, checked_kinship
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.study.warn import say
-from bulklmm_dask.typing import Array
 
 
 def samples_nodes(measured: Measurements) -> list[Any]:
-    """Delayed `Samples`, one per kinship, so that tasks share them instead of copying arrays."""
+    """Delayed `Samples`, one per kinship, so that tasks share them instead of copying arrays.
+
+    A lazy kinship is checked on its way: by one task, however many graphs ask for the samples.
+    """
     one = measured.relations is None
     matrices = [measured.kinship] if one else list(measured.kinship)
+    if is_lazy(measured.kinship):
+        check = delayed(checked_kinship, pure=True)
+        matrices = [check(in_one_chunk(matrix)) for matrix in matrices]
     return [
-        delayed(_samples)(
-            in_one_chunk(matrix), measured.covariates, measured.weights, measured.interacting
-        )
+        delayed(Samples)(measured.covariates, matrix, measured.weights, measured.interacting)
         for matrix in matrices
     ]
-
-
-def _samples(
-    kinship: Array | None, covariates: Array, weights: Array | None, interacting: tuple[int, ...]
-) -> Samples:
-    checked = (
-        None if kinship is None else check_kinship(kinship, len(covariates), "the kinship", say)
-    )
-    return Samples(covariates, checked, weights, interacting)
 
 
 def lazy_bases(measured: Measurements) -> list[Any]:

@@ -13,7 +13,7 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
 from bulklmm_dask.storage.fingerprint import fingerprint, row_digests
-from bulklmm_dask.study.warn import say
+from bulklmm_dask.study.warn import say, say_once
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Flags, Names, Real
 
@@ -82,6 +82,16 @@ def say_absent(names: Names) -> None:
             "are scaled up, and df is one less; clean the probabilities beforehand to treat it "
             "otherwise"
         )
+
+
+def say_absent_uncounted() -> None:
+    """Warn once that nobody has counted the markers of `say_absent`."""
+    say_once(
+        "absent",
+        "the genotype probabilities are read as they are used, and at how many markers some "
+        f"genotype has no probability of {LEAST} or more is not known: such a genotype is taken as "
+        "absent, and df is one less; a scan into a store counts them",
+    )
 
 
 def _parts(item: object) -> list[object]:

@@ -59,7 +59,9 @@ def workers(
     """
     _require_one_kind(scheduler, processes, threads, memory)
     if scheduler is not None:
-        with _connect(scheduler) as client:
+        from bulklmm_dask.engine.words import words_of_this_process
+
+        with _connect(scheduler) as client, words_of_this_process(client):
             found = client.scheduler_info(n_workers=-1)["workers"].values()
             threads = sum(worker["nthreads"] for worker in found)
             yield (
@@ -132,6 +134,8 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
     from distributed import Client, LocalCluster
 
+    from bulklmm_dask.engine.words import words_of_this_process
+
     with _environment_restored():
         with _interrupts_ignored():
             cluster = LocalCluster(
@@ -142,7 +146,7 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
                 dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
                 silence_logs=logging.ERROR,
             )
-        with cluster, Client(cluster):
+        with cluster, Client(cluster) as client, words_of_this_process(client):
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
             dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
             yield f"{kind} of {counted(each, 'thread')}{dashboard}"

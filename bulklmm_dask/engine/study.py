@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.engine.telling import tell
+from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array, Flags, Index, Names
 
@@ -120,8 +122,16 @@ class Study:
         return len(measured.sample_names), len(self.genotypes.names), len(measured.trait_names)
 
     def with_kinship_in_memory(self) -> Study:
-        """Copy of the study with the kinship computed, for a run that submits many graphs."""
+        """Copy of the study with its kinship computed and checked, for a run of many graphs."""
         kinship = self.measured.kinship
         if not is_lazy(kinship):
-            return self
-        return replace(self, measured=replace(self.measured, kinship=kinship.compute()))
+            return self  # checked when the study was prepared
+        values = kinship.compute()
+        one = self.measured.relations is None
+        checked = checked_kinship(values) if one else np.stack(list(map(checked_kinship, values)))
+        return replace(self, measured=replace(self.measured, kinship=checked))
+
+
+def checked_kinship(kinship: Array) -> Array:
+    """A kinship that was lazy until now, (samples, samples), checked; warns as `check_kinship`."""
+    return check_kinship(kinship, len(kinship), "the kinship", tell)

@@ -79,7 +79,8 @@ class Basis(Spectrum):
 
     def slope_as_given(self, h2: Array) -> Array:
         """Derivative of `as_given` at heritabilities of the kinship in use."""
-        return np.asarray(self.unit / (h2 + self.unit * (1.0 - h2)) ** 2)
+        ratio = h2 + self.unit * (1.0 - h2)
+        return np.asarray(self.unit / ratio / ratio)  # a square would overflow, or be 0
 
     def variance_as_given(self, sigma2: Array, h2: Array) -> Array:
         """Total variances s2 for the kinship as given, from s2 and h2 of the kinship in use."""

@@ -21,6 +21,11 @@ _TOLERATED = 1e-6
 _SLIGHT = 1e-3
 # Positive eigenvalues up to this multiple of the most negative one are rounding as well.
 _AS_FAR = 1.5
+# Sums of n rounded entries that stay below this times sqrt(n) rounding errors are 0: seven standard
+# deviations of errors that are uniform and independent.
+_SUM_OF_ROUNDED = 4.0
+# Sizes of the largest entry between which products with the variances of traits stay doubles.
+_SMALLEST, _LARGEST = 1e-305, 1e305
 
 
 def check_kinship(
@@ -38,19 +43,15 @@ def check_kinship(
         Name of the kinship in messages.
     say : callable
         Takes a warning: that eigenvalues which are negative through rounding of the entries were
-        set to 0.
+        set to 0, or that a matrix which is centred but for rounding was centred again.
 
     Raises
     ------
     InputError
-        If it is none of these, or zero everywhere.
+        If it is none of these, zero everywhere, or of a size that doubles cannot multiply.
     """
     matrix = np.asarray(kinship, dtype=np.float64)
-    if matrix.shape != (n_samples, n_samples):
-        raise InputError(
-            f"{name} has shape {matrix.shape}, but the study has {n_samples} samples: "
-            f"it should be ({n_samples}, {n_samples})"
-        )
+    require_square(matrix.shape, n_samples, name)
     bad = np.argwhere(~np.isfinite(matrix))
     if len(bad):
         i, j = bad[0]
@@ -61,6 +62,11 @@ def check_kinship(
             f"{name} is 0 everywhere, which says of no samples that they are related; compute it "
             f"with {function('kinship')}, or use {either('kinship=None', '--kinship none')} for "
             "ordinary regression"
+        )
+    if n_samples and not _SMALLEST <= largest <= _LARGEST:
+        raise InputError(
+            f"the largest entry of {name} is {largest:.4g}, where doubles lose their digits; "
+            "multiply the kinship by a number that brings it near 1"
         )
     gap = np.abs(matrix - matrix.T)
     if gap.max(initial=0.0) > 1e-8 * largest:
@@ -76,7 +82,39 @@ def check_kinship(
         np.linalg.cholesky(matrix / largest + margin * np.eye(n_samples))
     except np.linalg.LinAlgError:
         return _without_negative(matrix, largest, name, say)
-    return matrix
+    return _centred_again(matrix, largest, name, say)
+
+
+def require_square(shape: tuple[int, ...], n_samples: int, name: str) -> None:
+    """Raise InputError unless a kinship is of n x n samples."""
+    if shape != (n_samples, n_samples):
+        raise InputError(
+            f"{name} has shape {shape}, but the study has {n_samples} samples: "
+            f"it should be ({n_samples}, {n_samples})"
+        )
+
+
+def _centred_again(matrix: Array, largest: float, name: str, say: Callable[[str], None]) -> Array:
+    """The matrix, its rows summing to 0 if they do so but for rounding of the entries.
+
+    A centred kinship of distinct samples has the eigenvalue 0 for the vector of ones, where the
+    likelihood under ML has no maximum. Rounding that makes it slightly positive would hide that,
+    and would decide on h2 and the LODs.
+    """
+    n = len(matrix)
+    off = float(np.abs(matrix.sum(axis=1)).max(initial=0.0))
+    if off <= _NEGLIGIBLE * largest or off > _SUM_OF_ROUNDED * np.sqrt(n) * _SLIGHT * largest:
+        return matrix
+    rounding = rounding_of(matrix)
+    if off > _SUM_OF_ROUNDED * np.sqrt(n) * rounding.error:
+        return matrix
+    say(
+        f"{name} is centred, but because its entries are rounded to {rounding.words} its rows sum "
+        f"to up to {off:.4g}; it was centred again. Write it with more digits to keep that out"
+    )
+    middle = matrix - matrix.mean(axis=0)
+    centred = middle - middle.mean(axis=1)[:, None]
+    return np.asarray(centred / 2 + centred.T / 2)
 
 
 def _without_negative(

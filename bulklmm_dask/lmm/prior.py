@@ -17,6 +17,8 @@ from bulklmm_dask.typing import Array
 
 # With a prior, h2 = 1 (residual variance 0) has density 0, whatever the kinship.
 LARGEST_H2 = 1.0 - 1e-9
+# With a larger sample size the likelihood would be lost in the rounding of the prior's density.
+_LARGEST_SIZE = 1e9
 # Variances of a prior in units of the fit, far beyond any that matters.
 _RANGE = (1e-200, 1e200)
 
@@ -38,7 +40,7 @@ class Prior:
     Raises
     ------
     InputError
-        If either is not positive and finite.
+        If either is not positive and finite, or the sample size above 1e9.
 
     Examples
     --------
@@ -64,6 +66,12 @@ class Prior:
                     f"the {name} of the prior is {wrong[0]:g}; it must be positive and finite "
                     "(without a prior, leave it out)"
                 )
+        most = float(np.max(self.sample_size, initial=0.0))
+        if most > _LARGEST_SIZE:
+            raise InputError(
+                f"the sample_size of the prior is {most:g}; it may be at most {_LARGEST_SIZE:g}, "
+                "which fixes the residual variance already"
+            )
 
     @property
     def pull(self) -> Array:

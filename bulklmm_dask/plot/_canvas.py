@@ -22,6 +22,7 @@ GREY = "0.35"
 SHADE = "0.945"
 RULE = "0.88"
 SMALL, NORMAL = 7, 8  # points
+_LONGEST, _HEAD, _TAIL = 50, 32, 12  # letters of a name in a picture
 MANY = 20_000  # more marks than this are stored as pixels in a PDF or SVG
 
 _POINT = 1 / 72  # inches
@@ -55,13 +56,15 @@ def inches(ax: Axes) -> tuple[float, float]:
 def named(name: object) -> str:
     """Give a name from data as matplotlib draws it letter by letter.
 
-    A dollar would begin a formula, and a line break or another control character would not be
-    seen. Every picture passes the names of traits, markers, samples, contigs, genotypes and units
-    through here, once.
+    A dollar would begin a formula, a line break or another control character would not be seen,
+    and a long name would leave no room for the picture: its middle is left out. Every picture
+    passes the names of traits, markers, samples, contigs, genotypes and units through here, once.
     """
     shown = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name)
     )
+    if len(shown) > _LONGEST:
+        shown = f"{shown[:_HEAD]} ... {shown[-_TAIL:]}"
     return shown.replace("$", r"\$")
 
 

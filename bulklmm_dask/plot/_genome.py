@@ -13,6 +13,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import MANY, NORMAL, RULE, SHADE, inches, named, text_size
 from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.cis import same_unit
+from bulklmm_dask.results.form import require_places_form
 from bulklmm_dask.study.contigs import locate_contigs
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
     ds = require_map(ds, "a picture of the genome")
     contig, position = ds["variant_contig"].values, ds["variant_position"].values
     if of_traits:
+        require_places_form(ds)
         if not same_unit(ds):
             own, other = (ds[f"{of}_position"].attrs.get("units") for of in ("variant", "trait"))
             raise InputError(
@@ -64,7 +66,7 @@ def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
         contig = np.concatenate([contig, ds["trait_contig"].values])
         position = np.concatenate([position, ds["trait_position"].values])
     extent = pd.Series(position).groupby(contig).agg(["min", "max"])
-    extent = extent.reindex(range(ds.sizes["contigs"]))
+    extent = extent.reindex(range(ds["contig_id"].size))
     first = extent["min"].fillna(0.0).to_numpy()
     length = (extent["max"] - extent["min"]).to_numpy()
     with_room = np.where(length == 0, _NARROW * np.nanmean(length) or 1.0, length)

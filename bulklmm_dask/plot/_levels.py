@@ -12,9 +12,11 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
-from bulklmm_dask.study.checks import number
+from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.study.checks import number, real_numbers
 from bulklmm_dask.study.contigs import match_contigs
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.schema import require_form, require_names, require_unique
 from bulklmm_dask.surface import option
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ Dash: TypeAlias = tuple[int, tuple[float, float]]
 
 _LONG: Dash = (0, (4, 3))
 _SHORT: Dash = (0, (1.2, 1.6))
+_LEVELS = (("traits",), ("traits", "alpha"), ("traits", "contigs"), ("traits", "alpha", "contigs"))
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,34 @@ def levels_of(
         one = isinstance(threshold, str) or not isinstance(threshold, Sequence | np.ndarray)
         given: Any = [threshold] if one else threshold
         values = [number(value, option("threshold"), -np.inf) for value in given]
-        return [Level(None, f"{value:.3g}", np.array([value])) for value in values]
+        finite = [value for value in values if np.isfinite(value)]
+        return [Level(None, f"{value:.3g}", np.array([value])) for value in finite]
     found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
     if found is None or "traits" not in found.dims or "alpha" not in found.coords:
         raise InputError(
             "threshold is no number, and has no threshold (traits, alpha); give what "
             "bulklmm_dask.thresholds returns"
         )
+    form = Variable(_LEVELS, "fiu", "LODs of traits at levels alpha")
+    require_form(found.to_dataset(name="threshold"), {"threshold": form}, turned=True)
+    if found["alpha"].dims not in ((), ("alpha",)):
+        raise InputError(
+            f"alpha of threshold has dimensions {found['alpha'].dims}, not ('alpha',); give what "
+            "bulklmm_dask.thresholds returns"
+        )
+    alphas = real_numbers(found["alpha"].values, "alpha of threshold", "give levels below 1")
+    require_unique(map(str, np.atleast_1d(alphas)), "the levels of threshold", "give each once")
+    require_unique(text(found["traits"].values), "the traits of threshold", "give each once")
     require_names(found.to_dataset(name="threshold"), "traits", traits)
+    found = found.assign_coords(alpha=(found["alpha"].dims, alphas))
     found = found if "alpha" in found.dims else found.expand_dims("alpha")
+    found = found.where(np.isfinite(found))  # infinite: none is that high, so no line
     each = " each" if "contigs" in found.dims and contig is None else ""
     if "contigs" in found.dims:
         wanted = genome.names if contig is None else [contig]
         at = match_contigs(found["contigs"].values, wanted, "threshold")
         found = found.isel(contigs=np.maximum(at, 0)).where(xr.DataArray(at >= 0, dims="contigs"))
-    strictest = float(found["alpha"].min())
+    strictest = alphas.min(initial=np.inf)
     levels = [
         Level(
             trait if len(traits) > 1 else None,

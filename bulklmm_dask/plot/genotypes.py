@@ -23,9 +23,14 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.results.checks import has_map
-from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.variables import VARIABLES
 from bulklmm_dask.study.alleles import effect_allele
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.schema import (
+    maximum_of,
+    require_form,
+    require_names,
+)
 from bulklmm_dask.text import counted, position_text
 
 if TYPE_CHECKING:
@@ -36,6 +41,10 @@ _JITTER = 0.5  # width of a cloud of points, as a share of the distance between 
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0  # its multiples, modulo 1, spread points evenly
 # Dosages are taken for genotypes where this share of the samples is within _NEAR copies of 0, 1, 2.
 _NEAR, _SHARE = 0.2, 0.95
+_USED = (
+    *("sample_trait", "call_dosage", "call_genotype_probability", "genotype_id", "variant_allele"),
+    *("variant_contig", "variant_position", "contig_id"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,11 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     >>> ax.figure.savefig("effects.png")
     """
     for name in ("sample_trait", "sample_id"):
-        if name not in study.variables:
+        if not isinstance(study, xr.Dataset) or name not in study.variables:
             raise InputError(f"there is no {name}: effects are drawn from a study, not a result")
     study = restored(study)
+    require_form(study, {name: VARIABLES[name] for name in _USED}, turned=True)
+    require_contigs(study)
     require_names(study, "traits", [trait])
     require_names(study, "variants", [variant])
     values = study["sample_trait"].sel(traits=trait).values
@@ -124,8 +135,10 @@ def _genotypes(here: xr.Dataset) -> _Genotypes:
         sure = p[np.arange(len(p)), best] > 0.5
         known = here["genotype_id"].values if "genotype_id" in here else range(1, p.shape[1] + 1)
         return _Genotypes(np.where(sure, best, np.nan), [str(name) for name in known])
+    if "call_dosage" not in here:
+        raise InputError("there is no call_dosage: effects are drawn from a study with genotypes")
     dosage = here["call_dosage"].values.astype(np.float64)
-    copies = dosage * (2.0 / here["call_dosage"].attrs["maximum"])
+    copies = dosage * (2.0 / maximum_of(here["call_dosage"]))
     near = np.abs(copies - np.round(copies)) <= _NEAR
     if near.sum() < _SHARE * (~np.isnan(copies)).sum():
         return _Genotypes(dosage, None)
@@ -139,7 +152,7 @@ def _of_copies(here: xr.Dataset) -> list[str]:
     )
     alleles = [name for name in alleles if name]
     if len(alleles) != 2:
-        return [f"{0.5 * here['call_dosage'].attrs['maximum'] * copies:g}" for copies in range(3)]
+        return [f"{0.5 * maximum_of(here['call_dosage']) * copies:g}" for copies in range(3)]
     between = "" if max(map(len, alleles)) == 1 else "/"
     (one, two) = alleles
     return [between.join(pair) for pair in ((one, one), (one, two), (two, two))]
@@ -149,7 +162,7 @@ def _unit_of(here: xr.Dataset) -> str:
     """Say what a dosage of 1 is; the slope of the line is the effect of one."""
     names = here["variant_allele"].values if "variant_allele" in here else ()
     allele = named(effect_allele(names)) or "the effect allele"
-    copies = "a copy" if here["call_dosage"].attrs["maximum"] == 2 else "two copies"
+    copies = "a copy" if maximum_of(here["call_dosage"]) == 2 else "two copies"
     return f"A dosage of 1 is {copies} of {allele}"
 
 

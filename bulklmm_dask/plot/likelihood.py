@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -18,12 +18,21 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
+from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.study.schema import require_form
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE = (4.2, 3.2)  # inches
 _DEEPEST = 8.0  # lowest end of the y axis, in nats below the maximum without a marker
+_CURVE = Variable((("h2",),), "fiu", "numbers along h2")
+_NUMBER = Variable(((),), "fiu", "a number")
+_FORMS = {
+    **dict.fromkeys(("h2", "null", "alternative"), _CURVE),
+    **dict.fromkeys(("null_h2", "alternative_h2", "lod"), _NUMBER),
+    "null_interval": Variable((("limits",),), "fiu", "the two ends of an interval"),
+}
 
 
 def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
@@ -57,9 +66,7 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     'Heritability h²'
     >>> ax.figure.savefig("profile.png")
     """
-    missing = [name for name in ("h2", "null", "null_h2", "null_interval") if name not in values]
-    if missing:
-        raise InputError(f"there is no {missing[0]} here: draw what bulklmm_dask.profile returns")
+    _require_profile(values)
     reml = bool(values.attrs["reml"])
     heights = {
         name: values[name].values - float(values[name if reml else "null"].max())
@@ -86,6 +93,33 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     tidy(ax)
     legend_above(ax, title=named(values.attrs["trait"]))
     return ax
+
+
+def _require_profile(values: Any) -> None:
+    """Raise InputError unless this is what `profile` returns."""
+    remedy = "draw what bulklmm_dask.profile returns"
+    if not isinstance(values, xr.Dataset):
+        raise InputError(f"this is a {type(values).__name__}, no profile: {remedy}")
+    needed = ["h2", "null", "null_h2", "null_interval"]
+    attributes = ["reml", "trait"]
+    if "alternative" in values:
+        needed.append("alternative_h2")
+        attributes.append("variant")
+    lost = [name for name in needed if name not in values]
+    lost += [f"attribute {name}" for name in attributes if name not in values.attrs]
+    if lost:
+        raise InputError(f"there is no {lost[0]} here: {remedy}")
+    require_form(values, _FORMS)
+    if not isinstance(values.attrs["reml"], bool | int | np.bool_ | np.integer):
+        raise InputError(f"the attribute reml is {values.attrs['reml']!r}: {remedy}")
+    curves = [values[name].values for name in ("null", "alternative") if name in values]
+    if not all(np.isfinite(np.nanmax(curve, initial=-np.inf)) for curve in curves):
+        raise InputError(f"the likelihoods are not finite: {remedy}")
+    interval = values["null_interval"].values
+    if not values["h2"].size or interval.size != 2 or (np.abs(interval) > 1).any():
+        raise InputError(
+            f"the interval of h2 is {interval} of {values['h2'].size} points: {remedy}"
+        )
 
 
 def _described(values: xr.Dataset, name: str) -> str:

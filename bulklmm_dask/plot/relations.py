@@ -10,6 +10,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension, named
+from bulklmm_dask.study.checks import real_numbers
 from bulklmm_dask.surface import either
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _SIZE = (4.6, 3.9)  # inches
 _CELLS = 800  # along a side, at most
+_EXTREME = 1e100  # relationships are about 1; above, sums of them overflow
 _NAMED = 28  # samples up to which they are named
 
 
@@ -60,10 +62,10 @@ def kinship(
     '120 samples, in order'
     """
     matrix, names = _matrix(kinship)
-    values = np.asarray(matrix.values)
+    values = real_numbers(matrix.values, "the kinship", "compute it again")
     n = len(values)
-    if not np.isfinite(values).all():
-        raise InputError("the kinship holds NaN or infinite values; compute it again")
+    if not (np.abs(values) < _EXTREME).all():
+        raise InputError("the kinship holds NaN, infinite or huge values; compute it again")
     ax = axes(ax, _SIZE)
     arranged = _clustered(values) if order and n > 2 else np.arange(n)
     image = _averaged(values, arranged)
@@ -100,6 +102,11 @@ def _matrix(kinship: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, np.ndarra
             )
         names = kinship["sample_id"].values if "sample_id" in kinship else None
         kinship = kinship["kinship"]
+    if not isinstance(kinship, xr.DataArray):
+        raise InputError(
+            f"a kinship is a DataArray, or a study that holds one, not {type(kinship).__name__}; "
+            "give what bulklmm_dask.kinship or bulklmm_dask.read_kinship returns"
+        )
     if kinship.ndim == 3:
         raise InputError(
             "this is a kinship for each contig left out; "
@@ -111,7 +118,8 @@ def _matrix(kinship: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, np.ndarra
     if kinship.ndim != 2 or kinship.shape[0] != kinship.shape[1] or not kinship.size:
         raise InputError(f"a kinship is square, samples by samples, not {kinship.shape}")
     dim = kinship.dims[0]
-    return kinship, kinship[dim].values if names is None and dim in kinship.coords else names
+    names = kinship[dim].values if names is None and dim in kinship.coords else names
+    return kinship, names if names is not None and names.shape == kinship.shape[:1] else None
 
 
 def _clustered(values: np.ndarray) -> np.ndarray:

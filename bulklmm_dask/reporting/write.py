@@ -30,6 +30,7 @@ from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.surface import either, option
+from bulklmm_dask.text import printable
 
 
 def report(
@@ -130,16 +131,23 @@ def _require_permuted(result: xr.Dataset, perm: Any) -> None:
 
 
 def _template(name: str) -> jinja2.Template:
-    """Template that escapes every value put into it."""
+    """Template that escapes every value put into it, its control characters too."""
     loader = jinja2.PackageLoader("bulklmm_dask.reporting")
     environment = jinja2.Environment(
         loader=loader,
         autoescape=True,
+        finalize=_seen,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template(name)
+
+
+def _seen(value: Any) -> Any:
+    """A value without control characters and signs that turn the direction of writing."""
+    whole = isinstance(value, str) and not hasattr(value, "__html__")  # no HTML of this package
+    return printable(value, lines=True) if whole else value
 
 
 def _asset(name: str) -> str:

@@ -10,8 +10,11 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.results.form import require_scan_form
 from bulklmm_dask.storage.coordinates import PAIR
-from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.variables import VARIABLES
+from bulklmm_dask.study.schema import require_form
 from bulklmm_dask.study.tables.numbers import as_number
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import MISSING, listing, without_commas
@@ -45,7 +48,9 @@ def require_result(result: Any, caller: str) -> xr.Dataset:
         )
     if not result["lod"].size:
         raise InputError(f"the result has no LODs: its sizes are {dict(result['lod'].sizes)}")
-    return restored(result)
+    result = restored(result)
+    require_scan_form(result)
+    return result
 
 
 def has_map(ds: xr.Dataset) -> bool:
@@ -66,6 +71,8 @@ def require_map(ds: Any, caller: str) -> xr.Dataset:
                 f"there is no {name}, which {either(caller, 'this command')} needs; give the study "
                 "a marker map"
             )
+    require_form(ds, {name: VARIABLES[name] for name in MAP})
+    require_contigs(ds)
     return ds
 
 
@@ -113,6 +120,11 @@ def require_table(
         )
     if "source" in table.attrs:
         subject = f"{table.attrs['source']} has"
+    if table.columns.nlevels > 1:
+        raise InputError(
+            f"{subject} columns of {table.columns.nlevels} levels; name each column by one text, "
+            f"as in table.droplevel(1, axis=1); {remedy}"
+        )
     if absent := [name for name in columns if name not in table]:
         raise InputError(f"{subject} no column {listing(absent)}; {remedy}")
     for name in dict.fromkeys((*columns, *numbers)):

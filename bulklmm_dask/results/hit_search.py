@@ -219,7 +219,9 @@ def _sift(
         level = least_lod(score, df)
     else:
         level = _threshold(block) if lowest is None else np.asarray(lowest)
-    i, j = _chosen(lod, level.astype(lod.dtype, copy=False), top)
+    with np.errstate(over="ignore"):  # above the numbers of float32 is infinity: no LOD is as high
+        level = level.astype(lod.dtype, copy=False)
+    i, j = _chosen(lod, level, top)
     out = {"_row": i, "_column": j, "lod": lod[i, j]}
     for name, columns in names.items():
         values = block[name].values[i, j].reshape(i.size, len(columns))

@@ -11,9 +11,10 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import number
+from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.study.checks import number, real_numbers
 from bulklmm_dask.study.contigs import locate_contigs
-from bulklmm_dask.study.schema import locate, require_unique
+from bulklmm_dask.study.schema import locate, require_form, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing
@@ -47,12 +48,12 @@ def lowest_lod(result: xr.Dataset, threshold: Threshold) -> xr.Variable:
     levels = _labelled(threshold)
     if levels is None:
         return xr.Variable((), number(threshold, option("threshold"), -np.inf))
+    form = Variable(((), ("traits",), ("contigs",), ("contigs", "traits")), "OUTfiub", "LODs")
+    require_form(levels.to_dataset(name="threshold"), {"threshold": form}, turned=True)
     for dim in levels.dims:
         levels = levels.isel({dim: _found(result, levels, str(dim))})
-    try:
-        values = levels.transpose(..., "traits", missing_dims="ignore").variable.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"threshold does not hold numbers ({error}); {_REMEDY}") from None
+    levels = levels.transpose(..., "traits", missing_dims="ignore")
+    values = xr.Variable(levels.dims, real_numbers(levels.values, "threshold", _REMEDY))
     unknown = values.isnull()
     if "traits" in values.dims:
         _warn_without(result, unknown.any([dim for dim in values.dims if dim != "traits"]).values)
@@ -81,7 +82,7 @@ def _labelled(threshold: Any) -> xr.DataArray | None:
     if threshold.sizes.get("alpha") == 1:
         threshold = threshold.isel(alpha=0)
     if "alpha" in threshold.dims:
-        known = ", ".join(f"{level:g}" for level in threshold["alpha"].values)
+        known = ", ".join(map(str, threshold["alpha"].values))
         raise InputError(
             f"threshold has several levels, alpha = {known}; select one level with .sel(alpha=...)"
         )

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.results.form import require_permuted_form
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.study.checks import require_by
@@ -72,8 +73,9 @@ class NullMaxima:
                     f"the maxima have no dimension {dim!r}, or nothing along it; select with a "
                     f"list instead: perm.sel({dim}=[name])"
                 )
+        require_permuted_form(perm)
         require_unique(text(perm["traits"].values), "the traits of perm", "select each once")
-        return cls(perm.transpose(*_ORDER, missing_dims="ignore"), by)
+        return cls(perm.transpose(*_ORDER, ..., missing_dims="ignore"), by)
 
     def chunks(self, traits: Index) -> Iterator[tuple[Index, Index, Array]]:
         """Go through some traits, a bounded number at a time.
@@ -102,7 +104,9 @@ class NullMaxima:
                 yield some[few], null, values
 
     def _refuse_incomplete(self, traits: Index, null: Index, values: Array) -> None:
-        """Raise StoreError where a trait has some of its maxima only."""
+        """Raise StoreError where a trait has some of its maxima only, or an infinite one."""
+        if np.isinf(values).any():
+            raise StoreError(f"the maxima hold infinite values: the store is damaged; {repeat()}")
         none = np.isnan(values).all(axis=2)
         lost = np.asarray(none.any(axis=0) & ~none.all(axis=0))[null]
         if lost.any():

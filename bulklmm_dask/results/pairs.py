@@ -88,6 +88,8 @@ def alleles_of(result: xr.Dataset) -> dict[str, Names]:
     if "variant_allele" not in result or of_genotypes:
         return {"effect_allele": unknown, "other_allele": unknown}
     alleles = result["variant_allele"].transpose("variants", ...).values.astype(object)
+    if alleles.shape[1] < 2:  # one of the two was selected
+        return {"effect_allele": unknown, "other_allele": unknown}
     effect = text(map(effect_allele, alleles))
     other = text(alleles[:, 0])
     return {

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from bulklmm_dask.errors import InputError
 
 
 def text(values: Iterable[object]) -> np.ndarray:
@@ -19,11 +24,50 @@ def text(values: Iterable[object]) -> np.ndarray:
 
 
 def plain(ds: xr.Dataset) -> xr.Dataset:
-    """Drop the encoding of an earlier store, and turn text into objects, which Zarr can store."""
+    """Drop the encoding of an earlier store, and turn text into objects, which Zarr can store.
+
+    Raises
+    ------
+    InputError
+        If values are neither numbers nor text, or an attribute is nothing that JSON holds.
+    """
     ds = ds.drop_encoding()
+    _require_json(ds.attrs, "the dataset")
     for name, variable in ds.variables.items():
-        if variable.dtype.kind in "UT" or (variable.dtype == object and variable.chunks):
-            values = text(variable.values.ravel()).reshape(variable.shape)
-            held = xr.Variable(variable.dims, values, variable.attrs)
-            ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
+        _require_json(variable.attrs, str(name))
+        if isinstance(variable.dtype, np.dtype) and variable.dtype.kind not in "OUT":
+            continue
+        absent = variable.isnull().values.ravel() if variable.dtype == object else None
+        flat = np.asarray(variable.values, dtype=object).ravel()
+        values = _plain_objects(flat, absent, str(name)).reshape(variable.shape)
+        held = xr.Variable(variable.dims, values, variable.attrs)
+        ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
     return ds
+
+
+def _plain_objects(cells: np.ndarray, absent: np.ndarray | None, name: str) -> np.ndarray:
+    """Objects as text, empty where missing, or as numbers, NaN where missing."""
+    there = cells if absent is None else cells[~absent]
+    if all(isinstance(cell, str) for cell in there):
+        return text(cell if isinstance(cell, str) else "" for cell in cells)
+    if all(isinstance(cell, Real) for cell in there):
+        numbers = np.full(cells.size, np.nan)
+        numbers[slice(None) if absent is None else ~absent] = there
+        return numbers
+    kinds = sorted({type(cell).__name__ for cell in there})
+    raise InputError(
+        f"{name} holds values of {', '.join(kinds)}, which a store cannot hold together; make all "
+        "of them text, or all of them numbers"
+    )
+
+
+def _require_json(attributes: Mapping[Any, Any], owner: str) -> None:
+    for key, value in attributes.items():
+        plain_value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        try:
+            json.dumps({key: plain_value})  # as xarray and Zarr do
+        except (TypeError, ValueError, RecursionError):
+            raise InputError(
+                f"the attribute {key!r} of {owner} is a {type(value).__name__}, which a store "
+                "cannot hold; give text or numbers, or delete it"
+            ) from None

@@ -301,15 +301,13 @@ class Location(os.PathLike[str]):
 
     def open_group(self, mode: Any = "r", zarr_format: Any = 3) -> zarr.Group:
         """Open a Zarr group, once the metadata of its arrays are found to be harmless."""
-        import zarr
-
+        zarr = _bounded_zarr()
         require_harmless(self.local)
         return zarr.open_group(self.path, mode=mode, zarr_format=zarr_format)
 
     def open_array(self, name: str, mode: Any = "r", zarr_format: Any = 3) -> Any:
         """Open an array of a Zarr group, once its metadata are found to be harmless."""
-        import zarr
-
+        zarr = _bounded_zarr()
         require_harmless(self.local / name, within=False)
         return zarr.open_array(self.path, path=name, mode=mode, zarr_format=zarr_format)
 
@@ -336,6 +334,7 @@ class Location(os.PathLike[str]):
         """Open a Zarr group lazily; `options` go to xarray.open_zarr."""
         import xarray as xr
 
+        _bounded_zarr()
         require_harmless(self.local)
         self.arrays()
         return xr.open_zarr(self.path, consolidated=False, zarr_format=3, **options)
@@ -343,6 +342,16 @@ class Location(os.PathLike[str]):
     def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:
         """Write a dataset as a Zarr group; `options` go to Dataset.to_zarr."""
         ds.to_zarr(self.path, mode="w", zarr_format=3, consolidated=False, **options)
+
+
+def _bounded_zarr() -> Any:
+    """Import Zarr, so that damaged texts do not fill the memory."""
+    import zarr
+
+    from bulklmm_dask.storage.texts import bound_texts
+
+    bound_texts()
+    return zarr
 
 
 @contextmanager

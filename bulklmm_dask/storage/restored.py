@@ -35,7 +35,7 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
         home = home_of(str(name))
         if home is None or name in ds.dims:
             continue
-        if home in PAIR:
+        if home in (*PAIR, "contigs"):
             ds = _without_repeats(ds, str(name), home)
         if home in ds.sizes and home not in ds[name].dims and name in ds.coords:
             ds = _along(ds, str(name), home)
@@ -43,6 +43,20 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
         if dim in ds.dims and dim not in ds.coords and name in ds:
             ds = ds.assign_coords({dim: ds[name].values})
     return _with_contigs(ds)
+
+
+def require_contigs(ds: xr.Dataset, name: str = "variant_contig", *, least: int = 0) -> None:
+    """Raise InputError unless each marker, or trait, lies on a contig that has a name."""
+    if name not in ds:
+        return
+    if "contig_id" not in ds:
+        raise InputError(f"{name} is an index into contig_id, which the study lacks")
+    index, count = ds[name].values, ds["contig_id"].size
+    if index.size and (index.min() < least or index.max() >= count):
+        raise InputError(
+            f"{name} holds {index.min()}..{index.max()}, outside the {count} entries of contig_id; "
+            "to select contigs, select their markers"
+        )
 
 
 def home_of(name: str) -> str | None:
@@ -97,15 +111,16 @@ def _with_contigs(ds: xr.Dataset) -> xr.Dataset:
     if any(name not in ds for name in ("variant_contig", "variant_contig_name")):
         return ds
     codes, names = ds["variant_contig"].values, ds["variant_contig_name"].values
-    if codes.ndim != 1 or codes.dtype.kind not in "iu" or not codes.size:
-        return ds
+    if codes.ndim != 1 or codes.dtype.kind not in "iu" or not codes.size or codes.min() < 0:
+        return ds  # which the check of the form refuses, if it must
     if "contig_id" not in ds:
         known = np.full(int(codes.max()) + 1, "", dtype=object)
         known[codes] = names
         return ds if "contigs" in ds.sizes else ds.assign_coords(contig_id=("contigs", known))
-    known = np.atleast_1d(ds["contig_id"].values)
-    fit = codes.min() >= 0 and codes.max() < len(known) and bool((known[codes] == names).all())
-    if not fit or not ds["contig_id"].ndim:
+    known = ds["contig_id"].values
+    if known.ndim != 1 or codes.max() >= len(known):
+        return ds
+    if not np.array_equal(known[codes], names):
         some = listing(dict.fromkeys(map(str, names)), 3)
         raise InputError(
             f"contig_id has {listing(known, 3)}, but variant_contig_name says that the markers lie "

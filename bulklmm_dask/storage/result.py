@@ -42,7 +42,7 @@ from bulklmm_dask.storage.manifest import (
     sums_name,
     wrong_files,
 )
-from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.restored import require_contigs, restored
 from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
 from bulklmm_dask.storage.stamp import (
     FIRST,
@@ -69,6 +69,12 @@ _SAVED = 1024
 _N_REFINED = {"long_name": "pairs that were optimised by themselves", "units": "markers"}
 _REMEDY = "give another path, or remove it and make it again"
 _COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
+# Variables that are an index, into what, and from what number on: -1 stands for none.
+_INDICES = (
+    ("variant_contig", "contigs", 0),
+    ("trait_contig", "contigs", -1),
+    ("trait_pattern", "patterns", -1),
+)
 # Attributes of the root group that describe the store, not the analysis.
 OWN = (
     *STAMP,
@@ -331,6 +337,7 @@ def write_result(result: xr.Dataset, store: Location) -> None:
     if not result[score].size:
         raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
     result = restored(result)
+    require_contigs(result)
     for dim in set(dims) & set(result.indexes):
         if not result.indexes[dim].is_unique:
             twice = result.indexes[dim][result.indexes[dim].duplicated()].unique()
@@ -605,7 +612,7 @@ def _require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) ->
 
 
 def _require_map(store: Location, ds: xr.Dataset) -> None:
-    """Raise StoreError unless each marker lies on a contig that has a name."""
+    """Raise StoreError unless each marker lies on a contig that has a name, and the like."""
     kinds = {"variant_contig": "iu", "variant_position": "fiu", "contig_id": "OUT"}
     for name, dtypes in kinds.items():
         if name in ds and (
@@ -616,12 +623,17 @@ def _require_map(store: Location, ds: xr.Dataset) -> None:
                 f"{store / name} is damaged: it has dimensions {ds[name].dims} and type "
                 f"{ds[name].dtype}; {repeat()} with another store"
             )
-    if "variant_contig" in ds:
-        index, count = ds["variant_contig"].values, ds.sizes.get("contigs", 0)
-        if index.size and not 0 <= index.min() <= index.max() < count:
+    if "variant_contig" in ds and "contig_id" not in ds:
+        raise StoreError(
+            f"{store / 'contig_id'} is lost, which variant_contig is an index into; {repeat()} "
+            "with another store"
+        )
+    for name, dim, least in _INDICES:
+        index, count = ds[name].values if name in ds else np.zeros(0), ds.sizes.get(dim, 0)
+        if index.size and not least <= index.min() <= index.max() < count:
             raise StoreError(
-                f"{store / 'variant_contig'} is damaged: it holds {index.min()} to {index.max()}, "
-                f"but there are {counted(count, 'contig')}; {repeat()} with another store"
+                f"{store / name} is damaged: it holds {index.min()} to {index.max()}, but there "
+                f"are {counted(count, dim.removesuffix('s'))}; {repeat()} with another store"
             )
 
 

@@ -134,7 +134,12 @@ VARIABLES: dict[str, Variable] = {
 # Places of the traits themselves. A study may use these names for something else (R/qtl2's
 # phenocovar has columns of any name), so their kinds are not enforced.
 TRAIT_PLACES: dict[str, Variable] = {
-    "trait_contig": Variable((("traits",),), "iu", "number of the trait's contig"),
+    "trait_contig": Variable(
+        (("traits",),),
+        "iu",
+        "number of the trait's contig",
+        "an index into contig_id, -1 where unknown",
+    ),
     "trait_contig_name": Variable((("traits",),), _TEXT, "contig of the trait"),
     "trait_position": Variable((("traits",),), _REAL, "position of the trait"),
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.text import counted
+from bulklmm_dask.typing import Array
 
 # How far a dosage may lie outside its range: files round their numbers.
 RANGE_TOLERANCE = 1e-6
@@ -26,13 +29,48 @@ def whole_number(value: object, what: str, least: int) -> int:
 def number(value: object, what: str, low: float, high: float = np.inf) -> float:
     """Give `value` as a float, or raise InputError unless it is in [`low`, `high`]."""
     try:
-        found = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        found = np.nan if isinstance(value, complex) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         found = np.nan
     if not low <= found <= high:
         limit = f"from {low:g} on" if high == np.inf else f"from {low:g} to {high:g}"
         raise InputError(f"{what} is {value!r}; it should be a number {limit}")
     return found
+
+
+def array_of(values: Any, what: str) -> npt.NDArray[Any]:
+    """Give values as an array, or raise InputError where they are of no one shape."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError):
+        kind = type(values).__name__
+        raise InputError(
+            f"{what} is a {kind} that makes no array; give numbers or texts in rows of one length"
+        ) from None
+
+
+def real_numbers(values: Any, what: str, remedy: str) -> Array:
+    """Give values as float64, or raise InputError where they are no real numbers."""
+    try:
+        found = np.asarray(values)
+        is_complex = found.dtype == object and any(isinstance(one, complex) for one in found.flat)
+        if (
+            is_complex or found.dtype.kind in "cmMSV"
+        ):  # NumPy takes dates, and drops parts of numbers
+            raise TypeError
+        return found.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{what} does not hold numbers; {remedy}") from None
+
+
+def is_one_of(value: object, choices: Sequence[object]) -> bool:
+    """Whether a value is one of some texts and numbers; an array, or a table, is none of them."""
+    return isinstance(value, str | int | float | np.number) and value in choices
+
+
+def is_absent(cell: object) -> bool:
+    """Whether a cell is a missing one: None, NaN, NA, NaT; an array in a cell is none."""
+    return pd.api.types.is_scalar(cell) and bool(pd.isna(cell))  # type: ignore[call-overload]
 
 
 def require_choice(value: object, what: str, choices: Sequence[str | None]) -> None:

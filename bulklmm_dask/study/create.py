@@ -16,7 +16,15 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.variables import NAMES
-from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_some
+from bulklmm_dask.study.checks import (
+    array_of,
+    is_absent,
+    is_one_of,
+    real_numbers,
+    refuse_infinite,
+    refuse_outside,
+    require_some,
+)
 from bulklmm_dask.study.coding import as_dosages, codes_hint
 from bulklmm_dask.study.contigs import say_alike
 from bulklmm_dask.study.gaps import mark_uncounted, missing_in_words
@@ -26,6 +34,7 @@ from bulklmm_dask.study.labelled import (
     as_argument,
     by_sample,
     by_variant,
+    entries,
     match_numbers,
     name_samples,
     say_by_order,
@@ -39,6 +48,12 @@ from bulklmm_dask.text import counted, listing
 UNITS = ("bp", "Mb", "cM")
 # How far the probabilities of a call may sum off 1: files round each to a few decimals.
 _SUM_TOLERANCE = 0.01
+# Steps between doubles beyond this share of the range of a column are a loss: rounding to less adds
+# less than 1e-5 of its variance.
+_STEP = 2.5e-3
+_EQUAL = 4.0  # steps
+# Whole numbers of 64 bits in this range are rounded.
+_WHOLE = 2.0**53, 2.0**64
 
 
 def create_dataset(
@@ -174,7 +189,7 @@ def create_dataset(
         _put_strains(ds, [strain_of[i] for i in rows])
     if extra is not None:
         if extra.names is None and values.names is not None:
-            say_by_order(extra, "the traits")
+            say_by_order(extra, values)
         _put_covariates(ds, extra, names, rows)
     ds["variant_id"] = ("variants", text(calls.labels))
     _put_map(ds, contigs, positions, position_unit, alleles)
@@ -187,7 +202,7 @@ def create_dataset(
 def _strains(strains: Any, traits: Argument) -> list[str | None]:
     """Look up the strain of each row of the traits; None where a sample is not listed."""
     found = by_sample(strains, "strains", traits)
-    return [None if pd.isna(name) else str(name) for name in found]
+    return [None if is_absent(name) else str(name) for name in found]
 
 
 def _match(
@@ -208,9 +223,9 @@ def _match(
                 "names"
             )
         if calls.names is None and keys is not None:
-            say_by_order(calls, "the traits")
+            say_by_order(calls, traits)
         elif keys is None and calls.names is not None:
-            say_by_order(traits, "the genotypes")
+            say_by_order(traits, calls)
         return list(range(size)), list(range(size))
     where = {name: i for i, name in enumerate(calls.names)}
     rows = [i for i, key in enumerate(keys) if key in where]
@@ -258,8 +273,32 @@ def _put_traits(ds: xr.Dataset, traits: Argument, rows: list[int]) -> None:
                 f"{empty.size} of {len(traits.labels)} traits have no value at all; they are kept "
                 f"and get no LOD scores: {listing(traits.labels[i] for i in empty)}"
             )
+        _say_rounded(data.values, "traits", traits.labels)
     ds["sample_trait"] = data
     ds["trait_id"] = ("traits", text(traits.labels))
+
+
+def _say_rounded(values: np.ndarray, what: str, names: list[str]) -> None:
+    """Warn of columns (samples, columns) whose values differ by few steps of doubles of their size.
+
+    Whole numbers above 2^53 are examples: what is left of their differences is rounding.
+    """
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+    size = np.fmax(np.abs(low), np.abs(high))
+    with np.errstate(over="ignore"):
+        width, step = high - low, np.spacing(size)
+    # Values within some steps of each other are a constant, which has lost nothing; whole numbers
+    # may have become one by rounding.
+    varies = (width > _EQUAL * step) | ((size >= _WHOLE[0]) & (size < _WHOLE[1]))
+    lost = np.flatnonzero(varies & (step > _STEP * width))
+    if lost.size:
+        i = lost[0]
+        say(
+            f"{lost.size} of {len(names)} {what} differ from sample to sample by hardly more than "
+            f"doubles are rounded, so that digits are lost: {names[i]!r} runs from {low[i]:.17g} "
+            f"to {high[i]:.17g} in steps of {step[i]:.3g}; subtract a constant from the numbers, "
+            "or give them in another unit, before they are read"
+        )
 
 
 def _put_strains(ds: xr.Dataset, strains: list[str | None]) -> None:
@@ -292,6 +331,7 @@ def _put_covariates(
         _say_unmatched(unknown_names(names, covariates.names), len(values), "covariates", "traits")
         values = frame.reindex(ds["sample_id"].values.tolist()).to_numpy()
     refuse_infinite(values, "covariates", ds["sample_id"].values.tolist(), covariates.labels)
+    _say_rounded(values, "covariates", covariates.labels)
     labels = text(covariates.labels)
     empty = np.isnan(values).all(axis=0)
     if empty.any():
@@ -330,41 +370,59 @@ def _put_map(ds: xr.Dataset, contigs: Any, positions: Any, unit: str, alleles: A
     contigs = by_variant(contigs, "contigs", variants)
     positions = by_variant(positions, "positions", variants)
     alleles = by_variant(alleles, "alleles", variants)
-    for values, what in ((contigs, "contigs"), (positions, "positions")):
-        if values is not None and len(values) != size:
-            raise InputError(f"{what} has {len(values)} entries for {size} variants")
+    contigs, positions = (
+        None if values is None else _one_each(values, what, size)
+        for values, what in ((contigs, "contigs"), (positions, "positions"))
+    )
     if contigs is not None:
-        labels = np.asarray(contigs, dtype=object)
-        _refuse_absent(pd.isna(labels), "contig", ds)
+        labels = contigs
+        _refuse_absent(np.array([is_absent(label) for label in labels]), "contig", ds)
         index, names = pd.factorize(text(labels))
         say_alike(names, "the map")
         ds["variant_contig"] = ("variants", index.astype(np.int64))
         ds["contig_id"] = ("contigs", text(names))
         ds.coords["contigs"] = text(names)
     if positions is not None:
-        if unit not in UNITS:
+        if not is_one_of(unit, UNITS):
             raise InputError(f"position_unit is {unit!r}; it should be one of {', '.join(UNITS)}")
         numbers = _position_numbers(positions, ds)
         _refuse_absent(~np.isfinite(numbers), "position", ds)
         ds["variant_position"] = ("variants", numbers, {"units": unit})
     if alleles is not None:
-        names = np.asarray(alleles, dtype=object)
+        names = array_of(alleles, "alleles").astype(object)
         if names.shape not in ((2,), (size, 2)):
             raise InputError(f"alleles has shape {names.shape}; it should be (2,) or ({size}, 2)")
         pairs = np.broadcast_to(names, (size, 2))
         ds["variant_allele"] = (("variants", "alleles"), text(pairs.ravel()).reshape(size, 2))
 
 
+def _one_each(values: Any, what: str, size: int) -> Any:
+    """Give the entries for the variants, as they are if they are an array; else as a list."""
+    is_array = isinstance(values, np.ndarray) and values.ndim == 1
+    found = values if is_array else entries(values, what)
+    if len(found) != size:
+        raise InputError(f"{what} has {len(found)} entries for {size} variants")
+    return found
+
+
 def _position_numbers(positions: Any, ds: xr.Dataset) -> np.ndarray:
     try:
-        return np.asarray(positions, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = pd.to_numeric(pd.Series(list(positions), dtype=object), errors="coerce").isna()
-        first = int(found.to_numpy().argmax())
-        raise InputError(
-            f"the position of variant {str(ds['variant_id'].values[first])!r} is "
-            f"{positions[first]!r}, which is not a number; correct it, or drop the variant"
-        ) from None
+        found = real_numbers(positions, "positions", "give a number for each variant")
+        if found.ndim == 1:
+            return found
+    except InputError:
+        pass
+    for name, position in zip(
+        ds["variant_id"].values.tolist(), entries(positions, "positions"), strict=True
+    ):
+        try:
+            real_numbers([position], "", "").reshape(1)
+        except (InputError, ValueError):
+            raise InputError(
+                f"the position of variant {name!r} is {position!r}, which is not a number; correct "
+                "it, or drop the variant"
+            ) from None
+    raise InputError("positions are of different sizes; give a number for each variant")
 
 
 def _refuse_absent(absent: np.ndarray, what: str, ds: xr.Dataset) -> None:
@@ -383,7 +441,7 @@ def _put_calls(
     codes: Mapping[float, float | None] | None,
 ) -> xr.Dataset:
     """Add the genotypes, variants first; drop the variants without any call."""
-    if maximum not in (None, 1, 2):
+    if maximum is not None and not is_one_of(maximum, (1, 2)):
         raise InputError(f"maximum is {maximum!r}; it should be 1 (dosages 0..1) or 2 (0..2)")
     dims = ("variants", "samples", "genotypes")[: data.ndim]
     data = data.transpose(*dims)
@@ -416,7 +474,9 @@ def _put_calls(
     if maximum is None:
         say(
             f"the genotypes are lazy and {option('maximum')} was not given: they are taken as "
-            f"dosages 0..2; pass {option('maximum', 1)} if they run from 0 to 1"
+            f"dosages 0..2; pass {option('maximum', 1)} if they run from 0 to 1. Codes, such as 1 "
+            "and 2 for two homozygotes, are not recognised in lazy genotypes: turn them into "
+            "dosages before"
         )
     ds["call_dosage"] = data.assign_attrs(maximum=maximum or 2)
     return ds

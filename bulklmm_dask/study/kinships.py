@@ -150,6 +150,13 @@ def read_kinship(path: str | os.PathLike[str], ds: xr.Dataset | None = None) -> 
     samples = None if ds is None else [str(name) for name in ds["sample_id"].values]
     if samples is not None and (names is None or _are_numbers(names, samples)):
         names = _names_of_the_study(file.label, len(values), samples)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        i, j = (repr(names[at]) if names is not None else f"number {at + 1}" for at in bad[0])
+        raise InputError(
+            f"{file.label} holds {values[tuple(bad[0])]} for samples {i} and {j}; a kinship "
+            "needs a number for every pair"
+        )
     dims = ("samples_0", "samples_1")
     coords = {} if names is None else dict.fromkeys(dims, names)
     return xr.DataArray(

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.checks import is_absent
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
@@ -152,13 +153,14 @@ def _coordinate_names(data: xr.DataArray, dim: Hashable, what: str) -> list[str]
 
 def _as_names(names: NamesLike, what: str) -> list[str]:
     """Names as text; a missing one is refused, since it would become a sample called nan."""
-    gaps = np.flatnonzero(pd.Series(list(names), dtype=object).isna())
-    if gaps.size:
+    found = entries(names, f"the names of {what}")
+    gaps = [number for number, name in enumerate(found, 1) if is_absent(name)]
+    if gaps:
         raise InputError(
-            f"{what} lacks {counted(gaps.size, 'name')} of {len(names)}, the first at number "
-            f"{gaps[0] + 1}; name every one, or drop it"
+            f"{what} lacks {counted(len(gaps), 'name')} of {len(found)}, the first at number "
+            f"{gaps[0]}; name every one, or drop it"
         )
-    return [str(name) for name in names]
+    return [str(name) for name in found]
 
 
 def _numbers(
@@ -232,14 +234,34 @@ def match_numbers(tables: list[Argument]) -> None:
                 )
 
 
-def say_by_order(table: Argument, other: str) -> None:
-    """Warn that a frame of pandas without sample names is matched by the order of its rows."""
+def say_by_order(table: Argument, other: Argument) -> None:
+    """Warn that a table without sample names is matched by the order of its rows.
+
+    Said where it is of pandas, or where the numbers that pandas gave to the rows of the other are
+    in disorder, because that was sorted by something else.
+    """
     if table.numbers is not None:
+        say_counted(table.what, f"the {other.what}")
+        return
+    numbers = list(map(int, other.numbers or ()))
+    if numbers != sorted(numbers):
         say(
-            f"{table.what} carry no sample names, only the numbers that pandas gives to rows: row "
-            f"i is taken for row i of {other}; make the sample names the index, as in "
-            "frame.set_index('sample'), to have them matched"
+            f"the rows of {other.what} carry only numbers ({listing(numbers, 3)}), and those "
+            f"of {table.what} no labels: row i is taken for row i of the {table.what}; if the "
+            "frame was sorted, name the samples of both, or sort it back with frame.sort_index()"
         )
+
+
+def say_counted(what: str, other: str, one: str = "sample") -> None:
+    """Warn that the rows of `what`, which pandas has numbered, are taken for those of `other`.
+
+    `one` is what a row should be named by.
+    """
+    say(
+        f"{what} carry no {one} names, only the numbers that pandas gives to rows: row i is taken "
+        f"for row i of {other}; make the {one} names the index, as in frame.set_index({one!r}), to "
+        "have them matched"
+    )
 
 
 def by_sample(values: Any, what: str, table: Argument) -> list[Any]:
@@ -249,7 +271,8 @@ def by_sample(values: Any, what: str, table: Argument) -> list[Any]:
     """
     size = table.data.sizes["samples"]
     if isinstance(values, xr.DataArray):
-        values = values.to_series() if values.dims[0] in values.coords else values.values
+        named = values.ndim == 1 and values.dims[0] in values.coords
+        values = values.to_series() if named else values.values
     if isinstance(values, pd.Series):
         numbers, known = row_numbers(values), table.names or table.numbers
         if numbers is not None and set(numbers) != set(known or ()):
@@ -268,11 +291,26 @@ def by_sample(values: Any, what: str, table: Argument) -> list[Any]:
             return _looked_up(dict(zip(names, values, strict=True)), what, table)
     if isinstance(values, Mapping):
         return _looked_up({str(name): value for name, value in values.items()}, what, table)
-    if len(values) != size:
+    found = entries(values, what)
+    if len(found) != size:
         raise InputError(
-            f"{what} has {len(values)} entries for {counted(size, 'sample')}; give one for each"
+            f"{what} has {len(found)} entries for {counted(size, 'sample')}; give one for each"
         )
-    return list(values)
+    return found
+
+
+def entries(values: Any, what: str) -> list[Any]:
+    """List the entries of a sequence, or raise InputError for one value, a table or a mapping."""
+    if isinstance(values, xr.DataArray):
+        values = values.values
+    try:
+        if isinstance(values, str | bytes | Mapping | pd.DataFrame):
+            raise TypeError
+        return list(values)
+    except TypeError:
+        raise InputError(
+            f"{what} is a {type(values).__name__}; give a list or an array, with an entry for each"
+        ) from None
 
 
 def _looked_up(by_name: Mapping[str, Any], what: str, table: Argument) -> list[Any]:
@@ -287,8 +325,10 @@ def _looked_up(by_name: Mapping[str, Any], what: str, table: Argument) -> list[A
 
 def by_variant(values: Any, what: str, variants: Sequence[str]) -> Any:
     """Entries in the order of the variants: those of pandas by name, if it has their names."""
-    if not isinstance(values, pd.DataFrame | pd.Series) or row_numbers(values) is not None:
+    if not isinstance(values, pd.DataFrame | pd.Series):
         return values
+    if row_numbers(values) is not None:
+        return values.to_numpy()
     names = _as_names(values.index, what)
     known = set(names)
     lacking = [name for name in variants if name not in known]

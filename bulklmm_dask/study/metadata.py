@@ -7,7 +7,7 @@ for each text but the first, as a factor in R's model.matrix.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
@@ -18,6 +18,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.variables import NAMES, VARIABLES
 from bulklmm_dask.study.tables.numbers import as_number
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
@@ -142,6 +143,12 @@ def leave_out(name: str) -> str:
     """Say how a scan goes without one covariate of the study."""
     how = either(f"covariates=['all', '-{name}']", f"--covariates all,-{name}")
     return f"leave it out of a scan with {how}"
+
+
+def say_available(where: str, names: Collection[str]) -> None:
+    """Say which metadata a file gives the samples, if any, and how they become covariates."""
+    if names:
+        say(f"{where}: the samples have {by_name(list(names))}")
 
 
 def by_name(names: Sequence[str]) -> str:

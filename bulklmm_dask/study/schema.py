@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.restored import restored
-from bulklmm_dask.storage.variables import NAMES, VARIABLES, Dims
+from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.variables import NAMES, VARIABLES, Dims, Variable
+from bulklmm_dask.study.checks import is_one_of
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
@@ -138,28 +140,56 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
                 f"a list instead: ds.sel({dim}=[{str(ds[name].values)!r}])"
             )
     for name, declared in VARIABLES.items():
-        if name not in ds.variables:
-            continue
-        found = ds[name]
-        if found.dims not in declared.dims:
+        if name in ds.variables and ds[name].dims not in declared.dims:
             ds = _transposed(ds, name, declared.dims)
-        if found.dtype.kind not in declared.kinds:
-            raise InputError(f"{name} has dtype {found.dtype}; it should hold {declared.meaning}")
+    require_form(ds, VARIABLES)
     for dim, name in NAMES.items():
         names = text(ds[name].values)
         require_unique(names, f"the names in {name}", f"rename the {dim}")
-    if "variant_contig" in ds:
-        if "contig_id" not in ds:
-            raise InputError("variant_contig is an index into contig_id, which the study lacks")
-        index = ds["variant_contig"].values
-        if index.size and (index.min() < 0 or index.max() >= ds.sizes["contigs"]):
-            raise InputError(
-                f"variant_contig holds {index.min()}..{index.max()}, outside the "
-                f"{ds.sizes['contigs']} entries of contig_id"
-            )
-    if "call_dosage" in ds and ds["call_dosage"].attrs.get("maximum") not in (1, 2):
-        raise InputError(
-            f"call_dosage.attrs['maximum'] is {ds['call_dosage'].attrs.get('maximum')!r}; "
-            "set it to 1 (dosages 0..1) or 2 (dosages 0..2)"
-        )
+    require_contigs(ds)
+    if "call_dosage" in ds:
+        maximum_of(ds["call_dosage"])
     return ds
+
+
+def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bool = False) -> None:
+    """Raise InputError if a variable has not the dimensions, or the kind of values, declared.
+
+    Variables that are absent, or not declared, are left alone. With `turned` the order of the
+    dimensions does not count.
+    """
+    for dim, index in ds.indexes.items():
+        levels, kind = index.nlevels, ds.variables[dim].dtype
+        if levels > 1 or not isinstance(kind, np.dtype):
+            raise InputError(
+                f"the index {dim!r} is of {f'{levels} levels' if levels > 1 else kind}; give plain "
+                "names instead: ds.drop_vars(...).assign_coords(...)"
+            )
+    for dim in ds.dims:
+        if dim in ds.variables and ds[dim].dims != (dim,):
+            raise InputError(f"{dim} has dimensions {ds[dim].dims}, not {(dim,)}; rename it")
+    for name, form in declared.items():
+        if name not in ds.variables:
+            continue
+        found = ds[name]
+        alternatives = [frozenset(dims) if turned else dims for dims in form.dims]
+        if (frozenset(found.dims) if turned else found.dims) not in alternatives:
+            wanted = " or ".join(str(dims) for dims in form.dims)
+            is_turned = any(set(found.dims) == set(dims) for dims in form.dims)
+            raise InputError(
+                f"{name} has dimensions {found.dims}, not {wanted}; "
+                + ("transpose it" if is_turned else "give it along these")
+            )
+        if not isinstance(found.dtype, np.dtype) or found.dtype.kind not in form.kinds:
+            raise InputError(f"{name} has dtype {found.dtype}; it should hold {form.meaning}")
+
+
+def maximum_of(dosage: xr.DataArray) -> int:
+    """Dosage of two counted alleles, 1 or 2, of genotypes that have it as an attribute."""
+    found: Any = dosage.attrs.get("maximum")
+    if not is_one_of(found, (1, 2)):
+        raise InputError(
+            f"call_dosage.attrs['maximum'] is {found!r}; set it to 1 (dosages 0..1) or 2 "
+            "(dosages 0..2)"
+        )
+    return int(found)

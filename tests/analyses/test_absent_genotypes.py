@@ -11,6 +11,7 @@ import xarray as xr
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import StudyWarning
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes, without_absent
+from bulklmm_dask.study import warn
 
 N = 60
 SAID = r"2 markers \('variant3', 'variant5'\) with a genotype that no sample has .* 0\.01 or more"
@@ -63,13 +64,17 @@ def test_absent_among_the_samples_of_one_trait_only():
     assert found.df.values[2].tolist() == [2, 2, 1]
 
 
-def test_lazy_genotypes_are_counted_in_the_pass_before_the_run(tmp_path):
+def test_lazy_genotypes_are_counted_in_the_pass_before_the_run(tmp_path, monkeypatch):
     ds = study(1e-7)
     ds["call_genotype_probability"] = ds.call_genotype_probability.chunk({"variants": 2})
     with pytest.warns(StudyWarning, match=SAID) as caught:
         stored = blmm.scan(ds, store=tmp_path / "r.zarr", **OPTIONS)
     assert sum(issubclass(each.category, StudyWarning) for each in caught) == 1
     assert (stored.df == 1).all()
+    monkeypatch.setattr(warn, "_said", set())
+    with pytest.warns(StudyWarning, match="some genotype has no probability .* is not known"):
+        lazy = blmm.scan(ds, **OPTIONS)
+    np.testing.assert_array_equal(lazy.df, stored.df)
 
 
 def test_permutations_and_interactions_have_the_same_columns():

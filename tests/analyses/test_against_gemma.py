@@ -15,7 +15,11 @@ import pytest
 from gemma import Analysis, run_gemma, simulated
 from references import longevity_arrays
 
-TRAITS = ("trait1", "trait2", "trait3c", "trait4", "trait5", "trait6c", "trait7", "trait8")
+TRAITS = ["trait1", "trait3c", "trait7"]
+TRAITS += [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("trait2", "trait4", "trait5", "trait6c", "trait8")
+]
 DENSE_MEAN, DENSE_LARGEST = 2e-4, 5e-3
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 

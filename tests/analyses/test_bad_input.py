@@ -178,3 +178,24 @@ def test_a_lazy_kinship_of_dosages_outside_their_range(ds):
     bad.call_dosage.values[6, 3] = 9.0
     with pytest.raises(blmm.InputError, match=r"9\.0 at variant 'variant7', sample 'sample4'"):
         blmm.kinship(lazily(bad)).compute()
+
+
+def test_inputs_that_are_tables_or_make_no_array(ds):
+    names = ds.sample_id.values
+    frame = pd.DataFrame(ds.kinship.values, names, names)
+    expected = blmm.scan(ds).lod
+    named = frame.rename_axis("id", axis=0).rename_axis("id", axis=1)
+    np.testing.assert_array_equal(blmm.scan(ds, kinship=named).lod, expected)
+    levels = pd.MultiIndex.from_arrays([names, names])
+    refuses(r"the kinship lacks 20 of the 20 samples", ds, kinship=frame.set_axis(levels))
+    refuses(r"the kinship is a Dataset that makes no array", ds, kinship=xr.Dataset())
+    refuses(r"the kinship does not hold numbers", ds, kinship=ds.kinship.values + 1j)
+    refuses(r"the kinship does not hold numbers", ds, kinship=np.zeros((20, 20), "M8[s]"))
+    refuses(r"weights is a list that makes no array", ds, weights=[[1], *range(1, 20)])
+    refuses(r"weights does not hold numbers", ds, weights=np.full(20, 1j))
+    refuses(r"weights does not hold numbers", ds, weights=pd.to_datetime(["2020-01-01"] * 20))
+    refuses(r"statistics is 3; give a name or a list", ds, statistics=3)
+    refuses(r"variance of the prior does not hold numbers", ds, prior=(pd.Timestamp(0), 1))
+    refuses(r"condition has dimensions", ds, condition=xr.DataArray("variant1"))
+    odd = ds.assign(call_dosage=ds.call_dosage.assign_attrs(maximum=np.zeros(0)))
+    refuses(r"attrs\['maximum'\] is array", odd)

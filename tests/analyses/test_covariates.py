@@ -218,7 +218,7 @@ def test_a_covariate_that_is_constant_where_others_are_known(ds):
 
 def test_strata_of_metadata_need_a_label_for_every_sample(ds):
     ds["sample_cage"] = ("samples", text(np.where(CAGES == "n", "", CAGES)))
-    with pytest.raises(InputError, match="strata lack a label for"):
+    with pytest.raises(InputError, match="strata lacks a label for"):
         blmm.permute(ds, n_permutations=2, strata="cage")
     with pytest.raises(InputError, match=r"strata is 'shoe', .*there are 'age', 'sex'"):
         blmm.permute(ds, n_permutations=2, strata="shoe")
@@ -278,3 +278,17 @@ def test_no_such_advice_where_it_does_not_help(ds, monkeypatch):
     assert blmm.scan(one).lod.size  # nothing to leave out
     many = studies.study(n=500, p=6, m=1)
     assert blmm.scan(many).lod.size
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"covariates": ["one"]}, "leave it out of covariates"),
+        ({"covariates": ["all", "one"]}, "leave it out of covariates"),
+        ({"interaction": "one"}, "leave it out of interaction"),
+    ],
+)
+def test_a_constant_covariate_is_left_out_as_it_was_asked_for(ds, options, remedy):
+    ds["sample_one"] = ("samples", np.ones(ds.sizes["samples"]))
+    with pytest.raises(InputError, match=f"'one' is the same in all .*; {remedy}$"):
+        blmm.scan(ds, **options)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import studies
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from references import longevity
 
 import bulklmm_dask as blmm
+from bulklmm_dask.errors import InputError, StudyWarning
 from bulklmm_dask.lmm.kinship import METHODS
 
 
@@ -63,6 +67,7 @@ def test_missing_dosages_take_the_mean_of_their_marker(method):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(chunk=st.integers(1, 40), method=st.sampled_from(METHODS))
 def test_any_chunks_give_the_same_kinship(chunk, method):
@@ -140,3 +145,32 @@ def test_markers_without_a_call_do_not_count(method):
     calls[24:] = np.nan
     lazy = ds.assign(call_dosage=calls.chunk(variants=7))
     np.testing.assert_allclose(blmm.kinship(lazy, method=method), expected, atol=1e-12)
+
+
+def test_frames_without_names_go_by_order_and_say_so():
+    ds = studies.study(n=30, p=20, m=2, seed=1)
+    matrix, names = ds["kinship"].values, ds["sample_id"].values
+    expected = blmm.scan(ds).lod.values
+    shuffled = pd.DataFrame(matrix, names, names).sample(frac=1, random_state=1)
+    for frame in (
+        pd.DataFrame(matrix, names, names),
+        shuffled[shuffled.index],
+        pd.DataFrame(matrix, index=names),  # the columns are only counted
+        pd.DataFrame(matrix, columns=names),
+    ):
+        np.testing.assert_allclose(blmm.scan(ds, kinship=frame).lod, expected, atol=1e-6)
+    with pytest.warns(StudyWarning, match="rows of the kinship carry no sample names"):
+        found = blmm.scan(ds, kinship=pd.DataFrame(matrix))
+    np.testing.assert_array_equal(found.lod, expected)
+    with pytest.raises(InputError, match="the kinship lacks 30 of the 30 samples"):
+        blmm.scan(ds, kinship=pd.DataFrame(matrix).sample(frac=1, random_state=1))
+
+
+def test_frames_of_samples_that_are_numbers():
+    dosage, traits = studies.arrays(n=20, p=20, m=2)
+    ds = blmm.create_dataset(dosage, traits, sample_ids=range(20))
+    matrix = blmm.kinship(ds).values
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StudyWarning)
+        found = blmm.scan(ds, kinship=pd.DataFrame(matrix)).lod
+    np.testing.assert_array_equal(found, blmm.scan(ds, kinship=matrix).lod)

@@ -1,10 +1,13 @@
 """Covariates and traits far from 0: days as Julian dates, counts of seconds, large means."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from brute import residual_sums
 
 import bulklmm_dask as blmm
+from bulklmm_dask.errors import StudyWarning
 from bulklmm_dask.lmm.permute.signs import Directions
 from bulklmm_dask.lmm.samples import Samples
 
@@ -123,3 +126,25 @@ def test_a_trait_that_a_covariate_explains_is_constant_beside_it(date):
     ds = study(dosage, traits, covariates=days[:, None])
     found = blmm.scan(ds, kinship=None)
     assert found.trait_status.values.tolist() == ["ok", "constant", "ok", "ok"]
+
+
+def test_effects_of_genotypes_where_covariates_are_zero():
+    rng = np.random.default_rng(1)
+    probability, day = rng.dirichlet(np.ones(3), (60, 8)), rng.integers(0, 9, 60)
+    options = {"kinship": None, "statistics": ("beta", "se")}
+    traits = rng.normal(size=(60, 2))
+    found = []
+    for offset in (0, 10_000, 2_459_000):
+        ds = blmm.create_dataset(
+            probability, traits, covariates=day + offset, covariate_ids=["day"]
+        )
+        far = offset > 100_000
+        with (
+            pytest.warns(StudyWarning, match="covariates are 0, but 'day' lies more than 10000")
+            if far
+            else nullcontext()
+        ):
+            found.append(blmm.scan(ds, **options).compute())
+        np.testing.assert_allclose(found[-1].lod, found[0].lod, atol=1e-5)
+    contrast = [one.beta.values[..., 1] - one.beta.values[..., 0] for one in found[:2]]
+    np.testing.assert_allclose(*contrast, rtol=1e-4)

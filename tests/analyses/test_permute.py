@@ -350,7 +350,7 @@ def test_shared_thresholds_are_those_of_each_trait():
         ({"by": "chromosome"}, "unknown by 'chromosome'; choose one of None, contig"),
         ({"strata": "sex"}, "strata is 'sex', but the study has no variable of that name"),
         ({"strata": np.arange(3)}, r"strata has shape \(3,\) for 12 samples"),
-        ({"strata": [1.0, np.nan] * 6}, "strata lack a label for 'sample2', 'sample4'"),
+        ({"strata": [1.0, np.nan] * 6}, "strata lacks a label for 'sample2', 'sample4'"),
         ({"strata": [1, 2] * 6, "method": "shared"}, "strata say which .* leave them out"),
         ({"chunks": {"variants": 3}}, "chunks is .*'permutations': 1000"),
         ({"chunks": {"permutations": 0}}, r"chunks\['permutations'\] is 0; .* whole number"),
@@ -429,6 +429,7 @@ def test_maxima_by_contig_need_contigs():
         blmm.permute(ds.drop_vars("variant_contig"), by="contig")
 
 
+@pytest.mark.slow
 def test_several_columns_by_contig_left_out_shared_and_in_blocks():
     ds = founders(studies.study(n=30, p=20, m=6))
     ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()

@@ -57,8 +57,15 @@ def by_hand(ds: xr.Dataset) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore::bulklmm_dask.StudyWarning")
-@pytest.mark.parametrize("maximum", [1, 2])
-@pytest.mark.parametrize("kind", GAPS)
+@pytest.mark.parametrize(
+    ("kind", "maximum"),
+    [
+        pytest.param("complete", 2, marks=pytest.mark.slow),
+        ("traits", 1),
+        pytest.param("calls", 1, marks=pytest.mark.slow),
+        ("all", 2),
+    ],
+)
 def test_frequencies_are_those_of_the_samples_scanned(kind, maximum, tmp_path):
     ds = study(kind, maximum)
     expected = by_hand(ds)
@@ -85,7 +92,10 @@ def test_frequencies_are_those_of_the_samples_scanned(kind, maximum, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::bulklmm_dask.StudyWarning")
-@pytest.mark.parametrize("kind", GAPS)
+@pytest.mark.parametrize(
+    "kind",
+    ["traits", "all", *(pytest.param(k, marks=pytest.mark.slow) for k in ("complete", "calls"))],
+)
 def test_every_table_describes_its_pairs(kind, tmp_path):
     pytest.importorskip("pyarrow")
     ds = study(kind)
@@ -116,6 +126,7 @@ def test_every_table_describes_its_pairs(kind, tmp_path):
             assert set(table.effect_unit) == {COPY}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("maximum", "unit"), [(2, COPY), (1, HOMOZYGOTES)])
 def test_one_unit_is_a_dosage_of_one_and_is_said(maximum, unit, tmp_path):
     ds = study("complete", maximum)

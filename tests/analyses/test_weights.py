@@ -10,6 +10,7 @@ import studies
 import xarray as xr
 
 import bulklmm_dask as blmm
+from bulklmm_dask.errors import InputError, StudyWarning
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 
@@ -113,3 +114,22 @@ def test_strain_means_beside_their_samples(reference):
     plain = blmm.scan(means).lod.values[:, 0]
     assert np.corrcoef(one, weighted)[0, 1] > 0.9
     assert np.abs(one - weighted).mean() < np.abs(one - plain).mean()
+
+
+def test_series_with_the_row_numbers_of_pandas_go_by_order():
+    ds, counts = study(), numbers()
+    expected = blmm.scan(ds, replicates=counts).lod.values
+    with pytest.warns(StudyWarning, match="entries of replicates carry no sample names.*row i"):
+        found = blmm.scan(ds, replicates=pd.Series(counts)).lod
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(InputError, match="weights lacks 40 samples"):
+        blmm.scan(ds, weights=pd.Series(counts).sample(frac=1, random_state=1))
+
+
+def test_weights_of_an_odd_size_are_told_from_weights_too_far_apart():
+    ds = study()
+    for size in (1e-150, 1e150, 1e300):
+        with pytest.raises(InputError, match=r"lie within 1e-100 and 1e\+100: give them another"):
+            blmm.scan(ds, weights=np.full(40, size))
+    with pytest.raises(InputError, match="leave samples of no weight out of the study"):
+        blmm.scan(ds, weights=np.where(np.arange(40) == 3, 1e-150, 1.0))

@@ -230,13 +230,13 @@ def test_an_interrupted_scan_says_so_and_is_resumed(study, result, tmp_path, mon
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_on_the_real_command(tmp_path):
     study, path = tmp_path / "study.zarr", tmp_path / "lod.zarr"
-    run("simulate", study, "--traits", "2000", "--variants", "4000", "--samples", "60")
+    run("simulate", study, "--traits", "600", "--variants", "1200", "--samples", "60")
     run("kinship", study)
     # A shell lets its background jobs ignore Ctrl-C, and what they start inherits that.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command = [sys.executable, "-c", code + "from bulklmm_dask.cli import main; main()"]
     process = subprocess.Popen(
-        [*command, "scan", study, path, "--chunks", "32,128", "--threads", "1"],
+        [*command, "scan", study, path, "--chunks", "32,32", "--threads", "1"],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -526,6 +526,7 @@ def test_nothing_of_the_machine_is_in_the_messages(study, tmp_path):
         os.chdir(here)
 
 
+@pytest.mark.slow
 def test_a_kinship_without_names_and_traits_as_bed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(3)

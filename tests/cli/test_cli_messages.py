@@ -63,7 +63,7 @@ def said(folder, monkeypatch, *arguments, code=1):
         (["heritability", "study.zarr", "--kinship", "none"], "--kinship is none"),
         (
             ["heritability", "study.zarr", "--weights", "negative.csv"],
-            "--weights holds -1.0 for sample ",
+            "--weights negative.csv holds -1.0 for sample ",
         ),
         (
             ["heritability", "study.zarr", "--weights", "two weights.csv"],

@@ -159,7 +159,13 @@ def plain(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", WRITING)
+PICTURES = {"plot heatmap", "plot kinship", "profile", "report"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in PICTURES else ()) for name in WRITING],
+)
 def test_nothing_is_replaced_without_overwrite(plain, tmp_path, name):
     trait = str(blmm.open_dataset(plain / "study.zarr")["trait_id"].values[0])
     words = WRITING[name].format(plain, tmp_path / "out", trait).split()

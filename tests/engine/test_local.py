@@ -10,6 +10,7 @@ from distributed import LocalCluster
 from bulklmm_dask.engine.local import available_cores, workers
 from bulklmm_dask.engine.run import active_client
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.surface import command_line, option
 
 
 def process_of_a_task() -> int:
@@ -81,3 +82,18 @@ def test_a_file_that_is_no_scheduler_file(tmp_path):
         workers(scheduler=str(file)),
     ):
         pass
+
+
+def words_of_a_task() -> str:
+    return dask.delayed(option)("h2_grid").compute()
+
+
+@pytest.mark.slow
+def test_workers_speak_as_the_process_that_uses_them():
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        for scheduler in (cluster.scheduler_address, None):
+            where = {"scheduler": scheduler} if scheduler else {"processes": 1}
+            with command_line(), workers(**where):
+                assert words_of_a_task() == "--h2-grid"
+            with workers(**where):
+                assert words_of_a_task() == "h2_grid"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from fuzzing.subjects import SUBJECTS
 from fuzzing.trial import attempt
+
+_MEMORY = 16 << 30  # bytes of addresses: damage that asks for more memory is a finding
 
 
 def main() -> int:
@@ -21,6 +24,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="Only subjects whose names have this text.")
     parser.add_argument("--out", type=Path, default=Path("fuzz-output"), help="For bad inputs.")
     given = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     subjects = [name for name in SUBJECTS if given.only in name]
     counts: Counter[tuple[str, str]] = Counter()
     seen: set[tuple[str, str]] = set()
@@ -40,13 +44,13 @@ def main() -> int:
                 print(f"{name}, seed {seed}: {found.what}\nkept in {keep}\n", flush=True)
         seed += 1
     kinds = ("ok", "InputError", "StoreError", "foreign", "unnamed")
-    print(f"{'subject':<22}{'tries':>8}" + "".join(f"{kind:>12}" for kind in kinds))
+    print(f"{'subject':<30}{'tries':>8}" + "".join(f"{kind:>12}" for kind in kinds))
     for name in (*subjects, "all"):
         row = [
             sum(n for (one, what), n in counts.items() if what == kind and name in (one, "all"))
             for kind in kinds
         ]
-        print(f"{name:<22}{sum(row[:4]):>8,}" + "".join(f"{n:>12,}" for n in row))
+        print(f"{name:<30}{sum(row[:4]):>8,}" + "".join(f"{n:>12,}" for n in row))
     return int(any(kind == "foreign" for _, kind in counts))
 
 

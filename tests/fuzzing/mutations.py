@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import shutil
+import tarfile
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -26,7 +30,29 @@ VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 3, 10**6, 10**30, 0.5, 1e308, "", "x", "NaN", "variants"),
     *([], {}, [1], [0], [-1, 4], ["x"], [[]], {"x": 1}, "string", "float32", "int8", [None]),
 )
+_JSON = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _SEPARATORS = b",\t; |"
+# Characters that other programs write, or that look the same.
+_ALIKE: tuple[dict[str, str], ...] = (
+    {"-": "\u2212", " ": "\u00a0", ",": "\uff0c", ".": "\u066b"},
+    {str(i): chr(0xFF10 + i) for i in range(10)},
+    {"a": "\u0430", "e": "\u0435", "o": "\u043e", "m": "\u217f", "A": "\u0391", "X": "\u0425"},
+    {"1": "l", "0": "O", "m": "rn", '"': "\u201d", "'": "\u2019"},
+)
+# What else metadata of Zarr arrays may say.
+_METADATA: dict[str, tuple[Any, ...]] = {
+    "data_type": ("string", "float32", "int8", "uint64", "bool", "complex64", "float16", "x"),
+    "dtype": ("<f4", "|i1", "|O", "<U3", "<M8[ns]", "|S2", "<c8", ">i4", "x"),
+    "shape": ([], [0], [1], [3], [10**12], [2, 2], [6, 4], [-1], 3),
+    "chunk_shape": ([], [0], [1], [10**12], [2, 2], [2]),
+    "chunks": ([], [0], [1], [10**12], [2, 2], [2]),
+    "dimension_names": (None, [None], ["traits"], ["x"], ["variants", "variants"], []),
+    "fill_value": (None, "NaN", 1, "x", True, -1, "Infinity", [0.0, 1.0]),
+    "codecs": ([], [{"name": "bytes"}], [{"name": "vlen-utf8"}], [{"name": "gzip"}], None),
+    "node_type": ("group", "array", None),
+    "zarr_format": (2, 3, 4, "3"),
+    "attributes": ({}, None, [], {"units": 3}, {"maximum": 7}, {"_FillValue": 0.0}),
+}
 
 
 def flip(rng: Random, content: bytes) -> bytes:
@@ -63,6 +89,37 @@ def pack(rng: Random, content: bytes) -> bytes:
     method = rng.choice((gzip.compress, bz2.compress, lzma.compress, compress))
     packed = bytes(method(content))
     return packed if rng.random() < 0.6 else packed[: rng.randint(0, len(packed))]
+
+
+def empty(rng: Random, content: bytes) -> bytes:
+    """Lose all."""
+    return b""
+
+
+def nest(rng: Random, content: bytes) -> bytes:
+    """Pack it twice, or in an archive of one member, perhaps inside another."""
+    if rng.random() < 0.3:
+        return gzip.compress(gzip.compress(content))
+    for _ in range(rng.randint(1, 2)):
+        held = io.BytesIO()
+        if rng.random() < 0.7:
+            with zipfile.ZipFile(held, "w") as archive:
+                archive.writestr(rng.choice(("x.csv", "a/b.csv", "../x.csv", "x.zip")), content)
+        else:
+            with tarfile.open(fileobj=held, mode="w:gz") as packed:
+                member = tarfile.TarInfo("x.csv")
+                member.size = len(content)
+                packed.addfile(member, io.BytesIO(content))
+        content = held.getvalue()
+    return content
+
+
+def alike(rng: Random, content: bytes) -> bytes:
+    """Put look-alikes in the place of some characters."""
+    table = rng.choice(_ALIKE)
+    text = content.decode("utf-8", "replace")
+    chosen = rng.random()
+    return "".join(table.get(c, c) if rng.random() < chosen else c for c in text).encode()
 
 
 def recode(rng: Random, content: bytes) -> bytes:
@@ -166,10 +223,29 @@ def double_name(rng: Random, rows: list[list[bytes]]) -> None:
     row[rng.randrange(len(row))] = rng.choice(other)
 
 
-BYTES = (flip, cut, insert, repeat, pack)
+@_by_cells
+def double_column(rng: Random, rows: list[list[bytes]]) -> None:
+    """Repeat a column, or insert an empty one."""
+    at, to, filled = rng.randint(0, 3), rng.randint(0, 4), rng.random() < 0.6
+    for row in rows:
+        if len(row) > at:
+            row.insert(to, row[at] if filled else b"")
+
+
+@_by_cells
+def fill_column(rng: Random, rows: list[list[bytes]]) -> None:
+    """Write one text into all cells of a column below the first."""
+    at, cell = rng.randint(0, 3), rng.choice(CELLS).encode()
+    for row in rows[1:]:
+        if len(row) > at:
+            row[at] = cell
+
+
+BYTES = (flip, cut, empty, insert, repeat, pack, nest)
 TEXT = (
-    *(recode, end_lines, separate, drop_line, double_line, add_line),
+    *(recode, end_lines, separate, alike, drop_line, double_line, add_line),
     *(set_cell, set_cell, set_cell, add_cell, drop_cell, swap_columns, double_name),
+    *(double_column, fill_column),
 )
 
 
@@ -202,17 +278,48 @@ def mutate_json(rng: Random, content: bytes) -> bytes:
         other, place = rng.choice(places)
         holder[key] = other[place] if other is not root else rng.choice(VALUES)
     else:
-        holder[key] = rng.choice(VALUES)
+        holder[key] = rng.choice(_METADATA.get(key, VALUES) if rng.random() < 0.7 else VALUES)
     try:
         return json.dumps(root).encode()
     except (ValueError, RecursionError):  # a value moved into itself
         return cut(rng, content)
 
 
+def mutate_member(rng: Random, content: bytes) -> bytes:
+    """Mutate a member of a zip, or lose, rename or double it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [(name, archive.read(name)) for name in archive.namelist()]
+    except Exception:  # damaged by an earlier mutation, in one of many ways
+        return cut(rng, content)
+    if members:
+        at = rng.randrange(len(members))
+        name, held = members[at]
+        what = rng.random()
+        if what < 0.1:
+            del members[at]
+        elif what < 0.2:
+            members[at] = rng.choice((f"deep/{name}", f"../{name}", f"/{name}", name[:-1])), held
+        elif what < 0.3:
+            members.append((name, rng.choice(TEXT)(rng, held)))
+        else:
+            members[at] = name, rng.choice(BYTES + TEXT)(rng, held)
+    out = io.BytesIO()
+    method = rng.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2))
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", method) as archive:
+        warnings.simplefilter("ignore")  # a name twice
+        for name, held in members:
+            archive.writestr(name, held)
+    return out.getvalue()
+
+
 def mutate_file(rng: Random, file: Path) -> str:
     """Mutate the content of a file; the name of what was done."""
     content = file.read_bytes()
-    if file.suffix == ".json" and rng.random() < 0.8:
+    if file.suffix == ".zip" and rng.random() < 0.8:
+        file.write_bytes(mutate_member(rng, content))
+        return "mutate_member"
+    if file.name in _JSON and rng.random() < 0.8:
         file.write_bytes(mutate_json(rng, content))
         return "mutate_json"
     is_text = b"\x00" not in content and file.suffix not in (".bed", ".zip", ".npy")
@@ -234,8 +341,11 @@ def mutate_folder(rng: Random, folder: Path) -> list[str]:
             file.unlink()
             done.append(f"remove {file.relative_to(folder)}")
         elif what < 0.08:
-            shutil.copyfile(other, file) if other != file else None
-            done.append(f"copy {other.relative_to(folder)} to {file.relative_to(folder)}")
+            content, change = file.read_bytes(), other.read_bytes()
+            file.write_bytes(change)
+            if rng.random() < 0.5:
+                other.write_bytes(content)
+            done.append(f"exchange {other.relative_to(folder)} and {file.relative_to(folder)}")
         elif what < 0.10 and file.parent != folder:
             shutil.rmtree(file.parent)
             done.append(f"remove {file.parent.relative_to(folder)}")

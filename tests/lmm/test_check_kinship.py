@@ -137,3 +137,56 @@ def test_the_rounding_that_is_found():
     assert np.abs(rounded - values).max() <= rounding_of(rounded).error
     change = np.abs(np.linalg.eigvalsh(rounded + rounded.T) - np.linalg.eigvalsh(values + values.T))
     assert change.max() <= 2 * rounding_of(rounded).eigenvalue(30)
+
+
+@pytest.mark.parametrize("decimals", [3, 4, 6])
+def test_a_centred_kinship_stays_centred_if_its_entries_are_rounded(decimals):
+    """Whichever sign rounding gives the eigenvalue that is 0, fits of ML say so."""
+    # 30 samples: the eigenvalues but the one of the vector of ones are far above rounding.
+    ds = blmm.simulate_study(n_samples=30, n_strains=None, n_variants=400, n_traits=8, seed=4)
+    exact = blmm.kinship(ds, method="centered").values
+    wanted = blmm.scan(ds, kinship=exact).load()
+    assert "unbounded" in wanted.trait_status.values
+    signs = set()
+    for turn in range(8):  # other rounding errors each time
+        rounded = np.round(exact * (1 + turn / 97), decimals)
+        signs.add(bool(np.linalg.eigvalsh(rounded)[0] > 0))
+        with pytest.warns(StudyWarning, match="negative eigenvalues|was centred again") as caught:
+            found = blmm.scan(ds, kinship=rounded).load()
+        assert len(caught) == 1
+        assert found.trait_status.values.tolist() == wanted.trait_status.values.tolist()
+    assert signs == {False, True}
+
+
+def test_rows_that_do_not_sum_to_zero_are_left_alone(ds, centred):
+    for given in (np.round(centred + 0.02, 6), np.round(centred + 0.1 * np.eye(200), 6)):
+        kept = check_kinship(given, 200, "K", pytest.fail)
+        np.testing.assert_array_equal(kept, given)
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e306])
+def test_a_kinship_of_a_size_that_doubles_cannot_multiply(centred, size):
+    with pytest.raises(InputError, match="where doubles lose their digits; multiply the kinship"):
+        check_kinship((centred + np.eye(200)) * size, 200, "K", pytest.fail)
+
+
+@pytest.mark.parametrize("loco", [False, True])
+def test_a_lazy_kinship_is_checked_once_however_many_graphs_need_it(ds, centred, tmp_path, loco):
+    given = np.round(centred, 5)
+    # One contig's kinship is rounded, and said; the other's is not.
+    given = np.stack([given, np.eye(200)]) if loco else given
+    given = da.from_array(given, chunks=-1)
+    dims = ("contigs", "samples_0", "samples_1")[not loco :]
+    lazy = {"kinship": xr.DataArray(given, dims=dims), "loco": loco, "reml": True}
+    for run in (
+        lambda: blmm.scan(ds, **lazy).load(),
+        lambda: blmm.scan(ds, **lazy, chunks={"variants": 15, "traits": 2}).load(),
+        lambda: blmm.scan(ds, **lazy, store=tmp_path / "r.zarr"),
+        lambda: blmm.permute(ds, **lazy, n_permutations=3).load(),
+        lambda: blmm.permute(ds, **lazy, n_permutations=3, method="shared"),
+    ):
+        with pytest.warns(StudyWarning, match="slightly negative eigenvalues") as caught:
+            run()
+        assert len(caught) == 1
+    with pytest.raises(InputError, match=r"kinship has shape \(199, 200\), but the study has 200"):
+        blmm.scan(ds, kinship=da.ones((199, 200)))

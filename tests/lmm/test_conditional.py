@@ -74,7 +74,7 @@ def compare(dosage, y, kinship, covariates, extra, *, reml, grid=None):
 
 
 @both
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("grid", [None, GRID], ids=["exact", "grid"])
 def test_every_trait_equals_brute_force(reml, count, grid, monkeypatch):
     dosage, y, kinship, covariates, extra = problem()

@@ -297,6 +297,7 @@ def test_any_way_to_give_it():
     np.testing.assert_array_equal(blmm.scan(ds, prior=Prior(np.array(0.5), 8)).h2, one)
 
 
+@pytest.mark.slow
 def test_it_goes_with_the_other_options():
     """One contig left out, weights, conditions by trait, probabilities: each trait as alone."""
     ds = front_door()
@@ -353,6 +354,7 @@ def test_a_store_knows_its_prior(tmp_path):
         ((-1.0, 3), {}, r"the variance of the prior is -1; it must be positive and finite"),
         ((1.0, 0), {}, r"the sample_size of the prior is 0"),
         ((None, 3), {}, r"the variance of the prior is nan"),
+        ((1.0, 1e10), {}, r"the sample_size of the prior is 1e\+10; it may be at most 1e\+09"),
         ((1.0, 3), {"kinship": None}, r"none without a kinship"),
         ((1.0, 3), {"method": "alt-exact"}, r"'alt-exact' takes no prior"),
         ((1.0, 3), {"method": "alt-grid"}, r"'alt-grid' takes no prior"),

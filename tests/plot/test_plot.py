@@ -213,6 +213,51 @@ def test_what_cannot_be_drawn_is_refused(study, result):
         plot.profile(result)
 
 
+def test_datasets_that_have_lost_their_form_are_refused(related, result):
+    ds, trait, variant = related
+    values = profile(ds, trait, n_points=5)
+    for odd, message in (
+        (3, "this is a int, no profile"),
+        (values.assign_attrs(reml="no"), "attribute reml is 'no'"),
+        (values.drop_attrs(), "there is no attribute reml here"),
+        (values.expand_dims("x"), r"null has dimensions \('x', 'h2'\)"),
+        (values.assign(null_h2=1j), "null_h2 has dtype complex128"),
+        (values.assign(null_interval=("limits", [0.0, 1e308])), "the interval of h2 is"),
+        (values.assign(null=values["null"] * np.inf), "likelihoods are not finite"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plot.profile(odd)
+    names = list(result.traits.values)
+    levels = xr.DataArray(
+        np.ones((len(names), 2)), {"traits": names, "alpha": [0.1, 0.05]}, ("traits", "alpha")
+    )
+    lines = len(plot.lod(result, names[0], threshold=levels).lines)
+    endless = levels.where(levels["alpha"] > 0.05, np.inf)
+    assert len(plot.lod(result, names[0], threshold=endless).lines) == lines - 1
+    for odd, message in (
+        (levels.assign_coords(alpha=["a", "b"]), "alpha of threshold does not hold numbers"),
+        (levels.assign_coords(alpha=[0.1, 0.1]), "levels of threshold must be unique"),
+        (levels.astype(str), "threshold has dtype"),
+        (levels.expand_dims("x"), "threshold has dimensions"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plot.lod(result, names[0], threshold=odd)
+    for odd, message in (
+        ("kinship", "not str"),
+        (xr.DataArray(np.full((3, 3), 1e200)), "NaN, infinite or huge"),
+        (xr.DataArray(np.full((3, 3), "x")), "the kinship does not hold numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plot.kinship(odd)
+    for odd, message in (
+        (ds.drop_vars("call_dosage"), "there is no call_dosage"),
+        (ds.assign(call_dosage=ds.call_dosage.drop_attrs()), r"attrs\['maximum'\]"),
+        (ds.assign(sample_trait=ds.sample_trait * 1j), "sample_trait has dtype complex"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plot.effects(odd, trait, variant)
+
+
 def test_the_remedy_is_named_where_matplotlib_is_absent(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(InputError, match=r"pip install bulklmm-dask\[plot\]"):

@@ -71,6 +71,7 @@ def test_every_picture_of_a_trait_shows_its_name(named, name):
         assert f">{shown}</text>" in drawn(ax)
 
 
+@pytest.mark.slow
 def test_pictures_of_many_show_their_names(named):
     result = blmm.scan(named)
     peaks = blmm.find_peaks(result, threshold=0.1)
@@ -87,6 +88,7 @@ def test_pictures_of_many_show_their_names(named):
     )
 
 
+@pytest.mark.slow
 def test_a_report_of_such_names_is_written(named, tmp_path):
     result = blmm.scan(named, statistics=("beta", "se"))
     perm = blmm.permute(named, n_permutations=20, seed=1)
@@ -117,3 +119,17 @@ def test_a_picture_of_dosages_says_what_one_is(maximum, words, alleles):
     ax = blmm.plot.effects(ds, "trait1", "a")
     named = "the effect allele" if alleles is None else r"\$D\$"
     assert ax.get_xlabel().splitlines()[-1] == f"A dosage of 1 is {words} {named}"
+
+
+def test_the_middle_of_a_long_name_is_left_out():
+    dosage, traits = studies.arrays(n=20, p=8, m=2, seed=5)
+    names = [letter * 300 for letter in "wm"]
+    ds = blmm.create_dataset(
+        dosage, traits, trait_ids=names, contigs=[names[0]] * 8, positions=np.arange(8.0)
+    )
+    result = blmm.scan(ds, kinship=None)
+    for ax in (blmm.plot.lod(result, names), blmm.plot.heatmap(result)):
+        shown = drawn(ax)  # a warning that there is no room for the axes would be an error
+        assert names[0] not in shown
+        for name in names:
+            assert f"{name[:32]} ... {name[-12:]}" in shown

@@ -148,6 +148,18 @@ def test_headings_can_be_sorted_by(page):
     assert all("data-value" in attrs for attrs in page.all("td"))
 
 
+def test_control_characters_of_names_are_seen(study, result, tmp_path):
+    traits = text(result.traits.values)
+    traits[np.argmax(result.lod.max("variants").values)] = "a\x1b[31mb\u202ec"
+    odd = result.assign_coords(traits=traits, trait_id=("traits", traits))
+    odd.attrs["covariates"] = ["\x1b[2Jage"]
+    page = made(tmp_path, odd, threshold=3)
+    assert r"a\x1b[31mb\u202ec" in set(page.table()["Trait"])
+    whole = (tmp_path / "report.html").read_text()
+    assert r"\x1b[2Jage" in whole
+    assert not set("\x1b\u202e") & set(whole)
+
+
 @pytest.mark.slow
 def test_p_values_are_those_of_the_scan(study, tmp_path):
     told = blmm.scan(study, statistics="neg_log10_p").compute()

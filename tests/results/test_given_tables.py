@@ -44,6 +44,7 @@ def result(ds):
     return blmm.scan(ds).compute()
 
 
+@pytest.fixture(scope="module")
 def functions(ds, result):
     """Every function that takes a table: call, table, its columns of text and of numbers."""
     peaks = blmm.find_peaks(result, threshold=0.5)
@@ -78,8 +79,8 @@ NAMES = ["hotspots", "adjusted_p", "trait_positions", "eqtl", "lod", "plot.hotsp
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_text_in_a_column_of_numbers_is_refused_by_its_cell(ds, result, name):
-    call, table, _, numbers = functions(ds, result)[name]
+def test_text_in_a_column_of_numbers_is_refused_by_its_cell(functions, name):
+    call, table, _, numbers = functions[name]
     for column in numbers:
         for word in WORDS:
             if name == "adjusted_p" and word in ("inf", "1e999"):
@@ -93,8 +94,8 @@ def test_text_in_a_column_of_numbers_is_refused_by_its_cell(ds, result, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_column_that_is_absent_or_there_twice_is_refused(ds, result, name):
-    call, table, texts, numbers = functions(ds, result)[name]
+def test_a_column_that_is_absent_or_there_twice_is_refused(functions, result, name):
+    call, table, texts, numbers = functions[name]
     for column in [*texts, *numbers]:
         with pytest.raises(blmm.InputError, match=rf"no column {column!r}"):
             call(table.drop(columns=column))
@@ -110,8 +111,8 @@ def test_a_column_that_is_absent_or_there_twice_is_refused(ds, result, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_that_are_text_are_numbers(ds, result, name):
-    call, table, _, numbers = functions(ds, result)[name]
+def test_numbers_that_are_text_are_numbers(functions, name):
+    call, table, _, numbers = functions[name]
     as_text = table.astype(dict.fromkeys(numbers, str))
     before, after = call(table), call(as_text)
     if isinstance(before, pd.DataFrame):

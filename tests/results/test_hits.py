@@ -77,6 +77,7 @@ def test_thresholds_by_trait_and_contig(lod):
     assert len(blmm.find_hits(result, threshold=both)) == expected
 
 
+@pytest.mark.slow
 def test_all_that_a_scan_tells_of_a_pair():
     ds = studies.study(n=40, p=30, m=9, covariates=1, missing=0.2)
     ds["kinship_loco"] = blmm.kinship(ds, loco=True)
@@ -125,7 +126,9 @@ def test_cis_hits(lod):
 
 
 @pytest.mark.parametrize(
-    "scheduler", ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)]
+    "scheduler",
+    ["synchronous", "threads", pytest.param("processes", marks=pytest.mark.slow)],
+    indirect=True,
 )
 def test_a_parquet_folder_holds_the_same(lod, tmp_path, scheduler):
     pytest.importorskip("pyarrow")
@@ -394,6 +397,7 @@ def stored(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_commands_give_what_the_library_gives(stored, tmp_path):
     result = blmm.open_result(stored)
     out = tmp_path / "hits.csv"

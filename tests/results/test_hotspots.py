@@ -221,6 +221,7 @@ def test_samples_without_a_covariate_take_no_part(study):
     assert few.equals(hotspot_baseline(without, window=5, n_permutations=2))
 
 
+@pytest.mark.slow
 def test_leaving_contigs_out_and_ordinary_regression(study):
     ds = study.assign(kinship_loco=blmm.kinship(study, loco=True))
     counts = hotspot_baseline(ds, window=5, threshold=2, n_permutations=3, loco=True)

@@ -54,6 +54,14 @@ def test_thresholds_are_quantiles():
     assert float(found.threshold.sel(traits="t1", alpha=0.2)) > 0.8
 
 
+def test_variables_of_other_dimensions_are_left_alone():
+    ds = studies.study(n=30, p=20, m=3, seed=1)
+    perm = blmm.permute(ds, n_permutations=40, seed=2).compute()
+    expected = blmm.thresholds(perm, 0.2)
+    more = perm.assign(extra=(("genes", "tissues"), np.zeros((2, 3))))
+    xr.testing.assert_equal(blmm.thresholds(more, 0.2), expected)
+
+
 def test_lazy_maxima_and_many_traits_give_the_same(monkeypatch):
     from bulklmm_dask.results import null_maxima as module
 

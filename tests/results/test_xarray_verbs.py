@@ -185,7 +185,7 @@ LOST = {
     "another dimension": (lambda r: r.expand_dims(strain=2), r"along 'strain' too.*isel\(strain=0"),
     "contigs": (
         lambda r: r.isel(contigs=[1]),
-        r"contig_id has '2'.*ds\.variant_contig_name == '1'",
+        r"contig.*select (their markers|markers of a contig)",
     ),
     "stack": (lambda r: r.stack(pair=("variants", "traits")), r"lost its dimension"),
     "LODs alone": (lambda r: r.lod, r"the Dataset that scan|not DataArray"),

@@ -41,12 +41,15 @@ def uses(stores, name):
     if name == "study.zarr":
         yield lambda: blmm.open_dataset(path)
         return
-    ds = blmm.open_dataset(stores / "study.zarr")
     yield lambda: blmm.open_result(path)
-    if name == "scan.zarr":
-        yield lambda: blmm.scan(ds, store=path)
-    else:
-        yield lambda: blmm.permute(ds, n_permutations=5, store=path)
+
+    def resume():
+        ds = blmm.open_dataset(stores / "study.zarr")
+        if name == "scan.zarr":
+            return blmm.scan(ds, store=path)
+        return blmm.permute(ds, n_permutations=5, store=path)
+
+    yield resume
 
 
 def test_a_whole_store_is_used(stores):
@@ -100,7 +103,15 @@ ARRAY = {
 
 
 @pytest.mark.parametrize("key", ARRAY)
-@pytest.mark.parametrize("array", ["lod", "h2", "variants", "manifest_blocks", "contig_id"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        "lod",
+        "h2",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("variants", "manifest_blocks")),
+        "contig_id",
+    ],
+)
 def test_metadata_of_an_array(stores, array, key):
     file = stores / "scan.zarr" / array / "zarr.json"
     change(file, lambda root: root.update({key: ARRAY[key]}))

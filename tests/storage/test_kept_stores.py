@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -145,6 +146,7 @@ def test_stores_of_today_say_their_format(kept):
         blmm.scan(ds, store=kept / "new-scan.zarr")
 
 
+@pytest.mark.slow
 def test_damage_beside_the_blocks_is_found(kept):
     """In names, positions, metadata and the marks themselves."""
     ds = blmm.open_dataset(kept / "study.zarr")
@@ -177,3 +179,10 @@ def test_checksums_are_recorded(kept):
                 file = kept / store / name / "c" / "/".join(map(str, index))
                 (end,) = np.frombuffer(file.read_bytes()[-4:], "<u4")
                 np.testing.assert_array_equal(sums[index], [end])
+
+
+def test_a_lost_table_of_contigs(kept):
+    """Stores of that version have no list of their parts."""
+    shutil.rmtree(kept / "scan.zarr" / "contig_id")
+    with pytest.raises(blmm.StoreError, match=r"contig_id is lost, which variant_contig is an ind"):
+        blmm.open_result(kept / "scan.zarr")

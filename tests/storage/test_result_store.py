@@ -92,14 +92,18 @@ def test_a_stopped_run_goes_on_where_it_stopped(ds, expected, tmp_path):
 def test_only_missing_blocks_are_computed_and_finished_ones_are_kept(ds, expected, tmp_path):
     path = tmp_path / "r.zarr"
     blmm.scan(ds, store=path, chunks=CHUNKS)
-    files = {file: file.stat().st_ino for file in (path / "lod" / "c").rglob("*") if file.is_file()}
+    files = [file for file in (path / "lod" / "c").rglob("*") if file.is_file()]
+    for file in files:
+        os.utime(file, (1.0, 1.0))
     marks(path)[1, 1] = 0
     lod = zarr.open_array(path, path="lod", mode="r+")
     lod[7:14, 5:10] = -2.0
     lod[14:21, 0:5] = -3.0  # finished, and not what was written
+    for index in ("1/1", "2/0"):
+        os.utime(path / "lod" / "c" / index, (1.0, 1.0))
     result = blmm.scan(ds, store=path)
     np.testing.assert_allclose(result.lod, expected.lod, atol=1e-6)
-    again = {file for file, number in files.items() if file.stat().st_ino != number}
+    again = {file for file in files if file.stat().st_mtime > 1.0}
     assert again == {path / "lod" / "c" / "1" / "1", path / "lod" / "c" / "2" / "0"}
 
 
@@ -114,7 +118,7 @@ def test_killed_at_any_moment_it_resumes(tmp_path):
         "          chunks={'variants': 10, 'traits': 10})"
     )
     study = tmp_path / "study.zarr"
-    blmm.save(studies.study(n=30, p=400, m=300), study)
+    blmm.save(studies.study(n=30, p=200, m=200), study)
     with subprocess.Popen(
         [sys.executable, "-c", code, str(study), str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -206,6 +210,7 @@ def test_a_file_cut_short_is_seen_and_made_anew(tmp_path, monkeypatch, method, i
             assert len(steps) == (2 if name.count("/") == 3 else 1)
 
 
+@pytest.mark.slow
 def test_lost_heritabilities_are_not_taken_for_zero(ds, expected, tmp_path):
     path = tmp_path / "r.zarr"
     blmm.scan(ds, store=path, chunks=CHUNKS)

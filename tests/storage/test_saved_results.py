@@ -25,26 +25,30 @@ def _slow(name):
     return pytest.param(name, marks=pytest.mark.slow)
 
 
-@pytest.fixture(scope="module", params=["complete", "gaps", *map(_slow, ["alt", "loco"])])
+@pytest.fixture(scope="module", params=["gaps", *map(_slow, ["complete", "alt", "loco"])])
 def ds_and_options(request):
     missing = 0.2 if request.param == "gaps" else 0
     ds = studies.study(n=30, p=24, m=7, seed=2, missing=missing)
     ds["kinship_loco"] = blmm.kinship(ds, loco=True)
     options = {
-        "complete": {"statistics": ("beta", "se")},
-        "gaps": {},
+        "complete": {},
+        "gaps": {"statistics": ("beta", "se")},
         "alt": {"method": "alt-exact", "refine_above": 0.5},
         "loco": {"loco": True, "statistics": "explained"},
     }
     return ds, options[request.param]
 
 
-@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
-@pytest.mark.parametrize("stored", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_a_part_of_a_result_is_a_result(ds_and_options, select, stored, tmp_path):
+@pytest.fixture(scope="module", params=["stored", _slow("lazy")])
+def result(request, ds_and_options, tmp_path_factory):
     ds, options = ds_and_options
-    store = {"store": tmp_path / "whole.zarr"} if stored else {}
-    result = blmm.scan(ds, **options, chunks={"variants": 7, "traits": 3}, **store)
+    whole = tmp_path_factory.mktemp("whole") / "whole.zarr"
+    store = {"store": whole} if request.param == "stored" else {}
+    return blmm.scan(ds, **options, chunks={"variants": 7, "traits": 3}, **store)
+
+
+@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
+def test_a_part_of_a_result_is_a_result(result, select, tmp_path):
     part = select(result)
     blmm.save(part, tmp_path / "part.zarr")
     opened = blmm.open_result(tmp_path / "part.zarr")

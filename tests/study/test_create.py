@@ -385,3 +385,84 @@ def test_maps_of_pandas_go_by_the_names_of_the_variants():
     np.testing.assert_array_equal(ds["variant_position"], chart["Mb"])
     with pytest.raises(InputError, match="positions has names, but lacks 1 of 4 variants: 'm1'"):
         create_dataset(named_calls(), named_traits(), positions=chart["Mb"].iloc[1:])
+
+
+def test_a_sorted_frame_beside_an_array_is_matched_by_order_and_said():
+    calls, traits = (pd.DataFrame(values).iloc[[2, 0, 1]] for values in (CALLS, TRAITS))
+    with pytest.warns(StudyWarning, match=r"genotypes carry only numbers \('2', '0', '1'\)"):
+        ds = create_dataset(calls, TRAITS)
+    np.testing.assert_array_equal(ds["call_dosage"].T, CALLS[[2, 0, 1]])
+    np.testing.assert_array_equal(ds["sample_trait"], TRAITS)
+    with pytest.warns(StudyWarning, match="row i of the genotypes; if the frame"):
+        create_dataset(CALLS, traits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_dataset(pd.DataFrame(CALLS), TRAITS)  # in the order of an array, as it seems
+
+
+@pytest.mark.parametrize(
+    ("start", "step"), [(2**53, 1), (2**57, 1), (2**62, 1), (1e17, 100.0), (0.0, 1e-322)]
+)
+def test_digits_that_doubles_do_not_hold_are_said(start, step):
+    traits = np.array([[start + i * step, i] for i in range(3)], dtype=object)
+    with pytest.warns(StudyWarning, match="1 of 2 traits differ .* are lost: 'trait1' runs"):
+        create_dataset(CALLS, traits)
+    with pytest.warns(StudyWarning, match="1 of 1 covariates differ .* digits are lost"):
+        create_dataset(CALLS, TRAITS, covariates=traits[:, 0].astype(np.float64))
+
+
+@pytest.mark.parametrize("values", [[1e12, 1e12 + 1, 1e12 + 2], [0, 0, 1e300], [7, 7, 7]])
+def test_numbers_that_doubles_hold_need_no_word(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_dataset(CALLS, np.array([values, [1, 2, 3]]).T)
+
+
+def test_codes_are_not_seen_in_lazy_genotypes_which_is_said():
+    codes = da.from_array(np.array([[1, 2, 1.0], [2, 1, 2], [2, 2, 1]]))
+    with pytest.warns(StudyWarning, match="for two homozygotes, are not recognised in lazy"):
+        ds = create_dataset(codes, TRAITS)
+    assert ds["call_dosage"].attrs["maximum"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"maximum": np.zeros(0)}, "maximum is array"),
+        ({"maximum": pd.Series([1, 2])}, "it should be 1"),
+        ({"positions": 3.0}, "positions is a float; give a list"),
+        ({"positions": pd.Timestamp("2020-01-01")}, "positions is a Timestamp; give a list"),
+        ({"positions": [[1.0, 2], [3, 4], [5, 6]]}, r"'variant1' is \[1.0, 2\], which is not a n"),
+        ({"positions": [1.0, 1j, 3]}, r"'variant2' is 1j, which is not a number"),
+        ({"positions": pd.to_datetime(["2020", "2021", "2022"])}, "'variant1' is .*not a number"),
+        ({"positions": np.arange(3.0), "position_unit": pd.Series(["Mb"])}, "position_unit is"),
+        ({"contigs": "111"}, "contigs is a str; give a list"),
+        ({"contigs": ["1", None, "2"]}, "1 variants have no contig"),
+        ({"alleles": [["A", "G"], "T", 3]}, "alleles is a list that makes no array"),
+        ({"strains": pd.DataFrame(index=list("abcd"))}, "strains is a DataFrame; give a list"),
+        ({"variant_ids": len}, "names of genotypes is a builtin_function_or_method; give a list"),
+    ],
+)
+def test_arguments_of_another_kind(given, message):
+    genotypes = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]])
+    traits = pd.DataFrame({"t": [1.0, 2, 4, 3]}, index=list("abcd"))
+    with pytest.raises(InputError, match=message):
+        create_dataset(genotypes, traits, **given)
+
+
+def test_entries_of_any_sequence_are_the_same():
+    genotypes = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]])
+    traits = pd.DataFrame({"t": [1.0, 2, 4, 3]}, index=list("abcd"))
+
+    def made(form):
+        return create_dataset(
+            genotypes,
+            traits,
+            contigs=form(["1", "1", "X"]),
+            positions=form([1.0, 2.0, 3.0]),
+            strains=form(["s", "s", "t", "t"]),
+        )
+
+    expected = made(list)
+    for form in (tuple, np.array, pd.Index, lambda x: xr.DataArray(x, dims="x"), iter):
+        xr.testing.assert_identical(made(form), expected)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
+import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.schema import locate, unknown_names
+from bulklmm_dask.study.schema import locate, unknown_names, validate
 
 
 def test_names_are_found_as_text():
@@ -28,3 +30,11 @@ def test_names_are_found_as_text():
 def test_unknown_names_are_listed(known, remedy, message):
     with pytest.raises(InputError, match=message):
         locate(known, ["x", *known[:1], "y"], "no trait {} here", remedy)
+
+
+def test_a_coordinate_that_is_no_list_of_names():
+    ds = blmm.simulate_study(n_samples=20, n_strains=None, n_variants=20, n_traits=2)
+    square = xr.Variable(("samples_0", "samples_1"), np.eye(20))
+    ds = ds.assign(kinship=square).assign_coords(xr.Coordinates({"samples_0": square}, indexes={}))
+    with pytest.raises(InputError, match=r"samples_0 has dimensions .*; rename it"):
+        validate(ds)

@@ -11,6 +11,7 @@ from pathlib import Path
 import dask
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -85,6 +86,7 @@ def test_the_format_is_zarr_3_with_every_chunk_there(tmp_path, small_chunks):
     assert compressor["shuffle"] == "shuffle"
 
 
+@pytest.mark.slow
 def test_lazy_studies_are_streamed(tmp_path, small_chunks):
     """Blocks come to be one after the other and are let go: few are alive at any time."""
     lock, alive, most, made = threading.Lock(), [0], [0], [0]
@@ -253,3 +255,29 @@ def test_a_store_of_numbers_that_are_no_study(ds, tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(StoreError, match=r"holds no valid study: .*maximum"):
         open_dataset(tmp_path / "study.zarr")
+
+
+def test_metadata_with_gaps_are_text_or_numbers(ds, tmp_path):
+    half = ds.sizes["samples"] // 2
+    ds["sample_sex"] = ("samples", np.array(["F", None] * half, dtype=object))
+    ds["sample_age"] = ("samples", np.array([61, None] * half, dtype=object))
+    ds["sample_batch"] = ("samples", pd.Categorical(["a", "b"] * half))
+    save(ds, tmp_path / "s.zarr")
+    opened = open_dataset(tmp_path / "s.zarr")
+    assert opened.sample_sex.values[:2].tolist() == ["F", ""]
+    np.testing.assert_array_equal(opened.sample_age.values[:2], [61.0, np.nan])
+    assert opened.sample_batch.values[:2].tolist() == ["a", "b"]
+
+
+def test_what_no_store_holds_is_refused_before_anything_is_written(ds, tmp_path):
+    half = ds.sizes["samples"] // 2
+    mixed = ds.assign(sample_sex=("samples", np.array(["F", 1] * half, dtype=object)))
+    with pytest.raises(InputError, match=r"sample_sex holds values of int, str"):
+        save(mixed, tmp_path / "s.zarr")
+    for owner in (ds, ds["call_dosage"]):
+        owner.attrs["x"] = {1, 2}
+        with pytest.raises(InputError, match=r"the attribute 'x' of \S+.* is a set"):
+            save(ds, tmp_path / "s.zarr")
+        owner.attrs["x"] = np.float32(0.5)
+    save(ds, tmp_path / "s.zarr")
+    assert open_dataset(tmp_path / "s.zarr").attrs["x"] == 0.5

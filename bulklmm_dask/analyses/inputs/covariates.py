@@ -20,6 +20,7 @@ from bulklmm_dask.study.metadata import (
 )
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
 
@@ -38,19 +39,29 @@ class ModelColumns:
         Numbers by the name of the column, NaN where missing.
     interacting : list of str
         Columns whose product with the genotype is tested.
+    named : dict of str to str
+        Columns that were asked for by their own name, and by which option.
     notes : list of str
         Which texts are read as which numbers.
     """
 
     columns: dict[str, Array] = field(default_factory=dict)
     interacting: list[str] = field(default_factory=list)
+    named: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, coded: Coded) -> None:
-        """Add columns after those that are there."""
+    def add(self, coded: Coded, asked: str | None = None) -> None:
+        """Add columns after those that are there; `asked` is the option that names them."""
         self.columns |= coded.columns
+        if asked is not None:
+            self.named |= dict.fromkeys(coded.columns, asked)
         if coded.note and coded.note not in self.notes:
             self.notes.append(coded.note)
+
+    def leave_out(self, column: str) -> str:
+        """Say how the model goes without a column, in the way it was asked for."""
+        asked = self.named.get(column)
+        return leave_out(column) if asked is None else f"leave it out of {option(asked)}"
 
     @property
     def interacting_positions(self) -> tuple[int, ...]:
@@ -79,7 +90,7 @@ def model_columns(
     for number, name in enumerate(_as_names(wanted, "covariates")):
         coded = _columns_of(ds, name)
         if coded is not None:
-            found.add(coded)
+            found.add(coded, None if name == _ALL else "covariates")
         elif name.startswith(_BUT):
             if not number:
                 found.add(_study_covariates(ds))
@@ -89,7 +100,8 @@ def model_columns(
     for name in _as_names(interaction, "interaction"):
         coded = _columns_of(ds, name)
         if coded is not None and wanted is True:
-            found.add(coded)
+            new = {one: own for one, own in coded.columns.items() if one not in found.columns}
+            found.add(Coded(new, coded.note), "interaction")
         columns = [name] if coded is None else list(coded.columns)
         locate(
             found.columns,
@@ -113,19 +125,20 @@ def covariate_matrix(ds: xr.Dataset, found: ModelColumns) -> Array:
     for name, lacking in zip(names, gaps[:, 1:].T, strict=True):
         if lacking.all():
             raise InputError(
-                f"covariate {name!r} has no value in any sample of the study; {leave_out(name)}"
+                f"covariate {name!r} has no value in any sample of the study; "
+                f"{found.leave_out(name)}"
             )
     lost = gaps.any(axis=1)
     if lost.any():
         who = listing(np.array(samples, dtype=object)[lost])
         say(f"{lost.sum()} of {n} samples lack a covariate and are left out of every trait: {who}")
-    _require_rank(matrix[~lost], names)
+    _require_rank(matrix[~lost], found)
     return matrix
 
 
-def _require_rank(complete: Array, names: Sequence[str]) -> None:
+def _require_rank(complete: Array, found: ModelColumns) -> None:
     """Raise InputError unless covariates (n, 1 + c) of complete samples are independent."""
-    n = len(complete)
+    n, names = len(complete), list(found.columns)
     if not names:
         return
     if n < complete.shape[1] + 2:
@@ -143,7 +156,7 @@ def _require_rank(complete: Array, names: Sequence[str]) -> None:
             f"{listing(constant)} {'is' if len(constant) == 1 else 'are'} the same in all {n} "
             "samples that have every covariate"
         )
-    raise InputError(f"covariates are collinear: {why}; {leave_out(dependent[0])}")
+    raise InputError(f"covariates are collinear: {why}; {found.leave_out(dependent[0])}")
 
 
 def _constant(complete: Array, names: Sequence[str]) -> list[str]:

@@ -11,9 +11,12 @@ import xarray as xr
 
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.check_kinship import check_kinship
+from bulklmm_dask.lmm.check_kinship import check_kinship, require_square
+from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.study.checks import array_of, real_numbers
 from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
@@ -78,10 +81,11 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
         name, kinship = kinship, _variable(ds, kinship, loco=loco)
     samples = [str(sample) for sample in ds["sample_id"].values]
     if isinstance(kinship, pd.DataFrame):
-        kinship = xr.DataArray(kinship, dims=("samples_0", "samples_1")).assign_coords(
-            samples_0=kinship.index, samples_1=kinship.columns
-        )
-    dims = np.ndim(kinship)
+        kinship = _labelled(kinship, samples)
+    matrix: Any = kinship
+    if not (isinstance(matrix, xr.DataArray) or is_lazy(matrix)):
+        matrix = array_of(matrix, name)
+    dims = matrix.ndim
     if loco != (dims == 3):
         raise InputError(
             f"{option('loco', True)} needs one kinship a contig, but {name} is one for all "
@@ -90,22 +94,20 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
             else f"{name} holds one matrix for each contig left out; give {option('loco', True)}, "
             "or use the kinship of all markers"
         )
-    if isinstance(kinship, xr.DataArray):
+    if isinstance(matrix, xr.DataArray):
         if loco:
-            kinship = _by_contig(ds, kinship, name)
-        kinship = _by_name(kinship, samples, name)
-    count = np.shape(kinship)[0] if loco else None
+            matrix = _by_contig(ds, matrix, name)
+        matrix = _by_name(matrix, samples, name)
+    count = matrix.shape[0] if loco else None
     if loco and ("variant_contig" not in ds or count != ds.sizes["contigs"]):
         raise InputError(
             f"{name} has {count} matrices for the {ds.sizes.get('contigs', 0)} contigs of "
             f"the study; make them with {_made_by_contig()}"
         )
-    if is_lazy(kinship):
-        return kinship  # checked where it is computed
-    try:
-        matrix = np.asarray(kinship, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} does not hold numbers; it should be (samples, samples)") from None
+    if is_lazy(matrix):  # its values are checked where they are computed
+        require_square(np.shape(matrix)[-2:], len(samples), name)
+        return matrix
+    matrix = real_numbers(matrix, name, "it should be (samples, samples)")
     if loco:
         contigs = [f"{name} without contig {contig}" for contig in ds["contig_id"].values]
         each = zip(matrix, contigs, strict=True)
@@ -130,6 +132,22 @@ def _variable(ds: xr.Dataset, name: str, *, loco: bool) -> xr.DataArray:
     return found
 
 
+def _labelled(frame: pd.DataFrame, samples: list[str]) -> xr.DataArray:
+    """A table of pandas with the names of its rows and columns, if it has any.
+
+    Names at one side are those of both sides.
+    """
+    rows, columns = (index_names(index, "kinship") for index in (frame.index, frame.columns))
+    if rows is None and columns is None:
+        if set(samples) == set(map(str, frame.index)):
+            rows = list(map(str, frame.index))
+        else:
+            say_counted("the rows of the kinship", "the samples of the study")
+    rows, columns = rows or columns, columns or rows
+    coords = {} if rows is None else {"samples_0": rows, "samples_1": columns}
+    return xr.DataArray(frame.to_numpy(), dims=("samples_0", "samples_1"), coords=coords)
+
+
 def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray:
     """Matrices in the order of the contigs of the study, matched by name if they have names."""
     if kinship.dims[0] not in kinship.coords or "contig_id" not in ds:
@@ -150,7 +168,7 @@ def _by_name(kinship: xr.DataArray, samples: list[str], name: str) -> Any:
     for dim in kinship.dims[-2:]:
         if dim not in kinship.coords:
             continue
-        require_unique(kinship[dim].values, f"the samples of {name}", "give each sample once")
+        require_unique(text(kinship[dim].values), f"the samples of {name}", "give each sample once")
         what = f"{name} lacks {{count}} of the {len(samples)} samples: {{}}"
         remedy = "give a kinship of all samples of the study"
         order = locate(kinship[dim].values, samples, what, remedy)

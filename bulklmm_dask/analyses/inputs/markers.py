@@ -14,8 +14,8 @@ from bulklmm_dask.engine.study import OwnMarkers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.study.checks import refuse_outside
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.checks import is_absent, refuse_outside
+from bulklmm_dask.study.schema import locate, maximum_of
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, Index
@@ -78,12 +78,19 @@ def is_per_trait(condition: Any) -> bool:
 def _names(value: Any) -> list[str]:
     """List of marker names from one name or several; an empty name, None and NaN are left out."""
     several = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-    return [str(name) for name in several if not pd.isna(name) and name != ""]
+    return [str(name) for name in several if not is_absent(name) and str(name)]
 
 
 def _per_trait(ds: xr.Dataset, condition: Any) -> list[list[str]]:
     """Names of the markers of every trait; a trait that occurs twice gets the markers of both."""
-    given = condition.to_series() if isinstance(condition, xr.DataArray) else condition
+    given = condition
+    if isinstance(given, xr.DataArray):
+        if given.ndim != 1:
+            raise InputError(
+                f"{option('condition')} has dimensions {given.dims}; give it along traits, with "
+                "their names"
+            )
+        given = given.to_series()
     chosen: dict[str, list[str]] = {trait: [] for trait in text(ds["trait_id"].values)}
     locate(
         chosen,
@@ -131,6 +138,6 @@ def dosage_of(ds: xr.Dataset, variant: str) -> Array:
             )
         )
     dosage = ds["call_dosage"][[row]].values
-    maximum = float(ds["call_dosage"].attrs["maximum"])
+    maximum = maximum_of(ds["call_dosage"])
     refuse_outside(dosage, maximum, [variant], ds["sample_id"].values.tolist())
     return impute(dosage)[0]

@@ -8,6 +8,7 @@ import xarray as xr
 from bulklmm_dask.analyses.inputs.vectors import VectorLike, vector
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.study.checks import array_of, real_numbers
 from bulklmm_dask.typing import Array
 
 PriorLike = Prior | tuple[VectorLike, VectorLike] | None
@@ -28,9 +29,10 @@ def prior_of_traits(prior: PriorLike, ds: xr.Dataset) -> Prior | None:
 
 
 def _of_traits(given: VectorLike, name: str, ds: xr.Dataset) -> Array:
-    if np.ndim(given) == 0 and not isinstance(given, str):
-        return np.full(ds.sizes["traits"], np.asarray(given, dtype=np.float64))
-    return vector(ds, given, f"the {name} of the prior", "traits")
+    what = f"the {name} of the prior"
+    if not isinstance(given, str) and array_of(given, what).ndim == 0:
+        return np.full(ds.sizes["traits"], real_numbers(given, what, "give a number"))
+    return vector(ds, given, what, "traits")
 
 
 def prior_in_words(prior: Prior) -> list[float] | str:

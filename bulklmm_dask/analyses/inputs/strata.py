@@ -7,10 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.vectors import aligned
+from bulklmm_dask.analyses.inputs.vectors import aligned, name_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
@@ -22,18 +21,19 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
     n = ds.sizes["samples"]
     if given is None:
         return np.zeros(n, dtype=np.int64)
-    labels = pd.Series(aligned(ds, given, option("strata"), "samples"))
+    what = name_of("strata", given)
+    labels = pd.Series(aligned(ds, given, what, "samples"))
     samples = ds["sample_id"].values
-    absent = labels.isna() | (labels == "")
+    absent = labels.isna() | (labels.map(str) == "")
     if absent.any():
         raise InputError(
-            f"strata lack a label for {listing(samples[absent])}; every sample needs one"
+            f"{what} lacks a label for {listing(samples[absent])}; every sample needs one"
         )
     _, stratum, size = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     alone = size[stratum] == 1
     if alone.all() and n > 1:
         raise InputError(
-            f"strata have as many labels as there are samples, {n:,}, so that no residual could "
+            f"{what} has as many labels as there are samples, {n:,}, so that no residual could "
             "move; give labels of groups"
         )
     if alone.any():

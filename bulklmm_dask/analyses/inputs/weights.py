@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.vectors import VectorLike, vector
+from bulklmm_dask.analyses.inputs.vectors import VectorLike, name_of, vector
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
@@ -27,22 +27,26 @@ def sample_weights(
             f"{option('weights')} and {option('replicates')} are both given; replicates n stand "
             "for weights sqrt(n), so give one of them"
         )
-    what = option("replicates" if weights is None else "weights")
-    values = vector(ds, replicates if weights is None else weights, what, "samples")
+    given = replicates if weights is None else weights
+    what = name_of("replicates" if weights is None else "weights", given)
+    values = vector(ds, given, what, "samples")
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
+        sample = str(ds["sample_id"].values[wrong[0]])
         raise InputError(
-            f"{what} holds {values[wrong[0]]} for sample {str(ds['sample_id'].values[wrong[0]])!r}; "
+            f"{what} holds {values[wrong[0]]} for sample {sample!r}; "
             "every sample needs a positive number (leave samples without one out of the study)"
         )
     weights = np.sqrt(values) if weights is None else values
     low, high = weights.min(initial=np.inf), weights.max(initial=0.0)
-    if high > _WIDEST * low or low < 1.0 / _EXTREME or high > _EXTREME:
+    wide = high / _WIDEST > low
+    if wide or low < 1.0 / _EXTREME or high > _EXTREME:
         least, most = (f"{values[i]:g} of sample {name!r}" for i, name in _ends(ds, weights))
+        remedy = "leave samples of no weight out of the study" if wide else "give them another unit"
         raise InputError(
             f"{what} spans from the {least} to the {most}; weights may differ by a factor of at "
             f"most {_WIDEST:g} (replicates by its square) and lie within {1 / _EXTREME:g} and "
-            f"{_EXTREME:g}: leave samples of no weight out of the study"
+            f"{_EXTREME:g}: {remedy}"
         )
     return weights
 

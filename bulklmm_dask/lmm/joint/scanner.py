@@ -15,8 +15,8 @@ from bulklmm_dask.lmm.joint.effects import MultiEffects
 from bulklmm_dask.lmm.joint.scan import MultiScan
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.powers import in_range
-from bulklmm_dask.typing import Array, Columns
+from bulklmm_dask.lmm.powers import back, in_range
+from bulklmm_dask.typing import Array, Columns, Index
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,10 @@ class JointScan:
     multi : MultiScan
         Computes the LOD scores.
     modifiers : array (n, q)
-        Covariates whose product with the genotype is tested together with it.
+        Covariates whose product with the genotype is tested together with it, divided by
+        2^exponent.
+    exponent : array (q,) of int
+        Powers of two (`powers`); mostly 0.
     additive : int or None
         Number of columns that are not products, if the interaction is to be tested by itself.
     effects : MultiEffects or None
@@ -38,6 +41,7 @@ class JointScan:
 
     multi: MultiScan
     modifiers: Array
+    exponent: Index
     additive: int | None
     effects: MultiEffects | None
 
@@ -57,15 +61,15 @@ class JointScan:
         first, and `modifiers` (n, q), the covariates whose product with the genotype is tested.
         """
         effects = None
-        y, exponent = in_range(y)
+        y, size = in_range(y)
         if options.with_effects:
             other, values = basis, y - y.mean(axis=0)
             if not options.interactions:
                 other, values = basis.with_covariates(covariates[:, 1:]), y
-            effects = MultiEffects.of(other, values, model.h2[model.fitted], exponent)
+            effects = MultiEffects.of(other, values, model.h2[model.fitted], size)
         return cls(
             MultiScan.of(basis, model),
-            modifiers,
+            *in_range(modifiers),
             options.additive if "lod_interaction" in options.wanted else None,
             effects,
         )
@@ -90,8 +94,16 @@ class JointScan:
             if not self.modifiers.size:
                 columns = x.transpose(0, 2, 1)
                 designs = prepare_designs(self.effects.basis, columns, centre=False)
-            found |= self.effects.scan(designs)
+            # Effects of products are those of products as measured.
+            power = np.append(0, self.exponent).repeat(designs.columns.shape[1] // self._blocks)
+            effects = self.effects.scan(designs)
+            found |= {name: back(values, -power) for name, values in effects.items()}
         return found
+
+    @property
+    def _blocks(self) -> int:
+        """Number of blocks of columns of a marker: its genotypes, and each of their products."""
+        return 1 + self.modifiers.shape[1]
 
     def _designs(self, x: Array) -> Designs:
         """Tested columns of every marker: genotypes but the first, then their products.
@@ -104,7 +116,7 @@ class JointScan:
         products = (genotypes * m for m in centred(self.modifiers).T)
         designs = prepare_designs(self.multi.basis, np.concatenate([genotypes, *products], axis=1))
         k = genotypes.shape[1]
-        back = np.eye(designs.columns.shape[1])
+        as_measured = np.eye(designs.columns.shape[1])
         for q, mean in enumerate(self.modifiers.mean(axis=0), start=1):
-            back[q * k : (q + 1) * k, :k] = -mean * np.eye(k)
-        return replace(designs, transform=designs.transform @ back)
+            as_measured[q * k : (q + 1) * k, :k] = -mean * np.eye(k)
+        return replace(designs, transform=designs.transform @ as_measured)

@@ -13,7 +13,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.checks import LARGEST_MB
+from bulklmm_dask.study.checks import LARGEST_MB, is_absent
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.readers._expression import is_expression, read_places
 from bulklmm_dask.study.readers._markers import guess_unit, named_positions
@@ -124,7 +124,7 @@ def attach_places(ds: xr.Dataset, places: TraitPlaces | None) -> xr.Dataset:
     _say_unplaced(traits, places)
     position, unit = places.in_unit(ds["variant_position"].attrs.get("units"))
     frame = places.frame.assign(position=position).reindex(traits)
-    contigs = ["" if pd.isna(name) else str(name) for name in frame["contig"]]
+    contigs = ["" if is_absent(name) else str(name) for name in frame["contig"]]
     at = match_contigs(ds["contig_id"].values, contigs, "the study")
     elsewhere = sorted({name for name, i in zip(contigs, at, strict=True) if name and i == ABSENT})
     if elsewhere:

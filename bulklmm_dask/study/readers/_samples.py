@@ -13,12 +13,12 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.checks import require_some
+from bulklmm_dask.study.checks import is_absent, require_some
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._metadata import Labels, attach, split_covariates
 from bulklmm_dask.study.readers._places import TraitPlaces, attach_places, read_trait_places
-from bulklmm_dask.study.readers._traits import Source, TraitSource, table_of
+from bulklmm_dask.study.readers._traits import Source, TraitSource, names_of_columns, table_of
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.tables.headers import find_column
 from bulklmm_dask.study.tables.read import read_text
@@ -183,7 +183,8 @@ def _strain_table(strains: Strains, features: Sequence[str] = ()) -> pd.Series |
     if isinstance(strains, pd.DataFrame):
         unnamed = index_names(strains.index, "the strains") is None
         label, frame = "sample_strain", strains.reset_index(drop=unnamed)
-        columns = {str(column): list(frame[column]) for column in frame}
+        names = names_of_columns(frame, label)
+        columns = {name: list(frame.iloc[:, i]) for i, name in enumerate(names)}
     else:
         if not Location.of(strains).is_file():
             raise InputError(
@@ -192,7 +193,7 @@ def _strain_table(strains: Strains, features: Sequence[str] = ()) -> pd.Series |
             )
         table = read_text(open_table(strains))
         label, columns = table.label, table.by_column(names=True)
-    sample = find_column(columns, _SAMPLE) or next(iter(columns))
+    sample = find_column(columns, _SAMPLE) or next(iter(columns), "")
     strain = find_column(columns, _STRAIN)
     if strain is None or strain == sample:
         raise InputError(
@@ -201,4 +202,5 @@ def _strain_table(strains: Strains, features: Sequence[str] = ()) -> pd.Series |
         )
     names = [str(name) for name in columns[sample]]
     require_unique(names, f"the samples of {label}", "give each sample one strain")
-    return pd.Series(columns[strain], index=names, dtype=object)
+    cells = [None if is_absent(cell) else str(cell) for cell in columns[strain]]
+    return pd.Series(cells, index=names, dtype=object)

@@ -10,10 +10,12 @@ import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.study.checks import is_absent
 from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places
 from bulklmm_dask.study.readers._orientation import samples_in_columns, say_others
 from bulklmm_dask.study.readers._places import TraitPlaces
+from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.tables.read import read_across, read_columns, read_names, read_numbers
 from bulklmm_dask.study.tables.table import Table
 from bulklmm_dask.study.tables.tablefile import TableFile, open_table
@@ -115,11 +117,18 @@ def table_of(frame: pd.DataFrame, label: str, text_columns: Sequence[str]) -> Ta
             f"{label} carry no sample names, only the numbers that pandas gives to rows; make the "
             "names the index: frame.set_index('sample')"
         )
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    frame = frame.set_axis(names_of_columns(frame, label), axis=1)
     texts = {column: _cells(frame[column]) for column in text_columns}
     rest = frame.drop(columns=list(text_columns))
     return Table(label, "", rows, list(rest.columns), rest.to_numpy(), texts)
 
 
+def names_of_columns(frame: pd.DataFrame, label: str) -> list[str]:
+    """Names of the columns of a table that a caller passed, none twice."""
+    names = [str(column) for column in frame.columns]
+    require_unique(names, f"the columns of {label}", "rename one")
+    return names
+
+
 def _cells(column: pd.Series) -> list[str]:
-    return ["" if pd.isna(cell) else str(cell) for cell in column]
+    return ["" if is_absent(cell) else str(cell) for cell in column]

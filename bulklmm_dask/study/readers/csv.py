@@ -27,7 +27,7 @@ from bulklmm_dask.text import MISSING, listing
 
 
 def read_csv(
-    traits: str | Path,
+    traits: Source,
     genotypes: str | Path,
     *,
     variant_map: str | Path | None = None,
@@ -47,7 +47,7 @@ def read_csv(
 
     Parameters
     ----------
-    traits : path
+    traits : path or DataFrame
         Samples x traits or traits x samples, numbers: told apart by the names of samples in the
         genotypes. Or an expression table in BED format (#chr start end phenotype_id samples), as
         FastQTL and tensorQTL take it; it gives the positions of the traits too: start + 1, in bp.
@@ -156,7 +156,8 @@ def read_csv(
         alleles=alleles,
         maximum=maximum,
     )
-    return ds.assign_attrs(source=f"{Path(traits).name}, {Path(genotypes).name}")
+    files = [genotypes] if isinstance(traits, pd.DataFrame) else [traits, genotypes]
+    return ds.assign_attrs(source=", ".join(Path(str(file)).name for file in files))
 
 
 def _upright(

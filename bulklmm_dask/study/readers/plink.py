@@ -14,6 +14,7 @@ from bed_reader import open_bed
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.files import reading
+from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._people import (
@@ -29,11 +30,13 @@ from bulklmm_dask.study.readers._samples import SampleTables, read_samples
 from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.tables.dialects import blanks
 from bulklmm_dask.study.tables.tablefile import TableFile
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 
 _MAGIC = b"\x6c\x1b"
 _BY_VARIANT, _BY_SAMPLE = b"\x01", b"\x00"
 _HEADER = 3
+_LOOKED_AT = 1000  # variants whose unused bits are looked at
 
 
 def read_plink(
@@ -117,6 +120,7 @@ def read_plink(
     if trait_positions is not None:
         samples.places = read_trait_places(trait_positions)
     ds = samples.study(genotypes, placed, "bp", alleles=alleles, maximum=2)
+    say_available(people.label, people.labels)
     return ds.assign_attrs(source=bed.name)
 
 
@@ -190,6 +194,8 @@ def _check_size(bed: Location, people: People, variants: list[str]) -> None:
         inner, outer = outer, inner
     size, row = bed.size(), -(-inner // 4)
     if size == _HEADER + row * outer:
+        if head[2:] == _BY_VARIANT and inner % 4:
+            _say_more_samples(bed, people, variants, row)
         return
     whole, of = (size - _HEADER) // row, "variant" if head[2:] == _BY_VARIANT else "sample"
     raise InputError(
@@ -198,6 +204,27 @@ def _check_size(bed: Location, people: People, variants: list[str]) -> None:
         f"{_HEADER + row * outer:,}; it holds {counted(whole, of)} in full, so it is cut short or "
         "belongs to other files: fetch or make it again"
     )
+
+
+def _say_more_samples(bed: Location, people: People, variants: list[str], row: int) -> None:
+    """Warn if the bits that fill up the last byte of a variant, zeros by the format, are not.
+
+    A lost line of the .fam file leaves the size of the .bed file as it was, unless the number of
+    samples was a multiple of four.
+    """
+    count = len(people.names)
+    used = 2 * (count % 4)
+    with reading(str(bed)), bed.open() as stream:
+        for number, variant in enumerate(variants[:_LOOKED_AT], 1):
+            stream.seek(_HEADER + number * row - 1)
+            if stream.read(1)[0] >> used:
+                say(
+                    f"{bed}: variant {variant!r} holds genotypes beyond those of the "
+                    f"{counted(count, 'sample')} in {people.label}; if a line of that file is "
+                    "lost, all samples after it have the genotypes of another: compare it with the "
+                    "file that the .bed file was made with"
+                )
+                return
 
 
 def _samples(

@@ -191,7 +191,7 @@ def read_alone(source: Any, name: str | None) -> xr.Dataset:
     reader = READERS[name]
     if reader.needed is not None:
         raise InputError(
-            f"{place} is {reader.title}, which make a study only with {reader.needed}: "
+            f"{place} is {reader.title}, and a study needs {reader.needed} beside it: "
             f"bulklmm import {name} {place} STUDY {reader.needed} FILE"
         )
     return reader.read(source)

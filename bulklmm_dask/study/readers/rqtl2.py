@@ -15,7 +15,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.files import Archive, Folder
-from bulklmm_dask.study.metadata import by_name
+from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.readers._control import Control, open_control
 from bulklmm_dask.study.readers._crosses import (
     AA,
@@ -358,8 +358,7 @@ def _metadata(files: Folder | Archive, control: Control) -> tuple[Table | None, 
     if table is not None:
         require_unique(table.columns, f"the columns of {table.label}", "rename one")
         labels = _by_row(table)
-        if labels:
-            say(f"{table.label}: the samples have {by_name(list(labels))}")
+        say_available(table.label, labels)
     for key in ("sex", "cross_info"):
         name, column, codes = control.source_of(key)
         found = read_text(TableFile(files, name, control.dialect)) if name else table

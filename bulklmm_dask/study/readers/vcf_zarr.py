@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.chunks import files, is_whole
+from bulklmm_dask.storage.chunks import file_shape, files, grid, is_whole
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.readers._lazy import lazy
@@ -28,6 +29,16 @@ from bulklmm_dask.text import counted, listing
 _GENOTYPE = "call_genotype"
 _EMPTY = "holds no value"
 _NAMES = ("sample_id", "variant_contig", "variant_position", "contig_id", "variant_allele")
+# Dimensions and kinds of values of the small arrays; texts are of several dtypes.
+_FORMS = {
+    "sample_id": (1, "OUST", "texts (samples,)"),
+    "contig_id": (1, "OUST", "texts (contigs,)"),
+    "variant_contig": (1, "iu", "whole numbers (variants,)"),
+    "variant_position": (1, "iuf", "numbers (variants,)"),
+    "variant_allele": (2, "OUST", "texts (variants, alleles)"),
+    "variant_id": (1, "OUST", "texts (variants,)"),
+}
+_MOST_CHUNKS = 10**7  # chunks that an array can have files of
 
 
 def open_vcf_zarr(
@@ -152,6 +163,8 @@ class Calls:
         try:
             array = Location(self.folder).open_array(self.name, zarr_format=None)
             values = np.asarray(array[start:stop])
+            if values.dtype.kind not in "iuf":
+                raise TypeError(f"dtype {values.dtype}")
         except Exception as error:  # every codec fails in its own way
             raise InputError(
                 f"{self._where(start, stop)} cannot be read ({error}); fetch or make it again"
@@ -239,6 +252,11 @@ def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
         raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
     if not isinstance(array, zarr.Array):
         raise InputError(f"{folder}: {name} is no array, but a group; give a VCF Zarr store")
+    if math.prod(grid(array)) > _MOST_CHUNKS:
+        raise InputError(
+            f"{folder}: {name} is damaged: shape {array.shape} in chunks of {file_shape(array)}; "
+            "make it again"
+        )
     for index, file in files(folder, name, array):
         if file.is_file() and not is_whole(file, array, index):
             raise InputError(f"{file} is cut short; fetch or make it again")
@@ -264,6 +282,11 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
     was written are not known: variants are then named by their place.
     """
     array = _array(folder, group, name)
+    ndim, kinds, form = _FORMS[name]
+    if array.ndim != ndim or array.dtype.kind not in kinds:
+        raise InputError(
+            f"{folder}: {name} has shape {array.shape} and dtype {array.dtype}; it should be {form}"
+        )
     lacks = _lacks(folder, name, array)
     try:
         values = np.asarray(array[...])
@@ -271,6 +294,8 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
         raise InputError(
             f"{folder}: {name} cannot be read ({error}); fetch or make it again"
         ) from error
+    if values.dtype.kind == "S":  # as sgkit simulates alleles
+        values = np.char.decode(values, "utf-8", "replace")
     unknown = name in ("variant_id", "variant_allele") and not array.nchunks_initialized
     zeros = name == "variant_contig" and (np.diff(values.astype(np.int64)) >= 0).all()
     if lacks and not (unknown or zeros):
@@ -368,10 +393,6 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
             f"{len(contig_id)} entries of contig_id; make the store again"
         )
     contigs = [contig_id[i] for i in index]
-    if table.ndim != 2:
-        raise InputError(
-            f"{folder}: variant_allele has shape {table.shape}; it should be (variants, alleles)"
-        )
     alleles = [_pair(row) for row in table]
     several = [i for i, (_, alternate) in enumerate(alleles) if "," in alternate]
     names = name_variants([str(i) for i in ids], contigs, position, alleles, str(folder))

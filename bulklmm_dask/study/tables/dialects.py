@@ -33,6 +33,8 @@ class Dialect:
         Whether fields may stand in quotation marks.
     commas : bool
         Whether a comma stands between fields as blanks do, where `sep` is None.
+    decimal : str
+        The decimal sign of numbers, a point or a comma.
     """
 
     sep: str | None = ","
@@ -41,6 +43,7 @@ class Dialect:
     comments_below: bool = True
     quotes: bool = True
     commas: bool = False
+    decimal: str = "."
 
     def text(self, cell: str) -> str:
         """Give a cell without blanks around it, empty if it is missing."""

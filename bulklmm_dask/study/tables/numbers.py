@@ -1,8 +1,15 @@
-"""Cells as numbers."""
+"""Cells as numbers, and the decimal sign that they are written with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+
+from bulklmm_dask.text import without_commas
+
+_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_DIGITS = re.compile(r"[+-]?[\d,]+")
+_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 
 
 class CellError(Exception):
@@ -36,3 +43,28 @@ def as_number(cell: str) -> float | None:
         return None if "_" in cell else float(cell)  # Python reads 1_0 as ten, which no table means
     except ValueError:
         return None
+
+
+def decimal_sign(cells: Iterable[str]) -> str:
+    """Give the decimal sign of the numbers of a table that is not separated by commas.
+
+    It is a comma if some cell can be nothing else, as 0,25 (1,250 may be above a thousand), and no
+    cell speaks against it: none has a point before decimals, or two commas.
+    """
+    found = False
+    for cell in cells:
+        if _POINT.fullmatch(cell) or (_DIGITS.fullmatch(cell) and cell.count(",") > 1):
+            return "."
+        found = found or bool(_COMMA.fullmatch(without_commas(cell)))
+    return "," if found else "."
+
+
+def pointed(cells: list[str]) -> list[str]:
+    """Cells of a table with decimal commas, its numbers with points.
+
+    ValueError quotes a number that has a point already.
+    """
+    for cell in cells:
+        if _POINT.fullmatch(cell.strip()):
+            raise ValueError(cell.strip())
+    return [cell.replace(",", ".") if _COMMA.fullmatch(cell.strip()) else cell for cell in cells]

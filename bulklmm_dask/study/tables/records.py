@@ -10,7 +10,7 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.tables.dialects import Dialect
-from bulklmm_dask.study.tables.numbers import CellError, floats
+from bulklmm_dask.study.tables.numbers import CellError, floats, pointed
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Array
@@ -41,7 +41,8 @@ class Records:
         self.number, self.surplus = 0, 0
         self.columns: list[str] = []
         self.comments: list[str] = []
-        self._found = filter(None, dialect.split(self._lines(stream, header)))
+        found = filter(None, dialect.split(self._lines(stream, header)))
+        self._found = found if dialect.decimal == "." else map(self._pointed, found)
 
     def _lines(self, stream: Iterable[str], header: int) -> Iterator[str]:
         comment = self.dialect.comment
@@ -56,6 +57,15 @@ class Records:
                 comment = ""
             else:
                 self.comments.append(line.removeprefix(comment))
+
+    def _pointed(self, record: list[str]) -> list[str]:
+        try:
+            return pointed(record)
+        except ValueError as error:
+            raise InputError(
+                f"{self.here}: {str(error)!r} has a point, but other numbers have decimal commas; "
+                "write all numbers in one way"
+            ) from None
 
     @property
     def here(self) -> str:

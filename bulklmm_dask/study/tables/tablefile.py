@@ -20,6 +20,7 @@ from bulklmm_dask.study.tables.headers import (
     rows_to_compare,
     used_fields,
 )
+from bulklmm_dask.study.tables.numbers import decimal_sign
 from bulklmm_dask.study.tables.records import Records
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import MISSING, counted, listing
@@ -161,14 +162,27 @@ class TableFile:
 
 
 def open_table(path: str | os.PathLike[str]) -> TableFile:
-    """Find a table; its separator is told from its first lines.
+    """Find a table; its separator and the decimal sign are told from its first lines.
 
     Lines that start with # above the header are comments; a header may start with it, as in #IID.
+    Decimal commas are said.
     """
     file = TableFile.at(path, Dialect(missing=MISSING, comments_below=False))
     with file.files.open(file.name) as stream:
         sep = separator(_top(stream, file.dialect.comment)[1:])
-    return replace(file, dialect=replace(file.dialect, sep=sep))
+    file = replace(file, dialect=replace(file.dialect, sep=sep))
+    if sep not in (";", "\t"):
+        return file
+    with file.records() as records:
+        first = next(records.filled(), [])
+        rows = islice(records.filled(), rows_to_compare(len(first)))
+        decimal = decimal_sign(chain.from_iterable(rows))
+    if decimal == ",":
+        say(
+            f"{file.label}: the commas in its numbers are taken for decimal signs; if they stand "
+            "between thousands, leave them out"
+        )
+    return replace(file, dialect=replace(file.dialect, decimal=decimal))
 
 
 def _marked_header(stream: Iterable[str], dialect: Dialect) -> int:

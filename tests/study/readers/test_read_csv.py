@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from references import find
 
 from bulklmm_dask.errors import InputError, StudyWarning
@@ -380,3 +381,31 @@ def test_commas_between_the_thousands_of_positions(write):
     paths["variant_map"].write_text("marker,chr,bp\n" + rows.replace("3,000,000", "3,00,000"))
     with pytest.raises(InputError, match="the position '3,00,000' in line 2 is not a number"):
         read_csv(**paths)
+
+
+def test_tables_of_pandas_in_place_of_files(write):
+    files = write(covariates="id,age\na,61\nb,70\nc,63\n", strains="id,strain\na,a\nb,b\nc,c\n")
+    frames = {name: pd.read_csv(file) for name, file in files.items()}
+    traits, strains = frames["traits"].set_index("sample"), frames["strains"]
+    covariates = frames["covariates"].set_index("id")
+    expected, _ = read(
+        files["traits"],
+        files["genotypes"],
+        covariates=files["covariates"],
+        sample_strain=files["strains"],
+    )
+    tables = {"covariates": covariates, "sample_strain": strains}
+    found, _ = read(traits, files["genotypes"], **tables)
+    assert found.attrs["source"] == "genotypes.csv"
+    xr.testing.assert_equal(found, expected)
+    for odd, message in (
+        ({"covariates": covariates.iloc[:, [0, 0]]}, "columns of the covariates must be unique"),
+        ({"sample_strain": strains.iloc[:, [0, 0, 1]]}, "columns of sample_strain must be unique"),
+        ({"sample_strain": strains.iloc[:, :0]}, "should have a column called strain"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_csv(traits, files["genotypes"], **(tables | odd))
+    held = covariates.astype(object)
+    held.iat[0, 0] = np.zeros(2)  # a cell may hold anything
+    with pytest.warns(StudyWarning):
+        assert "covariate_id" not in read_csv(traits, files["genotypes"], covariates=held)

@@ -2,14 +2,17 @@
 
 import re
 import tracemalloc
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from bed_reader import to_bed
+from studies import told
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
+from bulklmm_dask.study.metadata import metadata_names
 from bulklmm_dask.study.readers import plink
 
 CODES = {0: 0b11, 1: 0b10, 2: 0b00, -1: 0b01}  # PLINK's bits for the number of copies of A1
@@ -37,14 +40,31 @@ def files(tmp_path):
 
 
 def read(*args, said=(), **options):
-    """Read; each text must have been said, and nothing else."""
-    if not said:
-        return blmm.read_plink(*args, **options)
-    with pytest.warns(StudyWarning) as found:
+    """Read; each text must have been said, and nothing else but which metadata there are."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
         ds = blmm.read_plink(*args, **options)
-    for text, warning in zip(said, found, strict=True):
-        assert text in str(warning.message)
+    words = [str(one.message) for one in found]
+    metadata = metadata_names(ds)
+    if "family_id" in metadata or "sex" in metadata:
+        assert "x.fam: the samples have " in words.pop()
+    for text, heard in zip(said, words, strict=True):
+        assert text in heard
     return ds
+
+
+def test_sex_and_family_are_announced(files):
+    with pytest.warns(StudyWarning, match="no id|the samples have") as found:
+        blmm.read_plink(files / "x")
+    assert str(found[-1].message) == (
+        f"{files / 'x.fam'}: the samples have 'sex', 'family_id' (covariates of a scan once they "
+        "are named: covariates=['sex'])"
+    )
+    alone = "".join(f"{name} {name} 0 0 0 1\n" for name in "abcde")
+    (files / "x.fam").write_text(alone)
+    with pytest.warns(StudyWarning) as found:
+        blmm.read_plink(files / "x")
+    assert [NAMED in str(one.message) for one in found] == [True]
 
 
 NAMED = "1 of 3 variants have no id and are named by chromosome and position: '1:200'"
@@ -412,3 +432,16 @@ def test_messages_quote_a_name_with_blanks(files):
     refused = pytest.raises(InputError, match=r"of '.*x y\.pheno' is of a sample in '.*x y\.fam':")
     with refused, pytest.warns(StudyWarning):
         blmm.read_plink(files / "x y.bed")
+
+
+def test_a_lost_line_of_people_is_said(files):
+    """The size of the .bed file is the same for five samples and for six."""
+    six = np.concatenate([CALLS, CALLS[:, :1]], axis=1)
+    (files / "x.bed").write_bytes(pack(six))
+    (files / "x.fam").write_text(FAM + "f3 f 0 0 2 3\n")
+    whole, words = told(blmm.read_plink, files / "x.bed")
+    assert whole.sizes["samples"] == 6
+    assert "beyond" not in words
+    (files / "x.fam").write_text(FAM)
+    _, words = told(blmm.read_plink, files / "x.bed")
+    assert "variant 'rs1' holds genotypes beyond those of the 5 samples in" in words

@@ -385,3 +385,18 @@ def test_the_command(tmp_path, monkeypatch):
     run = CliRunner().invoke(main, ["import", "g.csv", "u.zarr"])
     assert run.exit_code != 0
     assert "give a table of them with --traits" in run.output
+
+
+@pytest.mark.parametrize("name", [None, "rqtl"])
+def test_semicolons_and_decimal_commas(tmp_path, name):
+    """As R/qtl's sep=";" and dec="," read them."""
+    lines = ["weight;D1M1;D1M2;DXM1", ";1;1;X", ";0;12,5;3"]
+    lines += [f"2{i},5;{'AHB'[i % 3]};{'HBA'[i % 3]};A" for i in range(9)]
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    command = ["import", *([name] if name else []), str(path), str(tmp_path / "s.zarr")]
+    run = CliRunner().invoke(main, command)
+    assert run.exit_code == 0, run.output
+    assert "the commas in its numbers are taken for decimal signs" in run.output
+    ds = blmm.open_dataset(tmp_path / "s.zarr")
+    assert ds["variant_position"].values.tolist() == [0, 12.5, 3]
+    np.testing.assert_array_equal(ds["sample_trait"][:, 0], 20.5 + np.arange(9))

@@ -1,5 +1,7 @@
 """open_vcf_zarr: stores of both Zarr formats, as vcf2zarr and sgkit lay them out."""
 
+import json
+import re
 import shutil
 import tracemalloc
 
@@ -291,6 +293,9 @@ def test_absent_chunks_of_contigs(tmp_path, zarr_format):
         ({"call_genotype": (CALLS[:3], ("variants", "samples", "ploidy"))}, {}, "of 3 variants"),
         ({"call_genotype": (CALLS[:, :, 0], ("variants", "samples"))}, {}, r"has shape \(4, 4\)"),
         ({"variant_contig": (np.array([0, 0, 2, 1]), ("variants",))}, {}, "is 2 at variant 3"),
+        ({"variant_contig": (np.zeros(4, bool), ("variants",))}, {}, "and dtype bool"),
+        ({"variant_contig": (np.zeros((4, 1), "i1"), ("variants", "x"))}, {}, r"shape \(4, 1\)"),
+        ({"variant_position": (np.zeros(4, "c8"), ("variants",))}, {}, "and dtype complex64"),
         ({"variant_id": (["a"], ("variants",))}, {}, "variant_id has 1 entries for 4"),
         ({}, {"traits": TRAITS.reset_index()}, "carry no sample names"),
     ],
@@ -340,7 +345,7 @@ EMPTY = {
 
 
 @pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
-@pytest.mark.parametrize("name", ["call_DS", "call_dosage"])
+@pytest.mark.parametrize("name", ["call_DS", pytest.param("call_dosage", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", EMPTY)
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_a_field_that_is_declared_but_empty_is_passed_over(tmp_path, name, kind, zarr_format):
@@ -424,3 +429,43 @@ def test_a_relative_path_holds_wherever_the_program_goes(tmp_path, monkeypatch):
     damage(tmp_path / "s.vcz", "call_genotype", 5)
     with pytest.raises(InputError, match=r"^s.vcz: call_genotype, variants 1 to 4 cannot be read"):
         ds["call_dosage"].load()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    ("name", "values", "dims", "message"),
+    [
+        (
+            "variant_position",
+            CALLS,
+            ("variants", "samples", "ploidy"),
+            "numbers (variants,)",
+        ),
+        ("variant_position", list("abcd"), ("variants",), "numbers (variants,)"),
+        ("variant_contig", np.array(DOSAGES), ("variants", "samples"), "should be whole numbers"),
+        ("variant_contig", list("0000"), ("variants",), "should be whole numbers"),
+        ("sample_id", np.arange(4), ("samples",), "should be texts (samples,)"),
+        ("contig_id", [["1"]], ("contigs", "x"), "should be texts (contigs,)"),
+        ("variant_allele", list("ACGT"), ("variants",), "texts (variants, alleles)"),
+    ],
+)
+def test_arrays_of_another_kind_are_named(tmp_path, zarr_format, name, values, dims, message):
+    path = write(tmp_path / "s", zarr_format, {name: (values, dims)})
+    with pytest.raises(InputError, match=rf"s: {name} has shape .*{re.escape(message)}"):
+        blmm.open_vcf_zarr(path, traits=TRAITS)
+
+
+def test_a_shape_that_no_store_can_have(tmp_path):
+    path = write(tmp_path / "s", 3)
+    file = tmp_path / "s" / "variant_position" / "zarr.json"
+    metadata = json.loads(file.read_text())
+    file.write_text(json.dumps(metadata | {"shape": [10**13]}))
+    with pytest.raises(InputError, match=r"variant_position is damaged: shape \(10000000000000,\)"):
+        blmm.open_vcf_zarr(path, traits=TRAITS)
+
+
+def test_names_in_bytes_are_texts(tmp_path):
+    alleles = np.array([list("AG"), list("CT"), list("GA"), list("TC")], dtype="S1")
+    path = write(tmp_path / "s", 2, {"variant_allele": (alleles, ("variants", "alleles"))})
+    ds = read(path, said=SAID[:1])
+    assert ds["variant_allele"].values.tolist() == alleles.astype(str).tolist()

@@ -68,7 +68,7 @@ def test_files_are_described_by_their_format(tmp_path):
     text = describe(geno)
     assert "BIMBAM mean genotypes (format bimbam)" in text
     assert f"bulklmm import bimbam {geno} STUDY --traits FILE" in text
-    with pytest.raises(blmm.InputError, match=r"only with --traits: bulklmm import bimbam"):
+    with pytest.raises(blmm.InputError, match=r"needs --traits beside it: bulklmm import bimbam"):
         read_alone(geno, "bimbam")
     table = tmp_path / "t.csv"
     table.write_text("sample,height\na,1\n")

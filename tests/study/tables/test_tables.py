@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -292,3 +294,44 @@ def test_lines_that_end_in_a_comma(tmp_path):
     found, said = told(records_of, path, blanks(frozenset(), commas=True))
     assert found == [(1, ["r", "1", "2"]), (2, ["s", "3", "4"])]
     assert "t.txt: 1 line end in a comma" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("id;t;u\na;0,5;1\nb;-1,25;NA\n", [[0.5, 1], [-1.25, np.nan]]),
+        ("id\tt\tu\na\t,5\t1\nb\t2,5e-3\t7\n", [[0.5, 1], [0.0025, 7]]),
+        ("id;t;u\na;1,250;0,5\nb;2,500;3\n", [[1.25, 0.5], [2.5, 3]]),
+    ],
+)
+def test_decimal_commas_are_read_and_said(tmp_path, text, values):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    table, said = told(lambda: read_numbers(open_table(path)))
+    np.testing.assert_array_equal(table.values, values)
+    assert said.count("the commas in its numbers are taken for decimal signs") == 1
+    assert said.startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id;t\na;1,250\nb;2,500\n", "line 2 ('a'), column 't': '1,250' is not a number"),
+        ("id;t\na;0,5\nb;2.5\n", "line 2 ('a'), column 't': '0,5' is not a number"),
+        ("id;t\na;0,5\nb;1,000,000\n", "line 2 ('a'), column 't': '0,5' is not a number"),
+        ("id;t\n" + 3000 * "a;0,5\n" + "b;2.5\n", "line 3002: '2.5' has a point, but other num"),
+    ],
+)
+def test_commas_of_unknown_meaning_are_refused(tmp_path, text, message):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=re.escape(message)):
+        told(lambda: read_numbers(open_table(path)))
+
+
+def test_commas_between_thousands_stay_text(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("marker;chr;pos\nm1;1;5,000,000\nm2;1;250,000\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_text(open_table(path)).by_column()["pos"] == ["5,000,000", "250,000"]

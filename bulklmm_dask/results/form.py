@@ -1,0 +1,88 @@
+"""The form of results: dimensions and kinds of values that those who search them count on."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.statistics import row_of
+from bulklmm_dask.storage.coordinates import PAIR
+from bulklmm_dask.storage.frequency import FREQUENCY
+from bulklmm_dask.storage.restored import require_contigs
+from bulklmm_dask.storage.variables import TRAIT_PLACES, VARIABLES, Variable
+from bulklmm_dask.study.schema import require_form
+
+_TRAITS = ("traits",)
+_OF_CONTIGS = ("contigs", "traits")
+_DRAWS = ("permutations", "patterns", "nodes")
+_MAP = {
+    name: VARIABLES[name]
+    for name in ("variant_contig", "variant_position", "contig_id", "variant_allele")
+}
+_PLACES = {name: TRAIT_PLACES[name] for name in ("trait_contig", "trait_position")}
+_OF_TRAITS = {
+    "h2": Variable((_TRAITS, _OF_CONTIGS), "fiu", "the heritability of each trait"),
+    "n_samples": Variable((_TRAITS,), "fiu", "the number of samples of each trait"),
+    "trait_status": Variable((_TRAITS,), "OUT", "the status of each trait"),
+}
+_SCAN = {
+    **_MAP,
+    **_PLACES,
+    **_OF_TRAITS,
+    "lod": Variable((PAIR,), "fiu", "the LOD of each pair of a marker and a trait"),
+    FREQUENCY: Variable((("variants",), PAIR), "f", "the frequency of the effect allele"),
+}
+_PERMUTED = {
+    **_OF_TRAITS,
+    "contig_id": VARIABLES["contig_id"],
+    "max_lod": Variable(
+        (
+            *(("permutations", "traits"), ("permutations", "traits", "contigs")),
+            *(_DRAWS, (*_DRAWS, "contigs")),
+        ),
+        "f",
+        "the highest LOD of each permutation",
+    ),
+    "null_h2": Variable(
+        (("patterns", "nodes"), ("contigs", "patterns", "nodes")), "f", "heritabilities of draws"
+    ),
+    "trait_pattern": Variable((_TRAITS,), "iu", "an index into patterns"),
+}
+
+
+def require_scan_form(result: xr.Dataset) -> None:
+    """Raise InputError unless the variables of a scan that are there have their form."""
+    require_form(result, _SCAN, turned=True)
+    require_contigs(result)
+    require_places_form(result)
+    for name, array in result.data_vars.items():
+        others = [dim for dim in array.dims if dim not in PAIR]
+        if not set(PAIR) <= set(array.dims) or name == FREQUENCY:
+            continue
+        if len(others) > 1:
+            raise InputError(
+                f"{name} has dimensions {array.dims}; a statistic has variants and traits, and at "
+                "most one more; drop or reshape it"
+            )
+        if row_of(str(name)) is not None and array.dtype.kind not in "fiub":
+            raise InputError(f"{name} has dtype {array.dtype}; it should hold numbers")
+
+
+def require_places_form(ds: xr.Dataset) -> None:
+    """Raise InputError unless the places of traits, if they are there, have their form."""
+    require_form(ds, _PLACES)
+    require_contigs(ds, "trait_contig", least=-1)
+
+
+def require_permuted_form(perm: xr.Dataset) -> None:
+    """Raise InputError unless the variables of permutations that are there have their form."""
+    require_form(perm, _PERMUTED, turned=True)
+    if "nodes" not in perm["max_lod"].dims:
+        return
+    if absent := [name for name in ("null_h2", "h2", "trait_pattern") if name not in perm]:
+        raise InputError(f"the maxima are shared by traits, which needs {', '.join(absent)}")
+    pattern, count = perm["trait_pattern"].values, perm.sizes["patterns"]
+    if pattern.size and (pattern.min() < -1 or pattern.max() >= count):
+        raise InputError(
+            f"trait_pattern holds {pattern.min()}..{pattern.max()}, outside the {count} patterns"
+        )
