@@ -10,7 +10,7 @@ import xarray as xr
 
 from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import OWN, finished, look_into
+from bulklmm_dask.storage.result import OWN, being_written, finished, look_into
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.metadata import by_name, metadata_names
@@ -42,7 +42,7 @@ def describe(path: str | os.PathLike[str]) -> str:
     InputError, StoreError
         If the path is none of these, or damaged.
     """
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     if not store.is_store():
         return _files(store)
     attrs = attributes_of(store, "give another path, or make the store again")
@@ -99,6 +99,8 @@ def _study(ds: xr.Dataset, title: str) -> str:
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
     state = "finished" if done == total else f"{done / total:.0%} finished: run it again to go on"
+    if by := being_written(path):
+        state = f"{done / total:.0%} finished, {by}"
     ds = look_into(path)
     known = done == total and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])

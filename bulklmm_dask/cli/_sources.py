@@ -22,7 +22,7 @@ from bulklmm_dask.study.schema import LOCO
 
 def open_source(path: str | Path) -> xr.Dataset:
     """Open a Zarr study, or read files that hold a whole study: R/qtl2's or PLINK's."""
-    place = Location.of(path)
+    place = Location.of(path).recovered()
     if place.is_file() or (place.is_folder() and not place.is_store()):
         return read_alone(path, guess_format(path))
     return open_dataset(path)

@@ -11,7 +11,7 @@ import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.io import open_dataset, seal_again
 from bulklmm_dask.study.schema import LOCO
 from bulklmm_dask.study.tables.headers import is_corner
 from bulklmm_dask.study.tables.numbers import as_number
@@ -58,14 +58,22 @@ def add_kinship(
     if matrix.shape != size:
         raise InputError(f"the kinship has shape {matrix.shape}; the study needs {size}")
     values = np.asarray(matrix.values, dtype=np.float64)
-    with (store / _name(matrix.ndim == 3)).appearing() as partial:
+
+    def put(study: Location) -> None:
+        if not overwrite:
+            require_no_kinship(open_dataset(study), store, loco=matrix.ndim == 3)
+        place = study / _name(matrix.ndim == 3)
+        place.remove()
         zarr.create_array(
-            partial.path,
+            place.path,
             data=values,
             chunks=size,
             dimension_names=[str(dim) for dim in matrix.dims],
             attributes=dict(matrix.attrs),
         )
+        seal_again(study)
+
+    store.change(put)
 
 
 def _name(loco: bool) -> str:

@@ -1,0 +1,60 @@
+"""What a store of this package holds, so that nothing else is removed with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.location import METADATA, Location
+from bulklmm_dask.storage.lock import GUARD, LOCK
+from bulklmm_dask.storage.manifest import MANIFEST
+from bulklmm_dask.storage.stamp import KIND, RESULT, STUDY
+from bulklmm_dask.surface import function
+from bulklmm_dask.text import counted, listing
+
+# Files below the root: metadata, chunks, chunks that were being written when a run was killed, and
+# the lock. Arrays lie in the root or in the manifest.
+_OWN = re.compile(
+    rf"(?:{MANIFEST}/)?"
+    r"(?:(?:[^/]+/)?zarr(?:\.[0-9a-f]{32}\.partial|\.json)"
+    r"|[^/]+/c(?:/\d+)*(?:\.[0-9a-f]{32}\.partial)?"
+    rf"|[^/]+/(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*))"
+)
+
+
+def require_own(store: Location) -> None:
+    """Raise StoreError, which names what is foreign, unless all of a folder is a store of ours."""
+    kept = "so it is not overwritten; give another path, or remove it yourself"
+    if not store.is_store():
+        raise StoreError(f"{store} is no Zarr store, {kept}")
+    kind = _kind(store)
+    if kind not in (STUDY, RESULT):
+        raise StoreError(
+            f"{store} is a Zarr store that {function('save')} has not written (its attribute "
+            f"{KIND} is {kind!r}), {kept}"
+        )
+    foreign = sorted(_foreign(store.local))
+    if foreign:
+        raise StoreError(
+            f"{store} holds {counted(len(foreign), 'file')} that would be lost, for they are no "
+            f"part of a {kind}: {listing(foreign)}; move them elsewhere, or give another path"
+        )
+
+
+def _kind(store: Location) -> object:
+    try:
+        return json.loads((store / METADATA).read() or b"")["attributes"][KIND]
+    except (ValueError, KeyError, TypeError, RecursionError):  # damaged, or of another program
+        return None
+
+
+def _foreign(folder: Path) -> Iterator[str]:
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = (Path(at) / name).relative_to(folder).as_posix()
+            if _OWN.fullmatch(path) is None:
+                yield path
