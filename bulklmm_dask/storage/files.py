@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-_THREADS = 16  # the journal of a file system takes the syncs of many threads together
+# The journal of a file system takes the syncs of many threads together; a few need none.
+_THREADS, _FEW = 16, 9
 # Linux's renameat2: both names relative to the working folder, swapped.
 _HERE, _EXCHANGE = -100, 2
 _NO_SWAP = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
@@ -27,7 +28,7 @@ _NO_LINK = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK, errno.EXDEV,
 def sync(paths: Iterable[Path]) -> None:
     """Wait until files and folders, given each, are on the disk."""
     waiting = list(paths)
-    if len(waiting) < 3:
+    if len(waiting) < _FEW:
         for path in waiting:
             _sync(path)
         return
