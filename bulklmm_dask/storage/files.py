@@ -47,6 +47,16 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
+def begin_sync(path: Path) -> None:
+    """Let the system begin to write a file to the disk, without waiting for it."""
+    if hasattr(os, "posix_fadvise"):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)  # it flushes what is dirty
+        finally:
+            os.close(number)
+
+
 def all_in(folder: Path) -> list[Path]:
     """Every file and folder in a folder, the folder itself last."""
     found = []

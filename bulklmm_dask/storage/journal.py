@@ -31,10 +31,13 @@ class Written:
         Index of a block, or of a chunk of traits.
     sums : mapping of str to array
         Checksums in the file of every array there.
+    files : tuple of Location
+        These files.
     """
 
     mark: tuple[int, ...]
     sums: Mapping[str, Sums]
+    files: tuple[Location, ...]
 
 
 class Journal:
@@ -49,6 +52,7 @@ class Journal:
         """Begin the journal of a store, locked unless it is not yet under its name."""
         self._store, self._held = store, held
         self._rows: dict[str, _Rows] = {}
+        self._files: list[Location] = []
         self._noted, self._written = 0, time.monotonic()
 
     def __enter__(self) -> Self:
@@ -65,6 +69,7 @@ class Journal:
             rows = self._of(sums_name(name))
             rows.set(place(written.mark, rows.ndim - 1), sums)
         self._of(_marks(written.mark)).set(written.mark, 1)
+        self._files += written.files
         self._noted += 1
         if self._noted >= _BLOCKS or time.monotonic() - self._written >= _SECONDS:
             self.write()
@@ -78,9 +83,11 @@ class Journal:
         if self._held is not None:
             self._held.require(now=True)
         with explained(self._store):
+            self._store.sync(self._files)
             for of_marks in (False, True):
                 names = [name for name in self._rows if (name in (BLOCKS, TRAITS)) == of_marks]
                 self._store.sync([file for name in names for file in self._rows[name].write()])
+        self._files.clear()
         self._noted, self._written = 0, time.monotonic()
 
     def _of(self, name: str) -> _Rows:

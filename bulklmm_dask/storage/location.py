@@ -366,6 +366,10 @@ class Location(os.PathLike[str]):
         for file in self.local.rglob(f"*{_PARTIAL}"):
             file.unlink(missing_ok=True)
 
+    def begin_sync(self) -> None:
+        """Let the system begin to write a file to the disk, for a `sync` later."""
+        files.begin_sync(self.local)
+
     def sync(self, parts: Iterable[Location]) -> None:
         """Wait until files of this folder, and the folders on the way to them, are on the disk."""
         paths = {part.local for part in parts}

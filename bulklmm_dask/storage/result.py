@@ -191,8 +191,8 @@ class ResultStore:
                     raise StoreError(f"{file} is not what was written; {repeat()} with the store")
                 sums[name] = found
                 written.append(file)
-            self.location.sync(written)
-        return Written(mark, sums)
+                file.begin_sync()
+        return Written(mark, sums, tuple(written))
 
 
 @contextmanager
