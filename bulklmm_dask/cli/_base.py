@@ -91,7 +91,9 @@ def _say_notes() -> None:
 
 
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace what has the name of the output."
+    "--overwrite",
+    is_flag=True,
+    help="Replace what has the name of the output; it stays until the new one is complete.",
 )
 
 

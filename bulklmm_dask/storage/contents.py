@@ -16,14 +16,18 @@ from bulklmm_dask.storage.stamp import KIND, RESULT, STUDY
 from bulklmm_dask.surface import function
 from bulklmm_dask.text import counted, listing
 
-# Files below the root: metadata, chunks, chunks that were being written when a run was killed, and
-# the lock. Arrays lie in the root or in the manifest.
-_OWN = re.compile(
-    rf"(?:{MANIFEST}/)?"
-    r"(?:(?:[^/]+/)?zarr(?:\.[0-9a-f]{32}\.partial|\.json)"
-    r"|[^/]+/c(?:/\d+)*(?:\.[0-9a-f]{32}\.partial)?"
-    rf"|[^/]+/(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*))"
+# Paths below the root. Those of a run: its lock, and chunks that it is writing, or was when it was
+# killed. Those of a store: metadata and chunks of arrays in the root or in the manifest.
+_PARTIAL = r"\.[0-9a-f]{32}\.partial"
+_OF_A_RUN = re.compile(rf"[^/]+/(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*)|.*/c(?:/\d+)*{_PARTIAL}")
+_OF_A_STORE = re.compile(
+    rf"(?:{MANIFEST}/)?(?:(?:[^/]+/)?zarr(?:\.json|{_PARTIAL})|[^/]+/c(?:/\d+)*(?:{_PARTIAL})?)"
 )
+
+
+def is_of_a_run(path: str) -> bool:
+    """Tell whether a file of this path, below a store, is what a run has while it writes."""
+    return _OF_A_RUN.fullmatch(path) is not None
 
 
 def require_own(store: Location) -> None:
@@ -56,5 +60,5 @@ def _foreign(folder: Path) -> Iterator[str]:
     for at, _, names in os.walk(folder):
         for name in names:
             path = (Path(at) / name).relative_to(folder).as_posix()
-            if _OWN.fullmatch(path) is None:
+            if not is_of_a_run(path) and _OF_A_STORE.fullmatch(path) is None:
                 yield path

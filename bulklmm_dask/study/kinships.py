@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage.compression import SMALL
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.io import open_dataset, seal_again
 from bulklmm_dask.study.schema import LOCO
@@ -68,6 +69,7 @@ def add_kinship(
             place.path,
             data=values,
             chunks=size,
+            compressors=SMALL,
             dimension_names=[str(dim) for dim in matrix.dims],
             attributes=dict(matrix.attrs),
         )

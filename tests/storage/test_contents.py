@@ -29,7 +29,8 @@ def store(ds, tmp_path, request):
     path = tmp_path / "mine.zarr"
     if request.param == "study":
         blmm.save(ds, path)
-        add_kinship(path, ds.kinship, overwrite=True)
+        add_kinship(path, ds.kinship * 2, overwrite=True)
+        assert blmm.verify(path).empty
     elif request.param == "result":
         blmm.scan(ds, store=path, statistics=["beta"], chunks={"variants": 5, "traits": 3})
     elif request.param == "permutations":

@@ -124,6 +124,7 @@ def test_a_second_run_is_refused_at_once(ds, path, name):
                     call()
                 said.append(str(caught.value))
             said.append(describe(path))
+            assert blmm.verify(path).empty
 
     CALLS[name](ds, path, progress=begin_again)
     who = f"is being written by process {os.getpid()} of {Process.this().user} on"
@@ -258,6 +259,28 @@ def test_the_age_is_told_by_the_clock_of_the_file_system(ds, path, monkeypatch):
     monkeypatch.setattr(location.time, "time", lambda: real() + 7200)
     with pytest.raises(blmm.StoreError, match=r"last sign of life 0:[34]\d ago"):
         blmm.scan(ds, store=path)
+
+
+def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
+    """Chunks, then checksums, then marks: each is synced before the next is written."""
+    steps = []
+    real = location.files.sync
+
+    def look(paths):
+        paths = list(paths)
+        names = {str(one.relative_to(path)) for one in paths if path in one.parents}
+        if names:
+            steps.append((names, finished(path)[0]))
+        real(paths)
+
+    monkeypatch.setattr(location.files, "sync", look)
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    (chunks, before), (sums, between), (marks, after) = steps
+    assert {f"lod/c/{i}/{j}" for i in range(5) for j in range(3)} < chunks
+    assert {"lod/c", "lod", "h2/c/2"} < chunks
+    assert "manifest/lod/c/0/0/0" in sums
+    assert "manifest_blocks/c/0/0" in marks
+    assert (before, between, after) == (0, 0, 15)
 
 
 def test_a_run_renews_its_lock(ds, path, monkeypatch):
