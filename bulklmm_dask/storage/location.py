@@ -278,7 +278,7 @@ class Location(os.PathLike[str]):
         partial, aside = place._beside(_PART), place._beside(_OLD)
         try:
             with explained(self):
-                place._clear()
+                place.clear()
                 partial.local.mkdir(parents=True)
                 yield partial
                 files.sync(files.all_in(partial.local))
@@ -306,7 +306,7 @@ class Location(os.PathLike[str]):
         partial = place._beside(_PART)
         try:
             with explained(self):
-                place._clear()
+                place.clear()
                 yield partial
                 files.sync([partial.local])
                 partial.local.replace(place)
@@ -409,7 +409,7 @@ class Location(os.PathLike[str]):
             if one is not None
         }
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Remove what processes of this machine that were killed have left beside this one."""
         for one, process in self._left(f"{_PART}|{_OLD}" if self.exists() else _PART).items():
             if process.has_ended():

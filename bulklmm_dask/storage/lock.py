@@ -108,6 +108,7 @@ class Writer:
         with explained(self.store):
             while not _is_made(file, self._record):
                 _take_over(self.store, file, self._record)
+            file.clear()
         self._keep(file)
 
     def put_into(self, new: Location) -> None:
@@ -155,12 +156,14 @@ def writing(store: Location, folder: str) -> Iterator[Writer]:
 
 
 def written_by(store: Location, folder: str) -> str:
-    """Say which run writes into a store; empty if there is none."""
+    """Say which run writes into a store; empty if there is none, or if it is dead."""
     file = store / folder / LOCK
     with suppress(OSError):
         record = file.read()
-        if record is not None and (process := _process(record)) is not None:
-            return "" if process.has_ended() else _sign_of_life(record, file.age())
+        process = None if record is None else _process(record)
+        if record is not None and process is not None and not process.has_ended():
+            age = file.age()
+            return _sign_of_life(record, age) if abs(age) < _STALE else ""
     return ""
 
 

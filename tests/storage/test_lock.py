@@ -198,6 +198,9 @@ def test_a_killed_process_is_known_to_be_dead(ds, path, child):
     (path / "lod" / "c" / "0").mkdir(exist_ok=True)
     left = path / "lod" / "c" / "0" / f"1.{'a' * 32}.partial"
     left.write_bytes(b"half")
+    this = Process.this()
+    small = file(path).with_name(f".lock.part-{this.machine}-{2**22 + 1}-{'b' * 8}.json")
+    small.write_bytes(b"half")
     child.send_signal(signal.SIGKILL)
     child.wait()
     with pytest.raises(blmm.StoreError, match=r"unfinished: .*with the same store, and it goes on"):
@@ -221,6 +224,8 @@ def test_a_number_that_was_given_again_is_another_process():
 def test_a_lock_that_is_not_renewed_is_taken_over(ds, path, age, monkeypatch):
     monkeypatch.setattr(lock, "_WATCHED", 0.01)
     locked(ds, path, age)
+    with pytest.raises(blmm.StoreError, match=r"unfinished: .* and it goes on where it stopped"):
+        blmm.open_result(path)
     with pytest.warns(
         blmm.StudyWarning,
         match=r"was being written by process 1 of ann on node7, started 2026-.*, which has given "
