@@ -51,7 +51,7 @@ def require_own(store: Location) -> None:
 
 def _kind(store: Location) -> object:
     try:
-        return json.loads((store / METADATA).read() or b"")["attributes"][KIND]
+        return json.loads((store / METADATA).record() or b"")["attributes"][KIND]
     except (ValueError, KeyError, TypeError, RecursionError):  # damaged, or of another program
         return None
 

@@ -432,8 +432,11 @@ class Location(os.PathLike[str]):
             files.cleaning(self.remove)
             raise
 
-    def read(self) -> bytes | None:
-        """Bytes of a small file; None if there is none."""
+    def record(self) -> bytes | None:
+        """Bytes of a small file; None if there is none.
+
+        It is not called read: libraries take what has a method of that name for an open file.
+        """
         try:
             return self.local.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -455,7 +458,7 @@ class Location(os.PathLike[str]):
 
     def discard(self, data: bytes) -> bool:
         """Remove a small file, if it holds these bytes; tell whether it did."""
-        if self.read() != data:
+        if self.record() != data:
             return False
         taken = self._beside(_PART)
         try:
@@ -463,7 +466,7 @@ class Location(os.PathLike[str]):
         except FileNotFoundError:  # another process was faster
             return False
         try:
-            if taken.read() == data:
+            if taken.record() == data:
                 return True
             with suppress(FileExistsError):  # another process has put its own there
                 os.link(taken, self)

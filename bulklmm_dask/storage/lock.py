@@ -61,7 +61,7 @@ class Held:
         if not now and time_now - _checked.get(self, float("-inf")) < _CHECKED:
             return
         with explained(self.store):
-            found = self.file.read()
+            found = self.file.record()
         if found != self.record:
             by = "its lock is gone" if found is None else f"it was taken over by {_who(found)}"
             raise StoreError(
@@ -159,7 +159,7 @@ def written_by(store: Location, folder: str) -> str:
     """Say which run writes into a store; empty if there is none, or if it is dead."""
     file = store / folder / LOCK
     with suppress(OSError):
-        record = file.read()
+        record = file.record()
         process = None if record is None else _process(record)
         if record is not None and process is not None and not process.has_ended():
             age = file.age()
@@ -186,13 +186,13 @@ def _is_made(file: Location, record: bytes) -> bool:
     try:
         file.create(record)
     except FileExistsError:
-        return file.read() == record
+        return file.record() == record
     return True
 
 
 def _take_over(store: Location, file: Location, own: bytes) -> None:
     """Remove the lock of a run that is dead; raise StoreError if it is alive."""
-    record = file.read()
+    record = file.record()
     if record is None:  # given back meanwhile
         return
     with suppress(FileNotFoundError):
@@ -213,7 +213,7 @@ def _is_removed(file: Location, record: bytes, own: bytes) -> bool:
     try:
         guard.create(own)
     except FileExistsError:
-        other = guard.read()
+        other = guard.record()
         if other is not None and _death(guard, other) is not None:
             guard.discard(other)
         time.sleep(_PAUSE)

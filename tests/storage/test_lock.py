@@ -426,10 +426,10 @@ def test_what_is_not_ours_is_not_discarded(tmp_path, monkeypatch):
     assert not place.discard(b"ours")
     assert not place.renew(b"ours")
     answers = [b"ours"]
-    real = Location.read
-    monkeypatch.setattr(Location, "read", lambda one: answers.pop() if answers else real(one))
+    real = Location.record
+    monkeypatch.setattr(Location, "record", lambda one: answers.pop() if answers else real(one))
     assert not place.discard(b"ours")
-    assert place.read() == b"theirs"
+    assert place.record() == b"theirs"
     assert Location.of(tmp_path).names() == ["lock.json"]
     assert place.renew(b"theirs")
     assert place.discard(b"theirs")
