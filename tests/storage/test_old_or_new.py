@@ -275,7 +275,7 @@ def kill_stores(path: Path, swap: bool) -> None:
 
         assert (
             interruptions.killed_everywhere(
-                partial(act, path), check, swap=swap, numbers=range(5, 10**6, 3 * STEP)
+                partial(act, path), check, swap=swap, numbers=range(5, 10**6, 7 * STEP)
             )
             > 100
         )
