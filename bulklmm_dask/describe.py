@@ -11,7 +11,7 @@ import xarray as xr
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import OWN, finished, look_into, open_result
+from bulklmm_dask.storage.result import OWN, being_written, finished, look_into, open_result
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
 from bulklmm_dask.storage.summary import kind_of, shape_of
 from bulklmm_dask.storage.unstamped import is_unstamped
@@ -45,7 +45,7 @@ def describe(path: str | os.PathLike[str]) -> str:
     InputError, StoreError
         If the path is none of these, or damaged.
     """
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     if is_unstamped(store) and guess_format(store) != "vcf-zarr":
         return _of_xarray(store)
     if not store.is_store():
@@ -105,6 +105,8 @@ def _study(ds: xr.Dataset, title: str) -> str:
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
     state = "finished" if done == total else f"{done / total:.0%} finished: run it again to go on"
+    if by := being_written(path):
+        state = f"{done / total:.0%} finished, {by}"
     ds = look_into(path)
     known = done == total and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])

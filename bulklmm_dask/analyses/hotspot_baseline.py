@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.journal import Journal
+from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import (
     Field,
     Layout,
@@ -39,6 +40,7 @@ from bulklmm_dask.storage.result import (
     block_of,
     open_or_create,
     open_result,
+    writing,
 )
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.schema import validate
@@ -172,36 +174,37 @@ def hotspot_baseline(
     )
     scanned = ScanOptions.of(ds, inputs, **options)
     counter = _PeakCounter(ds, window, step, threshold, peakdrop)
-    study = prepare(ds, inputs).with_kinship_in_memory()
-    target = None
-    if store is not None:
-        attrs = {"n_permutations": n_permutations, "seed": seed, **counter.attributes()}
-        attrs |= scanned.attributes() | inputs.of_tests(ds, study.measured)
-        target = _open_store(store, study, counter, attrs, chunks)
-    arguments = {
-        **options,
-        "chunks": chunks,
-        "covariates": list(study.measured.covariate_names),
-        "weights": study.measured.weights,
-        **{name: getattr(inputs, name) for name in _OF_MODEL},
-    }
-    parts = list(null_studies(ds, study))
-    pending = [(number, 0) for number in range(n_permutations)]
-    pending = pending if target is None else target.pending_blocks()
-    tests = study.sizes[1] * study.sizes[2]
-    work = Work(n_permutations, n_permutations * tests, lambda _: tests, _BYTES / tests)
-    meter = Meter(work, pending, progress)
-    highest = np.zeros(n_permutations, dtype=np.int64)
-    with nullcontext() if target is None else Journal(target.location) as journal:
-        for number, column in pending:
-            signs = random_signs(seed, number, study.sizes[0])
-            highest[number] = counter.most_traits(parts, signs, arguments)
-            if target is not None and journal is not None:
-                most = {_MOST: highest[number].reshape(1, 1)}
-                journal.note(target.write_block(number, column, most))
-            meter.count((number, column))
-    if store is not None:
-        highest = open_result(store)[_MOST].values[:, 0]
+    with nullcontext() if store is None else writing(store) as writer:
+        study = prepare(ds, inputs).with_kinship_in_memory()
+        target = None
+        if writer is not None:
+            attrs = {"n_permutations": n_permutations, "seed": seed, **counter.attributes()}
+            attrs |= scanned.attributes() | inputs.of_tests(ds, study.measured)
+            target = _open_store(writer, study, counter, attrs, chunks)
+        arguments = {
+            **options,
+            "chunks": chunks,
+            "covariates": list(study.measured.covariate_names),
+            "weights": study.measured.weights,
+            **{name: getattr(inputs, name) for name in _OF_MODEL},
+        }
+        parts = list(null_studies(ds, study))
+        pending = [(number, 0) for number in range(n_permutations)]
+        pending = pending if target is None else target.pending_blocks()
+        tests = study.sizes[1] * study.sizes[2]
+        work = Work(n_permutations, n_permutations * tests, lambda _: tests, _BYTES / tests)
+        meter = Meter(work, pending, progress)
+        highest = np.zeros(n_permutations, dtype=np.int64)
+        with _journal(target) as journal:
+            for number, column in pending:
+                signs = random_signs(seed, number, study.sizes[0])
+                highest[number] = counter.most_traits(parts, signs, arguments)
+                if target is not None and journal is not None:
+                    most = {_MOST: highest[number].reshape(1, 1)}
+                    journal.note(target.write_block(number, column, most))
+                meter.count((number, column))
+        if store is not None:
+            highest = open_result(store)[_MOST].values[:, 0]
     table = pd.DataFrame({"permutation": np.arange(n_permutations), "traits": highest})
     table.attrs.update(counter.attributes(), step=step, seed=seed)
     return table
@@ -254,15 +257,19 @@ class _PeakCounter:
         return hotspots(peaks, self.ds, window=self.window, step=self.step)
 
 
+def _journal(store: ResultStore | None) -> AbstractContextManager[Journal | None]:
+    return nullcontext() if store is None else Journal(store.location, store.held)
+
+
 def _open_store(
-    path: str | os.PathLike[str],
+    writer: Writer,
     study: Study,
     counter: _PeakCounter,
     attrs: Mapping[str, Any],
     chunks: str | Mapping[str, int],
 ) -> ResultStore:
     """Make the store of the counts of null data sets, or open that of an earlier call."""
-    block_of(path, _DIMS)  # raises StoreError for a result of another kind
+    block_of(writer.store, _DIMS)  # raises StoreError for a result of another kind
     options = {name: value for name, value in attrs.items() if name not in HASHED}
     options["counted"] = counter.fingerprint()
     prints = check_inputs(study, make_plan(*study.sizes, chunks), options)
@@ -270,7 +277,7 @@ def _open_store(
     count = int(attrs["n_permutations"])
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
-    target = open_or_create(path, template(xr.Dataset(), (), attrs), layout, field, {}, prints)
-    with Journal(target.location) as journal:
+    target = open_or_create(writer, template(xr.Dataset(), (), attrs), layout, field, {}, prints)
+    with Journal(target.location, target.held) as journal:
         journal.note(target.write_traits(0, {}))
     return target

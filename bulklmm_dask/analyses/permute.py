@@ -38,8 +38,15 @@ from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.journal import Journal
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import Field, Layout, block_of, open_or_create, open_result
+from bulklmm_dask.storage.lock import Writer
+from bulklmm_dask.storage.result import (
+    Field,
+    Layout,
+    block_of,
+    open_or_create,
+    open_result,
+    writing,
+)
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, Index
@@ -189,13 +196,14 @@ def permute(
         **inputs.of_tests(ds, study.measured),
     }
     task = _Task(ds, study, options, attrs, _pools(ds, by), strata_of_samples(ds, strata))
-    if options.shared:
-        return task.shared(store)
     if store is None:
-        return task.lazy(chunks)
-    if chunks == "auto":
-        chunks = block_of(store, _DIMS) or "auto"
-    return task.run(chunks, store, progress)
+        return task.drawn() if options.shared else task.lazy(chunks)
+    with writing(store) as writer:
+        if options.shared:
+            return task.shared(writer)
+        if chunks == "auto":
+            chunks = block_of(store, _DIMS) or "auto"
+        return task.run(chunks, writer, progress)
 
 
 def _pools(ds: xr.Dataset, by: str | None) -> Pools:
@@ -246,7 +254,7 @@ class _Task:
     def run(
         self,
         chunks: str | Mapping[str, int],
-        store: str | os.PathLike[str],
+        writer: Writer,
         progress: Callable[[Progress], None] | None,
     ) -> xr.Dataset:
         """The result, computed into a store; an unfinished store is finished."""
@@ -256,26 +264,30 @@ class _Task:
         block = (size, plan.traits)
         layout = Layout((self.options.n_permutations, plan.n_traits), block, block, _DIMS)
         prints = self._prints(study, plan)
-        target = open_or_create(store, self._template(), layout, *self._fields(), prints)
+        target = open_or_create(writer, self._template(), layout, *self._fields(), prints)
         run_permutations(target, self._lay_out(study, bases, plan, size), progress)
-        result = open_result(store)
+        result = open_result(writer.store)
         warn_of_few_degrees(study.measured, result["n_samples"].values)
         return result
 
-    def shared(self, store: str | os.PathLike[str] | None) -> xr.Dataset:
+    def drawn(self) -> xr.Dataset:
         """The result of method "shared", computed at once since it is small."""
         study = self.study.with_kinship_in_memory()
+        return self._drawn(study, kept_bases(study.measured))
+
+    def shared(self, writer: Writer) -> xr.Dataset:
+        """The result of method "shared" in a store."""
+        study = self.study.with_kinship_in_memory()
         bases = kept_bases(study.measured)
-        if store is None:
-            return self._drawn(study, bases)
         # The result is part of the store's template, which appears complete: no block is written.
         prints = self._prints(study, self._shared_plan())
-        whole = self._template() if Location.of(store).exists() else self._drawn(study, bases)
-        target = open_or_create(store, whole, Layout((1, 1), (1, 1), (1, 1), _DIMS), {}, {}, prints)
-        with Journal(target.location) as journal:
+        whole = self._drawn(study, bases) if writer.held is None else self._template()
+        layout = Layout((1, 1), (1, 1), (1, 1), _DIMS)
+        target = open_or_create(writer, whole, layout, {}, {}, prints)
+        with Journal(target.location, target.held) as journal:
             journal.note(target.write_traits(0, {}))
             journal.note(target.write_block(0, 0, {}))
-        return open_result(store)
+        return open_result(writer.store)
 
     def _shared_plan(self) -> Plan:
         variants = max(1, _SHARED_MARKERS // self._model.columns)

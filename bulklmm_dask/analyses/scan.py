@@ -44,6 +44,7 @@ from bulklmm_dask.storage.compression import Compression
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
+from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import (
     Field,
     Layout,
@@ -51,6 +52,7 @@ from bulklmm_dask.storage.result import (
     open_or_create,
     open_result,
     with_derived,
+    writing,
 )
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import validate
@@ -285,7 +287,8 @@ def scan(
     if store is None:
         return _lazy(names, study, plan, options, attrs)
     kept = Compression(compression, digits)
-    return _run(names, study, plan, options, attrs, store, kept, progress)
+    with writing(store) as writer:
+        return _run(names, study, plan, options, attrs, writer, kept, progress)
 
 
 def _plan(study: Study, options: ScanOptions, chunks: str | Mapping[str, int]) -> Plan:
@@ -319,7 +322,7 @@ def _run(
     plan: Plan,
     options: ScanOptions,
     attrs: dict[str, Any],
-    store: str | os.PathLike[str],
+    writer: Writer,
     compression: Compression,
     progress: Callable[[Progress], None] | None,
 ) -> xr.Dataset:
@@ -334,9 +337,9 @@ def _run(
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
     beside = beside.assign_coords(frequencies)
-    target = open_or_create(store, beside, layout, of_pairs, of_traits, prints, compression)
+    target = open_or_create(writer, beside, layout, of_pairs, of_traits, prints, compression)
     run_into(target, lazy, progress)
-    result = open_result(store)
+    result = open_result(writer.store)
     warn_of_few_degrees(study.measured, result["n_samples"].values)
     return result
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,8 +28,8 @@ class Command(click.Command):
     """A command that reports an error in one line and warnings as notes, and sets the exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit with 1 after an error of input or store, with 130 after Ctrl-C."""
-        with command_line(), warnings.catch_warnings():
+        """Run the command; exit with 1 after an error of input or store, with 130 if stopped."""
+        with command_line(), _stopped_by_batch_systems(), warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:
@@ -41,6 +44,22 @@ class Command(click.Command):
             except KeyboardInterrupt:
                 say(f"\nstopped{ctx.meta.get(RESUME, '')}")
                 ctx.exit(STOPPED)
+
+
+@contextmanager
+def _stopped_by_batch_systems() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: unfinished output is removed, and stores are unlocked."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Group(click.Group):
@@ -72,7 +91,9 @@ def _say_notes() -> None:
 
 
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace what has the name of the output."
+    "--overwrite",
+    is_flag=True,
+    help="Replace what has the name of the output; it stays until the new one is complete.",
 )
 
 

@@ -37,7 +37,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
     Its ``attrs["source"]`` is the file, for messages.
     """
-    place = Location.of(path)
+    place = Location.of(path).recovered()
     if not place.exists():
         raise InputError(f"there is no {place}; 'bulklmm peaks' or 'bulklmm hits' writes one")
     table = _parquet(place) if place.suffix == PARQUET else _csv(place)

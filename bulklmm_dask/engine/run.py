@@ -83,7 +83,7 @@ def drive(
     """
     meter = Meter(work, pending, progress)
     client = active_client()
-    with Journal(store.location) as journal:
+    with Journal(store.location, store.held) as journal:
 
         def count(block: BlockIndex | None, written: Written) -> None:
             journal.note(written)

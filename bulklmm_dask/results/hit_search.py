@@ -60,7 +60,7 @@ class Part:
         """Keep a table, in a file if there is a folder for it."""
         if folder is None:
             return cls(len(table), table, counts)
-        path = folder / f"part-{chunk:05d}.parquet"
+        path = folder / _part_name(chunk)
         with explained(folder):
             table.to_parquet(path, engine="pyarrow", index=False)
         return cls(len(table), path, counts)
@@ -75,6 +75,16 @@ class Part:
         """Remove the file of a chunk without hits."""
         if not self.rows and isinstance(self.content, Location):
             self.content.remove()
+
+
+def _part_name(chunk: int) -> str:
+    return f"part-{chunk:05d}.parquet"
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a file of this name can be one of a search."""
+    digits = name.removeprefix("part-").removesuffix(".parquet")
+    return digits.isdecimal() and name == _part_name(int(digits))
 
 
 @dataclass(frozen=True)

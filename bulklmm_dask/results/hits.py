@@ -13,11 +13,12 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.checks import require_result
-from bulklmm_dask.results.hit_search import Search
+from bulklmm_dask.results.hit_search import Search, is_part
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.surface import either, option
+from bulklmm_dask.text import listing
 
 
 @overload
@@ -163,9 +164,9 @@ def find_hits(
         raise InputError(f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
         return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
-    target = Location.of(store)
+    target = Location.of(store).recovered()
     _require_free(target, overwrite)
-    with target.appearing() as partial:
+    with target.appearing(_require_replaceable if overwrite else None) as partial:
         parts = replace(search, folder=partial).run(lowest, rate, top)
         if any(part.rows for part in parts):
             for part in parts:
@@ -182,5 +183,15 @@ def _require_free(target: Location, overwrite: bool) -> None:
             + either("leave store out", "let the name of --out end with .csv")
         )
     target.require_free(overwrite=overwrite)
-    if target.exists() and not target.is_folder_of(".parquet"):
-        raise StoreError(f"{target} is no folder of Parquet files only; it is not replaced")
+    if target.exists():
+        _require_replaceable(target)
+
+
+def _require_replaceable(target: Location) -> None:
+    """Raise StoreError unless a folder holds nothing but what `find_hits` has written."""
+    foreign = [name for name in target.names() if not is_part(name)] if target.is_folder() else []
+    if foreign or not target.is_folder():
+        what = f"holds other files ({listing(foreign)})" if foreign else "is a file"
+        raise StoreError(
+            f"{target} {what}, so it is not replaced; give another path, or remove it yourself"
+        )

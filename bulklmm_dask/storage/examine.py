@@ -12,6 +12,7 @@ import numpy as np
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.chunks import file_shape, files
+from bulklmm_dask.storage.contents import is_of_a_run
 from bulklmm_dask.storage.location import METADATA, Location
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place, sums_name
 from bulklmm_dask.storage.seal import PARTS, is_metadata, is_sealed, same_content
@@ -92,7 +93,7 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
             expected |= {_below(store, file) for _, file in files(store, name, array)}
             yield from _of_array(store, name, array, part, attrs, read)
     for path in _all_files(store):
-        if path not in expected and not path.startswith(tuple(unknown)):
+        if path not in expected and not is_of_a_run(path) and not path.startswith(tuple(unknown)):
             yield Finding(path.split("/")[0], path, SURPLUS)
 
 

@@ -11,7 +11,9 @@ from typing import Any, Self
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.chunks import file_of
 from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.storage.lock import Held
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, place, sums_name
 from bulklmm_dask.typing import Sums
 
@@ -29,22 +31,28 @@ class Written:
         Index of a block, or of a chunk of traits.
     sums : mapping of str to array
         Checksums in the file of every array there.
+    files : tuple of Location
+        These files.
     """
 
     mark: tuple[int, ...]
     sums: Mapping[str, Sums]
+    files: tuple[Location, ...]
 
 
 class Journal:
     """Notes what is finished, and writes it to the manifest every 256 blocks or ten seconds.
 
-    A run has one, in the process that drives it: no other process writes the manifest. It is a
-    context manager, which writes the rest also when an error or Ctrl-C ends the run.
+    A run has one, in the process that drives it: no other process writes the manifest, and this one
+    only while it holds the lock. It is a context manager, which writes the rest also when an error
+    or Ctrl-C ends the run.
     """
 
-    def __init__(self, store: Location) -> None:
-        self._store = store
+    def __init__(self, store: Location, held: Held | None = None) -> None:
+        """Begin the journal of a store, locked unless it is not yet under its name."""
+        self._store, self._held = store, held
         self._rows: dict[str, _Rows] = {}
+        self._files: list[Location] = []
         self._noted, self._written = 0, time.monotonic()
 
     def __enter__(self) -> Self:
@@ -61,6 +69,7 @@ class Journal:
             rows = self._of(sums_name(name))
             rows.set(place(written.mark, rows.ndim - 1), sums)
         self._of(_marks(written.mark)).set(written.mark, 1)
+        self._files += written.files
         self._noted += 1
         if self._noted >= _BLOCKS or time.monotonic() - self._written >= _SECONDS:
             self.write()
@@ -70,10 +79,15 @@ class Journal:
         self._of(_marks(mark)).set(mark, 0)
 
     def write(self) -> None:
-        """Write what was noted: the marks last, for they vouch for all else."""
+        """Write what was noted: the marks once all that they vouch for is on the disk."""
+        if self._held is not None:
+            self._held.require(now=True)
         with explained(self._store):
-            for name in sorted(self._rows, key=lambda name: name in (BLOCKS, TRAITS)):
-                self._rows[name].write()
+            self._store.sync(self._files)
+            for of_marks in (False, True):
+                names = [name for name in self._rows if (name in (BLOCKS, TRAITS)) == of_marks]
+                self._store.sync([file for name in names for file in self._rows[name].write()])
+        self._files.clear()
         self._noted, self._written = 0, time.monotonic()
 
     def _of(self, name: str) -> _Rows:
@@ -90,6 +104,7 @@ class _Rows:
     """An array of the manifest in memory, and which of its files are to be written."""
 
     def __init__(self, store: Location, name: str) -> None:
+        self._store, self._name = store, name
         self._array = store.open_array(name, "r+").with_config({"write_empty_chunks": True})
         self._values: Any = np.asarray(self._array[...])
         self._changed: set[tuple[int, ...]] = set()
@@ -99,10 +114,15 @@ class _Rows:
         self._values[index] = value
         self._changed.add(tuple(i // n for i, n in zip(index, self._array.chunks, strict=False)))
 
-    def write(self) -> None:
+    def write(self) -> list[Location]:
+        """Write what has changed; give the files."""
+        written = []
         for piece in sorted(self._changed):
             at = tuple(
                 slice(i * n, (i + 1) * n) for i, n in zip(piece, self._array.chunks, strict=False)
             )
             self._array[at] = self._values[at]
+            index = (*piece, *(0 for _ in range(self.ndim - len(piece))))
+            written.append(file_of(self._store, self._name, self._array, index))
         self._changed.clear()
+        return written

@@ -3,8 +3,10 @@
 Free space is checked before writing, output appears complete or not at all, and errors say the
 remedy. Stores are opened only if their codecs are harmless.
 A `Location` is a local path today. Object stores need another implementation of these methods,
-and nothing else in the package. xarray and Zarr are imported when they are needed: commands that
-only ask whether a file may be written start without them.
+and nothing else in the package: there a store appears with one conditional write of its root
+metadata, and `create`, `renew` and `discard` are conditional writes too. xarray and Zarr are
+imported when they are needed: commands that only ask whether a file may be written start without
+them.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage import files
 from bulklmm_dask.storage.codecs import require_harmless
-from bulklmm_dask.surface import option
+from bulklmm_dask.storage.process import Process
+from bulklmm_dask.storage.warn import say
+from bulklmm_dask.surface import option, repeat
 from bulklmm_dask.text import named, storage
 
 if TYPE_CHECKING:
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 _LONGEST_NAME, _LONGEST_PATH = 220, 3900
 _TRIES, _PAUSE = 50, 0.05  # attempts to remove a folder, and seconds between them
 METADATA = "zarr.json"
+# Hidden names beside a file or folder: what is being written, and what is being replaced.
+_PART, _OLD = "part", "old"
+_PARTIAL = ".partial"  # ending of chunks that Zarr is writing
+_LONGEST_RECORD = 10**5  # bytes of a lock
 # Two letters at least: C:/ is a drive. One slash: pathlib makes s3:/ of s3://.
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
@@ -140,10 +149,6 @@ class Location(os.PathLike[str]):
     def is_folder(self) -> bool:
         """Tell whether there is a folder."""
         return stat.S_ISDIR(self._mode())
-
-    def is_folder_of(self, suffix: str) -> bool:
-        """Tell whether there is a folder with nothing but files of this ending."""
-        return self.is_folder() and all(name.endswith(suffix) for name in self.names())
 
     def is_file(self) -> bool:
         """Tell whether there is a file; a pipe or a device is none."""
@@ -251,22 +256,45 @@ class Location(os.PathLike[str]):
         self.require_free(overwrite=overwrite)
 
     @contextmanager
-    def appearing(self) -> Iterator[Location]:
+    def appearing(
+        self, replaceable: Callable[[Location], None] | None = None
+    ) -> Iterator[Location]:
         """Give an empty folder beside this one to write to; move it here once it is complete.
 
         Whatever goes wrong before, nothing is left behind and an older folder stays as it was.
+
+        Parameters
+        ----------
+        replaceable : callable, optional
+            Gets this location, and raises unless the older folder may go. Without it there must be
+            none.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written, or there is one that may not go.
         """
-        partial, old = self._beside("part"), self._beside("old")
+        place = self._followed
+        partial, aside = place._beside(_PART), place._beside(_OLD)
         try:
             with explained(self):
+                place.clear()
                 partial.local.mkdir(parents=True)
                 yield partial
-                if self.exists():
-                    self.local.rename(old)
-                partial.local.rename(self)
+                files.sync(files.all_in(partial.local))
+                if not place.exists():
+                    partial.local.rename(place)
+                elif replaceable is None:
+                    raise StoreError(
+                        f"{self} was made meanwhile by another run; {repeat()}, or choose another "
+                        "name"
+                    )
+                else:
+                    replaceable(self)
+                    files.put(partial.local, place.local, aside.local)
+                files.sync([place.local.parent])
         finally:
-            partial.remove()
-            old.remove()
+            files.cleaning(lambda: place._clean(partial, aside))
 
     @contextmanager
     def appearing_file(self) -> Iterator[Location]:
@@ -274,21 +302,194 @@ class Location(os.PathLike[str]):
 
         Whatever goes wrong before, nothing is left behind and an older file stays as it was.
         """
-        partial = self._beside("part")
+        place = self._followed
+        partial = place._beside(_PART)
         try:
             with explained(self):
+                place.clear()
                 yield partial
-                partial.local.replace(self)
+                files.sync([partial.local])
+                partial.local.replace(place)
+                files.sync([place.local.parent])
         finally:
-            partial.remove()
+            files.cleaning(partial.remove)
+
+    def change(self, write: Callable[[Location], None]) -> None:
+        """Change a folder at one moment: the old one stays until the new one is complete.
+
+        Parameters
+        ----------
+        write : callable
+            Gets a copy to change. Its files are hard links: they may be replaced, as Zarr does, but
+            not written into. It is called again if another process has changed the folder.
+        """
+        while True:
+            before = self._identity()
+
+            def same(place: Location, before: tuple[int, int] = before) -> None:
+                if place._identity() != before:
+                    raise StoreError(f"{self} was changed meanwhile by another run; {repeat()}")
+
+            try:
+                with self.appearing(same) as partial:
+                    files.copy(self.local, partial.local)
+                    write(partial)
+            except StoreError:
+                if self._identity() == before:
+                    raise
+            else:
+                return
+
+    def recovered(self) -> Self:
+        """Put back an older folder whose replacement was cut off, with a StudyWarning.
+
+        That can be where the file system cannot swap two names (see `files.put`). Gives itself.
+        """
+        place = self._followed
+        older: dict[Location, Process] = {}
+        for _ in range(_TRIES):  # one that is under way takes less
+            older = {} if place.exists() else place._left(_OLD)
+            if not older:
+                return self
+            time.sleep(_PAUSE)
+        newest = max(older, key=lambda one: one.local.stat().st_ctime_ns)
+        with explained(self):
+            newest.local.rename(place)
+        say(
+            f"{self} was being replaced when that was cut off: the old one is back; {repeat()} to "
+            "replace it"
+        )
+        return self
+
+    def remove_partial_chunks(self) -> None:
+        """Remove what Zarr has left of chunks that it was writing when it was killed."""
+        for file in self.local.rglob(f"*{_PARTIAL}"):
+            file.unlink(missing_ok=True)
+
+    def begin_sync(self) -> None:
+        """Let the system begin to write a file to the disk, for a `sync` later."""
+        files.begin_sync(self.local)
+
+    def sync(self, parts: Iterable[Location]) -> None:
+        """Wait until files of this folder, and the folders on the way to them, are on the disk."""
+        paths = {part.local for part in parts}
+        folders = {above for path in paths for above in path.parents if self.local in above.parents}
+        files.sync([*paths, *folders])
+
+    def _identity(self) -> tuple[int, int]:
+        found = os.stat(self.path)
+        return found.st_ino, found.st_ctime_ns
+
+    @property
+    def _followed(self) -> Location:
+        """What a link points at, which is replaced instead of the link."""
+        return Location(os.path.realpath(self.path)) if os.path.islink(self.path) else self
 
     def _beside(self, what: str) -> Location:
-        name = f".{self.local.stem}.{what}-{uuid.uuid4().hex[:8]}{self.suffix}"
+        process = Process.this()
+        whose = f"{process.machine}-{process.pid}-{uuid.uuid4().hex[:8]}"
+        name = f".{self.local.stem}.{what}-{whose}{self.suffix}"
         return Location(str(self.local.with_name(name)))
 
     def read_bytes(self) -> bytes:
         """Read all bytes of a file; the caller explains errors."""
         return self.local.read_bytes()
+
+    def _left(self, what: str) -> dict[Location, Process]:
+        """Hidden files and folders of this kind beside this one, and who made them."""
+        stem, suffix = re.escape(self.local.stem), re.escape(self.suffix)
+        name = re.compile(rf"\.{stem}\.(?:{what})-([0-9a-f]+)-(\d+)-[0-9a-f]+{suffix}")
+        try:
+            found = [name.fullmatch(entry) for entry in os.listdir(self.parent)]
+        except OSError:  # no such folder, or one that may not be listed
+            return {}
+        return {
+            Location(str(self.local.with_name(one[0]))): Process(one[1], int(one[2]))
+            for one in found
+            if one is not None
+        }
+
+    def clear(self) -> None:
+        """Remove what processes of this machine that were killed have left beside this one."""
+        for one, process in self._left(f"{_PART}|{_OLD}" if self.exists() else _PART).items():
+            if process.has_ended():
+                one.remove()
+
+    def _clean(self, partial: Location, aside: Location) -> None:
+        partial.remove()
+        if self.exists():
+            aside.remove()
+
+    def create(self, data: bytes) -> None:
+        """Make a small file; FileExistsError if there is one. Of many who try, one succeeds."""
+        number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with open(number, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            files.cleaning(self.remove)
+            raise
+
+    def record(self) -> bytes | None:
+        """Bytes of a small file; None if there is none.
+
+        It is not called read: libraries take what has a method of that name for an open file.
+        """
+        try:
+            return self.local.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def renew(self, data: bytes) -> bool:
+        """Note the time in a small file, if it holds these bytes; tell whether it does."""
+        try:
+            number = os.open(self.path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            if os.read(number, _LONGEST_RECORD) != data:
+                return False
+            os.utime(number)  # of what was read, even if another file has its name by now
+            return True
+        finally:
+            os.close(number)
+
+    def discard(self, data: bytes) -> bool:
+        """Remove a small file, if it holds these bytes; tell whether it did."""
+        if self.record() != data:
+            return False
+        taken = self._beside(_PART)
+        try:
+            self.local.rename(taken)
+        except FileNotFoundError:  # another process was faster
+            return False
+        try:
+            if taken.record() == data:
+                return True
+            with suppress(FileExistsError):  # another process has put its own there
+                os.link(taken, self)
+            return False
+        finally:
+            files.cleaning(taken.remove)
+
+    def age(self) -> float:
+        """Seconds since a file was written or renewed, by the clock of its file system."""
+        probe = self._beside(_PART)
+        try:
+            probe.create(b"")
+            now = os.stat(probe).st_mtime
+        except OSError:  # it may not be written here
+            now = time.time()
+        finally:
+            files.cleaning(probe.remove)
+        return now - self.renewed()
+
+    def renewed(self) -> float:
+        """Time when a file was written or renewed, by the clock of its file system."""
+        with self.open() as stream:  # NFS asks the server when a file is opened
+            return os.fstat(stream.fileno()).st_mtime
 
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""

@@ -31,6 +31,8 @@ from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
 from bulklmm_dask.storage.journal import Journal, Written
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.storage.lock import Held, Writer, written_by
+from bulklmm_dask.storage.lock import writing as _writing
 from bulklmm_dask.storage.manifest import (
     BLOCKS,
     TRAITS,
@@ -144,11 +146,16 @@ class Field:
 
 @dataclass(frozen=True)
 class ResultStore:
-    """A result on disk; only a path and a layout, so that it is cheap to send to any worker."""
+    """A result on disk; a path, a layout and a lock, so that it is cheap to send to any worker.
+
+    A write raises StoreError once the lock of its run is lost. A store that is not yet under its
+    name has none.
+    """
 
     path: str
     layout: Layout
     compression: Compression = FAST
+    held: Held | None = None
 
     @property
     def location(self) -> Location:
@@ -184,7 +191,9 @@ class ResultStore:
     def _write(
         self, mark: tuple[int, ...], region: Any, values: Mapping[str, npt.NDArray[Any]]
     ) -> Written:
-        sums = {}
+        sums, written = {}, []
+        if self.held is not None:
+            self.held.require()
         with explained(self.path, _KEPT):
             for name, part in values.items():
                 array = self.location.open_array(name, "r+").with_config(_WRITE_ALL)
@@ -194,11 +203,34 @@ class ResultStore:
                 if found is None:
                     raise StoreError(f"{file} is not what was written; {repeat()} with the store")
                 sums[name] = found
-        return Written(mark, sums)
+                written.append(file)
+                file.begin_sync()
+        return Written(mark, sums, tuple(written))
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
+    """Hold the right to write into a result store, which need not exist yet.
+
+    Raises
+    ------
+    StoreError
+        If another run writes into it, or what is there is no result store.
+
+    Warns
+    -----
+    StudyWarning
+        If a run that wrote into it is dead, and its lock is taken over.
+    """
+    store = Location.of(path).recovered()
+    if store.exists():
+        _attributes(store)
+    with _writing(store, BLOCKS) as writer:
+        yield writer
 
 
 def open_or_create(
-    path: str | os.PathLike[str],
+    writer: Writer,
     template: xr.Dataset,
     layout: Layout,
     of_pairs: Mapping[str, Field],
@@ -210,8 +242,8 @@ def open_or_create(
 
     Parameters
     ----------
-    path : path
-        A folder that does not exist, or a result store.
+    writer : Writer
+        The right to write into a folder that does not exist, or into a result store (`writing`).
     template : Dataset
         Names, positions and attributes to keep beside the scores.
     layout : Layout
@@ -226,16 +258,25 @@ def open_or_create(
     Raises
     ------
     StoreError
-        If the folder cannot be written or is too small, or the store has other inputs.
+        If the folder cannot be written or is too small, the store has other inputs, or another run
+        has made it meanwhile and writes into it.
     """
-    target = Location.of(path)
-    if target.exists():
-        _resume(target, layout, {**of_pairs, **of_traits}, fingerprints)
-        return ResultStore(target.path, layout, compression)
-    target.require_writable(sum(field.nbytes for field in of_pairs.values()))
-    with target.appearing() as partial:
-        _create(partial, template, layout, of_pairs, of_traits, fingerprints, compression)
-    return ResultStore(target.path, layout, compression)
+    store = writer.store
+    if writer.held is None:
+        store.require_writable(sum(field.nbytes for field in of_pairs.values()))
+        try:
+            with store.appearing() as partial:
+                _create(partial, template, layout, of_pairs, of_traits, fingerprints, compression)
+                writer.put_into(partial)
+            writer.keep()
+        except StoreError:
+            if not store.exists():
+                raise
+            writer.take()  # of the run that has made it meanwhile, if that has ended
+        else:
+            return ResultStore(store.path, layout, compression, writer.held)
+    _resume(writer, layout, {**of_pairs, **of_traits}, fingerprints)
+    return ResultStore(store.path, layout, compression, writer.held)
 
 
 def _create(
@@ -379,12 +420,13 @@ def _block_size(array: xr.DataArray, dim: str) -> int:
 
 
 def _resume(
-    store: Location,
+    writer: Writer,
     layout: Layout,
     fields: Mapping[str, Field],
     fingerprints: Mapping[str, str],
 ) -> None:
     """Raise StoreError unless a store is of the same inputs; forget blocks that are damaged."""
+    store = writer.store
     attrs = _attributes(store)
     if format_of(store, attrs) == FIRST:
         done, total = finished(store)
@@ -409,10 +451,11 @@ def _resume(
         _require_fields(store, layout, fields)
         _labels(store, attrs).load()
         damaged = list(_damaged(store, attrs))
-    with explained(store), Journal(store) as journal:
+    with explained(store), Journal(store, writer.held) as journal:
         for mark, file in damaged:
             journal.forget(mark)
             file.remove()
+        store.remove_partial_chunks()
 
 
 def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
@@ -441,7 +484,7 @@ def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
     """Block sizes of an existing result store with these dimensions, None if there is no store."""
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     if not store.exists():
         return None
     sizes = _sizes(_attributes(store))
@@ -460,7 +503,7 @@ def _sizes(attrs: Mapping[str, Any]) -> dict[str, int]:
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and number of all its blocks."""
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     with _readable(store):
         done = marks(store, BLOCKS)
     return int(done.sum()), done.size
@@ -479,7 +522,7 @@ def _readable(store: Location) -> Iterator[None]:
 
 def look_into(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a result store, finished or not: scores lazily, names, status and the like in memory."""
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     attrs = _attributes(store)
     with _readable(store):
         _require_seal(store, attrs)
@@ -533,7 +576,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> round(float(result.lod.sel(traits="trait06").max()), 2)
     6.35
     """
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     ds, written = _of_xarray(store), list[str]()
     if ds is None:
         attrs = _attributes(store)
@@ -566,6 +609,8 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
         there = f"{done} of {total} blocks and {known.sum()} of {known.size} trait chunks are there"
         if format_of(store, attrs) == FIRST:
             refuse_first_format(store, attrs, f"it is unfinished ({there}): make another store")
+        if by := being_written(store):
+            raise StoreError(f"{store} is unfinished: {there}; it {by}; open it once that ends")
         raise StoreError(
             f"{store} is unfinished: {there}; {repeat()} with the same store, and it goes on where "
             "it stopped"
@@ -583,6 +628,12 @@ def _require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
             f"{store} is damaged: {counted(len(damaged), 'file')} of finished blocks lost or not "
             f"as written, the first {damaged[0]}; {repeat()} {again} to compute them anew"
         )
+
+
+def being_written(store: Location) -> str:
+    """Say that a result is being written, and by whom; empty if it is not."""
+    who = written_by(store, BLOCKS)
+    return who and f"is being written by {who}"
 
 
 def _labels(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:

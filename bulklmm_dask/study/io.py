@@ -13,12 +13,13 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.chunks import files, is_whole, missing_files
 from bulklmm_dask.storage.compression import FAST, SMALL
+from bulklmm_dask.storage.contents import require_own
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import record
-from bulklmm_dask.storage.result import is_result, write_result
+from bulklmm_dask.storage.result import being_written, is_result, write_result
 from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
 from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
@@ -56,7 +57,8 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     path : path
         The folder to write, such as study.zarr.
     overwrite : bool
-        Whether to replace a Zarr store of that name.
+        Whether to replace a store of that name. It stays until the new one is complete. A folder
+        that holds anything but a store of this package is not replaced.
 
     Raises
     ------
@@ -88,13 +90,14 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     of_result = is_result(ds)
     if not of_result:
         ds = validate(ds)
-    target = Location.of(path)
+    target = Location.of(path).recovered()
     target.require_free(overwrite=overwrite)
-    if target.exists() and not target.is_store():
-        raise StoreError(f"{target} is no Zarr store, so it is not overwritten; remove it yourself")
+    if target.exists():
+        _require_replaceable(target)
+    replaceable = _require_replaceable if overwrite else None
     target.require_writable(ds.nbytes)
     if of_result:
-        with target.appearing() as partial:
+        with target.appearing(replaceable) as partial:
             write_result(ds, partial)
         return
     gaps, ds = uncounted(ds), without_mark(ds)
@@ -102,7 +105,7 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
         ds = ds.assign({_GAPS: gaps})
     ds = _aligned(plain(ds))
     large = [name for name in _LARGE if name in ds]
-    with target.appearing() as partial:
+    with target.appearing(replaceable) as partial:
         encoding = {name: _encoding(name, variable) for name, variable in ds.variables.items()}
         partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
         if gaps is not None:
@@ -145,7 +148,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     {'variants': 60, 'samples': 120}
     >>> result = blmm.scan(study)
     """
-    store = Location.of(path)
+    store = Location.of(path).recovered()
     if is_unstamped(store):
         ds = open_unstamped(store, lambda array: array.name in _LARGE)
         if "sample_trait" in ds and any(name in ds for name in _LARGE if name != "sample_trait"):
@@ -175,6 +178,19 @@ def _checked(store: Location, ds: xr.Dataset) -> xr.Dataset:
         return arranged(validate(ds), sorted(map(str, ds.variables)))
     except InputError as error:
         raise StoreError(f"{store} holds no valid study: {error}") from error
+
+
+def seal_again(study: Location) -> None:
+    """Seal a study of which small parts were changed; those of format 1 have no seal."""
+    if PARTS in attributes_of(study, _REMEDY):
+        seal(study, {}, frozenset(name for name in _LARGE if (study / name).exists()))
+
+
+def _require_replaceable(store: Location) -> None:
+    """Raise StoreError unless a store is all ours, and no run writes into it."""
+    require_own(store)
+    if by := being_written(store):
+        raise StoreError(f"{store} {by}, so it is not overwritten; wait for its end")
 
 
 def _aligned(ds: xr.Dataset) -> xr.Dataset:

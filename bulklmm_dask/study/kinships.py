@@ -10,9 +10,10 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.storage.compression import SMALL
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.variables import LOCO
-from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.io import open_dataset, seal_again
 from bulklmm_dask.study.tables.headers import is_corner
 from bulklmm_dask.study.tables.numbers import as_number
 from bulklmm_dask.study.tables.read import read_numbers
@@ -64,14 +65,23 @@ def add_kinship(
             f"{again}, and add the kinship to that"
         )
     values = np.asarray(matrix.values, dtype=np.float64)
-    with (store / _name(matrix.ndim == 3)).appearing() as partial:
+
+    def put(study: Location) -> None:
+        if not overwrite:
+            require_no_kinship(open_dataset(study), store, loco=matrix.ndim == 3)
+        place = study / _name(matrix.ndim == 3)
+        place.remove()
         zarr.create_array(
-            partial.path,
+            place.path,
             data=values,
             chunks=size,
+            compressors=SMALL,
             dimension_names=[str(dim) for dim in matrix.dims],
             attributes=dict(matrix.attrs),
         )
+        seal_again(study)
+
+    store.change(put)
 
 
 def _name(loco: bool) -> str:

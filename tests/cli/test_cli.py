@@ -228,7 +228,8 @@ def test_an_interrupted_scan_says_so_and_is_resumed(study, result, tmp_path, mon
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_ctrl_c_on_the_real_command(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_keeps_its_blocks_and_unlocks_its_store(tmp_path, number):
     study, path = tmp_path / "study.zarr", tmp_path / "lod.zarr"
     run("simulate", study, "--traits", "600", "--variants", "1200", "--samples", "60")
     run("kinship", study)
@@ -242,12 +243,14 @@ def test_ctrl_c_on_the_real_command(tmp_path):
     )
     while process.poll() is None and not (path.exists() and finished(path)[0]):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     done, total = finished(path)
     assert 0 < done < total
+    assert not list(path.rglob("lock.json"))
+    assert not list(path.rglob("*.partial"))
 
 
 GENOTYPES = """marker,s1,s2,s3,s4,s5,s6

@@ -130,7 +130,8 @@ def test_killed_at_any_moment_it_resumes(tmp_path):
     done, total = finished(path)
     assert 20 <= done < total
     ds = blmm.open_dataset(study)
-    result = blmm.scan(ds, store=path)
+    with pytest.warns(blmm.StudyWarning, match="has ended: this run goes on"):
+        result = blmm.scan(ds, store=path)
     np.testing.assert_allclose(result.lod, blmm.scan(ds).lod, atol=1e-6)
 
 

@@ -146,3 +146,21 @@ def test_a_stored_study_takes_one_of_its_size_only(ds, tmp_path):
     with pytest.raises(StoreError, match="has a kinship already"):
         add_kinship(path, matrix)
     assert not list(path.glob(".*"))
+
+
+def test_a_kinship_is_part_of_the_sealed_study(ds, tmp_path):
+    """Whole before and after; what was opened before can still be read."""
+    path = tmp_path / "s.zarr"
+    blmm.save(ds, path)
+    before = blmm.open_dataset(path)
+    for loco in (False, True):
+        add_kinship(path, blmm.kinship(ds, loco=loco))
+        assert blmm.verify(path).empty
+    found = blmm.open_dataset(path)
+    assert {"kinship", "kinship_loco"} <= set(found)
+    np.testing.assert_array_equal(before["call_dosage"], ds["call_dosage"])
+    np.testing.assert_array_equal(found["call_dosage"], ds["call_dosage"])
+    file = path / "kinship" / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[::-1])
+    with pytest.raises(StoreError, match="kinship is damaged"):
+        blmm.open_dataset(path)
