@@ -13,6 +13,6 @@ def of_traits(result: xr.Dataset) -> xr.Dataset:
     if OF_PATTERNS not in result:
         return result
     frequency = result[OF_PATTERNS].variable.isel(patterns=result[PATTERN].variable)
-    blocks = result["lod"].chunksizes if "lod" in result else {}
+    blocks = result["lod"].variable.chunksizes if "lod" in result else {}
     result = result.drop_vars([OF_PATTERNS, PATTERN])
     return result.assign({FREQUENCY: frequency.chunk(blocks)})
