@@ -413,7 +413,7 @@ def write_result(result: xr.Dataset, store: Location) -> None:
 
 def _block_size(array: xr.DataArray, dim: str) -> int:
     """Size of a block: that of the array's chunks where these are even."""
-    sizes = array.chunksizes.get(dim, ())
+    sizes = array.variable.chunksizes.get(dim, ())
     if sizes and len(set(sizes[:-1])) <= 1 and sizes[-1] <= sizes[0]:
         return int(sizes[0])
     return min(_SAVED, array.sizes[dim])
