@@ -11,7 +11,7 @@ help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
 	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
-	@echo "make test-fast             the tests without the slow ones: under two minutes on two cores"
+	@echo "make test-fast             the tests without slow ones and examples: two minutes on two cores"
 	@echo "make lint                  lint and type checks only"
 	@echo "make fuzz                  mutated inputs; FUZZ=\"--minutes 60 --seed 1 --only plink\""
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
@@ -28,7 +28,7 @@ test: lint
 	$(PYTEST) --durations 20 --nbmake notebooks bulklmm_dask tests
 
 test-fast: $(VENV)/.test
-	$(PYTEST) --durations 20 -m "not slow" bulklmm_dask tests
+	$(PYTEST) --durations 20 -m "not slow" tests
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

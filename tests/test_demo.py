@@ -84,7 +84,7 @@ def small():
 
 
 def test_a_study_of_ones_own_is_read_from_zarr(small, tmp_path):
-    real = small.drop_vars([name for name in small if str(name).startswith("trait_true")])
+    real = small.drop_vars([name for name in small.variables if str(name).startswith("trait_true")])
     real["trait_description"] = ("traits", text(f"weight of organ {i}" for i in range(12)))
     save(real, tmp_path / "mine.zarr")
     said: list[str] = []

@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 
 # A verb: from a Dataset, and a folder for files, to what xarray makes of it.
 Verb = Callable[[xr.Dataset, Path], xr.Dataset]
+
+
+def cases(verbs: dict[str, Verb], quick: str) -> list[Any]:
+    """Verbs as parameters of a test, all slow but one."""
+    return [
+        pytest.param(verb, id=name, marks=() if name == quick else pytest.mark.slow)
+        for name, verb in verbs.items()
+    ]
 
 
 def through_netcdf(ds: xr.Dataset, folder: Path) -> xr.Dataset:

@@ -12,6 +12,7 @@ import xarray as xr
 from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_table
+from bulklmm_dask.results.form import require_places_form
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import LARGEST_MB, number
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
@@ -52,6 +53,8 @@ def with_trait_places(
             )
         return whole
     require_map(result, "a cis label")
+    if table is None:
+        require_places_form(result)
     unit = result["variant_position"].attrs.get("units")
     if table is None and not same_unit(result):
         other = f"trait_position is in {result['trait_position'].attrs.get('units')}"

@@ -27,7 +27,6 @@ _OF_TRAITS = {
 }
 _SCAN = {
     **_MAP,
-    **_PLACES,
     **_OF_TRAITS,
     "lod": Variable((PAIR,), "fiu", "the LOD of each pair of a marker and a trait"),
     FREQUENCY: Variable((("variants",), PAIR), "f", "the frequency of the effect allele"),
@@ -54,7 +53,6 @@ def require_scan_form(result: xr.Dataset) -> None:
     """Raise InputError unless the variables of a scan that are there have their form."""
     require_form(result, _SCAN, turned=True)
     require_contigs(result)
-    require_places_form(result)
     for name, array in result.data_vars.items():
         others = [dim for dim in array.dims if dim not in PAIR]
         if not set(PAIR) <= set(array.dims) or name == FREQUENCY:
@@ -69,7 +67,7 @@ def require_scan_form(result: xr.Dataset) -> None:
 
 
 def require_places_form(ds: xr.Dataset) -> None:
-    """Raise InputError unless the places of traits, if they are there, have their form."""
+    """Raise InputError unless the places of traits have their form, for those who use them."""
     require_form(ds, _PLACES)
     require_contigs(ds, "trait_contig", least=-1)
 

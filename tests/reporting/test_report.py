@@ -179,7 +179,7 @@ def test_names_are_text_whatever_they_hold(study, result, tmp_path):
     contigs[0] = NASTY[0]
     ids = {"traits": traits, "variants": variants}
     nasty = result.assign_coords(ids | {"trait_id": ("traits", traits)})
-    nasty = nasty.assign(contig_id=("contigs", contigs))
+    nasty = nasty.drop_vars("variant_contig_name").assign_coords(contig_id=("contigs", contigs))
     nasty.attrs["covariates"] = NASTY
     study = study.assign_coords(ids).assign_attrs(description=NASTY[0], source=NASTY[1])
     with warnings.catch_warnings():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
-from verbs import CHOOSE, KEEP, drawn, parted
+from verbs import CHOOSE, KEEP, cases, drawn, parted
 
 import bulklmm_dask as blmm
 
@@ -104,7 +104,7 @@ def compare(found, expected, name):
 WHOLE = KEEP | {"concat of traits": parted("traits"), "concat of variants": parted("variants")}
 
 
-@pytest.mark.parametrize("verb", WHOLE.values(), ids=WHOLE)
+@pytest.mark.parametrize("verb", cases(WHOLE, "to_zarr"))
 def test_the_same_answers(ds, result, answers, verb, tmp_path):
     changed = verb(result, tmp_path)
     for name, find in (TABLES | OF_ALL).items():
@@ -113,14 +113,14 @@ def test_the_same_answers(ds, result, answers, verb, tmp_path):
         compare(drawn(draw(changed, ds)), answers[name], name)
 
 
-@pytest.mark.parametrize("verb", WHOLE.values(), ids=WHOLE)
+@pytest.mark.parametrize("verb", cases(WHOLE, "to_zarr"))
 def test_the_same_answers_of_a_lazy_scan(ds, answers, verb, tmp_path):
     changed = verb(blmm.scan(ds, **OPTIONS), tmp_path)
     for name in ("max_lod", "find_hits", "save"):
         compare(TABLES[name](changed, ds, tmp_path), answers[name], name)
 
 
-@pytest.mark.parametrize("verb", CHOOSE.values(), ids=CHOOSE)
+@pytest.mark.parametrize("verb", cases(CHOOSE, "names"))
 def test_the_answers_of_these_traits(ds, result, answers, verb, tmp_path):
     changed = verb(result, tmp_path)
     for name, find in TABLES.items():
@@ -214,7 +214,7 @@ WHOLE_PERM = {name: verb for name, verb in KEEP.items() if "names" not in name}
 WHOLE_PERM |= {"permutations": parted("permutations"), "traits": parted("traits")}
 
 
-@pytest.mark.parametrize("verb", WHOLE_PERM.values(), ids=WHOLE_PERM)
+@pytest.mark.parametrize("verb", cases(WHOLE_PERM, "to_zarr"))
 def test_the_same_thresholds(ds, perm, verb, tmp_path):
     changed = verb(perm, tmp_path)
     maxima = blmm.max_lod(blmm.scan(ds, kinship="kinship"))

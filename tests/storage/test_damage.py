@@ -75,7 +75,7 @@ def flip(file: Path, bit: int) -> None:
 
 @pytest.mark.parametrize("name", STORES)
 def test_flipped_bits_are_seen(copy, name):
-    some_flips(copy(name), 40, seed=1)
+    some_flips(copy(name), 15, seed=1)
 
 
 @pytest.mark.slow

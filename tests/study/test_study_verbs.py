@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
-from verbs import CHOOSE, KEEP, drawn, parted
+from verbs import CHOOSE, KEEP, cases, drawn, parted
 
 import bulklmm_dask as blmm
 
@@ -108,14 +108,14 @@ WHOLE = {name: verb for name, verb in KEEP.items() if name != "drop_vars of name
 }
 
 
-@pytest.mark.parametrize("verb", WHOLE.values(), ids=WHOLE)
+@pytest.mark.parametrize("verb", cases(WHOLE, "to_zarr"))
 def test_the_same_answers(ds, answers, verb, tmp_path):
     changed = verb(ds, tmp_path)
     for name, find in FUNCTIONS.items():
         compare(find(changed, tmp_path), answers[name], name)
 
 
-@pytest.mark.parametrize("verb", CHOOSE.values(), ids=CHOOSE)
+@pytest.mark.parametrize("verb", cases(CHOOSE, "names"))
 def test_the_answers_of_these_traits(ds, verb, tmp_path):
     changed = verb(ds, tmp_path)
     names = np.ravel(changed.traits.values).tolist()
