@@ -1,6 +1,7 @@
 """Shared fixtures: the reference data, a cluster, worker processes."""
 
 import gc
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +17,21 @@ pytest.register_assert_rewrite("brute", "commands", "gemma", "pages", "reference
 # No test depends on how fast the machine is, nor on chance.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+
+# Cases of one test that the quick part tries.
+_CASES = 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The first cases of a test belong to the quick part; many more of the same kind are slow."""
+    seen = Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        if seen[test] > _CASES:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish():
