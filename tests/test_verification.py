@@ -100,6 +100,15 @@ def test_each_problem_has_its_name(copy):
     }
 
 
+def test_exchanged_metadata_are_found(copy):
+    store = copy / "scan.zarr"
+    one, other = (store / name / "zarr.json" for name in ("manifest/lod", "h2"))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    assert {("manifest/lod/zarr.json", "changed"), ("h2/zarr.json", "changed")} <= found(store)
+
+
 def test_an_unfinished_result_is_sound(copy, tmp_path):
     ds = studies.study(n=30, p=30, m=20)
 

@@ -133,9 +133,9 @@ def _recorded(
             if name in attrs.get(marked, ()):
                 known = np.argwhere(marks(store, kind)).tolist()
                 finished = [place(tuple(mark), array.ndim) for mark in known]
+        return {index: sums[index] for index in finished}
     except Exception:  # a damaged manifest is a finding of its own
         return {}
-    return {index: sums[index] for index in finished}
 
 
 def _problem(file: Location, inner: int, recorded: Any) -> str | None:
