@@ -75,6 +75,8 @@ def require_places_form(ds: xr.Dataset) -> None:
 def require_permuted_form(perm: xr.Dataset) -> None:
     """Raise InputError unless the variables of permutations that are there have their form."""
     require_form(perm, _PERMUTED, turned=True)
+    if perm["max_lod"].sizes.get("contigs", 1) == 0:
+        raise InputError("the maxima are of no contig; select at least one")
     if "nodes" not in perm["max_lod"].dims:
         return
     if absent := [name for name in ("null_h2", "h2", "trait_pattern") if name not in perm]:

@@ -115,3 +115,10 @@ def test_thresholds_of_another_form(result, find):
         level = xr.DataArray(values, {"traits": names}, "traits")
         with pytest.raises(blmm.InputError, match=r"threshold has dtype|does not hold numbers"):
             find(result, threshold=level)
+
+
+def test_maxima_of_no_contig(ds):
+    perm = blmm.permute(ds, n_permutations=10, by="contig").compute()
+    for find in (blmm.thresholds, lambda perm: blmm.thresholds(perm, by="contig")):
+        with pytest.raises(blmm.InputError, match="maxima are of no contig; select at least one"):
+            find(perm.isel(contigs=[]))

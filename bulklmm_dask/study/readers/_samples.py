@@ -15,7 +15,7 @@ from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.checks import is_absent, require_some
 from bulklmm_dask.study.create import create_dataset
-from bulklmm_dask.study.labelled import index_names
+from bulklmm_dask.study.labelled import entries, index_names
 from bulklmm_dask.study.readers._metadata import Labels, attach, split_covariates
 from bulklmm_dask.study.readers._places import TraitPlaces, attach_places, read_trait_places
 from bulklmm_dask.study.readers._traits import Source, TraitSource, names_of_columns, table_of
@@ -139,7 +139,7 @@ def _columns_among(columns: list[str], covariates: Covariates) -> list[str]:
         return []
     if isinstance(covariates, str):
         return [covariates] if covariates in columns else []
-    named = [str(name) for name in covariates]
+    named = [str(name) for name in entries(covariates, option("covariates"))]
     what = "the trait table has no column {} for covariates"
     locate(columns, named, what, f"it has {listing(columns)}")
     return named

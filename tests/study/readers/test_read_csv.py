@@ -409,3 +409,10 @@ def test_tables_of_pandas_in_place_of_files(write):
     held.iat[0, 0] = np.zeros(2)  # a cell may hold anything
     with pytest.warns(StudyWarning):
         assert "covariate_id" not in read_csv(traits, files["genotypes"], covariates=held)
+
+
+def test_covariates_that_are_no_names(tmp_path):
+    (tmp_path / "g.csv").write_text("id,m1,m2\na,0,1\nb,2,1\nc,1,0\nd,0,2\n")
+    (tmp_path / "t.csv").write_text("id,t1\na,1\nb,2\nc,4\nd,3\n")
+    with pytest.raises(InputError, match="covariates is a int; give a list"):
+        read_csv(tmp_path / "t.csv", tmp_path / "g.csv", covariates=5)
