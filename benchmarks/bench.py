@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def on_scaffolds(result: xr.Dataset) -> xr.Dataset:
     size = result.sizes["variants"]
     names = np.array([f"scaffold{i}" for i in range(min(2000, size))], dtype=object)
     contig = np.arange(size) * names.size // size
-    bare = result.drop_dims("contigs")
+    bare = result.drop_dims("contigs").drop_vars("variant_contig_name", errors="ignore")
     return bare.assign(variant_contig=("variants", contig), contig_id=("contigs", names))
 
 
@@ -246,10 +247,10 @@ CASES = {
 
 
 def chosen(only: str | None) -> Iterator[tuple[str, Case]]:
-    """Cases whose study and name contain a text, such as "strains: null-exact"."""
+    """Cases where a regular expression is found in "study: name", as "strains: null-exact"."""
     for study, cases in CASES.items():
         for case in () if study == "file" and not REFERENCE.exists() else cases:
-            if only is None or only in f"{study}: {case.name}":
+            if only is None or re.search(only, f"{study}: {case.name}"):
                 yield study, case
 
 
@@ -455,7 +456,7 @@ def main() -> None:
         help="compare with the package in this folder, another checkout, instead of with products",
     )
     parser.add_argument(
-        "--only", metavar="TEXT", help='only cases whose "STUDY: NAME" contains this; see --list'
+        "--only", metavar="REGEX", help='only cases whose "STUDY: NAME" it is found in; see --list'
     )
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     parser.add_argument("--traits", type=int, default=32445, help="default: %(default)s")

@@ -11,7 +11,8 @@ import xarray as xr
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.attributes import attributes_of
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import OWN, being_written, finished, look_into, open_result
+from bulklmm_dask.storage.result import OWN, look_into, open_result
+from bulklmm_dask.storage.soundness import being_written, finished
 from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
 from bulklmm_dask.storage.summary import kind_of, shape_of
 from bulklmm_dask.storage.unstamped import is_unstamped

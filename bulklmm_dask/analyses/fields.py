@@ -18,7 +18,7 @@ from bulklmm_dask.lmm.statistics import (
     trait_statistics,
 )
 from bulklmm_dask.storage.frequency import FREQUENCY, OF_PATTERNS, PATTERN
-from bulklmm_dask.storage.result import Field
+from bulklmm_dask.storage.layout import Field
 
 
 def pair_fields(

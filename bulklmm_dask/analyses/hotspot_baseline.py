@@ -30,18 +30,13 @@ from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.peaks import find_peaks
+from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.journal import Journal
+from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.lock import Writer
-from bulklmm_dask.storage.result import (
-    Field,
-    Layout,
-    ResultStore,
-    block_of,
-    open_or_create,
-    open_result,
-    writing,
-)
+from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option

@@ -38,15 +38,10 @@ from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.journal import Journal
+from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.lock import Writer
-from bulklmm_dask.storage.result import (
-    Field,
-    Layout,
-    block_of,
-    open_or_create,
-    open_result,
-    writing,
-)
+from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, Index

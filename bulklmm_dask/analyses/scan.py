@@ -44,16 +44,10 @@ from bulklmm_dask.storage.compression import Compression
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.fingerprint import of_labels
+from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.lock import Writer
-from bulklmm_dask.storage.result import (
-    Field,
-    Layout,
-    block_of,
-    open_or_create,
-    open_result,
-    with_derived,
-    writing,
-)
+from bulklmm_dask.storage.result import open_result, with_derived
+from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option

@@ -16,8 +16,8 @@ from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.journal import Journal, Written
-from bulklmm_dask.storage.result import ResultStore
 from bulklmm_dask.typing import Real
 
 if TYPE_CHECKING:

@@ -19,8 +19,10 @@ from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import record
-from bulklmm_dask.storage.result import being_written, is_result, write_result
+from bulklmm_dask.storage.result import is_result
+from bulklmm_dask.storage.saved import write_result
 from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
+from bulklmm_dask.storage.soundness import being_written
 from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark

@@ -22,9 +22,11 @@ import studies
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
 from bulklmm_dask.storage import location, lock
+from bulklmm_dask.storage.blocks import ResultStore
+from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.process import Process
-from bulklmm_dask.storage.result import Layout, ResultStore, finished
+from bulklmm_dask.storage.soundness import finished
 
 CHUNKS = {"variants": 7, "traits": 5}
 FOLDER = "manifest_blocks"

@@ -18,7 +18,9 @@ import zarr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage import location
-from bulklmm_dask.storage.result import Layout, ResultStore, finished
+from bulklmm_dask.storage.blocks import ResultStore
+from bulklmm_dask.storage.layout import Layout
+from bulklmm_dask.storage.soundness import finished
 
 CHUNKS = {"variants": 7, "traits": 5}
 

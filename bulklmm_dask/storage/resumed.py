@@ -1,0 +1,187 @@
+"""A result store that a run writes into: a new one, or one left by an earlier run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.blocks import ResultStore
+from bulklmm_dask.storage.chunks import file_shape
+from bulklmm_dask.storage.compression import FAST, Compression
+from bulklmm_dask.storage.journal import Journal
+from bulklmm_dask.storage.layout import Field, Layout
+from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.storage.lock import Writer
+from bulklmm_dask.storage.lock import writing as _writing
+from bulklmm_dask.storage.manifest import BLOCKS, TRAITS
+from bulklmm_dask.storage.skeleton import create
+from bulklmm_dask.storage.soundness import (
+    block_sizes,
+    damaged_files,
+    finished,
+    readable,
+    require_sealed,
+    result_attributes,
+)
+from bulklmm_dask.storage.stamp import FIRST, format_of, refuse_first_format
+from bulklmm_dask.surface import either, option
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
+    """Hold the right to write into a result store, which need not exist yet.
+
+    Raises
+    ------
+    StoreError
+        If another run writes into it, or what is there is no result store.
+
+    Warns
+    -----
+    StudyWarning
+        If a run that wrote into it is dead, and its lock is taken over.
+    """
+    store = Location.of(path).recovered()
+    if store.exists():
+        result_attributes(store)
+    with _writing(store, BLOCKS) as writer:
+        yield writer
+
+
+def open_or_create(
+    writer: Writer,
+    template: xr.Dataset,
+    layout: Layout,
+    of_pairs: Mapping[str, Field],
+    of_traits: Mapping[str, Field],
+    fingerprints: Mapping[str, str],
+    compression: Compression = FAST,
+) -> ResultStore:
+    """Make a result store, or open an existing one of the same inputs to resume it.
+
+    Parameters
+    ----------
+    writer : Writer
+        The right to write into a folder that does not exist, or into a result store (`writing`).
+    template : Dataset
+        Names, positions and attributes to keep beside the scores.
+    layout : Layout
+        Sizes; those of an existing store must agree.
+    of_pairs, of_traits : mapping of str to Field
+        The arrays with one value per pair, and those with one per trait.
+    fingerprints : mapping of str to str
+        Digest of each input and of the options, under a name fit for a message.
+    compression : Compression
+        How the arrays with one value per pair are written. An existing store keeps its codec.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written or is too small, the store has other inputs, or another run
+        has made it meanwhile and writes into it.
+    """
+    store = writer.store
+    if writer.held is None:
+        store.require_writable(sum(field.nbytes for field in of_pairs.values()))
+        try:
+            with store.appearing() as partial:
+                create(partial, template, layout, of_pairs, of_traits, fingerprints, compression)
+                writer.put_into(partial)
+            writer.keep()
+        except StoreError:
+            if not store.exists():
+                raise
+            writer.take()  # of the run that has made it meanwhile, if that has ended
+        else:
+            return ResultStore(store.path, layout, compression, writer.held)
+    _resume(writer, layout, {**of_pairs, **of_traits}, fingerprints)
+    return ResultStore(store.path, layout, compression, writer.held)
+
+
+def _resume(
+    writer: Writer,
+    layout: Layout,
+    fields: Mapping[str, Field],
+    fingerprints: Mapping[str, str],
+) -> None:
+    """Raise StoreError unless a store is of the same inputs; forget blocks that are damaged."""
+    store = writer.store
+    attrs = result_attributes(store)
+    if format_of(store, attrs) == FIRST:
+        done, total = finished(store)
+        whole = either("open it with open_result, or ", "") if done == total else ""
+        refuse_first_format(store, attrs, f"{whole}give another store, or remove this one")
+    found = attrs.get("fingerprints", {})
+    other = [name for name, digest in fingerprints.items() if found.get(name) != digest]
+    if other:
+        raise StoreError(
+            f"{store} was made from other inputs: {', '.join(other)} differ; give another store, "
+            "or remove this one"
+        )
+    if list(layout.block) != attrs["block"]:
+        raise StoreError(
+            f"{store} has blocks of {attrs['block'][0]} {layout.dims[0]} x {attrs['block'][1]} "
+            f"traits, not {layout.block[0]} x {layout.block[1]}; leave {option('chunks')} out to "
+            "go on with its own"
+        )
+    store.require_writable()
+    with readable(store):
+        require_sealed(store, attrs)
+        _require_fields(store, layout, fields)
+        _labels(store, attrs).load()
+        damaged = list(damaged_files(store, attrs))
+    with explained(store), Journal(store, writer.held) as journal:
+        for mark, file in damaged:
+            journal.forget(mark)
+            file.remove()
+        store.remove_partial_chunks()
+
+
+def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
+    """Raise StoreError unless the arrays of a store are those that a run writes to."""
+    for name, blocks in ((BLOCKS, layout.blocks), (TRAITS, layout.blocks[1:])):
+        if (found := store.open_array(name).shape) != blocks:
+            raise StoreError(
+                f"{store / name} is damaged: it is of {found} blocks instead of {blocks}; give "
+                "another store"
+            )
+    for name, field in fields.items():
+        array = store.open_array(name)
+        kind = np.dtype(object) if array.dtype.kind in "OUT" else array.dtype
+        found = array.shape, kind, array.metadata.dimension_names
+        if found != (field.shape, field.dtype, field.dims):
+            raise StoreError(
+                f"{store / name} is damaged: it is of shape {array.shape} and type {array.dtype} "
+                f"instead of {field.shape} and {field.dtype}; give another store"
+            )
+        if field.dims[:2] == layout.dims and file_shape(array)[:2] != layout.block:
+            raise StoreError(
+                f"{store / name} is damaged: its files hold {file_shape(array)[:2]} instead of "
+                f"{layout.block}; give another store"
+            )
+
+
+def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
+    """Block sizes of an existing result store with these dimensions, None if there is no store."""
+    store = Location.of(path).recovered()
+    if not store.exists():
+        return None
+    sizes = block_sizes(result_attributes(store))
+    if tuple(sizes) != dims:
+        raise StoreError(
+            f"{store} is a result over {' and '.join(sizes)}, not {' and '.join(dims)}; give "
+            "another store"
+        )
+    return sizes
+
+
+def _labels(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Names and positions beside the scores."""
+    scores = [*attrs["statistics"], *attrs["of_traits"]]
+    return store.open_dataset(chunks=None, drop_variables=[*scores, BLOCKS, TRAITS])

@@ -1,0 +1,83 @@
+"""Saving of a result that is at hand, or of a part of one, as a finished store."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.blocks import ResultStore
+from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.journal import Journal
+from bulklmm_dask.storage.layout import Field, Layout
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.skeleton import create
+from bulklmm_dask.text import counted, listing
+
+# Dimensions of the maxima of permutations.
+_PERMUTED = ("permutations", "traits")
+# Size of a block of a saved result, if the result is not in even chunks.
+_SAVED = 1024
+
+
+def write_result(result: xr.Dataset, store: Location) -> None:
+    """Write a result that is at hand, or a part of one, as a finished store.
+
+    Arrays of every pair are computed and written block by block; all else is small.
+
+    Raises
+    ------
+    InputError
+        If a selection by one name has taken away a dimension of the scores, parts that were joined
+        do not belong together, or a name is there twice.
+    """
+    score, dims = ("lod", Layout.dims) if "lod" in result else ("max_lod", _PERMUTED)
+    shared = "nodes" in result[score].dims  # permutations of all traits together: small
+    for dim in () if shared else dims:
+        if dim not in result[score].dims:
+            raise InputError(
+                f"the result has lost its dimension {dim!r}, for one name was selected; select "
+                f"with a list instead: result.sel({dim}=[name])"
+            )
+    if not result[score].size:
+        raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
+    result = restored(result)
+    require_contigs(result)
+    for dim in set(dims) & set(result.indexes):
+        if not result.indexes[dim].is_unique:
+            twice = result.indexes[dim][result.indexes[dim].duplicated()].unique()
+            raise InputError(
+                f"the result has {counted(len(twice), 'name')} more than once along {dim!r}: "
+                f"{listing(twice)}; keep one of each"
+            )
+    if "refined" in result:
+        result = result.drop_vars("n_refined", errors="ignore")  # it is not stored
+    result = plain(result)
+    names = [name for name, array in result.data_vars.items() if set(dims) <= set(array.dims)]
+    pairs = result[names].transpose(*dims, ..., missing_dims="ignore").reset_coords(drop=True)
+    beside = result.drop_vars(names).compute()
+    layout = Layout((1, 1), (1, 1), (1, 1), dims)
+    if names:
+        block = (_block_size(pairs[score], dims[0]), _block_size(pairs[score], dims[1]))
+        layout = Layout((pairs.sizes[dims[0]], pairs.sizes[dims[1]]), block, block, dims)
+    fields = {
+        str(name): Field(tuple(map(str, array.dims)), array.shape, array.dtype, array.attrs)
+        for name, array in pairs.data_vars.items()
+    }
+    create(store, beside, layout, fields, {}, {"origin": "saved"})
+    target = ResultStore(store.path, layout)
+    with Journal(store) as journal:
+        for i, j in target.pending_blocks():
+            region = dict(zip(dims, layout.region(i, j), strict=True)) if names else {}
+            some = pairs.isel(region).compute()
+            journal.note(target.write_block(i, j, {str(name): some[name].values for name in names}))
+        for j in range(layout.blocks[1]):
+            journal.note(target.write_traits(j, {}))
+
+
+def _block_size(array: xr.DataArray, dim: str) -> int:
+    """Size of a block: that of the array's chunks where these are even."""
+    sizes = array.variable.chunksizes.get(dim, ())
+    if sizes and len(set(sizes[:-1])) <= 1 and sizes[-1] <= sizes[0]:
+        return int(sizes[0])
+    return min(_SAVED, array.sizes[dim])
