@@ -44,7 +44,7 @@ _TRIES, _PAUSE = 50, 0.05  # attempts to remove a folder, and seconds between th
 METADATA = "zarr.json"
 # Hidden names beside a file or folder: what is being written, and what is being replaced.
 _PART, _OLD = "part", "old"
-_PARTIAL = ".partial"  # ending of chunks that Zarr is writing
+_PARTIAL = ".partial"  # ending of chunks that are being written, by Zarr too
 _LONGEST_RECORD = 10**5  # bytes of a lock
 # Two letters at least: C:/ is a drive. One slash: pathlib makes s3:/ of s3://.
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
@@ -362,9 +362,22 @@ class Location(os.PathLike[str]):
         return self
 
     def remove_partial_chunks(self) -> None:
-        """Remove what Zarr has left of chunks that it was writing when it was killed."""
+        """Remove what is left of chunks that a killed run was writing."""
         for file in self.local.rglob(f"*{_PARTIAL}"):
             file.unlink(missing_ok=True)
+
+    @contextmanager
+    def replacing(self) -> Iterator[IO[bytes]]:
+        """Give a stream to a chunk, which takes its name once it is whole; it is not synced."""
+        partial = self.local.with_name(f"{self.name}.{uuid.uuid4().hex}{_PARTIAL}")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("xb") as stream:
+                yield stream
+            partial.replace(self.local)
+        except BaseException:
+            files.cleaning(lambda: partial.unlink(missing_ok=True))
+            raise
 
     def begin_sync(self) -> None:
         """Let the system begin to write a file to the disk, for a `sync` later."""

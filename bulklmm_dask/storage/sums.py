@@ -17,9 +17,9 @@ import numpy as np
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.typing import Sums
 
-_SUM = 4  # bytes of a checksum
+SUM = 4  # bytes of a checksum
 _ENTRY = 16  # bytes of an entry of the index of a shard: offset and length of a chunk
-_ABSENT = np.iinfo(np.uint64).max  # offset of a chunk that lies beyond the end of the array
+ABSENT = np.iinfo(np.uint64).max  # offset of a chunk that lies beyond the end of the array
 
 
 def inner_chunks(array: Any) -> int:
@@ -51,20 +51,20 @@ def sums_of(file: Location, inner: int) -> Sums | None:
     sums = np.zeros(1 + inner, np.uint32)
     with file.open() as stream:
         length = stream.seek(0, os.SEEK_END)
-        size = inner * _ENTRY + _SUM
+        size = inner * _ENTRY + SUM
         if length < size:
             return None
         stream.seek(length - size)
         tail = stream.read(size)
-        sums[0] = _sum(tail[-_SUM:])
-        index = np.frombuffer(tail[:-_SUM], "<u8").reshape(inner, 2)
+        sums[0] = _sum(tail[-SUM:])
+        index = np.frombuffer(tail[:-SUM], "<u8").reshape(inner, 2)
         for at, (start, size) in enumerate(index.tolist(), 1):
-            if start == _ABSENT:
+            if start == ABSENT:
                 continue
-            if not _SUM <= size <= length or start > length - size:
+            if not SUM <= size <= length or start > length - size:
                 return None
-            stream.seek(start + size - _SUM)
-            sums[at] = _sum(stream.read(_SUM))
+            stream.seek(start + size - SUM)
+            sums[at] = _sum(stream.read(SUM))
     return sums
 
 
@@ -74,7 +74,7 @@ def ends(data: bytes) -> tuple[bytes, bytes]:
     The checksum of all bytes would tell nothing: that of any text followed by its own checksum is
     the same number.
     """
-    return google_crc32c.value(data[:-_SUM]).to_bytes(_SUM, "little"), data[-_SUM:]
+    return google_crc32c.value(data[:-SUM]).to_bytes(SUM, "little"), data[-SUM:]
 
 
 def sound(data: bytes, inner: int) -> bool:
@@ -89,11 +89,11 @@ def sound(data: bytes, inner: int) -> bool:
     """
     if not inner:
         return operator.eq(*ends(data))
-    start = len(data) - inner * _ENTRY - _SUM
+    start = len(data) - inner * _ENTRY - SUM
     if not operator.eq(*ends(data[start:])):
         return False
-    index = np.frombuffer(data[start:-_SUM], "<u8").reshape(inner, 2).tolist()
-    return all(operator.eq(*ends(data[at : at + size])) for at, size in index if at != _ABSENT)
+    index = np.frombuffer(data[start:-SUM], "<u8").reshape(inner, 2).tolist()
+    return all(operator.eq(*ends(data[at : at + size])) for at, size in index if at != ABSENT)
 
 
 def _sum(tail: bytes) -> int:
