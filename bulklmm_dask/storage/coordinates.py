@@ -73,7 +73,7 @@ def listed(ds: xr.Dataset) -> list[str]:
 
 def _describes(ds: xr.Dataset, name: str) -> bool:
     """Whether a variable describes something, and is no value of a study or a result."""
-    dims = ds[name].dims
+    dims = ds.variables[name].dims
     if name in VARIABLES:
         return not VARIABLES[name].measured
     if len(dims) == 1 and name.startswith(PREFIXES.get(str(dims[0]), " ")):

@@ -37,7 +37,7 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
             continue
         if home in (*PAIR, "contigs"):
             ds = _without_repeats(ds, str(name), home)
-        if home in ds.sizes and home not in ds[name].dims and name in ds.coords:
+        if home in ds.sizes and home not in ds.variables[name].dims and name in ds.coords:
             ds = _along(ds, str(name), home)
     for dim, name in NAMES.items():
         if dim in ds.dims and dim not in ds.coords and name in ds:
@@ -71,7 +71,7 @@ def home_of(name: str) -> str | None:
 
 def _without_repeats(ds: xr.Dataset, name: str, home: str) -> xr.Dataset:
     """Take dimensions of pairs from a variable that does not depend on them."""
-    array = ds[name].variable
+    array = ds.variables[name]
     for dim in PAIR:
         if dim == home or dim not in array.dims or name == FREQUENCY:
             continue

@@ -72,7 +72,9 @@ def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
 
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:
     """Raise InputError quoting the first names that occur twice."""
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
+    known = list(names)
+    if len(set(known)) < len(known):
+        twice = [name for name, times in Counter(known).items() if times > 1]
         shown = ", ".join(repr(name) for name in twice[:5]) + (", ..." if len(twice) > 5 else "")
         raise InputError(f"{what} must be unique, but {len(twice)} occur twice: {shown}; {remedy}")
 
@@ -134,13 +136,13 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         )
     ds = restored(ds)
     for dim, name in NAMES.items():
-        if not ds[name].ndim:
+        if not ds.variables[name].ndim:
             raise InputError(
                 f"the study has lost its dimension {dim!r}, for one name was selected; select with "
                 f"a list instead: ds.sel({dim}=[{str(ds[name].values)!r}])"
             )
     for name, declared in VARIABLES.items():
-        if name in ds.variables and ds[name].dims not in declared.dims:
+        if name in ds.variables and ds.variables[name].dims not in declared.dims:
             ds = _transposed(ds, name, declared.dims)
     require_form(ds, VARIABLES)
     for dim, name in NAMES.items():
@@ -166,12 +168,12 @@ def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bo
                 "names instead: ds.drop_vars(...).assign_coords(...)"
             )
     for dim in ds.dims:
-        if dim in ds.variables and ds[dim].dims != (dim,):
-            raise InputError(f"{dim} has dimensions {ds[dim].dims}, not {(dim,)}; rename it")
+        if dim in ds.variables and ds.variables[dim].dims != (dim,):
+            raise InputError(f"{dim} has dimensions {ds.variables[dim].dims}, not {(dim,)}; rename it")
     for name, form in declared.items():
         if name not in ds.variables:
             continue
-        found = ds[name]
+        found = ds.variables[name]
         alternatives = [frozenset(dims) if turned else dims for dims in form.dims]
         if (frozenset(found.dims) if turned else found.dims) not in alternatives:
             wanted = " or ".join(str(dims) for dims in form.dims)

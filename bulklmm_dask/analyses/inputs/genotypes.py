@@ -22,8 +22,7 @@ def genotype_variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
     """The genotypes to scan: by default probabilities of three genotypes or more, else dosages."""
     known = [each for each in _VARIABLES if each in ds]
     if name is None:
-        probability = ds.get("call_genotype_probability")
-        several = probability is not None and probability.sizes["genotypes"] > 2
+        several = len(known) > 1 and ds[known[-1]].sizes["genotypes"] > 2
         name = known[-1] if several else known[0]
     if name not in known:
         raise InputError(f"the study has no genotypes {name!r}; it has {listing(known)}")
