@@ -71,11 +71,11 @@ class ResultStore:
             for name, part in values.items():
                 form = Form.of(self.location / name)
                 index = place(mark, len(form.shape))
-                if part.shape != form.extent(index):
+                shape = tuple(edge.stop - edge.start for edge in form.region(index))
+                if part.shape != shape:
                     raise StoreError(
-                        f"{self.path}: block {mark} of {name} has shape {part.shape}, not "
-                        f"{form.extent(index)}; a write that does not cover whole blocks corrupts "
-                        "its neighbours"
+                        f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
+                        "a write that does not cover whole blocks corrupts its neighbours"
                     )
                 file = self.location / name / form.path(index)
                 with file.replacing() as stream:

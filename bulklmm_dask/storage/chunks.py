@@ -14,6 +14,7 @@ import numpy as np
 from numcodecs.blosc import _cbuffer_sizes  # no public function gives the length
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.form import Form, metadata_of
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.text import named
 
@@ -49,10 +50,12 @@ def files(store: Location, name: str, array: Any) -> Iterator[tuple[tuple[int, .
 
 def missing_files(store: Location, name: str) -> list[Location]:
     """Locations of the files of an array that are not there."""
-    array = store.open_array(name)
-    if (store / name).count() - 1 == math.prod(grid(array)):  # beside the metadata
+    array = store / name
+    form = Form.read(metadata_of(array), array)
+    if array.count() - 1 == math.prod(form.files):  # beside the metadata
         return []
-    return [file for _, file in files(store, name, array) if not file.is_file()]
+    places = [array / form.path(index) for index in np.ndindex(form.files)]
+    return [file for file in places if not file.is_file()]
 
 
 def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:

@@ -29,7 +29,7 @@ _CONTIG_NAMES = {
 }
 # Names longer than this stay objects, for an array of fixed width has room for the longest in each.
 _WIDEST = 64
-# Attribute of a stored group in which xarray lists coordinates; it takes it out when it opens one.
+# Attribute of a stored group or array in which xarray lists coordinates; not of one that is open.
 COORDINATES = "coordinates"
 # How xarray stores text of fixed width in Zarr, which has no such type of its own.
 _STORED = {"dtype": np.dtypes.StringDType()}

@@ -15,12 +15,17 @@ from bulklmm_dask.errors import InputError
 
 def text(values: Iterable[object]) -> np.ndarray:
     """Names as an object array of str, which Zarr stores as variable-length text."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "UT":
+    if isinstance(values, np.ndarray) and (values.dtype.kind in "UT" or are_texts(values)):
         return values.astype(object)
     names = [str(value) for value in values]
     out = np.empty(len(names), dtype=object)
     out[:] = names
     return out
+
+
+def are_texts(values: np.ndarray) -> bool:
+    """Whether all objects of an array are Python's own texts."""
+    return values.dtype == object and set(map(type, values.ravel())) <= {str}
 
 
 def plain(ds: xr.Dataset) -> xr.Dataset:
@@ -33,16 +38,21 @@ def plain(ds: xr.Dataset) -> xr.Dataset:
     """
     ds = ds.drop_encoding()
     _require_json(ds.attrs, "the dataset")
+    held: dict[Any, xr.Variable] = {}
     for name, variable in ds.variables.items():
         _require_json(variable.attrs, str(name))
         if isinstance(variable.dtype, np.dtype) and variable.dtype.kind not in "OUT":
             continue
-        absent = variable.isnull().values.ravel() if variable.dtype == object else None
-        flat = np.asarray(variable.values, dtype=object).ravel()
-        values = _plain_objects(flat, absent, str(name)).reshape(variable.shape)
-        held = xr.Variable(variable.dims, values, variable.attrs)
-        ds = ds.assign_coords({name: held}) if name in ds.coords else ds.assign({name: held})
-    return ds
+        values = np.asarray(variable.values, dtype=object)
+        if not are_texts(values):
+            absent = variable.isnull().values.ravel() if variable.dtype == object else None
+            values = _plain_objects(values.ravel(), absent, str(name)).reshape(variable.shape)
+        elif variable.dtype == object and variable.chunks is None:
+            continue
+        held[name] = xr.Variable(variable.dims, values, variable.attrs)
+    coords = {name: variable for name, variable in held.items() if name in ds.coords}
+    others = {name: variable for name, variable in held.items() if name not in coords}
+    return ds.assign_coords(coords).assign(others) if held else ds
 
 
 def _plain_objects(cells: np.ndarray, absent: np.ndarray | None, name: str) -> np.ndarray:

@@ -116,7 +116,7 @@ def _of_array(
         if problem is not None:
             wrong = True
             yield Finding(name, _below(store, file), problem)
-    if not wrong and "content" in part and not same_content(store, name, array, part):
+    if not wrong and "content" in part and not same_content(store, name, part):
         yield Finding(name, f"{name}/c", ANOTHER)
 
 

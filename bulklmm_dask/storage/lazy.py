@@ -53,7 +53,8 @@ def lazily(
         Whether the manifest of the store lists the files of the array; they are compared with it.
     """
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    return variable.copy(data=_Stored(store, variable, checked).chunked(variable.dims, own).data)
+    data = _Stored(store, variable, checked).chunked(variable.dims, own).data
+    return variable.copy(deep=False, data=data)
 
 
 class _Stored(Deferred):

@@ -368,8 +368,8 @@ class Location(os.PathLike[str]):
 
     @contextmanager
     def replacing(self) -> Iterator[IO[bytes]]:
-        """Give a stream to a chunk, which takes its name once it is whole; it is not synced."""
-        partial = self.local.with_name(f"{self.name}.{uuid.uuid4().hex}{_PARTIAL}")
+        """Give a stream to a file of a store, which has its name once it is whole; no sync."""
+        partial = self.local.with_suffix(f".{uuid.uuid4().hex}{_PARTIAL}")
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("xb") as stream:

@@ -9,16 +9,18 @@ file, so that a store of many blocks has few of these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import zarr
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.chunks import file_of, file_shape, files, grid
 from bulklmm_dask.storage.compression import SMALL
+from bulklmm_dask.storage.datasets import make_array, make_group
+from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.sums import inner_chunks, sums_of
 from bulklmm_dask.typing import Flags
@@ -34,37 +36,21 @@ def sums_name(name: str) -> str:
     return f"{MANIFEST}/{name}"
 
 
-def create_sums(group: zarr.Group, names: Sequence[str]) -> None:
-    """Create the manifest of arrays of a group, all sums 0."""
+def create_sums(store: Location, names: Sequence[str]) -> None:
+    """Create the manifest of arrays, all sums 0."""
+    if names and not (store / MANIFEST).exists():
+        make_group(store / MANIFEST)
     for name in names:
-        array: Any = group[name]
-        shape = (*grid(array), 1 + inner_chunks(array))
-        _create(group, sums_name(name), shape, (*together(shape[:-1]), shape[-1]), "uint32")
+        form = Form.of(store / name)
+        shape = (*form.files, 1 + (0 if form.inner is None else math.prod(form.grid)))
+        sums = np.zeros(shape, np.uint32)
+        make_array(store / sums_name(name), sums, SMALL, (*together(shape[:-1]), shape[-1]))
 
 
-def create_marks(group: zarr.Group, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
+def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
     """Create marks of blocks or of chunks of traits, all 0."""
-    _create(group, name, shape, together(shape), "uint8", dims)
-
-
-def _create(
-    group: zarr.Group,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: Any,
-    dims: Sequence[str] | None = None,
-) -> None:
-    array = group.create_array(
-        name,
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        compressors=SMALL,
-        dimension_names=dims,
-        config={"write_empty_chunks": True},  # so that a file that is not there is lost
-    )
-    array[...] = 0
+    marks = np.zeros(shape, np.uint8)
+    make_array(store / name, marks, SMALL, together(shape), dims=tuple(dims))
 
 
 def together(shape: Sequence[int]) -> tuple[int, ...]:
@@ -92,7 +78,7 @@ def marks(store: Location, name: str) -> Flags:
 
 def record(store: Location, names: Sequence[str]) -> None:
     """Write the checksums of all files of these arrays, once all are written."""
-    create_sums(store.open_group("r+"), names)
+    create_sums(store, names)
     for name in names:
         array, sums = store.open_array(name), store.open_array(sums_name(name), "r+")
         inner = inner_chunks(array)

@@ -13,6 +13,7 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask.storage.coordinates import COORDINATES, arranged
+from bulklmm_dask.storage.datasets import read_dataset
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
 from bulklmm_dask.storage.layout import Layout
@@ -104,14 +105,12 @@ def look_into(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _opened(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
-    ds = store.open_dataset(chunks=None, drop_variables=[BLOCKS, TRAITS])
+    large = [*attrs["statistics"], OF_PATTERNS]
+    ds = read_dataset(store, large, without=[BLOCKS, TRAITS])
     require_parts(store, attrs, ds)
     sizes, checked = block_sizes(attrs), format_of(store, attrs) > FIRST
-    for name in ds.variables:
-        if name in attrs["statistics"] or name == OF_PATTERNS:
-            ds[name] = lazily(store, ds[name], sizes, checked=checked)
-        else:
-            ds[name].load()
+    for name in set(large) & set(ds.variables):
+        ds[name] = lazily(store, ds[name], sizes, checked=checked)
     ds = plain(ds)
     require_map(store, ds)
     return ds

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +13,7 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.chunks import file_shape
 from bulklmm_dask.storage.compression import FAST, Compression
+from bulklmm_dask.storage.datasets import read_dataset
 from bulklmm_dask.storage.journal import Journal
 from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.location import Location, explained
@@ -134,7 +134,8 @@ def _resume(
     with readable(store):
         require_sealed(store, attrs)
         _require_fields(store, layout, fields)
-        _labels(store, attrs).load()
+        scores = [*attrs["statistics"], *attrs["of_traits"], BLOCKS, TRAITS]
+        read_dataset(store, without=scores)  # raises if names or places are damaged
         damaged = list(damaged_files(store, attrs))
     with explained(store), Journal(store, writer.held) as journal:
         for mark, file in damaged:
@@ -179,9 +180,3 @@ def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, i
             "another store"
         )
     return sizes
-
-
-def _labels(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
-    """Names and positions beside the scores."""
-    scores = [*attrs["statistics"], *attrs["of_traits"]]
-    return store.open_dataset(chunks=None, drop_variables=[*scores, BLOCKS, TRAITS])

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import zarr
+import numpy as np
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.chunks import files
+from bulklmm_dask.storage.datasets import make_group
+from bulklmm_dask.storage.form import Form, metadata_of
 from bulklmm_dask.storage.location import METADATA, Location
 from bulklmm_dask.storage.sums import ends
 
@@ -35,14 +36,10 @@ def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> N
     listed : set of str
         Arrays whose files the manifest lists. All files of the others are written.
     """
-    group = store.open_group("r+")
-    parts = {
-        name: _part(store, name, node, content=name not in listed)
-        for name, node in sorted(group.members(max_depth=None))
-    }
+    parts = {name: _part(store, name, content=name not in listed) for name in sorted(_nodes(store))}
     # As it is read again: tuples become lists.
-    sealed = json.loads(json.dumps({**group.attrs, **attrs, PARTS: parts}))
-    group.attrs.update({**sealed, DIGEST: _digest_of(sealed)})
+    sealed = json.loads(json.dumps({**metadata_of(store)["attributes"], **attrs, PARTS: parts}))
+    make_group(store, {**sealed, DIGEST: _digest_of(sealed)})
 
 
 def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None:
@@ -61,7 +58,7 @@ def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None
             raise StoreError(f"{store / name} is lost; {remedy}")
         if not is_metadata(file, part):
             raise StoreError(f"{file} is damaged: it is not what was written; {remedy}")
-        if "content" in part and not same_content(store, name, store.open_array(name), part):
+        if "content" in part and not same_content(store, name, part):
             raise StoreError(
                 f"{store / name} is damaged: its bytes are not those that were written; {remedy}"
             )
@@ -77,28 +74,34 @@ def is_metadata(file: Location, part: Mapping[str, Any]) -> bool:
     return bool(part["metadata"] == _digest([file.read_bytes()]))
 
 
-def same_content(store: Location, name: str, array: Any, part: Mapping[str, Any]) -> bool:
+def same_content(store: Location, name: str, part: Mapping[str, Any]) -> bool:
     """Tell whether the files of an array without manifest are those that were sealed."""
-    return bool(part["content"] == _content(store, name, array))
+    array = store / name
+    return bool(part["content"] == _content(array, Form.read(metadata_of(array), array)))
 
 
-def _part(
-    store: Location, name: str, node: zarr.Array[Any] | zarr.Group, *, content: bool
-) -> dict[str, Any]:
-    part: dict[str, Any] = {"metadata": _digest([(store / name / METADATA).read_bytes()])}
-    if isinstance(node, zarr.Group):
+def _nodes(store: Location, within: str = "") -> Iterator[str]:
+    """Names of all arrays and groups in a store."""
+    for name in (store / within).names():
+        if (store / within / name).is_store():
+            yield f"{within}{name}"
+            yield from _nodes(store, f"{within}{name}/")
+
+
+def _part(store: Location, name: str, *, content: bool) -> dict[str, Any]:
+    node = store / name
+    metadata = metadata_of(node)
+    part: dict[str, Any] = {"metadata": _digest([(node / METADATA).read_bytes()])}
+    if metadata["node_type"] == "group":
         return part
-    part |= {"shape": node.shape, "dtype": str(node.dtype)}
-    return part | ({"content": _content(store, name, node)} if content else {})
+    part |= {"shape": metadata["shape"], "dtype": metadata["data_type"]}
+    return part | ({"content": _content(node, Form.read(metadata, node))} if content else {})
 
 
-def _content(store: Location, name: str, array: Any) -> str:
+def _content(array: Location, form: Form) -> str:
     """Digest of the bytes of all files of an array, in order."""
-    return _digest(
-        end
-        for _, file in files(store, name, array)
-        for end in ends(file.read_bytes() if file.is_file() else b"")
-    )
+    paths = map(form.path, np.ndindex(form.files))
+    return _digest(end for path in paths for end in ends((array / path).record() or b""))
 
 
 def _digest_of(attrs: Mapping[str, Any]) -> str:

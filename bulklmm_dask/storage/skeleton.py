@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
-import zarr
 
 from bulklmm_dask.storage.compression import FAST, SMALL, Compression
 from bulklmm_dask.storage.coordinates import COORDINATES, listed
-from bulklmm_dask.storage.encoding import plain
+from bulklmm_dask.storage.datasets import make_form, write_dataset
+from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.frequency import OF_PATTERNS
 from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.location import Location
@@ -40,23 +39,20 @@ def create(
 
     The parameters are those of `resumed.open_or_create`.
     """
-    encoding = {name: {"compressors": SMALL} for name in template.variables}
-    store.write_dataset(plain(template), write_empty_chunks=True, encoding=encoding)
-    group = store.open_group("r+")
-    sharded = layout.inner != layout.block
+    write_dataset(store, template)
+    inner = layout.inner if layout.inner != layout.block else None
     for name, field in of_pairs.items():
         rest = field.shape[2:]
-        shards = (*layout.block, *rest) if sharded else None
-        codecs = compression.codecs
-        _create_array(group, name, field, (*layout.inner, *rest), codecs, shards)
+        own = None if inner is None else (*inner, *rest)
+        _make_array(store / name, field, (*layout.block, *rest), compression.codecs, own)
     for name, field in of_traits.items():
         codecs = SMALL if field.dtype == object else FAST.codecs
-        _create_array(group, name, field, (*field.shape[:-1], layout.block[1]), codecs)
+        _make_array(store / name, field, (*field.shape[:-1], layout.block[1]), codecs)
     dims = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
-    create_marks(group, BLOCKS, layout.blocks, dims)
-    create_marks(group, TRAITS, layout.blocks[1:], dims[1:])
+    create_marks(store, BLOCKS, layout.blocks, dims)
+    create_marks(store, TRAITS, layout.blocks[1:], dims[1:])
     scores = [*of_pairs, *of_traits]
-    create_sums(group, scores)
+    create_sums(store, scores)
     streamed = [OF_PATTERNS] if OF_PATTERNS in template else []
     record(store, streamed)
     attrs = {
@@ -71,28 +67,12 @@ def create(
     seal(store, attrs, frozenset((*scores, *map(sums_name, scores), *streamed, BLOCKS, TRAITS)))
 
 
-def _create_array(
-    group: zarr.Group,
-    name: str,
+def _make_array(
+    array: Location,
     field: Field,
-    chunks: tuple[int, ...],
+    file: tuple[int, ...],
     codecs: tuple[Any, ...],
-    shards: tuple[int, ...] | None = None,
+    inner: tuple[int, ...] | None = None,
 ) -> None:
-    dtype: Any = str if field.dtype == object else field.dtype
-    group.create_array(
-        name,
-        shape=field.shape,
-        dtype=dtype,
-        chunks=chunks,
-        shards=shards,
-        compressors=codecs,
-        fill_value=_fill_value(dtype),
-        dimension_names=field.dims,
-        attributes=dict(field.attrs or {}),
-    )
-
-
-def _fill_value(kind: Any) -> float | None:
-    """NaN for floats, which cannot be mistaken for a result; Zarr's default for others."""
-    return np.nan if np.dtype(kind).kind == "f" else None
+    others = {"inner": inner, "dims": field.dims, "attrs": field.attrs or {}}
+    make_form(array, Form.new(field.shape, field.dtype, file, codecs, **others))

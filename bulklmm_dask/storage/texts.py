@@ -18,7 +18,7 @@ from zarr.registry import register_codec
 _LENGTH = 4  # bytes of the number of texts, and of the length of each
 
 
-def _require_room(chunk: Any, expected: int | None = None) -> None:
+def require_room(chunk: Any, expected: int | None = None) -> None:
     """Raise ValueError unless a chunk can hold as many texts as it says, or as are expected."""
     held = memoryview(chunk).cast("B")
     count = int.from_bytes(held[:_LENGTH], "little")
@@ -32,7 +32,7 @@ class _UTF8(VLenUTF8):  # type: ignore[misc]
     """Texts of Zarr format 2."""
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        _require_room(buf)
+        require_room(buf)
         return super().decode(buf, out)
 
 
@@ -40,7 +40,7 @@ class _Bytes(VLenBytes):  # type: ignore[misc]
     """Byte strings of Zarr format 2."""
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        _require_room(buf)
+        require_room(buf)
         return super().decode(buf, out)
 
 
@@ -48,7 +48,7 @@ class VLenUTF8Codec(codecs.VLenUTF8Codec):
     """Texts of Zarr format 3, which knows the codec of texts by the name of this class."""
 
     async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
-        _require_room(chunk_bytes.as_numpy_array(), math.prod(chunk_spec.shape))
+        require_room(chunk_bytes.as_numpy_array(), math.prod(chunk_spec.shape))
         return await super()._decode_single(chunk_bytes, chunk_spec)
 
 
@@ -56,7 +56,7 @@ class VLenBytesCodec(codecs.VLenBytesCodec):
     """Byte strings of Zarr format 3."""
 
     async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
-        _require_room(chunk_bytes.as_numpy_array(), math.prod(chunk_spec.shape))
+        require_room(chunk_bytes.as_numpy_array(), math.prod(chunk_spec.shape))
         return await super()._decode_single(chunk_bytes, chunk_spec)
 
 

@@ -15,6 +15,7 @@ from bulklmm_dask.storage.chunks import files, is_whole, missing_files
 from bulklmm_dask.storage.compression import FAST, SMALL
 from bulklmm_dask.storage.contents import require_own
 from bulklmm_dask.storage.coordinates import arranged
+from bulklmm_dask.storage.datasets import read_dataset
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
@@ -158,14 +159,10 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     checked = _require_study(store)
     _require_files(store, checked)
     try:
-        ds = store.open_dataset(chunks=None)
-        for name in list(ds.variables):
-            variable = ds[name]
-            if name in _LARGE:
-                chunks = variable.encoding["preferred_chunks"]
-                ds[name] = lazily(store, variable, chunks, checked=checked)
-            else:
-                variable.load()
+        ds = read_dataset(store, _LARGE)
+        for name in set(_LARGE) & set(ds.variables):
+            chunks = ds[name].encoding["preferred_chunks"]
+            ds[name] = lazily(store, ds[name], chunks, checked=checked)
     except StoreError:
         raise
     except Exception as error:  # every codec fails in its own way

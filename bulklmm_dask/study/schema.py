@@ -168,8 +168,9 @@ def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bo
                 "names instead: ds.drop_vars(...).assign_coords(...)"
             )
     for dim in ds.dims:
-        if dim in ds.variables and ds.variables[dim].dims != (dim,):
-            raise InputError(f"{dim} has dimensions {ds.variables[dim].dims}, not {(dim,)}; rename it")
+        along = ds.variables[dim].dims if dim in ds.variables else (dim,)
+        if along != (dim,):
+            raise InputError(f"{dim} has dimensions {along}, not {(dim,)}; rename it")
     for name, form in declared.items():
         if name not in ds.variables:
             continue

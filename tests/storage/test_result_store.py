@@ -17,7 +17,7 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import location
+from bulklmm_dask.storage import blocks, location
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.soundness import finished
@@ -271,26 +271,22 @@ def test_a_disk_too_small_is_refused_before_any_work(ds, tmp_path, monkeypatch):
 
 def test_a_disk_that_fills_up_keeps_what_is_finished(ds, expected, tmp_path, monkeypatch):
     path = tmp_path / "r.zarr"
-    write = ResultStore.write_block
+    write_block = ResultStore.write_block
 
     def fill(self, i, j, values):
         if (i, j) == (2, 1):
-            monkeypatch.setattr(zarr.Array, "__setitem__", full)
-        return write(self, i, j, values)
+            monkeypatch.setattr(blocks, "write", full)
+        return write_block(self, i, j, values)
 
-    set_part = zarr.Array.__setitem__
+    def full(stream, form, values):
+        stream.write(b"some bytes")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(self, key, value):
-        if self.path == "lod":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        set_part(self, key, value)
-
-    with monkeypatch.context() as patch:
-        monkeypatch.setattr(ResultStore, "write_block", fill)
-        with pytest.raises(blmm.StoreError, match=r"disk is full; finished blocks are kept"):
-            blmm.scan(ds, store=path, chunks=CHUNKS)
-        patch.undo()
+    monkeypatch.setattr(ResultStore, "write_block", fill)
+    with pytest.raises(blmm.StoreError, match=r"disk is full; finished blocks are kept"):
+        blmm.scan(ds, store=path, chunks=CHUNKS)
     monkeypatch.undo()
+    assert not list(path.rglob("*.partial"))
     assert 0 < finished(path)[0] < 15
     np.testing.assert_allclose(blmm.scan(ds, store=path).lod, expected.lod, atol=1e-6)
 

@@ -74,7 +74,7 @@ def test_the_bytes_are_those_of_zarr_and_the_checksums_those_in_them(name, tmp_p
         form = Form.of(Location(str(tmp_path / "a")))
         array[...] = values
         for index, part in parts(array, values):
-            assert form.extent(index) == part.shape
+            np.testing.assert_array_equal(values[form.region(index)], part)
             file = Location(str(tmp_path)) / "a" / form.path(index)
             for one in given(part):
                 stream = io.BytesIO()
@@ -119,10 +119,10 @@ def test_numbers_of_another_kind_are_refused(tmp_path):
 def test_codecs_that_are_not_written_are_named(tmp_path):
     array = Location(str(tmp_path / "a"))
     made(tmp_path, (4,), (4,), None, "f4", (GzipCodec(), Crc32cCodec()))
-    with pytest.raises(blmm.StoreError, match=r"zarr\.json names the codecs 'bytes', 'gzip', 'crc32c'"):
+    with pytest.raises(blmm.StoreError, match=r"codecs \('bytes', 'gzip', 'crc32c'\) that this"):
         Form.of(array)
-    made(tmp_path, (4,), (4,), None, "f4", Compression().codecs[:1])
-    with pytest.raises(blmm.StoreError, match="names the codecs 'bytes', 'blosc', which"):
+    made(tmp_path, (4,), (4,), None, "c8", SMALL)
+    with pytest.raises(blmm.StoreError, match=r"names a type or codecs .* another store"):
         Form.of(array)
 
 
@@ -132,7 +132,7 @@ def test_shards_of_another_index_are_refused(tmp_path):
     metadata = json.loads(file.read_text())
     metadata["codecs"][0]["configuration"]["index_location"] = "start"
     file.write_text(json.dumps(metadata))
-    with pytest.raises(blmm.StoreError, match="names an index of shards, which"):
+    with pytest.raises(blmm.StoreError, match="'sharding_indexed'"):
         Form.of(Location(str(tmp_path / "a")))
 
 
@@ -147,8 +147,13 @@ def test_a_file_that_cannot_be_finished_leaves_the_older_one(tmp_path):
     file = Location(str(tmp_path / "c" / "0"))
     with file.replacing() as stream:
         stream.write(b"old")
-    with pytest.raises(ValueError, match="no more"), file.replacing() as stream:
-        stream.write(b"new")
-        raise ValueError("no more")
+
+    def fail():
+        with file.replacing() as stream:
+            stream.write(b"new")
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        fail()
     assert file.read_bytes() == b"old"
     assert file.beside.names() == ["0"]
