@@ -46,7 +46,10 @@ def missing_patterns(measured: Measurements) -> Patterns:
         )
         keys = np.concatenate(parts)
     else:
-        keys = _keys(np.asarray(measured.traits), complete)
+        traits = np.asarray(measured.traits)
+        if n_traits and not np.isnan(traits).any():
+            return Patterns(np.zeros(n_traits, np.int64), complete[:, np.newaxis])
+        keys = _keys(traits, complete)
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)

@@ -15,7 +15,7 @@ from bulklmm_dask.storage.chunks import files, is_whole, missing_files
 from bulklmm_dask.storage.compression import FAST, SMALL
 from bulklmm_dask.storage.contents import require_own
 from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.datasets import read_dataset
+from bulklmm_dask.storage.datasets import forms_of, read_dataset
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
@@ -256,14 +256,15 @@ def _require_study(store: Location) -> bool:
 def _require_files(store: Location, checked: bool) -> None:
     """Raise StoreError if a file is missing, or cut short in a store without checksums."""
     try:
-        arrays = store.arrays()
-        large = [name for name in _LARGE if name in arrays]
-        absent = [name for name in (large if checked else arrays) if missing_files(store, name)]
+        known = forms_of(store)
+        large = [name for name in _LARGE if name in known]
+        absent = [name for name in (large if checked else known) if missing_files(store, name)]
         if absent:
             raise StoreError(f"{store} lacks chunks of {listing(absent)}; {_REMEDY}")
         for name in () if checked else large:
-            for index, file in files(store, name, arrays[name]):
-                if not is_whole(file, arrays[name], index):
+            array = store.open_array(name)
+            for index, file in files(store, name, array):
+                if not is_whole(file, array, index):
                     raise StoreError(f"{file} is cut short; {_REMEDY}")
     except StoreError:
         raise
