@@ -7,7 +7,7 @@ programs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def write_dataset(store: Location, ds: xr.Dataset) -> None:
     for name, array in ds.variables.items():
         if name not in others:
             dims = tuple(map(str, array.dims))
-            make_array(store / str(name), array.values, SMALL, dims=dims, attrs=array.attrs)
+            make_array(store / str(name), array.values, dims=dims, attrs=array.attrs)
     make_group(store, ds.attrs)
 
 
@@ -58,7 +58,6 @@ def make_group(group: Location, attrs: Mapping[Any, Any] | None = None) -> None:
 def make_array(
     array: Location,
     values: npt.NDArray[Any],
-    compressors: Iterable[Any],
     file: tuple[int, ...] | None = None,
     **others: Any,
 ) -> None:
@@ -70,15 +69,13 @@ def make_array(
         Where there is nothing yet.
     values : array
         Numbers or texts.
-    compressors : iterable of codec
-        Codecs of Zarr, the checksum last.
     file : tuple of int, optional
         Shape of a file.
     **others
         Further fields of its `Form`.
     """
     whole = tuple(max(size, 1) for size in values.shape)
-    form = Form.new(values.shape, values.dtype, file or whole, compressors, **others)
+    form = Form.new(values.shape, values.dtype, file or whole, SMALL, **others)
     make_form(array, form)
     for index in np.ndindex(form.files):
         with (array / form.path(index)).replacing() as stream:

@@ -25,7 +25,8 @@ CHECKSUM = "crc32c"
 # From elements to bytes, then from these to fewer.
 _FIRST, _THEN = ("bytes", "vlen-utf8"), ("blosc", "zstd", CHECKSUM)
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
-_SHARDS, _INDEX = "sharding_indexed", [_LITTLE, {"name": CHECKSUM}]
+_CHECKED = {"name": CHECKSUM}
+_SHARDS, _INDEX = "sharding_indexed", [_LITTLE, _CHECKED]
 _KEYS = {"name": "default", "configuration": {"separator": "/"}}
 _NUMBERS = frozenset(map(np.dtype, "?bhilqBHILQefd"))
 _TEXT, _UNKNOWN = "string", np.dtype(np.void)
@@ -94,7 +95,7 @@ class Form:
             If its metadata are damaged, or name what this package does not write.
         """
         form = cls.read(metadata_of(array), array)
-        if not form.known:
+        if not form.known or form.codecs[-1] != _CHECKED:
             names = listing(str(codec["name"]) for codec in form.codecs)
             raise StoreError(
                 f"{array / METADATA} names a type or codecs ({names}) that this version of "

@@ -18,7 +18,6 @@ import numpy as np
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.chunks import file_of, file_shape, files, grid
-from bulklmm_dask.storage.compression import SMALL
 from bulklmm_dask.storage.datasets import make_array, make_group
 from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.location import Location
@@ -44,13 +43,13 @@ def create_sums(store: Location, names: Sequence[str]) -> None:
         form = Form.of(store / name)
         shape = (*form.files, 1 + (0 if form.inner is None else math.prod(form.grid)))
         sums = np.zeros(shape, np.uint32)
-        make_array(store / sums_name(name), sums, SMALL, (*together(shape[:-1]), shape[-1]))
+        make_array(store / sums_name(name), sums, (*together(shape[:-1]), shape[-1]))
 
 
 def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
     """Create marks of blocks or of chunks of traits, all 0."""
     marks = np.zeros(shape, np.uint8)
-    make_array(store / name, marks, SMALL, together(shape), dims=tuple(dims))
+    make_array(store / name, marks, together(shape), dims=tuple(dims))
 
 
 def together(shape: Sequence[int]) -> tuple[int, ...]:
