@@ -46,10 +46,7 @@ def missing_patterns(measured: Measurements) -> Patterns:
         )
         keys = np.concatenate(parts)
     else:
-        traits = np.asarray(measured.traits)
-        if n_traits and not np.isnan(traits).any():
-            return Patterns(np.zeros(n_traits, np.int64), complete[:, np.newaxis])
-        keys = _keys(traits, complete)
+        keys = _keys(np.asarray(measured.traits), complete)
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)
@@ -62,6 +59,9 @@ def missing_patterns(measured: Measurements) -> Patterns:
 
 def _keys(traits: Array, complete: Flags) -> npt.NDArray[np.void]:
     """Samples that every trait is measured on, packed into one void item per trait."""
-    used = ~np.isnan(traits) & complete[:, None]
-    bits = np.ascontiguousarray(np.packbits(used, axis=0).T)
+    missing = np.isnan(traits)
+    if missing.any():
+        bits = np.ascontiguousarray(np.packbits(~missing & complete[:, None], axis=0).T)
+    else:
+        bits = np.tile(np.packbits(complete), (traits.shape[1], 1))
     return bits.view(np.dtype((np.void, bits.shape[1])))[:, 0]
