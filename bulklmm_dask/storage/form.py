@@ -165,7 +165,7 @@ class Form:
 
 def as_json(metadata: Mapping[str, Any]) -> bytes:
     """Metadata as Zarr writes them; numbers and arrays of NumPy among the attributes too."""
-    return json.dumps(metadata, indent=2, default=lambda value: value.tolist()).encode()
+    return json.dumps(metadata, default=lambda value: value.tolist()).encode()
 
 
 def metadata_of(node: Location) -> dict[str, Any]:

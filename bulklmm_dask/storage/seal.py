@@ -82,10 +82,10 @@ def same_content(store: Location, name: str, part: Mapping[str, Any]) -> bool:
 
 def _nodes(store: Location, within: str = "") -> Iterator[str]:
     """Names of all arrays and groups in a store."""
-    for name in (store / within).names():
-        if (store / within / name).is_store():
-            yield f"{within}{name}"
-            yield from _nodes(store, f"{within}{name}/")
+    for name in store.names():
+        if (store / name).is_store():
+            yield within + name
+            yield from _nodes(store / name, f"{within}{name}/")
 
 
 def _part(store: Location, name: str, *, content: bool) -> dict[str, Any]:
