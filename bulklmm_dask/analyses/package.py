@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from importlib.metadata import version
 from typing import Any
 
 import xarray as xr
 
+from bulklmm_dask._version import __version__
 from bulklmm_dask.storage.coordinates import arranged
 
 _NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
@@ -38,7 +38,7 @@ def package(
         Attributes of the result, such as its options; JSON values. The version is added.
     """
     found = arranged(names.assign(columns))
-    return found.assign_attrs({**attrs, "version": version("bulklmm-dask")})
+    return found.assign_attrs({**attrs, "version": __version__})
 
 
 def template(names: xr.Dataset, columns: Iterable[str], attrs: Mapping[str, Any]) -> xr.Dataset:
