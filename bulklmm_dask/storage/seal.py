@@ -42,7 +42,7 @@ def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> N
     }
     # As it is read again: tuples become lists.
     sealed = json.loads(json.dumps({**group.attrs, **attrs, PARTS: parts}))
-    group.attrs.update({**sealed, DIGEST: _digest_of(sealed)})
+    group.update_attributes({**sealed, DIGEST: _digest_of(sealed)})  # one write for all
 
 
 def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None:
