@@ -1,6 +1,7 @@
 """Shared fixtures: the reference data, a cluster, worker processes."""
 
 import gc
+import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import dask
 import pytest
-from distributed import Client, LocalCluster
 from hypothesis import settings
 
 # Helpers of this folder whose assertions are told as those of tests are.
@@ -37,6 +37,14 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """Modules and tests are there to the end: a search for garbage passes them over."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sync():
+    """Files are not waited for until they are on the disk: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
 
 
 HERE = Path(__file__).resolve().parent
@@ -86,6 +94,8 @@ def processes():
 @pytest.fixture(scope="session")
 def cluster():
     """Two worker processes, and a client that is used only where it is asked for."""
+    from distributed import Client, LocalCluster
+
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"

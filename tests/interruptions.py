@@ -9,9 +9,11 @@ import itertools
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -159,7 +161,7 @@ def killed_everywhere(
     raise AssertionError
 
 
-def in_child(action: Callable[[], None]) -> None:
+def in_child(action: Callable[[], object]) -> None:
     """Do something in a child, for it may start threads, after which no child can be made."""
     child = os.fork()
     if not child:
@@ -170,6 +172,22 @@ def in_child(action: Callable[[], None]) -> None:
             os._exit(1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def imported_by(action: Callable[[], object]) -> None:
+    """Do something in a child, and import here what it has imported: later children need not."""
+    with tempfile.TemporaryFile() as file:
+
+        def told() -> None:
+            action()
+            file.write("\n".join(sys.modules).encode())
+            file.flush()
+
+        in_child(told)
+        file.seek(0)
+        for name in file.read().decode().split():
+            with suppress(ImportError):  # of a part of Python that another system has
+                import_module(name)
 
 
 def hidden(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def study(
     n: int = 40, p: int = 30, m: int = 12, seed: int = 0, covariates: int = 0, missing: float = 0
 ) -> xr.Dataset:
     """A study with its kinship, optionally with covariates and with trait values missing."""
+    return _study(n, p, m, seed, covariates, missing).copy(deep=True)
+
+
+@cache
+def _study(n: int, p: int, m: int, seed: int, covariates: int, missing: float) -> xr.Dataset:
+    """What `study` copies: many tests begin with the same one."""
     dosage, traits = arrays(n, p, m, seed)
     rng = np.random.default_rng(seed + 1)
     if missing:

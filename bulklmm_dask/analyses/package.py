@@ -7,8 +7,8 @@ from typing import Any
 
 import xarray as xr
 
+from bulklmm_dask._version import __version__
 from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.stamp import VERSION
 
 _NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
 
@@ -38,7 +38,7 @@ def package(
         Attributes of the result, such as its options; JSON values. The version is added.
     """
     found = arranged(names.assign(columns))
-    return found.assign_attrs({**attrs, "version": VERSION})
+    return found.assign_attrs({**attrs, "version": __version__})
 
 
 def template(names: xr.Dataset, columns: Iterable[str], attrs: Mapping[str, Any]) -> xr.Dataset:

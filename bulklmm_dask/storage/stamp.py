@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
+from bulklmm_dask._version import __version__
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import Location
 
-# Of this package.
-VERSION = version("bulklmm-dask")
 KIND, STUDY, RESULT = "bulklmm_store", "study", "result"
 _FORMAT, _VERSION = "format", "bulklmm_version"
 
@@ -24,7 +22,7 @@ FIRST, FORMAT = 1, 2
 
 def stamp(kind: str) -> dict[str, Any]:
     """Attributes of the root group of a new store."""
-    return {KIND: kind, _FORMAT: FORMAT, _VERSION: VERSION}
+    return {KIND: kind, _FORMAT: FORMAT, _VERSION: __version__}
 
 
 def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
@@ -39,7 +37,7 @@ def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
     if found > FORMAT:
         raise StoreError(
             f"{store} has format {found}, written by bulklmm_dask {writer(attrs)}, but "
-            f"bulklmm_dask {VERSION} reads formats up to {FORMAT} only; install "
+            f"bulklmm_dask {__version__} reads formats up to {FORMAT} only; install "
             "the newer version"
         )
     return found
@@ -56,6 +54,6 @@ def refuse_first_format(store: Location, attrs: Mapping[str, Any], remedy: str) 
         return
     raise StoreError(
         f"{store} was written by bulklmm_dask {writer(attrs)} in format {FIRST}, whose "
-        f"fingerprints of the inputs cannot be compared with those of bulklmm_dask {VERSION} "
-        f"(format {FORMAT}); {remedy}"
+        f"fingerprints of the inputs cannot be compared with those of bulklmm_dask "
+        f"{__version__} (format {FORMAT}); {remedy}"
     )

@@ -24,7 +24,7 @@ OWN = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ds() -> xr.Dataset:
     """Seven traits on different samples; some calls of some markers are missing."""
     ds = studies.study(n=60, p=30, m=7, covariates=1, missing=0.2)

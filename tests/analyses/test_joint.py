@@ -57,10 +57,15 @@ def test_iron_equals_rqtl2(reference, reml):
     )
 
 
-@both
-def test_interactive_sex_equals_rqtl2(reference, reml):
+@pytest.fixture(scope="module")
+def iron_loco(reference):
     ds = iron(reference)
-    ds["kinship_loco"] = 2 * blmm.kinship(ds, method="rqtl2", loco=True)
+    return ds.assign(kinship_loco=2 * blmm.kinship(ds, method="rqtl2", loco=True).compute())
+
+
+@both
+def test_interactive_sex_equals_rqtl2(reference, iron_loco, reml):
+    ds = iron_loco
     wanted = {"interaction": "sex", "statistics": ("lod_interaction",), "reml": reml}
     result = blmm.scan(ds, loco=True, **wanted).compute()
     expected = theirs(reference, f"scan1_loco_intsex_{'reml' if reml else 'ml'}.csv.gz", ds)

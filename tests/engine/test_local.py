@@ -5,7 +5,6 @@ from unittest.mock import ANY
 
 import dask
 import pytest
-from distributed import LocalCluster
 
 from bulklmm_dask.engine.local import available_cores, workers
 from bulklmm_dask.engine.run import active_client
@@ -49,6 +48,8 @@ def test_worker_processes_come_and_go():
 @pytest.mark.slow
 @pytest.mark.parametrize("by_file", [False, True])
 def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
+    from distributed import LocalCluster
+
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, port=0) as cluster:
         place = cluster.scheduler_address
         if by_file:
@@ -90,6 +91,8 @@ def words_of_a_task() -> str:
 
 @pytest.mark.slow
 def test_workers_speak_as_the_process_that_uses_them():
+    from distributed import LocalCluster
+
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         for scheduler in (cluster.scheduler_address, None):
             where = {"scheduler": scheduler} if scheduler else {"processes": 1}

@@ -44,6 +44,16 @@ def named():
     return ds
 
 
+@pytest.fixture(scope="module")
+def result(named):
+    return blmm.scan(named).compute()
+
+
+@pytest.fixture(scope="module")
+def perm(named):
+    return blmm.permute(named, n_permutations=20, seed=1).compute()
+
+
 def drawn(ax) -> str:
     """Texts of a picture, as they are in an SVG."""
     out = io.StringIO()
@@ -55,9 +65,7 @@ def drawn(ax) -> str:
 @pytest.mark.parametrize(
     "name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])]
 )
-def test_every_picture_of_a_trait_shows_its_name(named, name):
-    result = blmm.scan(named)
-    perm = blmm.permute(named, n_permutations=20, seed=1)
+def test_every_picture_of_a_trait_shows_its_name(named, result, perm, name):
     values = blmm.profile(named, name, variant=named.variant_id.values[3])
     shown = name.replace("\n", r"\n")
     for ax in (
@@ -72,8 +80,7 @@ def test_every_picture_of_a_trait_shows_its_name(named, name):
 
 
 @pytest.mark.slow
-def test_pictures_of_many_show_their_names(named):
-    result = blmm.scan(named)
+def test_pictures_of_many_show_their_names(named, result):
     peaks = blmm.find_peaks(result, threshold=0.1)
     curves = blmm.plot.lod(result, NAMES, intervals=peaks)
     for picture in (drawn(curves), drawn(blmm.plot.heatmap(result, order="traits"))):
@@ -89,9 +96,8 @@ def test_pictures_of_many_show_their_names(named):
 
 
 @pytest.mark.slow
-def test_a_report_of_such_names_is_written(named, tmp_path):
+def test_a_report_of_such_names_is_written(named, perm, tmp_path):
     result = blmm.scan(named, statistics=("beta", "se"))
-    perm = blmm.permute(named, n_permutations=20, seed=1)
     blmm.report(result, tmp_path / "r.html", study=named, perm=perm, threshold=0.5)
     page = (tmp_path / "r.html").read_text()
     assert r"$\input{x}$" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 
 import numpy as np
@@ -18,15 +19,15 @@ from bulklmm_dask.storage.process import Process
 from bulklmm_dask.study.kinships import add_kinship
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ds():
     return studies.study(n=20, p=12, m=4)
 
 
-@pytest.fixture(params=["study", "result", "permutations", "baseline"])
-def store(ds, tmp_path, request):
+@pytest.fixture(scope="module", params=["study", "result", "permutations", "baseline"])
+def made(ds, tmp_path_factory, request):
     """A store of each kind."""
-    path = tmp_path / "mine.zarr"
+    path = tmp_path_factory.mktemp("made") / "mine.zarr"
     if request.param == "study":
         blmm.save(ds, path)
         add_kinship(path, ds.kinship * 2, overwrite=True)
@@ -38,6 +39,12 @@ def store(ds, tmp_path, request):
     else:
         blmm.hotspot_baseline(ds, window=2, threshold=1, n_permutations=2, store=path)
     return path
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(made, tmp_path / "mine.zarr")
 
 
 def test_a_store_of_ours_is_replaced(store, ds):

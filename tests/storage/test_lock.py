@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ CHUNKS = {"variants": 7, "traits": 5}
 FOLDER = "manifest_blocks"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ds():
     return studies.study(n=30, p=30, m=12)
 
@@ -40,6 +41,27 @@ def ds():
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "r.zarr"
+
+
+@pytest.fixture(scope="module")
+def stopped(ds, tmp_path_factory):
+    """A store of which only some blocks are written, as a stopped run leaves it."""
+    path, blocks = tmp_path_factory.mktemp("stopped") / "r.zarr", 4
+
+    def stop(progress):
+        if progress.done == blocks:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), dask.config.set(scheduler="synchronous"):
+        blmm.scan(ds, store=path, chunks=CHUNKS, progress=stop)
+    assert finished(path)[0] == blocks
+    return path
+
+
+@pytest.fixture
+def part(stopped, path):
+    """A copy of it."""
+    return shutil.copytree(stopped, path)
 
 
 def file(path):
@@ -53,21 +75,8 @@ def record(**entries) -> bytes:
     return json.dumps(started | known | entries).encode()
 
 
-def part_of(ds, path, blocks=4):
-    """A store of which only some blocks are written, as a stopped run leaves it."""
-
-    def stop(progress):
-        if progress.done == blocks:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError), dask.config.set(scheduler="synchronous"):
-        blmm.scan(ds, store=path, chunks=CHUNKS, progress=stop)
-    assert finished(path)[0] == blocks
-
-
-def locked(ds, path, age=0.0, **entries):
-    """An unfinished store with a lock, last renewed so many seconds ago."""
-    part_of(ds, path)
+def lock_it(path, age=0.0, **entries):
+    """Put a lock into a store, last renewed so many seconds ago."""
     file(path).write_bytes(record(**entries))
     os.utime(file(path), (time.time() - age,) * 2)
 
@@ -137,18 +146,18 @@ def test_a_second_run_is_refused_at_once(ds, path, name):
     blmm.open_result(path)
 
 
-def test_the_command_is_refused_too_and_names_the_remedy(ds, path, tmp_path):
+def test_the_command_is_refused_too_and_names_the_remedy(ds, part, tmp_path):
     from commands import run
 
     blmm.save(ds, tmp_path / "study.zarr")
-    locked(ds, path)
-    told = run("scan", tmp_path / "study.zarr", path, code=1).stderr
+    lock_it(part)
+    told = run("scan", tmp_path / "study.zarr", part, code=1).stderr
     assert "is being written by process 1 of ann on node7, started 2026-01-02T03:04:05" in told
     assert "run the command that made it again 2:00 minutes after that sign, or remove" in told
-    assert "27% finished, is being written by process 1 of ann on node7" in run("info", path).stdout
-    assert "it is being written by process 1 of ann" in run("maxima", path, code=1).stderr
-    file(path).unlink()
-    run("scan", tmp_path / "study.zarr", path)
+    assert "27% finished, is being written by process 1 of ann on node7" in run("info", part).stdout
+    assert "it is being written by process 1 of ann" in run("maxima", part, code=1).stderr
+    file(part).unlink()
+    run("scan", tmp_path / "study.zarr", part)
 
 
 @pytest.mark.parametrize("name", ["scan", "shared", "baseline"])
@@ -160,43 +169,49 @@ def test_a_lock_of_a_living_run_elsewhere_is_left(ds, path, name):
     assert file(path).read_bytes() == record()
 
 
-CHILD = (
-    "import sys, time, bulklmm_dask as blmm\n"
-    "def wait(progress):\n"
-    "    print(progress.done, flush=True)\n"
-    "    if progress.done == 3: sys.stdin.readline()\n"
-    "blmm.scan(blmm.open_dataset(sys.argv[1]), store=sys.argv[2],\n"
-    "          chunks={'variants': 7, 'traits': 5}, progress=wait)\n"
-)
+CHILD = """
+import sys, bulklmm_dask as blmm
+def wait(progress):
+    if progress.done == 3:
+        print("waits", flush=True)
+        sys.stdin.readline()
+for path in sys.argv[2:]:
+    blmm.scan(blmm.open_dataset(sys.argv[1]), store=path,
+              chunks={"variants": 7, "traits": 5}, progress=wait)
+"""
 
 
-@pytest.fixture
-def child(ds, path, tmp_path):
-    """Another process that scans into the store, and waits in the midst of it."""
+def test_two_processes(ds, path, tmp_path):
+    """Another one scans into two stores, and waits in the midst of each; then it is killed."""
     blmm.save(ds, tmp_path / "study.zarr")
+    paths = path, tmp_path / "s.zarr"
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", CHILD, str(tmp_path / "study.zarr"), str(path)],
+        [sys.executable, "-W", "ignore", "-c", CHILD, tmp_path / "study.zarr", *paths],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
-        while process.stdout.readline() != "3\n":
-            assert process.poll() is None
-        yield process
-        process.kill()
+    ) as child:
+        try:
+            assert child.stdout.readline() == "waits\n"
+            refused_by_a_living_process(ds, path, child)
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "waits\n"
+            lod = blmm.scan(ds).lod
+            np.testing.assert_allclose(blmm.open_result(path).lod, lod, atol=1e-6)
+            a_killed_process_is_known_to_be_dead(ds, paths[1], child)
+        finally:
+            child.kill()
 
 
-def test_two_processes(ds, path, child):
+def refused_by_a_living_process(ds, path, child):
     with pytest.raises(blmm.StoreError, match=f"being written by process {child.pid} of"):
         blmm.scan(ds, store=path, chunks=CHUNKS)
     with pytest.raises(blmm.StoreError, match=f"being written by process {child.pid} .*overwr"):
         blmm.save(ds, path, overwrite=True)
-    child.communicate("\n", timeout=60)
-    assert child.returncode == 0
-    np.testing.assert_allclose(blmm.open_result(path).lod, blmm.scan(ds).lod, atol=1e-6)
 
 
-def test_a_killed_process_is_known_to_be_dead(ds, path, child):
+def a_killed_process_is_known_to_be_dead(ds, path, child):
     (path / "lod" / "c" / "0").mkdir(exist_ok=True)
     left = path / "lod" / "c" / "0" / f"1.{'a' * 32}.partial"
     left.write_bytes(b"half")
@@ -223,49 +238,48 @@ def test_a_number_that_was_given_again_is_another_process():
 
 
 @pytest.mark.parametrize("age", [1000.0, -1000.0], ids=["old", "from the future"])
-def test_a_lock_that_is_not_renewed_is_taken_over(ds, path, age, monkeypatch):
+def test_a_lock_that_is_not_renewed_is_taken_over(ds, part, age, monkeypatch):
     monkeypatch.setattr(lock, "_WATCHED", 0.01)
-    locked(ds, path, age)
+    lock_it(part, age)
     with pytest.raises(blmm.StoreError, match=r"unfinished: .* and it goes on where it stopped"):
-        blmm.open_result(path)
+        blmm.open_result(part)
     with pytest.warns(
         blmm.StudyWarning,
         match=r"was being written by process 1 of ann on node7, started 2026-.*, which has given "
         r"no sign of life for \d+:\d\d: this run goes on",
     ):
-        blmm.scan(ds, store=path)
-    assert is_free(path)
-    assert finished(path) == (15, 15)
+        blmm.scan(ds, store=part)
+    assert is_free(part)
+    assert finished(part) == (15, 15)
 
 
-def test_a_clock_that_was_set_makes_no_lock_stale(ds, path, monkeypatch):
+def test_a_clock_that_was_set_makes_no_lock_stale(ds, part, monkeypatch):
     """The lock looks old, but is renewed while it is watched."""
-    locked(ds, path, 1000.0)
-    monkeypatch.setattr(lock.time, "sleep", lambda _: os.utime(file(path)))
+    lock_it(part, 1000.0)
+    monkeypatch.setattr(lock.time, "sleep", lambda _: os.utime(file(part)))
     with pytest.raises(blmm.StoreError, match="is being written by process 1 of ann on node7"):
-        blmm.scan(ds, store=path)
-    assert file(path).read_bytes() == record()
+        blmm.scan(ds, store=part)
+    assert file(part).read_bytes() == record()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"pid": "x"}', b"\xff"])
-def test_a_lock_that_is_just_being_made_or_is_damaged(ds, path, content, monkeypatch):
+def test_a_lock_that_is_just_being_made_or_is_damaged(ds, part, content, monkeypatch):
     monkeypatch.setattr(lock, "_WATCHED", 0.01)
-    part_of(ds, path)
-    file(path).write_bytes(content)
+    file(part).write_bytes(content)
     with pytest.raises(blmm.StoreError, match="is being written by another run"):
-        blmm.scan(ds, store=path)
-    os.utime(file(path), (time.time() - 1000,) * 2)
+        blmm.scan(ds, store=part)
+    os.utime(file(part), (time.time() - 1000,) * 2)
     with pytest.warns(blmm.StudyWarning, match="another run, which has given no sign of life"):
-        blmm.scan(ds, store=path)
+        blmm.scan(ds, store=part)
 
 
-def test_the_age_is_told_by_the_clock_of_the_file_system(ds, path, monkeypatch):
+def test_the_age_is_told_by_the_clock_of_the_file_system(ds, part, monkeypatch):
     """The clock of this host is wrong by hours."""
-    locked(ds, path, 30.0)
+    lock_it(part, 30.0)
     real = time.time
     monkeypatch.setattr(location.time, "time", lambda: real() + 7200)
     with pytest.raises(blmm.StoreError, match=r"last sign of life 0:[34]\d ago"):
-        blmm.scan(ds, store=path)
+        blmm.scan(ds, store=part)
 
 
 def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
@@ -408,15 +422,15 @@ def test_of_many_who_take_over_one_succeeds(path, monkeypatch):
         assert is_free(path)
 
 
-def test_a_run_that_was_killed_while_it_took_a_lock_over(ds, path, monkeypatch):
+def test_a_run_that_was_killed_while_it_took_a_lock_over(ds, part, monkeypatch):
     monkeypatch.setattr(lock, "_WATCHED", 0.0)
-    locked(ds, path, 1000.0)
-    guard = file(path).with_name(lock.GUARD)
+    lock_it(part, 1000.0)
+    guard = file(part).with_name(lock.GUARD)
     guard.write_bytes(record(host="node8"))
     os.utime(guard, (0, 0))
     with pytest.warns(blmm.StudyWarning, match="on node7, .*: this run goes on"):
-        blmm.scan(ds, store=path)
-    assert is_free(path)
+        blmm.scan(ds, store=part)
+    assert is_free(part)
 
 
 def test_what_is_not_ours_is_not_discarded(tmp_path, monkeypatch):
@@ -439,8 +453,7 @@ def test_what_is_not_ours_is_not_discarded(tmp_path, monkeypatch):
     assert not place.renew(b"theirs")
 
 
-def test_a_lock_that_may_not_be_made(ds, path, monkeypatch):
-    part_of(ds, path)
+def test_a_lock_that_may_not_be_made(ds, part, monkeypatch):
     real = os.open
 
     def refuse(name, *args, **options):
@@ -450,7 +463,7 @@ def test_a_lock_that_may_not_be_made(ds, path, monkeypatch):
 
     monkeypatch.setattr(location.os, "open", refuse)
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: no permission"):
-        blmm.scan(ds, store=path)
+        blmm.scan(ds, store=part)
 
 
 def test_what_is_no_result_store_gets_no_lock(ds, tmp_path):

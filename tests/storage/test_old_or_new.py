@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
+import dask
 import interruptions
 import numpy as np
 import pytest
@@ -167,8 +168,9 @@ def test_links_stay_links(tmp_path):
 
 
 CHILD = """
-import sys, warnings
+import os, sys, warnings
 from pathlib import Path
+os.fsync = lambda number: None
 sys.path[:0] = [{tests!r}, {here!r}]
 import interruptions, test_old_or_new as tests
 tests.location._PAUSE = 0.001
@@ -201,12 +203,16 @@ def kill_folder(path: Path, swap: bool) -> None:
     assert interruptions.killed_everywhere(act, check, swap=swap) > 20
 
 
+@cache
 def old_and_new():
-    return studies.study(8, 4, 2), studies.study(8, 4, 2, seed=1)
+    """Two studies and the LODs of each, made in this thread: children can be made afterwards."""
+    with dask.config.set(scheduler="synchronous"):
+        pair = [studies.study(8, 4, 2, seed) for seed in (0, 1)]
+        return *pair, [blmm.scan(one).lod.values for one in pair]
 
 
 def make_stores(folder: Path) -> None:
-    old, _ = old_and_new()
+    old = old_and_new()[0]
     blmm.save(old, folder / "study.zarr")
     blmm.save(blmm.scan(old), folder / "r.zarr")
 
@@ -225,14 +231,14 @@ def put_kinship(folder: Path) -> None:
 
 def require_whole(folder: Path) -> None:
     """Both stores open, and each is one of what it was and what it was to become."""
-    old, new = old_and_new()
+    old, new, lods = old_and_new()
     study = blmm.open_dataset(folder / "study.zarr").compute()
     bare = [one.drop_vars("kinship") for one in (study, old, new)]
     assert sum(bare[0].equals(one) for one in bare[1:]) == 1
     kinships = (old.kinship, old.kinship * 2, new.kinship)
     assert sum(np.array_equal(study.kinship, one) for one in kinships) == 1
     result = blmm.open_result(folder / "r.zarr").compute()
-    assert sum(np.array_equal(result.lod, blmm.scan(one).lod) for one in (old, new)) == 1
+    assert sum(np.array_equal(result.lod, one) for one in lods) == 1
     assert sorted(one.name for one in folder.iterdir() if one.name[0] != ".") == [
         "r.zarr",
         "study.zarr",
@@ -264,7 +270,8 @@ def test_a_store_is_the_old_or_the_new_one(act, how, after, tmp_path):
 
 
 def kill_stores(path: Path, swap: bool) -> None:
-    interruptions.in_child(lambda: make_stores(path))
+    old_and_new()
+    interruptions.imported_by(lambda: (make_stores(path), require_whole(path)))
     for act in ACTIONS:
 
         def check(act=act):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,14 +26,27 @@ from bulklmm_dask.storage.soundness import finished
 CHUNKS = {"variants": 7, "traits": 5}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ds():
     return studies.study(n=30, p=30, m=12)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def expected(ds):
     return blmm.scan(ds).compute()
+
+
+@pytest.fixture(scope="module")
+def finished_store(ds, tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished") / "r.zarr"
+    blmm.scan(ds, store=path, chunks=CHUNKS)
+    return path
+
+
+@pytest.fixture
+def stored(finished_store, tmp_path):
+    """A copy of a finished store."""
+    return shutil.copytree(finished_store, tmp_path / "r.zarr")
 
 
 def marks(path):
@@ -91,22 +105,20 @@ def test_a_stopped_run_goes_on_where_it_stopped(ds, expected, tmp_path):
     np.testing.assert_allclose(result.lod, expected.lod, atol=1e-6)
 
 
-def test_only_missing_blocks_are_computed_and_finished_ones_are_kept(ds, expected, tmp_path):
-    path = tmp_path / "r.zarr"
-    blmm.scan(ds, store=path, chunks=CHUNKS)
-    files = [file for file in (path / "lod" / "c").rglob("*") if file.is_file()]
+def test_only_missing_blocks_are_computed_and_finished_ones_are_kept(ds, expected, stored):
+    files = [file for file in (stored / "lod" / "c").rglob("*") if file.is_file()]
     for file in files:
         os.utime(file, (1.0, 1.0))
-    marks(path)[1, 1] = 0
-    lod = zarr.open_array(path, path="lod", mode="r+")
+    marks(stored)[1, 1] = 0
+    lod = zarr.open_array(stored, path="lod", mode="r+")
     lod[7:14, 5:10] = -2.0
     lod[14:21, 0:5] = -3.0  # finished, and not what was written
     for index in ("1/1", "2/0"):
-        os.utime(path / "lod" / "c" / index, (1.0, 1.0))
-    result = blmm.scan(ds, store=path)
+        os.utime(stored / "lod" / "c" / index, (1.0, 1.0))
+    result = blmm.scan(ds, store=stored)
     np.testing.assert_allclose(result.lod, expected.lod, atol=1e-6)
     again = {file for file in files if file.stat().st_mtime > 1.0}
-    assert again == {path / "lod" / "c" / "1" / "1", path / "lod" / "c" / "2" / "0"}
+    assert again == {stored / "lod" / "c" / "1" / "1", stored / "lod" / "c" / "2" / "0"}
 
 
 @pytest.mark.slow
@@ -156,33 +168,27 @@ def test_a_store_from_other_inputs_is_refused(ds, tmp_path, change, what):
     blmm.scan(ds, store=path)
 
 
-def test_a_store_from_other_options_is_refused(ds, tmp_path):
-    path = tmp_path / "r.zarr"
-    blmm.scan(ds, store=path, chunks=CHUNKS)
+def test_a_store_from_other_options_is_refused(ds, stored):
     with pytest.raises(blmm.StoreError, match="options differ"):
-        blmm.scan(ds, store=path, reml=True)
+        blmm.scan(ds, store=stored, reml=True)
     with pytest.raises(blmm.StoreError, match=r"blocks of 7 variants x 5 traits, not 30 x 3"):
-        blmm.scan(ds, store=path, chunks={"variants": 30, "traits": 3})
+        blmm.scan(ds, store=stored, chunks={"variants": 30, "traits": 3})
 
 
-def test_the_same_study_in_other_chunks_resumes(ds, tmp_path):
-    path = tmp_path / "r.zarr"
-    blmm.scan(ds, store=path, chunks=CHUNKS)
-    blmm.scan(ds.chunk(variants=3, traits=2), store=path)
-    blmm.scan(ds.assign(call_dosage=ds.call_dosage.astype("f4")), store=path)
+def test_the_same_study_in_other_chunks_resumes(ds, stored):
+    blmm.scan(ds.chunk(variants=3, traits=2), store=stored)
+    blmm.scan(ds.assign(call_dosage=ds.call_dosage.astype("f4")), store=stored)
 
 
-def test_a_store_that_lost_files(ds, expected, tmp_path):
-    path = tmp_path / "r.zarr"
-    blmm.scan(ds, store=path, chunks=CHUNKS)
-    (path / "lod" / "c" / "2" / "1").write_bytes(b"")
-    (path / "lod" / "c" / "0" / "0").unlink()
-    (path / "lod" / "c" / "4" / "2").unlink()
+def test_a_store_that_lost_files(ds, expected, stored):
+    (stored / "lod" / "c" / "2" / "1").write_bytes(b"")
+    (stored / "lod" / "c" / "0" / "0").unlink()
+    (stored / "lod" / "c" / "4" / "2").unlink()
     with pytest.raises(blmm.StoreError, match=r"damaged: 2 files of .* the first .*lod/c/0/0;"):
-        blmm.open_result(path)
-    np.testing.assert_allclose(blmm.scan(ds, store=path).lod, expected.lod, atol=1e-6)
-    (path / "zarr.json").write_text('{"zarr_format": 3, "node_')
-    for call in (lambda: blmm.open_result(path), lambda: blmm.scan(ds, store=path)):
+        blmm.open_result(stored)
+    np.testing.assert_allclose(blmm.scan(ds, store=stored).lod, expected.lod, atol=1e-6)
+    (stored / "zarr.json").write_text('{"zarr_format": 3, "node_')
+    for call in (lambda: blmm.open_result(stored), lambda: blmm.scan(ds, store=stored)):
         with pytest.raises(blmm.StoreError, match=r"zarr\.json is damaged"):
             call()
 
@@ -214,19 +220,17 @@ def test_a_file_cut_short_is_seen_and_made_anew(tmp_path, monkeypatch, method, i
 
 
 @pytest.mark.slow
-def test_lost_heritabilities_are_not_taken_for_zero(ds, expected, tmp_path):
-    path = tmp_path / "r.zarr"
-    blmm.scan(ds, store=path, chunks=CHUNKS)
-    assert np.isnan(zarr.open_array(path, path="h2").fill_value)
+def test_lost_heritabilities_are_not_taken_for_zero(ds, expected, stored):
+    assert np.isnan(zarr.open_array(stored, path="h2").fill_value)
     for name in ("h2", "sigma2", "n_samples", "trait_status"):
-        (path / name / "c" / "0").unlink()
+        (stored / name / "c" / "0").unlink()
         with pytest.raises(blmm.StoreError, match=rf"damaged: 1 file .*{name}/c/0;"):
-            blmm.open_result(path)
-        again = blmm.scan(ds, store=path)
+            blmm.open_result(stored)
+        again = blmm.scan(ds, store=stored)
         np.testing.assert_array_equal(again[name], expected[name])
-    zarr.open_array(path, path="manifest_traits", mode="r+")[1] = 0
+    zarr.open_array(stored, path="manifest_traits", mode="r+")[1] = 0
     with pytest.raises(blmm.StoreError, match="15 of 15 blocks and 2 of 3 trait chunks are there"):
-        blmm.open_result(path)
+        blmm.open_result(stored)
 
 
 @pytest.mark.parametrize("method", ["null-exact", "null-grid", "alt-exact"])
@@ -244,8 +248,8 @@ def test_an_opened_result_looks_as_the_lazy_one(ds, tmp_path, method):
     assert opened.trait_id.where(opened.trait_status != "ok", drop=True).size == 0
 
 
-def test_an_opened_result_goes_into_another_file(ds, tmp_path):
-    opened = blmm.scan(ds, store=tmp_path / "r.zarr", chunks=CHUNKS)
+def test_an_opened_result_goes_into_another_file(finished_store, tmp_path):
+    opened = blmm.open_result(finished_store)
     opened.to_zarr(tmp_path / "copy.zarr", consolidated=False)
     assert not {"bulklmm_store", "block", "statistics", "fingerprints"} & set(opened.attrs)
     assert not any(isinstance(value, dict) for value in opened.attrs.values())
@@ -308,10 +312,8 @@ def test_a_folder_without_permission(ds, tmp_path):
         blmm.scan(ds, store=tmp_path / "r.zarr")
 
 
-def test_writes_that_do_not_cover_a_block_are_refused(ds, tmp_path):
-    path = tmp_path / "r.zarr"
-    blmm.scan(ds, store=path, chunks=CHUNKS)
-    store = ResultStore(str(path), Layout((30, 12), (7, 5), (7, 5)))
+def test_writes_that_do_not_cover_a_block_are_refused(ds, stored):
+    store = ResultStore(str(stored), Layout((30, 12), (7, 5), (7, 5)))
     with pytest.raises(blmm.StoreError, match="corrupts its neighbours"):
         store.write_block(0, 0, {"lod": np.zeros((7, 4), np.float32)})
     with pytest.raises(blmm.StoreError, match="corrupts its neighbours"):

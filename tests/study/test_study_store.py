@@ -223,10 +223,11 @@ def test_stores_that_are_none_of_ours(ds, tmp_path):
 
 def test_damaged_stores(ds, tmp_path, small_chunks):
     path = tmp_path / "study.zarr"
+    save(ds, tmp_path / "whole.zarr")
 
     def damaged(file, change):
         shutil.rmtree(path, ignore_errors=True)
-        save(ds, path)
+        shutil.copytree(tmp_path / "whole.zarr", path)
         whole = (path / file).read_bytes()
         if change is None:
             (path / file).unlink()
