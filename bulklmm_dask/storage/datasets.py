@@ -124,7 +124,8 @@ def read_dataset(
     for name, form in forms_of(store).items():
         if name in without:
             continue
-        if form.dims is None or not form.known or _is_coded(form):
+        whole = form.inner is None or name in deferred
+        if form.dims is None or not form.known or not whole or _is_coded(form):
             others.append(name)
             continue
         attrs = dict(form.attrs)

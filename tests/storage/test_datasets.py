@@ -8,6 +8,7 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
+from bulklmm_dask.storage.compression import SMALL
 from bulklmm_dask.storage.coordinates import COORDINATES
 from bulklmm_dask.storage.datasets import forms_of, make_array, read_dataset, write_dataset
 from bulklmm_dask.storage.encoding import plain
@@ -124,3 +125,14 @@ def test_damaged_metadata_are_named(ds, tmp_path):
     (tmp_path / "s.zarr" / "real" / "zarr.json").write_text('{"node_type": "array"}')
     with pytest.raises(blmm.StoreError, match=r"real/zarr\.json is damaged \('chunk_grid'\)"):
         read_dataset(store)
+
+
+def test_shards_are_left_to_xarray(tmp_path):
+    store = Location(str(tmp_path))
+    group = zarr.open_group(store.path, mode="w", zarr_format=3)
+    options = {"chunks": (2,), "shards": (4,), "dimension_names": ["n"], "compressors": SMALL}
+    group.create_array("a", data=np.arange(7.0), **options)
+    found = read_dataset(store, deferred=["a"])
+    assert found.a.encoding["preferred_chunks"] == {"n": 2}
+    assert not found.a.any()
+    np.testing.assert_array_equal(read_dataset(store).a, np.arange(7.0))
