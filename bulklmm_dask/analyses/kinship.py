@@ -82,7 +82,8 @@ def kinship(
     ('contigs', 'samples_0', 'samples_1')
     """
     require_choice(method, "kinship method", METHODS)
-    calls, alleles = _calls(validate(ds), method)
+    ds = validate(ds)
+    calls, alleles = _calls(ds, method)
     if loco:
         _require_contigs(ds)
     samples = text(ds["sample_id"].values)

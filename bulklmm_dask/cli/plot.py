@@ -22,7 +22,7 @@ from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.result import open_result
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.schema import select
 from bulklmm_dask.text import named
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def lod(
 
 def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.Dataset:
     """Thresholds of some traits."""
-    require_names(perm, "traits", traits)
-    return thresholds(perm.sel(traits=traits), alpha)
+    return thresholds(select(perm, "traits", traits), alpha)
 
 
 @_kind(
@@ -275,9 +274,8 @@ def permutations(
     if observed is not None and result is not None:
         raise click.UsageError("--observed and --result exclude each other: choose one")
     if result is not None:
-        scanned = open_result(result)
-        require_names(scanned, "traits", [trait])
-        highest = float(max_lod(scanned.sel(traits=[trait]))["lod"].iloc[0])
+        scanned = select(open_result(result), "traits", [trait])
+        highest = float(max_lod(scanned)["lod"].iloc[0])
         observed = None if highest != highest else highest  # NaN for a trait without LODs
     return plot.permutations(open_result(perm), trait, alpha=alpha, observed=observed)
 

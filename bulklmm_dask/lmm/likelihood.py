@@ -220,9 +220,12 @@ class ProfileLikelihood:
             args=(trait,),
             tolerances={"xatol": 1e-11},
         )
-        values = self.take(trait).at(found.x).value
+        # A slope that is nothing but rounding may have no change of sign when it is computed again:
+        # the likelihood is flat in the bracket, and one of its ends is as good as any other place.
+        h2 = np.where(np.isnan(found.x), grid[cell], found.x)
+        values = self.take(trait).at(h2).value
         order = np.argsort(values, kind="stable")  # the last write of a trait is its best candidate
-        cell, trait, h2, values = cell[order], trait[order], found.x[order], values[order]
+        trait, h2, values = trait[order], h2[order], values[order]
         candidate, candidate_value = best.copy(), np.full_like(best, -np.inf)
         candidate[trait], candidate_value[trait] = h2, values
         return np.where(candidate_value >= best_value, candidate, best)

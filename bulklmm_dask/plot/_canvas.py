@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import row_of
+from bulklmm_dask.study.warn import say_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ft2font import FT2Font
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, darkest first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -57,15 +60,43 @@ def named(name: object) -> str:
     """Give a name from data as matplotlib draws it letter by letter.
 
     A dollar would begin a formula, a line break or another control character would not be seen,
-    and a long name would leave no room for the picture: its middle is left out. Every picture
-    passes the names of traits, markers, samples, contigs, genotypes and units through here, once.
+    a letter that the font lacks would be an empty box, and a long name would leave no room for the
+    picture: its middle is left out. Every picture passes the names of traits, markers, samples,
+    contigs, genotypes and units through here, once.
     """
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name)
-    )
+    shown = "".join(c if _is_drawn(c) else c.encode("unicode_escape").decode() for c in str(name))
     if len(shown) > _LONGEST:
         shown = f"{shown[:_HEAD]} ... {shown[-_TAIL:]}"
     return shown.replace("$", r"\$")
+
+
+def _is_drawn(letter: str) -> bool:
+    """Whether a letter can be seen and the fonts of the picture have it; says so where not."""
+    if letter.isascii() or not letter.isprintable():
+        return letter.isprintable()
+    fonts = _fonts()
+    if any(font.get_char_index(ord(letter)) for font in fonts):
+        return True
+    known = ", ".join(font.family_name for font in fonts)
+    say_once(
+        f"letters of {known}",
+        f"names have letters that the font {known} lacks, the first {letter!r}: they are drawn as "
+        "codes, such as \\u4e2d; choose a font that has them in matplotlib.rcParams['font.family'] "
+        "or in a file matplotlibrc",
+    )
+    return False
+
+
+def _fonts() -> list[FT2Font]:
+    """The fonts that matplotlib looks for a letter in, in its order."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    found = []
+    for family in FontProperties().get_family():
+        with suppress(ValueError):  # no font of this family is installed
+            font = findfont(FontProperties(family=family), fallback_to_default=False)
+            found.append(get_font(font))
+    return found or [get_font(findfont(FontProperties()))]
 
 
 def labelled(name: object) -> str:

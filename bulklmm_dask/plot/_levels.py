@@ -12,11 +12,10 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
-from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.storage.variables import Variable
-from bulklmm_dask.study.checks import number, real_numbers
+from bulklmm_dask.study.checks import number, real_numbers, refuse_huge
 from bulklmm_dask.study.contigs import match_contigs
-from bulklmm_dask.study.schema import require_form, require_names, require_unique
+from bulklmm_dask.study.schema import require_form, require_unique, select
 from bulklmm_dask.surface import option
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ def levels_of(
         given: Any = [threshold] if one else threshold
         values = [number(value, option("threshold"), -np.inf) for value in given]
         finite = [value for value in values if np.isfinite(value)]
+        refuse_huge(np.array(finite), "the thresholds", "give LODs or -log10 p")
         return [Level(None, f"{value:.3g}", np.array([value])) for value in finite]
     found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
     if found is None or "traits" not in found.dims or "alpha" not in found.coords:
@@ -83,11 +83,11 @@ def levels_of(
         )
     alphas = real_numbers(found["alpha"].values, "alpha of threshold", "give levels below 1")
     require_unique(map(str, np.atleast_1d(alphas)), "the levels of threshold", "give each once")
-    require_unique(text(found["traits"].values), "the traits of threshold", "give each once")
-    require_names(found.to_dataset(name="threshold"), "traits", traits)
+    found = select(found, "traits", traits)
     found = found.assign_coords(alpha=(found["alpha"].dims, alphas))
     found = found if "alpha" in found.dims else found.expand_dims("alpha")
     found = found.where(np.isfinite(found))  # infinite: none is that high, so no line
+    refuse_huge(found.values, "the thresholds", "give what bulklmm_dask.thresholds returns")
     each = " each" if "contigs" in found.dims and contig is None else ""
     if "contigs" in found.dims:
         wanted = genome.names if contig is None else [contig]
@@ -98,11 +98,11 @@ def levels_of(
         Level(
             trait if len(traits) > 1 else None,
             at_level(alpha) + each,
-            np.atleast_1d(found.sel(traits=trait, alpha=alpha).values.astype(np.float64)),
+            np.atleast_1d(found.isel(traits=i, alpha=j).values.astype(np.float64)),
             _LONG if alpha == strictest else _SHORT,
         )
-        for trait in traits
-        for alpha in found["alpha"].values
+        for i, trait in enumerate(traits)
+        for j, alpha in enumerate(found["alpha"].values)
     ]
     return [level for level in levels if np.isfinite(level.values).any()]
 

@@ -22,11 +22,13 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
 from bulklmm_dask.results.checks import require_table
+from bulklmm_dask.study.checks import LARGEST, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE = (7.2, 2.5)  # inches
+_ATTRIBUTES = ("threshold", "alpha", "window")  # of the counts
 
 
 def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None) -> Axes:
@@ -77,9 +79,9 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     style: dict[str, Any] = {"color": COLOURS[0], "rasterized": x.size > MANY, "zorder": 3}
     ax.plot(x, y, linewidth=0.8, **style)
     ax.fill_between(x, 0, y, linewidth=0, alpha=0.35, **style)
-    threshold, alpha = counts.attrs.get("threshold"), counts.attrs.get("alpha")
+    threshold, alpha, window = (_attribute(counts, name) for name in _ATTRIBUTES)
     ax.set_ylim(0, 1.06 * max([1.0, threshold or 0.0, *counts["traits"]]))
-    window, unit = counts.attrs.get("window"), study["variant_position"].attrs.get("units", "")
+    unit = study["variant_position"].attrs.get("units", "")
     wide = "" if window is None else f" of {window:g} {named(unit)}".rstrip()
     ax.set_ylabel(f"Traits with a locus\nin a window{wide}", fontsize=NORMAL)
     count_up(ax)
@@ -88,3 +90,9 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
         ax.axhline(threshold, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
         name_levels(ax, {f"{threshold:g}" if alpha is None else at_level(alpha): threshold})
     return ax
+
+
+def _attribute(counts: pd.DataFrame, name: str) -> float | None:
+    """A number among the attributes of the counts, None if it is absent."""
+    value = counts.attrs.get(name)
+    return None if value is None else number(value, f"attrs[{name!r}] of the counts", 0.0, LARGEST)

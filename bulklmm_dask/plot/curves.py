@@ -28,7 +28,9 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
 from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
 from bulklmm_dask.results.checks import require_result, require_table
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.checks import refuse_huge
+from bulklmm_dask.study.schema import select
+from bulklmm_dask.text import listing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,11 +98,12 @@ def lod(
     if not names:
         raise InputError("there are no traits to draw; name one or several")
     result = require_result(result, "plot.lod")
-    require_names(result, "traits", names)
+    result = select(result, "traits", names)
     shown, genome = staged(result, contig)
     levels = levels_of(threshold, names, genome, contig)
     rows = None if intervals is None else _of_interest(intervals, names, contig, genome)
-    curves = shown["lod"].sel(traits=names).transpose("traits", "variants").values
+    curves = shown["lod"].transpose("traits", "variants").values.astype(np.float64)
+    refuse_huge(curves, f"the LODs of {listing(names)}", "scan these traits again")
     own, ax = ax is None, axes(ax, _SIZE)
     draw_stage(ax, shown, genome, contig, curves=True)
     places = shown["variant_contig"].values, shown["variant_position"].values

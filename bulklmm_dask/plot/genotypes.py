@@ -26,10 +26,11 @@ from bulklmm_dask.results.checks import has_map
 from bulklmm_dask.storage.restored import require_contigs, restored
 from bulklmm_dask.storage.variables import VARIABLES
 from bulklmm_dask.study.alleles import effect_allele
+from bulklmm_dask.study.checks import refuse_huge, refuse_outside
 from bulklmm_dask.study.schema import (
     maximum_of,
     require_form,
-    require_names,
+    select,
 )
 from bulklmm_dask.text import counted, position_text
 
@@ -95,10 +96,9 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     study = restored(study)
     require_form(study, {name: VARIABLES[name] for name in _USED}, turned=True)
     require_contigs(study)
-    require_names(study, "traits", [trait])
-    require_names(study, "variants", [variant])
-    values = study["sample_trait"].sel(traits=trait).values
-    here = study.sel(variants=variant)
+    values = select(study["sample_trait"], "traits", [trait]).isel(traits=0).values
+    refuse_huge(values, f"the values of trait {trait!r}", "give them in another unit")
+    here = select(study, "variants", [variant]).isel(variants=0)
     genotypes = _genotypes(here)
     measured, called = ~np.isnan(values), ~np.isnan(genotypes.value)
     used = measured & called
@@ -131,18 +131,25 @@ def _genotypes(here: xr.Dataset) -> _Genotypes:
     """Genotypes of all samples at one marker, or their dosages where these are not genotypes."""
     if "call_genotype_probability" in here:
         p = here["call_genotype_probability"].transpose("samples", "genotypes").values
+        _refuse_outside(here, p, 1)
         best = np.argmax(np.nan_to_num(p, nan=-1.0), axis=1)
         sure = p[np.arange(len(p)), best] > 0.5
         known = here["genotype_id"].values if "genotype_id" in here else range(1, p.shape[1] + 1)
         return _Genotypes(np.where(sure, best, np.nan), [str(name) for name in known])
     if "call_dosage" not in here:
         raise InputError("there is no call_dosage: effects are drawn from a study with genotypes")
-    dosage = here["call_dosage"].values.astype(np.float64)
-    copies = dosage * (2.0 / maximum_of(here["call_dosage"]))
+    dosage, maximum = here["call_dosage"].values.astype(np.float64), maximum_of(here["call_dosage"])
+    _refuse_outside(here, dosage, maximum)
+    copies = dosage * (2.0 / maximum)
     near = np.abs(copies - np.round(copies)) <= _NEAR
     if near.sum() < _SHARE * (~np.isnan(copies)).sum():
         return _Genotypes(dosage, None)
     return _Genotypes(np.round(copies), _of_copies(here))
+
+
+def _refuse_outside(here: xr.Dataset, calls: np.ndarray, maximum: int) -> None:
+    """Raise InputError for a genotype of the marker outside its range."""
+    refuse_outside(calls[None], maximum, [str(here["variants"].values)], here["samples"].values)
 
 
 def _of_copies(here: xr.Dataset) -> list[str]:

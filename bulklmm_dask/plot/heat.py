@@ -26,7 +26,7 @@ from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.downsampled import highest_lods
 from bulklmm_dask.results.runs import highest_of_runs
 from bulklmm_dask.study.checks import require_choice
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.schema import select
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,8 +86,7 @@ def heatmap(
     require_choice(order, "order", _ORDERS)
     result = require_result(result, "plot.heatmap")
     if traits is not None:
-        require_names(result, "traits", list(traits))
-        result = require_result(result.sel(traits=list(traits)), "plot.heatmap")
+        result = require_result(select(result, "traits", traits), "plot.heatmap")
     genome = layout(result)
     edges = _columns(genome)
     lods = _highest(result, genome, edges)

@@ -19,6 +19,7 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import require_form
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def _require_profile(values: Any) -> None:
     curves = [values[name].values for name in ("null", "alternative") if name in values]
     if not all(np.isfinite(np.nanmax(curve, initial=-np.inf)) for curve in curves):
         raise InputError(f"the likelihoods are not finite: {remedy}")
+    for curve in curves:
+        refuse_huge(curve[np.isfinite(curve)], "the likelihoods", remedy)
     interval = values["null_interval"].values
     if not values["h2"].size or interval.size != 2 or (np.abs(interval) > 1).any():
         raise InputError(

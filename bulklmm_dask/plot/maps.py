@@ -12,7 +12,7 @@ from bulklmm_dask.plot._canvas import NORMAL, axes, coloured_points, count_up, s
 from bulklmm_dask.plot._genome import chromosomes, contig_index, layout
 from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.results.cis import has_trait_places
-from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.checks import LARGEST, number
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.surface import option
 
@@ -66,7 +66,7 @@ def eqtl(
     columns = ("trait", "contig", "position", "lod")
     remedy = "give what max_lod, find_peaks or find_hits returns"
     table = require_table(maxima, columns, "the findings have", remedy, numbers=columns[2:])
-    hits = table[table["lod"] >= number(threshold, option("threshold"), -np.inf)]
+    hits = table[table["lod"] >= number(threshold, option("threshold"), -LARGEST, LARGEST)]
     hits = hits.sort_values("lod", kind="stable")
     study = require_map(study, "plot.eqtl")
     placed = has_trait_places(study)

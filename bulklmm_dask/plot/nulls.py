@@ -24,7 +24,8 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.results.null_maxima import null_maxima
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.restored import restored
-from bulklmm_dask.study.checks import number
+from bulklmm_dask.study.checks import LARGEST, number, refuse_huge
+from bulklmm_dask.study.schema import select
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted
 
@@ -80,8 +81,9 @@ def permutations(
     """
     maxima = null_maxima(perm, trait)
     if observed is not None:
-        observed = number(observed, option("observed"), -np.inf)
-    mine = restored(perm).sel(traits=[trait])
+        observed = number(observed, option("observed"), -LARGEST, LARGEST)
+    refuse_huge(maxima, f"the maxima of trait {trait!r}", "permute it again")
+    mine = select(restored(perm), "traits", [trait])
     found = thresholds(mine, alpha)["threshold"].sortby("alpha", ascending=False)
     ax = axes(ax, _SIZE)
     ax.set_xlabel(f"Highest {label_of('lod')} on the genome", fontsize=NORMAL)

@@ -31,7 +31,8 @@ from bulklmm_dask.plot._genome import draw_stage, staged
 from bulklmm_dask.plot._levels import common, draw_levels, levels_of
 from bulklmm_dask.results.checks import require_result, require_table
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
-from bulklmm_dask.study.schema import require_names
+from bulklmm_dask.study.checks import refuse_huge
+from bulklmm_dask.study.schema import select
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,14 +87,15 @@ def manhattan(
     >>> ax.figure.savefig("manhattan.png")
     """
     result = require_result(result, "plot.manhattan")
-    require_names(result, "traits", [trait])
+    result = select(result, "traits", [trait])
     shown, genome = staged(result, contig)
     levels = levels_of(threshold, [trait], genome, contig)
-    one = shown.sel(traits=trait)
+    one = shown.isel(traits=0)
     if "neg_log10_p" in one:
         values = one["neg_log10_p"].values.astype(np.float64)
     else:
         values = neg_log10_p(one["lod"].values, one["df"].values if "df" in one else 1)
+    refuse_huge(values, f"the p-values of trait {trait!r}", "scan it again")
     ax = axes(ax, _WIDE)
     draw_stage(ax, shown, genome, contig, curves=False)
     where = shown["variant_contig"].values

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension, named
-from bulklmm_dask.study.checks import real_numbers
+from bulklmm_dask.study.checks import real_numbers, refuse_huge
 from bulklmm_dask.surface import either
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _SIZE = (4.6, 3.9)  # inches
 _CELLS = 800  # along a side, at most
-_EXTREME = 1e100  # relationships are about 1; above, sums of them overflow
 _NAMED = 28  # samples up to which they are named
 
 
@@ -64,8 +63,9 @@ def kinship(
     matrix, names = _matrix(kinship)
     values = real_numbers(matrix.values, "the kinship", "compute it again")
     n = len(values)
-    if not (np.abs(values) < _EXTREME).all():
-        raise InputError("the kinship holds NaN, infinite or huge values; compute it again")
+    if np.isnan(values).any():
+        raise InputError("the kinship holds NaN; compute it again")
+    refuse_huge(values, "the relationships", "compute the kinship again")
     ax = axes(ax, _SIZE)
     arranged = _clustered(values) if order and n > 2 else np.arange(n)
     image = _averaged(values, arranged)

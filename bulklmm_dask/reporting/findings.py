@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
 from bulklmm_dask.storage.coordinates import PAIR
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.schema import locate, select
 
 N_CURVES = 4
 ALPHA = 0.05
@@ -85,7 +84,7 @@ def find(result: xr.Dataset, perm: xr.Dataset | None, *, threshold: float, n_top
     curves = _curves(result, best) if placed else None
     levels = None
     if perm is not None and curves is not None:
-        levels = thresholds(_of_traits(perm, curves["traits"].values.tolist()), ALPHA)
+        levels = thresholds(select(perm, "traits", curves["traits"].values), ALPHA)
     return Findings(
         loci=loci,
         top=_with_statistics(result, best.head(n_top).reset_index(drop=True)),
@@ -109,12 +108,7 @@ def _curves(result: xr.Dataset, best: pd.DataFrame) -> xr.Dataset | None:
     names = list(dict.fromkeys(best["trait"]))[:N_CURVES]
     if not names:
         return None
-    return _of_traits(result[["lod", *MAP]], names).compute()
-
-
-def _of_traits(ds: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
-    """Select traits by name, whatever the type of the names."""
-    return ds.isel(traits=locate(ds["traits"].values, names, "no trait {} here"))
+    return select(result[["lod", *MAP]], "traits", names).compute()
 
 
 def _with_statistics(result: xr.Dataset, rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from bulklmm_dask.results.form import require_scan_form
 from bulklmm_dask.storage.coordinates import PAIR
 from bulklmm_dask.storage.restored import require_contigs, restored
 from bulklmm_dask.storage.variables import VARIABLES
+from bulklmm_dask.study.checks import LARGEST, refuse_huge
 from bulklmm_dask.study.schema import require_form
 from bulklmm_dask.study.tables.numbers import as_number
 from bulklmm_dask.surface import either
@@ -72,6 +73,8 @@ def require_map(ds: Any, caller: str) -> xr.Dataset:
                 "a marker map"
             )
     require_form(ds, {name: VARIABLES[name] for name in MAP})
+    positions = ds["variant_position"].values
+    refuse_huge(positions, "the positions of markers (variant_position)", "correct the map")
     require_contigs(ds)
     return ds
 
@@ -101,7 +104,7 @@ def require_table(
         Columns of numbers; those that are not in `columns` may be absent. Text is read as a number
         where it is one, also with commas between thousands; an empty cell is NaN.
     finite : bool
-        Whether infinite numbers are refused.
+        Whether infinite numbers, and those beyond `LARGEST`, are refused.
 
     Returns
     -------
@@ -149,12 +152,12 @@ def _as_numbers(column: pd.Series, subject: str, remedy: str, *, finite: bool) -
         found = np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
         unfit = np.array([cell is None for cell in cells], dtype=bool)
     if finite:
-        unfit |= np.isinf(found)
+        unfit |= np.abs(found) > LARGEST
     if unfit.any():
         at = int(unfit.argmax())
         row, cell = column.index[at], column.iloc[at]
         shown = repr(cell) if isinstance(cell, str) else str(cell)
-        kind = "finite number" if finite else "number"
+        kind = f"number within {-LARGEST:g} and {LARGEST:g}" if finite else "number"
         raise InputError(f"{subject} {shown} (row {row!r}), which is no {kind}; {remedy}")
     return found
 

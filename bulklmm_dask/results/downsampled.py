@@ -11,7 +11,7 @@ from bulklmm_dask.results.pairs import blocks
 from bulklmm_dask.results.runs import highest_of_runs
 from bulklmm_dask.typing import Columns, Index
 
-_HIGHEST = 6e4  # that half precision holds
+_HIGHEST = 6e4  # that half precision holds; LODs beyond are drawn as this
 
 
 def highest_lods(result: xr.Dataset, stretch: Index, n_stretches: int) -> npt.NDArray[np.float16]:
@@ -42,7 +42,7 @@ def _sift(block: Block) -> Columns:
     stretch = block["stretch"].values
     order = np.argsort(stretch, kind="stable")
     starts = np.flatnonzero(np.diff(stretch[order], prepend=-2))
-    lods = highest_of_runs(block["lod"].values[order], starts)
+    lods = np.clip(highest_of_runs(block["lod"].values[order], starts), -_HIGHEST, _HIGHEST)
     return {"stretch": stretch[order][starts], "lod": lods}
 
 
@@ -53,4 +53,4 @@ def _gather(parts: list[Columns], chunk: int, *, n_stretches: int) -> npt.NDArra
         known = part["stretch"] >= 0
         stretch = part["stretch"][known]
         out[stretch] = np.fmax(out[stretch], part["lod"][known])
-    return np.minimum(out, _HIGHEST).T.astype(np.float16)
+    return out.T.astype(np.float16)

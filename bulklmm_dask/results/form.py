@@ -10,6 +10,7 @@ from bulklmm_dask.storage.coordinates import PAIR
 from bulklmm_dask.storage.frequency import FREQUENCY
 from bulklmm_dask.storage.restored import require_contigs
 from bulklmm_dask.storage.variables import TRAIT_PLACES, VARIABLES, Variable
+from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import require_form
 
 _TRAITS = ("traits",)
@@ -69,6 +70,9 @@ def require_scan_form(result: xr.Dataset) -> None:
 def require_places_form(ds: xr.Dataset) -> None:
     """Raise InputError unless the places of traits have their form, for those who use them."""
     require_form(ds, _PLACES)
+    if "trait_position" in ds:
+        positions = ds["trait_position"].values
+        refuse_huge(positions, "the positions of traits (trait_position)", "correct them")
     require_contigs(ds, "trait_contig", least=-1)
 
 

@@ -17,6 +17,8 @@ from bulklmm_dask.typing import Array
 RANGE_TOLERANCE = 1e-6
 # Positions that exceed this are bp: no chromosome is as long in Mb or cM.
 LARGEST_MB = 10_000
+# Sums and squares of larger numbers overflow; LODs, positions and relationships are far below.
+LARGEST = 1e100
 
 
 def whole_number(value: object, what: str, least: int) -> int:
@@ -112,6 +114,16 @@ def refuse_infinite(
         f"{what} holds {counted(len(infinite), 'infinite value')}, the first {values[i, j]} in "
         f"sample {rows[i]!r}, column {columns[j]!r}; replace them by numbers or NaN"
     )
+
+
+def refuse_huge(values: npt.NDArray[Any], what: str, remedy: str) -> None:
+    """Raise InputError quoting the first of some numbers beyond `LARGEST`; NaN passes."""
+    huge = np.abs(values) > np.float64(LARGEST)  # single precision has no such number
+    if huge.any():
+        raise InputError(
+            f"{what} hold {values[huge][0]:g}, and numbers of a result or a picture lie within "
+            f"{-LARGEST:g} and {LARGEST:g}; {remedy}"
+        )
 
 
 def refuse_outside(

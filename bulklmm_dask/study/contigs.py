@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.schema import locate, refuse_several
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
@@ -61,10 +61,11 @@ def match_contigs(known: Iterable[object], wanted: Iterable[object], what: str) 
     Raises
     ------
     InputError
-        If a name that is not there as it is written may be several of the known ones.
+        If a name is that of several of the known ones, or may be because it is not there as it is
+        written.
     """
     names = list(map(str, known))
-    exact = {name: position for position, name in reversed(list(enumerate(names)))}
+    exact = {name: position for position, name in enumerate(names)}
     alike: dict[str, list[int]] = {}
     for position, name in enumerate(names):
         alike.setdefault(spelling(name), []).append(position)
@@ -83,6 +84,8 @@ def match_contigs(known: Iterable[object], wanted: Iterable[object], what: str) 
     codes, distinct = pd.factorize(
         np.array(list(map(str, wanted)), dtype=object), use_na_sentinel=False
     )
+    if len(exact) < len(names):
+        refuse_several(names, distinct)
     at = np.array([position_of(str(name)) for name in distinct], dtype=np.int64)
     return at[codes]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,8 @@ from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Index
 
 IMPORT = "'bulklmm import'"  # the command that makes a study
+
+Selected = TypeVar("Selected", xr.Dataset, xr.DataArray)
 
 _REQUIRED = ("variant_id", "sample_id", "trait_id", "sample_trait")
 
@@ -52,7 +54,7 @@ def locate(
     Raises
     ------
     InputError
-        If any name is unknown.
+        If any name is unknown, or is that of several.
     """
     names = list(map(str, known))
     asked = list(map(str, wanted))
@@ -62,12 +64,36 @@ def locate(
             remedy = f"the names are like {listing(names, 3)}" if names else "there is none"
         what = what.replace("{count}", str(len(unknown))).replace("{}", listing(unknown), 1)
         raise InputError(f"{what}; {remedy}")
+    if len(where) < len(names):
+        refuse_several(names, asked)
     return np.array([where[name] for name in asked], dtype=np.int64)
 
 
-def require_names(ds: xr.Dataset, dim: str, names: Iterable[object]) -> None:
-    """Raise InputError unless a dimension such as traits has all these names."""
-    locate(ds[dim].values, names, f"no {dim.removesuffix('s')} {{}} here")
+def refuse_several(names: Sequence[str], asked: Iterable[str]) -> None:
+    """Raise InputError if a name that is asked for stands for several of those known."""
+    times = Counter(names)
+    if several := [name for name in dict.fromkeys(asked) if times[name] > 1]:
+        raise InputError(
+            f"{several[0]!r} is the name of {times[several[0]]} of {len(names)} entries, which "
+            "does not say which of them is meant; give each a name of its own"
+        )
+
+
+def select(ds: Selected, dim: str, names: Iterable[object]) -> Selected:
+    """Entries along a dimension such as traits by their names, compared as text.
+
+    Raises
+    ------
+    InputError
+        If the dimension is lost, or a name is unknown or that of several entries.
+    """
+    kind = dim.removesuffix("s")
+    if dim not in ds.dims:
+        raise InputError(
+            f"the dimension {dim!r} is lost, so no {kind} can be selected by its name; select with "
+            f"a list before: ds.sel({dim}=[name])"
+        )
+    return ds.isel({dim: locate(ds[dim].values, names, f"no {kind} {{}} here")})
 
 
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import studies
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import longevity
@@ -114,6 +115,13 @@ def test_the_reference_kinship_is_that_of_the_strains(reference):
     np.testing.assert_allclose(matrix, strains[np.ix_(of, of)], atol=1e-12)
 
 
+def test_a_description_with_one_dimension_more_changes_nothing():
+    ds = studies.study(n=10, p=12, m=2)
+    wide = ds.drop_vars("contig_id").assign(contig_id=(("x", "contigs"), [["1", "2"]]))
+    for loco in (False, True):
+        xr.testing.assert_equal(blmm.kinship(wide, loco=loco), blmm.kinship(ds, loco=loco))
+
+
 def test_unknown_method():
     with pytest.raises(blmm.InputError, match=r"'gemma'.*centered"):
         blmm.kinship(studies.study(), method="gemma")
@@ -164,6 +172,18 @@ def test_frames_without_names_go_by_order_and_say_so():
     np.testing.assert_array_equal(found.lod, expected)
     with pytest.raises(InputError, match="the kinship lacks 30 of the 30 samples"):
         blmm.scan(ds, kinship=pd.DataFrame(matrix).sample(frac=1, random_state=1))
+
+
+def test_a_frame_that_is_not_square_has_names_at_both_sides():
+    ds = studies.study(n=10, p=12, m=2)
+    names = ds.samples.values
+    frame = pd.DataFrame(ds.kinship.values, columns=names)
+    xr.testing.assert_equal(blmm.scan(ds, kinship=frame).lod, blmm.scan(ds).lod)
+    for odd in (frame.iloc[:9], frame.iloc[:, :9], frame.iloc[:, :0], frame.iloc[:0]):
+        with pytest.raises(InputError, match=r"has \d+ rows? and \d+ columns?, and only one side"):
+            blmm.scan(ds, kinship=odd)
+    wide = frame.set_axis(names, axis=0).assign(somebody=0.5)
+    xr.testing.assert_equal(blmm.scan(ds, kinship=wide).lod, blmm.scan(ds).lod)
 
 
 def test_frames_of_samples_that_are_numbers():

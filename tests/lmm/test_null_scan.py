@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import brute
 import numpy as np
 import pytest
@@ -296,3 +298,20 @@ def test_fit_null_leaves_its_input_alone():
     before = y.copy()
     fit_null(make_basis(ds.kinship.values, np.ones((30, 1))), y, reml=False)
     np.testing.assert_array_equal(y, before)
+
+
+def test_a_slope_that_is_rounding_brackets_no_maximum_and_is_none(monkeypatch):
+    """A constant kinship is explained by the intercept: the restricted likelihood is flat."""
+    rng = np.random.default_rng(0)
+    on_grid = ProfileLikelihood.on_grid
+
+    def rounded(self, h2):
+        found = on_grid(self, h2)
+        return replace(found, slope=rng.choice([-1e-13, 1e-13], found.slope.shape))
+
+    monkeypatch.setattr(ProfileLikelihood, "on_grid", rounded)
+    basis = make_basis(np.full((20, 20), 3.0), np.column_stack([np.ones(20), np.arange(20.0)]))
+    flat = ProfileLikelihood.of(basis, basis.rotate(rng.standard_normal((20, 30))), reml=True)
+    h2 = flat.maximise()
+    assert ((h2 >= 0.0) & (h2 <= basis.h2_max)).all()
+    np.testing.assert_allclose(flat.at(h2).value, flat.at(np.zeros(30)).value, atol=1e-9)

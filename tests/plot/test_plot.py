@@ -244,7 +244,8 @@ def test_datasets_that_have_lost_their_form_are_refused(related, result):
             plot.lod(result, names[0], threshold=odd)
     for odd, message in (
         ("kinship", "not str"),
-        (xr.DataArray(np.full((3, 3), 1e200)), "NaN, infinite or huge"),
+        (xr.DataArray(np.full((3, 3), 1e200)), "relationships hold 1e"),
+        (xr.DataArray(np.full((3, 3), np.nan)), "the kinship holds NaN"),
         (xr.DataArray(np.full((3, 3), "x")), "the kinship does not hold numbers"),
     ):
         with pytest.raises(InputError, match=message):

@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib import pyplot as plt
 
 import bulklmm_dask as blmm
+from bulklmm_dask.study import warn
 
 NAMES = [
     "$$",
@@ -139,3 +140,21 @@ def test_the_middle_of_a_long_name_is_left_out():
         assert names[0] not in shown
         for name in names:
             assert f"{name[:32]} ... {name[-12:]}" in shown
+
+
+def test_letters_that_the_font_lacks_are_drawn_as_codes_which_is_said(monkeypatch):
+    monkeypatch.setattr(warn, "_said", set())
+    names = ["\u7c73\u03b1", "\u7c73\u03b2", "r\u00e9sum\u00e9"]
+    dosage, traits = studies.arrays(n=20, p=8, m=3, seed=5)
+    ds = blmm.create_dataset(dosage, traits, trait_ids=names)
+    ds = ds.assign(variant_contig=("variants", [0] * 8), contig_id=("contigs", [names[0]]))
+    ds = ds.assign(variant_position=("variants", np.arange(8.0)))
+    result = blmm.scan(ds, kinship=None)
+    with pytest.warns(blmm.StudyWarning, match=r"DejaVu Sans lacks.*codes.*font\.family") as said:
+        ax = blmm.plot.heatmap(result, order="traits")
+    assert len(said) == 1
+    ax.figure.canvas.draw()  # a warning of matplotlib would be an error
+    shown = [label.get_text() for label in ax.get_yticklabels()]
+    assert shown == ["\\u7c73\u03b1", "\\u7c73\u03b2", names[2]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [shown[0]]
+    drawn(blmm.plot.lod(result, names))

@@ -54,6 +54,14 @@ def test_nothing_else_is_guessed(known, other):
     assert match_contigs([other], [known], "the study").tolist() == [ABSENT]
 
 
+def test_the_name_of_several_contigs_is_refused():
+    known = ["1", "2", "1"]
+    assert match_contigs(known, ["chr2"], "the study").tolist() == [1]
+    for name, message in (("1", "name of 2 of 3 entries"), ("chr1", "may be '1', '1' of")):
+        with pytest.raises(InputError, match=message):
+            match_contigs(known, ["2", name], "the study")
+
+
 def test_a_name_as_it_is_written_comes_first():
     known = ["chr1", "1", "01"]
     assert match_contigs(known, known[::-1], "the study").tolist() == [2, 1, 0]

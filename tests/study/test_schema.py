@@ -8,7 +8,7 @@ import xarray as xr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.study.schema import locate, unknown_names, validate
+from bulklmm_dask.study.schema import locate, select, unknown_names, validate
 
 
 def test_names_are_found_as_text():
@@ -30,6 +30,25 @@ def test_names_are_found_as_text():
 def test_unknown_names_are_listed(known, remedy, message):
     with pytest.raises(InputError, match=message):
         locate(known, ["x", *known[:1], "y"], "no trait {} here", remedy)
+
+
+def test_a_name_of_several_entries_is_refused_where_it_is_asked_for():
+    known = ["a", "b", "a", "c"]
+    assert locate(known, ["c", "b"], "no {} here").tolist() == [3, 1]
+    with pytest.raises(InputError, match=r"^'a' is the name of 2 of 4 entries.*name of its own$"):
+        locate(known, ["b", "a"], "no {} here")
+    ds = xr.Dataset({"y": ("traits", np.arange(4.0))}, {"traits": known})
+    assert select(ds, "traits", ["c"]).y.values.tolist() == [3.0]
+    assert select(ds.y, "traits", ["c", "b"]).values.tolist() == [3.0, 1.0]
+    with pytest.raises(InputError, match="'a' is the name of 2 of 4 entries"):
+        select(ds, "traits", ["a"])
+    with pytest.raises(InputError, match="dimension 'traits' is lost, so no trait can be selected"):
+        select(ds.isel(traits=1), "traits", ["b"])
+
+
+def test_entries_with_numbers_for_names_are_selected():
+    ds = xr.Dataset({"y": ("traits", np.arange(3.0))}, {"traits": [30, 10, 20]})
+    assert select(ds, "traits", ["10", 30]).y.values.tolist() == [1.0, 0.0]
 
 
 def test_a_coordinate_that_is_no_list_of_names():

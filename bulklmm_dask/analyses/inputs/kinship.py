@@ -20,7 +20,7 @@ from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
-from bulklmm_dask.text import named
+from bulklmm_dask.text import counted, named
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
@@ -143,9 +143,18 @@ def _labelled(frame: pd.DataFrame, samples: list[str]) -> xr.DataArray:
             rows = list(map(str, frame.index))
         else:
             say_counted("the rows of the kinship", "the samples of the study")
-    rows, columns = rows or columns, columns or rows
-    coords = {} if rows is None else {"samples_0": rows, "samples_1": columns}
-    return xr.DataArray(frame.to_numpy(), dims=("samples_0", "samples_1"), coords=coords)
+    dims = ("samples_0", "samples_1")
+    known = [names for names in (rows, columns) if names is not None]
+    if not known:
+        return xr.DataArray(frame.to_numpy(), dims=dims)
+    sides = known[0], known[-1]
+    if tuple(map(len, sides)) != frame.shape:
+        raise InputError(
+            f"the kinship has {counted(frame.shape[0], 'row')} and "
+            f"{counted(frame.shape[1], 'column')}, and only one side has names; give a row and a "
+            "column for each sample"
+        )
+    return xr.DataArray(frame.to_numpy(), dict(zip(dims, sides, strict=True)), dims)
 
 
 def _by_contig(ds: xr.Dataset, kinship: xr.DataArray, name: str) -> xr.DataArray:
