@@ -149,7 +149,9 @@ def _genotypes(here: xr.Dataset) -> _Genotypes:
 
 def _refuse_outside(here: xr.Dataset, calls: np.ndarray, maximum: int) -> None:
     """Raise InputError for a genotype of the marker outside its range."""
-    refuse_outside(calls[None], maximum, [str(here["variants"].values)], here["samples"].values)
+    refuse_outside(
+        calls[None], maximum, [str(here["variants"].values)], here["samples"].values.tolist()
+    )
 
 
 def _of_copies(here: xr.Dataset) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.schema import unknown_names
@@ -145,6 +148,30 @@ def in_words(value: Any) -> str:
     """Write an attribute of a result: lists with commas, nothing as "none"."""
     words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return words or "none"
+
+
+def with_plain_options(ds: xr.Dataset, options: Sequence[Option]) -> xr.Dataset:
+    """A result with its options in its attributes as values of JSON, as which they were written.
+
+    Other programs, and NetCDF, give them back as numbers and arrays of NumPy.
+
+    Raises
+    ------
+    InputError
+        If one is no number, no text and no list of these.
+    """
+    found = {}
+    for name in [option.name for option in options if option.name in ds.attrs]:
+        value = ds.attrs[name]
+        found[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        try:
+            json.dumps(found[name])
+        except (TypeError, ValueError):
+            raise InputError(
+                f"attrs[{name!r}] is {value!r}, which is no number, no text and no list of these; "
+                f"set it to the {name} of the call, or delete it"
+            ) from None
+    return ds.assign_attrs(found)
 
 
 def _traits(result: xr.Dataset) -> Facts:

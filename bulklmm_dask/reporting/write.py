@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import xarray as xr
 
+from bulklmm_dask.analyses.options import PERMUTE, SCAN
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import pyplot
 from bulklmm_dask.reporting import pictures
@@ -22,6 +23,7 @@ from bulklmm_dask.reporting.facts import (
     require_within,
     scan_facts,
     study_facts,
+    with_plain_options,
 )
 from bulklmm_dask.reporting.findings import ALPHA, Findings, find, is_placed
 from bulklmm_dask.reporting.repeat import how_to_repeat
@@ -93,13 +95,14 @@ def report(
     >>> Path("report.html").exists()
     True
     """
-    result = require_result(result, "report")
+    result = with_plain_options(require_result(result, "report"), SCAN)
     lowest = number(threshold, option("threshold"), 0.0)
     n_top = whole_number(n_top, "n_top", 1)
     if study is not None:
         require_same(result, study)
     if perm is not None:
         _require_permuted(result, perm)
+        perm = with_plain_options(perm, PERMUTE)
     pyplot()
     target = Location.of(path)
     target.require_free_file(overwrite=overwrite)

@@ -16,6 +16,8 @@ from bulklmm_dask.storage.frequency import FREQUENCY
 from bulklmm_dask.storage.variables import NAMES, PREFIXES, VARIABLES
 from bulklmm_dask.text import listing
 
+# Codes from here on are no numbers of contigs, and an array of so many names may fill the memory.
+_MOST_CONTIGS = 100_000_000
 # What a result has of a trait alone, besides variables whose names begin with trait_.
 OF_TRAITS = ("h2", "sigma2", "n_samples", "n_refined")
 
@@ -111,8 +113,10 @@ def _with_contigs(ds: xr.Dataset) -> xr.Dataset:
     if any(name not in ds for name in ("variant_contig", "variant_contig_name")):
         return ds
     codes, names = ds["variant_contig"].values, ds["variant_contig_name"].values
-    if codes.ndim != 1 or codes.dtype.kind not in "iu" or not codes.size or codes.min() < 0:
+    if codes.ndim != 1 or codes.shape != names.shape or codes.dtype.kind not in "iu":
         return ds  # which the check of the form refuses, if it must
+    if not codes.size or codes.min() < 0 or codes.max() >= _MOST_CONTIGS:
+        return ds
     if "contig_id" not in ds:
         known = np.full(int(codes.max()) + 1, "", dtype=object)
         known[codes] = names

@@ -20,6 +20,8 @@ from bulklmm_dask.typing import Index
 
 IMPORT = "'bulklmm import'"  # the command that makes a study
 
+_DOUBLE = 8  # bytes
+
 Selected = TypeVar("Selected", xr.Dataset, xr.DataArray)
 
 _REQUIRED = ("variant_id", "sample_id", "trait_id", "sample_trait")
@@ -211,6 +213,11 @@ def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bo
             )
         if not isinstance(found.dtype, np.dtype) or found.dtype.kind not in form.kinds:
             raise InputError(f"{name} has dtype {found.dtype}; it should hold {form.meaning}")
+        if found.dtype.kind == "f" and found.dtype.itemsize > _DOUBLE:
+            raise InputError(
+                f"{name} has dtype {found.dtype}, and all is computed in doubles at most; give it "
+                "as doubles: .astype('float64')"
+            )
 
 
 def maximum_of(dosage: xr.DataArray) -> int:

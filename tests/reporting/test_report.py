@@ -275,6 +275,18 @@ def test_traits_that_cannot_be_fitted(study, tmp_path):
     assert page.all("img") == []
 
 
+def test_options_in_attributes_are_numbers_texts_and_lists(result, tmp_path):
+    from_netcdf = result.assign_attrs(covariates=np.array(["x", "y"]), loco=np.int64(1))
+    blmm.report(from_netcdf, tmp_path / "r.html", threshold=4)
+    page = (tmp_path / "r.html").read_text()
+    assert "loco=True" in page
+    assert "--covariates x,y" in page
+    for value in (np.timedelta64(1, "D"), [1j], ...):
+        with pytest.raises(blmm.InputError, match=r"attrs\['method'\] is .*, which is no number"):
+            blmm.report(result.assign_attrs(method=value), tmp_path / "x.html", threshold=4)
+    assert not (tmp_path / "x.html").exists()
+
+
 def test_a_single_contig_and_no_kinship(study, tmp_path):
     one = study.isel(variants=study.variant_contig.values == 3)
     result = blmm.scan(one, kinship=None).compute()

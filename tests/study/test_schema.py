@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import studies
 import xarray as xr
 
 import bulklmm_dask as blmm
@@ -57,3 +58,20 @@ def test_a_coordinate_that_is_no_list_of_names():
     ds = ds.assign(kinship=square).assign_coords(xr.Coordinates({"samples_0": square}, indexes={}))
     with pytest.raises(InputError, match=r"samples_0 has dimensions .*; rename it"):
         validate(ds)
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "values", "message"),
+    [
+        ("variant_contig_name", ("variants", "x"), np.full((12, 1), "1"), None),
+        ("variant_contig_name", ("variants", "samples"), np.full((12, 20), "1"), "has dimensions"),
+        ("variant_contig", "variants", np.full(12, 2**40), "index into contig_id, which the study"),
+        ("sample_trait", ("samples", "traits"), np.zeros((20, 2), np.longdouble), "in doubles"),
+    ],
+)
+def test_a_study_without_contig_id(name, dims, values, message):
+    ds = studies.study(n=20, p=12, m=2).drop_dims("contigs")
+    assert validate(ds).contig_id.values.tolist() == ["1", "2"]
+    odd = ds.drop_vars(name).assign({name: (dims, values)})
+    with pytest.raises(InputError, match=message or "variant_contig is an index into contig_id"):
+        validate(odd)
