@@ -65,6 +65,8 @@ def layout(ds: xr.Dataset, *, of_traits: bool = False) -> Genome:
             )
         contig = np.concatenate([contig, ds["trait_contig"].values])
         position = np.concatenate([position, ds["trait_position"].values])
+    if np.isnan(position).all():
+        raise InputError("no marker has a position to be drawn at; give the study a marker map")
     extent = pd.Series(position).groupby(contig).agg(["min", "max"])
     extent = extent.reindex(range(ds["contig_id"].size))
     first = extent["min"].fillna(0.0).to_numpy()

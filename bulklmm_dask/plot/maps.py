@@ -13,7 +13,7 @@ from bulklmm_dask.plot._genome import chromosomes, contig_index, layout
 from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.results.cis import has_trait_places
 from bulklmm_dask.study.checks import LARGEST, number
-from bulklmm_dask.study.schema import locate
+from bulklmm_dask.study.schema import positions
 from bulklmm_dask.surface import option
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def eqtl(
     x = genome.place(contig_index(genome, hits["contig"]), hits["position"].to_numpy())
     ax = axes(ax, _SIZE)
     chromosomes(ax, genome, "x")
-    order = locate(study["traits"].values, hits["trait"], "no trait {} here")
+    order = positions(study, "traits", hits["trait"])
     if placed:
         chromosomes(ax, genome, "y")
         home, place = study["trait_contig"].values[order], study["trait_position"].values[order]

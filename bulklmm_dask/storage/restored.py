@@ -124,7 +124,7 @@ def _with_contigs(ds: xr.Dataset) -> xr.Dataset:
     known = ds["contig_id"].values
     if known.ndim != 1 or codes.max() >= len(known):
         return ds
-    if not np.array_equal(known[codes], names):
+    if not _equal(known[codes], names):
         some = listing(dict.fromkeys(map(str, names)), 3)
         raise InputError(
             f"contig_id has {listing(known, 3)}, but variant_contig_name says that the markers lie "
@@ -132,3 +132,10 @@ def _with_contigs(ds: xr.Dataset) -> xr.Dataset:
             f"ds.isel(variants=ds.variant_contig_name == {str(names[0])!r})"
         )
     return ds
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether arrays hold the same names, compared as text; objects may be no texts."""
+    if {one.dtype.kind, other.dtype.kind} <= {"U", "T"}:
+        return np.array_equal(one, other)
+    return list(map(str, one)) == list(map(str, other))

@@ -81,8 +81,8 @@ def refuse_several(names: Sequence[str], asked: Iterable[str]) -> None:
         )
 
 
-def select(ds: Selected, dim: str, names: Iterable[object]) -> Selected:
-    """Entries along a dimension such as traits by their names, compared as text.
+def positions(ds: xr.Dataset | xr.DataArray, dim: str, names: Iterable[object]) -> Index:
+    """Positions of entries along a dimension such as traits by their names, compared as text.
 
     Raises
     ------
@@ -95,7 +95,12 @@ def select(ds: Selected, dim: str, names: Iterable[object]) -> Selected:
             f"the dimension {dim!r} is lost, so no {kind} can be selected by its name; select with "
             f"a list before: ds.sel({dim}=[name])"
         )
-    return ds.isel({dim: locate(ds[dim].values, names, f"no {kind} {{}} here")})
+    return locate(ds[dim].values, names, f"no {kind} {{}} here")
+
+
+def select(ds: Selected, dim: str, names: Iterable[object]) -> Selected:
+    """Entries along a dimension by their names, found by `positions`."""
+    return ds.isel({dim: positions(ds, dim, names)})
 
 
 def require_unique(names: Iterable[str], what: str, remedy: str) -> None:

@@ -61,6 +61,18 @@ def test_positions_no_axis_can_show(ds, result, value):
         blmm.plot.eqtl(blmm.max_lod(result), placed)
 
 
+def test_no_marker_with_a_position(ds, result):
+    peaks = blmm.find_peaks(result, threshold=0)
+    lost = result.assign_coords(variant_position=result.variant_position * np.nan)
+    for odd in (lost, ds.isel(variants=[])):
+        with pytest.raises(blmm.InputError, match="no marker has a position to be drawn at"):
+            blmm.plot.eqtl(peaks, odd)
+    with pytest.raises(blmm.InputError, match="no marker has a position to be drawn at"):
+        blmm.plot.heatmap(lost)
+    with pytest.raises(blmm.InputError, match="dimension 'traits' is lost"):
+        blmm.plot.eqtl(peaks, ds.rename_dims(traits="people"))
+
+
 def test_statistics_no_axis_can_show(result, perm):
     with pytest.raises(blmm.InputError, match="the LODs of 'trait1' hold inf"):
         blmm.plot.lod(with_one(result, "lod", np.inf), "trait1")

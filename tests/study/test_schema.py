@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import studies
 import xarray as xr
@@ -75,3 +76,13 @@ def test_a_study_without_contig_id(name, dims, values, message):
     odd = ds.drop_vars(name).assign({name: (dims, values)})
     with pytest.raises(InputError, match=message or "variant_contig is an index into contig_id"):
         validate(odd)
+
+
+@pytest.mark.parametrize("cell", [pd.DataFrame({"x": [1]}), None, ("1",)])
+def test_a_name_of_a_contig_that_is_no_text(cell):
+    ds = studies.study(n=20, p=12, m=2)
+    names = ds.variant_contig_name.values.astype(object)
+    assert validate(ds.assign_coords(variant_contig_name=("variants", names))).sizes == ds.sizes
+    names[3] = cell
+    with pytest.raises(InputError, match="variant_contig_name says that the markers lie on"):
+        validate(ds.assign_coords(variant_contig_name=("variants", names)))
