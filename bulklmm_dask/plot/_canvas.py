@@ -12,6 +12,7 @@ import numpy as np
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import row_of
 from bulklmm_dask.study.warn import say_once
+from bulklmm_dask.surface import either
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,11 +79,14 @@ def _is_drawn(letter: str) -> bool:
     if any(font.get_char_index(ord(letter)) for font in fonts):
         return True
     known = ", ".join(font.family_name for font in fonts)
+    remedy = either(
+        "choose a font that has them in matplotlib.rcParams['font.family']",
+        "name a font that has them as font.family in a file matplotlibrc",
+    )
     say_once(
         f"letters of {known}",
         f"names have letters that the font {known} lacks, the first {letter!r}: they are drawn as "
-        "codes, such as \\u4e2d; choose a font that has them in matplotlib.rcParams['font.family'] "
-        "or in a file matplotlibrc",
+        f"codes, such as \\u4e2d; {remedy}",
     )
     return False
 
