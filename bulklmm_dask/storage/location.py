@@ -370,7 +370,7 @@ class Location(os.PathLike[str]):
     def replacing(self) -> Iterator[IO[bytes]]:
         """Give a stream to a file of a store, which has its name once it is whole; no sync."""
         partial = Location(f"{os.path.splitext(self.path)[0]}.{uuid.uuid4().hex}{_PARTIAL}")
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        os.makedirs(os.path.dirname(self.path) or os.curdir, exist_ok=True)
         try:
             with open(partial, "xb") as stream:
                 yield stream

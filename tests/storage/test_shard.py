@@ -157,3 +157,10 @@ def test_a_file_that_cannot_be_finished_leaves_the_older_one(tmp_path):
         fail()
     assert file.read_bytes() == b"old"
     assert file.beside.names() == ["0"]
+
+
+def test_a_file_of_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (Location.of(".") / "a").replacing() as stream:
+        stream.write(b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
