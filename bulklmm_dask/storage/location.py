@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import unquote
 
 from bulklmm_dask.errors import InputError, StoreError
@@ -37,6 +37,8 @@ from bulklmm_dask.text import named, storage
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
+
+T = TypeVar("T")
 
 # Bytes: systems allow 255 and 4096, and names of unfinished files and of chunks are longer.
 _LONGEST_NAME, _LONGEST_PATH = 220, 3900
@@ -452,7 +454,7 @@ class Location(os.PathLike[str]):
         It is not called read: libraries take what has a method of that name for an open file.
         """
         try:
-            return self.read_bytes()
+            return _fresh(self.read_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -502,8 +504,12 @@ class Location(os.PathLike[str]):
 
     def renewed(self) -> float:
         """Time when a file was written or renewed, by the clock of its file system."""
-        with self.open() as stream:  # NFS asks the server when a file is opened
-            return os.fstat(stream.fileno()).st_mtime
+
+        def opened() -> float:
+            with self.open() as stream:  # NFS asks the server when a file is opened
+                return os.fstat(stream.fileno()).st_mtime
+
+        return _fresh(opened)
 
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""
@@ -557,6 +563,18 @@ class Location(os.PathLike[str]):
     def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:
         """Write a dataset as a Zarr group; `options` go to Dataset.to_zarr."""
         ds.to_zarr(self.path, mode="w", zarr_format=3, consolidated=False, **options)
+
+
+def _fresh(look: Callable[[], T]) -> T:
+    """Look at a file, once more if it was replaced since it was opened, which NFS calls stale."""
+    for _ in range(_TRIES):
+        try:
+            return look()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        time.sleep(_PAUSE)
+    return look()
 
 
 def _bounded_zarr() -> Any:
