@@ -11,7 +11,7 @@ from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.journal import Journal
 from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.restored import require_contigs, require_dims, restored
 from bulklmm_dask.storage.skeleton import create
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
@@ -41,12 +41,8 @@ def write_result(result: xr.Dataset, store: Location, compression: Compression =
             "these permutations of all traits together take little room; leave out "
             f"{option('compression')} and {option('digits')}"
         )
-    for dim in () if shared else dims:
-        if dim not in result[score].dims:
-            raise InputError(
-                f"the result has lost its dimension {dim!r}, for one name was selected; select "
-                f"with a list instead: result.sel({dim}=[name])"
-            )
+    if not shared:
+        require_dims(result, score, dims)
     if not result[score].size:
         raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
     result = restored(result)

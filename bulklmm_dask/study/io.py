@@ -28,7 +28,7 @@ from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.study.checks import compression_of
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
-from bulklmm_dask.study.schema import IMPORT, validate
+from bulklmm_dask.study.schema import IMPORT, require_form, validate
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
@@ -107,7 +107,9 @@ def save(
     """
     kept = compression_of(compression, digits)
     of_result = is_result(ds)
-    if not of_result:
+    if of_result:
+        require_form(ds, {})
+    else:
         ds = validate(ds)
         if digits is not None:
             raise InputError(
