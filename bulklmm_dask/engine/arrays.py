@@ -38,7 +38,8 @@ class _Texts(np.ndarray):
 
 def as_texts(array: da.Array, dtype: np.dtype[Any]) -> da.Array:
     """A dask array of objects as texts of fixed width: xarray writes these, while they are lazy."""
-    return array.map_blocks(_texts_of, dtype, dtype=dtype, meta=np.empty((0,) * array.ndim, dtype))
+    empty = np.empty((0,) * array.ndim, dtype)
+    return da.map_blocks(_texts_of, array, dtype, dtype=dtype, meta=empty)
 
 
 def _texts_of(chunk: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -7,8 +7,6 @@ behind what lies along other dimensions; ``reindex`` and outer joins fill up wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import xarray as xr
 
@@ -51,7 +49,7 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
     return _with_contigs(ds)
 
 
-def require_dims(ds: xr.Dataset, score: str, dims: Iterable[str]) -> None:
+def require_dims(ds: xr.Dataset, score: str, dims: tuple[str, ...]) -> None:
     """Raise InputError, which says why and how to get it back, where a score lacks a dimension."""
     for dim in dims:
         if dim in ds[score].dims:
