@@ -22,7 +22,7 @@ import studies
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage import location, lock
+from bulklmm_dask.storage import files, lock
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.location import Location
@@ -277,7 +277,7 @@ def test_the_age_is_told_by_the_clock_of_the_file_system(ds, part, monkeypatch):
     """The clock of this host is wrong by hours."""
     lock_it(part, 30.0)
     real = time.time
-    monkeypatch.setattr(location.time, "time", lambda: real() + 7200)
+    monkeypatch.setattr(time, "time", lambda: real() + 7200)
     with pytest.raises(blmm.StoreError, match=r"last sign of life 0:[34]\d ago"):
         blmm.scan(ds, store=part)
 
@@ -285,7 +285,7 @@ def test_the_age_is_told_by_the_clock_of_the_file_system(ds, part, monkeypatch):
 def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
     """Chunks, then checksums, then marks: each is synced before the next is written."""
     steps = []
-    real = location.files.sync
+    real = files.sync
 
     def look(paths):
         paths = list(paths)
@@ -294,7 +294,7 @@ def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
             steps.append((names, finished(path)[0]))
         real(paths)
 
-    monkeypatch.setattr(location.files, "sync", look)
+    monkeypatch.setattr(files, "sync", look)
     blmm.scan(ds, store=path, chunks=CHUNKS)
     (chunks, before), (sums, between), (marks, after) = steps
     assert {f"lod/c/{i}/{j}" for i in range(5) for j in range(3)} < chunks
@@ -461,7 +461,7 @@ def test_a_lock_that_may_not_be_made(ds, part, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(name, *args, **options)
 
-    monkeypatch.setattr(location.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: no permission"):
         blmm.scan(ds, store=part)
 

@@ -101,7 +101,7 @@ def test_a_run_that_is_alive_keeps_its_lock(nfs, ds, tmp_path):
 def test_what_stays_stale_is_an_error(ds, tmp_path, monkeypatch):
     path = tmp_path / "r.zarr"
     locked(ds, path, 30.0)
-    monkeypatch.setattr("bulklmm_dask.storage.location._PAUSE", 0.0)
+    monkeypatch.setattr("bulklmm_dask.storage.paths._PAUSE", 0.0)
     monkeypatch.setattr(Path, "read_bytes", stale(10**6))
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: Stale file handle"):
         blmm.scan(ds, store=path)

@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import blocks, location
+from bulklmm_dask.storage import blocks
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.soundness import finished
@@ -266,8 +266,8 @@ def test_what_is_no_result_store(ds, tmp_path):
 
 
 def test_a_disk_too_small_is_refused_before_any_work(ds, tmp_path, monkeypatch):
-    usage = location.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(location.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(blmm.StoreError, match=r"may need .* only 1 kB are free"):
         blmm.scan(ds, store=tmp_path / "r.zarr")
     assert list(tmp_path.iterdir()) == []
@@ -299,7 +299,7 @@ def test_a_folder_that_cannot_be_written(ds, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(blmm.StoreError, match="file"):
         blmm.scan(ds, store=tmp_path / "file" / "r.zarr")
-    monkeypatch.setattr(location.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(blmm.StoreError, match="no permission"):
         blmm.scan(ds, store=tmp_path / "r.zarr")
     assert not (tmp_path / "r.zarr").exists()
