@@ -20,7 +20,6 @@ from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Preci
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
-from bulklmm_dask.analyses.stored import stored_as
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.permute import (
@@ -45,6 +44,7 @@ from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, CompressionName, Index
 

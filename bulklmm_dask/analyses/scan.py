@@ -30,7 +30,6 @@ from bulklmm_dask.analyses.options import GenotypeVariable, Method, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import ScanOptions
-from bulklmm_dask.analyses.stored import stored_as
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
@@ -49,6 +48,7 @@ from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result, with_derived
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.typing import CompressionName
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.compression import Compression
-from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted
-from bulklmm_dask.typing import Array, CompressionName
+from bulklmm_dask.typing import Array
 
 # How far a dosage may lie outside its range: files round their numbers.
 RANGE_TOLERANCE = 1e-6
@@ -91,16 +89,6 @@ def require_flag(value: object, what: str) -> None:
 def require_by(by: object) -> None:
     """Raise InputError unless `by` is None (over all markers) or "contig"."""
     require_choice(by, "by", (None, "contig"))
-
-
-def compression_of(name: CompressionName | None, digits: int | None) -> Compression:
-    """How a store is written, from the options of that name; InputError if they have other values.
-
-    None for the codec leaves it to the store, None for the digits keeps all.
-    """
-    if name is not None:
-        require_choice(name, "compression", get_args(CompressionName))
-    return Compression(name, None if digits is None else whole_number(digits, option("digits"), 1))
 
 
 def require_some(label: str, samples: int, traits: int) -> None:

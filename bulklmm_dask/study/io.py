@@ -26,9 +26,9 @@ from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
 from bulklmm_dask.storage.soundness import being_written
 from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
-from bulklmm_dask.study.checks import compression_of
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.schema import IMPORT, require_form, validate
+from bulklmm_dask.study.stored import compression_of
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing

@@ -1,14 +1,25 @@
-"""How a result is written to its store: options of scan and permute that need one."""
+"""How a study or a result is stored: its codec and digits, from the options of that name."""
 
 from __future__ import annotations
 
 import os
+from typing import get_args
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.compression import FAST, Compression
-from bulklmm_dask.study.checks import compression_of
+from bulklmm_dask.study.checks import require_choice, whole_number
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import CompressionName
+
+
+def compression_of(name: CompressionName | None, digits: int | None) -> Compression:
+    """How a store is written, from the options of that name; InputError if they have other values.
+
+    None for the codec leaves it to the store, None for the digits keeps all.
+    """
+    if name is not None:
+        require_choice(name, "compression", get_args(CompressionName))
+    return Compression(name, None if digits is None else whole_number(digits, option("digits"), 1))
 
 
 def stored_as(
