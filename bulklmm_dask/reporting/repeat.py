@@ -15,7 +15,7 @@ import xarray as xr
 from bulklmm_dask.analyses.options import PERMUTE, SCAN, Option
 from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.reporting.facts import in_words
-from bulklmm_dask.storage.names import names_of
+from bulklmm_dask.storage.portable import names_of
 
 # Attributes of options that were given as arrays or tables.
 _GIVEN = ("given", "given as a matrix", "by trait")

@@ -20,7 +20,7 @@ from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS
-from bulklmm_dask.storage.names import without_lists
+from bulklmm_dask.storage.portable import portable
 from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.storage.seal import DIGEST, PARTS
 from bulklmm_dask.storage.soundness import (
@@ -93,7 +93,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
             ds = _opened(store, attrs)
         written = [*attrs["statistics"], *attrs["of_traits"]]
     attributes = {name: value for name, value in ds.attrs.items() if name not in OWN}
-    ds.attrs = without_lists(attributes)  # version 0.1.0 wrote some
+    ds.attrs = portable(attributes)  # version 0.1.0 wrote some
     return arranged(with_derived(ds), [*written, *sorted(map(str, ds.variables))])
 
 

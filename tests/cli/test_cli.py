@@ -89,7 +89,7 @@ def test_scan_passes_its_options_on(study, tmp_path):
     attrs = found.attrs
     assert attrs["method"] == "null-grid"
     assert attrs["h2_grid"] == [0, 0.25, 0.5, 0.75]
-    assert attrs["reml"] is True
+    assert attrs["reml"] == 1
     assert attrs["precision"] == "single"
     assert attrs["covariates"] == "covariate2"
     assert found.lod.data.chunksize == (40, 5)

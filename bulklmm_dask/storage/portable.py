@@ -1,6 +1,6 @@
-"""Names in attributes: several stand in one text, which files of every format hold.
+"""Attributes that files of every format hold: names are one text, yes and no are 1 and 0.
 
-NetCDF 3 has no lists of texts.
+NetCDF 3 has no lists of texts, and NetCDF 4 no attributes that are true or false.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def names_of(value: object) -> list[str]:
     return value.split(_BETWEEN) if value else []
 
 
-def without_lists(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Attributes with each list of names as one text."""
-    return {
-        name: one_text(value) if _is_list_of_names(value) else value
-        for name, value in attrs.items()
-    }
+def portable(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes with each list of names as one text, and true and false as 1 and 0."""
+    return {name: _portable(value) for name, value in attrs.items()}
 
 
-def _is_list_of_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+def _portable(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return one_text(value) if is_names else value
