@@ -49,5 +49,6 @@ def portable(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
 def _portable(value: object) -> object:
     if isinstance(value, bool):
         return int(value)
-    is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
-    return one_text(value) if is_names else value
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return one_text(value)
+    return value
