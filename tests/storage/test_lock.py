@@ -19,6 +19,7 @@ import dask
 import numpy as np
 import pytest
 import studies
+from locks import CHUNKS, FOLDER, file, is_free, lock_it, part_of, record
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
@@ -28,9 +29,6 @@ from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.process import Process
 from bulklmm_dask.storage.soundness import finished
-
-CHUNKS = {"variants": 7, "traits": 5}
-FOLDER = "manifest_blocks"
 
 
 @pytest.fixture(scope="module")
@@ -45,44 +43,13 @@ def path(tmp_path):
 
 @pytest.fixture(scope="module")
 def stopped(ds, tmp_path_factory):
-    """A store of which only some blocks are written, as a stopped run leaves it."""
-    path, blocks = tmp_path_factory.mktemp("stopped") / "r.zarr", 4
-
-    def stop(progress):
-        if progress.done == blocks:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError), dask.config.set(scheduler="synchronous"):
-        blmm.scan(ds, store=path, chunks=CHUNKS, progress=stop)
-    assert finished(path)[0] == blocks
-    return path
+    return part_of(ds, tmp_path_factory.mktemp("stopped") / "r.zarr")
 
 
 @pytest.fixture
 def part(stopped, path):
     """A copy of it."""
     return shutil.copytree(stopped, path)
-
-
-def file(path):
-    return path / FOLDER / "lock.json"
-
-
-def record(**entries) -> bytes:
-    """A lock of a process of another machine."""
-    known = {"machine": "0f0f", "pid": 1, "birth": 5, "host": "node7", "user": "ann"}
-    started = {"token": "t", "started": "2026-01-02T03:04:05+00:00"}
-    return json.dumps(started | known | entries).encode()
-
-
-def lock_it(path, age=0.0, **entries):
-    """Put a lock into a store, last renewed so many seconds ago."""
-    file(path).write_bytes(record(**entries))
-    os.utime(file(path), (time.time() - age,) * 2)
-
-
-def is_free(path):
-    return [one.name for one in file(path).parent.iterdir() if "lock" in one.name] == []
 
 
 def test_the_lock_is_held_while_a_run_writes_and_given_back_at_its_end(ds, path):

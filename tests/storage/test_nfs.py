@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import studies
-from test_lock import CHUNKS, file, is_free, locked, part_of
+from locks import CHUNKS, file, is_free, lock_it, part_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage import files, lock
 from bulklmm_dask.storage.location import Location
 
-RENAME, READ = Path.rename, Path.read_bytes
+RENAME, OPEN = Path.rename, Location.open
 
 
 def twice(self, target):
@@ -33,32 +33,32 @@ def twice(self, target):
 
 
 def stale(times):
-    """Reading of locks that fails so many times, as their handle is stale."""
+    """Opening of locks to read them that fails so many times, as their handle is stale."""
     left = [times]
 
-    def read(self):
+    def open_it(self):
         if self.name == lock.LOCK and left[0]:
             left[0] -= 1
             raise OSError(errno.ESTALE, "Stale file handle", str(self))
-        return READ(self)
+        return OPEN(self)
 
-    return read
+    return open_it
 
 
 DIFFERENCES = {
-    "a rename answered twice": (Path, "rename", twice),
-    "a stale file": (Path, "read_bytes", stale(3)),
-    "names are not swapped": (files, "exchange", lambda *_: False),
+    "a rename answered twice": lambda: (Path, "rename", twice),
+    "a stale file": lambda: (Location, "open", stale(3)),
+    "names are not swapped": lambda: (files, "exchange", lambda *_: False),
 }
 
 
 @pytest.fixture(params=DIFFERENCES.values(), ids=DIFFERENCES)
 def nfs(request, monkeypatch):
     monkeypatch.setattr(lock, "_WATCHED", 0.01)
-    monkeypatch.setattr(*request.param)
+    monkeypatch.setattr(*request.param())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ds():
     return studies.study(n=30, p=30, m=12)
 
@@ -84,7 +84,7 @@ def test_one_run_at_a_time_writes(nfs, ds, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*was being written by process 1 of ann")
 def test_the_lock_of_a_dead_run_is_taken_over(nfs, ds, tmp_path):
     path = tmp_path / "r.zarr"
-    locked(ds, path, 1000.0)
+    lock_it(part_of(ds, path), 1000.0)
     result = blmm.scan(ds, store=path)
     np.testing.assert_allclose(result.lod, blmm.scan(ds).lod, atol=1e-6)
     assert not file(path).exists()
@@ -92,7 +92,7 @@ def test_the_lock_of_a_dead_run_is_taken_over(nfs, ds, tmp_path):
 
 def test_a_run_that_is_alive_keeps_its_lock(nfs, ds, tmp_path):
     path = tmp_path / "r.zarr"
-    locked(ds, path, 30.0)
+    lock_it(part_of(ds, path), 30.0)
     with pytest.raises(blmm.StoreError, match=r"process 1 of ann on node7.*last sign of life"):
         blmm.scan(ds, store=path)
     assert b"node7" in file(path).read_bytes()
@@ -100,9 +100,9 @@ def test_a_run_that_is_alive_keeps_its_lock(nfs, ds, tmp_path):
 
 def test_what_stays_stale_is_an_error(ds, tmp_path, monkeypatch):
     path = tmp_path / "r.zarr"
-    locked(ds, path, 30.0)
+    lock_it(part_of(ds, path), 30.0)
     monkeypatch.setattr("bulklmm_dask.storage.paths._PAUSE", 0.0)
-    monkeypatch.setattr(Path, "read_bytes", stale(10**6))
+    monkeypatch.setattr(Location, "open", stale(10**6))
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: Stale file handle"):
         blmm.scan(ds, store=path)
 
