@@ -38,13 +38,33 @@ def through_zarr_2(ds: xr.Dataset, folder: Path) -> xr.Dataset:
     return xr.open_zarr(folder / "x2.zarr")
 
 
+def parts_of(ds: xr.Dataset, dim: str) -> list[xr.Dataset]:
+    middle = ds.sizes[dim] // 3
+    return [ds.isel({dim: slice(middle)}), ds.isel({dim: slice(middle, None)})]
+
+
+def through_files(ds: xr.Dataset, folder: Path) -> xr.Dataset:
+    files = [folder / f"part{number}.zarr" for number in range(2)]
+    for part, file in zip(parts_of(ds, "traits"), files, strict=True):
+        part.compute().to_zarr(file, consolidated=False)
+    how: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+    return xr.open_mfdataset(
+        files, engine="zarr", consolidated=False, combine="nested", concat_dim="traits", **how
+    )
+
+
+def renamed(ds: xr.Dataset, folder: Path) -> xr.Dataset:
+    """Other names of dimensions and indexes, and back."""
+    ds = ds.rename(traits="gene").rename(gene="traits")
+    ds = ds.swap_dims(traits="trait_id").swap_dims(trait_id="traits")
+    return ds.set_index(traits="trait_id").assign_coords(trait_id=("traits", ds.traits.values))
+
+
 def parted(dim: str, **how: Any) -> Verb:
     """Cut a Dataset in two along a dimension, and join the parts."""
 
     def verb(ds: xr.Dataset, folder: Path) -> xr.Dataset:
-        middle = ds.sizes[dim] // 3
-        parts = [ds.isel({dim: slice(middle)}), ds.isel({dim: slice(middle, None)})]
-        return xr.concat(parts, dim, **how)
+        return xr.concat(parts_of(ds, dim), dim, **how)
 
     return verb
 
@@ -62,6 +82,15 @@ KEEP: dict[str, Verb] = {
     "transpose": lambda ds, folder: ds.transpose(),
     "reset_coords": lambda ds, folder: ds.reset_coords(),
     "merge": lambda ds, folder: xr.merge([ds, ds[list(ds.data_vars)[:1]]]),
+    "combine_by_coords": lambda ds, folder: xr.combine_by_coords(
+        parts_of(ds, "traits"), data_vars="minimal"
+    ),
+    "open_mfdataset": through_files,
+    "chunk, then to_zarr": lambda ds, folder: through_zarr(ds.chunk(traits=3), folder),
+    "rename, swap_dims, set_index": renamed,
+    "map, assign_coords": lambda ds, folder: ds.map(
+        lambda one: one.copy(), keep_attrs=True
+    ).assign_coords(trait_tissue=("traits", ["liver"] * ds.sizes["traits"])),
     "drop_vars of names": lambda ds, folder: ds.drop_vars(
         ["variant_contig_name", "trait_contig_name"], errors="ignore"
     ),
@@ -82,6 +111,13 @@ CHOOSE: dict[str, Verb] = {
     "another order": lambda ds, folder: ds.isel(traits=[5, 0, 3]),
     "sortby": lambda ds, folder: ds.sortby("traits", ascending=False),
     "head": lambda ds, folder: ds.head(traits=4),
+    "loc": lambda ds, folder: ds.loc[{"traits": list(ds.traits.values[[4, 2]])}],
+    "drop_sel": lambda ds, folder: ds.drop_sel(traits=ds.traits.values[[0, 4]]),
+    "query": lambda ds, folder: ds.query(traits=f"trait_id != {str(ds.traits.values[1])!r}"),
+    "thin": lambda ds, folder: ds.thin(traits=3),
+    "roll": lambda ds, folder: ds.roll(traits=2, roll_coords=True),
+    "reindex": lambda ds, folder: ds.reindex(traits=ds.traits.values[[3, 1]]),
+    "align": lambda ds, folder: xr.align(ds, ds.isel(traits=[2, 0]), join="inner")[0],
 }
 
 

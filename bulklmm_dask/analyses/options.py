@@ -22,7 +22,6 @@ GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 METHODS: tuple[Method, ...] = get_args(Method)
 PERMUTE_METHODS: tuple[PermuteMethod, ...] = get_args(PermuteMethod)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-COMPRESSIONS: tuple[CompressionName, ...] = get_args(CompressionName)
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,21 @@ PRECISION = Option(
     default="double",
     choices=PRECISIONS,
 )
+COMPRESSION = Option(
+    "compression",
+    "--compression",
+    "Codec of a new store: lz4, the default, or zstd, which takes less room, and several times as "
+    "long to write.",
+    choices=get_args(CompressionName),
+)
+DIGITS = Option(
+    "digits",
+    "--digits",
+    "Significant digits that are stored of every number, to save room; all by default.",
+    kind=int,
+    metavar="NUMBER",
+    least=1,
+)
 
 SCAN = (
     Option(
@@ -182,21 +196,8 @@ SCAN = (
         default="auto",
         metavar="VARIANTS,TRAITS",
     ),
-    Option(
-        "compression",
-        "--compression",
-        "Codec of the store: zstd takes less room, and several times as long to write.",
-        default="lz4",
-        choices=COMPRESSIONS,
-    ),
-    Option(
-        "digits",
-        "--digits",
-        "Significant digits that are stored of every statistic, to save room; all by default.",
-        kind=int,
-        metavar="NUMBER",
-        least=1,
-    ),
+    COMPRESSION,
+    DIGITS,
 )
 
 SEED = Option(
@@ -250,4 +251,6 @@ PERMUTE = (
     REPLICATES,
     GENOTYPES,
     replace(PRECISION, default="single", help="Precision of the matrix products."),
+    COMPRESSION,
+    DIGITS,
 )

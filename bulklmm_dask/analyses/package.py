@@ -9,6 +9,7 @@ import xarray as xr
 
 from bulklmm_dask._version import __version__
 from bulklmm_dask.storage.coordinates import arranged
+from bulklmm_dask.storage.portable import portable
 
 _NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
 
@@ -35,10 +36,11 @@ def package(
     columns : mapping of str to tuple
         Dimensions and array of every variable, and its attributes if it has any.
     attrs : mapping
-        Attributes of the result, such as its options; JSON values. The version is added.
+        Attributes of the result, such as its options; JSON values. The version is added, and
+        they become what files of every format hold (`portable`).
     """
     found = arranged(names.assign(columns))
-    return found.assign_attrs({**attrs, "version": __version__})
+    return found.assign_attrs({**portable(attrs), "version": __version__})
 
 
 def template(names: xr.Dataset, columns: Iterable[str], attrs: Mapping[str, Any]) -> xr.Dataset:

@@ -36,6 +36,7 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
+from bulklmm_dask.storage.compression import FAST, Compression
 from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.journal import Journal
 from bulklmm_dask.storage.layout import Field, Layout
@@ -43,8 +44,9 @@ from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.schema import validate
+from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.surface import option
-from bulklmm_dask.typing import By, Index
+from bulklmm_dask.typing import By, CompressionName, Index
 
 _DIMS = ("permutations", "traits")
 _MAXIMA = attributes_of(OF_PERMUTATIONS)
@@ -72,6 +74,8 @@ def permute(
     precision: Precision = "single",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
+    compression: CompressionName | None = None,
+    digits: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> xr.Dataset:
     r"""Highest LOD of every trait in data without loci: the null of a genome-wide threshold.
@@ -118,6 +122,8 @@ def permute(
     store : path, optional
         Run now into a Zarr store; an unfinished one is finished. `open_result` opens it. Without
         it ``"per-trait"`` computes nothing until asked; call ``compute`` once if it is asked often.
+    compression, digits
+        Of the maxima in the store, as in `scan` (``"per-trait"``; others take little room).
     progress : callable, optional
         Called with a `Progress` at the start and after each block written to the store
         (``"per-trait"``).
@@ -173,7 +179,8 @@ def permute(
         replicates=replicates,
         genotypes=genotypes,
     )
-    scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision)
+    kept = stored_as(store, compression, digits)
+    scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision, digits=kept.digits)
     options = PermuteOptions(method, n_permutations, seed, by, scanned)
     if strata is not None and options.shared:
         raise InputError(
@@ -183,6 +190,11 @@ def permute(
     if options.shared and chunks != "auto":
         raise InputError(
             f"chunks is {chunks!r}, but method 'shared' has no blocks of traits; leave it out"
+        )
+    if options.shared and kept != FAST:
+        what = option("compression" if digits is None else "digits")
+        raise InputError(
+            f"{what} is given, but what method 'shared' stores takes little room; leave it out"
         )
     study = prepare(ds, inputs)
     attrs = {
@@ -198,7 +210,7 @@ def permute(
             return task.shared(writer)
         if chunks == "auto":
             chunks = block_of(store, _DIMS) or "auto"
-        return task.run(chunks, writer, progress)
+        return task.run(chunks, writer, kept, progress)
 
 
 def _pools(ds: xr.Dataset, by: str | None) -> Pools:
@@ -250,6 +262,7 @@ class _Task:
         self,
         chunks: str | Mapping[str, int],
         writer: Writer,
+        compression: Compression,
         progress: Callable[[Progress], None] | None,
     ) -> xr.Dataset:
         """The result, computed into a store; an unfinished store is finished."""
@@ -259,7 +272,9 @@ class _Task:
         block = (size, plan.traits)
         layout = Layout((self.options.n_permutations, plan.n_traits), block, block, _DIMS)
         prints = self._prints(study, plan)
-        target = open_or_create(writer, self._template(), layout, *self._fields(), prints)
+        target = open_or_create(
+            writer, self._template(), layout, *self._fields(), prints, compression
+        )
         run_permutations(target, self._lay_out(study, bases, plan, size), progress)
         result = open_result(writer.store)
         warn_of_few_degrees(study.measured, result["n_samples"].values)

@@ -26,7 +26,7 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
-from bulklmm_dask.analyses.options import COMPRESSIONS, GenotypeVariable, Method, Precision
+from bulklmm_dask.analyses.options import GenotypeVariable, Method, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import ScanOptions
@@ -38,7 +38,6 @@ from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
-from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.compression import Compression
 from bulklmm_dask.storage.coordinates import arranged
@@ -48,9 +47,8 @@ from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result, with_derived
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
-from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import validate
-from bulklmm_dask.surface import option
+from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.typing import CompressionName
 
 
@@ -74,7 +72,7 @@ def scan(
     precision: Precision = "double",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
-    compression: CompressionName = "lz4",
+    compression: CompressionName | None = None,
     digits: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> xr.Dataset:
@@ -112,7 +110,8 @@ def scan(
         always in. Metadata of the samples, variables ``sample_<name>``, become covariates by their
         name: numbers as they are, two texts as 0 and 1, three or more as an indicator column
         ``name[text]`` for each but the first. Among names, ``"all"`` stands for the covariates of
-        the study, and ``"-name"`` leaves one out.
+        the study, and ``"-name"`` leaves one out. One text may hold several: ``"age, sex"``, as
+        the attribute of a result does.
     interaction : str or sequence of str, optional
         Covariates whose product with the genotype is tested along with it, against the model with
         the covariates alone (R/qtl2's intcovar). Metadata named here become covariates too, unless
@@ -158,9 +157,10 @@ def scan(
     store : path, optional
         Run now, block by block, into a Zarr store; an unfinished store of the same scan is
         finished. Without it nothing is computed until the result is asked for.
-    compression : {"lz4", "zstd"}
-        Codec of the arrays of the store. ``"zstd"`` takes a few percent less room, and several
-        times as long to write. Both are without loss.
+    compression : {"lz4", "zstd"}, optional
+        Codec of the arrays of a new store, ``"lz4"`` by default. ``"zstd"`` takes a few percent
+        less room, and several times as long to write. Both are without loss. An unfinished store
+        keeps its own.
     digits : int, optional
         Significant decimal digits of the statistics that are stored, to save room: each is within
         a relative error of 10^-digits / 2. All digits by default.
@@ -248,6 +248,7 @@ def scan(
         prior=prior,
         genotypes=genotypes,
     )
+    kept = stored_as(store, compression, digits)
     options = ScanOptions.of(
         ds,
         inputs,
@@ -257,12 +258,8 @@ def scan(
         refine_above=refine_above,
         statistics=statistics,
         precision=precision,
-        digits=digits,
+        digits=kept.digits,
     )
-    require_choice(compression, "compression", COMPRESSIONS)
-    if store is None and (digits is not None or compression != "lz4"):
-        what = option("compression") if digits is None else option("digits")
-        raise InputError(f"{what} is given, but nothing is stored; give {option('store')} too")
     study = prepare(ds, inputs)
     options.require_fit(inputs)
     advise_loco(ds, kinship, loco=loco)
@@ -280,7 +277,6 @@ def scan(
     names = _names(ds, options)
     if store is None:
         return _lazy(names, study, plan, options, attrs)
-    kept = Compression(compression, digits)
     with writing(store) as writer:
         return _run(names, study, plan, options, attrs, writer, kept, progress)
 

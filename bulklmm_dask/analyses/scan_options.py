@@ -84,7 +84,7 @@ class ScanOptions:
             method=method,
             reml=reml,
             precision=precision,
-            digits=None if digits is None else whole_number(digits, option("digits"), 1),
+            digits=digits,
             h2_grid=_numbers(h2_grid),
             refine_above=refine_above,
             statistics=strings(statistics, option("statistics")),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bulklmm_dask.analyses.kinship import kinship
-from bulklmm_dask.analyses.options import KinshipMethod
+from bulklmm_dask.analyses.options import COMPRESSION, KinshipMethod
 from bulklmm_dask.cli._base import (
     Command,
     compute_options,
@@ -19,6 +19,7 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._formats import format_lines, read
+from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.lmm.kinship import METHODS
@@ -29,6 +30,7 @@ from bulklmm_dask.study.kinships import add_kinship, require_no_kinship, write_k
 from bulklmm_dask.study.readers._crosses import CROSSES
 from bulklmm_dask.study.readers.registry import READERS, with_option
 from bulklmm_dask.text import counted, named
+from bulklmm_dask.typing import CompressionName
 
 _path = click.Path(path_type=Path)
 _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
@@ -148,6 +150,7 @@ def _codes(
     help="Where the traits lie: trait, contig and position, or a BED table. Peaks are then told "
     "to be cis or trans.",
 )
+@options_of([COMPRESSION])
 @overwrite_option
 def import_command(
     words: tuple[str, ...],
@@ -164,6 +167,7 @@ def import_command(
     maximum: int | None,
     codes: dict[float, float | None] | None,
     trait_positions: Path | None,
+    compression: CompressionName | None,
     overwrite: bool,
 ) -> None:
     """Read SOURCE and keep it as the Zarr study STUDY."""
@@ -184,7 +188,7 @@ def import_command(
         "--trait-positions": trait_positions,
     }
     ds = read(name, source, {key: value for key, value in given.items() if value is not None})
-    save(ds, study, overwrite=overwrite)
+    save(ds, study, overwrite=overwrite, compression=compression)
     say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 

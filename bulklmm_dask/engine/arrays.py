@@ -28,6 +28,24 @@ def in_one_chunk(array: Any) -> Any:
     return array
 
 
+class _Texts(np.ndarray):
+    """Texts of which one is an array too: as a plain text, which NumPy gives, dask stores none."""
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        return np.array(found, self.dtype) if isinstance(found, str) else found
+
+
+def as_texts(array: da.Array, dtype: np.dtype[Any]) -> da.Array:
+    """A dask array of objects as texts of fixed width: xarray writes these, while they are lazy."""
+    empty = np.empty((0,) * array.ndim, dtype)
+    return da.map_blocks(_texts_of, array, dtype, dtype=dtype, meta=empty)
+
+
+def _texts_of(chunk: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    return chunk.astype(dtype).view(_Texts)
+
+
 def split(values: npt.NDArray[Any], sizes: tuple[int, ...]) -> list[npt.NDArray[Any]]:
     """Split an array into pieces of these sizes along its first dimension."""
     return np.split(values, np.cumsum(sizes)[:-1])

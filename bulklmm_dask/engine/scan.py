@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
-from bulklmm_dask.engine.arrays import as_dask
+from bulklmm_dask.engine.arrays import as_dask, as_texts
 from bulklmm_dask.engine.bases import samples_nodes
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import Study
@@ -105,8 +105,8 @@ class LazyScan:
                 for column, size in zip(columns, chunks, strict=True)
             ]
             out[name] = da.concatenate(parts, axis=-1)
-            if kind.dtype == object:  # xarray writes lazy text of fixed width only
-                out[name] = out[name].astype(STATUS)
+            if kind.dtype == object:
+                out[name] = as_texts(out[name], STATUS)
         return out
 
     def _fitted(self) -> da.Array:

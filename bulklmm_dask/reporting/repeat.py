@@ -15,9 +15,12 @@ import xarray as xr
 from bulklmm_dask.analyses.options import PERMUTE, SCAN, Option
 from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.reporting.facts import in_words
+from bulklmm_dask.storage.portable import names_of
 
 # Attributes of options that were given as arrays or tables.
 _GIVEN = ("given", "given as a matrix", "by trait")
+# Options of several names, which are one text in the attributes.
+_NAMES = ("covariates", "interaction", "condition")
 _LIBRARIES = ("numpy", "scipy", "pandas", "xarray", "dask", "distributed", "zarr", "matplotlib")
 
 
@@ -92,6 +95,8 @@ def _call(options: Sequence[Option], attrs: Mapping[str, Any]) -> _Call:
     call = _Call()
     for option in options:
         name, value = option.name, attrs.get(option.name)
+        if name in _NAMES and value is not None and value not in _GIVEN:
+            value = names_of(value)
         if value is None or (value in ("none", []) and not option.default):
             continue
         if option.kind is bool:

@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.form import require_scan_form
 from bulklmm_dask.storage.coordinates import PAIR
-from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.restored import require_contigs, require_dims, restored
 from bulklmm_dask.storage.variables import VARIABLES
 from bulklmm_dask.study.checks import LARGEST, refuse_huge
 from bulklmm_dask.study.schema import require_form
@@ -36,12 +36,7 @@ def require_result(result: Any, caller: str) -> xr.Dataset:
                 "the store has no LODs of markers and traits; give a store of 'bulklmm scan'",
             )
         )
-    for dim in PAIR:
-        if dim not in result["lod"].dims:
-            raise InputError(
-                f"the result has lost its dimension {dim!r}, for one name was selected; select "
-                f"with a list instead: result.sel({dim}=[name])"
-            )
+    require_dims(result, "lod", PAIR)
     if more := [str(dim) for dim in result["lod"].dims if dim not in PAIR]:
         raise InputError(
             f"the LODs lie along {listing(more)} too, not along variants and traits alone; select "

@@ -59,6 +59,10 @@ def _is_map_of_parts(value: object) -> bool:
     )
 
 
+def _is_text_or_texts(value: object) -> bool:
+    return _is_text(value) or _all(_is_text)(value)
+
+
 def _is_numbers_or_text(value: object) -> bool:
     return _is_text(value) or _all(_is_number)(value)
 
@@ -86,7 +90,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
         ("version", "method", "precision", "kinship", "genotypes", "by", "strata", "effect_unit"),
         _TEXT,
     ),
-    **dict.fromkeys(("interaction", "covariates"), _TEXTS),
+    **dict.fromkeys(("interaction", "covariates"), (_is_text_or_texts, "a text")),
     **dict.fromkeys(("reml", "loco"), _YES_OR_NO),
     **dict.fromkeys(("refine_above", "window", "step", "threshold"), _SETTING),
     "h2_grid": _NUMBERS,

@@ -27,19 +27,19 @@ class Compression:
 
     Attributes
     ----------
-    name : {"lz4", "zstd"}
-        The codec.
+    name : {"lz4", "zstd"} or None
+        The codec; None for lz4, and for that of a store that is gone on with.
     digits : int or None
         Significant decimal digits that are kept of real numbers; None for all.
     """
 
-    name: CompressionName = "lz4"
+    name: CompressionName | None = None
     digits: int | None = None
 
     @property
     def codecs(self) -> tuple[Any, ...]:
         """Codecs of an array, the checksum last."""
-        return (_SCORES[self.name], Crc32cCodec())
+        return (_SCORES[self.name or "lz4"], Crc32cCodec())
 
     def rounded(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values as they are written: real numbers rounded to the nearest with fewer bits.
@@ -65,3 +65,9 @@ class Compression:
 
 
 FAST = Compression()
+
+
+def codec_of(array: Any) -> CompressionName | None:
+    """The codec of an array of scores of a store; None if it has another one."""
+    used = {codec.cname for codec in array.compressors if isinstance(codec, BloscCodec)}
+    return next((name for name, codec in _SCORES.items() if codec.cname in used), None)

@@ -21,7 +21,7 @@ from bulklmm_dask.storage.chunks import file_of, file_shape, files, grid
 from bulklmm_dask.storage.datasets import make_array, make_group
 from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.sums import inner_chunks, sums_of
+from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
 from bulklmm_dask.typing import Flags
 
 MANIFEST = "manifest"
@@ -88,16 +88,23 @@ def record(store: Location, names: Sequence[str]) -> None:
 
 
 def wrong_files(
-    store: Location, name: str, chosen: Sequence[tuple[int, ...]] | None = None
+    store: Location,
+    name: str,
+    chosen: Sequence[tuple[int, ...]] | None = None,
+    *,
+    read: bool = False,
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
     """Yield index and location of the files of an array that are not those that were recorded.
 
-    The bytes within the chunks are not read. `chosen` are the indices to look at, all by default.
+    The bytes within the chunks are compared with their checksums only with `read`. `chosen` are the
+    indices to look at, all by default.
     """
     array, sums = store.open_array(name), np.asarray(store.open_array(sums_name(name))[...])
+    inner = inner_chunks(array)
     for index in np.ndindex(grid(array)) if chosen is None else chosen:
         file = file_of(store, name, array, index)
-        if not _is_recorded(file, array, sums[index]):
+        recorded = _is_recorded(file, array, sums[index])
+        if not recorded or (read and not sound(file.read_bytes(), inner)):
             yield index, file
 
 

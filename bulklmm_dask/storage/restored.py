@@ -2,7 +2,7 @@
 
 ``xr.concat`` may repeat, along a dimension, what does not depend on it, and keeps once what all
 parts have in common; ``expand_dims`` gives a dimension back to values only; a DataArray leaves
-behind what lies along other dimensions.
+behind what lies along other dimensions; ``reindex`` and outer joins fill up with NaN.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from bulklmm_dask.text import listing
 _MOST_CONTIGS = 100_000_000
 # What a result has of a trait alone, besides variables whose names begin with trait_.
 OF_TRAITS = ("h2", "sigma2", "n_samples", "n_refined")
+# Whole numbers, and what stands for an absent one.
+_WHOLE = {"trait_contig": -1, "n_samples": 0, "n_refined": 0, "variant_contig": None}
 
 
 def restored(ds: xr.Dataset) -> xr.Dataset:
@@ -31,8 +33,10 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
     ------
     InputError
         If descriptions of markers or traits differ along the other dimension, as after parts of
-        different studies were joined, or if contigs are not what codes of contigs say.
+        different studies were joined; if contigs are not what codes of contigs say; or if markers
+        have none.
     """
+    ds = _without_gaps(ds)
     for name in list(ds.variables):
         home = home_of(str(name))
         if home is None or name in ds.dims:
@@ -45,6 +49,17 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
         if dim in ds.dims and dim not in ds.coords and name in ds:
             ds = ds.assign_coords({dim: ds[name].values})
     return _with_contigs(ds)
+
+
+def require_dims(ds: xr.Dataset, score: str, dims: tuple[str, ...]) -> None:
+    """Raise InputError, which says why and how to get it back, where a score lacks a dimension."""
+    for dim in dims:
+        if dim in ds[score].dims:
+            continue
+        remedy = f"for one name was selected; select with a list instead: result.sel({dim}=[name])"
+        if others := [str(one) for one in ds[score].dims if one not in dims]:
+            remedy = f"it has {listing(others)} instead; give it its name back, as by rename"
+        raise InputError(f"the result has lost its dimension {dim!r}, {remedy}")
 
 
 def require_contigs(ds: xr.Dataset, name: str = "variant_contig", *, least: int = 0) -> None:
@@ -69,6 +84,38 @@ def home_of(name: str) -> str | None:
     if name in OF_TRAITS:
         return "traits"
     return next((dim for dim, prefix in PREFIXES.items() if name.startswith(prefix)), None)
+
+
+def _without_gaps(ds: xr.Dataset) -> xr.Dataset:
+    """Give names and whole numbers back to entries of which only the index has a name."""
+    for dim, name in NAMES.items():
+        if dim in ds.indexes and name in ds and ds[name].dims == (dim,):
+            array = ds[name].variable
+            if array.dtype == object and (absent := array.isnull().values).any():
+                names = np.where(absent, ds[dim].values, array.values)
+                ds = _with(ds, name, xr.Variable(dim, names, array.attrs))
+    for name, absent_one in _WHOLE.items():
+        if name not in ds or ds[name].dtype.kind != "f":
+            continue
+        array = ds[name].variable
+        if array.chunks is None and not bool(((array % 1 == 0) | array.isnull()).all()):
+            continue  # which the check of the form refuses, if it must
+        if absent_one is None:
+            _require_all(ds, name)
+        whole = array.fillna(absent_one or 0).astype(np.int64)
+        ds = _with(ds, name, xr.Variable(whole.dims, whole.data, array.attrs))
+    return ds
+
+
+def _require_all(ds: xr.Dataset, name: str) -> None:
+    """Raise InputError if markers have no contig."""
+    absent = ds[name].isnull().values
+    if absent.any() and "variants" in ds.indexes:
+        names = listing(ds["variants"].values[absent], 3)
+        raise InputError(
+            f"{name} is missing for {absent.sum()} of {absent.size} markers, such as {names}, as "
+            f"after reindex; keep the others: ds.isel(variants=ds.{name}.notnull())"
+        )
 
 
 def _without_repeats(ds: xr.Dataset, name: str, home: str) -> xr.Dataset:

@@ -20,6 +20,7 @@ from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS
+from bulklmm_dask.storage.portable import portable
 from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.storage.seal import DIGEST, PARTS
 from bulklmm_dask.storage.soundness import (
@@ -91,7 +92,8 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
             require_whole(store, attrs)
             ds = _opened(store, attrs)
         written = [*attrs["statistics"], *attrs["of_traits"]]
-    ds.attrs = {name: value for name, value in ds.attrs.items() if name not in OWN}
+    attributes = {name: value for name, value in ds.attrs.items() if name not in OWN}
+    ds.attrs = portable(attributes)  # version 0.1.0 wrote some
     return arranged(with_derived(ds), [*written, *sorted(map(str, ds.variables))])
 
 

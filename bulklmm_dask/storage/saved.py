@@ -6,12 +6,14 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.blocks import ResultStore
+from bulklmm_dask.storage.compression import FAST, Compression
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.journal import Journal
 from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.restored import require_contigs, restored
+from bulklmm_dask.storage.restored import require_contigs, require_dims, restored
 from bulklmm_dask.storage.skeleton import create
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
 # Dimensions of the maxima of permutations.
@@ -20,10 +22,11 @@ _PERMUTED = ("permutations", "traits")
 _SAVED = 1024
 
 
-def write_result(result: xr.Dataset, store: Location) -> None:
+def write_result(result: xr.Dataset, store: Location, compression: Compression = FAST) -> None:
     """Write a result that is at hand, or a part of one, as a finished store.
 
-    Arrays of every pair are computed and written block by block; all else is small.
+    Arrays of every pair are computed and written block by block, compressed as is given; all else
+    is small.
 
     Raises
     ------
@@ -33,12 +36,13 @@ def write_result(result: xr.Dataset, store: Location) -> None:
     """
     score, dims = ("lod", Layout.dims) if "lod" in result else ("max_lod", _PERMUTED)
     shared = "nodes" in result[score].dims  # permutations of all traits together: small
-    for dim in () if shared else dims:
-        if dim not in result[score].dims:
-            raise InputError(
-                f"the result has lost its dimension {dim!r}, for one name was selected; select "
-                f"with a list instead: result.sel({dim}=[name])"
-            )
+    if shared and compression != FAST:
+        raise InputError(
+            "these permutations of all traits together take little room; leave out "
+            f"{option('compression')} and {option('digits')}"
+        )
+    if not shared:
+        require_dims(result, score, dims)
     if not result[score].size:
         raise InputError(f"the result holds nothing: its sizes are {dict(result.sizes)}")
     result = restored(result)
@@ -52,7 +56,7 @@ def write_result(result: xr.Dataset, store: Location) -> None:
             )
     if "refined" in result:
         result = result.drop_vars("n_refined", errors="ignore")  # it is not stored
-    result = plain(result)
+    result = _with_digits(plain(result), compression.digits)
     names = [name for name, array in result.data_vars.items() if set(dims) <= set(array.dims)]
     pairs = result[names].transpose(*dims, ..., missing_dims="ignore").reset_coords(drop=True)
     beside = result.drop_vars(names).compute()
@@ -64,8 +68,8 @@ def write_result(result: xr.Dataset, store: Location) -> None:
         str(name): Field(tuple(map(str, array.dims)), array.shape, array.dtype, array.attrs)
         for name, array in pairs.data_vars.items()
     }
-    create(store, beside, layout, fields, {}, {"origin": "saved"})
-    target = ResultStore(store.path, layout)
+    create(store, beside, layout, fields, {}, {"origin": "saved"}, compression)
+    target = ResultStore(store.path, layout, compression)
     with Journal(store) as journal:
         for i, j in target.pending_blocks():
             region = dict(zip(dims, layout.region(i, j), strict=True)) if names else {}
@@ -73,6 +77,13 @@ def write_result(result: xr.Dataset, store: Location) -> None:
             journal.note(target.write_block(i, j, {str(name): some[name].values for name in names}))
         for j in range(layout.blocks[1]):
             journal.note(target.write_traits(j, {}))
+
+
+def _with_digits(result: xr.Dataset, digits: int | None) -> xr.Dataset:
+    """Note how many digits are kept; those of an earlier store may be fewer."""
+    if digits is None:
+        return result
+    return result.assign_attrs(digits=min(digits, result.attrs.get("digits", digits)))
 
 
 def _block_size(array: xr.DataArray, dim: str) -> int:

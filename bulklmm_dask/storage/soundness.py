@@ -121,9 +121,12 @@ def require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
 
 
 def damaged_files(
-    store: Location, attrs: Mapping[str, Any]
+    store: Location, attrs: Mapping[str, Any], *, read: bool = False
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
-    """Yield mark and file of each file of a finished block that is not the one that was written."""
+    """Yield mark and file of each file of a finished block that is not the one that was written.
+
+    With `read` all its bytes are looked at, else its checksums only.
+    """
     for name, arrays in ((BLOCKS, attrs["statistics"]), (TRAITS, attrs["of_traits"])):
         if format_of(store, attrs) == FIRST:
             yield from cut_short(store, name, arrays)
@@ -132,7 +135,7 @@ def damaged_files(
         for array in arrays:
             dimensions = store.open_array(array).ndim
             mark_of = {place(tuple(mark), dimensions): tuple(mark) for mark in finished}
-            for index, file in wrong_files(store, array, list(mark_of)):
+            for index, file in wrong_files(store, array, list(mark_of), read=read):
                 yield mark_of[index], file
 
 

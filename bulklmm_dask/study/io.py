@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.chunks import files, is_whole, missing_files
-from bulklmm_dask.storage.compression import FAST, SMALL
+from bulklmm_dask.storage.compression import SMALL, Compression
 from bulklmm_dask.storage.contents import require_own
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.datasets import forms_of, read_dataset
@@ -27,10 +27,12 @@ from bulklmm_dask.storage.soundness import being_written
 from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format_of, stamp
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
-from bulklmm_dask.study.schema import IMPORT, validate
+from bulklmm_dask.study.schema import IMPORT, require_form, validate
+from bulklmm_dask.study.stored import compression_of
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import either
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
+from bulklmm_dask.typing import CompressionName
 
 # Missing calls of every variant: computed while the genotypes are written, and not kept.
 _GAPS = "variant_gaps"
@@ -46,8 +48,15 @@ _LARGE = {
 }
 
 
-def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a study, or a result or a part of one, to a Zarr store (format 3), without loss.
+def save(
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    compression: CompressionName | None = None,
+    digits: int | None = None,
+) -> None:
+    """Write a study, or a result or a part of one, to a Zarr store (format 3).
 
     Lazy variables are streamed, so a study larger than memory can be saved. The store appears
     under its name when it is complete; whatever goes wrong before, nothing is left behind.
@@ -62,13 +71,19 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     overwrite : bool
         Whether to replace a store of that name. It stays until the new one is complete. A folder
         that holds anything but a store of this package is not replaced.
+    compression : {"lz4", "zstd"}, optional
+        Codec of genotypes and traits, or of the values of pairs of a result; ``"lz4"`` by default.
+        ``"zstd"`` takes less room, and several times as long to write. Both are without loss.
+    digits : int, optional
+        Significant decimal digits of the values of pairs of a result, to save room, as in `scan`.
+        All digits by default; those of a study are always kept.
 
     Raises
     ------
     StoreError
         If something of that name exists, the folder cannot be written, or the disk is full.
     InputError
-        If `ds` is neither a study nor a result.
+        If `ds` is neither a study nor a result, or an option cannot be used.
 
     Warns
     -----
@@ -90,9 +105,17 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     >>> blmm.open_result("two.zarr").lod.shape
     (60, 2)
     """
+    kept = compression_of(compression, digits)
     of_result = is_result(ds)
-    if not of_result:
+    if of_result:
+        require_form(ds, {})
+    else:
         ds = validate(ds)
+        if digits is not None:
+            raise InputError(
+                f"{option('digits')} is {digits}, but a study keeps all digits, since scans depend "
+                "on them; leave it out"
+            )
     target = Location.of(path).recovered()
     target.require_free(overwrite=overwrite)
     if target.exists():
@@ -101,7 +124,7 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     target.require_writable(ds.nbytes)
     if of_result:
         with target.appearing(replaceable) as partial:
-            write_result(ds, partial)
+            write_result(ds, partial, kept)
         return
     gaps, ds = uncounted(ds), without_mark(ds)
     if gaps is not None:
@@ -109,7 +132,7 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = Fals
     ds = _aligned(plain(ds))
     large = [name for name in _LARGE if name in ds]
     with target.appearing(replaceable) as partial:
-        encoding = {name: _encoding(name, variable) for name, variable in ds.variables.items()}
+        encoding = {name: _encoding(name, one, kept) for name, one in ds.variables.items()}
         partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
         if gaps is not None:
             missing = np.asarray(partial.open_array(_GAPS)[...])
@@ -202,9 +225,9 @@ def _aligned(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def _encoding(name: Hashable, variable: xr.Variable) -> dict[str, Any]:
+def _encoding(name: Hashable, variable: xr.Variable, kept: Compression) -> dict[str, Any]:
     if name in _LARGE:
-        return {"chunks": _chunks(str(name), variable), "compressors": FAST.codecs}
+        return {"chunks": _chunks(str(name), variable), "compressors": kept.codecs}
     return {"compressors": SMALL}
 
 

@@ -329,7 +329,7 @@ def test_the_unit_of_a_trait_changes_only_s2_and_likelihoods():
 def test_covariates_are_chosen_and_gaps_told():
     ds = studies.study(n=40, m=3, covariates=2)
     none = blmm.heritability(ds, covariates=False)
-    assert none.attrs["covariates"] == []
+    assert none.attrs["covariates"] == ""
     assert not np.allclose(blmm.heritability(ds).sigma2, none.sigma2)
     ds.sample_covariate.values[5, 1] = np.nan
     with pytest.warns(blmm.StudyWarning, match=r"1 of 40 samples .*'sample6'"):

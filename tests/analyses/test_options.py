@@ -9,7 +9,7 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.analyses.options import PERMUTE, SCAN, KinshipMethod
+from bulklmm_dask.analyses.options import COMPRESSION, DIGITS, PERMUTE, SCAN, KinshipMethod
 from bulklmm_dask.cli import main
 from bulklmm_dask.lmm.kinship import METHODS
 
@@ -34,6 +34,16 @@ def test_signatures_and_commands_have_the_options_that_are_declared(name, rows):
     for option, row in declared.items():
         assert flags[option].opts == [row.flag]
         assert flags[option].help == row.help
+
+
+def test_what_is_saved_has_the_options_of_stores():
+    parameters = inspect.signature(blmm.save).parameters
+    for row in (COMPRESSION, DIGITS):
+        assert parameters[row.name].default == row.default
+    flags = {one.name: one for one in main.get_command(None, "import").params}
+    assert flags["compression"].opts == [COMPRESSION.flag]
+    assert flags["compression"].help == COMPRESSION.help
+    assert "digits" not in flags  # a study is kept without loss
 
 
 def test_attributes_of_results_have_the_names_of_options():

@@ -242,7 +242,7 @@ def test_arguments_are_those_of_a_scan(ds):
     again = profile(ds, "trait6", variant="variant3", kinship=shuffled, n_points=9)
     xr.testing.assert_allclose(again, expected)
     alone = profile(ds, "trait6", covariates=["covariate2"], n_points=9)
-    assert alone.attrs["covariates"] == ["covariate2"]
+    assert alone.attrs["covariates"] == "covariate2"
     y, fixed, kinship = parts(ds, "trait6")
     assert float(alone.null[0]) == pytest.approx(density(0, y, fixed[:, [0, 2]], kinship, False))
 

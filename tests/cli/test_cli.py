@@ -89,9 +89,9 @@ def test_scan_passes_its_options_on(study, tmp_path):
     attrs = found.attrs
     assert attrs["method"] == "null-grid"
     assert attrs["h2_grid"] == [0, 0.25, 0.5, 0.75]
-    assert attrs["reml"] is True
+    assert attrs["reml"] == 1
     assert attrs["precision"] == "single"
-    assert attrs["covariates"] == ["covariate2"]
+    assert attrs["covariates"] == "covariate2"
     assert found.lod.data.chunksize == (40, 5)
 
 
@@ -290,6 +290,20 @@ def test_import_of_tables(tables):
     assert ds.variant_position.attrs["units"] == "cM"
     assert np.isnan(ds.sample_trait.sel(samples="s2", traits="weight"))
     np.testing.assert_array_equal(ds.sample_covariate.values[:, 0], [3, 4, 5, 6, 3, 4])
+
+
+def test_import_with_a_codec(tables):
+    beside = ["--genotypes", tables / "g.csv", "--map", tables / "m.csv", "--covariates", "age"]
+    more = ["--position-unit", "cM", "--compression", "zstd"]
+    run("import", tables / "t.csv", tables / "s.zarr", *beside, *more)
+    (codec,) = {
+        codec.cname.value
+        for codec in zarr.open_array(tables / "s.zarr", path="call_dosage").compressors
+        if hasattr(codec, "cname")
+    }
+    assert codec == "zstd"
+    run("import", tables / "t.csv", tables / "u.zarr", *beside, *more[:2])
+    assert open_dataset(tables / "s.zarr").equals(open_dataset(tables / "u.zarr"))
 
 
 def test_import_of_codes_and_places_of_traits(tables):

@@ -109,7 +109,7 @@ def test_covariates_by_name_and_all_but_one(study, tmp_path):
     note = run("scan", tmp_path / "s.zarr", tmp_path / "c.zarr", *options).stderr
     assert "note: covariate 'cage' has 3 texts and becomes 2 columns of 0 and 1" in note
     found = blmm.open_result(tmp_path / "c.zarr")
-    assert found.attrs["covariates"] == ["cage[b]", "cage[c]"]
+    assert found.attrs["covariates"] == "cage[b], cage[c]"
     named = ("--covariates", "cage[b],cage[c]", "--strata", "cage", "--permutations", "2")
     run("permute", tmp_path / "s.zarr", tmp_path / "p.zarr", *named)
     assert blmm.open_result(tmp_path / "p.zarr").attrs["strata"] == "cage"
@@ -142,10 +142,10 @@ def test_columns_of_an_rqtl2_covar_file_are_no_covariates_until_named(tmp_path):
     assert "--covariates one" in notes
     assert "samples have: " in run("info", study).stdout
     run("kinship", study)
-    assert scanned(study, tmp_path / "a.zarr").attrs["covariates"] == []
+    assert scanned(study, tmp_path / "a.zarr").attrs["covariates"] == ""
     named = scanned(study, tmp_path / "b.zarr", "--covariates", "cage,sex,generation")
     levels = ["cage[x]", "cage[y]", "cage[z]"]
-    assert named.attrs["covariates"] == [*levels, "sex", "generation"]
+    assert named.attrs["covariates"] == ", ".join([*levels, "sex", "generation"])
     message = run("scan", study, tmp_path / "c.zarr", "--covariates", "one", code=1).stderr
     assert "'one' is the same in all 24 samples" in message
     assert message.endswith("; leave it out of --covariates\n")
@@ -404,6 +404,22 @@ def test_strata_by_name_and_by_table(study, tmp_path):
     labels.to_csv(table)
     call = ("permute", study, tmp_path / "q.zarr", *options, "--strata", table)
     assert "strata.csv' lacks a label for 'sample06'" in run(*call, code=1).stderr
+
+
+def test_permutations_in_fewer_digits_and_a_codec(study, tmp_path):
+    store, options = tmp_path / "p.zarr", ("--permutations", 20)
+    run("permute", study, store, *options, "--compression", "zstd", "--digits", 3)
+    found, ds = blmm.open_result(store), open_dataset(study)
+    assert found.attrs["digits"] == 3
+    expected = blmm.permute(ds, n_permutations=20).max_lod
+    np.testing.assert_allclose(found.max_lod, expected, rtol=0.5e-3, atol=0)
+    assert not np.array_equal(found.max_lod, expected)
+    other = run("permute", study, store, *options, "--compression", "lz4", "--digits", 3, code=1)
+    assert "is compressed by zstd, not lz4; leave --compression out" in other.stderr
+    other = run("permute", study, store, *options, code=1)
+    assert "keeps 3 significant digits of its numbers, not all digits; give --digits 3" in " ".join(
+        other.stderr.split()
+    )
 
 
 def test_a_kinship_with_a_number_that_is_none(study, tmp_path):

@@ -195,7 +195,7 @@ def test_without_intervals_only_neighbours_share_the_peak(lods, position):
     ids=len,
 )
 def test_many_contigs_at_once_are_as_each_alone(monkeypatch, options, sizes):
-    monkeypatch.setattr("bulklmm_dask.results.peaks._MARKERS", 50)
+    monkeypatch.setattr("bulklmm_dask.results.peak_search._MARKERS", 50)
     rng = np.random.default_rng(len(sizes))
     lod = rng.exponential(size=(300, 7))
     lod[rng.random(lod.shape) < 0.05] = np.nan

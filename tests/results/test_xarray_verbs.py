@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -179,6 +180,124 @@ def test_lods_alone_are_a_result_with_its_map(result, tmp_path):
     )
 
 
+LAZILY = {
+    "one trait": lambda r: r.sel(traits=r.traits.values[3]),
+    "one marker": lambda r: r.isel(variants=3),
+    "traits": lambda r: r.isel(traits=[1, 3]),
+    "concat": lambda r: parted("traits")(r, None).chunk(traits=3),
+    "merge": lambda r: xr.merge([r, r.isel(traits=[0])], compat="override", join="left"),
+}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("choose", LAZILY.values(), ids=LAZILY)
+def test_a_lazy_scan_goes_into_zarr(ds, result, tmp_path, choose, version):
+    lazy = choose(blmm.scan(ds, **OPTIONS))
+    assert lazy.lod.chunks is not None
+    lazy.to_zarr(tmp_path / "x.zarr", zarr_format=version, consolidated=version == 2)
+    found = xr.open_zarr(tmp_path / "x.zarr", consolidated=version == 2)
+    expected = choose(result)
+    assert set(found.variables) == set(expected.variables)
+    for name in ("lod", "beta", "h2", "n_samples", "trait_status", "variant_contig_name"):
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_a_difference_of_lazy_scans_computes_nothing(ds):
+    def no_compute(*_, **__):
+        raise AssertionError("nothing is to be computed yet")
+
+    with dask.config.set(scheduler=no_compute), xr.set_options(arithmetic_compat="override"):
+        first, second = blmm.scan(ds).lod, blmm.scan(ds, reml=True).lod
+        both = [
+            first - second,
+            first.reset_coords(drop=True) - second.reset_coords(drop=True),
+        ]
+    for difference in both:
+        np.testing.assert_array_equal(difference, first.values - second.values)
+
+
+FIRST = {"compat": "override"}  # the first of what is common, whose encoding stays
+SHAPED = {
+    "plain": lambda r: r,
+    "merge": lambda r: xr.merge([r, r.copy()], **FIRST),
+    "merge of parts": lambda r: xr.merge([r, r[["lod"]]], **FIRST),
+    "combine_by_coords": lambda r: xr.combine_by_coords(
+        [r.isel(traits=[0]), r.isel(traits=[1])], coords="minimal", **FIRST
+    ),
+    "combine_nested": lambda r: xr.combine_nested(
+        [r.isel(traits=[0]), r.isel(traits=[1])], "traits", coords="minimal", **FIRST
+    ),
+    "concat": lambda r: parted("traits")(r, None).chunk(traits=3),
+    "chunk": lambda r: r.chunk(traits=2, variants=16),
+    "chunk, then concat": lambda r: parted("traits")(r.chunk(traits=3, variants=16), None),
+    "where": lambda r: r.where(r.lod > 1),
+    "sortby": lambda r: r.sortby("variant_position"),
+    "one trait": lambda r: r.sel(traits=r.traits.values[0]),
+    "squeeze": lambda r: r.isel(traits=[2]).squeeze(),
+    "groupby": lambda r: r.groupby("variant_contig_name").map(lambda one: one.max("variants")),
+}
+
+
+@pytest.mark.parametrize("verb", SHAPED.values(), ids=SHAPED)
+def test_what_xarray_makes_goes_into_zarr_without_a_warning(result, tmp_path, verb):
+    changed = verb(result)
+    changed.to_zarr(tmp_path / "x.zarr", consolidated=False)
+    found = xr.open_zarr(tmp_path / "x.zarr", consolidated=False)
+    xr.testing.assert_equal(found.load(), changed.load())
+
+
+def test_traits_that_a_result_has_not_are_empty(result, tmp_path):
+    """Outer joins and reindex fill up with NaN, also codes of contigs and names."""
+    more = result.reindex(traits=[*result.traits.values, "other"])
+    found = blmm.max_lod(more)
+    pd.testing.assert_frame_equal(found.iloc[:-1], blmm.max_lod(result), check_dtype=False)
+    assert found.trait.iloc[-1] == "other"
+    assert np.isnan(found.lod.iloc[-1])
+    assert found.n.iloc[-1] == 0
+    pd.testing.assert_frame_equal(
+        blmm.find_peaks(more, threshold=1), blmm.find_peaks(result, threshold=1), check_dtype=False
+    )
+    blmm.save(more, tmp_path / "r.zarr")
+    again = blmm.open_result(tmp_path / "r.zarr")
+    assert again.trait_contig.values[-1] == -1
+    pd.testing.assert_frame_equal(blmm.max_lod(again), found)
+    markers = result.reindex(variants=[*result.variants.values, "1:77"])
+    said = r"variant_contig is missing for 1 of 41 markers, such as '1:77'.*keep the others"
+    for take in (blmm.max_lod, lambda r: blmm.save(r, tmp_path / "m.zarr")):
+        with pytest.raises(blmm.InputError, match=said):
+            take(markers)
+    kept = markers.isel(variants=markers.variant_contig.notnull().values)
+    pd.testing.assert_frame_equal(
+        blmm.find_hits(kept, threshold=1), blmm.find_hits(result, threshold=1), check_dtype=False
+    )
+
+
+def test_xarray_reduces_and_draws(result):
+    trait, lod = _trait(result), result.lod.values
+    smooth = result.lod.rolling(variants=3, center=True).mean()
+    np.testing.assert_allclose(smooth[1], lod[:3].mean(axis=0), rtol=1e-6)
+    pairs = result.lod.coarsen(variants=2).construct(variants=("bin", "marker"))
+    np.testing.assert_array_equal(pairs.max("marker"), lod.reshape(-1, 2, lod.shape[1]).max(axis=1))
+    frame = result[["lod"]].to_dataframe()
+    assert frame.lod.xs(trait, level="traits").max() == lod[:, 0].max()
+    counts, _, _ = result.lod.plot.hist(bins=5)
+    assert counts.sum() == lod.size
+    plt.close("all")
+    points = result.sel(traits=trait).plot.scatter(
+        x="variant_position", y="lod", hue="variant_contig_name"
+    )
+    assert points.get_offsets().shape == (result.sizes["variants"], 2)
+    plt.close("all")
+    assert result.plot.scatter(x="beta", y="lod").get_offsets().shape == (lod.size, 2)
+    top = result.lod.groupby("variant_contig").max()
+    mesh = top.plot()
+    np.testing.assert_array_equal(mesh.get_array().reshape(top.shape), top)
+    plt.close("all")
+    named = result.lod.groupby("variant_contig_name").max()
+    named = named.assign_coords(variant_contig_name=named.variant_contig_name.astype(str))
+    assert [one.get_text() for one in named.plot().axes.get_yticklabels()] == ["1", "2", "3"]
+
+
 LOST = {
     "one trait": (lambda r: r.sel(traits=r.traits.values[0]), r"lost its dimension 'traits'.*list"),
     "one marker": (lambda r: r.isel(variants=0), r"lost its dimension 'variants'.*list"),
@@ -187,7 +306,16 @@ LOST = {
         lambda r: r.isel(contigs=[1]),
         r"contig.*select (their markers|markers of a contig)",
     ),
-    "stack": (lambda r: r.stack(pair=("variants", "traits")), r"lost its dimension"),
+    "stack": (
+        lambda r: r.stack(pair=("variants", "traits")),
+        r"it has 'pair' instead|the index 'pair' is",
+    ),
+    "rename": (lambda r: r.rename(traits="gene"), r"'traits', it has 'gene' instead; .* by rename"),
+    "swap_dims": (lambda r: r.swap_dims(traits="trait_id"), r"'traits', it has 'trait_id' instead"),
+    "set_index": (
+        lambda r: r.set_index(variants=["variant_contig_name", "variant_position"]),
+        r"the index 'variants' is of 2 levels; give plain names",
+    ),
     "LODs alone": (lambda r: r.lod, r"the Dataset that scan|not DataArray"),
     "highest": (lambda r: r.max("variants"), r"lost its dimension 'variants'"),
 }

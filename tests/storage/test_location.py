@@ -12,7 +12,6 @@ from studies import study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage import location
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
@@ -77,7 +76,7 @@ def test_where_it_may_be_written(tmp_path, monkeypatch):
         here.require_free_file(overwrite=True)
     with pytest.raises(blmm.StoreError, match=r"may need 1e\+03 TB, but only"):
         (here / "r.zarr").require_writable(10**15)
-    monkeypatch.setattr(location.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     for path in (here, here / "new.csv", here / "file"):
         with pytest.raises(blmm.StoreError, match=r"no permission in .*; give another path"):
             path.require_writable()

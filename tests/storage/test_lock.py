@@ -19,18 +19,16 @@ import dask
 import numpy as np
 import pytest
 import studies
+from locks import CHUNKS, FOLDER, file, is_free, lock_it, part_of, record
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage import location, lock
+from bulklmm_dask.storage import files, lock
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.process import Process
 from bulklmm_dask.storage.soundness import finished
-
-CHUNKS = {"variants": 7, "traits": 5}
-FOLDER = "manifest_blocks"
 
 
 @pytest.fixture(scope="module")
@@ -45,44 +43,13 @@ def path(tmp_path):
 
 @pytest.fixture(scope="module")
 def stopped(ds, tmp_path_factory):
-    """A store of which only some blocks are written, as a stopped run leaves it."""
-    path, blocks = tmp_path_factory.mktemp("stopped") / "r.zarr", 4
-
-    def stop(progress):
-        if progress.done == blocks:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError), dask.config.set(scheduler="synchronous"):
-        blmm.scan(ds, store=path, chunks=CHUNKS, progress=stop)
-    assert finished(path)[0] == blocks
-    return path
+    return part_of(ds, tmp_path_factory.mktemp("stopped") / "r.zarr")
 
 
 @pytest.fixture
 def part(stopped, path):
     """A copy of it."""
     return shutil.copytree(stopped, path)
-
-
-def file(path):
-    return path / FOLDER / "lock.json"
-
-
-def record(**entries) -> bytes:
-    """A lock of a process of another machine."""
-    known = {"machine": "0f0f", "pid": 1, "birth": 5, "host": "node7", "user": "ann"}
-    started = {"token": "t", "started": "2026-01-02T03:04:05+00:00"}
-    return json.dumps(started | known | entries).encode()
-
-
-def lock_it(path, age=0.0, **entries):
-    """Put a lock into a store, last renewed so many seconds ago."""
-    file(path).write_bytes(record(**entries))
-    os.utime(file(path), (time.time() - age,) * 2)
-
-
-def is_free(path):
-    return [one.name for one in file(path).parent.iterdir() if "lock" in one.name] == []
 
 
 def test_the_lock_is_held_while_a_run_writes_and_given_back_at_its_end(ds, path):
@@ -277,7 +244,7 @@ def test_the_age_is_told_by_the_clock_of_the_file_system(ds, part, monkeypatch):
     """The clock of this host is wrong by hours."""
     lock_it(part, 30.0)
     real = time.time
-    monkeypatch.setattr(location.time, "time", lambda: real() + 7200)
+    monkeypatch.setattr(time, "time", lambda: real() + 7200)
     with pytest.raises(blmm.StoreError, match=r"last sign of life 0:[34]\d ago"):
         blmm.scan(ds, store=part)
 
@@ -285,7 +252,7 @@ def test_the_age_is_told_by_the_clock_of_the_file_system(ds, part, monkeypatch):
 def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
     """Chunks, then checksums, then marks: each is synced before the next is written."""
     steps = []
-    real = location.files.sync
+    real = files.sync
 
     def look(paths):
         paths = list(paths)
@@ -294,7 +261,7 @@ def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
             steps.append((names, finished(path)[0]))
         real(paths)
 
-    monkeypatch.setattr(location.files, "sync", look)
+    monkeypatch.setattr(files, "sync", look)
     blmm.scan(ds, store=path, chunks=CHUNKS)
     (chunks, before), (sums, between), (marks, after) = steps
     assert {f"lod/c/{i}/{j}" for i in range(5) for j in range(3)} < chunks
@@ -461,7 +428,7 @@ def test_a_lock_that_may_not_be_made(ds, part, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(name, *args, **options)
 
-    monkeypatch.setattr(location.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: no permission"):
         blmm.scan(ds, store=part)
 

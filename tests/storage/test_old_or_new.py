@@ -14,7 +14,7 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import location
+from bulklmm_dask.storage import files, paths
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study.kinships import add_kinship
 
@@ -34,7 +34,7 @@ STOPS = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr(location, "_PAUSE", 0.001)
+    monkeypatch.setattr(paths, "_PAUSE", 0.001)
 
 
 def write(place: Location, what: str) -> None:
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_put_back_is_put_back_when_it_is_opened(tmp_path
         return rename(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(location.files, "exchange", lambda *_: False)
+        patch.setattr(files, "exchange", lambda *_: False)
         patch.setattr(Path, "rename", only_aside)
         with pytest.raises(blmm.StoreError, match=r"f\.zarr cannot be written: Input/output error"):
             replace(path)
@@ -173,7 +173,7 @@ from pathlib import Path
 os.fsync = os.fstat  # as in conftest.py
 sys.path[:0] = [{tests!r}, {here!r}]
 import interruptions, test_old_or_new as tests
-tests.location._PAUSE = 0.001
+tests.paths._PAUSE = 0.001
 warnings.simplefilter("ignore", tests.blmm.StudyWarning)
 for swap in {swaps}:
     path = Path({path!r}) / str(swap)

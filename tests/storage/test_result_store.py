@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import blocks, location
+from bulklmm_dask.storage import blocks
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.soundness import finished
@@ -266,8 +266,8 @@ def test_what_is_no_result_store(ds, tmp_path):
 
 
 def test_a_disk_too_small_is_refused_before_any_work(ds, tmp_path, monkeypatch):
-    usage = location.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(location.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(blmm.StoreError, match=r"may need .* only 1 kB are free"):
         blmm.scan(ds, store=tmp_path / "r.zarr")
     assert list(tmp_path.iterdir()) == []
@@ -299,7 +299,7 @@ def test_a_folder_that_cannot_be_written(ds, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(blmm.StoreError, match="file"):
         blmm.scan(ds, store=tmp_path / "file" / "r.zarr")
-    monkeypatch.setattr(location.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(blmm.StoreError, match="no permission"):
         blmm.scan(ds, store=tmp_path / "r.zarr")
     assert not (tmp_path / "r.zarr").exists()
@@ -348,3 +348,32 @@ def test_a_study_may_hold_what_a_result_is_called(tmp_path):
     result = blmm.scan(holds, store=tmp_path / "r.zarr")
     np.testing.assert_array_equal(result.h2, before.h2)
     assert "lod_before" not in result
+
+
+def test_flipped_bits_of_finished_blocks_are_mended_by_a_run_that_goes_on(ds, tmp_path):
+    path, chunks = tmp_path / "r.zarr", {"variants": 16, "traits": 256}  # shards of two chunks
+    whole = ds.isel(traits=np.arange(300) % ds.sizes["traits"])
+    names = [f"t{i}" for i in range(300)]
+    whole = whole.assign_coords(traits=names, trait_id=("traits", np.array(names, dtype=object)))
+    expected = blmm.scan(whole, store=path, chunks=chunks).lod.values
+
+    def contents():
+        return {file: file.read_bytes() for file in path.rglob("c/**/*") if file.is_file()}
+
+    files = contents()
+
+    def flip(name):
+        data = bytearray((path / name).read_bytes())
+        data[len(data) // 4] ^= 16
+        (path / name).write_bytes(data)
+
+    flip("lod/c/0/0")
+    flip("lod/c/1/1")
+    blmm.scan(whole, store=path)  # all is finished: nothing is read
+    with pytest.raises(blmm.StoreError, match=r"lod.*damaged"):
+        blmm.open_result(path).lod.compute()
+    zarr.open_array(path, path="manifest_blocks", mode="r+")[1, 0] = 0
+    flip("h2/c/0")
+    again = blmm.scan(whole, store=path)
+    np.testing.assert_array_equal(again.lod, expected)
+    assert contents() == files

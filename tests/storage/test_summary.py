@@ -40,7 +40,7 @@ def test_a_result_is_summarised_and_what_is_lazy_stays_lazy(ds, tmp_path):
     for text in (lazy, found):
         assert text.startswith("result of a scan: 20 markers x 6 traits = 120 tests")
         assert "null-exact, REML" in text
-        assert "'covariate1'" in text
+        assert "covariates  covariate1" in text
         assert len(text.splitlines()) < 20
     assert "lazy, in blocks of 8 x 4" in lazy
     assert "median" not in lazy

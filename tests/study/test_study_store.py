@@ -17,7 +17,6 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage import location
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.study import io as study_module
@@ -141,7 +140,7 @@ def test_a_failure_leaves_nothing_behind(ds, tmp_path, small_chunks):
 
 def test_threads_that_still_write_leave_nothing_behind(tmp_path, monkeypatch):
     """A chunk that comes after the failure, into a folder that is made anew for it."""
-    monkeypatch.setattr("bulklmm_dask.storage.location._PAUSE", 0.5)  # the thread may be held up
+    monkeypatch.setattr("bulklmm_dask.storage.paths._PAUSE", 0.5)  # the thread may be held up
 
     def write_on(partial):
         partial = Path(partial)
@@ -200,7 +199,7 @@ def test_where_a_study_cannot_be_saved(ds, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(location.Path, "mkdir", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StoreError, match=r"other.zarr cannot be written: no permission"):
         save(ds, tmp_path / "other.zarr")
 

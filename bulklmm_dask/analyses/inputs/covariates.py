@@ -10,6 +10,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
+from bulklmm_dask.storage.portable import names_of
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.metadata import (
     Coded,
@@ -80,8 +81,9 @@ def model_columns(
     ds : Dataset
         A valid study.
     wanted : bool, str or sequence of str
-        True for the covariates of the study, False or None for none, or names. Among names,
-        "all" stands for those of the study, and "-NAME" leaves one out.
+        True for the covariates of the study, False or None for none, or names, also in one text as
+        in an attribute of a result. Among names, "all" stands for those of the study, and "-NAME"
+        leaves one out.
     interaction : str or sequence of str, optional
         Covariates that interact with the marker. Metadata become covariates by that, unless
         `wanted` says what the covariates are.
@@ -173,11 +175,9 @@ def _as_names(given: CovariatesLike, what: str) -> list[str]:
     """Names from what a user gave; True stands for all."""
     if given is None or isinstance(given, bool | np.bool_):
         return [_ALL] if given else []
-    if isinstance(given, str):
-        return [given]
     if not isinstance(given, Iterable):
         raise InputError(f"{what} is {given!r}; it should be names, or one name")
-    return [str(name) for name in given]
+    return names_of(given)
 
 
 def _columns_of(ds: xr.Dataset, name: str) -> Coded | None:

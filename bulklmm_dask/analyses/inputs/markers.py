@@ -14,6 +14,7 @@ from bulklmm_dask.engine.study import OwnMarkers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.portable import names_of
 from bulklmm_dask.study.checks import is_absent, refuse_outside
 from bulklmm_dask.study.schema import locate, maximum_of
 from bulklmm_dask.surface import either, option
@@ -33,7 +34,7 @@ def shared_markers(ds: xr.Dataset, calls: xr.DataArray, condition: ConditionLike
     """
     if condition is None or is_per_trait(condition):
         return np.empty((ds.sizes["samples"], 0))
-    names = _names(condition)
+    names = _of_all_traits(condition)
     if not names:
         raise InputError(f"{option('condition')} names no marker; leave it out")
     columns = impute(calls.isel(variants=_find(ds, names)).values)
@@ -67,7 +68,12 @@ def own_markers(ds: xr.Dataset, condition: ConditionLike) -> OwnMarkers | None:
 
 def condition_in_words(condition: ConditionLike) -> list[str] | str:
     """The condition as an attribute of a result: names of markers, or "by trait"."""
-    return "by trait" if is_per_trait(condition) else _names(condition)
+    return "by trait" if is_per_trait(condition) else _of_all_traits(condition)
+
+
+def _of_all_traits(condition: Any) -> list[str]:
+    """Names of markers for all traits, also in one text as in an attribute of a result."""
+    return _names(names_of(condition) if isinstance(condition, str) else condition)
 
 
 def is_per_trait(condition: Any) -> bool:

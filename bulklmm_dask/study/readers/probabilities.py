@@ -13,8 +13,8 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.study.calls import refuse_other_sums
 from bulklmm_dask.study.checks import refuse_outside
-from bulklmm_dask.study.create import refuse_other_sums
 from bulklmm_dask.study.gaps import without_mark
 from bulklmm_dask.study.readers import _scratch
 from bulklmm_dask.study.readers._lazy import lazy
