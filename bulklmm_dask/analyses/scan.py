@@ -49,6 +49,7 @@ from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result, with_derived
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.checks import require_choice
+from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import CompressionName
@@ -282,7 +283,7 @@ def scan(
         return _lazy(names, study, plan, options, attrs)
     kept = Compression(compression, digits)
     with writing(store) as writer:
-        return _run(names, study, plan, options, attrs, writer, kept, progress)
+        return _run(names, study, plan, options, attrs | origin(ds), writer, kept, progress)
 
 
 def _plan(study: Study, options: ScanOptions, chunks: str | Mapping[str, int]) -> Plan:

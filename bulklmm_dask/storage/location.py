@@ -297,6 +297,28 @@ class Location(os.PathLike[str]):
             files.cleaning(lambda: place._clean(partial, aside))
 
     @contextmanager
+    def scratch(self) -> Iterator[Location]:
+        """Give an empty folder beside this one to work in, of which nothing is left behind."""
+        place = self._followed
+        partial = place._beside(_PART)
+        try:
+            with explained(self):
+                place.clear()
+                partial.local.mkdir()
+            yield partial
+        finally:
+            files.cleaning(partial.remove)
+
+    def put(self, source: Location) -> None:
+        """Put a copy of a file here, in place of whatever is here; it appears at one moment."""
+        partial = self.local.with_suffix(f".{uuid.uuid4().hex}{_PARTIAL}")
+        self.local.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, partial)
+        if self.is_folder():
+            self.remove()
+        partial.replace(self)
+
+    @contextmanager
     def appearing_file(self) -> Iterator[Location]:
         """Give a name beside this one, of the same suffix, to write; rename it once complete.
 

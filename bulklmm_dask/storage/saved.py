@@ -14,6 +14,8 @@ from bulklmm_dask.storage.restored import require_contigs, restored
 from bulklmm_dask.storage.skeleton import create
 from bulklmm_dask.text import counted, listing
 
+# Fingerprints of what no analysis has written.
+ORIGIN = {"origin": "saved"}
 # Dimensions of the maxima of permutations.
 _PERMUTED = ("permutations", "traits")
 # Size of a block of a saved result, if the result is not in even chunks.
@@ -64,7 +66,7 @@ def write_result(result: xr.Dataset, store: Location) -> None:
         str(name): Field(tuple(map(str, array.dims)), array.shape, array.dtype, array.attrs)
         for name, array in pairs.data_vars.items()
     }
-    create(store, beside, layout, fields, {}, {"origin": "saved"})
+    create(store, beside, layout, fields, {}, ORIGIN)
     target = ResultStore(store.path, layout)
     with Journal(store) as journal:
         for i, j in target.pending_blocks():
