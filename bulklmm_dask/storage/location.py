@@ -310,13 +310,11 @@ class Location(os.PathLike[str]):
             files.cleaning(partial.remove)
 
     def put(self, source: Location) -> None:
-        """Put a copy of a file here, in place of whatever is here; it appears at one moment."""
-        partial = self.local.with_suffix(f".{uuid.uuid4().hex}{_PARTIAL}")
-        self.local.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, partial)
+        """Put a copy of a small file here, in place of whatever is here, at one moment."""
         if self.is_folder():
             self.remove()
-        partial.replace(self)
+        with self.replacing() as stream:
+            stream.write(source.read_bytes())
 
     @contextmanager
     def appearing_file(self) -> Iterator[Location]:
