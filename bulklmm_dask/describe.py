@@ -51,7 +51,7 @@ def describe(path: str | os.PathLike[str]) -> str:
         return _of_xarray(store)
     if not store.is_store():
         return _files(store)
-    attrs = attributes_of(store, "give another path, or make the store again")
+    attrs = attributes_of(store)
     if KIND not in attrs and guess_format(store) == "vcf-zarr":
         return _files(store)
     size = storage(store.size())

@@ -31,7 +31,7 @@ LIBRARIES = {
     "progress": set(),
     "simulate": {"numpy", "xarray"},
     "describe": {"xarray", "zarr"},
-    "verification": {"pandas"},
+    "verification": {"pandas", "xarray"},
     "demo": {"numpy", "pandas", "xarray"},
     "cli": {"click", "matplotlib", "numpy", "pandas", "xarray"},
 }
@@ -55,7 +55,7 @@ BELOW = {
     "progress": _BASE | {"engine"},
     "simulate": _DATA,
     "describe": _DATA,
-    "verification": {"errors", "storage", "surface", "text", "typing"},
+    "verification": _DATA | {"analyses", "engine"},
     "demo": _DATA
     | {"analyses", "describe", "plot", "progress", "reporting", "results", "simulate"},
 }

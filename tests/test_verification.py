@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import studies
+import zarr
 from commands import run
 
 import bulklmm_dask as blmm
@@ -58,8 +59,7 @@ def test_a_sound_store_has_no_findings_and_all_is_read(made, name):
     table = blmm.verify(made / name, progress=lambda *step: steps.append(step))
     assert not len(table)
     assert list(table.columns) == ["store", "array", "file", "problem"]
-    size = sum(file.stat().st_size for file in (made / name).rglob("*") if file.is_file())
-    assert steps[-1] == (size, size)
+    assert steps[-1] == (size_of(made / name),) * 2
     assert steps == sorted(steps)
 
 
@@ -122,6 +122,16 @@ def test_an_unfinished_result_is_sound(copy, tmp_path):
     with pytest.raises(StoppedError):
         blmm.scan(ds, store=tmp_path / "r.zarr", chunks=BLOCKS, progress=stop)
     assert found(tmp_path / "r.zarr") == set()
+    # Blocks that were written and have no mark are not read; progress reaches its end all the same.
+    marks = zarr.open_array(tmp_path / "r.zarr", path="manifest_blocks")
+    marks.with_config({"write_empty_chunks": True})[...] = 0
+    steps = []
+    assert not len(blmm.verify(tmp_path / "r.zarr", progress=lambda *step: steps.append(step)))
+    assert steps[-1][0] == steps[-1][1] == size_of(tmp_path / "r.zarr")
+
+
+def size_of(store):
+    return sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
 
 
 def test_a_damaged_root_and_no_store(copy):
@@ -131,6 +141,8 @@ def test_a_damaged_root_and_no_store(copy):
     flip(copy / "study.zarr" / "zarr.json", content.index(b"bulklmm_store"))
     assert ("zarr.json", "changed") in found(copy / "study.zarr")
     (copy / "perm.zarr" / "zarr.json").unlink()
+    assert found(copy / "perm.zarr") == {("zarr.json", "lost")}
+    shutil.rmtree(copy / "perm.zarr" / "manifest")
     with pytest.raises(blmm.StoreError, match=r"perm\.zarr is no store: it has no zarr\.json"):
         blmm.verify(copy / "perm.zarr")
     with pytest.raises(blmm.StoreError, match="there is no store"):
@@ -146,6 +158,13 @@ def test_stores_of_the_first_version(tmp_path):
     assert found(tmp_path / "scan.zarr") == {("trait_id/c/0", "changed")}
 
 
+def test_entries_of_another_array_of_the_manifest_are_found(copy):
+    """Their own checksums are right, and what they say of the blocks cannot be read."""
+    store = copy / "scan.zarr"
+    shutil.copy(store / "manifest_traits" / "c" / "0", store / "manifest/lod/c/0/0/0")
+    assert ("manifest/lod/c", "another file") in found(store)
+
+
 def test_the_command(copy):
     whole = run("verify", copy / "study.zarr", copy / "scan.zarr")
     assert "study.zarr: " in whole.stderr
@@ -153,5 +172,40 @@ def test_the_command(copy):
     flip(copy / "scan.zarr" / "lod" / "c" / "2" / "0", 30)
     table = run("verify", copy / "scan.zarr", code=1)
     assert table.stdout.splitlines()[1].endswith("lod,lod/c/2/0,changed")
+    assert "--mend computes those of results again" in table.stderr
     listed = json.loads(run("verify", copy / "scan.zarr", "--json", code=1).stdout)
     assert [one["file"] for one in listed["findings"]] == ["lod/c/2/0"]
+
+
+def test_the_command_mends(copy, monkeypatch):
+    monkeypatch.setattr(plan, "_INNER", 4)
+    store = copy / "scan.zarr"
+    whole = (store / "lod" / "c" / "2" / "0").read_bytes()
+    flip(store / "lod" / "c" / "2" / "0", 30)
+    both = (copy / "study.zarr", store, "--mend")
+    table = run("verify", *both, code=1)
+    assert table.stdout.splitlines()[0] == "store,array,file,problem,mended,reason"
+    assert table.stdout.splitlines()[1].endswith(
+        "lod/c/2/0,changed,False,it does not say which study it was made from; give it as --from"
+    )
+    assert "1 part of 1 store not mended; the table says why" in table.stderr
+    mended = json.loads(run("verify", *both, "--from", copy / "study.zarr", "--json").stdout)
+    (row,) = mended["findings"]
+    assert (row["file"], row["mended"], row["reason"]) == ("lod/c/2/0", True, "")
+    assert (store / "lod" / "c" / "2" / "0").read_bytes() == whole
+    assert "as it was written" in run("verify", *both).stderr
+    said = run("verify", store, "--from", copy / "study.zarr", code=1).stderr
+    assert "--from is given, but nothing is to be mended; add --mend" in said
+
+
+def test_the_command_names_what_cannot_be_mended(copy):
+    flip(copy / "study.zarr" / "call_dosage" / "c" / "0" / "0", 30)
+    table = run("verify", copy / "study.zarr", "--mend", code=1).stdout
+    assert "changed,False,what was measured cannot be computed again: import the study" in table
+
+
+def test_the_command_knows_the_study_of_a_scan_by_command(copy):
+    store = copy / "named.zarr"
+    run("scan", copy / "study.zarr", store, "--reml", "--covariates", "none")
+    (store / "lod" / "c" / "0" / "0").unlink()
+    assert "1 finding, 1 of them mended" in run("verify", store, "--mend").stderr

@@ -38,12 +38,13 @@ from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
 from bulklmm_dask.study.checks import whole_number
+from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
 
 # Options of a scan that have no meaning here, and why.
-_REFUSED = {
+REFUSED = {
     "condition": "markers among the covariates are not in the null model of a baseline",
     "statistics": "only LODs are counted",
     "compression": "its store holds a number for each data set",
@@ -118,7 +119,8 @@ def hotspot_baseline(
     -------
     DataFrame
         For the ``baseline`` of `hotspots`: one row a data set, ``permutation`` and ``traits``, the
-        highest count over all windows. ``attrs`` keep the window, step, threshold and seed.
+        highest count over all windows. ``attrs`` keep the window, step, threshold, peakdrop and
+        seed.
 
     Raises
     ------
@@ -155,7 +157,7 @@ def hotspot_baseline(
     ds = require_map(validate(ds), "a hotspot baseline")
     n_permutations = whole_number(n_permutations, option("n_permutations"), 1)
     seed = whole_number(seed, option("seed"), 0)
-    for name, reason in _REFUSED.items():
+    for name, reason in REFUSED.items():
         if name in options:
             raise InputError(f"{name} is no option of a hotspot baseline: {reason}; leave it out")
     chunks = options.pop("chunks", "auto")
@@ -225,12 +227,13 @@ class _PeakCounter:
             "window": float(self.window),
             "step": None if self.step is None else float(self.step),
             "threshold": float(self.threshold) if isinstance(self.threshold, int | float) else None,
+            "peakdrop": None if self.peakdrop is None else float(self.peakdrop),
         }
 
     def fingerprint(self) -> str:
         """Digest of the settings, with the values of thresholds by trait."""
         levels = lowest_lod(self.ds, self.threshold)
-        values = self.attributes(), self.peakdrop, levels.dims, levels.values
+        values = self.attributes(), levels.dims, levels.values
         return fingerprint(values)
 
     def most_traits(
@@ -264,7 +267,8 @@ def _open_store(
     chunks: str | Mapping[str, int],
 ) -> ResultStore:
     """Make the store of the counts of null data sets, or open that of an earlier call."""
-    block_of(writer.store, _DIMS)  # raises StoreError for a result of another kind
+    if writer.repair is None:
+        block_of(writer.store, _DIMS)  # raises StoreError for a result of another kind
     options = {name: value for name, value in attrs.items() if name not in HASHED}
     options["counted"] = counter.fingerprint()
     prints = check_inputs(study, make_plan(*study.sizes, chunks), options)
@@ -272,7 +276,8 @@ def _open_store(
     count = int(attrs["n_permutations"])
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
-    target = open_or_create(writer, template(xr.Dataset(), (), attrs), layout, field, {}, prints)
+    beside = template(xr.Dataset(), (), {**attrs, **origin(counter.ds)})
+    target = open_or_create(writer, beside, layout, field, {}, prints)
     with Journal(target.location, target.held) as journal:
         journal.note(target.write_traits(0, {}))
     return target

@@ -43,6 +43,7 @@ from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
+from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.surface import option
@@ -291,7 +292,9 @@ class _Task:
         bases = kept_bases(study.measured)
         # The result is part of the store's template, which appears complete: no block is written.
         prints = self._prints(study, self._shared_plan())
-        whole = self._drawn(study, bases) if writer.held is None else self._template()
+        whole = self._template()
+        if writer.held is None or writer.repair is not None:
+            whole = self._drawn(study, bases).assign_attrs(origin(self.ds))
         layout = Layout((1, 1), (1, 1), (1, 1), _DIMS)
         target = open_or_create(writer, whole, layout, {}, {}, prints)
         with Journal(target.location, target.held) as journal:
@@ -352,7 +355,7 @@ class _Task:
         return labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
 
     def _template(self) -> xr.Dataset:
-        return template(self._names(), (), self.attrs)
+        return template(self._names(), (), self.attrs | origin(self.ds))
 
     def _fields(self) -> tuple[dict[str, Field], dict[str, Field]]:
         """Fields with one value per permutation and trait, and fields with one value per trait."""

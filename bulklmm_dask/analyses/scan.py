@@ -47,6 +47,7 @@ from bulklmm_dask.storage.layout import Field, Layout
 from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.result import open_result, with_derived
 from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
+from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.typing import CompressionName
@@ -278,7 +279,7 @@ def scan(
     if store is None:
         return _lazy(names, study, plan, options, attrs)
     with writing(store) as writer:
-        return _run(names, study, plan, options, attrs, writer, kept, progress)
+        return _run(names, study, plan, options, attrs | origin(ds), writer, kept, progress)
 
 
 def _plan(study: Study, options: ScanOptions, chunks: str | Mapping[str, int]) -> Plan:

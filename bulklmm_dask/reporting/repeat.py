@@ -13,14 +13,10 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask.analyses.options import PERMUTE, SCAN, Option
+from bulklmm_dask.analyses.recorded import recorded
 from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.reporting.facts import in_words
-from bulklmm_dask.storage.portable import names_of
 
-# Attributes of options that were given as arrays or tables.
-_GIVEN = ("given", "given as a matrix", "by trait")
-# Options of several names, which are one text in the attributes.
-_NAMES = ("covariates", "interaction", "condition")
 _LIBRARIES = ("numpy", "scipy", "pandas", "xarray", "dask", "distributed", "zarr", "matplotlib")
 
 
@@ -92,40 +88,33 @@ def how_to_repeat(
 
 def _call(options: Sequence[Option], attrs: Mapping[str, Any]) -> _Call:
     """Arguments that give these attributes of a result, without those that were not given."""
-    call = _Call()
+    found = recorded(options, attrs)
+    call = _Call(given=found.given)
     for option in options:
-        name, value = option.name, attrs.get(option.name)
-        if name in _NAMES and value is not None and value not in _GIVEN:
-            value = names_of(value)
-        if value is None or (value in ("none", []) and not option.default):
-            continue
-        if option.kind is bool:
-            if value:
-                call.python.append(f"{name}=True")
-                call.shell.append(option.flag)
-        elif value in _GIVEN:
-            call.given.append(name)
+        name = option.name
+        if name in found.given:
             call.python.append(f"{name}={name}")
             call.shell.append(f"{option.flag} {name}.csv")
-        else:
-            call.python.append(f"{name}={_python(name, value)}")
-            call.shell.append(f"{option.flag} {_shell(value)}")
+        elif name in found.arguments:
+            value = found.arguments[name]
+            call.python.append(f"{name}={_python(value)}")
+            call.shell.append(option.flag if value is True else f"{option.flag} {_shell(value)}")
     return call
 
 
-def _python(name: str, value: Any) -> str:
+def _python(value: Any) -> str:
     """Write a value as Python does."""
-    if name == "kinship" and value == "none":
-        return "None"
-    if name == "covariates" and value == []:
-        return "False"
+    if value is None or isinstance(value, bool):
+        return str(value)
     return json.dumps(value, ensure_ascii=False)  # the same for text, numbers and lists
 
 
 def _shell(value: Any) -> str:
-    """Write a value for a shell command."""
+    """Write a value for a shell command, where none stands for nothing."""
+    if value is None or value is False:
+        return "none"
     if isinstance(value, list):
-        return shlex.quote(",".join(map(str, value)) or "none")
+        return shlex.quote(",".join(map(str, value)))
     return shlex.quote(str(value))
 
 

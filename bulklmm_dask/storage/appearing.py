@@ -119,6 +119,26 @@ class Output(Place):
             files.cleaning(lambda: place._clean(partial, aside))
 
     @contextmanager
+    def scratch(self) -> Iterator[Self]:
+        """Give an empty folder beside this one to work in, of which nothing is left behind."""
+        place = self._followed
+        partial = place._beside(PART)
+        try:
+            with explained(self):
+                place.clear()
+                partial.local.mkdir()
+            yield partial
+        finally:
+            files.cleaning(partial.remove)
+
+    def put(self, source: Self) -> None:
+        """Put a copy of a small file here, in place of whatever is here, at one moment."""
+        if self.is_folder():
+            self.remove()
+        with self.replacing() as stream:
+            stream.write(source.read_bytes())
+
+    @contextmanager
     def appearing_file(self) -> Iterator[Self]:
         """Give a name beside this one, of the same suffix, to write; rename it once complete.
 

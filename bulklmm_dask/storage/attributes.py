@@ -6,14 +6,18 @@ it, wherever it would be used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import METADATA, Location
+from bulklmm_dask.storage.remedy import remedy
 from bulklmm_dask.text import counted
 
 Attributes = dict[str, Any]
+# What stands beside the attributes in the metadata of a group.
+_GROUP = {"zarr_format": 3, "node_type": "group"}
 
 
 def _is_whole(value: object) -> bool:
@@ -92,24 +96,23 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     **dict.fromkeys(("interaction", "covariates"), (_is_text_or_texts, "a text")),
     **dict.fromkeys(("reml", "loco"), _YES_OR_NO),
-    **dict.fromkeys(("refine_above", "window", "step", "threshold"), _SETTING),
+    **dict.fromkeys(("refine_above", "window", "step", "threshold", "peakdrop"), _SETTING),
     "h2_grid": _NUMBERS,
     "prior": (_is_numbers_or_text, "a list of numbers or a text"),
     "n_permutations": _COUNT,
     "digits": _COUNT,
+    "bulklmm_study": _TEXT,
     "seed": (_is_whole, "a whole number"),
 }
 
 
-def attributes_of(store: Location, remedy: str) -> Attributes:
+def attributes_of(store: Location) -> Attributes:
     """Attributes of the root group of a store.
 
     Parameters
     ----------
     store : Location
         A store of this package or of another program, in Zarr format 3.
-    remedy : str
-        End of the error.
 
     Raises
     ------
@@ -122,22 +125,42 @@ def attributes_of(store: Location, remedy: str) -> Attributes:
     except StoreError:
         raise
     except Exception as error:  # whatever damaged metadata lead to
-        raise StoreError(f"{file} is damaged ({error}); {remedy}") from error
-    for name, (fits, what) in _KINDS.items():
-        if name in found and not fits(found[name]):
-            raise StoreError(
-                f"{file} is damaged: its attribute {name} is {found[name]!r}, not {what}; {remedy}"
-            )
+        raise StoreError(f"{file} is damaged ({error}); {remedy(store)}") from error
+    for name, what in _wrong(found):
+        raise StoreError(
+            f"{file} is damaged: its attribute {name} is {found[name]!r}, not {what}; "
+            f"{remedy(store)}"
+        )
     return found
 
 
-def require_attributes(
-    store: Location, attrs: Mapping[str, Any], names: tuple[str, ...], remedy: str
-) -> None:
+def attributes_in(file: Location) -> Attributes | None:
+    """Attributes in the metadata of a group, whatever else of its store is damaged.
+
+    None if the metadata cannot be read, hold anything but attributes, or one that this package
+    knows is of another kind.
+    """
+    try:
+        metadata = json.loads(file.record() or b"")
+        found = dict(metadata.pop("attributes"))
+        same = metadata == _GROUP and not list(_wrong(found))
+    except Exception:  # whatever damaged metadata lead to
+        return None
+    return found if same else None
+
+
+def _wrong(attrs: Attributes) -> Iterator[tuple[str, str]]:
+    """Names of attributes that are of another kind, and what each should be."""
+    for name, (fits, what) in _KINDS.items():
+        if name in attrs and not fits(attrs[name]):
+            yield name, what
+
+
+def require_attributes(store: Location, attrs: Mapping[str, Any], names: tuple[str, ...]) -> None:
     """Raise StoreError unless a store has all these attributes."""
     lost = [name for name in names if name not in attrs]
     if lost:
         raise StoreError(
             f"{store / METADATA} is damaged: {counted(len(lost), 'attribute')} lost "
-            f"({', '.join(lost)}); {remedy}"
+            f"({', '.join(lost)}); {remedy(store)}"
         )

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.attributes import attributes_of
+from bulklmm_dask.storage.attributes import attributes_in
 from bulklmm_dask.storage.chunks import file_shape, files
 from bulklmm_dask.storage.contents import is_of_a_run
 from bulklmm_dask.storage.location import METADATA, Location
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place, sums_name
-from bulklmm_dask.storage.seal import PARTS, is_metadata, is_sealed, same_content
-from bulklmm_dask.storage.stamp import FIRST, format_of
+from bulklmm_dask.storage.seal import is_metadata, is_sealed, same_content
+from bulklmm_dask.storage.stamp import PARTS, is_first
 from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
 
 LOST, SHORT, CHANGED, ANOTHER, SURPLUS = (
@@ -65,16 +64,15 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
     ------
     Finding
     """
-    try:
-        attrs = attributes_of(store, "")
-        first = format_of(store, attrs) == FIRST
-    except StoreError:
-        yield Finding("", METADATA, CHANGED)
+    root = store / METADATA
+    attrs = attributes_in(root)
+    if attrs is None:
+        yield Finding("", METADATA, CHANGED if root.is_file() else LOST)
         return
-    if first:
+    if is_first(attrs):
         yield from _decoded(store, read)
         return
-    read((store / METADATA).size())
+    read(root.size())
     if not is_sealed(attrs):
         yield Finding("", METADATA, CHANGED)
     expected, unknown = {METADATA}, []
@@ -116,8 +114,19 @@ def _of_array(
         if problem is not None:
             wrong = True
             yield Finding(name, _below(store, file), problem)
-    if not wrong and "content" in part and not same_content(store, name, part):
+    if wrong or recorded is not None:
+        return
+    if not (same_content(store, name, part) if "content" in part else _is_decoded(array)):
         yield Finding(name, f"{name}/c", ANOTHER)
+
+
+def _is_decoded(array: Any) -> bool:
+    """Tell whether the chunks of an array are of its shape and type, as its own are."""
+    try:
+        array[...]
+    except Exception:  # each codec fails in its own way
+        return False
+    return True
 
 
 def _recorded(

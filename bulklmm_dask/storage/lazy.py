@@ -15,6 +15,7 @@ from xarray.core import indexing
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import read_checked
+from bulklmm_dask.storage.remedy import remedy
 
 
 class Deferred(BackendArray):
@@ -74,5 +75,5 @@ class _Stored(Deferred):
             raise
         except Exception as error:  # each codec fails in its own way
             raise StoreError(
-                f"{self.store / self.name} is damaged ({error}); make the store again"
+                f"{self.store / self.name} is damaged ({error}); {remedy(self.store)}"
             ) from error

@@ -9,10 +9,11 @@ differ. Readers need no lock.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -71,8 +72,10 @@ class Held:
         _checked[self] = time_now
 
 
-class Writer:
+class Writer(os.PathLike[str]):
     """The right to write into one store, from the start of a run to its end.
+
+    It stands for the path of the store, so that whoever has it can pass it on to an analysis.
 
     Attributes
     ----------
@@ -80,16 +83,22 @@ class Writer:
         The store, which need not exist yet.
     held : Held or None
         The lock, once there is a store.
+    repair : callable or None
+        Puts a damaged store right, given a new one of the same analysis without scores.
     """
 
     def __init__(self, store: Location, folder: str) -> None:
         """Prepare to write into a store; the lock lies in this folder of it."""
         self.store = store
         self.held: Held | None = None
+        self.repair: Callable[[Location], None] | None = None
         self._folder = folder
         self._ended = threading.Event()
         self._beat: threading.Thread | None = None
         self._record = _new_record()
+
+    def __fspath__(self) -> str:
+        return self.store.path
 
     def take(self) -> None:
         """Take the lock of a store that exists.

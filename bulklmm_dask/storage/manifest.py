@@ -21,6 +21,7 @@ from bulklmm_dask.storage.chunks import file_of, file_shape, files, grid
 from bulklmm_dask.storage.datasets import make_array, make_group
 from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.remedy import remedy
 from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
 from bulklmm_dask.typing import Flags
 
@@ -146,9 +147,7 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) 
         if not _is_recorded(file, array, sums[index]):
             part = array.metadata.encode_chunk_key(index)
             what = "is not the one that was written" if file.is_file() else "is lost"
-            raise StoreError(
-                f"{store / name} is damaged: its file {part} {what}; make the store again"
-            )
+            raise StoreError(f"{store / name} is damaged: its file {part} {what}; {remedy(store)}")
     return array[key]
 
 

@@ -22,7 +22,6 @@ from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS
 from bulklmm_dask.storage.portable import portable
 from bulklmm_dask.storage.restored import restored
-from bulklmm_dask.storage.seal import DIGEST, PARTS
 from bulklmm_dask.storage.soundness import (
     block_sizes,
     readable,
@@ -32,7 +31,7 @@ from bulklmm_dask.storage.soundness import (
     require_whole,
     result_attributes,
 )
-from bulklmm_dask.storage.stamp import FIRST, STAMP, format_of
+from bulklmm_dask.storage.stamp import DIGEST, FIRST, OF, PARTS, STAMP, format_of
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 
 _N_REFINED = {"long_name": "pairs that were optimised by themselves", "units": "markers"}
@@ -44,6 +43,8 @@ OWN = (
     "statistics",
     "of_traits",
     "fingerprints",
+    "compression",
+    OF,
     COORDINATES,
     PARTS,
     DIGEST,

@@ -21,6 +21,7 @@ from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.lock import Writer
 from bulklmm_dask.storage.lock import writing as _writing
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks
+from bulklmm_dask.storage.remedy import remedy
 from bulklmm_dask.storage.skeleton import create
 from bulklmm_dask.storage.soundness import (
     block_sizes,
@@ -39,6 +40,8 @@ from bulklmm_dask.text import counted
 def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     """Hold the right to write into a result store, which need not exist yet.
 
+    Whoever holds it already may give it instead of the path.
+
     Raises
     ------
     StoreError
@@ -49,6 +52,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     StudyWarning
         If a run that wrote into it is dead, and its lock is taken over.
     """
+    if isinstance(path, Writer):
+        yield path
+        return
     store = Location.of(path).recovered()
     if store.exists():
         result_attributes(store)
@@ -65,7 +71,7 @@ def open_or_create(
     fingerprints: Mapping[str, str],
     compression: Compression = FAST,
 ) -> ResultStore:
-    """Make a result store, or open an existing one of the same inputs to resume it.
+    """Make a result store, or open an existing one of the same inputs to resume or repair it.
 
     Parameters
     ----------
@@ -90,7 +96,11 @@ def open_or_create(
         compressed in another way, or another run has made it meanwhile and writes into it.
     """
     store = writer.store
-    if writer.held is None:
+    if writer.repair is not None:
+        with store.scratch() as fresh:
+            create(fresh, template, layout, of_pairs, of_traits, fingerprints, compression)
+            writer.repair(fresh)
+    elif writer.held is None:
         store.require_writable(sum(field.nbytes for field in of_pairs.values()))
         try:
             with store.appearing() as partial:
@@ -190,8 +200,8 @@ def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]
     for name, blocks in ((BLOCKS, layout.blocks), (TRAITS, layout.blocks[1:])):
         if (found := store.open_array(name).shape) != blocks:
             raise StoreError(
-                f"{store / name} is damaged: it is of {found} blocks instead of {blocks}; give "
-                "another store"
+                f"{store / name} is damaged: it is of {found} blocks instead of {blocks}; "
+                f"{remedy(store)}"
             )
     for name, field in fields.items():
         array = store.open_array(name)
@@ -200,12 +210,12 @@ def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]
         if found != (field.shape, field.dtype, field.dims):
             raise StoreError(
                 f"{store / name} is damaged: it is of shape {array.shape} and type {array.dtype} "
-                f"instead of {field.shape} and {field.dtype}; give another store"
+                f"instead of {field.shape} and {field.dtype}; {remedy(store)}"
             )
         if field.dims[:2] == layout.dims and file_shape(array)[:2] != layout.block:
             raise StoreError(
                 f"{store / name} is damaged: its files hold {file_shape(array)[:2]} instead of "
-                f"{layout.block}; give another store"
+                f"{layout.block}; {remedy(store)}"
             )
 
 

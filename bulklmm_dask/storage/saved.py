@@ -16,6 +16,8 @@ from bulklmm_dask.storage.skeleton import create
 from bulklmm_dask.surface import option
 from bulklmm_dask.text import counted, listing
 
+# Fingerprints of what no analysis has written.
+ORIGIN = {"origin": "saved"}
 # Dimensions of the maxima of permutations.
 _PERMUTED = ("permutations", "traits")
 # Size of a block of a saved result, if the result is not in even chunks.
@@ -68,7 +70,7 @@ def write_result(result: xr.Dataset, store: Location, compression: Compression =
         str(name): Field(tuple(map(str, array.dims)), array.shape, array.dtype, array.attrs)
         for name, array in pairs.data_vars.items()
     }
-    create(store, beside, layout, fields, {}, {"origin": "saved"}, compression)
+    create(store, beside, layout, fields, {}, ORIGIN, compression)
     target = ResultStore(store.path, layout, compression)
     with Journal(store) as journal:
         for i, j in target.pending_blocks():

@@ -3,7 +3,8 @@
 ``parts`` lists every array with its shape, its type, a digest of its metadata and, unless the
 manifest holds the checksums of its files, a digest of their bytes. ``digest`` is that of all other
 attributes. So a part that is lost, damaged, exchanged or of another store is noticed when the store
-is opened.
+is opened. The group of the manifest has a copy of the attributes, from which a store whose root
+metadata are lost is mended.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from typing import Any
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.attributes import Attributes, attributes_in
 from bulklmm_dask.storage.datasets import make_group
 from bulklmm_dask.storage.form import Form, metadata_of
 from bulklmm_dask.storage.location import METADATA, Location
+from bulklmm_dask.storage.manifest import MANIFEST
+from bulklmm_dask.storage.remedy import remedy
+from bulklmm_dask.storage.stamp import DIGEST, PARTS
 from bulklmm_dask.storage.sums import ends
 
-PARTS, DIGEST = "parts", "digest"
+# In the group of the manifest: a copy of the attributes of the root, without the list of parts.
+_COPY = "attributes"
 
 
 def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> None:
@@ -36,13 +42,26 @@ def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> N
     listed : set of str
         Arrays whose files the manifest lists. All files of the others are written.
     """
+    own = _as_read(without_seal({**metadata_of(store)["attributes"], **attrs}))
+    make_group(store / MANIFEST, {_COPY: own, DIGEST: _digest_of(own)})
     parts = {name: _part(store, name, content=name not in listed) for name in sorted(_nodes(store))}
-    # As it is read again: tuples become lists.
-    sealed = json.loads(json.dumps({**metadata_of(store)["attributes"], **attrs, PARTS: parts}))
+    sealed = _as_read({**own, PARTS: parts})
     make_group(store, {**sealed, DIGEST: _digest_of(sealed)})
 
 
-def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None:
+def without_seal(attrs: Mapping[str, Any]) -> Attributes:
+    """Attributes of a store without its seal."""
+    return {name: value for name, value in attrs.items() if name not in (PARTS, DIGEST)}
+
+
+def copy_of(store: Location) -> Attributes | None:
+    """Attributes of a store without its seal, from their copy; None if that is damaged or lost."""
+    found = attributes_in(store / MANIFEST / METADATA) or {}
+    own = found.get(_COPY)
+    return own if isinstance(own, dict) and found.get(DIGEST) == _digest_of(own) else None
+
+
+def require_seal(store: Location, attrs: Mapping[str, Any]) -> None:
     """Raise StoreError unless the attributes and the parts of a store are those that were sealed.
 
     Files that the manifest lists are not looked at.
@@ -50,17 +69,18 @@ def require_seal(store: Location, attrs: Mapping[str, Any], remedy: str) -> None
     if not is_sealed(attrs):
         raise StoreError(
             f"{store / METADATA} is damaged: its attributes are not those that were written; "
-            f"{remedy}"
+            f"{remedy(store)}"
         )
     for name, part in attrs[PARTS].items():
         file = store / name / METADATA
         if not file.is_file():
-            raise StoreError(f"{store / name} is lost; {remedy}")
+            raise StoreError(f"{store / name} is lost; {remedy(store)}")
         if not is_metadata(file, part):
-            raise StoreError(f"{file} is damaged: it is not what was written; {remedy}")
+            raise StoreError(f"{file} is damaged: it is not what was written; {remedy(store)}")
         if "content" in part and not same_content(store, name, part):
             raise StoreError(
-                f"{store / name} is damaged: its bytes are not those that were written; {remedy}"
+                f"{store / name} is damaged: its bytes are not those that were written; "
+                f"{remedy(store)}"
             )
 
 
@@ -102,6 +122,11 @@ def _content(array: Location, form: Form) -> str:
     """Digest of the bytes of all files of an array, in order."""
     paths = map(form.path, np.ndindex(form.files))
     return _digest(end for path in paths for end in ends((array / path).record() or b""))
+
+
+def _as_read(attrs: Mapping[str, Any]) -> Attributes:
+    """Attributes as they are read again: tuples become lists."""
+    return dict(json.loads(json.dumps(attrs)))
 
 
 def _digest_of(attrs: Mapping[str, Any]) -> str:

@@ -62,6 +62,7 @@ def create(
         "statistics": list(of_pairs),
         "of_traits": list(of_traits),
         "fingerprints": dict(fingerprints),
+        "compression": compression.name,
         COORDINATES: " ".join([*listed(template), *of_traits]),
     }
     seal(store, attrs, frozenset((*scores, *map(sums_name, scores), *streamed, BLOCKS, TRAITS)))

@@ -19,12 +19,20 @@ from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.lock import written_by
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place, wrong_files
-from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal
-from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, format_of, refuse_first_format
+from bulklmm_dask.storage.remedy import remedy
+from bulklmm_dask.storage.seal import require_seal
+from bulklmm_dask.storage.stamp import (
+    DIGEST,
+    FIRST,
+    KIND,
+    PARTS,
+    RESULT,
+    format_of,
+    refuse_first_format,
+)
 from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import counted
 
-_REMEDY = "give another path, or remove it and make it again"
 _COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
 # Variables that are an index, into what, and from what number on: -1 stands for none.
 _INDICES = (
@@ -44,14 +52,14 @@ def result_attributes(store: Location) -> dict[str, Any]:
         )
     if not store.is_store():
         raise StoreError(f"{store} is no result store: it has no zarr.json; give another path")
-    attrs = attributes_of(store, _REMEDY)
+    attrs = attributes_of(store)
     if attrs.get(KIND) != RESULT:
         raise StoreError(
             f"{store} is a {attrs.get(KIND, 'Zarr group of another origin')}, not a result store; "
             f"give the path of what {either('scan or permute', _COMMANDS)} has stored"
         )
     sealed = () if format_of(store, attrs) == FIRST else (PARTS, DIGEST)
-    require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed), _REMEDY)
+    require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed))
     return attrs
 
 
@@ -68,13 +76,13 @@ def readable(store: Location) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        raise StoreError(f"{store} is damaged ({error}); {repeat()} with another store") from error
+        raise StoreError(f"{store} is damaged ({error}); {remedy(store)}") from error
 
 
 def require_sealed(store: Location, attrs: Mapping[str, Any]) -> None:
     """Raise StoreError unless a result is as it was sealed; those of format 1 have no seal."""
     if format_of(store, attrs) > FIRST:
-        require_seal(store, attrs, f"{repeat()} with another store")
+        require_seal(store, attrs)
 
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -106,17 +114,15 @@ def require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
             "it stopped"
         )
     if format_of(store, attrs) == FIRST:
-        again = "in another store"
         damaged = [file for _, file in damaged_files(store, attrs)]
     else:
-        again = "with the same store"
         lost = [missing_files(store, name) for name in attrs["statistics"]]
         wrong = [wrong_files(store, name) for name in attrs["of_traits"]]
         damaged = [*chain(*lost), *(file for _, file in chain(*wrong))]
     if damaged:
         raise StoreError(
             f"{store} is damaged: {counted(len(damaged), 'file')} of finished blocks lost or not "
-            f"as written, the first {damaged[0]}; {repeat()} {again} to compute them anew"
+            f"as written, the first {damaged[0]}; {remedy(store)}"
         )
 
 
@@ -149,13 +155,13 @@ def require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> 
             if part != along or (len(along) > 1 and ds[name].dtype.kind not in "fiub"):
                 raise StoreError(
                     f"{store / name} is damaged or lost: it should hold numbers along "
-                    f"{' and '.join(along)}, not {found}; {repeat()} with another store"
+                    f"{' and '.join(along)}, not {found}; {remedy(store)}"
                 )
     for name, variable in ds.variables.items():
         if name in dims and (variable.dtype.kind not in "OUT" or not ds.indexes[name].is_unique):
             raise StoreError(
                 f"{store / str(name)} is damaged: it should hold a name for each of the {name}, "
-                f"none twice; {repeat()} with another store"
+                f"none twice; {remedy(store)}"
             )
 
 
@@ -169,17 +175,16 @@ def require_map(store: Location, ds: xr.Dataset) -> None:
         ):
             raise StoreError(
                 f"{store / name} is damaged: it has dimensions {ds[name].dims} and type "
-                f"{ds[name].dtype}; {repeat()} with another store"
+                f"{ds[name].dtype}; {remedy(store)}"
             )
     if "variant_contig" in ds and "contig_id" not in ds:
         raise StoreError(
-            f"{store / 'contig_id'} is lost, which variant_contig is an index into; {repeat()} "
-            "with another store"
+            f"{store / 'contig_id'} is lost, which variant_contig is an index into; {remedy(store)}"
         )
     for name, dim, least in _INDICES:
         index, count = ds[name].values if name in ds else np.zeros(0), ds.sizes.get(dim, 0)
         if index.size and not least <= index.min() <= index.max() < count:
             raise StoreError(
                 f"{store / name} is damaged: it holds {index.min()} to {index.max()}, but there "
-                f"are {counted(count, dim.removesuffix('s'))}; {repeat()} with another store"
+                f"are {counted(count, dim.removesuffix('s'))}; {remedy(store)}"
             )

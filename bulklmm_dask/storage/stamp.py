@@ -18,6 +18,10 @@ STAMP = (KIND, _FORMAT, _VERSION)
 # Format 1: bulklmm_dask 0.1.0, which wrote no format number; marks are 1, and fingerprints are
 # computed in another way. Format 2: every file has a checksum, and a copy of it in the manifest.
 FIRST, FORMAT = 1, 2
+# Attribute of a result: the path of the study that it was made from.
+OF = "bulklmm_study"
+# Attributes of the seal of a store, which those of format 1 lack.
+PARTS, DIGEST = "parts", "digest"
 
 
 def stamp(kind: str) -> dict[str, Any]:
@@ -41,6 +45,11 @@ def format_of(store: Location, attrs: Mapping[str, Any]) -> int:
             "the newer version"
         )
     return found
+
+
+def is_first(attrs: Mapping[str, Any]) -> bool:
+    """Tell whether a store is of format 1, from attributes that may be damaged."""
+    return attrs.get(_FORMAT, FIRST) == FIRST and not {PARTS, DIGEST} & set(attrs)
 
 
 def writer(attrs: Mapping[str, Any]) -> str:

@@ -20,13 +20,25 @@ from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.manifest import record
+from bulklmm_dask.storage.remedy import remedy
 from bulklmm_dask.storage.result import is_result
 from bulklmm_dask.storage.saved import write_result
-from bulklmm_dask.storage.seal import DIGEST, PARTS, require_seal, seal
+from bulklmm_dask.storage.seal import require_seal, seal
 from bulklmm_dask.storage.soundness import being_written
-from bulklmm_dask.storage.stamp import FIRST, KIND, RESULT, STAMP, STUDY, format_of, stamp
+from bulklmm_dask.storage.stamp import (
+    DIGEST,
+    FIRST,
+    KIND,
+    PARTS,
+    RESULT,
+    STAMP,
+    STUDY,
+    format_of,
+    stamp,
+)
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
+from bulklmm_dask.study.origin import remember
 from bulklmm_dask.study.schema import IMPORT, require_form, validate
 from bulklmm_dask.study.stored import compression_of
 from bulklmm_dask.study.warn import say
@@ -36,7 +48,6 @@ from bulklmm_dask.typing import CompressionName
 
 # Missing calls of every variant: computed while the genotypes are written, and not kept.
 _GAPS = "variant_gaps"
-_REMEDY = "save the study again"
 # Attributes of the root group that describe the store, not the study.
 _OWN = (*STAMP, PARTS, DIGEST)
 _CHUNK_BYTES = 2**22  # uncompressed size of a chunk
@@ -189,7 +200,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     except StoreError:
         raise
     except Exception as error:  # every codec fails in its own way
-        raise StoreError(f"{store} is damaged ({error}); {_REMEDY}") from error
+        raise StoreError(f"{store} is damaged ({error}); {remedy(store)}") from error
     return _checked(store, plain(ds))
 
 
@@ -197,14 +208,15 @@ def _checked(store: Location, ds: xr.Dataset) -> xr.Dataset:
     """A study from a store, or StoreError if it is none."""
     ds.attrs = {name: value for name, value in ds.attrs.items() if name not in _OWN}
     try:
-        return arranged(validate(ds), sorted(map(str, ds.variables)))
+        study = arranged(validate(ds), sorted(map(str, ds.variables)))
     except InputError as error:
         raise StoreError(f"{store} holds no valid study: {error}") from error
+    return remember(study, store.fixed.path)
 
 
 def seal_again(study: Location) -> None:
     """Seal a study of which small parts were changed; those of format 1 have no seal."""
-    if PARTS in attributes_of(study, _REMEDY):
+    if PARTS in attributes_of(study):
         seal(study, {}, frozenset(name for name in _LARGE if (study / name).exists()))
 
 
@@ -253,7 +265,7 @@ def _require_study(store: Location) -> bool:
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store (it has no zarr.json); check the path")
-    attrs = attributes_of(store, _REMEDY)
+    attrs = attributes_of(store)
     kind = attrs.get(KIND)
     if kind == RESULT:
         raise StoreError(
@@ -271,8 +283,8 @@ def _require_study(store: Location) -> bool:
         )
     if format_of(store, attrs) == FIRST:
         return False
-    require_attributes(store, attrs, (PARTS, DIGEST), _REMEDY)
-    require_seal(store, attrs, _REMEDY)
+    require_attributes(store, attrs, (PARTS, DIGEST))
+    require_seal(store, attrs)
     return True
 
 
@@ -283,13 +295,13 @@ def _require_files(store: Location, checked: bool) -> None:
         large = [name for name in _LARGE if name in known]
         absent = [name for name in (large if checked else known) if missing_files(store, name)]
         if absent:
-            raise StoreError(f"{store} lacks chunks of {listing(absent)}; {_REMEDY}")
+            raise StoreError(f"{store} lacks chunks of {listing(absent)}; {remedy(store)}")
         for name in () if checked else large:
             array = store.open_array(name)
             for index, file in files(store, name, array):
                 if not is_whole(file, array, index):
-                    raise StoreError(f"{file} is cut short; {_REMEDY}")
+                    raise StoreError(f"{file} is cut short; {remedy(store)}")
     except StoreError:
         raise
     except Exception as error:  # whatever the damaged metadata lead to
-        raise StoreError(f"{store} is damaged ({error}); {_REMEDY}") from error
+        raise StoreError(f"{store} is damaged ({error}); {remedy(store)}") from error
