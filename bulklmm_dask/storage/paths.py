@@ -190,9 +190,9 @@ class Place(os.PathLike[str]):
             self.local.unlink(missing_ok=True)
             return
         for _ in tries():  # threads of a run that failed may go on writing to it for a while
+            shutil.rmtree(self.local, ignore_errors=True)
             if not self.exists():
                 return
-            shutil.rmtree(self.local, ignore_errors=True)
 
 
 def tries() -> Iterator[None]:
