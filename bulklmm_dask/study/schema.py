@@ -218,6 +218,9 @@ def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bo
             )
         if not isinstance(found.dtype, np.dtype) or found.dtype.kind not in form.kinds:
             raise InputError(f"{name} has dtype {found.dtype}; it should hold {form.meaning}")
+        unit = found.attrs.get("units", "")
+        if not isinstance(unit, str):
+            raise InputError(f"{name}.attrs['units'] is {unit!r}; it should be a text, such as Mb")
         if found.dtype.kind == "f" and found.dtype.itemsize > _DOUBLE:
             raise InputError(
                 f"{name} has dtype {found.dtype}, and all is computed in doubles at most; give it "

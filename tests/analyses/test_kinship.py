@@ -122,6 +122,12 @@ def test_a_description_with_one_dimension_more_changes_nothing():
         xr.testing.assert_equal(blmm.kinship(wide, loco=loco), blmm.kinship(ds, loco=loco))
 
 
+@pytest.mark.parametrize("loco", [False, True])
+def test_a_study_without_markers_has_no_kinship(loco):
+    with pytest.raises(InputError, match="the study has no markers"):
+        blmm.kinship(studies.study().isel(variants=[]), loco=loco)
+
+
 def test_unknown_method():
     with pytest.raises(blmm.InputError, match=r"'gemma'.*centered"):
         blmm.kinship(studies.study(), method="gemma")

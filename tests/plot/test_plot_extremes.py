@@ -153,3 +153,19 @@ def test_a_name_of_several_traits_or_markers_is_refused(ds, result):
     drawn(blmm.plot.lod(joined, "trait2"))
     with pytest.raises(blmm.InputError, match="'variant1' is the name of 2 of 12 entries"):
         blmm.plot.effects(ds.isel(variants=[0, 0, *range(2, 12)]), "trait1", "variant1")
+
+
+@pytest.mark.parametrize("unit", [pd.NA, np.arange(3.0), 1])
+def test_a_unit_that_is_no_text(ds, result, unit):
+    message = r"variant_position\.attrs\['units'\] is .*it should be a text, such as Mb"
+    odd, study = result.copy(deep=True), ds.copy(deep=True)
+    for each in (odd, study):
+        each["variant_position"].attrs["units"] = unit
+    for call in (
+        lambda: blmm.plot.effects(study, "trait1", "variant1"),
+        lambda: blmm.plot.lod(odd, "trait1", contig="1"),
+        lambda: blmm.find_peaks(odd, threshold=0),
+        lambda: blmm.scan(study),
+    ):
+        with pytest.raises(blmm.InputError, match=message):
+            call()
