@@ -86,7 +86,7 @@ def kinship(
     colour_bar(
         ax,
         drawn,
-        "Kinship" + (f" ({named(method)})" if method else ""),
+        "Kinship" + (f" ({named(method)})" if isinstance(method, str) and method else ""),
         extend=extension(image, low, high),
     )
     return ax

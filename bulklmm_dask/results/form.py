@@ -30,6 +30,8 @@ _SCAN = {
     **_MAP,
     **_OF_TRAITS,
     "lod": Variable((PAIR,), "fiu", "the LOD of each pair of a marker and a trait"),
+    "neg_log10_p": Variable((PAIR,), "fiu", "-log10 p of each pair"),
+    "df": Variable((PAIR,), "fiu", "the degrees of freedom of each pair"),
     FREQUENCY: Variable((("variants",), PAIR), "f", "the frequency of the effect allele"),
 }
 _PERMUTED = {

@@ -169,3 +169,9 @@ def test_a_unit_that_is_no_text(ds, result, unit):
     ):
         with pytest.raises(blmm.InputError, match=message):
             call()
+
+
+def test_a_method_that_is_no_text_is_left_out(ds):
+    for method in (np.arange(3.0), pd.NA, 7):
+        ax = drawn(blmm.plot.kinship(ds.kinship.assign_attrs(method=method)))
+        assert ax.figure.axes[-1].get_ylabel() == "Kinship"

@@ -18,7 +18,7 @@ def ds():
 
 @pytest.fixture(scope="module")
 def result(ds):
-    return blmm.scan(ds).compute()
+    return blmm.scan(ds, statistics=("lod", "neg_log10_p")).compute()
 
 
 def changed(ds, name, dims, values):
@@ -42,6 +42,7 @@ SEARCHES = {
         ("variant_position", "variants", np.zeros(12, "M8[ns]"), "dtype datetime64"),
         ("contig_id", (), "1", r"contig_id has dimensions \(\)"),
         ("lod", ("variants", "traits"), np.ones((12, 4), complex), "dtype complex128"),
+        ("neg_log10_p", "traits", np.ones(4), "neg_log10_p has dimensions"),
         ("h2", "traits", list("abcd"), "dtype <U1; it should hold the heritability"),
         ("n_samples", ("x", "traits"), np.ones((1, 4)), "n_samples has dimensions"),
     ],
