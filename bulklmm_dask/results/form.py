@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
@@ -81,6 +82,9 @@ def require_places_form(ds: xr.Dataset) -> None:
 def require_permuted_form(perm: xr.Dataset) -> None:
     """Raise InputError unless the variables of permutations that are there have their form."""
     require_form(perm, _PERMUTED, turned=True)
+    for name, array in perm.variables.items():
+        if not isinstance(array.dtype, np.dtype):  # xarray selects from few arrays of pandas
+            raise InputError(f"{name} has dtype {array.dtype}; give it as an array of NumPy")
     if perm["max_lod"].sizes.get("contigs", 1) == 0:
         raise InputError("the maxima are of no contig; select at least one")
     if "nodes" not in perm["max_lod"].dims:

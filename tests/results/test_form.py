@@ -83,6 +83,8 @@ def test_permutations_of_another_form(ds, method):
     blmm.thresholds(perm, 0.2)
     cases = [(perm.expand_dims(x=2), "has dimensions")]
     cases.append((perm.assign(max_lod=perm.max_lod.astype(str)), "it should hold the highest LOD"))
+    names = pd.array(perm.trait_id.values.tolist(), dtype="string")
+    cases.append((perm.assign_coords(trait_id=("traits", names)), "give it as an array of NumPy"))
     if method == "shared":
         cases.append((perm.drop_vars("null_h2"), "which needs null_h2"))
         cases.append((perm.assign(trait_pattern=perm.trait_pattern + 7), "outside the 1 patterns"))
