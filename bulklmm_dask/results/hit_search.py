@@ -22,8 +22,10 @@ from bulklmm_dask.results.pairs import (
     pair_arrays,
 )
 from bulklmm_dask.results.pvalue_counts import added, count_lods
-from bulklmm_dask.results.runs import highest_of_runs
+from bulklmm_dask.results.summarised import chosen, known_counts, narrowed
+from bulklmm_dask.storage.chosen import Choice
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.highest import highest_of_runs
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.typing import Array, Columns, Index, Names, Real
 
@@ -103,6 +105,8 @@ class Search:
         Their names; one empty name without a marker map.
     effect_unit : str or None
         What one unit of effects is; None for a result without effects.
+    result : Dataset
+        The result itself.
     folder : Path, optional
         Folder for the Parquet files; without it the hits stay in memory.
     """
@@ -112,6 +116,7 @@ class Search:
     names: dict[str, list[str]]
     contigs: Names
     effect_unit: str | None
+    result: xr.Dataset
     folder: Location | None = None
 
     @classmethod
@@ -134,6 +139,7 @@ class Search:
             names,
             contigs,
             result.attrs.get("effect_unit") if with_effects else None,
+            result,
         )
 
     def run(self, lowest: xr.Variable, rate: float | None, top: int | None) -> list[Part]:
@@ -150,16 +156,21 @@ class Search:
         """
         if rate is not None:
             return self._within(rate, top)
+        choice = chosen(self.result, lowest)
         if not lowest.ndim:
-            return self._pass(self.pairs, lowest=float(lowest.values), top=top)
+            return self._pass(self.pairs, choice, lowest=float(lowest.values), top=top)
         pairs = self.pairs.assign(threshold=lowest)
         if "contigs" in lowest.dims:
             pairs = pairs.assign(contig=self.beside["contig"])
-        return self._pass(pairs, top=top)
+        return self._pass(pairs, choice, top=top)
 
-    def _pass(self, pairs: xr.Dataset, *, top: int | None = None, **how: Any) -> list[Part]:
-        """Go through all blocks once; `how` are further arguments of `_sift`."""
-        starts = np.cumsum([0, *self.pairs.chunksizes["variants"]])
+    def _pass(
+        self, pairs: xr.Dataset, choice: Choice | None, *, top: int | None = None, **how: Any
+    ) -> list[Part]:
+        """Go through all blocks once, or what is chosen of them; `how` is for `_sift`."""
+        starts, beside = np.cumsum([0, *self.pairs.chunksizes["variants"]]), self.beside
+        if choice is not None:
+            pairs, beside = (narrowed(part, self.result, choice) for part in (pairs, beside))
         return gathered(
             pairs,
             _sift,
@@ -172,22 +183,27 @@ class Search:
                 "effect_unit": self.effect_unit,
                 "folder": self.folder,
             },
-            beside=self.beside,
+            beside=beside,
         )
 
     def _within(self, rate: float, top: int | None) -> list[Part]:
         """Find hits at a false discovery rate.
 
-        The first pass counts all LODs and keeps the pairs with p below ``rate * _SHARE``, which are
-        all that can be found unless more than this share of all pairs is. If the counts show that
-        more may be found, a second pass keeps the pairs up to the bound that follows from them.
+        If all LODs are counted already, one pass keeps the pairs up to the bound that follows from
+        the counts. Else the first pass counts all LODs and keeps the pairs with p below ``rate *
+        _SHARE``, which are all that can be found unless more than this share of all pairs is. If
+        the counts show that more may be found, a second pass keeps the pairs up to the bound.
         """
-        score = -np.log10(rate * _SHARE)
-        parts = self._pass(self.pairs, score=score, rate=rate)
-        counts = added([part.counts for part in parts if part.counts is not None])
-        highest = highest_p(counts, rate)
-        if highest < score:
-            parts = self._pass(self.pairs, score=highest)
+        counts = known_counts(self.result, rate)
+        if counts is not None:
+            parts = self._up_to(highest_p(counts, rate))
+        else:
+            score = -np.log10(rate * _SHARE)
+            parts = self._pass(self.pairs, None, score=score, rate=rate)
+            counts = added([part.counts for part in parts if part.counts is not None])
+            highest = highest_p(counts, rate)
+            if highest < score:
+                parts = self._up_to(highest)
         tested = ["lod", "df"] if "df" in self.pairs else ["lod"]
         tables = [part.read(tested) for part in parts]
         scores = [neg_log10_p(table["lod"], table.get("df", 1)) for table in tables]
@@ -198,6 +214,13 @@ class Search:
             Part.of(_at_rate(part.read(), own, rate, top), chunk, self.folder)
             for chunk, (part, own) in enumerate(zip(parts, found, strict=True))
         ]
+
+    def _up_to(self, score: float) -> list[Part]:
+        """Find the pairs with -log10 p of at least `score`."""
+        choice = None
+        if "df" not in self.pairs:
+            choice = chosen(self.result, xr.Variable((), least_lod(score, 1)))
+        return self._pass(self.pairs, choice, score=score)
 
 
 def _at_rate(table: pd.DataFrame, own: Array, rate: float, top: int | None) -> pd.DataFrame:

@@ -63,7 +63,8 @@ def find_hits(
     """Pairs of a marker and a trait with a high LOD.
 
     Every block of the result is computed once, with all its statistics, and dropped as soon as its
-    hits are taken: a scan of which only the hits are kept needs no store for its LODs.
+    hits are taken: a scan of which only the hits are kept needs no store for its LODs. Of what
+    `open_result` gives, only those chunks are read that can hold a hit by the summary of the store.
 
     Parameters
     ----------

@@ -20,18 +20,22 @@ from bulklmm_dask.results.pairs import (
     h2_of,
     joined,
 )
+from bulklmm_dask.results.summarised import summary_behind
 from bulklmm_dask.storage.coordinates import PAIR
 from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.frequency import of_pairs
+from bulklmm_dask.storage.highest import highest_of_groups
+from bulklmm_dask.storage.stored_summary import Maxima
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.surface import either
-from bulklmm_dask.typing import By, Columns
+from bulklmm_dask.typing import Array, By, Columns, Index
 
 
 def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     """Highest LOD of every trait and its marker.
 
     Each block of a lazy result is computed once and reduced at once; the matrix of LODs is never
-    held in memory.
+    held in memory. Of what `open_result` gives, only the summary of the store is read.
 
     Parameters
     ----------
@@ -88,14 +92,22 @@ def max_lod(result: xr.Dataset, *, by: By | None = None) -> pd.DataFrame:
     whole = blocks(result, ["lod"])
     contig = whole["contig"].values if by else np.zeros(result.sizes["variants"], dtype=np.int64)
     groups, group = np.unique(contig, return_inverse=True)
-    parts = gathered(
-        whole.assign(group=("variants", group)),
-        _sift,
-        _gather,
-        sift_with={},
-        gather_with={"count": groups.size},
-        beside=whole[[name for name, v in whole.variables.items() if set(v.dims) != set(PAIR)]],
-    )
+    beside = whole[[name for name, v in whole.variables.items() if set(v.dims) != set(PAIR)]]
+    if summary := summary_behind(result, by_contig=by is not None):
+        of_segments = np.searchsorted(groups, summary.segments.contig) if by else None
+        parts = [
+            _of_summary(found, of_segments, groups.size, whole["frequency"], beside)
+            for found in summary.maxima()
+        ]
+    else:
+        parts = gathered(
+            whole.assign(group=("variants", group)),
+            _sift,
+            _gather,
+            sift_with={},
+            gather_with={"count": groups.size},
+            beside=beside,
+        )
     contigs = result["contig_id"].values if "variant_contig" in result else text([""])
     columns = joined(parts)
     columns["contig"] = np.where(columns["variant"] == "", "", text(contigs)[columns["contig"]])
@@ -108,27 +120,12 @@ def _sift(block: Block) -> Columns:
     Returns arrays (groups, traits): the LOD, -inf where there is none, with index and frequency of
     its marker; and ``group`` (groups,).
     """
-    lod, group, row = (block[name].values for name in ("lod", "group", "row"))
-    order = np.argsort(group, kind="stable")
-    in_order = bool((order == np.arange(order.size)).all())
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    column = np.arange(lod.shape[1])
-    best = np.empty((starts.size, column.size), lod.dtype)
-    where = np.empty(best.shape, dtype=np.int64)
-    for k, (start, end) in enumerate(zip(starts, [*starts[1:], order.size], strict=True)):
-        rows = slice(start, end) if in_order else order[start:end]
-        some = lod[rows]
-        at = some.argmax(axis=0)  # the first NaN, if there is one
-        unknown = np.isnan(some[at, column])
-        if unknown.any():
-            gaps = some[:, unknown]
-            at[unknown] = np.where(np.isnan(gaps), -np.inf, gaps).argmax(axis=0)
-        best[k], where[k] = some[at, column], at + start if in_order else order[start + at]
-    frequency = frequency_of(block, where, column[None])
-    none = np.isnan(best)
+    lod, row = block["lod"].values, block["row"].values
+    group, best, where = highest_of_groups(lod, block["group"].values)
+    frequency = frequency_of(block, where, np.arange(lod.shape[1])[None])
     return {
-        "group": group[order][starts],
-        "lod": np.where(none, -np.inf, best),
+        "group": group,
+        "lod": np.where(np.isnan(best), -np.inf, best),
         "row": row[where],
         "frequency": np.broadcast_to(frequency, best.shape),
     }
@@ -144,7 +141,40 @@ def _gather(parts: list[Columns], chunk: int, *, beside: Any, count: int) -> Col
         higher = part["lod"] > best[group]
         for out, name in ((best, "lod"), (where, "row"), (frequency, "frequency")):
             out[group] = np.where(higher, part[name], out[group])
-    j, group = (index.ravel() for index in np.indices(shape[::-1]))
+    return _columns(best, where, frequency, beside)
+
+
+def _of_summary(
+    found: Maxima,
+    of_segments: Index | None,
+    count: int,
+    frequency: xr.DataArray,
+    beside: xr.Dataset,
+) -> Columns:
+    """Columns of the table for some traits from the summary of a store.
+
+    `of_segments` has the group of each segment; None for one group of all.
+    """
+    shape = (count, found.highest.shape[1])
+    best, where = np.full(shape, -np.inf), np.zeros(shape, dtype=np.int64)
+    for group in range(count):
+        mine = slice(None) if of_segments is None else of_segments == group
+        some, rows = found.highest[mine], found.row[mine]
+        highest = np.fmax.reduce(some, axis=0)
+        known = ~np.isnan(highest)
+        best[group, known] = highest[known]
+        first = np.where(some == highest, rows, np.iinfo(rows.dtype).max).min(axis=0)
+        where[group, known] = first[known]
+    beside = beside.isel(traits=found.traits)
+    if frequency.ndim == 1:
+        return _columns(best, where, frequency.values[where], beside)
+    traits = np.arange(found.traits.start, found.traits.stop)
+    return _columns(best, where, of_pairs(frequency.variable, where, traits), beside)
+
+
+def _columns(best: Array, where: Index, frequency: Any, beside: Any) -> Columns:
+    """Columns of a table, from arrays (groups, traits), -inf where there is no LOD."""
+    j, group = (index.ravel() for index in np.indices(best.shape[::-1]))
     i, lod, frequency = where[group, j], best[group, j], frequency[group, j]
     none = np.isneginf(lod)
     h2 = h2_of(beside, i, j)

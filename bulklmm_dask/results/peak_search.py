@@ -21,8 +21,8 @@ from bulklmm_dask.results.intervals import (
     tied_position,
     to_markers,
 )
-from bulklmm_dask.results.pairs import as_table, blocks, described, h2_of, joined
-from bulklmm_dask.results.runs import highest_of_runs
+from bulklmm_dask.results.pairs import as_table, described, h2_of, joined
+from bulklmm_dask.storage.highest import highest_of_runs
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted
@@ -61,8 +61,8 @@ class Rules:
         return self.drop is not None or self.prob is not None
 
 
-def by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
-    """Arrange a result in blocks of whole contigs, its markers by position."""
+def placed_markers(result: xr.Dataset, caller: str) -> Index:
+    """Indices of the markers of known position, by contig and position."""
     require_map(result, caller)
     contig = result["variant_contig"].values
     position = result["variant_position"].values.astype(np.float64)
@@ -73,10 +73,14 @@ def by_contig(result: xr.Dataset, caller: str) -> xr.Dataset:
         say(f"{either(caller, 'the search')} leaves out {lost} of unknown position")
     if not placed.size:
         raise InputError("no marker of the result has a position; give the study a marker map")
-    whole = blocks(result, ["lod"])
-    if not np.array_equal(placed, np.arange(order.size)):
+    return placed
+
+
+def by_contig(whole: xr.Dataset, placed: Index) -> xr.Dataset:
+    """Arrange the blocks of a result by whole contigs, and its markers as they are `placed`."""
+    if not np.array_equal(placed, np.arange(whole.sizes["variants"])):
         whole = whole.isel(variants=placed)
-    sizes = np.unique(contig[placed], return_counts=True)[1]
+    sizes = np.unique(whole["contig"].values, return_counts=True)[1]
     cut = _whole_contigs(sizes)
     lazy = [
         name for name, each in whole.variables.items() if each.chunks and "variants" in each.dims

@@ -10,7 +10,9 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_result
 from bulklmm_dask.results.cis import with_trait_places
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
-from bulklmm_dask.results.peak_search import Rules, by_contig, peaks_table
+from bulklmm_dask.results.pairs import blocks
+from bulklmm_dask.results.peak_search import Rules, by_contig, peaks_table, placed_markers
+from bulklmm_dask.results.summarised import chosen, narrowed
 from bulklmm_dask.storage.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
@@ -34,7 +36,8 @@ def find_peaks(
     """Peaks of every trait on every contig, with intervals, as in R/qtl2's ``find_peaks``.
 
     The LODs of one contig, or of several small ones, and one chunk of traits are held at a time,
-    and every block is computed once.
+    and every block is computed once. Of what `open_result` gives, only the contigs of some traits
+    are read, those that can have a peak by the summary of the store.
 
     Parameters
     ----------
@@ -105,11 +108,15 @@ def find_peaks(
     6
     """
     result = require_result(result, "find_peaks")
-    whole = by_contig(result, "find_peaks")
+    placed = placed_markers(result, "find_peaks")
     rules = _rules(peakdrop, drop, prob, expand2markers)
-    whole["threshold"] = lowest_lod(result, threshold)
+    lowest = lowest_lod(result, threshold)
+    whole = blocks(result, ["lod"]).assign(threshold=lowest)
     whole = with_trait_places(whole, result, trait_positions, cis_window)
-    return peaks_table(whole, rules, text(result["contig_id"].values))
+    choice = chosen(result, lowest, whole_contigs=True)
+    if choice is not None:
+        whole = narrowed(whole, result, choice)
+    return peaks_table(by_contig(whole, placed), rules, text(result["contig_id"].values))
 
 
 def lod_interval(
@@ -248,6 +255,6 @@ def _of_one(
     if not mine.size:
         raise InputError(f"contig {contig!r} has no markers in this result")
     one = result.isel(traits=column, variants=mine)
-    whole = by_contig(one, caller)
-    whole["threshold"] = lowest_lod(result, threshold)
+    whole = blocks(one, ["lod"]).assign(threshold=lowest_lod(result, threshold))
+    whole = by_contig(whole, placed_markers(one, caller))
     return peaks_table(whole, rules, text(result["contig_id"].values))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -14,15 +13,10 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import blocks, joined
+from bulklmm_dask.storage.cells import count_in_cells, lower_edge
 from bulklmm_dask.study.schema import locate
-from bulklmm_dask.typing import Array, Columns, Index, Real
+from bulklmm_dask.typing import Array, Columns, Real
 
-# LODs are counted in cells: so many of equal width from one power of two to the next, so that the
-# leading bits of a binary float number its cell. All LODs below 2**_FIRST are one cell.
-_CELLS, _FIRST = 1024, -16
-_BITS = _CELLS.bit_length() - 1
-# Pairs that are counted together: few enough to stay in the processor's cache.
-_TOGETHER = 1 << 18
 _WIDTH = 0.01  # of a bin, in units of -log10 p
 
 
@@ -132,35 +126,8 @@ def _added(parts: list[Columns], chunk: int) -> Columns:
     return added(parts)
 
 
-def lower_edge(cell: Index) -> Array:
-    """Lowest LOD of each cell."""
-    power, step = np.divmod(cell, _CELLS)
-    return np.where(cell == 0, 0.0, np.ldexp(1.0 + step / _CELLS, power + _FIRST))
-
-
 def _counted(lod: Real, df: int, least: float) -> Columns:
     """Count LODs of tests with the same degrees of freedom."""
-    flat = lod.reshape(-1)
-    total = np.zeros(1, dtype=np.int64)
-    for start in range(0, flat.size, _TOGETHER):
-        piece = flat[start : start + _TOGETHER]
-        if np.isnan(piece.max()):
-            piece = piece[~np.isnan(piece)]
-        high = piece if least == -np.inf else piece[piece >= lod.dtype.type(least)]
-        count = np.bincount(_cell(high), minlength=total.size)
-        count[: total.size] += total
-        count[0] += piece.size - high.size
-        total = count
+    total = count_in_cells(lod, least)
     cell = np.flatnonzero(total)
     return {"df": np.full(cell.size, df), "cell": cell, "count": total[cell]}
-
-
-def _cell(lod: Real) -> npt.NDArray[np.integer]:
-    """Cells of LODs without NaN, in place where they can be; negative LODs count as 0."""
-    exact: type[np.signedinteger] = np.int32 if lod.dtype == np.float32 else np.int64
-    if exact is np.int64:
-        lod = lod.astype(np.float64, copy=False)
-    kind = np.finfo(lod.dtype)
-    bits = lod.view(exact) >> (kind.nmant - _BITS)
-    bits -= (kind.maxexp - 1 + _FIRST) * _CELLS
-    return np.maximum(bits, 0, out=bits)

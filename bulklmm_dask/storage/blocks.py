@@ -8,7 +8,7 @@ lost one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.lock import Held
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place
 from bulklmm_dask.storage.shard import write
+from bulklmm_dask.storage.summaries import summary_of
 
 _KEPT = "finished blocks are kept: "
 
@@ -57,7 +58,8 @@ class ResultStore:
     def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
         rounded = {name: self.compression.rounded(block) for name, block in values.items()}
-        return self._write((i, j), rounded)
+        written = self._write((i, j), rounded)
+        return replace(written, summary=summary_of(self.location, self.held, i, rounded))
 
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""

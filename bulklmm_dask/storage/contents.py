@@ -13,15 +13,17 @@ from bulklmm_dask.storage.location import METADATA, Location
 from bulklmm_dask.storage.lock import GUARD, LOCK
 from bulklmm_dask.storage.manifest import MANIFEST
 from bulklmm_dask.storage.stamp import KIND, RESULT, STUDY
+from bulklmm_dask.storage.summaries import SUMMARY
 from bulklmm_dask.surface import function
 from bulklmm_dask.text import counted, listing
 
 # Paths below the root. Those of a run: its lock, and chunks that it is writing, or was when it was
-# killed. Those of a store: metadata and chunks of arrays in the root or in the manifest.
+# killed. Those of a store: metadata and chunks of arrays in the root, in the manifest or in
+# the summary.
 _PARTIAL = r"\.[0-9a-f]{32}\.partial"
 _OF_A_RUN = re.compile(rf"[^/]+/(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*)|.*/c(?:/\d+)*{_PARTIAL}")
 _OF_A_STORE = re.compile(
-    rf"(?:{MANIFEST}/)?(?:(?:[^/]+/)?zarr(?:\.json|{_PARTIAL})|[^/]+/c(?:/\d+)*(?:{_PARTIAL})?)"
+    rf"(?:(?:{MANIFEST}|{SUMMARY})/)?(?:(?:[^/]+/)?zarr(?:\.json|{_PARTIAL})|[^/]+/c(?:/\d+)*(?:{_PARTIAL})?)"
 )
 
 

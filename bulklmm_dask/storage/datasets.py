@@ -59,6 +59,7 @@ def make_array(
     array: Location,
     values: npt.NDArray[Any],
     file: tuple[int, ...] | None = None,
+    codecs: tuple[Any, ...] = SMALL,
     **others: Any,
 ) -> None:
     """Write a new array with all its files, which are one unless their shape is given.
@@ -71,11 +72,13 @@ def make_array(
         Numbers or texts.
     file : tuple of int, optional
         Shape of a file.
+    codecs : tuple
+        Codecs of Zarr, the checksum last.
     **others
         Further fields of its `Form`.
     """
     whole = tuple(max(size, 1) for size in values.shape)
-    form = Form.new(values.shape, values.dtype, file or whole, SMALL, **others)
+    form = Form.new(values.shape, values.dtype, file or whole, codecs, **others)
     make_form(array, form)
     for index in np.ndindex(form.files):
         with (array / form.path(index)).replacing() as stream:

@@ -16,6 +16,8 @@ from bulklmm_dask.storage.location import METADATA, Location
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place, sums_name
 from bulklmm_dask.storage.seal import is_metadata, is_sealed, same_content
 from bulklmm_dask.storage.stamp import PARTS, is_first
+from bulklmm_dask.storage.stored_summary import StoredSummary
+from bulklmm_dask.storage.summaries import SUMMARY
 from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
 
 LOST, SHORT, CHANGED, ANOTHER, SURPLUS = (
@@ -75,21 +77,27 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
     read(root.size())
     if not is_sealed(attrs):
         yield Finding("", METADATA, CHANGED)
-    expected, unknown = {METADATA}, []
+    expected, unknown, wrong = {METADATA}, [], set()
     for name, part in attrs.get(PARTS, {}).items():
         metadata = f"{name}/{METADATA}"
         expected.add(metadata)
         file = store / metadata
         read(file.size())
         if not file.is_file():
+            wrong.add(name)
             yield Finding(name, metadata, LOST)
         elif not is_metadata(file, part):
             unknown.append(f"{name}/")  # which files it should have
+            wrong.add(name)
             yield Finding(name, metadata, CHANGED)
         elif "shape" in part:
             array = store.open_array(name)
             expected |= {_below(store, file) for _, file in files(store, name, array)}
-            yield from _of_array(store, name, array, part, attrs, read)
+            for finding in _of_array(store, name, array, part, attrs, read):
+                wrong.add(name)
+                yield finding
+    if wrong <= set(attrs.get("statistics", ())):  # all that summaries are compared with is sound
+        yield from _of_summary(store)
     for path in _all_files(store):
         if path not in expected and not is_of_a_run(path) and not path.startswith(tuple(unknown)):
             yield Finding(path.split("/")[0], path, SURPLUS)
@@ -127,6 +135,13 @@ def _is_decoded(array: Any) -> bool:
     except Exception:  # each codec fails in its own way
         return False
     return True
+
+
+def _of_summary(store: Location) -> Iterator[Finding]:
+    """A finding if summaries are sound by themselves, but not those of the finished blocks."""
+    summary = StoredSummary.of(store)
+    if summary is not None and (summary.wrong() & marks(store, BLOCKS)).any():
+        yield Finding(SUMMARY, SUMMARY, ANOTHER)
 
 
 def _recorded(

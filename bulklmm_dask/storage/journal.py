@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from bulklmm_dask.storage.chunks import file_of
 from bulklmm_dask.storage.location import Location, explained
 from bulklmm_dask.storage.lock import Held
 from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, place, sums_name
+from bulklmm_dask.storage.summaries import LOD, BlockSummary, Notes
 from bulklmm_dask.typing import Sums
 
 # Blocks, and seconds, after which the journal is written: what a killed run did since is lost.
@@ -33,11 +34,14 @@ class Written:
         Checksums in the file of every array there.
     files : tuple of Location
         These files.
+    summary : BlockSummary or None
+        Summary of the LODs of a block, if it has any.
     """
 
     mark: tuple[int, ...]
     sums: Mapping[str, Sums]
     files: tuple[Location, ...]
+    summary: BlockSummary | None = None
 
 
 class Journal:
@@ -53,6 +57,7 @@ class Journal:
         self._store, self._held = store, held
         self._rows: dict[str, _Rows] = {}
         self._files: list[Location] = []
+        self._summaries: Notes | None = None
         self._noted, self._written = 0, time.monotonic()
 
     def __enter__(self) -> Self:
@@ -68,11 +73,19 @@ class Journal:
         for name, sums in written.sums.items():
             rows = self._of(sums_name(name))
             rows.set(place(written.mark, rows.ndim - 1), sums)
+        if written.summary is not None:
+            self.note_summary(written.mark, written.summary, written.sums[LOD])
         self._of(_marks(written.mark)).set(written.mark, 1)
         self._files += written.files
         self._noted += 1
         if self._noted >= _BLOCKS or time.monotonic() - self._written >= _SECONDS:
             self.write()
+
+    def note_summary(self, mark: tuple[int, ...], summary: BlockSummary, lod: Sums) -> None:
+        """Note the summary of a block, and the checksums in the file of its LODs."""
+        if self._summaries is None:
+            self._summaries = Notes(self._store)
+        self._summaries.note(cast("tuple[int, int]", mark), summary, lod)
 
     def forget(self, mark: tuple[int, ...]) -> None:
         """Take back the mark of a block or of a chunk of traits."""
@@ -84,9 +97,12 @@ class Journal:
             self._held.require(now=True)
         with explained(self._store):
             self._store.sync(self._files)
-            for of_marks in (False, True):
+            summaries = [] if self._summaries is None else self._summaries.write()
+            for of_marks, files in ((False, summaries), (True, [])):
                 names = [name for name in self._rows if (name in (BLOCKS, TRAITS)) == of_marks]
-                self._store.sync([file for name in names for file in self._rows[name].write()])
+                self._store.sync(
+                    [*files, *(file for name in names for file in self._rows[name].write())]
+                )
         self._files.clear()
         self._noted, self._written = 0, time.monotonic()
 

@@ -32,7 +32,7 @@ class Deferred(BackendArray):
         support = indexing.IndexingSupport.BASIC
         return indexing.explicit_indexing_adapter(key, self.shape, support, self.take)
 
-    def chunked(self, dims: Sequence[Hashable], chunks: Mapping[Any, int]) -> xr.Variable:
+    def chunked(self, dims: Sequence[Hashable], chunks: Mapping[Any, Any]) -> xr.Variable:
         """Give the array in chunks; dimensions that `chunks` lacks are not cut."""
         return xr.Variable(dims, indexing.LazilyIndexedArray(self)).chunk(chunks)
 
@@ -54,11 +54,33 @@ def lazily(
         Whether the manifest of the store lists the files of the array; they are compared with it.
     """
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    data = _Stored(store, variable, checked).chunked(variable.dims, own).data
+    data = Stored(store, variable, checked).chunked(variable.dims, own).data
     return variable.copy(deep=False, data=data)
 
 
-class _Stored(Deferred):
+def stored_behind(variable: xr.Variable) -> Stored | None:
+    """Find the array of a store that a variable is, all of it and unchanged; None if it is none."""
+    found = deferred_behind(variable)
+    return found if isinstance(found, Stored) else None
+
+
+def deferred_behind(variable: xr.Variable) -> Deferred | None:
+    """Find the array that a variable reads, all of it and unchanged; None if it is none.
+
+    Its chunks are the only layer of the graph above the array: whatever changes, selects or
+    rearranges values adds another one, with another name.
+    """
+    graph = getattr(variable.data, "dask", None)
+    base = f"original-{variable.data.name}" if graph is not None else ""
+    if graph is None or base not in getattr(graph, "layers", ()):
+        return None
+    source = graph.layers[base].get(base)
+    while source is not None and not isinstance(source, Deferred):
+        source = getattr(source, "array", None)
+    return source
+
+
+class Stored(Deferred):
     """An array of a store, by name; its errors name store and array."""
 
     def __init__(self, store: Location, variable: xr.DataArray, checked: bool) -> None:
@@ -67,6 +89,7 @@ class _Stored(Deferred):
         self.opened = uuid.uuid4().hex  # tasks of a store that took the place of another differ
 
     def take(self, key: tuple[int | slice, ...]) -> Any:
+        """Read a part; StoreError if it is damaged."""
         try:
             if self.checked:
                 return np.asarray(read_checked(self.store, self.name, key, self.opened), self.dtype)

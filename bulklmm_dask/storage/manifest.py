@@ -115,8 +115,12 @@ def _is_recorded(file: Location, array: Any, sums: Any) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _opened(store: Location, name: str, _: str) -> tuple[Any, Any]:
-    """An array and its checksums, once for all blocks that a process reads."""
+def opened_once(store: Location, name: str, opened: str) -> tuple[Any, Any]:
+    """An array and its checksums, once for all blocks that a process reads.
+
+    `opened` is a text that is another when the store was opened again, perhaps after it was
+    replaced.
+    """
     return store.open_array(name), np.asarray(store.open_array(sums_name(name))[...])
 
 
@@ -134,9 +138,9 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) 
     key : tuple of int or slice
         The part.
     opened : str
-        Text that is another when the store was opened again, perhaps after it was replaced.
+        As for `opened_once`.
     """
-    array, sums = _opened(store, name, opened)
+    array, sums = opened_once(store, name, opened)
     ranges = [
         _pieces(one, size, piece)
         for one, size, piece in zip(key, array.shape, file_shape(array), strict=True)

@@ -32,6 +32,7 @@ from bulklmm_dask.storage.soundness import (
     result_attributes,
 )
 from bulklmm_dask.storage.stamp import FIRST, format_of, refuse_first_format
+from bulklmm_dask.storage.stored_summary import StoredSummary
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted
 
@@ -163,6 +164,7 @@ def _resume(
         for mark, file in damaged:
             journal.forget(mark)
             file.remove()
+        _summarise_again(store, layout, journal, {mark for mark, _ in damaged})
         store.remove_partial_chunks()
     return own
 
@@ -193,6 +195,27 @@ def _codec(store: Location, names: Sequence[str], compression: Compression) -> C
             f"{option('compression')} out to go on with it, or give another store"
         )
     return replace(compression, name=found)
+
+
+def _summarise_again(
+    store: Location, layout: Layout, journal: Journal, forgotten: set[tuple[int, ...]]
+) -> None:
+    """Make the summaries anew that are not those of their blocks, of the LODs in these.
+
+    A block whose LODs cannot be read is forgotten.
+    """
+    summary = StoredSummary.of(store)
+    if summary is None:
+        return
+    for i, j in np.argwhere(summary.wrong() & marks(store, BLOCKS)).tolist():
+        if (i, j) in forgotten:
+            continue
+        try:
+            made, sums = summary.made_anew(i, j, layout.region(i, j))
+        except StoreError:
+            journal.forget((i, j))
+        else:
+            journal.note_summary((i, j), made, sums)
 
 
 def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:

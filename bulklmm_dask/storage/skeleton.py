@@ -24,6 +24,7 @@ from bulklmm_dask.storage.manifest import (
 )
 from bulklmm_dask.storage.seal import seal
 from bulklmm_dask.storage.stamp import RESULT, stamp
+from bulklmm_dask.storage.summaries import create_summaries
 
 
 def create(
@@ -53,6 +54,7 @@ def create(
     create_marks(store, TRAITS, layout.blocks[1:], dims[1:])
     scores = [*of_pairs, *of_traits]
     create_sums(store, scores)
+    summaries = create_summaries(store, template, layout, of_pairs)
     streamed = [OF_PATTERNS] if OF_PATTERNS in template else []
     record(store, streamed)
     attrs = {
@@ -65,7 +67,8 @@ def create(
         "compression": compression.name,
         COORDINATES: " ".join([*listed(template), *of_traits]),
     }
-    seal(store, attrs, frozenset((*scores, *map(sums_name, scores), *streamed, BLOCKS, TRAITS)))
+    in_manifest = (*scores, *map(sums_name, scores), *streamed, BLOCKS, TRAITS)
+    seal(store, attrs, frozenset((*in_manifest, *summaries)))
 
 
 def _make_array(

@@ -11,7 +11,8 @@ from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.results.pvalue_counts import count_lods, lower_edge, pvalue_counts
+from bulklmm_dask.results.pvalue_counts import count_lods, pvalue_counts
+from bulklmm_dask.storage.cells import lower_edge
 
 
 @pytest.fixture

@@ -46,11 +46,13 @@ STORES = ["study.zarr", "chunks.zarr", "shards.zarr", "maxima.zarr"]
 
 
 def load(path: Path) -> xr.Dataset:
-    """All that a store holds."""
+    """All that a store holds; what its summary tells, too."""
     with dask.config.set(scheduler="synchronous"):
-        return (blmm.open_dataset if path.name == "study.zarr" else blmm.open_result)(
-            path
-        ).compute()
+        ds = (blmm.open_dataset if path.name == "study.zarr" else blmm.open_result)(path)
+        if "lod" in ds:
+            blmm.max_lod(ds)
+            blmm.find_hits(ds, fdr=0.1)
+        return ds.compute()
 
 
 @pytest.fixture
