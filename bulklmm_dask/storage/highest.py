@@ -65,17 +65,18 @@ def highest_of_groups(lod: Real, group: Index) -> tuple[Index, Real, Index]:
 
 
 def distinct_rows(lod: Real, group: Index) -> Index:
-    """First row of each run of rows that are equal and of one group.
+    """First row of each run of rows that are equal, bit by bit, and of one group.
 
     Markers without a recombination between them have equal LODs. Where few neighbours are equal,
     every row is given.
     """
-    same = (lod[1:, :_COLUMNS] == lod[:-1, :_COLUMNS]).all(axis=1) & (group[1:] == group[:-1])
+    bits = lod.view(f"u{lod.itemsize}")  # NaN equals itself
+    same = (bits[1:, :_COLUMNS] == bits[:-1, :_COLUMNS]).all(axis=1) & (group[1:] == group[:-1])
     if same.sum() < _LEAST * len(lod):
         return np.arange(len(lod))
     for start in range(0, same.size, _TOGETHER):
         rows = slice(start, start + _TOGETHER)
-        same[rows] &= (lod[1:][rows] == lod[:-1][rows]).all(axis=1)
+        same[rows] &= (bits[1:][rows] == bits[:-1][rows]).all(axis=1)
     return np.flatnonzero(np.append(True, ~same))
 
 

@@ -1,4 +1,7 @@
-"""The journal of a run: what is finished, written to the manifest for many blocks together."""
+"""The journal of a run: what is finished, written for many blocks together.
+
+That is: summaries and checksums, then the marks of the blocks.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,9 @@ class Written:
 
 
 class Journal:
-    """Notes what is finished, and writes it to the manifest every 256 blocks or ten seconds.
+    """Notes what is finished, and writes it to the store every 256 blocks or ten seconds.
 
-    A run has one, in the process that drives it: no other process writes the manifest, and this one
+    A run has one, in the process that drives it: no other process writes these, and this one
     only while it holds the lock. It is a context manager, which writes the rest also when an error
     or Ctrl-C ends the run.
     """
