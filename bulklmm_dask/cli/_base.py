@@ -12,23 +12,27 @@ from typing import Any, TextIO
 
 import click
 
-from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.surface import command_line
 from bulklmm_dask.text import printable
 
 FAILED = 1
-STOPPED = 130
-RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C
+STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells count
+RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C or SIGTERM
 
 Function = Callable[..., Any]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
 
 
 class Command(click.Command):
     """A command that reports an error in one line and warnings as notes, and sets the exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit with 1 after an error of input or store, with 130 if stopped."""
+        """Run the command; exit with 1 after an error of ours, with 130 or 143 if stopped."""
         with command_line(), _stopped_by_batch_systems(), warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
@@ -38,9 +42,12 @@ class Command(click.Command):
                 BrokenPipeError
             ):  # the reader of our output has closed the pipe: click handles it
                 raise
-            except (InputError, StoreError, OSError) as error:
+            except (ClusterError, InputError, StoreError, OSError) as error:
                 say(f"error: {' '.join(str(error).split())}")
                 ctx.exit(FAILED)
+            except Terminated:
+                say(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
+                ctx.exit(TERMINATED)
             except KeyboardInterrupt:
                 say(f"\nstopped{ctx.meta.get(RESUME, '')}")
                 ctx.exit(STOPPED)
@@ -55,7 +62,11 @@ def _stopped_by_batch_systems() -> Iterator[None]:
     ):
         yield
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:

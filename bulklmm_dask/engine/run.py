@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dask.base import compute, get_scheduler
@@ -15,9 +16,12 @@ from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
+from bulklmm_dask.engine.watch import Watch, watched
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.journal import Journal, Written
+from bulklmm_dask.surface import option, repeat
+from bulklmm_dask.text import storage as size
 from bulklmm_dask.typing import Real
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ def run_into(
     pending = store.pending_blocks()
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
     writes = batches(store, pending, scan.fits, _block_writer(store, scan))
-    drive(store, writes, work, pending, progress)
+    drive(store, writes, work, pending, progress, task_bytes=plan.block_bytes)
 
 
 def drive(
@@ -62,6 +66,8 @@ def drive(
     work: Work,
     pending: Sequence[BlockIndex],
     progress: Callable[[Progress], None] | None = None,
+    *,
+    task_bytes: int,
 ) -> None:
     """Compute delayed writes on dask's current scheduler; note and report each finished block.
 
@@ -80,6 +86,13 @@ def drive(
         Blocks not yet finished.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
+    task_bytes : int
+        Memory that a task takes, about, for messages.
+
+    Raises
+    ------
+    ClusterError
+        If the workers of a cluster or its scheduler are lost for good.
     """
     meter = Meter(work, pending, progress)
     client = active_client()
@@ -93,7 +106,9 @@ def drive(
         if client is None:
             _run_here(writes, count)
         else:
-            _run_distributed(client, writes, count)
+            with watched(client, f"finished blocks are kept: {repeat()} to go on") as watch:
+                words = partial(_size, store, task_bytes)
+                _run_distributed(client, writes, count, watch, words)
 
 
 def active_client() -> Client | None:
@@ -101,6 +116,14 @@ def active_client() -> Client | None:
     owner = getattr(get_scheduler(), "__self__", None)
     distributed = sys.modules.get("distributed")  # imported if there is a client
     return owner if distributed and isinstance(owner, distributed.Client) else None
+
+
+def _size(store: ResultStore, task_bytes: int, block: BlockIndex) -> str:
+    """Describe a block and the memory that it takes."""
+    region = store.layout.region(*block)
+    cut = zip(region, store.layout.dims, strict=True)
+    sizes = " x ".join(f"{part.stop - part.start:,} {dim}" for part, dim in cut)
+    return f"block {block} of {store.location} ({sizes}, about {size(task_bytes)} in memory)"
 
 
 def _tests(plan: Plan, i: int, j: int) -> int:
@@ -197,26 +220,31 @@ def _run_distributed(
     client: Client,
     writes: Iterator[dict[Any, BlockIndex | None]],
     count: Callable[[BlockIndex | None, Written], None],
+    watch: Watch,
+    words: Callable[[BlockIndex], str],
 ) -> None:
     """Compute on a cluster with a bounded number of futures, submitting more as others finish."""
     from distributed import as_completed
+    from distributed.scheduler import KilledWorker
 
     block_of: dict[Any, BlockIndex | None] = {}
+
+    def finish(future: Future[Written]) -> None:
+        block = block_of.pop(future.key)
+        try:
+            count(block, future.result())
+        except KilledWorker as error:
+            what = "the null models" if block is None else words(block)
+            smaller = f", or give smaller {option('chunks')} and another store"
+            raise watch.killed(error, what, smaller) from error
+        watch.finished_block()
+
     running = as_completed(loop=client.loop)
     for batch in writes:
         block_of |= {task.key: block for task, block in batch.items()}
         for future in client.compute(list(batch), retries=_RETRIES):
             running.add(future)
         while running.count() > _BATCH // 2:
-            _finish(next(running), block_of, count)
-    for future in running:
-        _finish(future, block_of, count)
-
-
-def _finish(
-    future: Future[Written],
-    block_of: dict[Any, BlockIndex | None],
-    count: Callable[[BlockIndex | None, Written], None],
-) -> None:
-    written = future.result()
-    count(block_of.pop(future.key), written)
+            finish(watch.next(running))
+    while not running.is_empty():
+        finish(watch.next(running))
