@@ -63,6 +63,7 @@ class Watch:
         self._most = self._lost = 0
         self._silent = self._idle = 0.0
         self._counts_blocks = False
+        self._judge(self._found(), 0.0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
