@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PATIENCE = "30s"
 # Bytes of a worker process that has no work yet: Python, and the libraries that a block uses.
 _LEAST = 300_000_000
+_SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 @contextmanager
@@ -171,6 +172,9 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
     from bulklmm_dask.engine.words import words_of_this_process
 
     with _environment_restored():
+        # Python removes the semaphores of killed workers; that it says so helps nobody.
+        asked = os.environ.get("PYTHONWARNINGS", "")
+        os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
         with _interrupts_ignored():
             cluster = LocalCluster(
                 n_workers=number,

@@ -251,7 +251,9 @@ def run_permutations(
     def of_block(block: BlockIndex, key: str) -> Any:
         return write(store, block, lazy.block(*block), dask_key_name=key)
 
-    writes = batches(store, pending, lazy.scan.fits, of_block)
+    def writes(pending: Sequence[BlockIndex]) -> Iterator[dict[Any, BlockIndex | None]]:
+        return batches(store, pending, lazy.scan.fits, of_block)
+
     drive(store, writes, work, pending, progress, task_bytes=lazy.task_bytes)
 
 

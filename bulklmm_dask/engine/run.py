@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 _BATCH = 512
 # Retries of a task on a cluster after an error or the loss of its worker.
 _RETRIES = 3
+# Rounds of a run on a cluster: another one begins after a block seems to have ended several workers,
+# for where all workers are killed at times, whatever they compute looks guilty.
+_ROUNDS = 3
+
+# Makes batches of delayed writes of blocks, as `batches` does.
+Writes: TypeAlias = Callable[[Sequence[BlockIndex]], Iterator[dict[Any, BlockIndex | None]]]
 
 
 def run_into(
@@ -56,13 +62,17 @@ def run_into(
     plan = scan.plan
     pending = store.pending_blocks()
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
-    writes = batches(store, pending, scan.fits, _block_writer(store, scan))
+    write = _block_writer(store, scan)
+
+    def writes(pending: Sequence[BlockIndex]) -> Iterator[dict[Any, BlockIndex | None]]:
+        return batches(store, pending, scan.fits, write)
+
     drive(store, writes, work, pending, progress, task_bytes=plan.block_bytes)
 
 
 def drive(
     store: ResultStore,
-    writes: Iterator[dict[Any, BlockIndex | None]],
+    writes: Writes,
     work: Work,
     pending: Sequence[BlockIndex],
     progress: Callable[[Progress], None] | None = None,
@@ -77,9 +87,9 @@ def drive(
     ----------
     store : ResultStore
         The store that is written.
-    writes : iterator of dict
-        Delayed writes, each of which gives a `Written`, with the block that it finishes, or None
-        for a write of statistics of traits.
+    writes : callable
+        Gives batches of delayed writes of these blocks and of statistics of traits (`batches`);
+        each write gives a `Written`.
     work : Work
         Total work, for the report.
     pending : sequence of (int, int)
@@ -104,11 +114,16 @@ def drive(
                 meter.count(block)
 
         if client is None:
-            _run_here(writes, count)
+            _run_here(writes(pending), count)
         else:
             with watched(client, f"finished blocks are kept: {repeat()} to go on") as watch:
                 words = partial(_size, store, task_bytes)
-                _run_distributed(client, writes, count, watch, words)
+                for left in reversed(range(_ROUNDS)):
+                    batch = writes(pending)
+                    if _run_distributed(client, batch, count, watch, words, last=not left):
+                        break
+                    journal.write()
+                    pending = store.pending_blocks()
 
 
 def active_client() -> Client | None:
@@ -222,29 +237,48 @@ def _run_distributed(
     count: Callable[[BlockIndex | None, Written], None],
     watch: Watch,
     words: Callable[[BlockIndex], str],
-) -> None:
-    """Compute on a cluster with a bounded number of futures, submitting more as others finish."""
+    *,
+    last: bool,
+) -> bool:
+    """Compute on a cluster with a bounded number of futures, submitting more as others finish.
+
+    Returns False if a block has ended several workers, after others were finished. If none was, or
+    this is the `last` try, that is an error.
+    """
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
     block_of: dict[Any, BlockIndex | None] = {}
+    futures: dict[Any, Future[Written]] = {}
+    hopeful = False
 
     def finish(future: Future[Written]) -> None:
-        block = block_of.pop(future.key)
+        nonlocal hopeful
+        block = block_of[future.key]
         try:
             count(block, future.result())
         except KilledWorker as error:
+            if hopeful:
+                raise
             what = "the null models" if block is None else words(block)
             smaller = f", or give smaller {option('chunks')} and another store"
             raise watch.killed(error, what, smaller) from error
+        del block_of[future.key], futures[future.key]
+        hopeful = not last
         watch.finished_block()
 
     running = as_completed(loop=client.loop)
-    for batch in writes:
-        block_of |= {task.key: block for task, block in batch.items()}
-        for future in client.compute(list(batch), retries=_RETRIES):
-            running.add(future)
-        while running.count() > _BATCH // 2:
+    try:
+        for batch in writes:
+            block_of |= {task.key: block for task, block in batch.items()}
+            for future in client.compute(list(batch), retries=_RETRIES):
+                futures[future.key] = future
+                running.add(future)
+            while running.count() > _BATCH // 2:
+                finish(watch.next(running))
+        while not running.is_empty():
             finish(watch.next(running))
-    while not running.is_empty():
-        finish(watch.next(running))
+    except KilledWorker:
+        client.cancel(list(futures.values()))
+        return False
+    return True

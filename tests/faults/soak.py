@@ -26,7 +26,7 @@ from faults.networks import Network, network, unusable
 
 SIZES = ["--traits", "200", "--variants", "1200", "--samples", "80", "--strains", "40"]
 SCAN = ["--method", "alt-exact", "--chunks", "40,50"]
-PERMUTE = ["--permutations", "400", "--seed", "1", "--chunks", "20,25"]
+PERMUTE = ["--permutations", "2000", "--seed", "1"]
 WORKERS = ["--workers", "2", "--threads", "1"]
 # Seconds: longest time without network or processor; patience of connections, and of a run without
 # workers.

@@ -9,7 +9,7 @@ from faults.machines import blocks_of, content, leftovers, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-PERMUTE = ["--permutations", "400", "--seed", "1", "--chunks", "20,25"]
+PERMUTE = ["--permutations", "2000", "--seed", "1"]
 
 
 def stop(running, path):
