@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _BATCH = 512
 # Retries of a task on a cluster after an error or the loss of its worker.
 _RETRIES = 3
-# Rounds of a run on a cluster: another one begins after a block seems to have ended several workers,
-# for where all workers are killed at times, whatever they compute looks guilty.
+# Rounds of a run on a cluster. Another one begins after a block seems to have ended its workers:
+# where all workers are killed at times, whatever they compute looks guilty.
 _ROUNDS = 3
 
 # Makes batches of delayed writes of blocks, as `batches` does.
