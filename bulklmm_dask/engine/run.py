@@ -265,8 +265,9 @@ def _run_distributed(
             raise watch.killed(error, what, smaller) from error
         del block_of[future.key], futures[future.key]
         hopeful = not last
-        watch.finished_block()
+        watch.count_from_here()
 
+    watch.count_from_here()
     running = as_completed(loop=client.loop)
     try:
         for batch in writes:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distributed.scheduler import KilledWorker
 
 # Seconds: between looks at the workers; how long the scheduler may take to answer one.
-_LOOK, _ANSWER = 2.0, 5.0
+_LOOK, _ANSWER = 5.0, 5.0
 # Seconds without any worker, or any answer, after which a run ends; dask's own option has priority.
 _PATIENCE, _OPTION = 300.0, "distributed.scheduler.no-workers-timeout"
 # Workers lost since the last finished block, for each worker there was: as many as dask lets end on
@@ -38,7 +38,7 @@ _watches: WeakKeyDictionary[Client, Watch] = WeakKeyDictionary()
 
 
 class Watch:
-    """Looks at the workers of a cluster every two seconds, in a thread.
+    """Looks at the workers of a cluster every five seconds, in a thread.
 
     Attributes
     ----------
@@ -59,7 +59,8 @@ class Watch:
         self._client, self._own = client, own
         option = dask.config.get(_OPTION, default=None)
         self._patience = _PATIENCE if option is None else float(parse_timedelta(option))
-        self._workers: dict[str, Any] = {}
+        self._workers: dict[str, Any] = {}  # those that were seen last
+        self._present: set[str] = set()
         self._most = self._lost = 0
         self._silent = self._idle = 0.0
         self._counts_blocks = False
@@ -73,8 +74,8 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
-    def finished_block(self) -> None:
-        """Note that a block is finished: workers that were lost before have done no harm."""
+    def count_from_here(self) -> None:
+        """Note that a block is finished, or that blocks begin: count lost workers from here."""
         self._lost, self._counts_blocks = 0, True
 
     def next(self, running: as_completed) -> Future[Any]:
@@ -127,7 +128,8 @@ class Watch:
                     f"{duration(self._silent)} minutes"
                 )
             return
-        self._lost += len(self._workers.keys() - found.keys())
+        self._lost += len(self._present - found.keys())
+        self._present = set(found)
         self._workers = found or self._workers
         self._most = max(self._most, len(found))
         able = sum(one["status"] == "running" for one in found.values())

@@ -51,6 +51,20 @@ def test_a_computation_that_waits_for_workers_ends(cluster):
 
 
 @pytest.mark.slow
+def test_workers_end_again_and_again(cluster):
+    with Client(cluster) as client, watched(client, "kept") as looks:
+        looks.count_from_here()
+        for _ in range(20):
+            cluster.scale(0)
+            time.sleep(0.3)
+            cluster.scale(1)
+            client.wait_for_workers(1)
+            time.sleep(0.3)
+        assert "5 workers of the scheduler at inproc://" in looks.verdict
+        assert "ended, and no block was finished meanwhile; a worker has " in looks.verdict
+
+
+@pytest.mark.slow
 def test_blocks_within_share_a_watch(cluster):
     with Client(cluster) as client:
         with watched(client, "outer") as outer, watched(client, "inner") as inner:

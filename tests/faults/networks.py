@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 
 def unusable() -> str:
@@ -36,19 +36,24 @@ class Network:
 
     def __init__(self, count: int) -> None:
         number = os.getpid()
-        net = f"198.18.{number % 256}"
-        self.address, self._bridge = f"{net}.1", f"fb{number}"
+        self._net = f"198.18.{number % 256}"
+        self.address, self._bridge = f"{self._net}.1", f"fb{number}"
         self.hosts = [f"bulklmm-{number}-{i}" for i in range(count)]
         self._cables = [f"fv{number}-{i}" for i in range(count)]
+
+    def make(self, undo: ExitStack) -> None:
+        """Make all of it; `undo` learns how to remove what is made."""
         _ip("link", "add", self._bridge, "type", "bridge")
+        undo.callback(_ip, "link", "del", self._bridge)
         _ip("addr", "add", f"{self.address}/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
         for i, (host, cable) in enumerate(zip(self.hosts, self._cables, strict=True)):
             _ip("netns", "add", host)
-            peer = ("peer", "name", "eth0", "netns", host)
-            _ip("link", "add", cable, "type", "veth", *peer)
+            undo.callback(_ip, "netns", "del", host)
+            _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", host)
+            undo.callback(_ip, "link", "del", cable)  # at once; those of a removed host go later
             _ip("link", "set", cable, "master", self._bridge, "up")
-            _ip("-n", host, "addr", "add", f"{net}.{i + 2}/24", "dev", "eth0")
+            _ip("-n", host, "addr", "add", f"{self._net}.{i + 2}/24", "dev", "eth0")
             for name in ("lo", "eth0"):
                 _ip("-n", host, "link", "set", name, "up")
 
@@ -60,14 +65,6 @@ class Network:
         """Put the cables back."""
         self._set("up", hosts)
 
-    def remove(self) -> None:
-        """Remove all of it."""
-        for cable in self._cables:  # at once; those of a removed host go later
-            _ip("link", "del", cable)
-        for host in self.hosts:
-            _ip("netns", "del", host)
-        _ip("link", "del", self._bridge)
-
     def _set(self, state: str, hosts: tuple[str, ...]) -> None:
         for host in hosts:
             _ip("link", "set", self._cables[self.hosts.index(host)], state)
@@ -76,11 +73,10 @@ class Network:
 @contextmanager
 def network(count: int) -> Iterator[Network]:
     """Make a network for the ``with`` block."""
-    made = Network(count)
-    try:
+    with ExitStack() as undo:
+        made = Network(count)
+        made.make(undo)
         yield made
-    finally:
-        made.remove()
 
 
 def _ip(*arguments: str) -> None:

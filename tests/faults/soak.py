@@ -240,6 +240,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20, help="How long.  [default: 20]")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the faults.  [default: 0]")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the networks are removed
     reason = unusable()
     if reason:
         print(f"no networks are cut: {reason}")
