@@ -29,11 +29,11 @@ class Terminated(KeyboardInterrupt):
 
 
 class Command(click.Command):
-    """A command that reports an error in one line and warnings as notes, and sets the exit code."""
+    """A command that reports an error in one line and warnings as notes, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit with 1 after an error of ours, with 130 or 143 if stopped."""
-        with command_line(), _stopped_by_batch_systems(), warnings.catch_warnings():
+        """Run the command; exit with 1 after an error of ours."""
+        with command_line(), warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:
@@ -45,12 +45,6 @@ class Command(click.Command):
             except (ClusterError, InputError, StoreError, OSError) as error:
                 say(f"error: {' '.join(str(error).split())}")
                 ctx.exit(FAILED)
-            except Terminated:
-                say(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
-                ctx.exit(TERMINATED)
-            except KeyboardInterrupt:
-                say(f"\nstopped{ctx.meta.get(RESUME, '')}")
-                ctx.exit(STOPPED)
 
 
 @contextmanager
@@ -74,7 +68,19 @@ def _stopped_by_batch_systems() -> Iterator[None]:
 
 
 class Group(click.Group):
-    """A group that lists its commands in the order of use."""
+    """A group that lists its commands in the order of use, and says that one was stopped."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Import and run a command; exit with 130 after Ctrl-C, with 143 after SIGTERM."""
+        with _stopped_by_batch_systems():
+            try:
+                return super().invoke(ctx)
+            except Terminated:
+                say(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
+                ctx.exit(TERMINATED)
+            except KeyboardInterrupt:
+                say(f"\nstopped{ctx.meta.get(RESUME, '')}")
+                ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the order in which the commands are declared."""

@@ -16,7 +16,8 @@ import dask
 from dask.utils import parse_bytes
 
 from bulklmm_dask.engine.watch import watched
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import ClusterError, InputError
+from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, storage
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
-        with _interrupts_ignored():
+        with _interrupts_ignored(), _explained_start():
             cluster = LocalCluster(
                 n_workers=number,
                 threads_per_worker=each,
@@ -193,6 +194,18 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
             dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
             yield f"{kind} of {counted(each, 'thread')}{dashboard}"
+
+
+@contextmanager
+def _explained_start() -> Iterator[None]:
+    """Raise ClusterError if worker processes end before they have begun."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ClusterError(
+            f"the worker processes could not be started ({error}): they were killed, or had not "
+            f"enough memory; {either('make the call again', 'run the command again')}"
+        ) from error
 
 
 @contextmanager

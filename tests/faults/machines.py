@@ -69,6 +69,14 @@ class Running:
     def said(self) -> str:
         return self.log.read_text()
 
+    def has_begun(self) -> bool:
+        """Tell whether it handles SIGTERM: before, while it is imported, Python ends it."""
+        if self.ended():
+            return True
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
     def ended(self) -> bool:
         return self.process.poll() is not None
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from faults.machines import Machines, Running, content, leftovers
+from faults.machines import Machines, Running, content, leftovers, wait_for
 from faults.networks import Network, network, unusable
 
 SIZES = ["--traits", "200", "--variants", "1200", "--samples", "80", "--strains", "40"]
@@ -191,6 +191,7 @@ class Soak:
         with Machines(own, **options) as machines:
             words = self.command(name, out)
             trial = self._begin(machines, words, chance, cluster=cluster, net=net)
+            wait_for(trial.command.has_begun)
             time.sleep(chance.uniform(0, 8))
             if not trial.command.ended():
                 fault(trial)
