@@ -260,7 +260,7 @@ def _run_distributed(
         except KilledWorker as error:
             if hopeful:
                 raise
-            what = "the null models" if block is None else words(block)
+            what = "a fit of null models" if block is None else words(block)
             smaller = f", or give smaller {option('chunks')} and another store"
             raise watch.killed(error, what, smaller) from error
         del block_of[future.key], futures[future.key]
