@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import click
@@ -20,6 +22,9 @@ from bulklmm_dask.text import printable
 FAILED = 1
 STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells count
 RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C or SIGTERM
+
+# Finalizers, and Dask's function that garbage collection calls; seconds until a signal comes again.
+_DROPPING, _AGAIN = ("__del__", "_gc_callback"), 0.05
 
 Function = Callable[..., Any]
 
@@ -57,7 +62,10 @@ def _stopped_by_batch_systems() -> Iterator[None]:
         yield
         return
 
-    def terminate(*_: object) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if _drops_errors(frame):
+            threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
+            return
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
@@ -65,6 +73,15 @@ def _stopped_by_batch_systems() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _drops_errors(frame: FrameType | None) -> bool:
+    """Tell whether Python runs a function now whose errors it prints and forgets."""
+    while frame is not None:
+        if frame.f_code.co_name in _DROPPING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Group(click.Group):

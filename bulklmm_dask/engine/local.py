@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -172,21 +172,22 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
 
     from bulklmm_dask.engine.words import words_of_this_process
 
-    with _environment_restored():
+    with _environment_restored(), ExitStack() as running:
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
-        with _interrupts_ignored(), _explained_start():
-            cluster = LocalCluster(
-                n_workers=number,
-                threads_per_worker=each,
-                memory_limit=limit,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
-                silence_logs=logging.CRITICAL,
+        with _signals_held(), _explained_start():
+            cluster = running.enter_context(
+                LocalCluster(
+                    n_workers=number,
+                    threads_per_worker=each,
+                    memory_limit=limit,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",  # any free port: runs may share a machine
+                    silence_logs=logging.CRITICAL,
+                )
             )
         with (
-            cluster,
             Client(cluster) as client,
             words_of_this_process(client),
             watched(client, own=True),
@@ -224,13 +225,21 @@ def _environment_restored() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let processes started inside ignore Ctrl-C, so that this process alone handles it."""
+def _signals_held() -> Iterator[None]:
+    """Let processes started inside ignore Ctrl-C, so that this process alone handles it.
+
+    SIGTERM takes effect at the end: half a cluster cannot be closed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    held: list[int] = []
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+        if held:
+            signal.raise_signal(signal.SIGTERM)
