@@ -5,7 +5,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast lint fuzz docs bench clean
+.PHONY: help demo test test-fast lint fuzz faults soak docs bench clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -14,6 +14,8 @@ help:
 	@echo "make test-fast             the tests without slow ones and examples: two minutes on two cores"
 	@echo "make lint                  lint and type checks only"
 	@echo "make fuzz                  mutated inputs; FUZZ=\"--minutes 60 --seed 1 --only plink\""
+	@echo "make faults                killed and frozen processes, cut networks, full disks, at full length"
+	@echo "make soak                  the same at random; SOAK=\"--minutes 120 --seed 1\""
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
 
@@ -38,6 +40,14 @@ lint: $(VENV)/.test
 # Ends with 1 after an exception that is none of ours; the inputs that led there are in fuzz-output/.
 fuzz: $(VENV)/.test
 	PYTHONPATH=tests MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzzing $(FUZZ)
+
+# Freezes and cuts are shorter in the suite. Networks and disks need root.
+faults: $(VENV)/.test
+	BULKLMM_FAULTS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --durations 0 tests/faults
+
+# Ends with 1 after an answer that is another one, or an end without a sentence.
+soak: $(VENV)/.test
+	PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m faults.soak $(SOAK)
 
 # Warnings are errors. What is made from docstrings and commands is made anew each time.
 docs: $(VENV)/.docs

@@ -6,6 +6,7 @@ from bulklmm_dask._lazy import lazy_names
 
 # Public name -> the module that defines it, which is imported when the name is first used.
 _HOMES = {
+    "ClusterError": "bulklmm_dask.errors",
     "InputError": "bulklmm_dask.errors",
     "Prior": "bulklmm_dask.lmm.prior",
     "Progress": "bulklmm_dask.engine.progress",
@@ -48,6 +49,7 @@ _HOMES = {
     "verify": "bulklmm_dask.verification",
 }
 __all__ = [
+    "ClusterError",
     "InputError",
     "Prior",
     "Progress",
@@ -99,7 +101,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
     from bulklmm_dask.engine.progress import Progress
-    from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+    from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior
     from bulklmm_dask.progress import ProgressBar
     from bulklmm_dask.reporting import report

@@ -39,6 +39,22 @@ class StoreError(RuntimeError):
         super().__init__(message(words))
 
 
+class ClusterError(RuntimeError):
+    """The workers of a cluster, or its scheduler, were lost; finished blocks are kept.
+
+    Examples
+    --------
+    The same call goes on from the finished blocks, once there is a cluster again:
+
+    >>> error = blmm.ClusterError("the connection to the scheduler at tcp://host:8786 is lost")
+    >>> isinstance(error, RuntimeError)
+    True
+    """
+
+    def __init__(self, words: object = "") -> None:
+        super().__init__(message(words))
+
+
 class StudyWarning(UserWarning):
     """Something was dropped, filled in or reinterpreted; the text counts and names it.
 

@@ -144,6 +144,8 @@ def permute(
         If the study or an option cannot be used.
     StoreError
         If the store cannot be written or was made from other inputs.
+    ClusterError
+        If a run into a store loses the workers or the scheduler of its cluster for good.
 
     Warns
     -----

@@ -70,5 +70,6 @@ def main() -> None:
     """Test very many traits against every marker with a linear mixed model.
 
     Every command has its own --help with examples. Exit codes: 0 done, 1 an input or a store that
-    cannot be used, 2 a command line that cannot be understood, 130 stopped by Ctrl-C.
+    cannot be used, or a cluster that is lost, 2 a command line that cannot be understood, 130
+    stopped by Ctrl-C, 143 by SIGTERM.
     """

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import click
 
-from bulklmm_dask.errors import InputError, StoreError, StudyWarning
+from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.surface import command_line
 from bulklmm_dask.text import printable
 
 FAILED = 1
-STOPPED = 130
-RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C
+STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells count
+RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C or SIGTERM
+
+# Finalizers, and Dask's function that garbage collection calls; seconds until a signal comes again.
+_DROPPING, _AGAIN = ("__del__", "_gc_callback"), 0.05
 
 Function = Callable[..., Any]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
 class Command(click.Command):
-    """A command that reports an error in one line and warnings as notes, and sets the exit code."""
+    """A command that reports an error in one line and warnings as notes, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit with 1 after an error of input or store, with 130 if stopped."""
-        with command_line(), _stopped_by_batch_systems(), warnings.catch_warnings():
+        """Run the command; exit with 1 after an error of ours."""
+        with command_line(), warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:
@@ -38,12 +47,9 @@ class Command(click.Command):
                 BrokenPipeError
             ):  # the reader of our output has closed the pipe: click handles it
                 raise
-            except (InputError, StoreError, OSError) as error:
+            except (ClusterError, InputError, StoreError, OSError) as error:
                 say(f"error: {' '.join(str(error).split())}")
                 ctx.exit(FAILED)
-            except KeyboardInterrupt:
-                say(f"\nstopped{ctx.meta.get(RESUME, '')}")
-                ctx.exit(STOPPED)
 
 
 @contextmanager
@@ -55,15 +61,43 @@ def _stopped_by_batch_systems() -> Iterator[None]:
     ):
         yield
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if _drops_errors(frame):
+            threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
+            return
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _drops_errors(frame: FrameType | None) -> bool:
+    """Tell whether Python runs a function now whose errors it prints and forgets."""
+    while frame is not None:
+        if frame.f_code.co_name in _DROPPING:
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Group(click.Group):
-    """A group that lists its commands in the order of use."""
+    """A group that lists its commands in the order of use, and says that one was stopped."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Import and run a command; exit with 130 after Ctrl-C, with 143 after SIGTERM."""
+        with _stopped_by_batch_systems():
+            try:
+                return super().invoke(ctx)
+            except Terminated:
+                say(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
+                ctx.exit(TERMINATED)
+            except KeyboardInterrupt:
+                say(f"\nstopped{ctx.meta.get(RESUME, '')}")
+                ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the order in which the commands are declared."""

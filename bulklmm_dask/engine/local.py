@@ -8,21 +8,26 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import dask
 from dask.utils import parse_bytes
 
-from bulklmm_dask.errors import InputError
-from bulklmm_dask.text import counted
+from bulklmm_dask.engine.watch import watched
+from bulklmm_dask.errors import ClusterError, InputError
+from bulklmm_dask.surface import either
+from bulklmm_dask.text import counted, storage
 
 if TYPE_CHECKING:
     from distributed import Client
 
 # How long to wait for a scheduler to answer.
 _PATIENCE = "30s"
+# Bytes of a worker process that has no work yet: Python, and the libraries that a block uses.
+_LEAST = 300_000_000
+_SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 @contextmanager
@@ -55,13 +60,28 @@ def workers(
     Raises
     ------
     InputError
-        If options exclude each other, no scheduler answers, or `memory` is not an amount.
+        If options exclude each other, no scheduler answers, or `memory` is not an amount, or less
+        than a worker takes before it has any work.
+    ClusterError
+        If the workers or their scheduler are lost for good.
     """
     _require_one_kind(scheduler, processes, threads, memory)
+    with _logs_silenced(), _chosen(scheduler, processes, threads, memory) as description:
+        yield description
+
+
+@contextmanager
+def _chosen(
+    scheduler: str | None, processes: int, threads: int | None, memory: str | None
+) -> Iterator[str]:
     if scheduler is not None:
         from bulklmm_dask.engine.words import words_of_this_process
 
-        with _connect(scheduler) as client, words_of_this_process(client):
+        with (
+            _connect(scheduler) as client,
+            words_of_this_process(client),
+            watched(client, own=True),
+        ):
             found = client.scheduler_info(n_workers=-1)["workers"].values()
             threads = sum(worker["nthreads"] for worker in found)
             yield (
@@ -75,6 +95,17 @@ def workers(
         number = threads or available_cores()
         with dask.config.set(scheduler="threads", num_workers=number):
             yield f"{counted(number, 'thread')} of this process"
+
+
+@contextmanager
+def _logs_silenced() -> Iterator[None]:
+    """Leave it to our errors to say what has happened, where Dask logs tracebacks as well."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def available_cores() -> int:
@@ -132,24 +163,50 @@ def _processes(number: int, threads: int | None, memory: str | None) -> Iterator
         limit = "auto" if memory is None else parse_bytes(memory)
     except ValueError as error:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
+    if isinstance(limit, int) and 0 < limit < _LEAST:
+        raise InputError(
+            f"memory {memory!r} is less than a worker takes without any work; give "
+            f"{storage(_LEAST)} or more, and the blocks come on top"
+        )
     from distributed import Client, LocalCluster
 
     from bulklmm_dask.engine.words import words_of_this_process
 
-    with _environment_restored():
-        with _interrupts_ignored():
-            cluster = LocalCluster(
-                n_workers=number,
-                threads_per_worker=each,
-                memory_limit=limit,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port: several runs may share a machine
-                silence_logs=logging.ERROR,
+    with _environment_restored(), ExitStack() as running:
+        # Python removes the semaphores of killed workers; that it says so helps nobody.
+        asked = os.environ.get("PYTHONWARNINGS", "")
+        os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
+        with _signals_held(), _explained_start():
+            cluster = running.enter_context(
+                LocalCluster(
+                    n_workers=number,
+                    threads_per_worker=each,
+                    memory_limit=limit,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",  # any free port: runs may share a machine
+                    silence_logs=logging.CRITICAL,
+                )
             )
-        with cluster, Client(cluster) as client, words_of_this_process(client):
+        with (
+            Client(cluster) as client,
+            words_of_this_process(client),
+            watched(client, own=True),
+        ):
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
             dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
             yield f"{kind} of {counted(each, 'thread')}{dashboard}"
+
+
+@contextmanager
+def _explained_start() -> Iterator[None]:
+    """Raise ClusterError if worker processes end before they have begun."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ClusterError(
+            f"the worker processes could not be started ({error}): they were killed, or had not "
+            f"enough memory; {either('make the call again', 'run the command again')}"
+        ) from error
 
 
 @contextmanager
@@ -168,13 +225,21 @@ def _environment_restored() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let processes started inside ignore Ctrl-C, so that this process alone handles it."""
+def _signals_held() -> Iterator[None]:
+    """Let processes started inside ignore Ctrl-C, so that this process alone handles it.
+
+    SIGTERM takes effect at the end: half a cluster cannot be closed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    held: list[int] = []
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+        if held:
+            signal.raise_signal(signal.SIGTERM)

@@ -142,6 +142,12 @@ class LazyPermutations:
         own = [min(self.size, self.count - start) for start in range(0, self.count, self.size)]
         return tuple(own), self.scan.plan.trait_chunks
 
+    @property
+    def task_bytes(self) -> int:
+        """Memory of a task in bytes, about: its markers, its traits and a trait permuted."""
+        plan = self.scan.plan
+        return 8 * plan.n_samples * (2 * plan.variants + 2 * plan.traits + 3 * self.size)
+
     @cached_property
     def orders(self) -> list[Any]:
         """Delayed permutations (size, samples) of every chunk of permutations."""
@@ -245,7 +251,10 @@ def run_permutations(
     def of_block(block: BlockIndex, key: str) -> Any:
         return write(store, block, lazy.block(*block), dask_key_name=key)
 
-    drive(store, batches(store, pending, lazy.scan.fits, of_block), work, pending, progress)
+    def writes(pending: Sequence[BlockIndex]) -> Iterator[dict[Any, BlockIndex | None]]:
+        return batches(store, pending, lazy.scan.fits, of_block)
+
+    drive(store, writes, work, pending, progress, task_bytes=lazy.task_bytes)
 
 
 def _write_block(store: ResultStore, block: BlockIndex, values: Single) -> Written:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
@@ -15,9 +16,12 @@ from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
+from bulklmm_dask.engine.watch import Watch, watched
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.blocks import ResultStore
 from bulklmm_dask.storage.journal import Journal, Written
+from bulklmm_dask.surface import option, repeat
+from bulklmm_dask.text import storage as size
 from bulklmm_dask.typing import Real
 
 if TYPE_CHECKING:
@@ -28,6 +32,12 @@ if TYPE_CHECKING:
 _BATCH = 512
 # Retries of a task on a cluster after an error or the loss of its worker.
 _RETRIES = 3
+# Rounds of a run on a cluster. Another one begins after a block seems to have ended its workers:
+# where all workers are killed at times, whatever they compute looks guilty.
+_ROUNDS = 3
+
+# Makes batches of delayed writes of blocks, as `batches` does.
+Writes: TypeAlias = Callable[[Sequence[BlockIndex]], Iterator[dict[Any, BlockIndex | None]]]
 
 
 def run_into(
@@ -52,16 +62,22 @@ def run_into(
     plan = scan.plan
     pending = store.pending_blocks()
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
-    writes = batches(store, pending, scan.fits, _block_writer(store, scan))
-    drive(store, writes, work, pending, progress)
+    write = _block_writer(store, scan)
+
+    def writes(pending: Sequence[BlockIndex]) -> Iterator[dict[Any, BlockIndex | None]]:
+        return batches(store, pending, scan.fits, write)
+
+    drive(store, writes, work, pending, progress, task_bytes=plan.block_bytes)
 
 
 def drive(
     store: ResultStore,
-    writes: Iterator[dict[Any, BlockIndex | None]],
+    writes: Writes,
     work: Work,
     pending: Sequence[BlockIndex],
     progress: Callable[[Progress], None] | None = None,
+    *,
+    task_bytes: int,
 ) -> None:
     """Compute delayed writes on dask's current scheduler; note and report each finished block.
 
@@ -71,15 +87,22 @@ def drive(
     ----------
     store : ResultStore
         The store that is written.
-    writes : iterator of dict
-        Delayed writes, each of which gives a `Written`, with the block that it finishes, or None
-        for a write of statistics of traits.
+    writes : callable
+        Gives batches of delayed writes of these blocks and of statistics of traits (`batches`);
+        each write gives a `Written`.
     work : Work
         Total work, for the report.
     pending : sequence of (int, int)
         Blocks not yet finished.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
+    task_bytes : int
+        Memory that a task takes, about, for messages.
+
+    Raises
+    ------
+    ClusterError
+        If the workers of a cluster or its scheduler are lost for good.
     """
     meter = Meter(work, pending, progress)
     client = active_client()
@@ -91,9 +114,16 @@ def drive(
                 meter.count(block)
 
         if client is None:
-            _run_here(writes, count)
+            _run_here(writes(pending), count)
         else:
-            _run_distributed(client, writes, count)
+            with watched(client, f"finished blocks are kept: {repeat()} to go on") as watch:
+                words = partial(_size, store, task_bytes)
+                for left in reversed(range(_ROUNDS)):
+                    batch = writes(pending)
+                    if _run_distributed(client, batch, count, watch, words, last=not left):
+                        break
+                    journal.write()
+                    pending = store.pending_blocks()
 
 
 def active_client() -> Client | None:
@@ -101,6 +131,14 @@ def active_client() -> Client | None:
     owner = getattr(get_scheduler(), "__self__", None)
     distributed = sys.modules.get("distributed")  # imported if there is a client
     return owner if distributed and isinstance(owner, distributed.Client) else None
+
+
+def _size(store: ResultStore, task_bytes: int, block: BlockIndex) -> str:
+    """Describe a block and the memory that it takes."""
+    region = store.layout.region(*block)
+    cut = zip(region, store.layout.dims, strict=True)
+    sizes = " x ".join(f"{part.stop - part.start:,} {dim}" for part, dim in cut)
+    return f"block {block} of {store.location} ({sizes}, about {size(task_bytes)} in memory)"
 
 
 def _tests(plan: Plan, i: int, j: int) -> int:
@@ -197,26 +235,51 @@ def _run_distributed(
     client: Client,
     writes: Iterator[dict[Any, BlockIndex | None]],
     count: Callable[[BlockIndex | None, Written], None],
-) -> None:
-    """Compute on a cluster with a bounded number of futures, submitting more as others finish."""
+    watch: Watch,
+    words: Callable[[BlockIndex], str],
+    *,
+    last: bool,
+) -> bool:
+    """Compute on a cluster with a bounded number of futures, submitting more as others finish.
+
+    Returns False if a block has ended several workers, after others were finished. If none was, or
+    this is the `last` try, that is an error.
+    """
     from distributed import as_completed
+    from distributed.scheduler import KilledWorker
 
     block_of: dict[Any, BlockIndex | None] = {}
+    futures: dict[Any, Future[Written]] = {}
+    hopeful = False
+
+    def finish(future: Future[Written]) -> None:
+        nonlocal hopeful
+        block = block_of[future.key]
+        try:
+            count(block, future.result())
+        except KilledWorker as error:
+            if hopeful:
+                raise
+            what = "a fit of null models" if block is None else words(block)
+            smaller = f", or give smaller {option('chunks')} and another store"
+            raise watch.killed(error, what, smaller) from error
+        del block_of[future.key], futures[future.key]
+        hopeful = not last
+        watch.count_from_here()
+
+    watch.count_from_here()
     running = as_completed(loop=client.loop)
-    for batch in writes:
-        block_of |= {task.key: block for task, block in batch.items()}
-        for future in client.compute(list(batch), retries=_RETRIES):
-            running.add(future)
-        while running.count() > _BATCH // 2:
-            _finish(next(running), block_of, count)
-    for future in running:
-        _finish(future, block_of, count)
-
-
-def _finish(
-    future: Future[Written],
-    block_of: dict[Any, BlockIndex | None],
-    count: Callable[[BlockIndex | None, Written], None],
-) -> None:
-    written = future.result()
-    count(block_of.pop(future.key), written)
+    try:
+        for batch in writes:
+            block_of |= {task.key: block for task, block in batch.items()}
+            for future in client.compute(list(batch), retries=_RETRIES):
+                futures[future.key] = future
+                running.add(future)
+            while running.count() > _BATCH // 2:
+                finish(watch.next(running))
+        while not running.is_empty():
+            finish(watch.next(running))
+    except KilledWorker:
+        client.cancel(list(futures.values()))
+        return False
+    return True

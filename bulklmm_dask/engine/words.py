@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from distributed import Client, Worker, WorkerPlugin
 
@@ -35,4 +35,6 @@ def words_of_this_process(client: Client) -> Iterator[None]:
     try:
         yield
     finally:
-        client.unregister_worker_plugin(CommandWords.name)
+        if client.status == "running":
+            with suppress(OSError):  # workers end meanwhile, or the scheduler
+                client.unregister_worker_plugin(CommandWords.name)

@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Self
 
 from bulklmm_dask.errors import StoreError
@@ -36,7 +37,7 @@ class Output(Place):
         longest = max(len(os.fsencode(part)) for part in path.parts)
         if longest > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:
             raise StoreError(f"{self} cannot be made: the name is too long; give a shorter one")
-        folder = next(one for one in (path, *path.parents) if type(self)(str(one)).exists())
+        folder = _existing(path)
         if folder == path and not folder.is_dir():
             folder = folder.parent  # a file is replaced by renaming another to its name
         if not folder.is_dir():
@@ -270,15 +271,30 @@ class Output(Place):
             aside.remove()
 
 
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(one for one in (path, *path.parents) if Place(str(one)).exists())
+
+
 @contextmanager
-def explained(target: Place | str, kept: str = "") -> Iterator[None]:
-    """Turn OSError into StoreError about `target`; `kept` precedes the remedy for a full disk."""
+def explained(
+    target: Place | str, kept: str = "", needed: Callable[[], int] = lambda: 0
+) -> Iterator[None]:
+    """Turn OSError into StoreError about `target`.
+
+    For a full disk, `needed` gives the bytes that are still to be written, if that is known, and
+    `kept` precedes the remedy.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = f"the disk is full; {kept}make room and run it again"
+            free = shutil.disk_usage(_existing(Path(target).absolute())).free
+            reason = f"the disk is full; {kept}make room and run it again ("
+            if bytes_left := needed():
+                reason += f"up to {storage(bytes_left)} are still to be written, "
+            reason += f"{storage(free)} are free)"
         elif isinstance(error, PermissionError):
             reason = f"no permission ({reason}); give another path"
         raise StoreError(f"{target} cannot be written: {reason}") from error

@@ -65,11 +65,16 @@ class ResultStore:
         """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""
         return self._write((j,), values)
 
+    def _bytes_left(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Bytes of what is not marked as finished, before compression, from those of one part."""
+        parts = len(self.pending_blocks()) if len(mark) == 2 else len(self.pending_traits())
+        return parts * sum(part.nbytes for part in values.values())
+
     def _write(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> Written:
         sums, written = {}, []
         if self.held is not None:
             self.held.require()
-        with explained(self.path, _KEPT):
+        with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
             for name, part in values.items():
                 form = Form.of(self.location / name)
                 index = place(mark, len(form.shape))

@@ -1,0 +1,217 @@
+"""Watching a cluster: workers and a scheduler that are lost end a run with one clear error.
+
+Dask itself waits for ever where no worker is left, and its errors name tasks and addresses only.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import dask
+from dask.utils import parse_timedelta
+
+from bulklmm_dask.errors import ClusterError
+from bulklmm_dask.surface import either
+from bulklmm_dask.text import counted, duration, storage
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, as_completed
+    from distributed.scheduler import KilledWorker
+
+# Seconds: between looks at the workers; how long the scheduler may take to answer one.
+_LOOK, _ANSWER = 5.0, 5.0
+# Seconds without any worker, or any answer, after which a run ends; dask's own option has priority.
+_PATIENCE, _OPTION = 300.0, "distributed.scheduler.no-workers-timeout"
+# Workers lost since the last finished block, for each worker there was: as many as dask lets end on
+# one task before it gives the task up.
+_LOST = 4
+_TICK = 0.1  # seconds between looks at what is finished
+# Seconds that closing the client of a dead cluster may take.
+_CLOSING = 5.0
+
+_watches: WeakKeyDictionary[Client, Watch] = WeakKeyDictionary()
+
+
+class Watch:
+    """Looks at the workers of a cluster every five seconds, in a thread.
+
+    Attributes
+    ----------
+    address : str
+        Address of the scheduler.
+    verdict : str or None
+        Why the work cannot go on, once that is so.
+    kept : str
+        End of messages: what is kept, and how to go on.
+    """
+
+    def __init__(self, client: Client, *, own: bool) -> None:
+        """Watch the cluster of a client, which may be closed if it is `own`."""
+        scheduler: Any = client.scheduler  # None once the client is closed
+        self.address = str(scheduler.address)
+        self.verdict: str | None = None
+        self.kept = ""
+        self._client, self._own = client, own
+        option = dask.config.get(_OPTION, default=None)
+        self._patience = _PATIENCE if option is None else float(parse_timedelta(option))
+        self._workers: dict[str, Any] = {}  # those that were seen last
+        self._present: set[str] = set()
+        self._most = self._lost = 0
+        self._silent = self._idle = 0.0
+        self._counts_blocks = False
+        self._judge(self._found(), 0.0)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End it."""
+        self._ended.set()
+        self._thread.join()
+
+    def count_from_here(self) -> None:
+        """Note that a block is finished, or that blocks begin: count lost workers from here."""
+        self._lost, self._counts_blocks = 0, True
+
+    def next(self, running: as_completed) -> Future[Any]:
+        """Wait for the next future that is finished; ClusterError if there will be none."""
+        while not running.has_ready():
+            if self.verdict is not None:
+                raise self.error(self.verdict)
+            with running.thread_condition:
+                running.thread_condition.wait(_TICK)
+        return next(running)
+
+    def error(self, why: str) -> ClusterError:
+        """Make the error that says why the work cannot go on, what is kept, and what to do."""
+        return ClusterError(f"{why}; {self.kept}")
+
+    def killed(self, error: KilledWorker, what: str, smaller: str = "") -> ClusterError:
+        """Make the error about a task that has ended several workers; `smaller` is a remedy."""
+        return self.error(
+            f"{what} has ended {error.allowed_failures + 1} workers one after the other, most "
+            f"likely for want of memory; {self._memory()}{smaller}"
+        )
+
+    def _run(self) -> None:
+        before = time.monotonic()
+        while not self._ended.wait(_LOOK):
+            found = self._found()
+            now = time.monotonic()
+            # A machine that slept has not looked.
+            self._judge(found, min(now - before, 2 * (_LOOK + _ANSWER)))
+            before = now
+            if self.verdict is not None:
+                if self._own:
+                    self._client.close(_CLOSING)
+                return
+
+    def _found(self) -> dict[str, Any] | None:
+        """The workers by their address; None if the scheduler does not answer."""
+        with suppress(Exception):  # whatever a dead scheduler leads to
+            scheduler: Any = self._client.scheduler
+            ask = partial(self._client.sync, scheduler.identity, callback_timeout=_ANSWER)
+            try:
+                told = ask(n_workers=-1)
+            except TypeError:  # Dask 2025.1 always gives all
+                told = ask()
+            return dict(told["workers"])
+        return None
+
+    def _judge(self, found: dict[str, Any] | None, seconds: float) -> None:
+        self._silent = 0.0 if found is not None else self._silent + seconds
+        if found is None:
+            if self._silent >= self._patience:
+                self.verdict = (
+                    f"the scheduler at {self.address} has not answered for "
+                    f"{duration(self._silent)} minutes"
+                )
+            return
+        self._lost += len(self._present - found.keys())
+        self._present = set(found)
+        self._workers = found or self._workers
+        self._most = max(self._most, len(found))
+        able = sum(one["status"] == "running" for one in found.values())
+        self._idle = 0.0 if able or not self._most else self._idle + seconds
+        if self._idle >= self._patience:
+            self.verdict = self._none_able(len(found))
+        elif self._counts_blocks and self._lost > _LOST * self._most:
+            self.verdict = (
+                f"{counted(self._lost, 'worker')} of the scheduler at {self.address} ended, and "
+                f"no block was finished meanwhile; {self._memory()}"
+            )
+
+    def _none_able(self, paused: int) -> str:
+        since = duration(self._idle)
+        if paused:
+            return (
+                f"{counted(paused, 'worker')} of the scheduler at {self.address} have taken no "
+                f"work for {since} minutes, for their memory is nearly full; "
+                f"{self._memory()}"
+            )
+        return (
+            f"the scheduler at {self.address} has had no worker for {since} minutes, after "
+            f"{self._most} at most: they have ended, or the network to them is cut; start workers"
+        )
+
+    def _memory(self) -> str:
+        """What a worker may use, and how to give it more."""
+        limits = [one.get("memory_limit") for one in self._workers.values()]
+        threads = [one.get("nthreads", 1) for one in self._workers.values()]
+        has = ""
+        if limits and all(limits):
+            has = f"a worker has {storage(min(limits))} for {counted(max(threads), 'thread')}: "
+        return f"{has}give {either('workers more memory', 'more --memory')} or fewer threads"
+
+
+@contextmanager
+def watched(client: Client, kept: str = "", *, own: bool = False) -> Iterator[Watch]:
+    """Raise ClusterError where the cluster of a client fails during the ``with`` block.
+
+    Blocks within blocks share a watch.
+
+    Parameters
+    ----------
+    client : Client
+        The client that computes.
+    kept : str
+        What is kept, and how to go on; by default to do the same again.
+    own : bool
+        Whether the client may be closed, so that computations end that wait for a dead cluster.
+
+    Raises
+    ------
+    ClusterError
+        If a task has ended several workers, the connection to the scheduler is lost, or no worker
+        is left for five minutes.
+    """
+    from distributed import CancelledError
+    from distributed import client as of_clients
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
+
+    closed = getattr(of_clients, "ClosedClientError", CommClosedError)  # not in Dask 2025.1
+    outer = _watches.get(client)
+    watch = Watch(client, own=own) if outer is None else outer
+    before, watch.kept = watch.kept, kept or either("make the call again", "run the command again")
+    _watches[client] = watch
+    try:
+        yield watch
+    except KilledWorker as error:
+        raise watch.killed(error, "a part of the work") from error
+    except (NoValidWorkerError, NoWorkerError) as error:
+        raise watch.error("the scheduler has had no worker for long; start workers") from error
+    except (CancelledError, CommClosedError, closed) as error:
+        lost = f"the connection to the scheduler at {watch.address} is lost: it has ended, or "
+        raise watch.error(watch.verdict or f"{lost}the network is cut") from error
+    finally:
+        watch.kept = before
+        if outer is None:
+            del _watches[client]
+            watch.end()

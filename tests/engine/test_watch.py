@@ -1,0 +1,82 @@
+"""A cluster that is lost ends the work in one sentence; workers are those of this process here."""
+
+import time
+
+import dask
+import pytest
+from distributed import Client, LocalCluster, as_completed
+
+from bulklmm_dask.engine import watch
+from bulklmm_dask.engine.local import workers
+from bulklmm_dask.engine.watch import watched
+from bulklmm_dask.errors import ClusterError, InputError
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    monkeypatch.setattr(watch, "_LOOK", 0.1)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as running,
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "1s"}),
+    ):
+        yield running
+
+
+@pytest.mark.slow
+def test_no_worker_is_left(cluster):
+    with Client(cluster) as client, watched(client, "kept") as looks:
+        running = as_completed([client.submit(time.sleep, 0)], loop=client.loop)
+        assert looks.next(running).status == "finished"
+        cluster.scale(0)
+        running.add(client.submit(time.sleep, 0.001))
+        with pytest.raises(ClusterError, match=r"at inproc://.* has had no worker for .*; kept$"):
+            looks.next(running)
+
+
+def compute_without_workers(cluster, client):
+    with watched(client, own=True):
+        cluster.scale(0)
+        dask.delayed(time.sleep)(0.001).compute()
+
+
+@pytest.mark.slow
+def test_a_computation_that_waits_for_workers_ends(cluster):
+    with (
+        Client(cluster) as client,
+        pytest.raises(ClusterError, match=r"has had no worker .*; make the call again$"),
+    ):
+        compute_without_workers(cluster, client)
+
+
+@pytest.mark.slow
+def test_workers_end_again_and_again(cluster):
+    with Client(cluster) as client, watched(client, "kept") as looks:
+        looks.count_from_here()
+        for _ in range(20):
+            cluster.scale(0)
+            time.sleep(0.3)
+            cluster.scale(1)
+            client.wait_for_workers(1)
+            time.sleep(0.3)
+        assert "5 workers of the scheduler at inproc://" in looks.verdict
+        assert "ended, and no block was finished meanwhile; a worker has " in looks.verdict
+
+
+@pytest.mark.slow
+def test_blocks_within_share_a_watch(cluster):
+    with Client(cluster) as client:
+        with watched(client, "outer") as outer, watched(client, "inner") as inner:
+            assert inner is outer
+            assert str(inner.error("it is lost")) == "it is lost; inner"
+        with watched(client, "again") as later:
+            assert later is not outer
+
+
+def test_a_worker_needs_memory_of_its_own():
+    with (
+        pytest.raises(InputError, match=r"memory '100MB' is less than a worker takes .* 300 MB"),
+        workers(processes=1, memory="100MB"),
+    ):
+        pass

@@ -1,0 +1,1 @@
+"""Faults of real processes, networks and disks; `python -m faults.soak` makes them at random."""
