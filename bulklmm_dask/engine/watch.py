@@ -210,6 +210,10 @@ def watched(client: Client, kept: str = "", *, own: bool = False) -> Iterator[Wa
     except (CancelledError, CommClosedError, closed) as error:
         lost = f"the connection to the scheduler at {watch.address} is lost: it has ended, or "
         raise watch.error(watch.verdict or f"{lost}the network is cut") from error
+    except Exception as error:  # a client that is closed meanwhile fails in many ways
+        if watch.verdict is None or isinstance(error, ClusterError):
+            raise
+        raise watch.error(watch.verdict) from error
     finally:
         watch.kept = before
         if outer is None:

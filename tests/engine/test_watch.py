@@ -74,6 +74,19 @@ def test_blocks_within_share_a_watch(cluster):
             assert later is not outer
 
 
+@pytest.mark.slow
+def test_whatever_a_closed_client_raises_has_the_reason(cluster):
+    with Client(cluster) as client:
+        with (
+            pytest.raises(ClusterError, match=r"^no worker is left; kept$"),
+            watched(client, "kept") as looks,
+        ):
+            looks.verdict = "no worker is left"
+            raise UnboundLocalError("result")  # of Client.sync, when its task is cancelled
+        with pytest.raises(ZeroDivisionError), watched(client):
+            raise ZeroDivisionError
+
+
 def test_a_worker_needs_memory_of_its_own():
     with (
         pytest.raises(InputError, match=r"memory '100MB' is less than a worker takes .* 300 MB"),
