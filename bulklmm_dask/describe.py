@@ -24,6 +24,8 @@ from bulklmm_dask.study.readers.registry import READERS, read_alone
 from bulklmm_dask.text import counted, storage
 
 _INTERNAL = {*OWN, "manifest"}
+# Options that are on or off, which attributes hold as 1 or 0.
+_SWITCHES = ("reml", "loco")
 
 
 def describe(path: str | os.PathLike[str]) -> str:
@@ -126,7 +128,9 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
 
 def _options(attrs: dict[str, Any]) -> list[str]:
     lists = {name: ", ".join(map(str, v)) for name, v in attrs.items() if isinstance(v, list)}
-    shown = {name: value for name, value in (attrs | lists).items() if name not in _INTERNAL}
+    switches = {name: "yes" if attrs[name] else "no" for name in _SWITCHES if name in attrs}
+    every = attrs | lists | switches
+    shown = {name: value for name, value in every.items() if name not in _INTERNAL}
     return [f"{name}: {'none' if value == '' else value}" for name, value in shown.items()]
 
 

@@ -189,6 +189,7 @@ def test_info_describes_study_and_results(study, result, tmp_path):
     assert "40 samples of 20 strains, 90 markers on 20 chromosomes, 12 traits, 2 covariates" in out
     assert "kinship: bulklmm" in out
     out = run("info", result).stdout
+    assert "reml: no\n" in out
     assert "result of a scan, finished" in out
     assert "90 markers x 12 traits = 1,080 tests" in out
     assert "method: null-exact" in out
