@@ -62,7 +62,7 @@ def levels_of(
     if threshold is None:
         return []
     if not isinstance(threshold, xr.Dataset | xr.DataArray):
-        one = isinstance(threshold, str) or not isinstance(threshold, Sequence | np.ndarray)
+        one = isinstance(threshold, str) or not np.ndim(threshold)
         given: Any = [threshold] if one else threshold
         values = [number(value, option("threshold"), -np.inf) for value in given]
         finite = [value for value in values if np.isfinite(value)]
@@ -90,6 +90,8 @@ def levels_of(
     refuse_huge(found.values, "the thresholds", "give what bulklmm_dask.thresholds returns")
     each = " each" if "contigs" in found.dims and contig is None else ""
     if "contigs" in found.dims:
+        if not found.sizes["contigs"]:
+            raise InputError("threshold has no contigs; give what bulklmm_dask.thresholds returns")
         wanted = genome.names if contig is None else [contig]
         at = match_contigs(found["contigs"].values, wanted, "threshold")
         found = found.isel(contigs=np.maximum(at, 0)).where(xr.DataArray(at >= 0, dims="contigs"))

@@ -13,7 +13,7 @@ from bulklmm_dask.storage.attributes import attributes_in
 from bulklmm_dask.storage.chunks import file_shape, files
 from bulklmm_dask.storage.contents import is_of_a_run
 from bulklmm_dask.storage.location import METADATA, Location
-from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, marks, place, sums_name
+from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, entries, marks, place, sums_name
 from bulklmm_dask.storage.seal import is_metadata, is_sealed, same_content
 from bulklmm_dask.storage.stamp import PARTS, is_first
 from bulklmm_dask.storage.stored_summary import StoredSummary
@@ -151,7 +151,7 @@ def _recorded(
     if sums_name(name) not in attrs[PARTS]:
         return None
     try:
-        sums = np.asarray(store.open_array(sums_name(name))[...])
+        sums = entries(store, sums_name(name))
         finished = list(np.ndindex(sums.shape[:-1]))
         for kind, marked in ((BLOCKS, "statistics"), (TRAITS, "of_traits")):
             if name in attrs.get(marked, ()):

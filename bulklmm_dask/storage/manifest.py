@@ -23,12 +23,15 @@ from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.remedy import remedy
 from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
+from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags
 
 MANIFEST = "manifest"
 BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
 # Files whose sums, or blocks whose marks, share a file.
 _TOGETHER = 256
+# Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
+_MOST_ABSENT = 10_000
 
 
 def sums_name(name: str) -> str:
@@ -73,7 +76,22 @@ def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
 
 def marks(store: Location, name: str) -> Flags:
     """Tell for every block, or for every chunk of traits, whether it is marked."""
-    return np.asarray(store.open_array(name)[...]) > 0
+    return entries(store, name) > 0
+
+
+def entries(store: Location, name: str) -> Any:
+    """Read all of an array of the manifest.
+
+    Damaged metadata may tell of any number of files; those that cannot be there are not looked for.
+    """
+    array = store.open_array(name)
+    told = math.prod(grid(array))
+    if told > _MOST_ABSENT and (store / name).count() < told:
+        raise StoreError(
+            f"{store / name} is damaged: its metadata tell of {counted(told, 'file')}, which are "
+            f"not there; {remedy(store)}"
+        )
+    return np.asarray(array[...])
 
 
 def record(store: Location, names: Sequence[str]) -> None:
@@ -100,7 +118,7 @@ def wrong_files(
     The bytes within the chunks are compared with their checksums only with `read`. `chosen` are the
     indices to look at, all by default.
     """
-    array, sums = store.open_array(name), np.asarray(store.open_array(sums_name(name))[...])
+    array, sums = store.open_array(name), entries(store, sums_name(name))
     inner = inner_chunks(array)
     for index in np.ndindex(grid(array)) if chosen is None else chosen:
         file = file_of(store, name, array, index)
@@ -121,7 +139,7 @@ def opened_once(store: Location, name: str, opened: str) -> tuple[Any, Any]:
     `opened` is a text that is another when the store was opened again, perhaps after it was
     replaced.
     """
-    return store.open_array(name), np.asarray(store.open_array(sums_name(name))[...])
+    return store.open_array(name), entries(store, sums_name(name))
 
 
 def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) -> Any:

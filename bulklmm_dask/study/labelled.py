@@ -169,17 +169,17 @@ def _numbers(
     """Text or objects as float64; InputError quotes the first cell that is no number."""
     try:
         return values.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         for at, cell in np.ndenumerate(values):
             try:
                 float(cell)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 row = rows[at[0]] if rows else at[0]
                 column = columns[at[1]] if columns else at[1]
                 raise InputError(
                     f"{what} holds {cell!r} in row {row!r}, column {column!r}, which is not a "
-                    "number; correct the cell, drop the column, or make it the index if it names "
-                    "the samples"
+                    "number that a double holds; correct the cell, drop the column, or make it the "
+                    "index if it names the samples"
                 ) from None
         raise
 

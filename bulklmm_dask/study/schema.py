@@ -168,6 +168,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
             + _make_one()
         )
     ds = restored(ds)
+    _require_plain_indexes(ds)  # xarray warns of others when variables are replaced
     for dim, name in NAMES.items():
         if not ds.variables[name].ndim:
             raise InputError(
@@ -187,12 +188,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bool = False) -> None:
-    """Raise InputError if a variable has not the dimensions, or the kind of values, declared.
-
-    Variables that are absent, or not declared, are left alone. With `turned` the order of the
-    dimensions does not count.
-    """
+def _require_plain_indexes(ds: xr.Dataset) -> None:
     for dim, index in ds.indexes.items():
         levels, kind = index.nlevels, ds.variables[dim].dtype
         if levels > 1 or not isinstance(kind, np.dtype):
@@ -200,6 +196,15 @@ def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bo
                 f"the index {dim!r} is of {f'{levels} levels' if levels > 1 else kind}; give plain "
                 "names instead: ds.drop_vars(...).assign_coords(...)"
             )
+
+
+def require_form(ds: xr.Dataset, declared: Mapping[str, Variable], *, turned: bool = False) -> None:
+    """Raise InputError if a variable has not the dimensions, or the kind of values, declared.
+
+    Variables that are absent, or not declared, are left alone. With `turned` the order of the
+    dimensions does not count.
+    """
+    _require_plain_indexes(ds)
     for dim in ds.dims:
         along = ds.variables[dim].dims if dim in ds.variables else (dim,)
         if along != (dim,):

@@ -98,6 +98,10 @@ def test_thresholds_no_axis_can_show(result, perm):
     ):
         with pytest.raises(blmm.InputError, match=words):
             blmm.plot.lod(result, ["trait1", "trait2"], threshold=level)
+    without = blmm.thresholds(perm, 0.2).expand_dims(contigs=0)
+    with pytest.raises(blmm.InputError, match="threshold has no contigs"):
+        blmm.plot.lod(result, "trait1", threshold=without)
+    drawn(blmm.plot.lod(result, "trait1", threshold=np.array(2.0)))
     with pytest.raises(blmm.InputError, match="threshold is -1e"):
         blmm.plot.eqtl(blmm.max_lod(result), result, threshold=-1e308)
 

@@ -18,6 +18,8 @@ import zarr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.engine import plan
+from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.manifest import entries
 from bulklmm_dask.study import io
 
 BLOCKS = {"variants": 8, "traits": 12}
@@ -180,6 +182,21 @@ def test_changed_metadata_are_seen(copy):
         file.write_text(json.dumps(metadata))
         with pytest.raises(blmm.StoreError, match=f"{array}/zarr.json is damaged: it is not what"):
             load(file.parents[1])
+
+
+def test_metadata_of_files_that_cannot_be_there(copy):
+    """A million files that are not there are not looked for."""
+    store = copy("chunks.zarr")
+    file = store / "manifest" / "lod" / "zarr.json"
+    metadata = json.loads(file.read_text())
+    metadata["shape"] = [1, 1000_000, 1]
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = [1, 1, 1]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(blmm.StoreError, match="is damaged: its metadata tell of 1,000,000 files"):
+        entries(Location.of(store), "manifest/lod")
+    assert blmm.verify(store).file.tolist() == ["manifest/lod/zarr.json"]
+    with pytest.raises(blmm.StoreError, match=r"manifest/lod/zarr\.json is damaged"):
+        load(store)
 
 
 def test_only_the_damaged_part_is_refused(copy, kept):

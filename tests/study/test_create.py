@@ -161,6 +161,8 @@ def test_infinite_values_are_quoted(what):
 def test_text_in_a_table_is_quoted():
     traits = named_traits().astype(object)
     traits.loc["b", "t2"] = "high"
+    with pytest.raises(InputError, match=r"holds 10{400} in row 0, .* that a double holds"):
+        create_dataset(np.array([[10**400], [1], [2]], dtype=object), TRAITS)
     with pytest.raises(InputError, match="traits holds 'high' in row 'b', column 't2'"):
         create_dataset(named_calls(), traits)
 

@@ -86,3 +86,12 @@ def test_a_name_of_a_contig_that_is_no_text(cell):
     names[3] = cell
     with pytest.raises(InputError, match="variant_contig_name says that the markers lie on"):
         validate(ds.assign_coords(variant_contig_name=("variants", names)))
+
+
+def test_an_index_of_levels_is_refused_whatever_else_is_to_be_changed():
+    """Before a matrix is transposed, for which xarray takes such an index apart with a warning."""
+    ds = studies.study(n=6, p=4, m=2, seed=1).transpose("traits", ...)
+    levels = pd.MultiIndex.from_arrays([range(6), range(6)], names=("one", "two"))
+    several = ds.assign_coords(xr.Coordinates.from_pandas_multiindex(levels, "samples"))
+    with pytest.raises(InputError, match="index 'samples' is of 2 levels; give plain names"):
+        validate(several)
