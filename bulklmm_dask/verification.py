@@ -69,8 +69,8 @@ def verify(
         One row for each finding, none for a sound store: ``store``; ``array``, empty for the root
         group; ``file``, below the store; ``problem``: "lost", "cut short", "changed" (other bytes),
         "another file" (sound by itself, but not the one written there, such as an older file or one
-        of another block) or "surplus" (not of the store; it does no harm), with `mend` also
-        "unfinished". Stores of version 0.1.0
+        of another block), "unreadable" (the disk does not give it) or "surplus" (not of the store;
+        it does no harm), with `mend` also "unfinished". Stores of version 0.1.0
         have no checksums: what cannot be decoded is found, other changed bytes are not. With `mend`
         also ``mended``, and ``reason``, why it was not: of a study nothing but its kinship can be
         computed again, nor anything of a result whose kinship, weights or the like were given as

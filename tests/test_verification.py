@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
 import json
 import os
 import random
@@ -98,6 +101,37 @@ def test_each_problem_has_its_name(copy):
         ("variant_id/zarr.json", "changed"),
         ("n_samples/zarr.json", "lost"),
     }
+
+
+def test_metadata_of_scores_that_cannot_be_read(copy):
+    """With a summary of them, which cannot be compared then."""
+    for content in (b"", b"null", b"{}", (copy / "scan.zarr/lod/zarr.json").read_bytes()[:300]):
+        (copy / "scan.zarr" / "lod" / "zarr.json").write_bytes(content)
+        assert found(copy / "scan.zarr") == {("lod/zarr.json", "changed")}
+
+
+def test_files_that_the_disk_does_not_give(copy, monkeypatch):
+    store = copy / "scan.zarr"
+    whole = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
+    bad = [store / name for name in ("lod/c/0/0", "h2/zarr.json", "trait_id/c/0")]
+    read = builtins.open
+
+    def failing(file, *args, **options):
+        if args[:1] in ((), ("rb",)) and os.fspath(file) in map(str, bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(file, *args, **options)
+
+    with monkeypatch.context() as patch:
+        for module in (builtins, io):
+            patch.setattr(module, "open", failing)
+        assert found(store) == {(f"{file.relative_to(store)}", "unreadable") for file in bad}
+    for file in bad:
+        file.unlink()
+        file.symlink_to(file.name)  # a link to itself
+    assert found(store) == {(f"{file.relative_to(store)}", "lost") for file in bad}
+    monkeypatch.setattr(plan, "_INNER", 4)  # as in the store
+    assert blmm.verify(store, mend=True, study=copy / "study.zarr")["mended"].all()
+    assert {file: file.read_bytes() for file in store.rglob("*") if file.is_file()} == whole
 
 
 def test_exchanged_metadata_are_found(copy):

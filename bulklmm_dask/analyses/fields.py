@@ -17,7 +17,8 @@ from bulklmm_dask.lmm.statistics import (
     statistics,
     trait_statistics,
 )
-from bulklmm_dask.storage.frequency import FREQUENCY, OF_PATTERNS, PATTERN
+from bulklmm_dask.storage.coordinates import FREQUENCY
+from bulklmm_dask.storage.frequency import OF_PATTERNS, PATTERN
 from bulklmm_dask.storage.layout import Field
 
 

@@ -45,7 +45,7 @@ _COMMANDS = {
     "report": ("bulklmm_dask.cli.report:report_command", "Report of a scan as one HTML page."),
     "verify": (
         "bulklmm_dask.cli.verify:verify_command",
-        "Read stores and compare them with what was written.",
+        "Read stores and compare them with what was written; mend results.",
     ),
     "info": ("bulklmm_dask.cli.tour:info_command", "Describe a study, a result or input files."),
     "demo": ("bulklmm_dask.cli.tour:demo_command", "From a study to its peaks and pictures."),

@@ -8,8 +8,7 @@ import xarray as xr
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.storage.cells import FLOOR, cells_of_stored
 from bulklmm_dask.storage.chosen import Choice
-from bulklmm_dask.storage.coordinates import PAIR
-from bulklmm_dask.storage.frequency import FREQUENCY
+from bulklmm_dask.storage.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.stored_summary import Maxima, StoredSummary
 from bulklmm_dask.typing import Columns, Flags
 

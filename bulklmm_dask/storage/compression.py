@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from bulklmm_dask.typing import CompressionName
 
-_SCORES: dict[CompressionName, BloscCodec] = {
-    # The last bits of scores are noise: zstd saves little, and encodes at a fifth of the speed.
-    "lz4": BloscCodec(cname="lz4", clevel=3, shuffle="shuffle"),
-    "zstd": BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
-}
-# Names and other small arrays.
-SMALL = (ZstdCodec(), Crc32cCodec())
+# Codecs of Zarr are imported where something is written: other calls need not wait for them.
+
+
+@cache
+def small_codecs() -> tuple[Any, ...]:
+    """Codecs of names and other small arrays, the checksum last."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    return ZstdCodec(), Crc32cCodec()
+
+
+@cache
+def _of_scores() -> dict[CompressionName, Any]:
+    from zarr.codecs import BloscCodec
+
+    return {
+        # The last bits of scores are noise: zstd saves little, and encodes at a fifth of the speed.
+        "lz4": BloscCodec(cname="lz4", clevel=3, shuffle="shuffle"),
+        "zstd": BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+    }
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Compression:
     @property
     def codecs(self) -> tuple[Any, ...]:
         """Codecs of an array, the checksum last."""
-        return (_SCORES[self.name or "lz4"], Crc32cCodec())
+        return _of_scores()[self.name or "lz4"], small_codecs()[-1]
 
     def rounded(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values as they are written: real numbers rounded to the nearest with fewer bits.
@@ -69,5 +82,5 @@ FAST = Compression()
 
 def codec_of(array: Any) -> CompressionName | None:
     """The codec of an array of scores of a store; None if it has another one."""
-    used = {codec.cname for codec in array.compressors if isinstance(codec, BloscCodec)}
-    return next((name for name, codec in _SCORES.items() if codec.cname in used), None)
+    used = {getattr(codec, "cname", None) for codec in array.compressors}
+    return next((name for name, codec in _of_scores().items() if codec.cname in used), None)

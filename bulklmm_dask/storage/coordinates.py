@@ -17,6 +17,8 @@ from bulklmm_dask.storage.summary import Summary as Summary  # Datasets have ds.
 from bulklmm_dask.storage.variables import PREFIXES, TRAIT_PLACES, VARIABLES, attributes
 
 PAIR = ("variants", "traits")
+# Frequency of the effect allele in a result: of each marker, or of each pair.
+FREQUENCY = "variant_frequency"
 # Dimensions of what a result holds, by its scores; all else in it is a coordinate.
 _OF_RESULT = {"lod": PAIR, "max_lod": ("permutations",)}
 # Index coordinates, and the dimensions of a Dataset, in the order in which they are shown.

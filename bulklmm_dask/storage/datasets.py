@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.storage.compression import SMALL
+from bulklmm_dask.storage.compression import small_codecs
 from bulklmm_dask.storage.coordinates import COORDINATES
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.form import Form, as_json, metadata_of
@@ -33,7 +33,7 @@ def write_dataset(store: Location, ds: xr.Dataset) -> None:
     others = [name for name, array in ds.variables.items() if not _is_simple(array)]
     if others:
         part = xr.Dataset({name: ds.variables[name] for name in others})
-        encoding = {name: {"compressors": SMALL} for name in part.variables}
+        encoding = {name: {"compressors": small_codecs()} for name in part.variables}
         store.write_dataset(part, write_empty_chunks=True, encoding=encoding)
     for name, array in ds.variables.items():
         if name not in others:
@@ -59,7 +59,7 @@ def make_array(
     array: Location,
     values: npt.NDArray[Any],
     file: tuple[int, ...] | None = None,
-    codecs: tuple[Any, ...] = SMALL,
+    codecs: tuple[Any, ...] | None = None,
     **others: Any,
 ) -> None:
     """Write a new array with all its files, which are one unless their shape is given.
@@ -73,12 +73,12 @@ def make_array(
     file : tuple of int, optional
         Shape of a file.
     codecs : tuple
-        Codecs of Zarr, the checksum last.
+        Codecs of Zarr, the checksum last; `small_codecs` by default.
     **others
         Further fields of its `Form`.
     """
     whole = tuple(max(size, 1) for size in values.shape)
-    form = Form.new(values.shape, values.dtype, file or whole, codecs, **others)
+    form = Form.new(values.shape, values.dtype, file or whole, codecs or small_codecs(), **others)
     make_form(array, form)
     for index in np.ndindex(form.files):
         with (array / form.path(index)).replacing() as stream:

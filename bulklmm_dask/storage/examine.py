@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.attributes import attributes_in
 from bulklmm_dask.storage.chunks import file_shape, files
 from bulklmm_dask.storage.contents import is_of_a_run
@@ -20,11 +21,12 @@ from bulklmm_dask.storage.stored_summary import StoredSummary
 from bulklmm_dask.storage.summaries import SUMMARY
 from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
 
-LOST, SHORT, CHANGED, ANOTHER, SURPLUS = (
+LOST, SHORT, CHANGED, ANOTHER, UNREADABLE, SURPLUS = (
     "lost",
     "cut short",
     "changed",
     "another file",
+    "unreadable",
     "surplus",
 )
 
@@ -41,7 +43,8 @@ class Finding:
         The file, below the store.
     problem : str
         "lost"; "cut short"; "changed", other bytes; "another file", sound but not the one that was
-        written there, such as an older or an exchanged one; "surplus", not of the store.
+        written there, such as an older or an exchanged one; "unreadable", for the disk does not
+        give it; "surplus", not of the store.
     """
 
     array: str
@@ -83,13 +86,11 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
         expected.add(metadata)
         file = store / metadata
         read(file.size())
-        if not file.is_file():
+        problem = _problem_of_metadata(file, part)
+        if problem is not None:
             wrong.add(name)
-            yield Finding(name, metadata, LOST)
-        elif not is_metadata(file, part):
             unknown.append(f"{name}/")  # which files it should have
-            wrong.add(name)
-            yield Finding(name, metadata, CHANGED)
+            yield Finding(name, metadata, problem)
         elif "shape" in part:
             array = store.open_array(name)
             expected |= {_below(store, file) for _, file in files(store, name, array)}
@@ -140,7 +141,11 @@ def _is_decoded(array: Any) -> bool:
 def _of_summary(store: Location) -> Iterator[Finding]:
     """A finding if summaries are sound by themselves, but not those of the finished blocks."""
     summary = StoredSummary.of(store)
-    if summary is not None and (summary.wrong() & marks(store, BLOCKS)).any():
+    try:
+        wrong = summary is not None and (summary.wrong() & marks(store, BLOCKS)).any()
+    except StoreError:  # what it is compared with is damaged, which is a finding of its own
+        return
+    if wrong:
         yield Finding(SUMMARY, SUMMARY, ANOTHER)
 
 
@@ -162,15 +167,28 @@ def _recorded(
         return {}
 
 
+def _problem_of_metadata(file: Location, part: Mapping[str, Any]) -> str | None:
+    """What is wrong with the metadata of a part; None if nothing is."""
+    if not file.is_file():
+        return LOST
+    try:
+        return None if is_metadata(file, part) else CHANGED
+    except OSError:
+        return UNREADABLE
+
+
 def _problem(file: Location, inner: int, recorded: Any) -> str | None:
     """What is wrong with a file; None if nothing is."""
     if not file.is_file():
         return LOST
-    found = sums_of(file, inner)
-    if found is None:
-        return SHORT
-    if not sound(file.read_bytes(), inner):
-        return CHANGED
+    try:
+        found = sums_of(file, inner)
+        if found is None:
+            return SHORT
+        if not sound(file.read_bytes(), inner):
+            return CHANGED
+    except OSError:
+        return UNREADABLE
     return None if recorded is None or np.array_equal(found, recorded) else ANOTHER
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.storage.coordinates import FREQUENCY
 from bulklmm_dask.storage.lazy import Deferred, Stored, deferred_behind, stored_behind
 from bulklmm_dask.typing import Index, Single
 
-# In a result; in a store where it differs between traits; and the number of each trait's pattern.
-FREQUENCY, OF_PATTERNS, PATTERN = "variant_frequency", "pattern_frequency", "trait_pattern"
+# In a store where it differs between traits; and the number of each trait's pattern.
+OF_PATTERNS, PATTERN = "pattern_frequency", "trait_pattern"
 # Markers whose frequencies are held together.
 _TOGETHER = 8192
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from xarray.core import indexing
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.manifest import read_checked
+from bulklmm_dask.storage.manifest import Opening, read_checked
 from bulklmm_dask.storage.remedy import remedy
 
 
@@ -38,7 +37,11 @@ class Deferred(BackendArray):
 
 
 def lazily(
-    store: Location, variable: xr.DataArray, chunks: Mapping[str, int], *, checked: bool = False
+    store: Location,
+    variable: xr.DataArray,
+    chunks: Mapping[str, int],
+    *,
+    identity: str | None = None,
 ) -> xr.DataArray:
     """Give an array of a dataset that was opened lazily as chunks that read the store.
 
@@ -50,11 +53,12 @@ def lazily(
         Its array of the same name, not chunked.
     chunks : mapping of str to int
         Sizes of the chunks along its dimensions, perhaps along others too.
-    checked : bool
-        Whether the manifest of the store lists the files of the array; they are compared with it.
+    identity : str, optional
+        Of an array whose files the manifest of the store lists (`manifest.identity`); they are
+        compared with it.
     """
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    data = Stored(store, variable, checked).chunked(variable.dims, own).data
+    data = Stored(store, variable, identity).chunked(variable.dims, own).data
     return variable.copy(deep=False, data=data)
 
 
@@ -83,16 +87,18 @@ def deferred_behind(variable: xr.Variable) -> Deferred | None:
 class Stored(Deferred):
     """An array of a store, by name; its errors name store and array."""
 
-    def __init__(self, store: Location, variable: xr.DataArray, checked: bool) -> None:
-        self.store, self.name, self.checked = store.fixed, str(variable.name), checked
+    def __init__(self, store: Location, variable: xr.DataArray, identity: str | None) -> None:
+        self.store, self.name = store.fixed, str(variable.name)
         self.shape, self.dtype = variable.shape, variable.dtype
-        self.opened = uuid.uuid4().hex  # tasks of a store that took the place of another differ
+        # Tasks of a store that took the place of another have other names.
+        self.opening = Opening(identity)
 
     def take(self, key: tuple[int | slice, ...]) -> Any:
         """Read a part; StoreError if it is damaged."""
         try:
-            if self.checked:
-                return np.asarray(read_checked(self.store, self.name, key, self.opened), self.dtype)
+            if self.opening.identity is not None:
+                found = read_checked(self.store, self.name, key, self.opening)
+                return np.asarray(found, self.dtype)
             return np.asarray(self.store.open_array(self.name)[key], self.dtype)
         except StoreError:
             raise

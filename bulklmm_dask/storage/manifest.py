@@ -10,18 +10,22 @@ file, so that a store of many blocks has few of these.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.attributes import attributes_in
 from bulklmm_dask.storage.chunks import file_of, file_shape, files, grid
 from bulklmm_dask.storage.datasets import make_array, make_group
 from bulklmm_dask.storage.form import Form
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.location import METADATA, Location
 from bulklmm_dask.storage.remedy import remedy
+from bulklmm_dask.storage.stamp import DIGEST, PARTS
 from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags
@@ -122,8 +126,12 @@ def wrong_files(
     inner = inner_chunks(array)
     for index in np.ndindex(grid(array)) if chosen is None else chosen:
         file = file_of(store, name, array, index)
-        recorded = _is_recorded(file, array, sums[index])
-        if not recorded or (read and not sound(file.read_bytes(), inner)):
+        try:
+            same = _is_recorded(file, array, sums[index])
+            same = same and (not read or sound(file.read_bytes(), inner))
+        except OSError:  # the disk does not give it
+            same = False
+        if not same:
             yield index, file
 
 
@@ -132,17 +140,61 @@ def _is_recorded(file: Location, array: Any, sums: Any) -> bool:
     return found is not None and np.array_equal(found, sums)
 
 
+def identity(attrs: Mapping[str, Any], name: str) -> str | None:
+    """What tells a large array from that of another store: a text in the attributes of its store.
+
+    It is the digest of its checksums if these were written once, else that of all attributes. None
+    for a store without a seal.
+    """
+    manifest = attrs.get(PARTS, {}).get(sums_name(name), {})
+    found: str | None = manifest.get("content", attrs.get(DIGEST))
+    return found
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A large array as it was when its store was opened.
+
+    Attributes
+    ----------
+    identity : str or None
+        Its `identity`; None if the manifest does not list its files.
+    token : str
+        A text that is another each time the store is opened.
+    """
+
+    identity: str | None
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def now(cls, store: Location, name: str) -> Self:
+        """The array as it is now."""
+        return cls(identity(attributes_in(store / METADATA) or {}, name))
+
+    def require_same(self, store: Location, name: str) -> None:
+        """Raise StoreError if the store was replaced meanwhile."""
+        if Opening.now(store, name).identity != self.identity:
+            raise StoreError(
+                f"{store} is not the store that was opened: it was replaced or changed since; open "
+                "it again"
+            )
+
+
 @lru_cache(maxsize=64)
-def opened_once(store: Location, name: str, opened: str) -> tuple[Any, Any]:
+def opened_once(store: Location, name: str, opening: Opening) -> tuple[Any, Any]:
     """An array and its checksums, once for all blocks that a process reads.
 
-    `opened` is a text that is another when the store was opened again, perhaps after it was
-    replaced.
+    Raises
+    ------
+    StoreError
+        If the store was replaced since that opening.
     """
-    return store.open_array(name), entries(store, sums_name(name))
+    array, sums = store.open_array(name), entries(store, sums_name(name))
+    opening.require_same(store, name)
+    return array, sums
 
 
-def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) -> Any:
+def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Opening) -> Any:
     """Read a part of an array, once the files that hold it are found to be those recorded.
 
     Zarr compares the bytes of every chunk with its checksum.
@@ -155,10 +207,10 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) 
         A large array of it.
     key : tuple of int or slice
         The part.
-    opened : str
-        As for `opened_once`.
+    opening : Opening
+        When the store was opened.
     """
-    array, sums = opened_once(store, name, opened)
+    array, sums = opened_once(store, name, opening)
     ranges = [
         _pieces(one, size, piece)
         for one, size, piece in zip(key, array.shape, file_shape(array), strict=True)
@@ -167,6 +219,7 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opened: str) 
         index = tuple(part[i] for part, i in zip(ranges, offset, strict=True))
         file = file_of(store, name, array, index)
         if not _is_recorded(file, array, sums[index]):
+            opening.require_same(store, name)
             part = array.metadata.encode_chunk_key(index)
             what = "is not the one that was written" if file.is_file() else "is lost"
             raise StoreError(f"{store / name} is damaged: its file {part} {what}; {remedy(store)}")

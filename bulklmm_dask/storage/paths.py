@@ -164,8 +164,10 @@ class Place(os.PathLike[str]):
             if self.is_folder():
                 return sum(file.stat().st_size for file in self.local.rglob("*") if file.is_file())
             return self.local.stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return 0
+        except OSError as error:
+            if error.errno in _NAMES_NOTHING:
+                return 0
+            raise
 
     def count(self) -> int:
         """Number of the files of a folder and of all folders in it."""
@@ -190,9 +192,9 @@ class Place(os.PathLike[str]):
             self.local.unlink(missing_ok=True)
             return
         for _ in tries():  # threads of a run that failed may go on writing to it for a while
-            shutil.rmtree(self.local, ignore_errors=True)
             if not self.exists():
                 return
+            shutil.rmtree(self.local, ignore_errors=True)
 
 
 def tries() -> Iterator[None]:

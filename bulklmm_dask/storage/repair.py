@@ -328,7 +328,10 @@ def _set_version(fresh: Location, version: str) -> None:
 
 
 def _is_same(one: Location, other: Location) -> bool:
-    return other.is_file() and one.read_bytes() == other.read_bytes()
+    try:
+        return other.is_file() and one.read_bytes() == other.read_bytes()
+    except OSError:  # the disk does not give it
+        return False
 
 
 def _where(flags: Flags) -> list[_Mark]:

@@ -11,8 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.coordinates import PAIR
-from bulklmm_dask.storage.frequency import FREQUENCY
+from bulklmm_dask.storage.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.variables import NAMES, PREFIXES, VARIABLES
 from bulklmm_dask.text import listing
 

@@ -19,7 +19,7 @@ from bulklmm_dask.storage.frequency import OF_PATTERNS, of_traits
 from bulklmm_dask.storage.layout import Layout
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.manifest import BLOCKS, TRAITS
+from bulklmm_dask.storage.manifest import BLOCKS, TRAITS, identity
 from bulklmm_dask.storage.portable import portable
 from bulklmm_dask.storage.restored import restored
 from bulklmm_dask.storage.soundness import (
@@ -31,7 +31,7 @@ from bulklmm_dask.storage.soundness import (
     require_whole,
     result_attributes,
 )
-from bulklmm_dask.storage.stamp import DIGEST, FIRST, OF, PARTS, STAMP, format_of
+from bulklmm_dask.storage.stamp import DIGEST, OF, PARTS, STAMP
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
 
 _N_REFINED = {"long_name": "pairs that were optimised by themselves", "units": "markers"}
@@ -111,9 +111,9 @@ def _opened(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
     large = [*attrs["statistics"], OF_PATTERNS]
     ds = read_dataset(store, large, without=[BLOCKS, TRAITS])
     require_parts(store, attrs, ds)
-    sizes, checked = block_sizes(attrs), format_of(store, attrs) > FIRST
+    sizes = block_sizes(attrs)
     for name in set(large) & set(ds.variables):
-        ds[name] = lazily(store, ds[name], sizes, checked=checked)
+        ds[name] = lazily(store, ds[name], sizes, identity=identity(attrs, name))
     ds = plain(ds)
     require_map(store, ds)
     return ds

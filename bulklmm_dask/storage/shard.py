@@ -20,8 +20,8 @@ from numcodecs.vlen import VLenUTF8
 from numcodecs.zstd import Zstd
 
 from bulklmm_dask.storage.form import CHECKSUM, Codec, Form
+from bulklmm_dask.storage.room import require_room
 from bulklmm_dask.storage.sums import ABSENT, SUM, ends
-from bulklmm_dask.storage.texts import require_room
 from bulklmm_dask.typing import Sums
 
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from bulklmm_dask.storage.compression import FAST, SMALL, Compression
+from bulklmm_dask.storage.compression import FAST, Compression, small_codecs
 from bulklmm_dask.storage.coordinates import COORDINATES, listed
 from bulklmm_dask.storage.datasets import make_form, write_dataset
 from bulklmm_dask.storage.form import Form
@@ -47,7 +47,7 @@ def create(
         own = None if inner is None else (*inner, *rest)
         _make_array(store / name, field, (*layout.block, *rest), compression.codecs, own)
     for name, field in of_traits.items():
-        codecs = SMALL if field.dtype == object else FAST.codecs
+        codecs = small_codecs() if field.dtype == object else FAST.codecs
         _make_array(store / name, field, (*field.shape[:-1], layout.block[1]), codecs)
     dims = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
     create_marks(store, BLOCKS, layout.blocks, dims)

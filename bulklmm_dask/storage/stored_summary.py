@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.chunks import file_shape, grid
 from bulklmm_dask.storage.lazy import stored_behind
 from bulklmm_dask.storage.location import METADATA, Location
-from bulklmm_dask.storage.manifest import opened_once, read_checked
+from bulklmm_dask.storage.manifest import Opening, opened_once, read_checked
 from bulklmm_dask.storage.segments import Segments
 from bulklmm_dask.storage.summaries import (
     CHECKSUM,
@@ -76,27 +75,28 @@ class StoredSummary:
     ----------
     store : Location
         The store.
-    opened : str
-        As for `opened_once`.
+    opening : Opening
+        When the store was opened.
     """
 
     store: Location
-    opened: str
+    opening: Opening
 
     @classmethod
-    def of(cls, store: Location, opened: str | None = None) -> Self | None:
+    def of(cls, store: Location, opening: Opening | None = None) -> Self | None:
         """The summary of a result store; None if it has none."""
         if not (store / HIGHEST / METADATA).is_file():
             return None
-        return cls(store, uuid.uuid4().hex if opened is None else opened)
+        return cls(store, Opening.now(store, LOD) if opening is None else opening)
 
     @classmethod
     def behind(cls, lod: xr.DataArray) -> Self | None:
         """The summary of LODs that are all of those of a store, and unchanged; None for others."""
         stored = stored_behind(lod.variable)
-        if stored is None or stored.name != LOD or not stored.checked:
+        if stored is None or stored.name != LOD or stored.opening.identity is None:
             return None
-        return cls.of(stored.store, stored.opened)
+        stored.opening.require_same(stored.store, LOD)
+        return cls.of(stored.store, stored.opening)
 
     @cached_property
     def segments(self) -> Segments:
@@ -108,13 +108,13 @@ class StoredSummary:
     def lod(self) -> Any:
         """The array of LODs."""
         with _sound(self.store / LOD):
-            return opened_once(self.store, LOD, self.opened)[0]
+            return opened_once(self.store, LOD, self.opening)[0]
 
     @property
     def sums(self) -> Sums:
         """Checksums in the files of the LODs, from the manifest."""
         with _sound(self.store / LOD):
-            return np.asarray(opened_once(self.store, LOD, self.opened)[1])
+            return np.asarray(opened_once(self.store, LOD, self.opening)[1])
 
     @property
     def block(self) -> tuple[int, int]:
@@ -160,7 +160,7 @@ class StoredSummary:
     def made_anew(self, i: int, j: int, region: tuple[slice, slice]) -> tuple[BlockSummary, Sums]:
         """Summarise block (i, j) by its LODs, in this region; with the checksums in their file."""
         with _sound(self.store / LOD):
-            lod = read_checked(self.store, LOD, region, self.opened)
+            lod = read_checked(self.store, LOD, region, self.opening)
         made = BlockSummary.of(lod, self.segments, i, counted=self._is_counted)
         return made, self.sums[i, j]
 

@@ -92,7 +92,8 @@ def checksum(mark: tuple[int, int], lod: Sums, *parts: npt.NDArray[Any]) -> int:
 
 def has_summaries(values: Mapping[str, Any]) -> bool:
     """Tell whether statistics of pairs, arrays or fields, have LODs that are summarised."""
-    return LOD in values and values[LOD].dtype in (np.float32, np.float64)
+    lod = values.get(LOD)
+    return lod is not None and len(lod.shape) == 2 and lod.dtype in (np.float32, np.float64)
 
 
 def are_counted(values: Mapping[str, Any]) -> bool:

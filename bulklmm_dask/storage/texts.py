@@ -15,17 +15,7 @@ from numcodecs.vlen import VLenBytes, VLenUTF8
 from zarr import codecs, config
 from zarr.registry import register_codec
 
-_LENGTH = 4  # bytes of the number of texts, and of the length of each
-
-
-def require_room(chunk: Any, expected: int | None = None) -> None:
-    """Raise ValueError unless a chunk can hold as many texts as it says, or as are expected."""
-    held = memoryview(chunk).cast("B")
-    count = int.from_bytes(held[:_LENGTH], "little")
-    if expected is not None and count != expected:
-        raise ValueError(f"a chunk of {expected:,} texts says that it has {count:,}")
-    if _LENGTH * (count + 1) > held.nbytes:
-        raise ValueError(f"a chunk of {held.nbytes:,} bytes says that it has {count:,} texts")
+from bulklmm_dask.storage.room import require_room
 
 
 class _UTF8(VLenUTF8):  # type: ignore[misc]

@@ -12,14 +12,14 @@ import xarray as xr
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.chunks import files, is_whole, missing_files
-from bulklmm_dask.storage.compression import SMALL, Compression
+from bulklmm_dask.storage.compression import Compression, small_codecs
 from bulklmm_dask.storage.contents import require_own
 from bulklmm_dask.storage.coordinates import arranged
 from bulklmm_dask.storage.datasets import forms_of, read_dataset
 from bulklmm_dask.storage.encoding import plain
 from bulklmm_dask.storage.lazy import lazily
 from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.manifest import record
+from bulklmm_dask.storage.manifest import identity, record
 from bulklmm_dask.storage.remedy import remedy
 from bulklmm_dask.storage.result import is_result
 from bulklmm_dask.storage.saved import write_result
@@ -34,6 +34,7 @@ from bulklmm_dask.storage.stamp import (
     STAMP,
     STUDY,
     format_of,
+    is_first,
     stamp,
 )
 from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
@@ -190,13 +191,13 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         ds = open_unstamped(store, lambda array: array.name in _LARGE)
         if "sample_trait" in ds and any(name in ds for name in _LARGE if name != "sample_trait"):
             return _checked(store, ds)
-    checked = _require_study(store)
-    _require_files(store, checked)
+    attrs = _require_study(store)
+    _require_files(store, is_first(attrs))
     try:
         ds = read_dataset(store, _LARGE)
         for name in set(_LARGE) & set(ds.variables):
             chunks = ds[name].encoding["preferred_chunks"]
-            ds[name] = lazily(store, ds[name], chunks, checked=checked)
+            ds[name] = lazily(store, ds[name], chunks, identity=identity(attrs, name))
     except StoreError:
         raise
     except Exception as error:  # every codec fails in its own way
@@ -240,7 +241,7 @@ def _aligned(ds: xr.Dataset) -> xr.Dataset:
 def _encoding(name: Hashable, variable: xr.Variable, kept: Compression) -> dict[str, Any]:
     if name in _LARGE:
         return {"chunks": _chunks(str(name), variable), "compressors": kept.codecs}
-    return {"compressors": SMALL}
+    return {"compressors": small_codecs()}
 
 
 def _chunks(name: str, variable: xr.Variable) -> tuple[int, ...]:
@@ -253,14 +254,8 @@ def _chunks(name: str, variable: xr.Variable) -> tuple[int, ...]:
     )
 
 
-def _require_study(store: Location) -> bool:
-    """Raise StoreError, which says what is there, unless a store is a study as it was sealed.
-
-    Returns
-    -------
-    bool
-        Whether its manifest lists the files of large arrays; not so in a store of version 0.1.0.
-    """
+def _require_study(store: Location) -> dict[str, Any]:
+    """Attributes of a study as it was sealed; StoreError says what else is there."""
     if not store.is_folder():
         raise StoreError(f"there is no store {store}; check the path")
     if not store.is_store():
@@ -281,22 +276,21 @@ def _require_study(store: Location) -> bool:
                 f"give a store of {IMPORT}",
             )
         )
-    if format_of(store, attrs) == FIRST:
-        return False
-    require_attributes(store, attrs, (PARTS, DIGEST))
-    require_seal(store, attrs)
-    return True
+    if format_of(store, attrs) > FIRST:
+        require_attributes(store, attrs, (PARTS, DIGEST))
+        require_seal(store, attrs)
+    return attrs
 
 
-def _require_files(store: Location, checked: bool) -> None:
+def _require_files(store: Location, first: bool) -> None:
     """Raise StoreError if a file is missing, or cut short in a store without checksums."""
     try:
         known = forms_of(store)
         large = [name for name in _LARGE if name in known]
-        absent = [name for name in (large if checked else known) if missing_files(store, name)]
+        absent = [name for name in (known if first else large) if missing_files(store, name)]
         if absent:
             raise StoreError(f"{store} lacks chunks of {listing(absent)}; {remedy(store)}")
-        for name in () if checked else large:
+        for name in large if first else ():
             array = store.open_array(name)
             for index, file in files(store, name, array):
                 if not is_whole(file, array, index):

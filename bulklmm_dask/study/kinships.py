@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.compression import SMALL
+from bulklmm_dask.storage.compression import small_codecs
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.io import open_dataset, seal_again
@@ -75,7 +75,7 @@ def add_kinship(
             place.path,
             data=values,
             chunks=size,
-            compressors=SMALL,
+            compressors=small_codecs(),
             dimension_names=[str(dim) for dim in matrix.dims],
             attributes=dict(matrix.attrs),
         )

@@ -199,6 +199,35 @@ def test_metadata_of_files_that_cannot_be_there(copy):
         load(store)
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_store_that_took_the_place_of_another_is_not_read_as_that(tmp_path, used):
+    """Neither by its LODs nor by its summary, of the same sizes and of others."""
+    first, second = (studies.study(n=30, p=30, m=20, seed=seed) for seed in (1, 2))
+    place = tmp_path / "lod.zarr"
+    for chunks in (BLOCKS, {"variants": 30, "traits": 5}):
+        shutil.rmtree(place, ignore_errors=True)
+        result = blmm.scan(first, store=place, chunks=BLOCKS)
+        if used:
+            blmm.max_lod(result)
+            result.lod[0, 0].compute()
+        shutil.rmtree(place)
+        blmm.scan(second, store=place, chunks=chunks)
+        for read in (
+            lambda result=result: result.lod.compute(),
+            lambda result=result: blmm.max_lod(result),
+            lambda result=result: blmm.find_hits(result, threshold=2.0),
+        ):
+            with pytest.raises(blmm.StoreError, match="not the"):
+                read()
+    blmm.save(first, tmp_path / "study.zarr")
+    ds = blmm.open_dataset(tmp_path / "study.zarr")
+    if used:
+        ds.call_dosage[0].compute()
+    blmm.save(second, tmp_path / "study.zarr", overwrite=True)
+    with pytest.raises(blmm.StoreError, match="not the"):
+        ds.call_dosage.compute()
+
+
 def test_only_the_damaged_part_is_refused(copy, kept):
     """What lies in other files is read."""
     store = copy("chunks.zarr")

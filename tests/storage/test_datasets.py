@@ -8,7 +8,7 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.compression import SMALL
+from bulklmm_dask.storage.compression import small_codecs
 from bulklmm_dask.storage.coordinates import COORDINATES
 from bulklmm_dask.storage.datasets import forms_of, make_array, read_dataset, write_dataset
 from bulklmm_dask.storage.encoding import plain
@@ -130,7 +130,12 @@ def test_damaged_metadata_are_named(ds, tmp_path):
 def test_shards_are_left_to_xarray(tmp_path):
     store = Location(str(tmp_path))
     group = zarr.open_group(store.path, mode="w", zarr_format=3)
-    options = {"chunks": (2,), "shards": (4,), "dimension_names": ["n"], "compressors": SMALL}
+    options = {
+        "chunks": (2,),
+        "shards": (4,),
+        "dimension_names": ["n"],
+        "compressors": small_codecs(),
+    }
     group.create_array("a", data=np.arange(7.0), **options)
     found = read_dataset(store, deferred=["a"])
     assert found.a.encoding["preferred_chunks"] == {"n": 2}

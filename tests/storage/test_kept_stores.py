@@ -162,7 +162,7 @@ def test_damage_beside_the_blocks_is_found(kept):
         path = kept / f"new-{number}.zarr"
         blmm.scan(ds, store=path, chunks=BLOCKS)
         change(path / name)
-        with pytest.raises(blmm.StoreError, match=f"{message}.* with another store"):
+        with pytest.raises(blmm.StoreError, match=rf"{message}.*mend=True\) mends it"):
             blmm.open_result(path)
 
 

@@ -13,7 +13,7 @@ from zarr.codecs import Crc32cCodec, GzipCodec
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.chunks import files
-from bulklmm_dask.storage.compression import SMALL, Compression
+from bulklmm_dask.storage.compression import Compression, small_codecs
 from bulklmm_dask.storage.form import Form
 from bulklmm_dask.storage.location import Location
 from bulklmm_dask.storage.shard import write
@@ -98,7 +98,7 @@ def test_shards_of_chunks_along_two_dimensions_are_read_by_zarr(tmp_path):
 
 
 def test_texts_are_those_of_zarr(tmp_path):
-    array = made(tmp_path, (7,), (3,), None, str, SMALL)
+    array = made(tmp_path, (7,), (3,), None, str, small_codecs())
     values = np.array(["ok", "", "a longer text", "é", "ok", "ok", "none"], object)
     array[...] = values
     form = Form.of(Location(str(tmp_path / "a")))
@@ -110,7 +110,7 @@ def test_texts_are_those_of_zarr(tmp_path):
 
 
 def test_numbers_of_another_kind_are_refused(tmp_path):
-    made(tmp_path, (4,), (4,), None, "i4", SMALL)
+    made(tmp_path, (4,), (4,), None, "i4", small_codecs())
     form = Form.of(Location(str(tmp_path / "a")))
     with pytest.raises(TypeError, match="Cannot cast"):
         write(io.BytesIO(), form, np.ones(4))
@@ -121,7 +121,7 @@ def test_codecs_that_are_not_written_are_named(tmp_path):
     made(tmp_path, (4,), (4,), None, "f4", (GzipCodec(), Crc32cCodec()))
     with pytest.raises(blmm.StoreError, match=r"codecs \('bytes', 'gzip', 'crc32c'\) that this"):
         Form.of(array)
-    made(tmp_path, (4,), (4,), None, "c8", SMALL)
+    made(tmp_path, (4,), (4,), None, "c8", small_codecs())
     with pytest.raises(blmm.StoreError, match=r"names a type or codecs .* another store"):
         Form.of(array)
 
