@@ -249,5 +249,5 @@ def test_what_is_read_later_is_found_from_another_folder(tmp_path, monkeypatch):
     for each in (scanned, result):
         assert np.isfinite(each["lod"].values).all()
     (tmp_path / "here" / "s.zarr").rename(tmp_path / "gone.zarr")
-    with pytest.raises(blmm.StoreError, match=r"^s\.zarr/sample_trait is damaged"):
+    with pytest.raises(blmm.StoreError, match=r"^s\.zarr is not the store that was opened"):
         opened["sample_trait"].load()
