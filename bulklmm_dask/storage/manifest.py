@@ -175,8 +175,8 @@ class Opening:
         """Raise StoreError if the store was replaced meanwhile."""
         if Opening.now(store, name).identity != self.identity:
             raise StoreError(
-                f"{store} is not the store that was opened: it was replaced, changed or removed since; "
-                "open it again"
+                f"{store} is not the store that was opened: it was replaced, changed or removed "
+                "since; open it again"
             )
 
 
