@@ -35,7 +35,7 @@ def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
         return None
     try:
         return tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{option('h2_grid')} is {h2_grid!r}; it should be numbers in [0, 1]"
         ) from None

@@ -113,7 +113,8 @@ def _require_profile(values: Any) -> None:
     require_form(values, _FORMS)
     if not isinstance(values.attrs["reml"], bool | int | np.bool_ | np.integer):
         raise InputError(f"the attribute reml is {values.attrs['reml']!r}: {remedy}")
-    curves = [values[name].values for name in ("null", "alternative") if name in values]
+    names = [name for name in ("null", "alternative") if name in values]
+    curves = [values[name].values.astype(np.float64) for name in names]
     if not all(np.isfinite(np.nanmax(curve, initial=-np.inf)) for curve in curves):
         raise InputError(f"the likelihoods are not finite: {remedy}")
     for curve in curves:

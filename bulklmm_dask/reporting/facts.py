@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.summary import n_strains
 from bulklmm_dask.storage.variables import LOCO
 from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.text import counted, listing
@@ -67,8 +68,7 @@ def study_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:
             out.append(("Source", str(study.attrs["source"])))
         samples = f"{study.sizes['samples']:,}"
         if "sample_strain" in study:
-            strains = len(set(study["sample_strain"].values))
-            samples += f" of {counted(strains, 'strain')}"
+            samples += f" of {counted(n_strains(study), 'strain')}"
         out.append(("Samples", samples))
     out += [("Traits", f"{result.sizes['traits']:,}"), ("Markers", _markers(result))]
     if study is None:

@@ -93,7 +93,7 @@ def _levels(alpha: float | Sequence[float], count: int) -> Array:
     least = 1.0 / (1.0 + count)
     try:
         levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         levels = np.empty(0)
     fit = (levels >= least) & (levels < 1.0)
     if not fit.all() or levels.ndim != 1 or len(np.unique(levels)) != levels.size or not fit.size:

@@ -1,7 +1,7 @@
 """Files of Zarr arrays: where a chunk or shard lies, and whether its file is whole.
 
-Stores of this package record the size of every finished file, so that a check compares two numbers.
-Stores of version 0.1.0 and of other programs do not; there the codecs tell if a chunk is whole.
+Checksums tell whether a file of a store of this package is whole (`manifest`). Stores of version
+0.1.0 have none; there the codecs tell it.
 """
 
 from __future__ import annotations

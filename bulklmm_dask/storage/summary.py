@@ -27,11 +27,16 @@ _STYLE = (
 )
 
 
+def n_strains(ds: xr.Dataset) -> int:
+    """Number of strains of a study whose samples have some."""
+    return len(set(map(str, ds["sample_strain"].values)))
+
+
 def shape_of(ds: xr.Dataset) -> str:
     """Count samples, markers, traits and covariates of a study in words."""
     samples = counted(ds.sizes["samples"], "sample")
     if "sample_strain" in ds:
-        samples += f" of {counted(len(set(ds['sample_strain'].values)), 'strain')}"
+        samples += f" of {counted(n_strains(ds), 'strain')}"
     markers = counted(ds.sizes["variants"], "marker")
     if "contigs" in ds.sizes:
         markers += f" on {counted(ds.sizes['contigs'], 'chromosome')}"

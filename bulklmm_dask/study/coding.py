@@ -110,7 +110,7 @@ def _decoded(values: np.ndarray, codes: Mapping[Any, Any], where: str) -> np.nda
     for code, dosage in codes.items():
         try:
             table[float(code)] = np.nan if dosage is None else float(dosage)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(
                 f"codes holds {code!r}: {dosage!r}; it should map numbers to dosages, or to None "
                 "where a number stands for a missing genotype"

@@ -162,6 +162,7 @@ def test_what_is_no_study(ds):
 def test_options_of_the_wrong_kind(ds):
     refuses(r"reml is 'no'", ds, reml="no")
     refuses(r"h2_grid is \['a'\]", ds, method="null-grid", h2_grid=["a"])
+    refuses(r"h2_grid is \[10{400}\]", ds, method="null-grid", h2_grid=[10**400])
     refuses(r"chunks is 5", ds, chunks=5)
     refuses(r"is 7\.5", ds, chunks={"variants": 7.5})
     refuses(r"does not hold numbers", ds, kinship=np.full((20, 20), "x"))

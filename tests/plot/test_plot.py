@@ -194,6 +194,8 @@ def test_a_profile_without_a_marker_is_one_curve_where_it_is_told(related):
     values = profile(related[0], related[1])
     assert plot.profile(values, ax=ax) is ax
     assert len(ax.lines) == 1
+    whole = values["null"].round().astype(np.int64)
+    assert len(plot.profile(values.assign(null=whole)).lines) == 1
     values.attrs["null_status"] = "unbounded"
     named = plot.profile(values).get_legend().get_texts()[0].get_text()
     assert named.endswith("(no maximum below 1)")

@@ -29,6 +29,10 @@ def test_a_study_is_summarised(ds):
     assert "20 x 30, 4.8 kB in memory: dosage of the counted allele" in lines[1]
     assert "(bulklmm)" in lines[4]
     assert lines[5].endswith("contigs '1', '2'; 0.00 to 9.00 Mb")
+    strains = np.empty(30, dtype=object)
+    strains[:] = [["one"], "two", "two"] * 10  # of any kind: a list is no key of a set
+    of_strains = ds.assign(sample_strain=("samples", strains))
+    assert str(of_strains.bulklmm).startswith("study: 30 samples of 2 strains, ")
 
 
 def test_a_result_is_summarised_and_what_is_lazy_stays_lazy(ds, tmp_path):

@@ -104,6 +104,7 @@ def test_codes_say_what_numbers_stand_for():
         (1 + 2 * LINES, {"codes": {1: 0}}, "1 value not among the codes 1, such as 3"),
         (LINES, {"codes": {"AA": 0}}, "codes holds 'AA': 0"),
         (LINES, {"codes": {0: "x", 1: 1}}, "codes holds 0: 'x'"),
+        (LINES, {"codes": {0: 10**400, 1: 1}}, "codes holds 0: 10"),
         (LINES, {"codes": [0, 1]}, r"codes is \[0, 1\]; it should be a mapping"),
         (LINES, {"codes": {0: 0, 1: 5}}, r"outside 0\.\.2"),
         (np.stack([LINES, 1 - LINES], axis=2), {"codes": {0: 0, 1: 1}}, "are probabilities"),
