@@ -26,7 +26,7 @@ _HOMES = {
     "lod_interval": "bulklmm_dask.results.peaks",
     "max_lod": "bulklmm_dask.results.maxima",
     "open_dataset": "bulklmm_dask.study.io",
-    "open_result": "bulklmm_dask.storage.result",
+    "open_result": "bulklmm_dask.storage.results.result",
     "open_vcf_zarr": "bulklmm_dask.study.readers.vcf_zarr",
     "permute": "bulklmm_dask.analyses.permute",
     "plot": "bulklmm_dask.plot",
@@ -112,7 +112,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.results.pvalue_counts import pvalue_counts
     from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
     from bulklmm_dask.simulate import simulate_study
-    from bulklmm_dask.storage.result import open_result
+    from bulklmm_dask.storage.results.result import open_result
     from bulklmm_dask.study.create import create_dataset
     from bulklmm_dask.study.io import open_dataset, save
     from bulklmm_dask.study.kinships import read_kinship

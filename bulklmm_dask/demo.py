@@ -20,8 +20,8 @@ from bulklmm_dask.reporting import report
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds, trait_fdr
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.summary import shape_of
+from bulklmm_dask.storage.labels.summary import shape_of
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.io import open_dataset, save
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone

@@ -9,14 +9,14 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.attributes import attributes_of
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.result import OWN, look_into, open_result
-from bulklmm_dask.storage.soundness import being_written, finished
-from bulklmm_dask.storage.stamp import KIND, RESULT, format_of
-from bulklmm_dask.storage.summary import kind_of, shape_of
-from bulklmm_dask.storage.unstamped import is_unstamped
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.labels.summary import kind_of, shape_of
+from bulklmm_dask.storage.labels.variables import LOCO
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.attributes import attributes_of
+from bulklmm_dask.storage.proof.stamp import KIND, RESULT, format_of
+from bulklmm_dask.storage.proof.unstamped import is_unstamped
+from bulklmm_dask.storage.results.result import OWN, look_into, open_result
+from bulklmm_dask.storage.results.soundness import being_written, finished
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.surface import option

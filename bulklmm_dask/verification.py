@@ -12,17 +12,17 @@ import xarray as xr
 
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.attributes import Attributes
-from bulklmm_dask.storage.examine import SURPLUS, Finding, examine
-from bulklmm_dask.storage.location import METADATA, Location
-from bulklmm_dask.storage.manifest import BLOCKS, MANIFEST
-from bulklmm_dask.storage.repair import (
+from bulklmm_dask.storage.health.examine import SURPLUS, Finding, examine
+from bulklmm_dask.storage.health.repair import (
     UnmendableError,
     attributes_to_repair,
     is_finished,
     repairing,
 )
-from bulklmm_dask.storage.stamp import KIND, OF, RESULT, STUDY, is_first
+from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.proof.attributes import Attributes
+from bulklmm_dask.storage.proof.manifest import BLOCKS, MANIFEST
+from bulklmm_dask.storage.proof.stamp import KIND, OF, RESULT, STUDY, is_first
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.origin import remember
 from bulklmm_dask.surface import either, option

@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage import files
+from bulklmm_dask.storage.places import files
 
 _OPERATIONS = (
     *((os, name) for name in ("open", "mkdir", "rename", "replace", "link", "unlink", "rmdir")),

@@ -10,7 +10,7 @@ import dask
 import pytest
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.soundness import finished
+from bulklmm_dask.storage.results.soundness import finished
 
 CHUNKS = {"variants": 7, "traits": 5}
 FOLDER = "manifest_blocks"

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 
 
 def told(function: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, str]:

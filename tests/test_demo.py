@@ -10,7 +10,7 @@ from bulklmm_dask.analyses.permute import permute
 from bulklmm_dask.demo import run_demo
 from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")

@@ -164,3 +164,14 @@ def test_nothing_is_made_at_import():
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 name = ast.unparse(node.value.func)
                 assert name in allowed, f"{module}: {ast.unparse(node)}"
+
+
+def test_rooms_of_storage_import_only_those_before():
+    rooms = ("codecs", "labels", "places", "arrays", "proof", "summaries", "results", "health")
+    inside = {name: path for name, path in MODULES.items() if name.startswith(f"{NAME}.storage.")}
+    assert {name.split(".")[2] for name in inside} == set(rooms)
+    for module, path in inside.items():
+        here = rooms.index(module.split(".")[2])
+        for name in imported(path) & MODULES.keys():
+            if part(name) == "storage":
+                assert rooms.index(name.split(".")[2]) <= here, f"{module} imports {name}"

@@ -18,9 +18,9 @@ from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.errors import StudyWarning
 from bulklmm_dask.lmm.statistics import STATISTICS
-from bulklmm_dask.storage.layout import Layout
-from bulklmm_dask.storage.repair import UnmendableError
-from bulklmm_dask.storage.saved import ORIGIN
+from bulklmm_dask.storage.health.repair import UnmendableError
+from bulklmm_dask.storage.labels.layout import Layout
+from bulklmm_dask.storage.results.saved import ORIGIN
 from bulklmm_dask.surface import repeat
 from bulklmm_dask.text import listing
 

@@ -17,9 +17,9 @@ from bulklmm_dask.lmm.statistics import (
     statistics,
     trait_statistics,
 )
-from bulklmm_dask.storage.coordinates import FREQUENCY
-from bulklmm_dask.storage.frequency import OF_PATTERNS, PATTERN
-from bulklmm_dask.storage.layout import Field
+from bulklmm_dask.storage.labels.coordinates import FREQUENCY
+from bulklmm_dask.storage.labels.layout import Field
+from bulklmm_dask.storage.proof.frequency import OF_PATTERNS, PATTERN
 
 
 def pair_fields(

@@ -30,13 +30,14 @@ from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.hotspots import hotspots
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.peaks import find_peaks
-from bulklmm_dask.storage.blocks import ResultStore
-from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
-from bulklmm_dask.storage.journal import Journal
-from bulklmm_dask.storage.layout import Field, Layout
-from bulklmm_dask.storage.lock import Writer
-from bulklmm_dask.storage.result import open_result
-from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.labels.layout import Field, Layout
+from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.result import open_result
+from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
@@ -277,7 +278,7 @@ def _open_store(
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
     beside = template(xr.Dataset(), (), {**attrs, **origin(counter.ds)})
-    target = open_or_create(writer, beside, layout, field, {}, prints)
+    target = open_or_create(writer, Skeleton(beside, layout, field, {}, prints))
     with Journal(target.location, target.held) as journal:
         journal.note(target.write_traits(0, {}))
     return target

@@ -11,7 +11,7 @@ from bulklmm_dask.analyses.package import package
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.gaps import is_uncounted
 from bulklmm_dask.study.schema import validate

@@ -7,13 +7,13 @@ from typing import Any
 
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.lmm.kinship import METHODS
-from bulklmm_dask.storage.attributes import attributes_of
-from bulklmm_dask.storage.location import METADATA, Location
-from bulklmm_dask.storage.manifest import MANIFEST
-from bulklmm_dask.storage.repair import UnmendableError
-from bulklmm_dask.storage.seal import same_content
-from bulklmm_dask.storage.stamp import PARTS
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.health.repair import UnmendableError
+from bulklmm_dask.storage.labels.variables import LOCO
+from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.proof.attributes import attributes_of
+from bulklmm_dask.storage.proof.manifest import MANIFEST
+from bulklmm_dask.storage.proof.seal import same_content
+from bulklmm_dask.storage.proof.stamp import PARTS
 from bulklmm_dask.study.io import open_dataset, seal_again
 
 # Variables of a study that this package computes.

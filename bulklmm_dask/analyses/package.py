@@ -8,8 +8,8 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask._version import __version__
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.portable import portable
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.portable import portable
 
 _NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
 

@@ -36,13 +36,14 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
-from bulklmm_dask.storage.compression import FAST, Compression
-from bulklmm_dask.storage.fingerprint import fingerprint, of_labels
-from bulklmm_dask.storage.journal import Journal
-from bulklmm_dask.storage.layout import Field, Layout
-from bulklmm_dask.storage.lock import Writer
-from bulklmm_dask.storage.result import open_result
-from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.codecs.compression import FAST, Compression
+from bulklmm_dask.storage.labels.layout import Field, Layout
+from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_labels
+from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.result import open_result
+from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
@@ -275,9 +276,8 @@ class _Task:
         block = (size, plan.traits)
         layout = Layout((self.options.n_permutations, plan.n_traits), block, block, _DIMS)
         prints = self._prints(study, plan)
-        target = open_or_create(
-            writer, self._template(), layout, *self._fields(), prints, compression
-        )
+        skeleton = Skeleton(self._template(), layout, *self._fields(), prints, compression)
+        target = open_or_create(writer, skeleton)
         run_permutations(target, self._lay_out(study, bases, plan, size), progress)
         result = open_result(writer.store)
         warn_of_few_degrees(study.measured, result["n_samples"].values)
@@ -298,7 +298,7 @@ class _Task:
         if writer.held is None or writer.repair is not None:
             whole = self._drawn(study, bases).assign_attrs(origin(self.ds))
         layout = Layout((1, 1), (1, 1), (1, 1), _DIMS)
-        target = open_or_create(writer, whole, layout, {}, {}, prints)
+        target = open_or_create(writer, Skeleton(whole, layout, {}, {}, prints))
         with Journal(target.location, target.held) as journal:
             journal.note(target.write_traits(0, {}))
             journal.note(target.write_block(0, 0, {}))

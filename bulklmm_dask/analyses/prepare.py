@@ -33,8 +33,8 @@ from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study, checked_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
 from bulklmm_dask.study.schema import validate

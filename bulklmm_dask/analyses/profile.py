@@ -25,7 +25,7 @@ from bulklmm_dask.lmm.null.profile import (
     with_marker,
 )
 from bulklmm_dask.lmm.statistics import OF_PAIRS
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array
 

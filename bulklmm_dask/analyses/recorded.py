@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bulklmm_dask.analyses.options import Option
-from bulklmm_dask.storage.portable import names_of
+from bulklmm_dask.storage.labels.portable import names_of
 
 # Attributes of options that were given as arrays or tables.
 _GIVEN = ("given", "given as a matrix", "by trait")

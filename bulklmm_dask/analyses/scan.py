@@ -39,14 +39,15 @@ from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.lmm.statistics import statistics as pair_statistics
-from bulklmm_dask.storage.compression import Compression
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.fingerprint import of_labels
-from bulklmm_dask.storage.layout import Field, Layout
-from bulklmm_dask.storage.lock import Writer
-from bulklmm_dask.storage.result import open_result, with_derived
-from bulklmm_dask.storage.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.codecs.compression import Compression
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.layout import Field, Layout
+from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.proof.fingerprint import of_labels
+from bulklmm_dask.storage.results.result import open_result, with_derived
+from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
@@ -330,7 +331,8 @@ def _run(
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
     layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
     beside = beside.assign_coords(frequencies)
-    target = open_or_create(writer, beside, layout, of_pairs, of_traits, prints, compression)
+    skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
+    target = open_or_create(writer, skeleton)
     run_into(target, lazy, progress)
     result = open_result(writer.store)
     warn_of_few_degrees(study.measured, result["n_samples"].values)

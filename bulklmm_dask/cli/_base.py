@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import click
 
 from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.surface import command_line
 from bulklmm_dask.text import printable
 

@@ -14,7 +14,7 @@ from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
 from bulklmm_dask.study.tables.tablefile import open_table

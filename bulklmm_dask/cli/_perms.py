@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
-from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.results.result import open_result
 
 perm_option = click.option(
     "--perm",

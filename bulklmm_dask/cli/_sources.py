@@ -12,9 +12,9 @@ from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.cli._base import names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.unstamped import is_unstamped
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.labels.variables import LOCO
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bulklmm_dask.cli._base import Function, overwrite_option, say, show
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.tables.dialects import Dialect
 from bulklmm_dask.study.tables.frame import read_frame
 from bulklmm_dask.study.tables.tablefile import TableFile

@@ -24,7 +24,7 @@ from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
 from bulklmm_dask.results.thresholds import trait_fdr
-from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import By

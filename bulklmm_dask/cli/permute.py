@@ -25,7 +25,7 @@ from bulklmm_dask.cli._run import run_into
 from bulklmm_dask.cli._tables import give_table, out_option
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.thresholds import thresholds
-from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import By
 

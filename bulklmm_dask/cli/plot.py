@@ -21,7 +21,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
-from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.schema import select
 from bulklmm_dask.text import named
 

@@ -19,7 +19,7 @@ from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.reporting import report
-from bulklmm_dask.storage.result import open_result
+from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import named, storage
 
 _path = click.Path(path_type=Path)

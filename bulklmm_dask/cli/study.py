@@ -24,7 +24,7 @@ from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.summary import shape_of
+from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
 from bulklmm_dask.study.kinships import add_kinship, require_no_kinship, write_kinship
 from bulklmm_dask.study.readers._crosses import CROSSES

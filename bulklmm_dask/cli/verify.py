@@ -14,7 +14,7 @@ import xarray as xr
 from bulklmm_dask.cli._base import Command, examples, say, show
 from bulklmm_dask.cli._tables import give_table
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.text import counted, named, storage
 from bulklmm_dask.verification import verify
 

@@ -12,7 +12,7 @@ from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
-from bulklmm_dask.storage.fingerprint import fingerprint, row_digests
+from bulklmm_dask.storage.proof.fingerprint import fingerprint, row_digests
 from bulklmm_dask.study.warn import say, say_once
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Flags, Names, Real

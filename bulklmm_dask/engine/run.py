@@ -18,8 +18,8 @@ from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, watched
 from bulklmm_dask.lmm.chunk import FittedTraits
-from bulklmm_dask.storage.blocks import ResultStore
-from bulklmm_dask.storage.journal import Journal, Written
+from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.journal import Journal, Written
 from bulklmm_dask.surface import option, repeat
 from bulklmm_dask.text import storage as size
 from bulklmm_dask.typing import Real

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bulklmm_dask.plot._canvas import pyplot
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
-from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import number, real_numbers, refuse_huge
 from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.study.schema import require_form, require_unique, select

@@ -23,8 +23,8 @@ from bulklmm_dask.plot._canvas import (
     tidy,
 )
 from bulklmm_dask.results.checks import has_map
-from bulklmm_dask.storage.restored import require_contigs, restored
-from bulklmm_dask.storage.variables import VARIABLES
+from bulklmm_dask.storage.labels.restored import require_contigs, restored
+from bulklmm_dask.storage.labels.variables import VARIABLES
 from bulklmm_dask.study.alleles import effect_allele
 from bulklmm_dask.study.checks import refuse_huge, refuse_outside
 from bulklmm_dask.study.schema import (

@@ -24,7 +24,7 @@ from bulklmm_dask.plot._canvas import (
 from bulklmm_dask.plot._genome import Genome, chromosomes, layout
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.downsampled import highest_lods
-from bulklmm_dask.storage.highest import highest_of_runs
+from bulklmm_dask.storage.summaries.highest import highest_of_runs
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.schema import select
 

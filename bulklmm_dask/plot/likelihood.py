@@ -18,7 +18,7 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
-from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import require_form
 

@@ -23,7 +23,7 @@ from bulklmm_dask.plot._canvas import (
 )
 from bulklmm_dask.results.null_maxima import null_maxima
 from bulklmm_dask.results.thresholds import thresholds
-from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.labels.restored import restored
 from bulklmm_dask.study.checks import LARGEST, number, refuse_huge
 from bulklmm_dask.study.schema import select
 from bulklmm_dask.surface import option

@@ -12,8 +12,8 @@ import xarray as xr
 
 from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.summary import n_strains
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.labels.summary import n_strains
+from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.text import counted, listing
 

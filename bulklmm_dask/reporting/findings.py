@@ -18,7 +18,7 @@ from bulklmm_dask.results.pairs import column_names, pair_arrays
 from bulklmm_dask.results.peaks import find_peaks
 from bulklmm_dask.results.pvalue_counts import pvalue_counts
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
-from bulklmm_dask.storage.coordinates import PAIR
+from bulklmm_dask.storage.labels.coordinates import PAIR
 from bulklmm_dask.study.schema import locate, select
 
 N_CURVES = 4

@@ -29,7 +29,7 @@ from bulklmm_dask.reporting.findings import ALPHA, Findings, find, is_placed
 from bulklmm_dask.reporting.repeat import how_to_repeat
 from bulklmm_dask.reporting.table import TAIL, table
 from bulklmm_dask.results.checks import require_result
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import printable

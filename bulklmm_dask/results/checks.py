@@ -11,9 +11,9 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.form import require_scan_form
-from bulklmm_dask.storage.coordinates import PAIR
-from bulklmm_dask.storage.restored import require_contigs, require_dims, restored
-from bulklmm_dask.storage.variables import VARIABLES
+from bulklmm_dask.storage.labels.coordinates import PAIR
+from bulklmm_dask.storage.labels.restored import require_contigs, require_dims, restored
+from bulklmm_dask.storage.labels.variables import VARIABLES
 from bulklmm_dask.study.checks import LARGEST, refuse_huge
 from bulklmm_dask.study.schema import require_form
 from bulklmm_dask.study.tables.numbers import as_number

@@ -13,7 +13,7 @@ from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.results.form import require_places_form
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import LARGEST_MB, number
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.schema import require_unique

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block, gathered
 from bulklmm_dask.results.pairs import blocks
-from bulklmm_dask.storage.highest import highest_of_runs
+from bulklmm_dask.storage.summaries.highest import highest_of_runs
 from bulklmm_dask.typing import Columns, Index
 
 _HIGHEST = 6e4  # that half precision holds; LODs beyond are drawn as this

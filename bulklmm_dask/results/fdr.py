@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.storage.cells import lower_edge
+from bulklmm_dask.storage.summaries.cells import lower_edge
 from bulklmm_dask.typing import Array, Columns, Index
 
 # Relative, and more than the rounding of a LOD in single precision.

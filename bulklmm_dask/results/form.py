@@ -7,9 +7,9 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import row_of
-from bulklmm_dask.storage.coordinates import FREQUENCY, PAIR
-from bulklmm_dask.storage.restored import require_contigs
-from bulklmm_dask.storage.variables import TRAIT_PLACES, VARIABLES, Variable
+from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
+from bulklmm_dask.storage.labels.restored import require_contigs
+from bulklmm_dask.storage.labels.variables import TRAIT_PLACES, VARIABLES, Variable
 from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import require_form
 

@@ -23,10 +23,10 @@ from bulklmm_dask.results.pairs import (
 )
 from bulklmm_dask.results.pvalue_counts import added, count_lods
 from bulklmm_dask.results.summarised import chosen, known_counts, narrowed
-from bulklmm_dask.storage.chosen import Choice
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.highest import highest_of_runs
-from bulklmm_dask.storage.location import Location, explained
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.places.location import Location, explained
+from bulklmm_dask.storage.proof.chosen import Choice
+from bulklmm_dask.storage.summaries.highest import highest_of_runs
 from bulklmm_dask.typing import Array, Columns, Index, Names, Real
 
 # Rows of a block that are first reduced to their maximum.

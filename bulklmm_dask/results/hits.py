@@ -15,7 +15,7 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.hit_search import Search, is_part
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing

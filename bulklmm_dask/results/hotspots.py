@@ -12,7 +12,7 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.results.pairs import joined
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.surface import function, option

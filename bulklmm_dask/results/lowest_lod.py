@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.variables import Variable
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import number, real_numbers
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate, require_form, require_unique

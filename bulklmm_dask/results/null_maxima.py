@@ -11,8 +11,8 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.form import require_permuted_form
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.restored import restored
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate, require_unique

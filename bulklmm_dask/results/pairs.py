@@ -10,8 +10,8 @@ import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block
 from bulklmm_dask.lmm.statistics import OF_PAIRS
-from bulklmm_dask.storage.coordinates import FREQUENCY, PAIR
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.alleles import effect_allele
 from bulklmm_dask.typing import Array, Columns, Index, Names
 

@@ -22,7 +22,7 @@ from bulklmm_dask.results.intervals import (
     to_markers,
 )
 from bulklmm_dask.results.pairs import as_table, described, h2_of, joined
-from bulklmm_dask.storage.highest import highest_of_runs
+from bulklmm_dask.storage.summaries.highest import highest_of_runs
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted

@@ -13,7 +13,7 @@ from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.results.pairs import blocks
 from bulklmm_dask.results.peak_search import Rules, by_contig, peaks_table, placed_markers
 from bulklmm_dask.results.summarised import chosen, narrowed
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import number
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import locate

@@ -13,7 +13,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import blocks, joined
-from bulklmm_dask.storage.cells import count_in_cells, lower_edge
+from bulklmm_dask.storage.summaries.cells import count_in_cells, lower_edge
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.typing import Array, Columns, Real
 

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.storage.cells import FLOOR, cells_of_stored
-from bulklmm_dask.storage.chosen import Choice
-from bulklmm_dask.storage.coordinates import FREQUENCY, PAIR
-from bulklmm_dask.storage.stored_summary import Maxima, StoredSummary
+from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
+from bulklmm_dask.storage.proof.chosen import Choice
+from bulklmm_dask.storage.summaries.cells import FLOOR, cells_of_stored
+from bulklmm_dask.storage.summaries.stored import Maxima, StoredSummary
 from bulklmm_dask.typing import Columns, Flags
 
 # Share of the chunks of a result from which on it is read as a whole.

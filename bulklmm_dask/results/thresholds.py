@@ -13,8 +13,8 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing

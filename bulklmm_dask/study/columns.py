@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.labelled import Argument
 from bulklmm_dask.study.matching import say_unmatched

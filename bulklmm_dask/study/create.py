@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.variables import NAMES
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.variables import NAMES
 from bulklmm_dask.study.calls import put_calls
 from bulklmm_dask.study.checks import require_some
 from bulklmm_dask.study.columns import put_covariates, put_strains, put_traits

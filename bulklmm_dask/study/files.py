@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.packed import Budget, damaged, refuse_spreadsheet, text_bytes
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.packed import Budget, damaged, refuse_spreadsheet, text_bytes
 from bulklmm_dask.text import listing, named
 
 

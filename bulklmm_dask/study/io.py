@@ -10,22 +10,19 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.attributes import attributes_of, require_attributes
-from bulklmm_dask.storage.chunks import files, is_whole, missing_files
-from bulklmm_dask.storage.compression import Compression, small_codecs
-from bulklmm_dask.storage.contents import require_own
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.datasets import forms_of, read_dataset
-from bulklmm_dask.storage.encoding import plain
-from bulklmm_dask.storage.lazy import lazily
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.manifest import identity, record
-from bulklmm_dask.storage.remedy import remedy
-from bulklmm_dask.storage.result import is_result
-from bulklmm_dask.storage.saved import write_result
-from bulklmm_dask.storage.seal import require_seal, seal
-from bulklmm_dask.storage.soundness import being_written
-from bulklmm_dask.storage.stamp import (
+from bulklmm_dask.storage.arrays.chunks import files, is_whole, missing_files
+from bulklmm_dask.storage.arrays.datasets import forms_of, read_dataset
+from bulklmm_dask.storage.codecs.compression import Compression, small_codecs
+from bulklmm_dask.storage.health.contents import require_own
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import plain
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
+from bulklmm_dask.storage.proof.lazy import lazily
+from bulklmm_dask.storage.proof.manifest import identity, record
+from bulklmm_dask.storage.proof.remedy import remedy
+from bulklmm_dask.storage.proof.seal import require_seal, seal
+from bulklmm_dask.storage.proof.stamp import (
     DIGEST,
     FIRST,
     KIND,
@@ -37,7 +34,10 @@ from bulklmm_dask.storage.stamp import (
     is_first,
     stamp,
 )
-from bulklmm_dask.storage.unstamped import is_unstamped, open_unstamped
+from bulklmm_dask.storage.proof.unstamped import is_unstamped, open_unstamped
+from bulklmm_dask.storage.results.result import is_result
+from bulklmm_dask.storage.results.saved import write_result
+from bulklmm_dask.storage.results.soundness import being_written
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.origin import remember
 from bulklmm_dask.study.schema import IMPORT, require_form, validate

@@ -10,9 +10,9 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.compression import small_codecs
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.codecs.compression import small_codecs
+from bulklmm_dask.storage.labels.variables import LOCO
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.io import open_dataset, seal_again
 from bulklmm_dask.study.tables.headers import is_corner
 from bulklmm_dask.study.tables.numbers import as_number

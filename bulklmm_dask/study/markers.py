@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import array_of, is_absent, is_one_of, real_numbers
 from bulklmm_dask.study.contigs import say_alike
 from bulklmm_dask.study.labelled import by_variant, entries

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.variables import NAMES, VARIABLES
+from bulklmm_dask.storage.labels.variables import NAMES, VARIABLES
 from bulklmm_dask.study.tables.numbers import as_number
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either

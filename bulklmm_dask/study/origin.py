@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from bulklmm_dask.storage.stamp import OF
+from bulklmm_dask.storage.proof.stamp import OF
 
 
 def remember(ds: xr.Dataset, path: str | None) -> xr.Dataset:

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.restored import require_contigs, restored
-from bulklmm_dask.storage.variables import NAMES, VARIABLES, Dims, Variable
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.restored import require_contigs, restored
+from bulklmm_dask.storage.labels.variables import NAMES, VARIABLES, Dims, Variable
 from bulklmm_dask.study.checks import is_one_of
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import listing

@@ -6,7 +6,7 @@ import os
 from typing import get_args
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.compression import FAST, Compression
+from bulklmm_dask.storage.codecs.compression import FAST, Compression
 from bulklmm_dask.study.checks import require_choice, whole_number
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import CompressionName

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bulklmm_dask.storage.warn import say
+from bulklmm_dask.storage.places.warn import say
 
 __all__ = ["say", "say_once"]
 

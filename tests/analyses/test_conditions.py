@@ -9,7 +9,7 @@ import studies
 import xarray as xr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 V = [f"variant{i + 1}" for i in range(30)]

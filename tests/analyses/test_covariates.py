@@ -9,7 +9,7 @@ import studies
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study import warn
 
 N = 40

@@ -22,7 +22,7 @@ from bulklmm_dask.cli import main
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.permute.refit import _FINE, Refit, refit_grid
 from bulklmm_dask.lmm.permute.residuals import permutations, restricted
-from bulklmm_dask.storage.soundness import finished
+from bulklmm_dask.storage.results.soundness import finished
 
 CHUNKS = {"permutations": 7, "traits": 5}
 

@@ -21,7 +21,7 @@ from commands import SMALL, run
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.profile import profile
 from bulklmm_dask.cli import main
-from bulklmm_dask.storage.soundness import finished
+from bulklmm_dask.storage.results.soundness import finished
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")

@@ -15,7 +15,7 @@ from pages import Page
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
 from bulklmm_dask.reporting.repeat import how_to_repeat
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 
 pytestmark = pytest.mark.slow  # whole commands
 

@@ -20,7 +20,7 @@ from studies import result_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.reporting import report, write
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 
 pytestmark = pytest.mark.slow  # whole pages
 

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.statistics import OF_TRAITS
-from bulklmm_dask.storage.restored import restored
+from bulklmm_dask.storage.labels.restored import restored
 
 MINIMAL = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
 

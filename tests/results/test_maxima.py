@@ -9,7 +9,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.maxima import max_lod
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 
 CONTIG = np.repeat([0, 1, 2], [40, 25, 35])
 

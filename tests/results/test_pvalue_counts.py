@@ -12,7 +12,7 @@ from studies import result_of
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.pvalue_counts import count_lods, pvalue_counts
-from bulklmm_dask.storage.cells import lower_edge
+from bulklmm_dask.storage.summaries.cells import lower_edge
 
 
 @pytest.fixture

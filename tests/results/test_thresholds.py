@@ -14,7 +14,7 @@ from scipy.stats import genpareto
 
 import bulklmm_dask as blmm
 from bulklmm_dask.results.null_maxima import null_maxima
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 
 
 def maxima(values: np.ndarray, **attrs: object) -> xr.Dataset:

@@ -10,7 +10,7 @@ from studies import study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage.attributes import _KINDS
+from bulklmm_dask.storage.proof.attributes import _KINDS
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from studies import study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage.codecs import require_harmless
+from bulklmm_dask.storage.codecs.harmless import require_harmless
 
 TRAITS = pd.DataFrame({"t": [1.0, 2, 4]}, index=list("abc"))
 

@@ -8,7 +8,7 @@ import studies
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.compression import Compression
+from bulklmm_dask.storage.codecs.compression import Compression
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import xarray as xr
 from commands import run
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.contents import require_own
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.process import Process
+from bulklmm_dask.storage.health.contents import require_own
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.process import Process
 from bulklmm_dask.study.kinships import add_kinship
 
 

@@ -18,8 +18,8 @@ import zarr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.engine import plan
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.manifest import entries
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.manifest import entries
 from bulklmm_dask.study import io
 
 BLOCKS = {"variants": 8, "traits": 12}

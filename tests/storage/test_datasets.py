@@ -8,11 +8,11 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.compression import small_codecs
-from bulklmm_dask.storage.coordinates import COORDINATES
-from bulklmm_dask.storage.datasets import forms_of, make_array, read_dataset, write_dataset
-from bulklmm_dask.storage.encoding import plain
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.arrays.datasets import forms_of, make_array, read_dataset, write_dataset
+from bulklmm_dask.storage.codecs.compression import small_codecs
+from bulklmm_dask.storage.labels.coordinates import COORDINATES
+from bulklmm_dask.storage.labels.encoding import plain
+from bulklmm_dask.storage.places.location import Location
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bulklmm_dask.storage.highest import highest_of_runs
+from bulklmm_dask.storage.summaries.highest import highest_of_runs
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,7 +13,7 @@ import zarr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage.stamp import FORMAT
+from bulklmm_dask.storage.proof.stamp import FORMAT
 
 KEPT = Path(__file__).parents[1] / "data" / "stores-0.1.0.zip"
 BLOCKS = {"variants": 8, "traits": 8}

@@ -12,7 +12,7 @@ from studies import study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
 

@@ -23,12 +23,12 @@ from locks import CHUNKS, FOLDER, file, is_free, lock_it, part_of, record
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage import files, lock
-from bulklmm_dask.storage.blocks import ResultStore
-from bulklmm_dask.storage.layout import Layout
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.process import Process
-from bulklmm_dask.storage.soundness import finished
+from bulklmm_dask.storage.labels.layout import Layout
+from bulklmm_dask.storage.places import files, lock
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.process import Process
+from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.soundness import finished
 
 
 @pytest.fixture(scope="module")

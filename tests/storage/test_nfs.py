@@ -18,8 +18,8 @@ import studies
 from locks import CHUNKS, file, is_free, lock_it, part_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import files, lock
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places import files, lock
+from bulklmm_dask.storage.places.location import Location
 
 RENAME, OPEN = Path.rename, Location.open
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_alive_keeps_its_lock(nfs, ds, tmp_path):
 def test_what_stays_stale_is_an_error(ds, tmp_path, monkeypatch):
     path = tmp_path / "r.zarr"
     lock_it(part_of(ds, path), 30.0)
-    monkeypatch.setattr("bulklmm_dask.storage.paths._PAUSE", 0.0)
+    monkeypatch.setattr("bulklmm_dask.storage.places.paths._PAUSE", 0.0)
     monkeypatch.setattr(Location, "open", stale(10**6))
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: Stale file handle"):
         blmm.scan(ds, store=path)
@@ -131,6 +131,6 @@ def test_what_is_left_of_a_rename_is_removed_by_the_next_run(ds, tmp_path, monke
         patch.setattr(Path, "rename", twice)
         part_of(ds, path)
     assert not is_free(path)
-    monkeypatch.setattr("bulklmm_dask.storage.process.Process.has_ended", lambda _: True)
+    monkeypatch.setattr("bulklmm_dask.storage.places.process.Process.has_ended", lambda _: True)
     blmm.scan(ds, store=path)
     assert is_free(path)

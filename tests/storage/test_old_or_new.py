@@ -14,8 +14,8 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import files, paths
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places import files, paths
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.kinships import add_kinship
 
 # Files that Ctrl-C cuts off right after they are opened are closed later.

@@ -14,8 +14,8 @@ import pytest
 from numcodecs.zstd import compress
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import packed
-from bulklmm_dask.storage.packed import Budget, text_bytes
+from bulklmm_dask.storage.places import packed
+from bulklmm_dask.storage.places.packed import Budget, text_bytes
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.portable import names_of, one_text, portable
+from bulklmm_dask.storage.labels.portable import names_of, one_text, portable
 
 NAMES = st.lists(st.text(st.sampled_from('ab,[]" \\'), max_size=6), max_size=4)
 

@@ -18,10 +18,10 @@ import xarray as xr
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage import blocks
-from bulklmm_dask.storage.blocks import ResultStore
-from bulklmm_dask.storage.layout import Layout
-from bulklmm_dask.storage.soundness import finished
+from bulklmm_dask.storage.labels.layout import Layout
+from bulklmm_dask.storage.results import blocks
+from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.soundness import finished
 
 CHUNKS = {"variants": 7, "traits": 5}
 

@@ -12,12 +12,12 @@ import zarr
 from zarr.codecs import Crc32cCodec, GzipCodec
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.chunks import files
-from bulklmm_dask.storage.compression import Compression, small_codecs
-from bulklmm_dask.storage.form import Form
-from bulklmm_dask.storage.location import Location
-from bulklmm_dask.storage.shard import write
-from bulklmm_dask.storage.sums import inner_chunks, sound, sums_of
+from bulklmm_dask.storage.arrays.chunks import files
+from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.shard import write
+from bulklmm_dask.storage.arrays.sums import inner_chunks, sound, sums_of
+from bulklmm_dask.storage.codecs.compression import Compression, small_codecs
+from bulklmm_dask.storage.places.location import Location
 
 # Shape of the array, of a chunk, and of a shard, if there are any; all with ragged ends.
 LAYOUTS = [

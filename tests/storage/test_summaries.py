@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask.storage import segments
-from bulklmm_dask.storage.cells import (
+from bulklmm_dask.storage.summaries.cells import (
     FLOOR,
     cells_of_stored,
     count_in_cells,
     lower_edge,
     stored_counts,
 )
-from bulklmm_dask.storage.highest import distinct_rows, highest_of_groups
-from bulklmm_dask.storage.segments import Segments
+from bulklmm_dask.storage.summaries.highest import distinct_rows, highest_of_groups
+from bulklmm_dask.storage.summaries.of_blocks import segments
+from bulklmm_dask.storage.summaries.segments import Segments
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

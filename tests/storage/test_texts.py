@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 
 MANY = (0x51_00_00_FF).to_bytes(4, "little")  # 10 GiB of references
 TRAITS = pd.DataFrame({"t": [1.0, 2, 4]}, index=list("abc"))

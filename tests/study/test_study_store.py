@@ -17,8 +17,8 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study import io as study_module
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.io import open_dataset, save
@@ -140,7 +140,9 @@ def test_a_failure_leaves_nothing_behind(ds, tmp_path, small_chunks):
 
 def test_threads_that_still_write_leave_nothing_behind(tmp_path, monkeypatch):
     """A chunk that comes after the failure, into a folder that is made anew for it."""
-    monkeypatch.setattr("bulklmm_dask.storage.paths._PAUSE", 0.5)  # the thread may be held up
+    monkeypatch.setattr(
+        "bulklmm_dask.storage.places.paths._PAUSE", 0.5
+    )  # the thread may be held up
 
     def write_on(partial):
         partial = Path(partial)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
-from bulklmm_dask.storage.portable import names_of
+from bulklmm_dask.storage.labels.portable import names_of
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.metadata import (
     Coded,

@@ -10,7 +10,7 @@ from bulklmm_dask.engine.check_inputs import say_absent
 from bulklmm_dask.engine.study import Genotypes
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.joint.absent import absent_genotypes
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array, Index, Names

@@ -12,8 +12,8 @@ import xarray as xr
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship, require_square
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.variables import LOCO
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.checks import array_of, real_numbers
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.labelled import index_names, say_counted

@@ -13,8 +13,8 @@ import xarray as xr
 from bulklmm_dask.engine.study import OwnMarkers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import impute
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.portable import names_of
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.portable import names_of
 from bulklmm_dask.study.checks import is_absent, refuse_outside
 from bulklmm_dask.study.schema import locate, maximum_of
 from bulklmm_dask.surface import either, option

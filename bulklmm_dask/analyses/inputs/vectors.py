@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.variables import NAMES
+from bulklmm_dask.storage.labels.variables import NAMES
 from bulklmm_dask.study.checks import array_of, real_numbers
 from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.metadata import find_metadata, metadata_names

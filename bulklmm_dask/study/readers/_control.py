@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.files import Archive, Folder, is_zip
 from bulklmm_dask.study.schema import unknown_names
 from bulklmm_dask.study.tables.dialects import Dialect

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.lazy import Deferred
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.proof.lazy import Deferred
 from bulklmm_dask.typing import Single
 
 _CHUNK_BYTES = 2**24  # size of a chunk in memory

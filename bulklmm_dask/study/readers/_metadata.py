@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.variables import NAMES, VARIABLES
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.variables import NAMES, VARIABLES
 from bulklmm_dask.study.metadata import Texts, as_numbers, leave_out, variable_name
 from bulklmm_dask.study.readers._orientation import samples_in_columns
 from bulklmm_dask.study.schema import require_unique

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.readers import _samples
 from bulklmm_dask.study.readers._expression import is_expression
 from bulklmm_dask.study.readers._metadata import Labels, split_covariates

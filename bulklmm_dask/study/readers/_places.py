@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import LARGEST_MB, is_absent
 from bulklmm_dask.study.contigs import ABSENT, match_contigs
 from bulklmm_dask.study.readers._expression import is_expression, read_places

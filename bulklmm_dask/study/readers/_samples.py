@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import is_absent, require_some
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.labelled import entries, index_names

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import explained
+from bulklmm_dask.storage.places.location import explained
 from bulklmm_dask.study.calls import say_uncalled
 from bulklmm_dask.study.gaps import missing_in_words
 from bulklmm_dask.study.schema import require_unique

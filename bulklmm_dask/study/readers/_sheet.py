@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.tables.headers import used_fields
 from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.text import MISSING, counted

@@ -9,7 +9,7 @@ from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.files import Folder, is_zip
 
 # Arrays of a VCF Zarr store that dosages are taken from.

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import is_absent
 from bulklmm_dask.study.labelled import index_names
 from bulklmm_dask.study.readers._expression import is_expression, read_expression, read_places

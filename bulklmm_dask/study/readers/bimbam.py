@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.coding import say_never_below_one
 from bulklmm_dask.study.create import create_dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.readers._sniff import Look
 from bulklmm_dask.study.readers.registry import READERS
 

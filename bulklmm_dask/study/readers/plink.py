@@ -12,7 +12,7 @@ import xarray as xr
 from bed_reader import open_bed
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.files import reading
 from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.readers._lazy import lazy

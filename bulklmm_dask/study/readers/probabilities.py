@@ -11,8 +11,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.coordinates import arranged
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.calls import refuse_other_sums
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.gaps import without_mark

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.readers import _sniff
 from bulklmm_dask.study.readers._sniff import Look
 

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.readers._codes import Meaning, kind_of_cross, read_codes
 from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
 from bulklmm_dask.study.readers._head import Head, find_head

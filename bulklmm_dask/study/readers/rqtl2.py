@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.encoding import text
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.files import Archive, Folder
 from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.readers._control import Control, open_control

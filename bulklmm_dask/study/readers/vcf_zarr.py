@@ -14,8 +14,8 @@ import xarray as xr
 import zarr
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.chunks import file_shape, files, grid, is_whole
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.arrays.chunks import file_shape, files, grid, is_whole
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import name_variants

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import chain, islice
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.storage.location import Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.files import Archive, Folder
 from bulklmm_dask.study.tables.dialects import Dialect, separator
 from bulklmm_dask.study.tables.headers import (

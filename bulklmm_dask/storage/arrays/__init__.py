@@ -1,0 +1,1 @@
+"""Arrays of stores and their files: metadata, chunks, shards and checksums."""

@@ -1,0 +1,132 @@
+"""Files of Zarr arrays, encoded in one pass: a shard of chunks and its index, or one chunk.
+
+Zarr goes over a shard several times, and does not tell the checksums that it writes. Here a chunk
+is gathered, compressed and written while it is in the cache of the processor. The bytes are those
+that Zarr writes, where the chunks of a shard lie along one dimension; else their order is another.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from numcodecs import blosc
+from numcodecs.vlen import VLenUTF8
+from numcodecs.zstd import Zstd
+
+from bulklmm_dask.storage.arrays.form import CHECKSUM, Codec, Form
+from bulklmm_dask.storage.arrays.sums import ABSENT, SUM, ends
+from bulklmm_dask.storage.codecs.room import require_room
+from bulklmm_dask.typing import Sums
+
+_SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+
+# Blosc's own threads share a state: tasks that encode at once would wait for each other.
+blosc.use_threads = False
+
+
+def write(stream: IO[bytes], form: Form, values: npt.NDArray[Any]) -> Sums:
+    """Write a file of an array.
+
+    Parameters
+    ----------
+    stream : file
+        The file, empty.
+    form : Form
+        Form of the array; its last codec is the checksum.
+    values : array
+        What the array has there: `Form.region`.
+
+    Returns
+    -------
+    array of uint32
+        The checksums in the file, as `sums_of` reads them.
+    """
+    encoders = [_encoder(codec) for codec in form.codecs[:-1]]
+    chunk = np.empty(form.chunk, form.dtype)
+
+    def write_chunk(part: npt.NDArray[Any]) -> tuple[int, int]:
+        """Write a chunk; give its length and its checksum."""
+        data: Any = part
+        if part.shape != chunk.shape or part.dtype != chunk.dtype or not part.flags.c_contiguous:
+            if part.shape != chunk.shape:
+                chunk[...] = form.fill
+            np.copyto(chunk[tuple(map(slice, part.shape))], part, casting="same_kind")
+            data = chunk
+        for encode in encoders:
+            data = encode(data)
+        return len(data) + SUM, _write_checked(stream, data)
+
+    if form.inner is None:
+        return np.array([write_chunk(values)[1]], np.uint32)
+    index = np.full((*form.grid, 2), ABSENT, "<u8")
+    sums = np.zeros(form.grid, np.uint32)
+    start = 0
+    for place in np.ndindex(form.grid):
+        edges = zip(place, form.inner, strict=True)
+        part = values[tuple(slice(at * size, (at + 1) * size) for at, size in edges)]
+        if part.size:
+            length, sums[place] = write_chunk(part)
+            index[place] = start, length
+            start += length
+    return np.array([_write_checked(stream, index.tobytes()), *sums.ravel()], np.uint32)
+
+
+def _write_checked(stream: IO[bytes], data: Any) -> int:
+    """Write bytes and their checksum, which is returned."""
+    checksum: int = google_crc32c.value(data)
+    stream.write(data)
+    stream.write(checksum.to_bytes(SUM, "little"))
+    return checksum
+
+
+def chunk_of(data: bytes, form: Form) -> npt.NDArray[Any]:
+    """Decode a file that is one chunk.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If it is damaged.
+    """
+    for codec in reversed(form.codecs[1:]):
+        data = _DECODERS[codec["name"]](data)
+    if form.dtype.kind != "O":
+        return np.frombuffer(data, form.dtype).reshape(form.file)
+    require_room(data, math.prod(form.file))
+    return np.asarray(VLenUTF8().decode(data)).reshape(form.file)
+
+
+def _encoder(codec: Codec) -> Callable[[Any], Any]:
+    return _ENCODERS[codec["name"]](**codec.get("configuration", {}))
+
+
+def _bytes(endian: str = "") -> Callable[[Any], Any]:
+    return lambda chunk: chunk.reshape(-1).view(np.uint8)  # its elements have this order already
+
+
+def _blosc(shuffle: str, **configuration: Any) -> Callable[[Any], Any]:
+    return blosc.Blosc(shuffle=_SHUFFLES[shuffle], **configuration).encode
+
+
+def _checked(data: bytes) -> bytes:
+    if not operator.eq(*ends(data)):
+        raise ValueError("the bytes of a chunk do not agree with its checksum")
+    return data[:-SUM]
+
+
+_ENCODERS: Mapping[str, Callable[..., Callable[[Any], Any]]] = {
+    "bytes": _bytes,
+    "vlen-utf8": lambda: VLenUTF8().encode,
+    "blosc": _blosc,
+    "zstd": lambda level, checksum: Zstd(level, checksum).encode,
+}
+_DECODERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "blosc": blosc.decompress,
+    "zstd": Zstd().decode,
+    CHECKSUM: _checked,
+}

@@ -1,0 +1,1 @@
+"""What a store consists of, whether it is whole, and how it is put right."""

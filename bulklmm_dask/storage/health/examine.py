@@ -1,0 +1,223 @@
+"""All bytes of a store read once, and compared with what was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.arrays.chunks import file_shape, files
+from bulklmm_dask.storage.arrays.sums import inner_chunks, sound, sums_of
+from bulklmm_dask.storage.health.contents import is_of_a_run
+from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.proof.attributes import attributes_in
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entries, marks, place, sums_name
+from bulklmm_dask.storage.proof.seal import is_metadata, is_sealed, same_content
+from bulklmm_dask.storage.proof.stamp import PARTS, is_first
+from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
+from bulklmm_dask.storage.summaries.stored import StoredSummary
+
+LOST, SHORT, CHANGED, ANOTHER, UNREADABLE, SURPLUS = (
+    "lost",
+    "cut short",
+    "changed",
+    "another file",
+    "unreadable",
+    "surplus",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A part of a store that is not as it was written.
+
+    Attributes
+    ----------
+    array : str
+        The array or group; empty for the root group.
+    file : str
+        The file, below the store.
+    problem : str
+        "lost"; "cut short"; "changed", other bytes; "another file", sound but not the one that was
+        written there, such as an older or an exchanged one; "unreadable", for the disk does not
+        give it; "surplus", not of the store.
+    """
+
+    array: str
+    file: str
+    problem: str
+
+
+def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
+    """Compare all files of a store with its seal, its manifest and their checksums.
+
+    Blocks that a run has not finished are not looked at. Stores of version 0.1.0 have no checksums:
+    their chunks are decoded, which shows files that are lost or cut short, but few changed bytes.
+
+    Parameters
+    ----------
+    store : Location
+        A study or a result of this package.
+    read : callable
+        Called with the size of each file, in bytes, once it was read.
+
+    Yields
+    ------
+    Finding
+    """
+    root = store / METADATA
+    attrs = attributes_in(root)
+    if attrs is None:
+        yield Finding("", METADATA, CHANGED if root.is_file() else LOST)
+        return
+    if is_first(attrs):
+        yield from _decoded(store, read)
+        return
+    read(root.size())
+    if not is_sealed(attrs):
+        yield Finding("", METADATA, CHANGED)
+    expected, unknown, wrong = {METADATA}, [], set()
+    for name, part in attrs.get(PARTS, {}).items():
+        metadata = f"{name}/{METADATA}"
+        expected.add(metadata)
+        file = store / metadata
+        read(file.size())
+        problem = _problem_of_metadata(file, part)
+        if problem is not None:
+            wrong.add(name)
+            unknown.append(f"{name}/")  # which files it should have
+            yield Finding(name, metadata, problem)
+        elif "shape" in part:
+            array = store.open_array(name)
+            expected |= {_below(store, file) for _, file in files(store, name, array)}
+            for finding in _of_array(store, name, array, part, attrs, read):
+                wrong.add(name)
+                yield finding
+    if wrong <= set(attrs.get("statistics", ())):  # all that summaries are compared with is sound
+        yield from _of_summary(store)
+    for path in _all_files(store):
+        if path not in expected and not is_of_a_run(path) and not path.startswith(tuple(unknown)):
+            yield Finding(path.split("/")[0], path, SURPLUS)
+
+
+def _of_array(
+    store: Location,
+    name: str,
+    array: Any,
+    part: Mapping[str, Any],
+    attrs: Mapping[str, Any],
+    read: Callable[[int], None],
+) -> Iterator[Finding]:
+    """Findings in the files of an array."""
+    recorded, inner = _recorded(store, name, array, attrs), inner_chunks(array)
+    wrong = False
+    for index, file in files(store, name, array):
+        if recorded is not None and index not in recorded:
+            continue
+        problem = _problem(file, inner, None if recorded is None else recorded[index])
+        read(file.size())
+        if problem is not None:
+            wrong = True
+            yield Finding(name, _below(store, file), problem)
+    if wrong or recorded is not None:
+        return
+    if not (same_content(store, name, part) if "content" in part else _is_decoded(array)):
+        yield Finding(name, f"{name}/c", ANOTHER)
+
+
+def _is_decoded(array: Any) -> bool:
+    """Tell whether the chunks of an array are of its shape and type, as its own are."""
+    try:
+        array[...]
+    except Exception:  # each codec fails in its own way
+        return False
+    return True
+
+
+def _of_summary(store: Location) -> Iterator[Finding]:
+    """A finding if summaries are sound by themselves, but not those of the finished blocks."""
+    summary = StoredSummary.of(store)
+    try:
+        wrong = summary is not None and (summary.wrong() & marks(store, BLOCKS)).any()
+    except StoreError:  # what it is compared with is damaged, which is a finding of its own
+        return
+    if wrong:
+        yield Finding(SUMMARY, SUMMARY, ANOTHER)
+
+
+def _recorded(
+    store: Location, name: str, array: Any, attrs: Mapping[str, Any]
+) -> dict[tuple[int, ...], Any] | None:
+    """Checksums of the finished files of an array, by their index; None if it has no manifest."""
+    if sums_name(name) not in attrs[PARTS]:
+        return None
+    try:
+        sums = entries(store, sums_name(name))
+        finished = list(np.ndindex(sums.shape[:-1]))
+        for kind, marked in ((BLOCKS, "statistics"), (TRAITS, "of_traits")):
+            if name in attrs.get(marked, ()):
+                known = np.argwhere(marks(store, kind)).tolist()
+                finished = [place(tuple(mark), array.ndim) for mark in known]
+        return {index: sums[index] for index in finished}
+    except Exception:  # a damaged manifest is a finding of its own
+        return {}
+
+
+def _problem_of_metadata(file: Location, part: Mapping[str, Any]) -> str | None:
+    """What is wrong with the metadata of a part; None if nothing is."""
+    if not file.is_file():
+        return LOST
+    try:
+        return None if is_metadata(file, part) else CHANGED
+    except OSError:
+        return UNREADABLE
+
+
+def _problem(file: Location, inner: int, recorded: Any) -> str | None:
+    """What is wrong with a file; None if nothing is."""
+    if not file.is_file():
+        return LOST
+    try:
+        found = sums_of(file, inner)
+        if found is None:
+            return SHORT
+        if not sound(file.read_bytes(), inner):
+            return CHANGED
+    except OSError:
+        return UNREADABLE
+    return None if recorded is None or np.array_equal(found, recorded) else ANOTHER
+
+
+def _decoded(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
+    """Findings in a store without checksums."""
+    for name in store.names():
+        if not (store / name / METADATA).is_file():
+            continue
+        try:
+            array = store.open_array(name)
+        except Exception:  # whatever damaged metadata lead to
+            yield Finding(name, f"{name}/{METADATA}", CHANGED)
+            continue
+        for index, file in files(store, name, array):
+            if not file.is_file():
+                continue  # 0.1.0 did not write chunks of zeros, nor blocks that are not finished
+            pieces = zip(index, file_shape(array), strict=True)
+            try:
+                array[tuple(slice(i * n, (i + 1) * n) for i, n in pieces)]
+            except Exception:  # each codec fails in its own way
+                yield Finding(name, _below(store, file), CHANGED)
+            read(file.size())
+
+
+def _all_files(store: Location) -> Iterator[str]:
+    for folder, _, names in os.walk(store.path):
+        for name in sorted(names):
+            yield os.path.relpath(os.path.join(folder, name), store.path)
+
+
+def _below(store: Location, file: Location) -> str:
+    return os.path.relpath(file.path, store.path)

@@ -1,0 +1,1 @@
+"""Result stores: made, resumed, written block by block, and opened."""

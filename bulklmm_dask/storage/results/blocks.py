@@ -1,0 +1,92 @@
+"""Writing of blocks: each is written as a whole shard, or chunk, of every array.
+
+Concurrent writers of one shard would corrupt it without an error, so a write that does not cover
+whole blocks is refused. Blocks that hold only the fill value are written too: an absent file is a
+lost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.shard import write
+from bulklmm_dask.storage.codecs.compression import FAST, Compression
+from bulklmm_dask.storage.labels.layout import Layout
+from bulklmm_dask.storage.places.location import Location, explained
+from bulklmm_dask.storage.places.lock import Held
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place
+from bulklmm_dask.storage.results.journal import Written
+from bulklmm_dask.storage.summaries.of_blocks import summary_of
+
+_KEPT = "finished blocks are kept: "
+
+
+@dataclass(frozen=True)
+class ResultStore:
+    """A result on disk; a path, a layout and a lock, so that it is cheap to send to any worker.
+
+    A write raises StoreError once the lock of its run is lost. A store that is not yet under its
+    name has none.
+    """
+
+    path: str
+    layout: Layout
+    compression: Compression = FAST
+    held: Held | None = None
+
+    @property
+    def location(self) -> Location:
+        """Location of the store."""
+        return Location(self.path)
+
+    def pending_blocks(self) -> list[tuple[int, int]]:
+        """Blocks (i, j) that are not finished, trait chunk by trait chunk."""
+        done = marks(self.location, BLOCKS)
+        return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
+
+    def pending_traits(self) -> npt.NDArray[np.int64]:
+        """Trait chunks that are not finished: their values per trait are not written."""
+        return np.flatnonzero(~marks(self.location, TRAITS))
+
+    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
+        """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
+        rounded = {name: self.compression.rounded(block) for name, block in values.items()}
+        written = self._write((i, j), rounded)
+        return replace(written, summary=summary_of(self.location, self.held, i, rounded))
+
+    def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
+        """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""
+        return self._write((j,), values)
+
+    def _bytes_left(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Bytes of what is not marked as finished, before compression, from those of one part."""
+        parts = len(self.pending_blocks()) if len(mark) == 2 else len(self.pending_traits())
+        return parts * sum(part.nbytes for part in values.values())
+
+    def _write(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> Written:
+        sums, written = {}, []
+        if self.held is not None:
+            self.held.require()
+        with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
+            for name, part in values.items():
+                form = Form.of(self.location / name)
+                index = place(mark, len(form.shape))
+                shape = tuple(edge.stop - edge.start for edge in form.region(index))
+                if part.shape != shape:
+                    raise StoreError(
+                        f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
+                        "a write that does not cover whole blocks corrupts its neighbours"
+                    )
+                file = self.location / name / form.path(index)
+                with file.replacing() as stream:
+                    sums[name] = write(stream, form, part)
+                written.append(file)
+                file.begin_sync()
+        return Written(mark, sums, tuple(written))

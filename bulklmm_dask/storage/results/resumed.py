@@ -1,0 +1,231 @@
+"""A result store that a run writes into: a new one, or one left by an earlier run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.arrays.chunks import file_shape
+from bulklmm_dask.storage.arrays.datasets import read_dataset
+from bulklmm_dask.storage.codecs.compression import Compression, codec_of
+from bulklmm_dask.storage.labels.layout import Field, Layout
+from bulklmm_dask.storage.places.location import Location, explained
+from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.places.lock import writing as _writing
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks
+from bulklmm_dask.storage.proof.remedy import remedy
+from bulklmm_dask.storage.proof.stamp import FIRST, format_of, refuse_first_format
+from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.skeleton import Skeleton
+from bulklmm_dask.storage.results.soundness import (
+    block_sizes,
+    damaged_files,
+    finished,
+    readable,
+    require_sealed,
+    result_attributes,
+)
+from bulklmm_dask.storage.summaries.stored import StoredSummary
+from bulklmm_dask.surface import either, option
+from bulklmm_dask.text import counted
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
+    """Hold the right to write into a result store, which need not exist yet.
+
+    Whoever holds it already may give it instead of the path.
+
+    Raises
+    ------
+    StoreError
+        If another run writes into it, or what is there is no result store.
+
+    Warns
+    -----
+    StudyWarning
+        If a run that wrote into it is dead, and its lock is taken over.
+    """
+    if isinstance(path, Writer):
+        yield path
+        return
+    store = Location.of(path).recovered()
+    if store.exists():
+        result_attributes(store)
+    with _writing(store, BLOCKS) as writer:
+        yield writer
+
+
+def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
+    """Make a result store, or open an existing one of the same inputs to resume or repair it.
+
+    Parameters
+    ----------
+    writer : Writer
+        The right to write into a folder that does not exist, or into a result store (`writing`).
+    skeleton : Skeleton
+        What an existing store must agree with. Without a codec, it keeps its own.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written or is too small, the store has other inputs or is
+        compressed in another way, or another run has made it meanwhile and writes into it.
+    """
+    store = writer.store
+    if writer.repair is not None:
+        with store.scratch() as fresh:
+            skeleton.write(fresh)
+            writer.repair(fresh)
+    elif writer.held is None:
+        store.require_writable(skeleton.nbytes)
+        try:
+            with store.appearing() as partial:
+                skeleton.write(partial)
+                writer.put_into(partial)
+            writer.keep()
+        except StoreError:
+            if not store.exists():
+                raise
+            writer.take()  # of the run that has made it meanwhile, if that has ended
+        else:
+            return ResultStore(store.path, skeleton.layout, skeleton.compression, writer.held)
+    return ResultStore(store.path, skeleton.layout, _resume(writer, skeleton), writer.held)
+
+
+def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
+    """Raise StoreError unless a store is of the same inputs; forget blocks that are damaged.
+
+    Gives the compression of the store.
+    """
+    store = writer.store
+    attrs = result_attributes(store)
+    if format_of(store, attrs) == FIRST:
+        done, total = finished(store)
+        whole = either("open it with open_result, or ", "") if done == total else ""
+        refuse_first_format(store, attrs, f"{whole}give another store, or remove this one")
+    found, layout = attrs.get("fingerprints", {}), skeleton.layout
+    other = [name for name, digest in skeleton.fingerprints.items() if found.get(name) != digest]
+    if other == ["options"]:
+        _require_digits(store, attrs.get("digits"), skeleton.compression.digits)
+    if other:
+        raise StoreError(
+            f"{store} was made from other inputs: {', '.join(other)} differ; give another store, "
+            "or remove this one"
+        )
+    if list(layout.block) != attrs["block"]:
+        raise StoreError(
+            f"{store} has blocks of {attrs['block'][0]} {layout.dims[0]} x {attrs['block'][1]} "
+            f"traits, not {layout.block[0]} x {layout.block[1]}; leave {option('chunks')} out to "
+            "go on with its own"
+        )
+    store.require_writable()
+    with readable(store):
+        require_sealed(store, attrs)
+        _require_fields(store, layout, skeleton.fields)
+        own = _codec(store, attrs["statistics"], skeleton.compression)
+        scores = [*attrs["statistics"], *attrs["of_traits"], BLOCKS, TRAITS]
+        read_dataset(store, without=scores)  # raises if names or places are damaged
+        # To read what is finished takes 3% of the time that its scan took.
+        unfinished = not all(marks(store, name).all() for name in (BLOCKS, TRAITS))
+        damaged = list(damaged_files(store, attrs, read=unfinished))
+    with explained(store), Journal(store, writer.held) as journal:
+        for mark, file in damaged:
+            journal.forget(mark)
+            file.remove()
+        _summarise_again(store, layout, journal, {mark for mark, _ in damaged})
+        store.remove_partial_chunks()
+    return own
+
+
+def _require_digits(store: Location, found: int | None, wanted: int | None) -> None:
+    """Raise StoreError if a store keeps more or fewer digits of a number than are wanted."""
+    if found == wanted:
+        return
+    kept, others = (
+        "all digits" if digits is None else counted(digits, "significant digit")
+        for digits in (found, wanted)
+    )
+    how = f"leave {option('digits')} out" if found is None else f"give {option('digits', found)}"
+    raise StoreError(
+        f"{store} keeps {kept} of its numbers, not {others}; {how} to go on with it, or give "
+        "another store"
+    )
+
+
+def _codec(store: Location, names: Sequence[str], compression: Compression) -> Compression:
+    """The compression with the codec of a store; StoreError if it is not the one that is given."""
+    found = codec_of(store.open_array(names[0])) if names else None
+    if found is None:
+        return compression
+    if compression.name not in (None, found):
+        raise StoreError(
+            f"{store} is compressed by {found}, not {compression.name}; leave "
+            f"{option('compression')} out to go on with it, or give another store"
+        )
+    return replace(compression, name=found)
+
+
+def _summarise_again(
+    store: Location, layout: Layout, journal: Journal, forgotten: set[tuple[int, ...]]
+) -> None:
+    """Make the summaries anew that are not those of their blocks, of the LODs in these.
+
+    A block whose LODs cannot be read is forgotten.
+    """
+    summary = StoredSummary.of(store)
+    if summary is None:
+        return
+    for i, j in np.argwhere(summary.wrong() & marks(store, BLOCKS)).tolist():
+        if (i, j) in forgotten:
+            continue
+        try:
+            made, sums = summary.made_anew(i, j, layout.region(i, j))
+        except StoreError:
+            journal.forget((i, j))
+        else:
+            journal.note_summary((i, j), made, sums)
+
+
+def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
+    """Raise StoreError unless the arrays of a store are those that a run writes to."""
+    for name, blocks in ((BLOCKS, layout.blocks), (TRAITS, layout.blocks[1:])):
+        if (found := store.open_array(name).shape) != blocks:
+            raise StoreError(
+                f"{store / name} is damaged: it is of {found} blocks instead of {blocks}; "
+                f"{remedy(store)}"
+            )
+    for name, field in fields.items():
+        array = store.open_array(name)
+        kind = np.dtype(object) if array.dtype.kind in "OUT" else array.dtype
+        found = array.shape, kind, array.metadata.dimension_names
+        if found != (field.shape, field.dtype, field.dims):
+            raise StoreError(
+                f"{store / name} is damaged: it is of shape {array.shape} and type {array.dtype} "
+                f"instead of {field.shape} and {field.dtype}; {remedy(store)}"
+            )
+        if field.dims[:2] == layout.dims and file_shape(array)[:2] != layout.block:
+            raise StoreError(
+                f"{store / name} is damaged: its files hold {file_shape(array)[:2]} instead of "
+                f"{layout.block}; {remedy(store)}"
+            )
+
+
+def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
+    """Block sizes of an existing result store with these dimensions, None if there is no store."""
+    store = Location.of(path).recovered()
+    if not store.exists():
+        return None
+    sizes = block_sizes(result_attributes(store))
+    if tuple(sizes) != dims:
+        raise StoreError(
+            f"{store} is a result over {' and '.join(sizes)}, not {' and '.join(dims)}; give "
+            "another store"
+        )
+    return sizes
