@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bulklmm_dask.typing import Array, Flags, Real, Single
+from bulklmm_dask.typing import Flags, Real, Single
 
 
 def allele_frequencies(dosage: Real, used: Flags, maximum: float) -> Single:
@@ -27,11 +27,13 @@ def allele_frequencies(dosage: Real, used: Flags, maximum: float) -> Single:
         Between 0 and 1; NaN where no sample of the pattern has a call.
     """
     values = np.asarray(dosage, dtype=np.float64)
-    called = ~np.isnan(values)
     weights = used.astype(np.float64)
-    counts: Array = weights.sum(axis=0)[None]
-    if not called.all():
-        counts = called @ weights
-        values = np.where(called, values, 0.0)
+    counts = np.tile(weights.sum(axis=0), (len(values), 1))
     with np.errstate(invalid="ignore"):
-        return np.asarray((values @ weights) / (maximum * counts), dtype=np.float32)
+        sums = values @ weights
+        some = np.flatnonzero(np.isnan(sums).any(axis=1))  # NaN of one sample is that of the sum
+        if some.size:
+            called = ~np.isnan(values[some])
+            sums[some] = np.where(called, values[some], 0.0) @ weights
+            counts[some] = called @ weights
+        return np.asarray(sums / (maximum * counts), dtype=np.float32)

@@ -1,5 +1,6 @@
 """SIGTERM, which batch systems send before they kill: as Ctrl-C, with its own exit code."""
 
+import os
 import signal
 
 import pytest
@@ -52,3 +53,17 @@ def test_permutations_are_terminated(machines, study, tmp_path):
     stop(permute, path)
     machines.finish("permute", study, path, *PERMUTE, "--threads", "1")
     assert content(path) == content(whole)
+
+
+@pytest.mark.parametrize("begun", [1, 2])
+def test_ctrl_c_while_workers_start(begun, machines, study, undisturbed, tmp_path):
+    """The terminal sends it to every process."""
+    path = tmp_path / "lod.zarr"
+    wanted = ["scan", study, path, *SCAN, "--workers", "2", "--threads", "1"]
+    scan = machines.bulklmm(*wanted)
+    wait_for(lambda: len(scan.workers()) >= begun)
+    os.killpg(scan.process.pid, signal.SIGINT)
+    assert scan.code() == 130, scan.said
+    assert "Traceback" not in scan.said
+    machines.finish(*wanted)
+    assert content(path) == undisturbed
