@@ -48,7 +48,7 @@ def describe(path: str | os.PathLike[str]) -> str:
     InputError, StoreError
         If the path is none of these, or damaged.
     """
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened()
     if is_unstamped(store) and guess_format(store) != "vcf-zarr":
         return _of_xarray(store)
     if not store.is_store():

@@ -160,7 +160,7 @@ def _findings(place: Location, mend: bool, progress: _Progress | None) -> list[F
         if progress is not None:
             progress(min(done, total), total)
 
-    found = list(examine(place, read))
+    found = list(examine(place.opened(), read))
     if done < total:
         read(total - done)
     if mend and not is_finished(place):

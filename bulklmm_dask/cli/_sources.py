@@ -23,12 +23,12 @@ from bulklmm_dask.study.readers.registry import read_alone
 
 def open_source(path: str | Path) -> xr.Dataset:
     """Open a Zarr study, or read files that hold a whole study: R/qtl2's or PLINK's."""
-    place = Location.of(path).recovered()
+    place = Location.of(path).opened()
     if place.is_file() or (place.is_folder() and not place.is_store()):
         name = guess_format(path)
         if name == "vcf-zarr" or not is_unstamped(place):
             return read_alone(path, name)
-    return open_dataset(path)
+    return open_dataset(place)
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:

@@ -51,7 +51,8 @@ def _csv(place: Location) -> pd.DataFrame:
 
 def _parquet(place: Location) -> pd.DataFrame:
     try:
-        return pd.read_parquet(place.path)
+        with place.at_hand() as files:
+            return pd.read_parquet(files.path)
     except Exception as error:  # damaged files fail in many ways
         raise InputError(f"{place} cannot be read as a table ({error}); make it again") from error
 

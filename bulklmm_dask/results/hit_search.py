@@ -63,14 +63,15 @@ class Part:
         if folder is None:
             return cls(len(table), table, counts)
         path = folder / _part_name(chunk)
-        with explained(folder):
-            table.to_parquet(path, engine="pyarrow", index=False)
+        with explained(folder), path.replacing() as stream:
+            table.to_parquet(stream, engine="pyarrow", index=False)
         return cls(len(table), path, counts)
 
     def read(self, columns: list[str] | None = None) -> pd.DataFrame:
         """Give all of the columns, or some."""
         if isinstance(self.content, Location):
-            return pd.read_parquet(self.content, engine="pyarrow", columns=columns)
+            with self.content.open() as stream:
+                return pd.read_parquet(stream, engine="pyarrow", columns=columns)
         return self.content if columns is None else self.content[columns]
 
     def drop_if_empty(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.packed import Budget, damaged, refuse_spreadsheet, text_bytes
 from bulklmm_dask.text import listing, named
@@ -60,7 +60,7 @@ class Folder:
 
     def _require_inside(self, name: str) -> None:
         with reading(self.label(name)):
-            inside = (self.place / name).local.resolve().is_relative_to(self.place.local.resolve())
+            inside = (self.place / name).is_inside(self.place)
         if not inside:
             raise InputError(
                 f"{name!r}, which the control file in {self.place} names, lies outside that "
@@ -77,7 +77,9 @@ class Archive:
         self.inside = ""
         self._unpacked: dict[str, int] = {}  # bytes of members, however often they are read
         try:
-            self._zip = zipfile.ZipFile(self.place)
+            self._zip = zipfile.ZipFile(self.place.zip_source())
+        except StoreError:  # the server does not give it
+            raise
         except Exception as error:  # a damaged directory of members fails in many ways
             damaged(str(self.place), error)
         refuse_spreadsheet(self._zip, str(self.place))
@@ -135,7 +137,7 @@ def is_zip(path: Location) -> bool:
     if not path.is_file():
         return False
     with reading(str(path)):
-        return zipfile.is_zipfile(path)
+        return zipfile.is_zipfile(path.zip_source())
 
 
 @contextmanager

@@ -186,7 +186,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     {'variants': 60, 'samples': 120}
     >>> result = blmm.scan(study)
     """
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened()
     if is_unstamped(store):
         ds = open_unstamped(store, lambda array: array.name in _LARGE)
         if "sample_trait" in ds and any(name in ds for name in _LARGE if name != "sample_trait"):

@@ -14,7 +14,8 @@ from studies import study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
-from bulklmm_dask.storage.codecs.harmless import require_harmless
+from bulklmm_dask.storage.codecs.harmless import FILES, require_harmless
+from bulklmm_dask.storage.places.location import Location
 
 TRAITS = pd.DataFrame({"t": [1.0, 2, 4]}, index=list("abc"))
 
@@ -46,6 +47,10 @@ def vcf(tmp_path):
     return tmp_path / "v.vcz"
 
 
+def look(folder):
+    require_harmless(Location.of(folder).metadata_files(FILES))
+
+
 def poison(path, tmp_path):
     """Names of samples as objects, pickled, as Zarr v2 allows."""
     meta = json.loads((path / "sample_id" / ".zarray").read_text())
@@ -56,13 +61,13 @@ def poison(path, tmp_path):
 
 
 def test_a_store_of_vcf2zarr_or_sgkit_is_harmless(vcf):
-    require_harmless(vcf)
+    look(vcf)
     assert blmm.open_vcf_zarr(vcf, traits=TRAITS).sizes["samples"] == 3
 
 
 def test_pickles_are_refused_before_they_run(vcf, tmp_path):
     poison(vcf, tmp_path)
-    for call in (lambda: blmm.open_vcf_zarr(vcf, traits=TRAITS), lambda: require_harmless(vcf)):
+    for call in (lambda: blmm.open_vcf_zarr(vcf, traits=TRAITS), lambda: look(vcf)):
         with pytest.raises(blmm.StoreError, match=r"sample_id/\.zarray names the codec 'pickle'"):
             call()
     assert not (tmp_path / "ran").exists()
@@ -100,11 +105,11 @@ def test_attributes_that_look_like_codecs_are_none(tmp_path):
     group = zarr.open_group(tmp_path / "x.zarr", mode="w", zarr_format=3)
     group.attrs["filters"] = [{"id": "PASS", "description": "all passed"}]
     group.attrs["nested"] = {"codecs": ["pickle"]}
-    require_harmless(tmp_path / "x.zarr")
+    look(tmp_path / "x.zarr")
     old = zarr.open_group(tmp_path / "y.zarr", mode="w", zarr_format=2)
     old.attrs["filters"] = [{"id": "q10"}]
     zarr.consolidate_metadata(tmp_path / "y.zarr")
-    require_harmless(tmp_path / "y.zarr")
+    look(tmp_path / "y.zarr")
 
 
 def test_no_result_is_made_of_a_study_in_format_2(tmp_path):

@@ -24,7 +24,7 @@ from locks import CHUNKS, FOLDER, file, is_free, lock_it, part_of, record
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
 from bulklmm_dask.storage.labels.layout import Layout
-from bulklmm_dask.storage.places import files, lock
+from bulklmm_dask.storage.places import files, lock, signs
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.process import Process
 from bulklmm_dask.storage.results.blocks import ResultStore
@@ -206,7 +206,7 @@ def test_a_number_that_was_given_again_is_another_process():
 
 @pytest.mark.parametrize("age", [1000.0, -1000.0], ids=["old", "from the future"])
 def test_a_lock_that_is_not_renewed_is_taken_over(ds, part, age, monkeypatch):
-    monkeypatch.setattr(lock, "_WATCHED", 0.01)
+    monkeypatch.setattr(signs, "WATCHED", 0.01)
     lock_it(part, age)
     with pytest.raises(blmm.StoreError, match=r"unfinished: .* and it goes on where it stopped"):
         blmm.open_result(part)
@@ -223,7 +223,7 @@ def test_a_lock_that_is_not_renewed_is_taken_over(ds, part, age, monkeypatch):
 def test_a_clock_that_was_set_makes_no_lock_stale(ds, part, monkeypatch):
     """The lock looks old, but is renewed while it is watched."""
     lock_it(part, 1000.0)
-    monkeypatch.setattr(lock.time, "sleep", lambda _: os.utime(file(part)))
+    monkeypatch.setattr(signs.time, "sleep", lambda _: os.utime(file(part)))
     with pytest.raises(blmm.StoreError, match="is being written by process 1 of ann on node7"):
         blmm.scan(ds, store=part)
     assert file(part).read_bytes() == record()
@@ -231,7 +231,7 @@ def test_a_clock_that_was_set_makes_no_lock_stale(ds, part, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"pid": "x"}', b"\xff"])
 def test_a_lock_that_is_just_being_made_or_is_damaged(ds, part, content, monkeypatch):
-    monkeypatch.setattr(lock, "_WATCHED", 0.01)
+    monkeypatch.setattr(signs, "WATCHED", 0.01)
     file(part).write_bytes(content)
     with pytest.raises(blmm.StoreError, match="is being written by another run"):
         blmm.scan(ds, store=part)
@@ -272,7 +272,7 @@ def test_files_are_on_the_disk_before_their_mark(ds, path, monkeypatch):
 
 
 def test_a_run_renews_its_lock(ds, path, monkeypatch):
-    monkeypatch.setattr(lock, "_BEAT", 0.01)
+    monkeypatch.setattr(signs, "BEAT", 0.01)
     times = []
 
     def look(progress):
@@ -326,7 +326,7 @@ def test_a_run_whose_store_was_replaced_stops(ds, path, tmp_path, monkeypatch):
 
 def test_a_heartbeat_that_finds_no_lock_stops_the_next_block(ds, path, monkeypatch):
     """Within the ten seconds in which a block does not look by itself."""
-    monkeypatch.setattr(lock, "_BEAT", 0.01)
+    monkeypatch.setattr(signs, "BEAT", 0.01)
 
     def lose(progress):
         if progress.done == 1:
@@ -365,7 +365,7 @@ def test_threads_that_begin_together(ds, path):
 
 @pytest.mark.filterwarnings("ignore:.*this run goes on")
 def test_of_many_who_take_over_one_succeeds(path, monkeypatch):
-    monkeypatch.setattr(lock, "_WATCHED", 0.0)
+    monkeypatch.setattr(signs, "WATCHED", 0.0)
     file(path).parent.mkdir(parents=True)
     for _ in range(25):
         file(path).write_bytes(record())
@@ -390,7 +390,7 @@ def test_of_many_who_take_over_one_succeeds(path, monkeypatch):
 
 
 def test_a_run_that_was_killed_while_it_took_a_lock_over(ds, part, monkeypatch):
-    monkeypatch.setattr(lock, "_WATCHED", 0.0)
+    monkeypatch.setattr(signs, "WATCHED", 0.0)
     lock_it(part, 1000.0)
     guard = file(part).with_name(lock.GUARD)
     guard.write_bytes(record(host="node8"))

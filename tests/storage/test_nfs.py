@@ -18,7 +18,7 @@ import studies
 from locks import CHUNKS, file, is_free, lock_it, part_of
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.places import files, lock
+from bulklmm_dask.storage.places import files, lock, signs
 from bulklmm_dask.storage.places.location import Location
 
 RENAME, OPEN = Path.rename, Location.open
@@ -54,7 +54,7 @@ DIFFERENCES = {
 
 @pytest.fixture(params=DIFFERENCES.values(), ids=DIFFERENCES)
 def nfs(request, monkeypatch):
-    monkeypatch.setattr(lock, "_WATCHED", 0.01)
+    monkeypatch.setattr(signs, "WATCHED", 0.01)
     monkeypatch.setattr(*request.param())
 
 

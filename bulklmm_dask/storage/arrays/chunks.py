@@ -6,7 +6,6 @@ Checksums tell whether a file of a store of this package is whole (`manifest`). 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,10 +51,7 @@ def missing_files(store: Location, name: str) -> list[Location]:
     """Locations of the files of an array that are not there."""
     array = store / name
     form = Form.read(metadata_of(array), array)
-    if array.count() - 1 == math.prod(form.files):  # beside the metadata
-        return []
-    places = [array / form.path(index) for index in np.ndindex(form.files)]
-    return [file for file in places if not file.is_file()]
+    return array.lacks([form.path(index) for index in np.ndindex(form.files)])
 
 
 def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:

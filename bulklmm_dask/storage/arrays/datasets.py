@@ -8,7 +8,7 @@ programs.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -124,19 +124,26 @@ def read_dataset(
         whatever their codec does.
     """
     found, coordinates, others = dict[str, xr.Variable](), set[str](), []
+    own = dict[str, Form]()
     for name, form in forms_of(store).items():
         if name in without:
             continue
         whole = form.inner is None or name in deferred
         if form.dims is None or not form.known or not whole or _is_coded(form):
             others.append(name)
-            continue
+        else:
+            own[name] = form
+
+    def read(name: str) -> npt.NDArray[Any]:
+        return _blank(own[name]) if name in deferred else read_array(store / name, own[name])
+
+    for (name, form), values in zip(own.items(), store.each(read, own), strict=True):
         attrs = dict(form.attrs)
         attrs.pop(_MISSING, None)
         coordinates.update(attrs.pop(COORDINATES, "").split())
-        values = _blank(form) if name in deferred else read_array(store / name, form)
-        chunks = {"preferred_chunks": dict(zip(form.dims, form.chunk, strict=True))}
-        found[name] = xr.Variable(form.dims, values, attrs, chunks, fastpath=True)
+        chunks = {"preferred_chunks": dict(zip(form.dims or (), form.chunk, strict=True))}
+        dims = cast("tuple[str, ...]", form.dims)
+        found[name] = xr.Variable(dims, values, attrs, chunks, fastpath=True)
     attrs = dict(metadata_of(store).get("attributes", {}))
     coordinates.update(attrs.pop(COORDINATES, "").split())
     ds = xr.Dataset(found, attrs=attrs)
@@ -152,10 +159,11 @@ def read_dataset(
 def forms_of(store: Location) -> dict[str, Form]:
     """Forms of the arrays of a Zarr group by their names, sorted."""
     places = {name: store / name for name in store.names()}
-    nodes = {name: metadata_of(place) for name, place in places.items() if place.is_store()}
+    nodes = [name for name, place in places.items() if place.is_store()]
+    found = store.each(metadata_of, map(places.__getitem__, nodes))
     return {
         name: Form.read(metadata, places[name])
-        for name, metadata in nodes.items()
+        for name, metadata in zip(nodes, found, strict=True)
         if metadata.get("node_type") == "array"
     }
 

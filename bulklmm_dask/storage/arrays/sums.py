@@ -49,6 +49,10 @@ def sums_of(file: Location, inner: int) -> Sums | None:
     if not file.is_file():
         return None
     sums = np.zeros(1 + inner, np.uint32)
+    if not inner:
+        tail = file.tail(SUM)
+        sums[0] = _sum(tail)
+        return sums if len(tail) == SUM else None
     with file.open() as stream:
         length = stream.seek(0, os.SEEK_END)
         size = inner * _ENTRY + SUM

@@ -7,16 +7,14 @@ its metadata, so these are read as plain JSON first.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.text import listing, named
+from bulklmm_dask.text import listing
 
 _LONGEST = 10**7  # bytes of a metadata file; names of chunks and samples do not stand there
-_FILES = ("zarr.json", ".zarray", ".zmetadata")  # of Zarr formats 3 and 2
+FILES = ("zarr.json", ".zarray", ".zmetadata")  # of Zarr formats 3 and 2
 # Keys under which metadata of arrays name codecs, lists or single ones.
 _KEYS = ("codecs", "index_codecs", "filters", "compressor", "compressors")
 
@@ -33,43 +31,39 @@ HARMLESS = frozenset(
 )
 
 
-def require_harmless(folder: Path, *, within: bool = True) -> None:
+class MetadataFile(Protocol):
+    """A file that may hold metadata of an array or a group; its text names it in messages."""
+
+    def first(self, most: int) -> bytes:
+        """Read the first bytes of the file, no more than `most`."""
+
+
+def require_harmless(files: Iterable[MetadataFile]) -> None:
     """Raise StoreError if an array names another codec.
 
     Metadata that cannot be read are left to Zarr, which refuses them.
 
     Parameters
     ----------
-    folder : path
-        An array or a group.
-    within : bool
-        Whether to look also at the arrays in it.
+    files : iterable of MetadataFile
+        Those of an array, or of a group and the arrays in it; some need not exist.
     """
-    for file in _metadata(folder, within):
+    for file in files:
         unknown = [name for name in _codecs(_parsed(file)) if name not in HARMLESS]
         if unknown:
             raise StoreError(
-                f"{named(file)} names the codec {listing(unknown)}, which this package does not "
+                f"{file} names the codec {listing(unknown)}, which this package does not "
                 "use and which may run code that the store holds; write the array with another "
                 "codec, such as zstd"
             )
 
 
-def _metadata(folder: Path, within: bool) -> Iterator[Path]:
-    """Metadata files of a store; folders of chunks, which are numbers or c, are left out."""
-    if not within:
-        yield from (folder / name for name in _FILES)
-        return
-    for at, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name[:1].isdigit() and name != "c"]
-        yield from (Path(at) / name for name in _FILES if name in files)
-
-
-def _parsed(file: Path) -> Any:
+def _parsed(file: MetadataFile) -> Any:
     try:
-        if file.stat().st_size > _LONGEST:
-            raise StoreError(f"{named(file)} is larger than metadata can be: it is damaged")
-        return json.loads(file.read_bytes())
+        content = file.first(_LONGEST + 1)
+        if len(content) > _LONGEST:
+            raise StoreError(f"{file} is larger than metadata can be: it is damaged")
+        return json.loads(content)
     except (ValueError, RecursionError, OSError):  # Zarr reads it too, and refuses it
         return None
 

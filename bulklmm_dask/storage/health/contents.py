@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places.location import METADATA, Location
@@ -43,7 +40,11 @@ def require_own(store: Location) -> None:
             f"{store} is a Zarr store that {function('save')} has not written (its attribute "
             f"{KIND} is {kind!r}), {kept}"
         )
-    foreign = sorted(_foreign(store.local))
+    foreign = sorted(
+        path
+        for path in store.files()
+        if not is_of_a_run(path) and _OF_A_STORE.fullmatch(path) is None
+    )
     if foreign:
         raise StoreError(
             f"{store} holds {counted(len(foreign), 'file')} that would be lost, for they are no "
@@ -56,11 +57,3 @@ def _kind(store: Location) -> object:
         return json.loads((store / METADATA).record() or b"")["attributes"][KIND]
     except (ValueError, KeyError, TypeError, RecursionError):  # damaged, or of another program
         return None
-
-
-def _foreign(folder: Path) -> Iterator[str]:
-    for at, _, names in os.walk(folder):
-        for name in names:
-            path = (Path(at) / name).relative_to(folder).as_posix()
-            if not is_of_a_run(path) and _OF_A_STORE.fullmatch(path) is None:
-                yield path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,13 +92,13 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
             yield Finding(name, metadata, problem)
         elif "shape" in part:
             array = store.open_array(name)
-            expected |= {_below(store, file) for _, file in files(store, name, array)}
+            expected |= {file.below(store) for _, file in files(store, name, array)}
             for finding in _of_array(store, name, array, part, attrs, read):
                 wrong.add(name)
                 yield finding
     if wrong <= set(attrs.get("statistics", ())):  # all that summaries are compared with is sound
         yield from _of_summary(store)
-    for path in _all_files(store):
+    for path in store.files():
         if path not in expected and not is_of_a_run(path) and not path.startswith(tuple(unknown)):
             yield Finding(path.split("/")[0], path, SURPLUS)
 
@@ -122,7 +121,7 @@ def _of_array(
         read(file.size())
         if problem is not None:
             wrong = True
-            yield Finding(name, _below(store, file), problem)
+            yield Finding(name, file.below(store), problem)
     if wrong or recorded is not None:
         return
     if not (same_content(store, name, part) if "content" in part else _is_decoded(array)):
@@ -209,15 +208,5 @@ def _decoded(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
             try:
                 array[tuple(slice(i * n, (i + 1) * n) for i, n in pieces)]
             except Exception:  # each codec fails in its own way
-                yield Finding(name, _below(store, file), CHANGED)
+                yield Finding(name, file.below(store), CHANGED)
             read(file.size())
-
-
-def _all_files(store: Location) -> Iterator[str]:
-    for folder, _, names in os.walk(store.path):
-        for name in sorted(names):
-            yield os.path.relpath(os.path.join(folder, name), store.path)
-
-
-def _below(store: Location, file: Location) -> str:
-    return os.path.relpath(file.path, store.path)

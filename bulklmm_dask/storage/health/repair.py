@@ -10,7 +10,6 @@ vouches for changes, and the seal comes after all that it describes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ def repairing(store: Location, attrs: Attributes, found: Sequence[Finding]) -> I
         If a run writes into it.
     """
     with explained(store):
-        (store / BLOCKS).local.mkdir(exist_ok=True)
+        (store / BLOCKS).make_folder()
     with _writing(store, BLOCKS) as writer:
         writer.repair = _Repair(writer, attrs, found)
         yield writer
@@ -172,7 +171,7 @@ class _Repair:
             for kind in (BLOCKS, TRAITS):
                 for mark in _where(marks(store, kind)):
                     for file in skeleton.files_of(kind, mark):
-                        if _below(store, file) in wrong:
+                        if file.below(store) in wrong:
                             journal.forget(mark)
                             removed.append(file)
         for file in removed:
@@ -202,7 +201,7 @@ class _Fresh:
     def put_content(self) -> None:
         """Put right what no block is written into."""
         self._put_where_other(
-            _below(self.fresh, file)
+            file.below(self.fresh)
             for name, array in self._arrays.items()
             if self._is_constant(name)
             for _, file in files(self.fresh, name, array)
@@ -227,7 +226,7 @@ class _Fresh:
     def put(self, damaged: Iterable[_File]) -> None:
         """Put files of the manifest without entries in place of others."""
         self._put(
-            _below(self.fresh, file_of(self.fresh, name, self._arrays[name], index))
+            file_of(self.fresh, name, self._arrays[name], index).below(self.fresh)
             for name, index in damaged
         )
 
@@ -262,12 +261,12 @@ class _Fresh:
     def remove_surplus(self) -> None:
         """Remove what lies in the folder of an array and is none of its files."""
         for name, array in self._arrays.items():
-            own = {_below(self.fresh, file) for _, file in files(self.fresh, name, array)}
+            own = {file.below(self.fresh) for _, file in files(self.fresh, name, array)}
             own.add(f"{name}/{METADATA}")
-            for file in _all_in(self.store / name):
-                path = _below(self.store, file)
+            for below in list((self.store / name).files()):
+                path = f"{name}/{below}"
                 if path not in own and not is_of_a_run(path):
-                    file.remove()
+                    (self.store / path).remove()
 
     @cached_property
     def _scores(self) -> frozenset[str]:
@@ -336,12 +335,3 @@ def _is_same(one: Location, other: Location) -> bool:
 
 def _where(flags: Flags) -> list[_Mark]:
     return list(map(tuple, np.argwhere(flags).tolist()))
-
-
-def _all_in(folder: Location) -> Iterator[Location]:
-    for at, _, names in os.walk(folder):
-        yield from (Location(os.path.join(at, name)) for name in names)
-
-
-def _below(store: Location, file: Location) -> str:
-    return os.path.relpath(file.path, store.path)

@@ -16,8 +16,9 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places import files
 from bulklmm_dask.storage.places.paths import OLD, PART, Place, tries
 from bulklmm_dask.storage.places.process import Process
+from bulklmm_dask.storage.places.protocol import Location, Replaceable
 from bulklmm_dask.storage.places.warn import say
-from bulklmm_dask.surface import option, repeat
+from bulklmm_dask.surface import repeat
 from bulklmm_dask.text import storage
 
 # Bytes: systems allow 255 and 4096, and names of unfinished files and of chunks are longer.
@@ -53,35 +54,15 @@ class Output(Place):
                 f"in {folder}; make room, or choose another disk"
             )
 
-    def require_free(self, *, overwrite: bool) -> None:
-        """Raise StoreError, before any work, where an output cannot be made or exists already.
-
-        `overwrite` allows something of that name to exist; the caller checks whether it may be
-        replaced.
-        """
+    def require_parent(self) -> None:
+        """Raise StoreError unless there is the folder to write to."""
         if not self.parent.is_folder():
             raise StoreError(
                 f"{self} cannot be written: there is no folder {self.parent}; make it first"
             )
-        if self.exists() and not overwrite:
-            raise StoreError(
-                f"{self} exists; choose another name, or replace it with "
-                f"{option('overwrite', True)}"
-            )
-        self.require_writable()
-
-    def require_free_file(self, *, overwrite: bool) -> None:
-        """Do the checks of `require_free` for a file, which never replaces a folder."""
-        if self.is_folder():
-            raise StoreError(f"{self} cannot be written: it is a folder; give another path")
-        if self.is_special():
-            raise StoreError(
-                f"{self} cannot be written: it is a pipe or a device; give the path of a file"
-            )
-        self.require_free(overwrite=overwrite)
 
     @contextmanager
-    def appearing(self, replaceable: Callable[[Self], None] | None = None) -> Iterator[Self]:
+    def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Self]:
         """Give an empty folder beside this one to write to; move it here once it is complete.
 
         Whatever goes wrong before, nothing is left behind and an older folder stays as it was.
@@ -132,13 +113,6 @@ class Output(Place):
         finally:
             files.cleaning(partial.remove)
 
-    def put(self, source: Self) -> None:
-        """Put a copy of a small file here, in place of whatever is here, at one moment."""
-        if self.is_folder():
-            self.remove()
-        with self.replacing() as stream:
-            stream.write(source.read_bytes())
-
     @contextmanager
     def appearing_file(self) -> Iterator[Self]:
         """Give a name beside this one, of the same suffix, to write; rename it once complete.
@@ -157,12 +131,7 @@ class Output(Place):
         finally:
             files.cleaning(partial.remove)
 
-    def write_text(self, text: str) -> None:
-        """Write a text file in UTF-8, complete or not at all, with line ends unchanged."""
-        with self.appearing_file() as partial:
-            partial.local.write_text(text, encoding="utf-8", newline="")
-
-    def change(self, write: Callable[[Self], None]) -> None:
+    def change(self, write: Callable[[Location], None]) -> None:
         """Change a folder at one moment: the old one stays until the new one is complete.
 
         Parameters
@@ -174,8 +143,8 @@ class Output(Place):
         while True:
             before = self._identity()
 
-            def same(place: Self, before: tuple[int, int] = before) -> None:
-                if place._identity() != before:
+            def same(place: Location, before: tuple[int, int] = before) -> None:
+                if self._identity() != before:
                     raise StoreError(f"{self} was changed meanwhile by another run; {repeat()}")
 
             try:
@@ -230,7 +199,7 @@ class Output(Place):
         """Let the system begin to write a file to the disk, for a `sync` later."""
         files.begin_sync(self.local)
 
-    def sync(self, parts: Iterable[Self]) -> None:
+    def sync(self, parts: Iterable[Location]) -> None:
         """Wait until files of this folder, and the folders on the way to them, are on the disk."""
         paths = {part.local for part in parts}
         folders = {above for path in paths for above in path.parents if self.local in above.parents}
@@ -278,7 +247,7 @@ def _existing(path: Path) -> Path:
 
 @contextmanager
 def explained(
-    target: Place | str, kept: str = "", needed: Callable[[], int] = lambda: 0
+    target: Location | str, kept: str = "", needed: Callable[[], int] = lambda: 0
 ) -> Iterator[None]:
     """Turn OSError into StoreError about `target`.
 

@@ -10,28 +10,30 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.codecs.harmless import require_harmless
-from bulklmm_dask.storage.places.paths import METADATA, Place
+from bulklmm_dask.storage.codecs.harmless import FILES, require_harmless
+from bulklmm_dask.storage.places.base import METADATA, Base
 
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
 
-class Group(Place):
+class Group(Base):
     """A Zarr group."""
 
     def open_group(self, mode: Any = "r", zarr_format: Any = 3) -> zarr.Group:
         """Open a Zarr group, once the metadata of its arrays are found to be harmless."""
         zarr = _bounded_zarr()
-        require_harmless(self.local)
-        return zarr.open_group(self.path, mode=mode, zarr_format=zarr_format)
+        require_harmless(self.metadata_files(FILES))
+        return zarr.open_group(self._zarr(mode), mode=mode, zarr_format=zarr_format)
 
     def open_array(self, name: str, mode: Any = "r", zarr_format: Any = 3) -> Any:
         """Open an array of a Zarr group, once its metadata are found to be harmless."""
         zarr = _bounded_zarr()
-        require_harmless(self.local / name, within=False)
-        return zarr.open_array(self.path, path=name, mode=mode, zarr_format=zarr_format)
+        array = self / name
+        formats = FILES if zarr_format is None else (METADATA,)
+        require_harmless(array / file for file in formats)
+        return zarr.open_array(self._zarr(mode), path=name, mode=mode, zarr_format=zarr_format)
 
     def arrays(self) -> dict[str, Any]:
         """Open the arrays of a Zarr group one by one; StoreError names the damaged file.
@@ -44,7 +46,7 @@ class Group(Place):
             if not file.is_file():
                 continue
             try:
-                if json.loads(file.local.read_bytes())["node_type"] == "array":
+                if json.loads(file.read_bytes())["node_type"] == "array":
                     found[name] = self.open_array(name)
             except StoreError:
                 raise
@@ -57,13 +59,17 @@ class Group(Place):
         import xarray as xr
 
         _bounded_zarr()
-        require_harmless(self.local)
+        require_harmless(self.metadata_files(FILES))
         self.arrays()
-        return xr.open_zarr(self.path, consolidated=False, zarr_format=3, **options)
+        options = {"zarr_format": 3, **options}
+        return xr.open_zarr(self._zarr("r"), consolidated=False, **options)
 
     def write_dataset(self, ds: xr.Dataset, **options: Any) -> None:
         """Write a dataset as a Zarr group; `options` go to Dataset.to_zarr."""
-        ds.to_zarr(self.path, mode="w", zarr_format=3, consolidated=False, **options)
+        ds.to_zarr(self._zarr("w"), mode="w", zarr_format=3, consolidated=False, **options)
+
+    def _zarr(self, mode: str) -> Any:
+        return self.zarr_store(read_only=mode == "r")
 
 
 def _bounded_zarr() -> Any:

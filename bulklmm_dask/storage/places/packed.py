@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any, NoReturn
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.text import storage
 
 # A packed file may hold this many bytes in any case, and this many times its size if that is more:
@@ -198,7 +198,7 @@ class _Guarded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             found = self._stream.read(len(buffer))
-        except InputError:
+        except (InputError, StoreError):
             raise
         except Exception as error:  # each method of packing fails in its own way
             damaged(self._label, error)

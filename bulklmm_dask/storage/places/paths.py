@@ -1,83 +1,46 @@
-"""Paths: what a user typed, what is there, and its parts."""
+"""Paths on a disk: what is there, and its parts."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Self
-from urllib.parse import unquote
+from typing import IO, Self, TypeVar
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.places.base import Base
 from bulklmm_dask.storage.places.process import Process
+from bulklmm_dask.storage.places.protocol import Location
+from bulklmm_dask.storage.places.url import path_in, refuse_nul
 from bulklmm_dask.text import named
 
-METADATA = "zarr.json"
 # Hidden names beside a file or folder: what is being written, and what is being replaced.
 PART, OLD = "part", "old"
 _TRIES, _PAUSE = 50, 0.05  # how often something is tried, and seconds between
-# Two letters at least: C:/ is a drive. One slash: pathlib makes s3:/ of s3://.
-_URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
-_FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
 # A name that is too long, or of links in a circle, names nothing.
 _NAMES_NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
+T = TypeVar("T")
+R = TypeVar("R")
 
-@dataclass(frozen=True)
-class Place(os.PathLike[str]):
-    """The path of a file or folder, which need not exist; cheap to send to any worker.
 
-    Its text is the path for messages: as the user typed it, in quotation marks if it holds blanks.
-
-    Attributes
-    ----------
-    path : str
-        The path, with ~ expanded.
-    typed : str
-        The path as it was given.
-    """
-
-    path: str
-    typed: str = field(default="", compare=False)
+class Place(Location):
+    """The path of a file or folder on a disk."""
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> Self:
-        """Make the location of a path, a path that begins with ~, or a file:// URL.
-
-        Raises
-        ------
-        InputError
-            If `path` is another URL, or no path.
-        """
-        if isinstance(path, cls):
-            return path
-        typed = _text(path)
-        local = _FILE_URL.fullmatch(typed)
-        if local is not None:
-            return cls(unquote(local[1]))
-        if found := _URL.match(typed):
-            url = f"{found[1]}://{typed[found.end() :]}"
-            raise InputError(
-                f"{named(url)} is a URL, and only local paths are supported, not {found[1]}; copy "
-                "it to this machine, or mount it, and give the local path"
-            )
-        return cls(_expanded(typed), str(Path(typed)))
-
-    def __fspath__(self) -> str:
-        return self.path
-
-    def __str__(self) -> str:
-        return named(self.typed or self.path)
+    def typed_as(cls, text: str) -> Self:
+        """Make the location of a path, with ~ expanded, or of a file:// URL."""
+        path = path_in(text)
+        return cls(_expanded(text), str(Path(text))) if path is None else cls(path)
 
     def __truediv__(self, name: str) -> Self:
-        _refuse_nul(name)
+        refuse_nul(name)
         return type(self)(_joined(self.path, name), _joined(self.typed or self.path, name))
 
     @property
@@ -94,6 +57,11 @@ class Place(os.PathLike[str]):
     def name(self) -> str:
         """The last part of the path."""
         return self.local.name
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.local.stem
 
     @property
     def suffix(self) -> str:
@@ -142,22 +110,6 @@ class Place(os.PathLike[str]):
         mode = self._mode()
         return mode != 0 and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
-    def require_file(self) -> None:
-        """Raise InputError unless there is a file that can be read more than once."""
-        if self.is_folder():
-            raise InputError(f"{self} is a folder; give the path of a file")
-        if self.is_special():
-            raise InputError(
-                f"{self} is a pipe or a device, and is not read; write what it gives to a file, "
-                "and give that"
-            )
-        if not self.exists():
-            raise InputError(f"there is no file {self}; check the name")
-
-    def is_store(self) -> bool:
-        """Tell whether there is a Zarr store of format 3."""
-        return (self / METADATA).is_file()
-
     def size(self) -> int:
         """Bytes of a file, or of all files of a folder; 0 where there is none."""
         try:
@@ -177,14 +129,62 @@ class Place(os.PathLike[str]):
         """Names of the entries of a folder, sorted."""
         return sorted(os.listdir(self.path))
 
-    def read_bytes(self) -> bytes:
-        """Read all bytes of a file; the caller explains errors."""
-        with self.open() as stream:
-            return stream.read()
+    def below(self, folder: Base) -> str:
+        """The path from a folder that holds it, with / between the parts."""
+        return Path(os.path.relpath(self.path, folder)).as_posix()
+
+    def files(self) -> Iterator[str]:
+        """Paths below a folder of all files in it, those of a folder together and sorted."""
+        for at, _, names in os.walk(self.path):
+            above = "" if at == self.path else f"{Path(os.path.relpath(at, self.path)).as_posix()}/"
+            yield from (f"{above}{name}" for name in sorted(names))
+
+    def lacks(self, names: Sequence[str]) -> list[Self]:
+        """Which files are not there; where their number is right, none is looked for."""
+        if self.count() - 1 == len(names):  # beside the metadata
+            return []
+        return [file for file in (self / name for name in names) if not file.is_file()]
+
+    def metadata_files(self, names: Sequence[str]) -> Iterator[Self]:
+        """Files of these names; folders of chunks, which are numbers or c, are left out."""
+        for at, folders, files in os.walk(self.path):
+            folders[:] = [name for name in folders if not name[:1].isdigit() and name != "c"]
+            yield from (type(self)(os.path.join(at, name)) for name in names if name in files)
 
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""
         return open(self.path, "rb")
+
+    @contextmanager
+    def at_hand(self) -> Iterator[Self]:
+        """Give itself."""
+        yield self
+
+    def opened(self) -> Self:
+        """Give itself, recovered."""
+        return self.recovered()
+
+    def each(
+        self, function: Callable[[T], R], items: Iterable[T], *, large: bool = False
+    ) -> Iterator[R]:
+        """Call a function with one item after the other."""
+        return map(function, items)
+
+    def is_inside(self, folder: Base) -> bool:
+        """Tell whether it lies in a folder, once links are followed."""
+        return self.local.resolve().is_relative_to(folder.local.resolve())
+
+    def zip_source(self) -> str:
+        """The path."""
+        return self.path
+
+    def zarr_store(self, *, read_only: bool) -> str:
+        """The path."""
+        return self.path
+
+    def make_folder(self) -> None:
+        """Make a folder, unless it is there."""
+        os.makedirs(self.path, exist_ok=True)
 
     def remove(self) -> None:
         """Remove a file, or a folder and all in it, if it is there."""
@@ -204,32 +204,9 @@ def tries() -> Iterator[None]:
         time.sleep(_PAUSE)
 
 
-def _text(path: object) -> str:
-    """Give a path as text, or raise InputError if it can be none."""
-    try:
-        text = os.fsdecode(path)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(
-            f"{path!r} is no path, but {type(path).__name__}; give the path of a file or a folder"
-        ) from None
-    _refuse_nul(text)
-    if not text.strip():
-        raise _nothing(text)
-    return text
-
-
 def _joined(folder: str, name: str) -> str:
     """Path of an entry of a folder; pathlib says the same, and takes ten times as long."""
     return name if folder == os.curdir else os.path.join(folder, name)
-
-
-def _refuse_nul(text: str) -> None:
-    if "\0" in text:  # no system allows it in a name
-        raise _nothing(text)
-
-
-def _nothing(text: str) -> InputError:
-    return InputError(f"the path {text!r} names nothing; give the path of a file or a folder")
 
 
 def _expanded(path: str) -> str:

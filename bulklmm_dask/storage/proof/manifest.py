@@ -105,8 +105,10 @@ def record(store: Location, names: Sequence[str]) -> None:
         array, sums = store.open_array(name), store.open_array(sums_name(name), "r+")
         inner = inner_chunks(array)
         found = np.zeros(sums.shape, np.uint32)
-        for index, file in files(store, name, array):
-            found[index] = sums_of(file, inner)
+        places = dict(files(store, name, array))
+        read = store.each(lambda file: sums_of(file, inner), places.values())  # noqa: B023
+        for index, of_file in zip(places, read, strict=True):
+            found[index] = of_file
         sums[...] = found
 
 
@@ -124,15 +126,21 @@ def wrong_files(
     """
     array, sums = store.open_array(name), entries(store, sums_name(name))
     inner = inner_chunks(array)
-    for index in np.ndindex(grid(array)) if chosen is None else chosen:
+    indices = list(np.ndindex(grid(array)) if chosen is None else chosen)
+
+    def is_same(index: tuple[int, ...]) -> bool:
         file = file_of(store, name, array, index)
         try:
             same = _is_recorded(file, array, sums[index])
-            same = same and (not read or sound(file.read_bytes(), inner))
+            return same and (not read or sound(file.read_bytes(), inner))
         except OSError:  # the disk does not give it
-            same = False
+            return False
+
+    for index, same in zip(
+        indices, store.each(is_same, indices, large=read or inner > 0), strict=True
+    ):
         if not same:
-            yield index, file
+            yield index, file_of(store, name, array, index)
 
 
 def _is_recorded(file: Location, array: Any, sums: Any) -> bool:

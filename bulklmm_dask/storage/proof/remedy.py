@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
-from bulklmm_dask.storage.places.location import METADATA
+from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.stamp import KIND, RESULT, STUDY, is_first
 from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import named
 
 
-def remedy(store: str | os.PathLike[str]) -> str:
+def remedy(store: Location) -> str:
     """Say how a damaged store is put right; it depends on what the store is.
 
     Parameters
     ----------
-    store : path
+    store : Location
         A store of this package, damaged anywhere.
     """
-    attrs = _attributes(Path(store))
+    attrs = _attributes(store)
     kind = attrs.get(KIND)
     if kind == STUDY:
         return either("save the study again", "import the study again")
     if kind == RESULT and is_first(attrs):
         return f"{repeat()} with another store"
-    path = os.fspath(store)
+    path = store.path
     mending = either(f"verify({path!r}, mend=True)", f"'bulklmm verify --mend {named(path)}'")
     return f"{mending} " + ("mends it" if kind == RESULT else "says what can be mended")
 
 
-def _attributes(store: Path) -> dict[str, Any]:
+def _attributes(store: Location) -> dict[str, Any]:
     try:
         return dict(json.loads((store / METADATA).read_bytes())["attributes"])
     except Exception:  # whatever a damaged file leads to

@@ -44,7 +44,9 @@ def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> N
     """
     own = _as_read(without_seal({**metadata_of(store)["attributes"], **attrs}))
     make_group(store / MANIFEST, {_COPY: own, DIGEST: _digest_of(own)})
-    parts = {name: _part(store, name, content=name not in listed) for name in sorted(_nodes(store))}
+    names = sorted(_nodes(store))
+    found = store.each(lambda name: _part(store, name, content=name not in listed), names)
+    parts = dict(zip(names, found, strict=True))
     sealed = _as_read({**own, PARTS: parts})
     make_group(store, {**sealed, DIGEST: _digest_of(sealed)})
 
@@ -71,17 +73,21 @@ def require_seal(store: Location, attrs: Mapping[str, Any]) -> None:
             f"{store / METADATA} is damaged: its attributes are not those that were written; "
             f"{remedy(store)}"
         )
-    for name, part in attrs[PARTS].items():
-        file = store / name / METADATA
-        if not file.is_file():
-            raise StoreError(f"{store / name} is lost; {remedy(store)}")
-        if not is_metadata(file, part):
-            raise StoreError(f"{file} is damaged: it is not what was written; {remedy(store)}")
-        if "content" in part and not same_content(store, name, part):
-            raise StoreError(
-                f"{store / name} is damaged: its bytes are not those that were written; "
-                f"{remedy(store)}"
-            )
+    for _ in store.each(lambda item: _require_part(store, *item), attrs[PARTS].items()):
+        pass
+
+
+def _require_part(store: Location, name: str, part: Mapping[str, Any]) -> None:
+    """Raise StoreError unless a part of a store is as it was sealed."""
+    file = store / name / METADATA
+    if not file.is_file():
+        raise StoreError(f"{store / name} is lost; {remedy(store)}")
+    if not is_metadata(file, part):
+        raise StoreError(f"{file} is damaged: it is not what was written; {remedy(store)}")
+    if "content" in part and not same_content(store, name, part):
+        raise StoreError(
+            f"{store / name} is damaged: its bytes are not those that were written; {remedy(store)}"
+        )
 
 
 def is_sealed(attrs: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.codecs.harmless import require_harmless
+from bulklmm_dask.storage.codecs.harmless import FILES, require_harmless
 from bulklmm_dask.storage.labels.encoding import plain
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.stamp import KIND
@@ -32,7 +32,7 @@ def is_unstamped(store: Location) -> bool:
     if not store.is_store():
         return (store / _GROUP).is_file()
     try:
-        metadata = json.loads((store / METADATA).local.read_bytes())
+        metadata = json.loads((store / METADATA).read_bytes())
         return metadata["node_type"] == "group" and KIND not in metadata["attributes"]
     except Exception:  # damaged metadata, which whoever opens the store complains of
         return False
@@ -53,10 +53,11 @@ def open_unstamped(store: Location, is_large: Callable[[xr.DataArray], bool]) ->
     StoreError
         If an array has an unknown codec, or the store is damaged.
     """
-    require_harmless(store.local)
+    require_harmless(store.metadata_files(FILES))
     version = 3 if store.is_store() else 2
     try:
-        ds = xr.open_zarr(store.path, consolidated=False, zarr_format=version, chunks=None)
+        source = store.zarr_store(read_only=True)
+        ds = xr.open_zarr(source, consolidated=False, zarr_format=version, chunks=None)
         for name in list(ds.variables):
             if is_large(ds[name]):
                 ds[name] = _lazily(store, ds[name])

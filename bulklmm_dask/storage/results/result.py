@@ -84,7 +84,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> round(float(result.lod.sel(traits="trait06").max()), 2)
     6.35
     """
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened()
     ds, written = _of_xarray(store), list[str]()
     if ds is None:
         attrs = result_attributes(store)
@@ -100,7 +100,7 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
 
 def look_into(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a result store, finished or not: scores lazily, names, status and the like in memory."""
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened()
     attrs = result_attributes(store)
     with readable(store):
         require_sealed(store, attrs)

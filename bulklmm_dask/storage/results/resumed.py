@@ -219,7 +219,7 @@ def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
     """Block sizes of an existing result store with these dimensions, None if there is no store."""
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened()
     if not store.exists():
         return None
     sizes = block_sizes(result_attributes(store))

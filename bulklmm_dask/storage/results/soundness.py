@@ -87,7 +87,7 @@ def require_sealed(store: Location, attrs: Mapping[str, Any]) -> None:
 
 def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Number of finished blocks of a result store, and number of all its blocks."""
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened()
     with readable(store):
         done = marks(store, BLOCKS)
     return int(done.sum()), done.size

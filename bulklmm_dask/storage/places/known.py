@@ -1,0 +1,330 @@
+"""What is known of the objects of a store: nothing beforehand, a list and small contents, or more.
+
+`Direct` asks the server each time. `Seen` asks once: for one opening of a store. `Draft` writes in
+the background, and what makes a store of a folder last. `Changes` keeps what is written until all
+of it can be put in place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import RLock
+from typing import Any
+
+from bulklmm_dask.storage.places.base import METADATA
+from bulklmm_dask.storage.places.objects import Bucket
+
+# In a folder: who writes it. It is hidden, and no part of the folder.
+CLAIM = ".bulklmm-writing.json"
+TOGETHER = 32  # requests that go out together
+# Bytes: of contents that are kept for the next who reads them, and of all of them together.
+_SMALL, _KEPT = 2**21, 2**28
+
+
+class Direct:
+    """The objects of a bucket, as they are now."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+
+    def size(self, key: str) -> int:
+        """Bytes of an object; FileNotFoundError if it is not there."""
+        return self.bucket.look(key).size
+
+    def is_object(self, key: str) -> bool:
+        """Tell whether there is an object."""
+        try:
+            self.size(key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_folder(self, key: str) -> bool:
+        """Tell whether there are objects below a folder; on the web, whether it is a store."""
+        if self.bucket.is_web:
+            return self.is_object(f"{key}/{METADATA}")
+        return self.bucket.has_any(key, joined(key, CLAIM))
+
+    def below(self, folder: str) -> dict[str, int]:
+        """Sizes of all objects below a folder; on the web, where nothing is listed, none."""
+        if self.bucket.is_web:
+            return {}
+        entries = {one.key: one.size for one in self.bucket.all(folder)}
+        entries.pop(joined(folder, CLAIM), None)
+        return entries
+
+    def top(self, folder: str) -> list[str]:
+        """Names right below a folder; on the web, those that its metadata tell."""
+        if self.bucket.is_web:
+            return sorted({name.partition("/")[0] for name in self.told(folder)})
+        return [name for name in self.bucket.top(folder) if name != CLAIM]
+
+    def told(self, folder: str) -> list[str]:
+        """Names of the arrays and groups of a store, as its metadata list them."""
+        try:
+            metadata = json.loads(self.get(joined(folder, METADATA)))
+            parts = metadata["attributes"].get("parts")
+            return list(parts or metadata["consolidated_metadata"]["metadata"])
+        except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+            return []
+
+    def get(self, key: str) -> bytes:
+        """Read an object; FileNotFoundError if it is not there."""
+        return self.bucket.get(key)
+
+    def first(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and no more than its first bytes."""
+        entry, data = self.bucket.fetch(key, most)
+        return entry.size, data[:most]
+
+    def part(self, key: str, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of an object."""
+        return self.bucket.part(key, start, stop)
+
+    def tail(self, key: str, most: int) -> bytes:
+        """Read the last bytes of an object."""
+        return self.bucket.tail(key, most)
+
+    def put(self, key: str, data: Any) -> None:
+        """Write an object."""
+        self.bucket.put(key, data)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, which need not be there."""
+        self.bucket.delete(keys)
+
+    def flush(self) -> None:
+        """Wait for what is being written."""
+
+
+class Seen(Direct):
+    """The objects below a folder: listed once, and small ones read once."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        super().__init__(bucket)
+        self.folder = folder
+        self._lock = RLock()
+        self._sizes: dict[str, int] | None = None
+        self._contents: dict[str, bytes | None] = {}
+        self._kept = 0
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of all objects below the folder."""
+        with self._lock:
+            if self._sizes is None:
+                self._sizes = super().below(self.folder)
+            return self._sizes
+
+    def size(self, key: str) -> int:
+        """Bytes of an object, from the list."""
+        content = self._contents.get(key)
+        if content is not None:
+            return len(content)
+        if not self._is_below(key) or self.bucket.is_web:
+            return self._look(key)
+        try:
+            return self.sizes[key]
+        except KeyError:
+            raise FileNotFoundError(key) from None
+
+    def is_folder(self, key: str) -> bool:
+        """Tell whether there are objects below a folder, from the list."""
+        if self.bucket.is_web or not (key == self.folder or self._is_below(key)):
+            return super().is_folder(key)
+        return any(one.startswith(f"{key}/") or not key for one in self.sizes)
+
+    def below(self, folder: str) -> dict[str, int]:
+        """Sizes of all objects below a folder, from the list."""
+        if not (folder == self.folder or self._is_below(folder)):
+            return super().below(folder)
+        return {
+            key: size
+            for key, size in self.sizes.items()
+            if key.startswith(f"{folder}/") or not folder
+        }
+
+    def top(self, folder: str) -> list[str]:
+        """Names right below a folder, from the list."""
+        if self.bucket.is_web or not (folder == self.folder or self._is_below(folder)):
+            return super().top(folder)
+        length = len(folder) + 1 if folder else 0
+        return sorted({key[length:].partition("/")[0] for key in self.below(folder)})
+
+    def get(self, key: str) -> bytes:
+        """Read an object; a small one once."""
+        if key in self._contents:
+            return _there(key, self._contents[key])
+        if self._is_below(key) and not self.bucket.is_web:
+            self.size(key)
+        return self._read(key)[1]
+
+    def first(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and no more than its first bytes."""
+        if key in self._contents or (self._is_below(key) and not self.bucket.is_web):
+            if self.size(key) > max(most, _SMALL):
+                return super().first(key, most)
+            data = self.get(key)
+            return len(data), data[:most]
+        size, data = self._read(key, max(most, _SMALL))
+        return size, data[:most]
+
+    def part(self, key: str, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of an object."""
+        content = self._contents.get(key)
+        return super().part(key, start, stop) if content is None else content[start:stop]
+
+    def tail(self, key: str, most: int) -> bytes:
+        """Read the last bytes of an object."""
+        content = self._contents.get(key)
+        return super().tail(key, most) if content is None else content[-most:]
+
+    def put(self, key: str, data: Any) -> None:
+        """Write an object."""
+        super().put(key, data)
+        self._note(key, data)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, which need not be there."""
+        super().delete(keys)
+        self._forget(keys)
+
+    def _forget(self, keys: Sequence[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._contents[key] = None
+                if self._sizes is not None:
+                    self._sizes.pop(key, None)
+
+    def _read(self, key: str, most: int | None = None) -> tuple[int, bytes]:
+        try:
+            entry, data = self.bucket.fetch(key, most)
+        except FileNotFoundError:
+            self._contents[key] = None
+            raise
+        if len(data) == entry.size:
+            self._keep(key, data)
+        return entry.size, data
+
+    def _keep(self, key: str, data: bytes) -> None:
+        with self._lock:
+            if len(data) <= _SMALL and self._kept + len(data) <= _KEPT:
+                self._contents[key] = data
+                self._kept += len(data)
+
+    def _note(self, key: str, data: Any) -> None:
+        """Note what was written."""
+        size = memoryview(data).nbytes
+        with self._lock:
+            self._contents.pop(key, None)
+            if size <= _SMALL:
+                self._keep(key, bytes(data))
+            if self._sizes is not None:
+                self._sizes[key] = size
+
+    def _look(self, key: str) -> int:
+        if key in self._contents:
+            return len(_there(key, self._contents[key]))
+        if self.bucket.is_web:  # small ones are read anyway
+            return self._read(key, _SMALL)[0]
+        return super().size(key)
+
+    def _is_below(self, key: str) -> bool:
+        return not self.folder or key.startswith(f"{self.folder}/")
+
+
+class Draft(Seen):
+    """A folder that is being written: small objects in the background, its root metadata last."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        super().__init__(bucket, folder)
+        self._root = joined(folder, METADATA)
+        self._pool = ThreadPoolExecutor(TOGETHER)
+        self._waiting: list[Future[None]] = []
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of all objects below the folder, with what is written last."""
+        self.flush()
+        found = super().sizes
+        with self._lock:
+            last = self._contents.get(self._root)
+            return found if last is None else found | {self._root: len(last)}
+
+    def put(self, key: str, data: Any) -> None:
+        """Begin to write an object, or keep what is written last."""
+        if key == self._root:
+            with self._lock:
+                self._contents[key] = bytes(data)
+            return
+        if memoryview(data).nbytes > _SMALL:
+            super().put(key, data)
+            return
+        content = bytes(data)
+        self._note(key, content)
+        with self._lock:
+            self._waiting.append(self._pool.submit(self.bucket.put, key, content))
+
+    def flush(self) -> None:
+        """Wait for what is being written."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.result()
+
+    def changed_by_others(self) -> None:
+        """Forget what was seen: Zarr and worker processes write past this object."""
+        self.flush()
+        with self._lock:
+            self._sizes = None
+            last = self._contents.get(self._root)
+            self._contents = {} if last is None else {self._root: last}
+
+    def finish(self) -> None:
+        """Write what makes a store of the folder, once all else is there."""
+        self.flush()
+        last = self._contents.get(self._root)
+        if last is not None:
+            self.bucket.put(self._root, last)
+
+    def close(self) -> None:
+        """Give up what is not yet written."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Changes(Seen):
+    """A store with changes that are kept in memory; what is removed is noted."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        super().__init__(bucket, folder)
+        self.written: dict[str, bytes] = {}
+        self.removed: set[str] = set()
+
+    def put(self, key: str, data: Any) -> None:
+        """Keep an object."""
+        content = bytes(data)
+        with self._lock:
+            self.sizes[key] = len(content)
+            self.written[key] = self._contents[key] = content
+            self.removed.discard(key)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Note what is removed."""
+        with self._lock:
+            for key in keys:
+                self.removed.add(key)
+                self.written.pop(key, None)
+        self._forget(keys)
+
+
+def joined(folder: str, name: str) -> str:
+    """Key of an object below a folder."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _there(key: str, content: bytes | None) -> bytes:
+    if content is None:
+        raise FileNotFoundError(key)
+    return content

@@ -1,0 +1,289 @@
+"""Outputs in object stores that appear whole, without renaming.
+
+Who writes a folder claims it first, with an object in it that one process alone can make. Where
+there was nothing, all is written in place, and last ``zarr.json``, which makes a store of the
+folder. What replaces an older folder is written beside it, under a hidden name, and then copied on
+the server. The claim says how far that is, so that whoever comes after a kill removes what is
+unfinished, or finishes what is complete.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.places import files, signs
+from bulklmm_dask.storage.places.appearing import explained
+from bulklmm_dask.storage.places.base import METADATA
+from bulklmm_dask.storage.places.known import CLAIM, Changes, Draft, Seen, joined
+from bulklmm_dask.storage.places.objects import Bucket
+from bulklmm_dask.storage.places.protocol import Location, Replaceable
+from bulklmm_dask.storage.places.remote import RemotePlace
+from bulklmm_dask.storage.places.warn import say
+from bulklmm_dask.surface import repeat
+
+# In a claim: the folder where what replaces this one is written; or the same once it is complete,
+# and the names that go from this one, None for all; or once all of it is copied.
+_DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
+
+_given_up: set[bytes] = set()  # claims of this process, which it left in the middle of a move
+
+
+class Remote(RemotePlace, of_urls=True):
+    """The URL of a file, a folder or a store in an object store."""
+
+    def opened(self) -> Self:
+        """The same place, of which all is looked up once."""
+        if self.known is not None:
+            return self
+        place = self.recovered()
+        return replace(place, known=Seen(place.bucket, place.key))
+
+    @contextmanager
+    def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Location]:
+        """Give a folder to write to: this one, or one beside it where something is replaced."""
+        with _Claim.of(self) as claim:
+            there = self.exists()
+            if there and replaceable is None:
+                raise StoreError(
+                    f"{self} was made meanwhile by another run; {repeat()}, or choose another name"
+                )
+            place = self.sibling("part") if there else self
+            if there:
+                claim.note({_DRAFT: place.key})
+            draft = Draft(self.bucket, place.key)
+            try:
+                with explained(self):
+                    yield replace(place, known=draft)
+                    draft.flush()
+                    claim.require()
+                    if not there:
+                        draft.finish()
+                    else:
+                        assert replaceable is not None
+                        replaceable(self)
+                        draft.finish()
+                        claim.put_in_place(place.key, None)
+            except BaseException:
+                draft.close()
+                if not claim.is_moving:
+                    files.cleaning(partial(_remove_all, self.bucket, place.key))
+                raise
+            draft.close()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Location]:
+        """Give an empty folder on a disk."""
+        with TemporaryDirectory(prefix="bulklmm_dask-") as folder:
+            yield Location(folder)
+
+    @contextmanager
+    def appearing_file(self) -> Iterator[Location]:
+        """Give the name of a file on a disk; it becomes an object once it is complete."""
+        with explained(self), TemporaryDirectory(prefix="bulklmm_dask-") as folder:
+            file = Location(os.path.join(folder, self.name))
+            yield file
+            with file.local.open("rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
+                if not size:
+                    self.source.put(self.key, b"")
+                    return
+                self.source.put(self.key, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def change(self, write: Callable[[Location], None]) -> None:
+        """Change a folder: what is written is kept in memory, and then put in place."""
+        while not self._changed(write):
+            pass
+
+    def _changed(self, write: Callable[[Location], None]) -> bool:
+        """Change a folder; tell whether it was done, and no other process has changed it."""
+        root = joined(self.key, METADATA)
+        before, changes = self.bucket.look(root).tag, Changes(self.bucket, self.key)
+        write(replace(self, known=changes))
+        with _Claim.of(self) as claim:
+            if self.bucket.look(root).tag != before:
+                return False
+            place, length = self.sibling("part"), len(self.key) + 1
+            claim.note({_DRAFT: place.key})
+
+            def put(key: str) -> None:
+                self.bucket.put(joined(place.key, key[length:]), changes.written[key])
+
+            try:
+                for _ in self.each(put, changes.written):
+                    pass
+                claim.put_in_place(place.key, [key[length:] for key in changes.removed])
+            except BaseException:
+                if not claim.is_moving:
+                    files.cleaning(partial(_remove_all, self.bucket, place.key))
+                raise
+        return True
+
+    def recovered(self) -> Self:
+        """Remove what a dead process has left unfinished here, or finish what is complete.
+
+        Raises
+        ------
+        StoreError
+            If a living process writes it, so that there is nothing whole here yet.
+        """
+        if self.known is not None or self.bucket.is_web or not self.key:
+            return self
+        claim = replace(self / CLAIM, known=None)
+        record = claim.record()
+        if record is None:
+            return self
+        with suppress(FileNotFoundError):
+            if record not in _given_up and signs.death(claim, record) is None:
+                if not self._is_made():
+                    raise StoreError(
+                        f"{self} is being written by {signs.last_sign(record, claim.age())}; wait "
+                        f"for its end, and {repeat()}"
+                    )
+                return self
+            taken = _Claim(self)
+            if claim.exchange(record, taken.record):
+                taken.begin()
+                taken.undo(signs.entries(record))
+        return self
+
+
+class _Claim:
+    """The right to write a folder in place, and a record of how far that is."""
+
+    def __init__(self, place: Remote) -> None:
+        self.place = place
+        self.file = replace(place / CLAIM, known=None)
+        self.record = signs.new_record()
+        self.is_moving = False
+        self._heart: signs.Heart | None = None
+
+    @classmethod
+    @contextmanager
+    def of(cls, place: Remote) -> Iterator[Self]:
+        """Hold the claim of a folder; StoreError if another process has it."""
+        place.recovered()
+        claim = cls(place)
+        try:
+            claim.file.create(claim.record)
+        except FileExistsError:
+            raise StoreError(
+                f"{place} is being written by another run; wait for its end, and {repeat()}"
+            ) from None
+        try:
+            claim.begin()
+            yield claim
+        finally:
+            claim.stop()
+            if not claim.is_moving:
+                files.cleaning(claim.release)
+
+    def note(self, state: dict[str, Any]) -> None:
+        """Write down how far it is."""
+        self.stop()
+        record = signs.new_record(**state)
+        if not self.file.exchange(self.record, record):
+            raise self._lost()
+        self.record = record
+        self.begin()
+
+    def require(self) -> None:
+        """Raise StoreError unless it is still held."""
+        if self.file.record() != self.record:
+            raise self._lost()
+
+    def put_in_place(self, new: str, gone: Sequence[str] | None) -> None:
+        """Give a complete folder the place of another; after a kill, whoever comes next does so.
+
+        Parameters
+        ----------
+        new : str
+            Key of the folder.
+        gone : sequence of str or None
+            Names that go from the old one, beside those that are replaced; None for all.
+        """
+        self.note({_NEW: new, _GONE: gone})
+        self.is_moving = True
+        try:
+            self._move(new, gone)
+        except BaseException:
+            _given_up.add(self.record)
+            raise
+        self.is_moving = False
+
+    def _move(self, new: str, gone: Sequence[str] | None) -> None:
+        """Copy a folder to its place, what makes a store of it last; then remove the folder.
+
+        It may be called again after it was cut off, for the folder stays until all is copied.
+        """
+        place, bucket, length = self.place, self.place.bucket, len(new) + 1
+        names = [one.key[length:] for one in bucket.all(new)]
+        bucket.delete([joined(place.key, METADATA)])
+        if gone is None:
+            _remove_all(bucket, place.key)
+        else:
+            bucket.delete([joined(place.key, name) for name in gone])
+
+        def copy(name: str) -> None:
+            bucket.copy(joined(new, name), joined(place.key, name))
+
+        for _ in place.each(copy, [name for name in names if name != METADATA]):
+            pass
+        if METADATA in names:
+            copy(METADATA)
+        self.note({_COPIED: new})
+        _remove_all(bucket, new)
+
+    def undo(self, state: dict[str, Any]) -> None:
+        """Put right what another process was cut off from, given its record."""
+        place, bucket = self.place, self.place.bucket
+        if _NEW in state:
+            self._move(state[_NEW], state[_GONE])
+            say(f"{place} was being replaced when that was cut off: the new one is in place now")
+        elif _COPIED in state:
+            _remove_all(bucket, state[_COPIED])
+        elif _DRAFT in state:
+            _remove_all(bucket, state[_DRAFT])
+            say(
+                f"{place} was being replaced when that was cut off: the old one is there; "
+                f"{repeat()} to replace it"
+            )
+        elif not place._is_made():
+            _remove_all(bucket, place.key)
+            say(f"{place} was being written when that was cut off: what there was of it is removed")
+        self.release()
+
+    def release(self) -> None:
+        """Give it back, if it is still held."""
+        self.stop()
+        if self.file.discard(self.record):
+            self.file.bucket.delete([self.file.key])
+
+    def begin(self) -> None:
+        """Begin to renew it."""
+        self._heart = signs.Heart(self.file, self.record, lambda: None)
+
+    def stop(self) -> None:
+        """Renew it no more."""
+        if self._heart is not None:
+            self._heart.stop()
+            self._heart = None
+
+    def _lost(self) -> StoreError:
+        return StoreError(
+            f"this run stops, for it may no longer write {self.place}: another one has taken it "
+            f"over; once nothing else writes there, {repeat()}"
+        )
+
+
+def _remove_all(bucket: Bucket, folder: str) -> None:
+    """Remove all objects below a folder but its claim."""
+    claim = joined(folder, CLAIM)
+    bucket.delete([one.key for one in bucket.all(folder) if one.key != claim])
