@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from pathlib import PurePath
 
 # Words for a missing cell in tables without a format that defines them.
 MISSING = frozenset({"NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "-", "."})
 
 # 5,000,000: commas between groups of three digits.
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+
+# pathlib makes s3:/ of s3://.
+_ONE_SLASH = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]+:)/(?!/)")
 
 _LONGEST, _HEAD, _TAIL = 2000, 1200, 600  # characters of a message
 
@@ -74,7 +78,10 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 def named(path: object) -> str:
     """Give a path for a message: as it is, in quotation marks if it holds blanks."""
-    name = printable(str(path))
+    text = str(path)
+    if isinstance(path, PurePath):
+        text = _ONE_SLASH.sub(r"\1//", text)
+    name = printable(text)
     return f"'{name}'" if not name or any(map(str.isspace, name)) else name
 
 

@@ -14,13 +14,14 @@ from bulklmm_dask.cli._model_options import arguments_of
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.progress import ProgressBar
+from bulklmm_dask.text import named
 
 _COMPUTE = ("scheduler", "processes", "threads", "memory")
 
 
 def goes_on_from(store: Path) -> None:
     """Set the message after Ctrl-C: the same command resumes from `store`."""
-    note = f"; what is finished is in {store}: the same command goes on from there"
+    note = f"; what is finished is in {named(store)}: the same command goes on from there"
     click.get_current_context().meta[RESUME] = note
 
 

@@ -19,6 +19,7 @@ from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.reporting import report
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import named, storage
 
@@ -91,4 +92,4 @@ def report_command(
             n_top=top,
             overwrite=overwrite,
         )
-    say(f"{named(out)} is written, {storage(out.stat().st_size)}: open it in a browser")
+    say(f"{named(out)} is written, {storage(Location.of(out).size())}: open it in a browser")

@@ -72,7 +72,7 @@ def add_kinship(
         place = study / _name(matrix.ndim == 3)
         place.remove()
         zarr.create_array(
-            place.path,
+            place.zarr_store(read_only=False),
             data=values,
             chunks=size,
             compressors=small_codecs(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,16 @@ from bulklmm_dask.storage.results.journal import Written
 from bulklmm_dask.storage.summaries.of_blocks import summary_of
 
 _KEPT = "finished blocks are kept: "
+
+
+def _form(array: Location, held: Held | None) -> Form:
+    """Form of an array, once for all blocks that a process writes under a lock."""
+    return Form.of(array) if held is None else _known_form(array, held)
+
+
+@lru_cache(maxsize=64)
+def _known_form(array: Location, _: Held) -> Form:
+    return Form.of(array)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class ResultStore:
             self.held.require()
         with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
             for name, part in values.items():
-                form = Form.of(self.location / name)
+                form = _form(self.location / name, self.held)
                 index = place(mark, len(form.shape))
                 shape = tuple(edge.stop - edge.start for edge in form.region(index))
                 if part.shape != shape:

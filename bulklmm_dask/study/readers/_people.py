@@ -137,7 +137,7 @@ def read_fam(path: Location) -> People:
             phenotypes.append((records.number, fields[_BEFORE:]))
     if not pairs:
         raise InputError(f"{path} is empty; it should have a line for every sample")
-    beside = named(path.local.with_suffix(".pheno").name)
+    beside = named(Path(path.name).with_suffix(".pheno").name)
     return People(str(path), beside, pairs, _names(pairs, path), sexes, phenotypes)
 
 

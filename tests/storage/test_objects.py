@@ -1,0 +1,643 @@
+"""Object stores: what is at a URL, and outputs that appear whole there, as in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import threading
+import uuid
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from commands import run
+from studies import study
+
+import bulklmm_dask as blmm
+from bulklmm_dask.storage.places import objects, remote_appearing, signs
+from bulklmm_dask.storage.places.known import CLAIM, Seen
+from bulklmm_dask.storage.places.location import Location
+
+pytest.importorskip("obstore")
+
+CHUNKS = {"variants": 7, "traits": 3}
+LISTS = ("list", "list_with_delimiter")
+SECRET = "wJalrXUtnFEMI"
+
+
+@pytest.fixture
+def bucket():
+    """An empty bucket in the memory of this process."""
+    return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def ds():
+    return study(n=30, p=30, m=8)
+
+
+@pytest.fixture
+def requests(monkeypatch):
+    """Every request, as its kind and its key."""
+    import obstore
+
+    made = []
+    for name in (
+        "get",
+        "get_range",
+        "head",
+        "put",
+        "delete",
+        "copy",
+        "list",
+        "list_with_delimiter",
+    ):
+        real = getattr(obstore, name)
+
+        def note(client, key=None, *args, name=name, real=real, **options):
+            made.append((name, key))
+            return real(client, key, *args, **options)
+
+        monkeypatch.setattr(obstore, name, note)
+    return made
+
+
+def keys(url):
+    """All objects below a URL, claims and locks too."""
+    place = Location.of(url)
+    return sorted(one.key.removeprefix(f"{place.key}/") for one in place.bucket.all(place.key))
+
+
+def of_another_process(**state):
+    """A record of a process of this machine that has ended."""
+    record = json.loads(signs.new_record(**state))
+    record["birth"] += 1
+    return json.dumps(record).encode()
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("typed", "url"),
+    [
+        ("s3://lab/a/study.zarr", "s3://lab/a/study.zarr"),
+        (Path("s3://lab/a/study.zarr"), "s3://lab/a/study.zarr"),
+        ("S3://lab/a//b/./c/", "S3://lab/a/b/c"),
+        ("gs://lab", "gs://lab"),
+        ("abfs://box@account.dfs.core.windows.net/x", "abfs://box@account.dfs.core.windows.net/x"),
+        ("https://x.org:8080/a%20b.csv", "https://x.org:8080/a b.csv"),
+    ],
+)
+def test_urls_are_locations(typed, url):
+    place = Location.of(typed)
+    assert place.path.lower() == url.lower()
+    assert Location.of(place) is place
+    assert Location(os.fspath(place)) == place
+    assert pickle.loads(pickle.dumps(place)) == place
+
+
+def test_parts_of_a_url():
+    place = Location.of("s3://lab/a/scan.zarr")
+    assert (place.name, place.stem, place.suffix) == ("scan.zarr", "scan", ".zarr")
+    assert str(place.parent) == "s3://lab/a"
+    assert str(place / "lod" / "zarr.json") == "s3://lab/a/scan.zarr/lod/zarr.json"
+    assert (place / "lod" / "zarr.json").below(place) == "lod/zarr.json"
+    assert str(Location.of("s3://lab/a b.csv")) == "'s3://lab/a b.csv'"
+    with pytest.raises(blmm.InputError, match=r"s3://lab/x\.bed is a URL, and here only local"):
+        _ = Location.of("s3://lab/x.bed").local
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://x.org/a", r"^ftp://x\.org/a is a URL of the kind ftp, which is not known; give a"),
+        ("simplecache::https://x.org/a", r"of the kind simplecache::https"),
+        ("file://host/x", r"^file://host/x is a URL of the kind file"),
+        (f"s3://me:{SECRET}@lab/x", r"^s3://lab/x was given with a user name, a password"),
+        (f"https://me:{SECRET}@x.org/a", r"^https://x\.org/a was given with"),
+        (f"s3://lab/x?X-Amz-Signature={SECRET}", r"^s3://lab/x was given with"),
+        (f"https://x.org/x.zarr?sig={SECRET}", r"environment variables, such as AWS_ACCESS_KEY_ID"),
+        (f"abfs://box:{SECRET}@a.org/x", r"^abfs://a\.org/x was given with"),
+        ("s3://", "s3:// names no bucket"),
+        ("s3://lab/../x", r"has \.\. in it"),
+    ],
+)
+def test_urls_that_are_refused(url, message):
+    with pytest.raises(blmm.InputError, match=message) as caught:
+        Location.of(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_without_obstore_the_remedy_is_said(monkeypatch):
+    real = objects.find_spec
+    monkeypatch.setattr(objects, "find_spec", lambda name: name != "obstore" and real(name))
+    with pytest.raises(blmm.InputError, match=r"pip install 'bulklmm_dask\[objects\]'"):
+        blmm.open_dataset("s3://lab/study.zarr")
+
+
+def test_without_credentials_one_sentence(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setattr(objects, "_METADATA_SERVER", ("127.0.0.1", 1))
+    with pytest.raises(blmm.StoreError, match=r"^there are no credentials for s3://lab; set AWS_A"):
+        blmm.open_dataset("s3://lab/study.zarr")
+
+
+# What is there
+
+
+def test_what_is_there(bucket):
+    here = Location.of(bucket)
+    folder, file = here / "a.zarr", here / "b.csv"
+    assert not folder.exists()
+    assert not file.exists()
+    for name, content in (("zarr.json", b"{}"), ("x/c/0", b"123"), ("x/zarr.json", b"{}")):
+        with (folder / name).replacing() as stream:
+            stream.write(content)
+    file.write_text("1,2\n")
+    for one in (here, here.opened()):
+        folder, file = one / "a.zarr", one / "b.csv"
+        assert one.names() == ["a.zarr", "b.csv"]
+        assert folder.is_folder()
+        assert folder.is_store()
+        assert not folder.is_file()
+        assert not folder.is_special()
+        assert file.is_file()
+        assert not file.is_folder()
+        assert folder.names() == ["x", "zarr.json"]
+        assert list(folder.files()) == ["x/c/0", "x/zarr.json", "zarr.json"]
+        assert (folder.count(), folder.size(), file.size()) == (3, 7, 4)
+        assert [str(lost) for lost in folder.lacks(["x/c/0", "x/c/1"])] == [f"{folder}/x/c/1"]
+        found = [place.below(folder) for place in folder.metadata_files(["zarr.json"])]
+        assert found == ["x/zarr.json", "zarr.json"]
+        assert (folder / "x" / "c" / "0").record() == b"123"
+        assert (folder / "x" / "c" / "0").first(2) == b"12"
+        assert (folder / "x" / "c" / "0").tail(2) == b"23"
+        assert (folder / "y").record() is None
+        with pytest.raises(FileNotFoundError):
+            (folder / "y").read_bytes()
+    with file.at_hand() as near, folder.at_hand() as whole:
+        assert near.local.read_text() == "1,2\n"
+        assert sorted(whole.files()) == ["x/c/0", "x/zarr.json", "zarr.json"]
+    folder.remove()
+    assert here.opened().names() == ["b.csv"]
+
+
+def test_a_large_object_is_read_part_by_part(bucket, monkeypatch, requests):
+    content = np.random.default_rng(1).bytes(10**5)
+    file = Location.of(bucket) / "x.bin"
+    with file.replacing() as stream:
+        stream.write(content)
+    monkeypatch.setattr("bulklmm_dask.storage.places.remote._WHOLE", 1000)
+    monkeypatch.setattr("bulklmm_dask.storage.places.remote._AHEAD", 2**14)
+    with file.open() as stream:
+        assert stream.read(10) == content[:10]
+        assert stream.seek(-5, os.SEEK_END) == 99_995
+        assert stream.read() == content[-5:]
+        stream.seek(0)
+        assert stream.read() == content
+    assert max(name == "get_range" for name, _ in requests)
+    (file.parent / "empty").write_text("")
+    assert (file.parent / "empty").read_bytes() == b""
+
+
+def test_what_is_opened_is_looked_up_once(bucket, ds, requests):
+    blmm.save(ds, f"{bucket}/study.zarr")
+    blmm.scan(ds, store=f"{bucket}/scan.zarr", chunks=CHUNKS)
+    for open_, name in ((blmm.open_dataset, "study.zarr"), (blmm.open_result, "scan.zarr")):
+        requests.clear()
+        open_(f"{bucket}/{name}")
+        kinds = [kind for kind, _ in requests]
+        assert kinds.count("list") == 1
+        assert set(kinds) == {"list", "get"}
+        gets = [key for kind, key in requests if kind == "get"]
+        assert len(gets) == len(set(gets))
+        assert not any(key.startswith(f"{name}/lod/c/") for key in gets)
+
+
+# Records
+
+
+def test_records_have_one_owner(bucket):
+    place = Location.of(bucket) / "lock.json"
+    place.create(b"one")
+    with pytest.raises(FileExistsError):
+        place.create(b"two")
+    assert place.record() == b"one"
+    assert place.renew(b"one")
+    assert not place.renew(b"two")
+    assert not place.discard(b"two")
+    assert 0 <= place.age() < 60
+    assert place.discard(b"one")
+    assert not place.discard(b"one")
+    assert place.record() is None
+    place.create(b"two")
+    assert place.record() == b"two"
+    assert not (place.parent / "none").renew(b"one")
+    assert Location.of(bucket).names() == ["lock.json"]
+
+
+def test_of_many_who_try_one_makes_a_record(bucket):
+    place = Location.of(bucket) / "lock.json"
+    for emptied in (False, True):
+        if emptied:
+            place.discard(place.record())
+        made, barrier = [], threading.Barrier(8)
+
+        def make(i, made=made, barrier=barrier):
+            barrier.wait()
+            try:
+                place.create(b"%d" % i)
+            except FileExistsError:
+                return
+            made.append(b"%d" % i)
+
+        threads = [threading.Thread(target=make, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert made == [place.record()]
+
+
+# Outputs that appear whole
+
+
+def test_a_store_appears_with_its_metadata_last(bucket, ds, requests):
+    blmm.save(ds, f"{bucket}/study.zarr")
+    puts = [key for kind, key in requests if kind == "put"]
+    assert puts[-1] == "study.zarr/" + CLAIM  # emptied, before it is removed
+    assert puts[-2] == "study.zarr/zarr.json"
+    assert puts.count("study.zarr/zarr.json") == 1
+    assert CLAIM not in keys(f"{bucket}/study.zarr")
+
+
+def test_a_save_that_fails_leaves_nothing(bucket, ds):
+    place = Location.of(bucket) / "x.zarr"
+    with pytest.raises(ZeroDivisionError), place.appearing() as partial:  # noqa: PT012
+        with (partial / "a").replacing() as stream:
+            stream.write(b"1")
+        raise ZeroDivisionError
+    assert keys(bucket) == []
+    with pytest.raises(ZeroDivisionError), (place / "t.csv").appearing_file() as partial:  # noqa: PT012
+        Path(partial).write_text("half")
+        raise ZeroDivisionError
+    assert keys(bucket) == []
+
+
+def test_a_save_that_was_killed_is_replaced(bucket, ds):
+    place = Location.of(bucket) / "study.zarr"
+    for name in ("call_dosage/c/0/0", "samples/zarr.json"):
+        with (place / name).replacing() as stream:
+            stream.write(b"half")
+    (place / CLAIM).create(of_another_process())
+    with pytest.warns(blmm.StudyWarning, match=r"study\.zarr was being written when that was cut"):
+        blmm.save(ds, place)
+    xr.testing.assert_identical(
+        blmm.open_dataset(place).compute().drop_encoding(), saved_on_disk(ds).drop_encoding()
+    )
+
+
+def saved_on_disk(ds):
+    blmm.save(ds, "on-disk.zarr", overwrite=True)
+    return blmm.open_dataset("on-disk.zarr").compute()
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_what_is_foreign_stays(bucket, ds):
+    place = Location.of(bucket) / "study.zarr"
+    (place / "notes.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(blmm.StoreError, match=r"exists;|is no Zarr store"):
+            blmm.save(ds, place, overwrite=overwrite)
+    assert keys(place) == ["notes.txt"]
+    (place / "notes.txt").remove()
+    blmm.save(ds, place)
+    (place / "notes.txt").write_text("mine")
+    with pytest.raises(blmm.StoreError, match=r"holds 1 file that would be lost.*notes\.txt"):
+        blmm.save(ds, place, overwrite=True)
+
+
+def test_a_store_that_is_being_written_is_left_alone(bucket, ds):
+    place = Location.of(bucket) / "study.zarr"
+    with place.appearing() as partial:
+        with (partial / "a").replacing() as stream:
+            stream.write(b"1")
+        for call in (
+            lambda: blmm.save(ds, place),
+            lambda: blmm.open_dataset(place),
+            lambda: blmm.scan(ds, store=place),
+        ):
+            with pytest.raises(blmm.StoreError, match=r"is being written by process .* wait for"):
+                call()
+    assert keys(place) == ["a"]
+
+
+def test_a_claim_that_is_lost_stops_the_writer(bucket):
+    place = Location.of(bucket) / "x.zarr"
+    with pytest.raises(blmm.StoreError, match="another one has taken it over"), place.appearing():
+        (place / CLAIM).write_text("{}")
+
+
+def two_studies():
+    one = study(n=20, p=12, m=3)
+    return one, one.assign(sample_trait=one.sample_trait + 1)
+
+
+CUTS = ["while it is written", "once it is complete", "while it is copied", "once it is copied"]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_store_is_the_old_or_the_new_one_after_a_kill(bucket, cut, monkeypatch):
+    old, new = two_studies()
+    place = Location.of(bucket) / "study.zarr"
+    blmm.save(old, place)
+    calls, real_copy, real_note = [], objects.Bucket.copy, remote_appearing._Claim.note
+
+    class Killed(BaseException):
+        pass
+
+    def copy(self, key, target):
+        calls.append(target)
+        if cut == "while it is copied" and len(calls) == 5:
+            raise Killed
+        real_copy(self, key, target)
+
+    def note(self, state):
+        real_note(self, state)
+        when = {"draft": CUTS[0], "new": CUTS[1], "copied": CUTS[3]}[next(iter(state))]
+        if when == cut:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.Bucket, "copy", copy)
+        patch.setattr(remote_appearing._Claim, "note", note)
+        patch.setattr(remote_appearing._Claim, "release", lambda _: None)
+        patch.setattr(remote_appearing, "_remove_all", lambda *_: None)
+        with pytest.raises(Killed):
+            blmm.save(new, place, overwrite=True)
+    claim = place / CLAIM
+    record = json.loads(claim.record())
+    assert claim.exchange(claim.record(), json.dumps(record | {"birth": 1}).encode())
+    which = {CUTS[0]: "the old one is there", CUTS[3]: ""}.get(cut, "the new one is in place now")
+    if which:
+        with pytest.warns(blmm.StudyWarning, match=which):
+            found = blmm.open_dataset(place)
+    else:
+        found = blmm.open_dataset(place)
+    expected = old if cut == CUTS[0] else new
+    np.testing.assert_array_equal(found.sample_trait, expected.sample_trait)
+    assert len(blmm.verify(place)) == 0
+    assert Location.of(bucket).bucket.top("") == ["study.zarr"]
+
+
+def test_two_changes_of_one_store_are_both_kept(bucket):
+    place, tries = Location.of(bucket) / "x.zarr", []
+
+    def write(name, copy):
+        for path, content in ((name, b"1"), ("zarr.json", name.encode())):
+            with (copy / path).replacing() as stream:
+                stream.write(content)
+
+    write("old", place)
+
+    def change(copy):
+        tries.append(copy.names())
+        if len(tries) == 1:
+            place.change(partial(write, "two"))
+        write("one", copy)
+        (copy / "old").remove()
+        assert not (copy / "old").exists()
+        assert (place / "old").exists()
+
+    place.change(change)
+    assert tries == [["old", "zarr.json"], ["old", "two", "zarr.json"]]
+    assert keys(place) == ["one", "two", "zarr.json"]
+    with pytest.raises(ZeroDivisionError):
+        place.change(lambda copy: (write("three", copy), 1 / 0))
+    assert keys(place) == ["one", "two", "zarr.json"]
+    assert Location.of(bucket).names() == ["x.zarr"]
+
+
+# Every door
+
+
+def test_every_door_gives_what_it_gives_in_a_folder(bucket, ds):
+    found = {where: everything(ds, where) for where in ("disk", bucket)}
+    for name, expected in found["disk"].items():
+        got = found[bucket][name]
+        if isinstance(expected, pd.DataFrame):
+            pd.testing.assert_frame_equal(got, expected)
+        elif isinstance(expected, xr.Dataset):
+            xr.testing.assert_identical(got.drop_encoding(), expected.drop_encoding())
+        else:
+            assert got == expected, name
+
+
+def files(where):
+    return sorted(Location.of(where).files())
+
+
+def everything(ds, where):
+    """What each function writes into a folder or a bucket, read again."""
+    if where == "disk":
+        Path("disk").mkdir()
+    blmm.save(ds, f"{where}/study.zarr")
+    opened = blmm.open_dataset(f"{where}/study.zarr")
+    result = blmm.scan(opened, store=f"{where}/scan.zarr", chunks=CHUNKS)
+    perm = blmm.permute(opened, n_permutations=5, seed=1, store=f"{where}/perm.zarr")
+    rows = blmm.find_hits(result, threshold=1, store=f"{where}/hits.parquet")
+    again = blmm.scan(opened, store=f"{where}/scan.zarr", chunks=CHUNKS)
+    blmm.save(result.isel(traits=[0, 2]), f"{where}/two.zarr")
+    blmm.report(result, f"{where}/report.html")
+    hits = pd.concat(
+        pd.read_parquet(stream)
+        for name in Location.of(f"{where}/hits.parquet").names()
+        for stream in [(Location.of(where) / "hits.parquet" / name).open()]
+    )
+    without = {"bulklmm_study"}
+    both = {
+        "study": opened,
+        "scan": blmm.open_result(f"{where}/scan.zarr"),
+        "again": again,
+        "perm": perm,
+        "two": blmm.open_result(f"{where}/two.zarr"),
+    }
+    for name, one in both.items():
+        one = one.compute()
+        one.attrs = {key: value for key, value in one.attrs.items() if key not in without}
+        both[name] = one
+    report = Location.of(f"{where}/report.html").read_bytes().replace(where.encode(), b"WHERE")
+    return {
+        **both,
+        "rows": rows,
+        "hits": hits,
+        "peaks": blmm.find_peaks(result, threshold=1),
+        "report": len(report) > 1000,
+        "verified": [
+            len(blmm.verify(f"{where}/{name}.zarr")) for name in ("study", "scan", "perm", "two")
+        ],
+        "files": {
+            name: sorted(
+                path for path in Location.of(f"{where}/{name}").files() if "lock" not in path
+            )
+            for name in ("study.zarr", "scan.zarr", "perm.zarr", "two.zarr", "hits.parquet")
+        },
+    }
+
+
+def test_bytes_are_those_on_disk(bucket, ds):
+    blmm.save(ds, "study.zarr")
+    blmm.save(ds, f"{bucket}/study.zarr")
+    names = list(Location.of("study.zarr").files())
+    assert sorted(names) == keys(f"{bucket}/study.zarr")
+    for name in names:
+        assert (Location.of(f"{bucket}/study.zarr") / name).read_bytes() == Path(
+            "study.zarr", name
+        ).read_bytes(), name
+
+
+def test_damage_is_found_and_mended(bucket, ds):
+    blmm.save(ds, f"{bucket}/study.zarr")
+    store = Location.of(bucket) / "scan.zarr"
+    opened = blmm.open_dataset(f"{bucket}/study.zarr")
+    before = blmm.scan(opened, store=store, chunks=CHUNKS).compute()
+    (store / "lod/c/0/0").remove()
+    with (store / "lod/c/1/1").replacing() as stream:
+        stream.write((store / "lod/c/1/0").read_bytes())
+    with pytest.raises(blmm.StoreError, match=r"lost or not|mends it"):
+        blmm.open_result(store)
+    assert sorted(blmm.verify(store).file) == ["lod/c/0/0", "lod/c/1/1"]
+    assert blmm.verify(store, mend=True).mended.all()
+    assert len(blmm.verify(store)) == 0
+    xr.testing.assert_identical(blmm.open_result(store).compute(), before)
+
+
+def test_a_kinship_is_added_without_copying_the_study(bucket, ds, requests):
+    blmm.save(ds.drop_vars("kinship", errors="ignore"), f"{bucket}/study.zarr")
+    requests.clear()
+    url = f"{bucket}/study.zarr"
+    assert run("kinship", url).exit_code == 0
+    written = {key for kind, key in requests if kind == "put" and "call_dosage" in key}
+    assert written == set()
+    np.testing.assert_allclose(blmm.open_dataset(url).kinship, blmm.kinship(ds))
+    assert len(blmm.verify(url)) == 0
+    again = run("kinship", url)
+    assert again.exit_code == 1
+    assert "has a kinship already" in again.output
+    assert run("kinship", url, "--overwrite", "--method", "rqtl2").exit_code == 0
+    assert blmm.open_dataset(url).kinship.attrs["method"] == "rqtl2"
+
+
+def test_commands_take_urls(bucket, ds):
+    blmm.save(ds, f"{bucket}/study.zarr")
+    commands = [
+        ["scan", f"{bucket}/study.zarr", f"{bucket}/scan.zarr"],
+        ["info", f"{bucket}/scan.zarr"],
+        ["hits", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/hits.csv"],
+        ["hits", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/hits.parquet"],
+        ["peaks", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/peaks.csv"],
+        ["plot", "map", f"{bucket}/peaks.csv", f"{bucket}/scan.zarr", "--out", f"{bucket}/m.png"],
+        ["report", f"{bucket}/scan.zarr", f"{bucket}/report.html"],
+        ["verify", f"{bucket}/study.zarr", f"{bucket}/scan.zarr"],
+    ]
+    for command in commands:
+        found = run(*command)
+        assert found.exit_code == 0, (command, found.output)
+        assert "memory:/" not in found.output.replace("memory://", "")
+    assert (Location.of(bucket) / "hits.csv").read_bytes().startswith(b"trait,")
+    assert (Location.of(bucket) / "m.png").read_bytes().startswith(b"\x89PNG")
+    refused = run(*commands[2])
+    assert refused.exit_code == 1
+    assert f"error: {bucket}/hits.csv exists" in refused.output
+
+
+def test_tables_are_read_from_urls(bucket, ds):
+    table = pd.DataFrame({"id": ["a", "b", "c"], "weight": [1.5, 2.0, 4.0]})
+    genotypes = pd.DataFrame({"id": ["a", "b", "c"], "m1": [0, 1, 2], "m2": [2, 1, 0]})
+    for name, one in (("traits", table), ("genotypes", genotypes)):
+        (Location.of(bucket) / f"{name}.csv").write_text(one.to_csv(index=False))
+        one.to_csv(f"{name}.csv", index=False)
+    found = [
+        blmm.read_csv(f"{where}traits.csv", f"{where}genotypes.csv") for where in (f"{bucket}/", "")
+    ]
+    xr.testing.assert_identical(*found)
+    with pytest.raises(blmm.InputError, match=rf"there is no file {bucket}/none\.csv"):
+        blmm.read_csv(f"{bucket}/none.csv", "genotypes.csv")
+
+
+# Requests
+
+
+def test_a_block_is_one_request(bucket, ds, requests):
+    blmm.scan(ds, store=f"{bucket}/scan.zarr", chunks=CHUNKS)
+    puts = [key for kind, key in requests if kind == "put"]
+    blocks = [key for key in puts if key.startswith("scan.zarr/lod/c/")]
+    assert len(blocks) == len(set(blocks)) == 15
+    assert max(puts.count(key) for key in puts if key.endswith("json")) <= 3
+    assert puts.count("scan.zarr/manifest_blocks/c/0/0") == 2  # empty, and once for up to 256
+
+
+# The web
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A web server that gives the files of the folder, and lists nothing."""
+
+    class Files(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def list_directory(self, path):
+            self.send_error(404)
+
+    handler = partial(Files, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_stores_and_tables_are_read_from_the_web(web, ds):
+    blmm.save(ds, "study.zarr")
+    blmm.scan(ds, store="scan.zarr", chunks=CHUNKS)
+    found, expected = blmm.open_result(f"{web}/scan.zarr"), blmm.open_result("scan.zarr")
+    xr.testing.assert_identical(found.compute(), expected.compute())
+    study_there = blmm.open_dataset(f"{web}/study.zarr")
+    xr.testing.assert_identical(study_there.compute(), blmm.open_dataset("study.zarr").compute())
+    with pytest.raises(blmm.StoreError, match=r"the web is only read"):
+        blmm.save(ds, f"{web}/other.zarr")
+    with pytest.raises(blmm.StoreError, match=r"there is no store http://.*none\.zarr"):
+        blmm.open_dataset(f"{web}/none.zarr")
+
+
+# What is kept
+
+
+def test_workers_get_a_url_alone(bucket, ds):
+    blmm.save(ds, f"{bucket}/study.zarr")
+    place = Location.of(bucket) / "study.zarr"
+    seen = place.opened()
+    assert isinstance(seen.known, Seen)
+    assert pickle.loads(pickle.dumps(seen)).known is None
+    sent = pickle.loads(pickle.dumps(place.zarr_store(read_only=True)))
+    assert sent == place.zarr_store(read_only=True)
+    assert b"known" not in pickle.dumps(seen)
+    assert seen == place
+    assert hash(seen) == hash(place)
