@@ -20,7 +20,7 @@ LIBRARIES = {
     "surface": set(),
     "text": set(),
     "typing": {"numpy"},
-    "storage": {"google_crc32c", "numcodecs", "numpy", "xarray", "zarr"},
+    "storage": {"boto3", "google_crc32c", "numcodecs", "numpy", "obstore", "xarray", "zarr"},
     "study": {"bed_reader", "numpy", "pandas", "xarray", "yaml", "zarr"},
     "lmm": {"numpy", "scipy"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},

@@ -136,7 +136,9 @@ def test_urls_that_are_refused(url, message):
 
 def test_without_obstore_the_remedy_is_said(monkeypatch):
     real = objects.find_spec
-    monkeypatch.setattr(objects, "find_spec", lambda name: name != "obstore" and real(name))
+    monkeypatch.setattr(
+        objects, "find_spec", lambda name: None if name == "obstore" else real(name)
+    )
     with pytest.raises(blmm.InputError, match=r"pip install 'bulklmm_dask\[objects\]'"):
         blmm.open_dataset("s3://lab/study.zarr")
 
@@ -463,11 +465,8 @@ def everything(ds, where):
     again = blmm.scan(opened, store=f"{where}/scan.zarr", chunks=CHUNKS)
     blmm.save(result.isel(traits=[0, 2]), f"{where}/two.zarr")
     blmm.report(result, f"{where}/report.html")
-    hits = pd.concat(
-        pd.read_parquet(stream)
-        for name in Location.of(f"{where}/hits.parquet").names()
-        for stream in [(Location.of(where) / "hits.parquet" / name).open()]
-    )
+    with Location.of(f"{where}/hits.parquet").at_hand() as folder:
+        hits = pd.read_parquet(folder)
     without = {"bulklmm_study"}
     both = {
         "study": opened,
@@ -530,15 +529,13 @@ def test_a_kinship_is_added_without_copying_the_study(bucket, ds, requests):
     blmm.save(ds.drop_vars("kinship", errors="ignore"), f"{bucket}/study.zarr")
     requests.clear()
     url = f"{bucket}/study.zarr"
-    assert run("kinship", url).exit_code == 0
+    run("kinship", url)
     written = {key for kind, key in requests if kind == "put" and "call_dosage" in key}
     assert written == set()
     np.testing.assert_allclose(blmm.open_dataset(url).kinship, blmm.kinship(ds))
     assert len(blmm.verify(url)) == 0
-    again = run("kinship", url)
-    assert again.exit_code == 1
-    assert "has a kinship already" in again.output
-    assert run("kinship", url, "--overwrite", "--method", "rqtl2").exit_code == 0
+    assert "has a kinship already" in run("kinship", url, code=1).output
+    run("kinship", url, "--overwrite", "--method", "rqtl2")
     assert blmm.open_dataset(url).kinship.attrs["method"] == "rqtl2"
 
 
@@ -550,19 +547,16 @@ def test_commands_take_urls(bucket, ds):
         ["hits", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/hits.csv"],
         ["hits", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/hits.parquet"],
         ["peaks", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/peaks.csv"],
-        ["plot", "map", f"{bucket}/peaks.csv", f"{bucket}/scan.zarr", "--out", f"{bucket}/m.png"],
+        ["plot", "qq", f"{bucket}/scan.zarr", "--out", f"{bucket}/m.png"],
         ["report", f"{bucket}/scan.zarr", f"{bucket}/report.html"],
         ["verify", f"{bucket}/study.zarr", f"{bucket}/scan.zarr"],
     ]
     for command in commands:
         found = run(*command)
-        assert found.exit_code == 0, (command, found.output)
         assert "memory:/" not in found.output.replace("memory://", "")
     assert (Location.of(bucket) / "hits.csv").read_bytes().startswith(b"trait,")
     assert (Location.of(bucket) / "m.png").read_bytes().startswith(b"\x89PNG")
-    refused = run(*commands[2])
-    assert refused.exit_code == 1
-    assert f"error: {bucket}/hits.csv exists" in refused.output
+    assert f"error: {bucket}/hits.csv exists" in run(*commands[2], code=1).output
 
 
 def test_tables_are_read_from_urls(bucket, ds):

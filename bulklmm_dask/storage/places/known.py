@@ -123,7 +123,7 @@ class Seen(Direct):
         content = self._contents.get(key)
         if content is not None:
             return len(content)
-        if not self._is_below(key) or self.bucket.is_web:
+        if not self._is_listed(key):
             return self._look(key)
         try:
             return self.sizes[key]
@@ -157,13 +157,13 @@ class Seen(Direct):
         """Read an object; a small one once."""
         if key in self._contents:
             return _there(key, self._contents[key])
-        if self._is_below(key) and not self.bucket.is_web:
+        if self._is_listed(key):
             self.size(key)
         return self._read(key)[1]
 
     def first(self, key: str, most: int) -> tuple[int, bytes]:
         """Size of an object, and no more than its first bytes."""
-        if key in self._contents or (self._is_below(key) and not self.bucket.is_web):
+        if key in self._contents or self._is_listed(key):
             if self.size(key) > max(most, _SMALL):
                 return super().first(key, most)
             data = self.get(key)
@@ -177,9 +177,10 @@ class Seen(Direct):
         return super().part(key, start, stop) if content is None else content[start:stop]
 
     def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object."""
-        content = self._contents.get(key)
-        return super().tail(key, most) if content is None else content[-most:]
+        """Read the last bytes of an object, and all of a small one."""
+        if self._is_listed(key) and self.size(key) <= _SMALL:
+            return self.get(key)[-most:]
+        return super().tail(key, most)
 
     def put(self, key: str, data: Any) -> None:
         """Write an object."""
@@ -230,6 +231,10 @@ class Seen(Direct):
         if self.bucket.is_web:  # small ones are read anyway
             return self._read(key, _SMALL)[0]
         return super().size(key)
+
+    def _is_listed(self, key: str) -> bool:
+        """Whether the list has an object, if there is one."""
+        return self._is_below(key) and not self.bucket.is_web
 
     def _is_below(self, key: str) -> bool:
         return not self.folder or key.startswith(f"{self.folder}/")

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -114,7 +115,7 @@ class Bucket:
 
     def fetch(self, key: str, most: int | None = None) -> tuple[Entry, bytes]:
         """Read an object, or no more than the first `most` bytes of it; tell what it is."""
-        import obstore
+        obstore = _library(self.root)
 
         def read() -> tuple[Entry, bytes]:
             found = obstore.get(self._client, key)
@@ -128,7 +129,7 @@ class Bucket:
 
     def part(self, key: str, start: int, stop: int) -> bytes:
         """Read a range of the bytes of an object, which it has."""
-        import obstore
+        obstore = _library(self.root)
 
         with self._said(key, "read"):
             return _again(
@@ -137,7 +138,7 @@ class Bucket:
 
     def tail(self, key: str, most: int) -> bytes:
         """Read the last bytes of an object."""
-        import obstore
+        obstore = _library(self.root)
         from obstore.exceptions import NotSupportedError
 
         options: Any = {"range": {"suffix": most}}
@@ -151,7 +152,7 @@ class Bucket:
 
     def look(self, key: str) -> Entry:
         """Tell what an object is, without its bytes."""
-        import obstore
+        obstore = _library(self.root)
 
         with self._said(key, "read"):
             return Entry.of(obstore.head(self._client, key))
@@ -162,7 +163,7 @@ class Bucket:
         With the mode "create", FileExistsError if it is there; with a tag of an `Entry`,
         FileExistsError if it is another one by now.
         """
-        import obstore
+        obstore = _library(self.root)
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         with self._said(key, "written"):
@@ -181,7 +182,7 @@ class Bucket:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, which need not be there."""
-        import obstore
+        obstore = _library(self.root)
 
         for key in keys[:1]:
             with self._said(key, "removed"), suppress(FileNotFoundError):
@@ -189,14 +190,14 @@ class Bucket:
 
     def copy(self, key: str, target: str) -> None:
         """Copy an object within the bucket, on the server."""
-        import obstore
+        obstore = _library(self.root)
 
         with self._said(target, "written"):
             obstore.copy(self._client, key, target)
 
     def all(self, folder: str) -> list[Entry]:
         """All objects below a folder: a request for each thousand."""
-        import obstore
+        obstore = _library(self.root)
 
         with self._said(folder, "listed"):
             found = list(obstore.list(self._client, folder or None, chunk_size=1000))
@@ -204,7 +205,7 @@ class Bucket:
 
     def top(self, folder: str) -> list[str]:
         """Names of the objects and of the folders right below a folder."""
-        import obstore
+        obstore = _library(self.root)
 
         with self._said(folder, "listed"):
             found = obstore.list_with_delimiter(self._client, folder or None)
@@ -213,7 +214,7 @@ class Bucket:
 
     def has_any(self, folder: str, other: str) -> bool:
         """Tell whether there is any object below a folder, other than this one."""
-        import obstore
+        obstore = _library(self.root)
 
         with self._said(folder, "listed"):
             pages = obstore.list(self._client, folder or None, chunk_size=1)
@@ -222,7 +223,6 @@ class Bucket:
     @contextmanager
     def _said(self, key: str, done: str) -> Iterator[None]:
         """Turn the errors of obstore into FileNotFoundError, or StoreError in one sentence."""
-        _require_obstore(self.root)
         from obstore.exceptions import BaseError
 
         try:
@@ -308,12 +308,14 @@ def _remedy(bucket: Bucket) -> str:
     return f"set {names.get(bucket.scheme.removesuffix('s'), names.get(bucket.scheme, usual))}"
 
 
-def _require_obstore(root: str) -> None:
+def _library(root: str) -> Any:
+    """The module obstore; InputError if it is not installed."""
     if find_spec("obstore") is None:
         raise InputError(
             f"{root} is a URL, which needs obstore, and it is not installed; install it with: "
             "pip install 'bulklmm_dask[objects]'"
         )
+    return import_module("obstore")
 
 
 def _environment(scheme: str) -> tuple[tuple[str, str], ...]:
