@@ -635,3 +635,23 @@ def test_workers_get_a_url_alone(bucket, ds):
     assert b"known" not in pickle.dumps(seen)
     assert seen == place
     assert hash(seen) == hash(place)
+
+
+def test_what_is_written_twice_has_the_last_bytes(bucket, monkeypatch):
+    place, real, late = Location.of(bucket) / "x.zarr", objects.Bucket.put, threading.Event()
+
+    def put(self, key, data, mode="overwrite"):
+        if bytes(data) == b"first":
+            late.wait(0.2)
+        real(self, key, data, mode)
+
+    monkeypatch.setattr(objects.Bucket, "put", put)
+    with place.appearing() as partial:
+        for content in (b"first", b"second"):
+            with (partial / "zarr.json").replacing() as stream:
+                stream.write(content)
+            with (partial / "a" / "zarr.json").replacing() as stream:
+                stream.write(content)
+            assert (partial / "a" / "zarr.json").read_bytes() == content
+    assert (place / "a" / "zarr.json").read_bytes() == b"second"
+    assert (place / "zarr.json").read_bytes() == b"second"

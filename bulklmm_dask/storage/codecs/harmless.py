@@ -7,8 +7,8 @@ its metadata, so these are read as plain JSON first.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.text import listing
@@ -31,6 +31,9 @@ HARMLESS = frozenset(
 )
 
 
+Each: TypeAlias = "Callable[[Callable[[MetadataFile], Any], list[MetadataFile]], Iterable[Any]]"
+
+
 class MetadataFile(Protocol):
     """A file that may hold metadata of an array or a group; its text names it in messages."""
 
@@ -38,7 +41,7 @@ class MetadataFile(Protocol):
         """Read the first bytes of the file, no more than `most`."""
 
 
-def require_harmless(files: Iterable[MetadataFile]) -> None:
+def require_harmless(files: Iterable[MetadataFile], each: Each = map) -> None:
     """Raise StoreError if an array names another codec.
 
     Metadata that cannot be read are left to Zarr, which refuses them.
@@ -47,9 +50,12 @@ def require_harmless(files: Iterable[MetadataFile]) -> None:
     ----------
     files : iterable of MetadataFile
         Those of an array, or of a group and the arrays in it; some need not exist.
+    each : callable
+        Calls a function with each file, as `map` does.
     """
-    for file in files:
-        unknown = [name for name in _codecs(_parsed(file)) if name not in HARMLESS]
+    there = list(files)
+    for file, metadata in zip(there, each(_parsed, there), strict=True):
+        unknown = [name for name in _codecs(metadata) if name not in HARMLESS]
         if unknown:
             raise StoreError(
                 f"{file} names the codec {listing(unknown)}, which this package does not "

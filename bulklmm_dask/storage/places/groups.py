@@ -24,7 +24,7 @@ class Group(Base):
     def open_group(self, mode: Any = "r", zarr_format: Any = 3) -> zarr.Group:
         """Open a Zarr group, once the metadata of its arrays are found to be harmless."""
         zarr = _bounded_zarr()
-        require_harmless(self.metadata_files(FILES))
+        require_harmless(self.metadata_files(FILES), self.each)
         return zarr.open_group(self._zarr(mode), mode=mode, zarr_format=zarr_format)
 
     def open_array(self, name: str, mode: Any = "r", zarr_format: Any = 3) -> Any:
@@ -59,7 +59,7 @@ class Group(Base):
         import xarray as xr
 
         _bounded_zarr()
-        require_harmless(self.metadata_files(FILES))
+        require_harmless(self.metadata_files(FILES), self.each)
         self.arrays()
         options = {"zarr_format": 3, **options}
         return xr.open_zarr(self._zarr("r"), consolidated=False, **options)

@@ -247,7 +247,7 @@ class Draft(Seen):
         super().__init__(bucket, folder)
         self._root = joined(folder, METADATA)
         self._pool = ThreadPoolExecutor(TOGETHER)
-        self._waiting: list[Future[None]] = []
+        self._waiting: dict[str, Future[None]] = {}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -270,13 +270,20 @@ class Draft(Seen):
         content = bytes(data)
         self._note(key, content)
         with self._lock:
-            self._waiting.append(self._pool.submit(self.bucket.put, key, content))
+            before = self._waiting.get(key)
+            self._waiting[key] = self._pool.submit(self._put_after, before, key, content)
+
+    def _put_after(self, before: Future[None] | None, key: str, content: bytes) -> None:
+        """Write an object, once what was to be written there before is: Zarr writes some twice."""
+        if before is not None:
+            before.result()
+        self.bucket.put(key, content)
 
     def flush(self) -> None:
         """Wait for what is being written."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for one in waiting:
+            waiting, self._waiting = self._waiting, {}
+        for one in waiting.values():
             one.result()
 
     def changed_by_others(self) -> None:

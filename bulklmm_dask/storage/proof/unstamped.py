@@ -53,7 +53,7 @@ def open_unstamped(store: Location, is_large: Callable[[xr.DataArray], bool]) ->
     StoreError
         If an array has an unknown codec, or the store is damaged.
     """
-    require_harmless(store.metadata_files(FILES))
+    require_harmless(store.metadata_files(FILES), store.each)
     version = 3 if store.is_store() else 2
     try:
         source = store.zarr_store(read_only=True)
