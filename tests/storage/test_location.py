@@ -17,8 +17,8 @@ from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/study.zarr", "s3:/bucket/r.zarr", "https://x.org/a"])
-def test_urls_are_refused_clearly(url, tmp_path):
+@pytest.mark.parametrize("url", ["ftp://x.org/study.zarr", "hdfs:/x/r.zarr", "dask://x.org/a"])
+def test_unknown_urls_are_refused_clearly(url, tmp_path):
     for call in (
         Location.of,
         blmm.open_dataset,
@@ -28,7 +28,7 @@ def test_urls_are_refused_clearly(url, tmp_path):
         lambda path: blmm.read_csv(path, path),
         lambda path: blmm.open_vcf_zarr(path, traits=tmp_path / "t.csv"),
     ):
-        with pytest.raises(blmm.InputError, match=r"is a URL, and only local paths are supported"):
+        with pytest.raises(blmm.InputError, match=r"is a URL of the kind \w+, which is not known"):
             call(url)
 
 
@@ -119,9 +119,8 @@ def test_paths_and_urls_of_files(typed, path):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("s3://b/x.zarr", r"^s3://b/x\.zarr is a URL, .*, not s3;"),
-        (Path("gs://b/x.zarr"), r"^gs://b/x\.zarr is a URL, .*, not gs;"),
-        ("file://host/x", r"^file://host/x is a URL, .*, not file;"),
+        (Path("ftp://b/x.zarr"), r"^ftp://b/x\.zarr is a URL of the kind ftp,"),
+        ("file://host/x", r"^file://host/x is a URL of the kind file,"),
         ("simplecache::https://x.org/a b", r"'simplecache::https://x.org/a b' is a URL"),
         ("", "the path '' names nothing"),
         ("  ", "the path '  ' names nothing"),
@@ -157,10 +156,10 @@ URL_CALLS = {
 
 
 @pytest.mark.parametrize("name", URL_CALLS)
-def test_outputs_at_urls_are_refused_and_nothing_is_left(name, tmp_path, monkeypatch):
+def test_outputs_at_unknown_urls_are_refused_and_nothing_is_left(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(blmm.InputError, match=r"s3://b/x\.zarr is a URL"):
-        URL_CALLS[name](study(12, 6, 2), "s3://b/x.zarr")
+    with pytest.raises(blmm.InputError, match=r"ftp://b/x\.zarr is a URL"):
+        URL_CALLS[name](study(12, 6, 2), "ftp://b/x.zarr")
     assert not list(tmp_path.iterdir())
 
 

@@ -548,7 +548,7 @@ def test_commands_take_urls(bucket, ds):
         ["hits", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/hits.parquet"],
         ["peaks", f"{bucket}/scan.zarr", "--threshold", 1, "--out", f"{bucket}/peaks.csv"],
         ["plot", "qq", f"{bucket}/scan.zarr", "--out", f"{bucket}/m.png"],
-        ["report", f"{bucket}/scan.zarr", f"{bucket}/report.html"],
+        ["report", f"{bucket}/scan.zarr", "--out", f"{bucket}/report.html"],
         ["verify", f"{bucket}/study.zarr", f"{bucket}/scan.zarr"],
     ]
     for command in commands:

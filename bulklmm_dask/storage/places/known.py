@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import RLock
 from typing import Any
 
+from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places.base import METADATA
 from bulklmm_dask.storage.places.objects import Bucket
 
@@ -248,6 +249,7 @@ class Draft(Seen):
         self._root = joined(folder, METADATA)
         self._pool = ThreadPoolExecutor(TOGETHER)
         self._waiting: dict[str, Future[None]] = {}
+        self._closed = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -264,6 +266,8 @@ class Draft(Seen):
             with self._lock:
                 self._contents[key] = bytes(data)
             return
+        if self._closed:
+            raise StoreError(f"{self.bucket.root}/{self.folder} is not written any more")
         if memoryview(data).nbytes > _SMALL:
             super().put(key, data)
             return
@@ -302,7 +306,8 @@ class Draft(Seen):
             self.bucket.put(self._root, last)
 
     def close(self) -> None:
-        """Give up what is not yet written."""
+        """Give up what is not yet written; threads that are late write no more."""
+        self._closed = True
         self._pool.shutdown(cancel_futures=True)
 
 

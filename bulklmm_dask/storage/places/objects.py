@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A request is tried again for two minutes, after pauses of up to five seconds.
+# A request is tried again for a minute, after pauses of up to five seconds.
 _RETRIES: RetryConfig = {
     "max_retries": 60,
-    "retry_timeout": timedelta(seconds=120),
+    "retry_timeout": timedelta(seconds=60),
     "backoff": {
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=5),
