@@ -19,7 +19,7 @@ from bulklmm_dask.storage.labels.encoding import plain
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.proof.lazy import lazily
-from bulklmm_dask.storage.proof.manifest import identity, record
+from bulklmm_dask.storage.proof.manifest import MANIFEST, identity, record
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import require_seal, seal
 from bulklmm_dask.storage.proof.stamp import (
@@ -278,6 +278,8 @@ def _require_study(store: Location) -> dict[str, Any]:
         )
     if format_of(store, attrs) > FIRST:
         require_attributes(store, attrs, (PARTS, DIGEST))
+        large = tuple(f"{name}/c/" for name in _LARGE)
+        store.fetch(lambda path: not path.startswith((*large, f"{MANIFEST}/")))
         require_seal(store, attrs)
     return attrs
 

@@ -183,6 +183,16 @@ class Base(os.PathLike[str]):
         """
         raise NotImplementedError
 
+    def fetch(self, chosen: Callable[[str], bool]) -> None:
+        """Read small files together, for whoever reads them next; a disk is quick without.
+
+        Parameters
+        ----------
+        chosen : callable
+            Tells from its path below this place whether a file is wanted.
+        """
+        raise NotImplementedError
+
     def each(
         self, function: Callable[[T], R], items: Iterable[T], *, large: bool = False
     ) -> Iterator[R]:

@@ -164,6 +164,9 @@ class Place(Location):
         """Give itself, recovered."""
         return self.recovered()
 
+    def fetch(self, chosen: Callable[[str], bool]) -> None:
+        """Do nothing."""
+
     def each(
         self, function: Callable[[T], R], items: Iterable[T], *, large: bool = False
     ) -> Iterator[R]:

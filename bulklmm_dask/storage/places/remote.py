@@ -18,7 +18,7 @@ from typing import IO, Any, Self, TypeVar
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places.base import METADATA, Base
-from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, joined
+from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket, Entry
 from bulklmm_dask.storage.places.protocol import Location
 from bulklmm_dask.storage.places.url import parsed, refuse_nul
@@ -113,7 +113,7 @@ class RemotePlace(Location):
 
     def exists(self) -> bool:
         """Tell whether there is an object, or a folder of objects."""
-        return self.is_folder() or self.is_file()
+        return any(self.each(lambda look: look(), (self.is_folder, self.is_file)))
 
     def is_folder(self) -> bool:
         """Tell whether there are objects below it."""
@@ -194,6 +194,13 @@ class RemotePlace(Location):
         """Remove an object, and all below it."""
         keys = list(self.source.below(self.key)) if self.is_folder() else []
         self.source.delete([*keys, *([self.key] if self.key else [])])
+
+    def fetch(self, chosen: Callable[[str], bool]) -> None:
+        """Read small objects together, if what is read is kept."""
+        if isinstance(self.known, Seen):
+            paths = [path for path in self.files() if chosen(path)]
+            for _ in self.each(lambda path: (self / path).first(0), paths):
+                pass
 
     def each(
         self, function: Callable[[T], R], items: Iterable[T], *, large: bool = False

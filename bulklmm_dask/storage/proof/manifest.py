@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -201,8 +201,12 @@ def opened_once(store: Location, name: str, opening: Opening) -> tuple[Form, Sum
     StoreError
         If the store was replaced since that opening.
     """
-    form, sums = Form.of(store / name), entries(store, sums_name(name))
-    opening.require_same(store, name)
+    looks: tuple[Callable[[], Any], ...] = (
+        lambda: Form.of(store / name),
+        lambda: entries(store, sums_name(name)),
+        lambda: opening.require_same(store, name),
+    )
+    form, sums, _ = store.each(lambda look: look(), looks)
     return form, sums
 
 

@@ -25,6 +25,7 @@ from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place
 from bulklmm_dask.storage.results.journal import Written
 from bulklmm_dask.storage.summaries.of_blocks import summary_of
+from bulklmm_dask.typing import Sums
 
 _KEPT = "finished blocks are kept: "
 
@@ -82,22 +83,29 @@ class ResultStore:
         return parts * sum(part.nbytes for part in values.values())
 
     def _write(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> Written:
-        sums, written = {}, []
         if self.held is not None:
             self.held.require()
         with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
-            for name, part in values.items():
-                form = _form(self.location / name, self.held)
-                index = place(mark, len(form.shape))
-                shape = tuple(edge.stop - edge.start for edge in form.region(index))
-                if part.shape != shape:
-                    raise StoreError(
-                        f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
-                        "a write that does not cover whole blocks corrupts its neighbours"
-                    )
-                file = self.location / name / form.path(index)
-                with file.replacing() as stream:
-                    sums[name] = write(stream, form, part)
-                written.append(file)
-                file.begin_sync()
-        return Written(mark, sums, tuple(written))
+            written = list(
+                self.location.each(lambda item: self._write_part(mark, *item), values.items())
+            )
+        sums = dict(zip(values, (own for _, own in written), strict=True))
+        return Written(mark, sums, tuple(file for file, _ in written))
+
+    def _write_part(
+        self, mark: tuple[int, ...], name: str, part: npt.NDArray[Any]
+    ) -> tuple[Location, Sums]:
+        """Write the part of an array; give its file, and the checksums in it."""
+        form = _form(self.location / name, self.held)
+        index = place(mark, len(form.shape))
+        shape = tuple(edge.stop - edge.start for edge in form.region(index))
+        if part.shape != shape:
+            raise StoreError(
+                f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
+                "a write that does not cover whole blocks corrupts its neighbours"
+            )
+        file = self.location / name / form.path(index)
+        with file.replacing() as stream:
+            sums = write(stream, form, part)
+        file.begin_sync()
+        return file, sums

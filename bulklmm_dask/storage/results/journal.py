@@ -9,17 +9,20 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self, cast
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.datasets import read_array, write_file
 from bulklmm_dask.storage.arrays.form import Form
-from bulklmm_dask.storage.places.location import Location, explained
+from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, place, sums_name
-from bulklmm_dask.storage.summaries.of_blocks import LOD, BlockSummary, Notes
+from bulklmm_dask.storage.proof.manifest import BLOCKS, MANIFEST, TRAITS, place, sums_name
+from bulklmm_dask.storage.summaries.of_blocks import LOD, SUMMARY, BlockSummary, Notes
 from bulklmm_dask.typing import Sums
 
+# What is read before it is written, or to know where that is.
+_READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
 # Blocks, and seconds, after which the journal is written: what a killed run did since is lost.
 _BLOCKS, _SECONDS = 256, 10.0
 
@@ -56,7 +59,9 @@ class Journal:
 
     def __init__(self, store: Location, held: Held | None = None) -> None:
         """Begin the journal of a store, locked unless it is not yet under its name."""
-        self._store, self._held = store, held
+        self._store, self._held = store.opened(), held
+        # Nobody else writes these while the run has the lock.
+        self._store.fetch(lambda path: path.startswith(_READ))
         self._rows: dict[str, _Rows] = {}
         self._files: list[Location] = []
         self._summaries: Notes | None = None
@@ -101,10 +106,12 @@ class Journal:
             self._store.sync(self._files)
             summaries = [] if self._summaries is None else self._summaries.write()
             for of_marks, files in ((False, summaries), (True, [])):
-                names = [name for name in self._rows if (name in (BLOCKS, TRAITS)) == of_marks]
-                self._store.sync(
-                    [*files, *(file for name in names for file in self._rows[name].write())]
-                )
+                rows = [
+                    rows
+                    for name, rows in self._rows.items()
+                    if (name in (BLOCKS, TRAITS)) == of_marks
+                ]
+                self._store.sync([*files, *chain(*self._store.each(_Rows.write, rows))])
         self._files.clear()
         self._noted, self._written = 0, time.monotonic()
 

@@ -19,6 +19,7 @@ from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import written_by
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.proof.first_format import cut_short
+from bulklmm_dask.storage.proof.frequency import OF_PATTERNS
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place, wrong_files
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import require_seal
@@ -31,6 +32,7 @@ from bulklmm_dask.storage.proof.stamp import (
     format_of,
     refuse_first_format,
 )
+from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import counted
 
@@ -61,6 +63,8 @@ def result_attributes(store: Location) -> dict[str, Any]:
         )
     sealed = () if format_of(store, attrs) == FIRST else (PARTS, DIGEST)
     require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed))
+    large = tuple(f"{name}/c/" for name in (*attrs["statistics"], OF_PATTERNS))
+    store.fetch(lambda path: not path.startswith((*large, f"{SUMMARY}/")))
     return attrs
 
 

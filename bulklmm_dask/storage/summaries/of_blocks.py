@@ -184,7 +184,8 @@ class Notes:
     def write(self) -> list[Location]:
         """Write what was noted; give the files."""
         parts, self._parts = self._parts, {}
-        return [file for name, some in parts.items() for file in _put(self._store, name, some)]
+        written = self._store.each(lambda item: _put(self._store, *item), parts.items())
+        return [file for files in written for file in files]
 
 
 def _put(
