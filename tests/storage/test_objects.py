@@ -135,7 +135,6 @@ def test_urls_that_are_refused(url, message):
 
 
 def test_without_obstore_the_remedy_is_said(monkeypatch):
-    real = objects.find_spec
     monkeypatch.setattr(
         objects, "find_spec", lambda name: None if name == "obstore" else real(name)
     )
@@ -143,13 +142,18 @@ def test_without_obstore_the_remedy_is_said(monkeypatch):
         blmm.open_dataset("s3://lab/study.zarr")
 
 
-def test_without_credentials_one_sentence(monkeypatch):
+@pytest.mark.parametrize("without_boto3", [False, True])
+def test_without_credentials_one_sentence(without_boto3, monkeypatch):
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setattr(objects, "_METADATA_SERVER", ("127.0.0.1", 1))
+    if without_boto3:
+        monkeypatch.setattr(
+            objects, "find_spec", lambda name: (name != "boto3" and real(name)) or None
+        )
     with pytest.raises(blmm.StoreError, match=r"^there are no credentials for s3://lab; set AWS_A"):
         blmm.open_dataset("s3://lab/study.zarr")
 
@@ -655,3 +659,18 @@ def test_what_is_written_twice_has_the_last_bytes(bucket, monkeypatch):
             assert (partial / "a" / "zarr.json").read_bytes() == content
     assert (place / "a" / "zarr.json").read_bytes() == b"second"
     assert (place / "zarr.json").read_bytes() == b"second"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_says_that_it_cannot(bucket):
+    here = Location.of(bucket)
+    here.names()
+    child = os.fork()
+    if not child:
+        try:
+            here.names()
+        except blmm.StoreError as error:
+            os._exit(7 if "start processes by spawn" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -65,6 +65,8 @@ _TRUE = ("1", "true", "yes", "on")
 # Beginnings of the environment variables that clients are made from.
 _OF_CLIENTS = ("AWS_", "GOOGLE_", "AZURE_")
 
+_processes: set[int] = set()  # the process that has sent requests; after a fork, another one
+
 _STATUS = re.compile(r"status(?: code)?:? ?(\d{3})|\((\d{3}) [A-Z]|\b([45]\d\d) [A-Z][a-z]")
 _CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
 
@@ -225,6 +227,7 @@ class Bucket:
         """Turn the errors of obstore into FileNotFoundError, or StoreError in one sentence."""
         from obstore.exceptions import BaseError
 
+        _require_own_runtime()
         try:
             yield
         except (FileExistsError, InputError, StoreError):
@@ -318,6 +321,19 @@ def _library(root: str) -> Any:
     return import_module("obstore")
 
 
+def _require_own_runtime() -> None:
+    """Raise StoreError in a process forked from one that has sent requests: it would hang.
+
+    The threads of obstore are not there after a fork, and it makes no others.
+    """
+    if _processes and os.getpid() not in _processes:
+        raise StoreError(
+            "this process was forked from one that has used object stores, whose threads it lacks; "
+            "start processes by spawn or forkserver, as Dask does"
+        )
+    _processes.add(os.getpid())
+
+
 def _environment(scheme: str) -> tuple[tuple[str, str], ...]:
     """What a client is made from, so that another one is made once that has changed."""
     if scheme in (MEMORY, *WEB):
@@ -383,22 +399,31 @@ def _of_boto3(root: str) -> Any:
     StoreError
         If there are none anywhere: obstore would ask for minutes for those of a machine of Amazon.
     """
-    public = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _TRUE
-    if public or any(map(os.environ.get, _S3_CREDENTIALS)):
+    if _names_credentials():
         return None
     if find_spec("boto3") is not None:
         import boto3  # type: ignore[import-untyped,import-not-found,unused-ignore]
         from obstore.auth.boto3 import Boto3CredentialProvider
 
         session = boto3.Session()
-        if session.get_credentials() is not None:
-            return Boto3CredentialProvider(session)
+        if session.get_credentials() is None:
+            raise _without_credentials(root)
+        return Boto3CredentialProvider(session)
     try:
         socket.create_connection(_METADATA_SERVER, timeout=_WAIT).close()
     except OSError:
-        raise StoreError(
-            f"there are no credentials for {root}; set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or a profile for boto3, or AWS_SKIP_SIGNATURE=true if it is "
-            "public"
-        ) from None
+        raise _without_credentials(root) from None
     return None
+
+
+def _names_credentials() -> bool:
+    """Whether the environment says where the credentials for S3 are, or that there need be none."""
+    public = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _TRUE
+    return public or any(map(os.environ.get, _S3_CREDENTIALS))
+
+
+def _without_credentials(root: str) -> StoreError:
+    return StoreError(
+        f"there are no credentials for {root}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "a profile for boto3, or AWS_SKIP_SIGNATURE=true if it is public"
+    )
