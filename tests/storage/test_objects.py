@@ -135,9 +135,7 @@ def test_urls_that_are_refused(url, message):
 
 
 def test_without_obstore_the_remedy_is_said(monkeypatch):
-    monkeypatch.setattr(
-        objects, "find_spec", lambda name: None if name == "obstore" else real(name)
-    )
+    monkeypatch.setattr(objects, "find_spec", lambda _: None)
     with pytest.raises(blmm.InputError, match=r"pip install 'bulklmm_dask\[objects\]'"):
         blmm.open_dataset("s3://lab/study.zarr")
 
@@ -151,9 +149,7 @@ def test_without_credentials_one_sentence(without_boto3, monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setattr(objects, "_METADATA_SERVER", ("127.0.0.1", 1))
     if without_boto3:
-        monkeypatch.setattr(
-            objects, "find_spec", lambda name: (name != "boto3" and real(name)) or None
-        )
+        monkeypatch.setattr(objects, "find_spec", lambda name: name != "boto3" or None)
     with pytest.raises(blmm.StoreError, match=r"^there are no credentials for s3://lab; set AWS_A"):
         blmm.open_dataset("s3://lab/study.zarr")
 
@@ -674,3 +670,39 @@ def test_a_forked_process_says_that_it_cannot(bucket):
             os._exit(7 if "start processes by spawn" in str(error) else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.mark.filterwarnings("ignore::bulklmm_dask.StudyWarning")
+def test_a_server_that_is_away_is_no_damage(bucket, ds, monkeypatch):
+    """Whatever request finds it away, the error is one sentence, and no block is given up."""
+    blmm.save(ds, f"{bucket}/study.zarr")
+    store = Location.of(bucket) / "scan.zarr"
+    opened = blmm.open_dataset(f"{bucket}/study.zarr")
+    blmm.scan(opened, store=store, chunks=CHUNKS)
+    (store / "lod/c/0/0").remove()
+    before = {path: (store / path).read_bytes() for path in store.files()}
+    real, left = objects.Bucket.fetch, [0]
+
+    def fetch(self, key, most=None):
+        left[0] -= 1
+        if left[0] < 0:
+            raise objects.ServerError(f"{key} cannot be read: the server cannot be reached")
+        return real(self, key, most)
+
+    monkeypatch.setattr(objects.Bucket, "fetch", fetch)
+    calls = (
+        lambda: blmm.verify(store),
+        lambda: blmm.open_result(store),
+        lambda: blmm.scan(opened, store=store, chunks=CHUNKS),
+    )
+    for call in calls:
+        for at in (0, 1, 2, 5, 10, 20, 40, 60):
+            left[0] = at
+            with pytest.raises((objects.ServerError, blmm.StoreError)) as caught:
+                call()
+            if at < 40:
+                assert "cannot be reached" in str(caught.value)
+            left[0] = 10**9
+            for path, content in before.items():
+                if "lock" not in path:
+                    assert (store / path).read_bytes() == content, (at, path)

@@ -12,7 +12,7 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.chunks import file_shape, files
 from bulklmm_dask.storage.arrays.sums import inner_chunks, sound, sums_of
 from bulklmm_dask.storage.health.contents import is_of_a_run
-from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.proof.attributes import attributes_in
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
@@ -142,6 +142,8 @@ def _is_decoded(array: Any) -> bool:
     """Tell whether the chunks of an array are of its shape and type, as its own are."""
     try:
         array[...]
+    except ServerError:
+        raise
     except Exception:  # each codec fails in its own way
         return False
     return True
@@ -152,6 +154,8 @@ def _of_summary(store: Location) -> Iterator[Finding]:
     summary = StoredSummary.of(store)
     try:
         wrong = summary is not None and (summary.wrong() & marks(store, BLOCKS)).any()
+    except ServerError:
+        raise
     except StoreError:  # what it is compared with is damaged, which is a finding of its own
         return
     if wrong:
@@ -172,6 +176,8 @@ def _recorded(
                 known = np.argwhere(marks(store, kind)).tolist()
                 finished = [place(tuple(mark), array.ndim) for mark in known]
         return {index: sums[index] for index in finished}
+    except ServerError:
+        raise
     except Exception:  # a damaged manifest is a finding of its own
         return {}
 

@@ -22,7 +22,7 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.chunks import file_of, file_shape, files
 from bulklmm_dask.storage.health.contents import is_of_a_run
 from bulklmm_dask.storage.health.examine import Finding, examine
-from bulklmm_dask.storage.places.location import METADATA, Location, explained
+from bulklmm_dask.storage.places.location import METADATA, Location, ServerError, explained
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
 from bulklmm_dask.storage.proof.attributes import Attributes, attributes_in
@@ -75,6 +75,8 @@ def is_finished(store: Location) -> bool:
     """Whether a store is no result with blocks that are still to be computed."""
     try:
         return bool(all(marks(store, kind).all() for kind in (BLOCKS, TRAITS)))
+    except ServerError:
+        raise
     except Exception:  # a study; or damage, which is a finding of its own
         return True
 
@@ -300,6 +302,8 @@ class _Fresh:
         pieces = zip(index, file_shape(array), strict=True)
         try:
             array[tuple(slice(i * size, (i + 1) * size) for i, size in pieces)]
+        except ServerError:
+            raise
         except Exception:  # each codec fails in its own way
             return False
         return True

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.text import named
 
 METADATA = "zarr.json"
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class ServerError(StoreError):
+    """A server does not answer, or refuses: what it holds is not known, but not damaged either."""
 
 
 @dataclass(frozen=True)

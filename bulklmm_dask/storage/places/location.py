@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bulklmm_dask.storage.places.appearing import explained as explained
 from bulklmm_dask.storage.places.base import METADATA as METADATA
+from bulklmm_dask.storage.places.base import ServerError as ServerError
 from bulklmm_dask.storage.places.disk import Disk as Disk
 from bulklmm_dask.storage.places.protocol import Location as Location
 from bulklmm_dask.storage.places.remote_appearing import Remote as Remote

@@ -120,8 +120,10 @@ class Writer(os.PathLike[str]):
         """Give the lock back, if it is still held."""
         if self._heart is not None:
             self._heart.stop()
-        with suppress(OSError, StoreError):  # then others take it over once it is stale
+        try:
             self._file(self.store).discard(self._record)
+        except (OSError, StoreError):  # then others take it over once it is stale
+            signs.give_up(self._record)
 
     def _file(self, store: Location) -> Location:
         return (store / self._folder / LOCK).fixed
@@ -149,8 +151,7 @@ def written_by(store: Location, folder: str) -> str:
     file = store / folder / LOCK
     with suppress(OSError):
         record = file.record()
-        process = None if record is None else signs.process_of(record)
-        if record is not None and process is not None and not process.has_ended():
+        if record is not None and signs.process_of(record) and not signs.has_ended(record):
             age = file.age()
             return signs.last_sign(record, age) if abs(age) < signs.STALE else ""
     return ""

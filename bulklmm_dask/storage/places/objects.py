@@ -23,7 +23,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.places.base import ServerError
 from bulklmm_dask.storage.places.url import MEMORY, WEB
 from bulklmm_dask.text import named
 
@@ -91,7 +92,7 @@ class Entry:
 class Bucket:
     """A bucket, or a web server; its client is made once a process.
 
-    Every method raises FileNotFoundError where there is no such object, and StoreError where the
+    Every method raises FileNotFoundError where there is no such object, and ServerError where the
     server does not answer or refuses.
     """
 
@@ -224,23 +225,23 @@ class Bucket:
 
     @contextmanager
     def _said(self, key: str, done: str) -> Iterator[None]:
-        """Turn the errors of obstore into FileNotFoundError, or StoreError in one sentence."""
+        """Turn the errors of obstore into FileNotFoundError, or ServerError in one sentence."""
         from obstore.exceptions import BaseError
 
         _require_own_runtime()
         try:
             yield
-        except (FileExistsError, InputError, StoreError):
+        except (FileExistsError, InputError, ServerError):
             raise
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-                raise StoreError(
+                raise ServerError(
                     f"there is no bucket {self.root}{_at(self)}; make it first, or check the name"
                 ) from None
             raise FileNotFoundError(f"{self.root}/{key}") from None
         except (BaseError, OSError, ValueError) as error:
             name = named(f"{self.root}/{key}".removesuffix("/"))
-            raise StoreError(f"{name} cannot be {done}: {_reason(self, error)}") from None
+            raise ServerError(f"{name} cannot be {done}: {_reason(self, error)}") from None
 
 
 def _again(read: Callable[[], T]) -> T:
@@ -322,12 +323,12 @@ def _library(root: str) -> Any:
 
 
 def _require_own_runtime() -> None:
-    """Raise StoreError in a process forked from one that has sent requests: it would hang.
+    """Raise ServerError in a process forked from one that has sent requests: it would hang.
 
     The threads of obstore are not there after a fork, and it makes no others.
     """
     if _processes and os.getpid() not in _processes:
-        raise StoreError(
+        raise ServerError(
             "this process was forked from one that has used object stores, whose threads it lacks; "
             "start processes by spawn or forkserver, as Dask does"
         )
@@ -396,7 +397,7 @@ def _of_boto3(root: str) -> Any:
 
     Raises
     ------
-    StoreError
+    ServerError
         If there are none anywhere: obstore would ask for minutes for those of a machine of Amazon.
     """
     if _names_credentials():
@@ -422,8 +423,8 @@ def _names_credentials() -> bool:
     return public or any(map(os.environ.get, _S3_CREDENTIALS))
 
 
-def _without_credentials(root: str) -> StoreError:
-    return StoreError(
+def _without_credentials(root: str) -> ServerError:
+    return ServerError(
         f"there are no credentials for {root}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
         "a profile for boto3, or AWS_SKIP_SIGNATURE=true if it is public"
     )

@@ -21,7 +21,7 @@ from typing import Any, Self
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places import files, signs
 from bulklmm_dask.storage.places.appearing import explained
-from bulklmm_dask.storage.places.base import METADATA
+from bulklmm_dask.storage.places.base import METADATA, ServerError
 from bulklmm_dask.storage.places.known import CLAIM, Changes, Draft, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.protocol import Location, Replaceable
@@ -32,8 +32,6 @@ from bulklmm_dask.surface import repeat
 # In a claim: the folder where what replaces this one is written; or the same once it is complete,
 # and the names that go from this one, None for all; or once all of it is copied.
 _DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
-
-_given_up: set[bytes] = set()  # claims of this process, which it left in the middle of a move
 
 
 class Remote(RemotePlace, of_urls=True):
@@ -141,7 +139,7 @@ class Remote(RemotePlace, of_urls=True):
         if record is None:
             return self
         with suppress(FileNotFoundError):
-            if record not in _given_up and signs.death(claim, record) is None:
+            if signs.death(claim, record) is None:
                 if not self._is_made():
                     raise StoreError(
                         f"{self} is being written by {signs.last_sign(record, claim.age())}; wait "
@@ -214,7 +212,7 @@ class _Claim:
         try:
             self._move(new, gone)
         except BaseException:
-            _given_up.add(self.record)
+            signs.give_up(self.record)
             raise
         self.is_moving = False
 
@@ -263,8 +261,11 @@ class _Claim:
     def release(self) -> None:
         """Give it back, if it is still held."""
         self.stop()
-        if self.file.discard(self.record):
-            self.file.bucket.delete([self.file.key])
+        try:
+            if self.file.discard(self.record):
+                self.file.bucket.delete([self.file.key])
+        except ServerError:  # whoever comes next does so
+            signs.give_up(self.record)
 
     def begin(self) -> None:
         """Begin to renew it."""

@@ -27,6 +27,8 @@ BEAT, STALE = 15.0, 120.0
 # Seconds that an old record is watched before that: a clock may have been set.
 WATCHED = 1.5 * BEAT
 
+_given_up: set[bytes] = set()
+
 
 def new_record(**others: Any) -> bytes:
     """A record of this process, which no other record equals; `others` are values of JSON."""
@@ -74,10 +76,15 @@ def last_sign(record: bytes, age: float) -> str:
     return f"{who(record)} (last sign of life {duration(max(age, 0.0))} ago)"
 
 
+def has_ended(record: bytes) -> bool:
+    """Whether it is certain that the process of a record writes no more."""
+    process = process_of(record)
+    return record in _given_up or (process is not None and process.has_ended())
+
+
 def death(file: Location, record: bytes) -> str | None:
     """Tell how it is known that the process of a record in a file is dead; None if it may live."""
-    process = process_of(record)
-    if process is not None and process.has_ended():
+    if has_ended(record):
         return "has ended"
     age = file.age()
     if abs(age) < STALE:
@@ -87,6 +94,11 @@ def death(file: Location, record: bytes) -> str | None:
     if file.renewed() != before:
         return None
     return f"has given no sign of life for {duration(max(age, WATCHED))}"
+
+
+def give_up(record: bytes) -> None:
+    """Note that this process does no more what it could not take its record back for."""
+    _given_up.add(record)
 
 
 class Heart:

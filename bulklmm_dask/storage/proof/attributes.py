@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.text import counted
 
@@ -125,6 +125,8 @@ def attributes_of(store: Location) -> Attributes:
         found = dict(metadata.pop("attributes", {}))
         if {name: metadata.get(name) for name in _GROUP} != _GROUP:
             raise ValueError("it is not of a Zarr group of format 3")
+    except ServerError:
+        raise
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(f"{file} is damaged ({error}); {remedy(store)}") from error
     for name, what in _wrong(found):
@@ -145,6 +147,8 @@ def attributes_in(file: Location) -> Attributes | None:
         metadata = json.loads(file.record() or b"")
         found = dict(metadata.pop("attributes"))
         same = metadata == _GROUP and not list(_wrong(found))
+    except ServerError:
+        raise
     except Exception:  # whatever damaged metadata lead to
         return None
     return found if same else None

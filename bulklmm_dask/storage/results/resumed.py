@@ -14,7 +14,7 @@ from bulklmm_dask.storage.arrays.datasets import read_dataset
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.codecs.compression import Compression, codec_of
 from bulklmm_dask.storage.labels.layout import Field, Layout
-from bulklmm_dask.storage.places.location import Location, explained
+from bulklmm_dask.storage.places.location import Location, ServerError, explained
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks
@@ -91,7 +91,7 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
                 writer.put_into(partial)
             writer.keep()
         except StoreError:
-            if not store.exists():
+            if not store.is_store():
                 raise
             writer.take()  # of the run that has made it meanwhile, if that has ended
         else:
@@ -186,6 +186,8 @@ def _summarise_again(
             continue
         try:
             made, sums = summary.made_anew(i, j, layout.region(i, j))
+        except ServerError:
+            raise
         except StoreError:
             journal.forget((i, j))
         else:

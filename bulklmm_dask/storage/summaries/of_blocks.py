@@ -28,7 +28,7 @@ from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.codecs.compression import FAST
 from bulklmm_dask.storage.labels.layout import Field, Layout
-from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.location import Location, ServerError
 from bulklmm_dask.storage.proof.manifest import together
 from bulklmm_dask.storage.summaries.cells import N_STORED, stored_counts
 from bulklmm_dask.storage.summaries.segments import Segments
@@ -214,5 +214,7 @@ def _held(array: Location, form: Form, index: tuple[int, ...]) -> npt.NDArray[An
     """
     try:
         return read_array(array, form, form.region(index))
+    except ServerError:
+        raise
     except Exception:  # each codec fails in its own way
         return form.blank(form.region(index))

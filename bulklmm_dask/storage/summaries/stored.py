@@ -15,7 +15,7 @@ import xarray as xr
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.datasets import read_array
 from bulklmm_dask.storage.arrays.form import Form
-from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.proof.lazy import stored_behind
 from bulklmm_dask.storage.proof.manifest import Opening, opened_once, read_checked
 from bulklmm_dask.storage.summaries.cells import N_STORED
@@ -149,12 +149,16 @@ class StoredSummary:
             try:
                 for mark in self._wrong_maxima(self._maxima(traits)):
                     out[mark] = True
+            except ServerError:
+                raise
             except StoreError:
                 out[:, self._columns(traits)] = True
         for rows in self._rows() if self._is_counted else ():
             try:
                 for mark in self._wrong_counts(rows, self._read(COUNTS, rows)):
                     out[mark] = True
+            except ServerError:
+                raise
             except StoreError:
                 out[rows] = True
         return out
