@@ -19,7 +19,7 @@ from commands import run
 from studies import study
 
 import bulklmm_dask as blmm
-from bulklmm_dask.storage.places import objects, remote_appearing, signs
+from bulklmm_dask.storage.places import clients, objects, remote_appearing, signs
 from bulklmm_dask.storage.places.known import CLAIM, Seen
 from bulklmm_dask.storage.places.location import Location
 
@@ -135,7 +135,7 @@ def test_urls_that_are_refused(url, message):
 
 
 def test_without_obstore_the_remedy_is_said(monkeypatch):
-    monkeypatch.setattr(objects, "find_spec", lambda _: None)
+    monkeypatch.setattr(clients, "find_spec", lambda _: None)
     with pytest.raises(blmm.InputError, match=r"pip install 'bulklmm_dask\[objects\]'"):
         blmm.open_dataset("s3://lab/study.zarr")
 
@@ -147,9 +147,9 @@ def test_without_credentials_one_sentence(without_boto3, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    monkeypatch.setattr(objects, "_METADATA_SERVER", ("127.0.0.1", 1))
+    monkeypatch.setattr(clients, "_METADATA_SERVER", ("127.0.0.1", 1))
     if without_boto3:
-        monkeypatch.setattr(objects, "find_spec", lambda name: name != "boto3" or None)
+        monkeypatch.setattr(clients, "find_spec", lambda name: name != "boto3" or None)
     with pytest.raises(blmm.StoreError, match=r"^there are no credentials for s3://lab; set AWS_A"):
         blmm.open_dataset("s3://lab/study.zarr")
 

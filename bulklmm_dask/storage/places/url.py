@@ -15,11 +15,11 @@ from bulklmm_dask.text import named
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
 
-WEB = ("http", "https")
+S3, WEB = ("s3", "s3a"), ("http", "https")
 MEMORY = "memory"
 # Buckets of Azure may be of an account that stands behind an @ in the URL.
 _WITH_ACCOUNT = ("abfs", "abfss")
-KNOWN = ("s3", "s3a", "gs", "az", *_WITH_ACCOUNT, *WEB, MEMORY)
+KNOWN = (*S3, "gs", "az", *_WITH_ACCOUNT, *WEB, MEMORY)
 
 
 def text_of(path: object) -> str:
