@@ -706,3 +706,25 @@ def test_a_server_that_is_away_is_no_damage(bucket, ds, monkeypatch):
             for path, content in before.items():
                 if "lock" not in path:
                     assert (store / path).read_bytes() == content, (at, path)
+
+
+def test_what_is_on_its_way_is_listed(bucket, monkeypatch):
+    """Two threads that look at once saw a folder without what was being written."""
+    place, real = Location.of(bucket) / "x.zarr", objects.Bucket.put
+    late = threading.Event()
+
+    def put(self, key, data, mode="overwrite"):
+        if key.endswith("a"):
+            late.wait(0.3)
+        real(self, key, data, mode)
+
+    monkeypatch.setattr(objects.Bucket, "put", put)
+    with place.appearing() as partial:
+        for name in ("a", "b/a"):
+            with (partial / name).replacing() as stream:
+                stream.write(b"1")
+        assert not (partial / "none").exists()
+        assert partial.names() == ["a", "b"]
+        (partial / "b").remove()
+        assert partial.names() == ["a"]
+    assert keys(place) == ["a"]

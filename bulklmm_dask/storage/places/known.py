@@ -108,6 +108,7 @@ class Seen(Direct):
         self.folder = folder
         self._lock = RLock()
         self._sizes: dict[str, int] | None = None
+        self._own: dict[str, int] = {}  # sizes of what was written since
         self._contents: dict[str, bytes | None] = {}
         self._kept = 0
 
@@ -116,7 +117,7 @@ class Seen(Direct):
         """Sizes of all objects below the folder."""
         with self._lock:
             if self._sizes is None:
-                self._sizes = super().below(self.folder)
+                self._sizes = super().below(self.folder) | self._own
             return self._sizes
 
     def size(self, key: str) -> int:
@@ -197,8 +198,8 @@ class Seen(Direct):
         with self._lock:
             for key in keys:
                 self._contents[key] = None
-                if self._sizes is not None:
-                    self._sizes.pop(key, None)
+                for sizes in (self._own, self._sizes or {}):
+                    sizes.pop(key, None)
 
     def _read(self, key: str, most: int | None = None) -> tuple[int, bytes]:
         try:
@@ -223,6 +224,7 @@ class Seen(Direct):
             self._contents.pop(key, None)
             if size <= _SMALL:
                 self._keep(key, bytes(data))
+            self._own[key] = size
             if self._sizes is not None:
                 self._sizes[key] = size
 
@@ -254,7 +256,6 @@ class Draft(Seen):
     @property
     def sizes(self) -> dict[str, int]:
         """Sizes of all objects below the folder, with what is written last."""
-        self.flush()
         found = super().sizes
         with self._lock:
             last = self._contents.get(self._root)
@@ -283,12 +284,20 @@ class Draft(Seen):
             before.result()
         self.bucket.put(key, content)
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, once what is being written is there."""
+        self.flush()
+        super().delete(keys)
+
     def flush(self) -> None:
         """Wait for what is being written."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        for one in waiting.values():
-            one.result()
+        while waiting := list(self._waiting.values()):
+            for one in waiting:
+                one.result()
+            with self._lock:
+                done = [key for key, one in self._waiting.items() if one.done()]
+                for key in done:
+                    self._waiting.pop(key).result()
 
     def changed_by_others(self) -> None:
         """Forget what was seen: Zarr and worker processes write past this object."""
