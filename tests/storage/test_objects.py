@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import threading
 import uuid
+import warnings
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -571,6 +573,53 @@ def test_tables_are_read_from_urls(bucket, ds):
     xr.testing.assert_identical(*found)
     with pytest.raises(blmm.InputError, match=rf"there is no file {bucket}/none\.csv"):
         blmm.read_csv(f"{bucket}/none.csv", "genotypes.csv")
+
+
+def test_studies_of_other_programs_are_read_from_urls(bucket, ds):
+    """VCF Zarr, R/qtl2 in a folder and in a zip file, and what xarray wrote."""
+    calls = xr.Dataset(
+        {
+            "call_genotype": (
+                ("variants", "samples", "ploidy"),
+                np.array([[[0, 0], [0, 1], [1, 1]], [[0, 1], [0, 0], [1, 1]]], dtype="int8"),
+            ),
+            "sample_id": ("samples", ["a", "b", "c"]),
+            "contig_id": ("contigs", ["1"]),
+            "variant_contig": ("variants", [0, 0]),
+            "variant_position": ("variants", [5, 9]),
+            "variant_allele": (("variants", "alleles"), [["A", "G"], ["C", "T"]]),
+        }
+    )
+    calls.to_zarr("calls.vcz", zarr_format=2)
+    control = "crosstype: f2\ngeno: geno.csv\npheno: pheno.csv\ngenotypes: {AA: 1, AB: 2, BB: 3}\n"
+    tables = {
+        "cross/cross.yaml": control,
+        "cross/geno.csv": "id,m1,m2\na,AA,AB\nb,AB,BB\nc,BB,AA\n",
+        "cross/pheno.csv": "id,weight\na,20.1\nb,22.5\nc,19.8\n",
+    }
+    Path("cross").mkdir()
+    for name, content in tables.items():
+        Path(name).write_text(content)
+    shutil.make_archive("cross", "zip", "cross")
+    ds.to_zarr("plain.zarr", consolidated=False)
+    here, there = Location.of("."), Location.of(bucket)
+    for name in here.files():
+        (there / name).put(here / name)
+    traits = pd.DataFrame({"weight": [20.1, 22.5, 19.8]}, index=["a", "b", "c"])
+    readers = {
+        "calls.vcz": lambda path: blmm.open_vcf_zarr(path, traits=traits),
+        "cross": blmm.read_rqtl2,
+        "cross/cross.yaml": blmm.read_rqtl2,
+        "cross.zip": blmm.read_rqtl2,
+        "plain.zarr": blmm.open_dataset,
+    }
+    for name, read in readers.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", blmm.StudyWarning)
+            found, expected = read(f"{bucket}/{name}"), read(name)
+        xr.testing.assert_identical(found.compute(), expected.compute())
+    with pytest.raises(blmm.InputError, match=r"mice\.bed is a URL, and here only local files"):
+        blmm.read_plink(f"{bucket}/mice.bed")
 
 
 # Requests
