@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
@@ -29,6 +31,8 @@ _RETRIES: RetryConfig = {
         "base": 2,
     },
 }
+_ONCE_MORE: RetryConfig = {**_RETRIES, "max_retries": 3, "retry_timeout": timedelta(seconds=2)}
+_AFTERWARDS = 20.0  # seconds for which a server that did not answer is not waited for again
 _CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=10),
     "timeout": timedelta(seconds=120),
@@ -46,6 +50,7 @@ _TRUE = ("1", "true", "yes", "on")
 # Beginnings of the environment variables that clients are made from.
 _OF_CLIENTS = ("AWS_", "GOOGLE_", "AZURE_")
 
+_away: dict[str, float] = {}  # when a server did not answer
 _processes: set[int] = set()  # the process that has sent requests; after a fork, another one
 
 
@@ -77,7 +82,19 @@ def client_of(root: str) -> ObjectStore:
     scheme = root.partition(":")[0]
     if scheme == MEMORY:
         return _memory(root)
-    return _client(root, () if scheme in WEB else _environment())
+    patient = time.monotonic() - _away.get(root, -math.inf) > _AFTERWARDS
+    return _client(root, () if scheme in WEB else _environment(), patient)
+
+
+def note_away(root: str) -> None:
+    """Note that a server did not answer: what is tidied up after that does not wait as long."""
+    _away[root] = time.monotonic()
+
+
+def note_there(root: str) -> None:
+    """Note that a server has answered."""
+    if root in _away:
+        _away.pop(root, None)
 
 
 def endpoint() -> str:
@@ -99,13 +116,16 @@ def _memory(root: str) -> ObjectStore:
 
 
 @lru_cache(maxsize=16)
-def _client(root: str, environment: Environment) -> ObjectStore:
+def _client(root: str, environment: Environment, patient: bool) -> ObjectStore:
     from obstore.store import HTTPStore, from_url
 
     scheme = root.partition(":")[0]
     # The server of a lab need not encrypt; those of the providers are asked by https anyway.
     plain = scheme in WEB or any(value.startswith("http://") for _, value in environment)
-    how: Any = {"client_options": _CLIENT | {"allow_http": plain}, "retry_config": _RETRIES}
+    how: Any = {
+        "client_options": _CLIENT | {"allow_http": plain},
+        "retry_config": _RETRIES if patient else _ONCE_MORE,
+    }
     if scheme in WEB:
         return HTTPStore.from_url(root, **how)
     return _s3(root, how) if scheme in S3 else from_url(root, **how)

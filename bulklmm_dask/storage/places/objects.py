@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.answers import at_host, lacks_bucket, reason, status_of
 from bulklmm_dask.storage.places.base import ServerError as ServerError
-from bulklmm_dask.storage.places.clients import client_of, library, require_own_threads
+from bulklmm_dask.storage.places.clients import (
+    client_of,
+    library,
+    note_away,
+    note_there,
+    require_own_threads,
+)
 from bulklmm_dask.storage.places.url import WEB
 from bulklmm_dask.text import named
 
@@ -191,6 +197,7 @@ class Bucket:
         require_own_threads()
         try:
             yield
+            note_there(self.root)
         except (FileExistsError, InputError, ServerError):
             raise
         except FileNotFoundError as error:
@@ -201,6 +208,8 @@ class Bucket:
                 ) from None
             raise FileNotFoundError(f"{self.root}/{key}") from None
         except (BaseError, OSError, ValueError) as error:
+            if not isinstance(error, ValueError) and (status_of(error) or 500) >= 500:
+                note_away(self.root)
             name = named(f"{self.root}/{key}".removesuffix("/"))
             raise ServerError(f"{name} cannot be {done}: {reason(self.root, error)}") from None
 

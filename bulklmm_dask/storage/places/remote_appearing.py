@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
@@ -69,10 +68,9 @@ class Remote(RemotePlace, of_urls=True):
                         replaceable(self)
                         draft.finish()
                         claim.put_in_place(place.key, None)
-            except BaseException:
+            except BaseException as error:
                 draft.close()
-                if not claim.is_moving:
-                    files.cleaning(partial(_remove_all, self.bucket, place.key))
+                claim.clean(place.key, error)
                 raise
             draft.close()
 
@@ -118,9 +116,8 @@ class Remote(RemotePlace, of_urls=True):
                 for _ in self.each(put, changes.written):
                     pass
                 claim.put_in_place(place.key, [key[length:] for key in changes.removed])
-            except BaseException:
-                if not claim.is_moving:
-                    files.cleaning(partial(_remove_all, self.bucket, place.key))
+            except BaseException as error:
+                claim.clean(place.key, error)
                 raise
         return True
 
@@ -160,7 +157,7 @@ class _Claim:
         self.place = place
         self.file = replace(place / CLAIM, known=None)
         self.record = signs.new_record()
-        self.is_moving = False
+        self._is_left = False
         self._heart: signs.Heart | None = None
 
     @classmethod
@@ -179,9 +176,7 @@ class _Claim:
             claim.begin()
             yield claim
         finally:
-            claim.stop()
-            if not claim.is_moving:
-                files.cleaning(claim.release)
+            files.cleaning(claim.release)
 
     def note(self, state: dict[str, Any]) -> None:
         """Write down how far it is."""
@@ -192,10 +187,29 @@ class _Claim:
         self.record = record
         self.begin()
 
+    def is_held(self) -> bool:
+        """Tell whether it is still held."""
+        return self.file.record() == self.record
+
     def require(self) -> None:
         """Raise StoreError unless it is still held."""
-        if self.file.record() != self.record:
+        if not self.is_held():
             raise self._lost()
+
+    def clean(self, folder: str, error: BaseException) -> None:
+        """Remove what was written below a folder before an error, if nobody else writes there.
+
+        If the server is away, or a move is under way, whoever comes next puts it right.
+        """
+        if isinstance(error, ServerError):
+            self.leave()
+        if not self._is_left and self.is_held():
+            files.cleaning(lambda: _remove_all(self.place.bucket, folder))
+
+    def leave(self) -> None:
+        """Leave all as it is, for whoever comes next."""
+        self._is_left = True
+        signs.give_up(self.record)
 
     def put_in_place(self, new: str, gone: Sequence[str] | None) -> None:
         """Give a complete folder the place of another; after a kill, whoever comes next does so.
@@ -208,13 +222,11 @@ class _Claim:
             Names that go from the old one, beside those that are replaced; None for all.
         """
         self.note({_NEW: new, _GONE: gone})
-        self.is_moving = True
         try:
             self._move(new, gone)
         except BaseException:
-            signs.give_up(self.record)
+            self.leave()
             raise
-        self.is_moving = False
 
     def _move(self, new: str, gone: Sequence[str] | None) -> None:
         """Copy a folder to its place, what makes a store of it last; then remove the folder.
@@ -261,6 +273,8 @@ class _Claim:
     def release(self) -> None:
         """Give it back, if it is still held."""
         self.stop()
+        if self._is_left:
+            return
         try:
             if self.file.discard(self.record):
                 self.file.bucket.delete([self.file.key])
