@@ -25,7 +25,7 @@ import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places import files, lock, signs
-from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.location import Disk, Location
 from bulklmm_dask.storage.places.process import Process
 from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.soundness import finished
@@ -409,8 +409,8 @@ def test_what_is_not_ours_is_not_discarded(tmp_path, monkeypatch):
     assert not place.discard(b"ours")
     assert not place.renew(b"ours")
     answers = [b"ours"]
-    real = Location.record
-    monkeypatch.setattr(Location, "record", lambda one: answers.pop() if answers else real(one))
+    real = Disk.record
+    monkeypatch.setattr(Disk, "record", lambda one: answers.pop() if answers else real(one))
     assert not place.discard(b"ours")
     assert place.record() == b"theirs"
     assert Location.of(tmp_path).names() == ["lock.json"]

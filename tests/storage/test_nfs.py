@@ -19,9 +19,9 @@ from locks import CHUNKS, file, is_free, lock_it, part_of
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.places import files, lock, signs
-from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.location import Disk, Location
 
-RENAME, OPEN = Path.rename, Location.open
+RENAME, OPEN = Path.rename, Disk.open
 
 
 def twice(self, target):
@@ -47,7 +47,7 @@ def stale(times):
 
 DIFFERENCES = {
     "a rename answered twice": lambda: (Path, "rename", twice),
-    "a stale file": lambda: (Location, "open", stale(3)),
+    "a stale file": lambda: (Disk, "open", stale(3)),
     "names are not swapped": lambda: (files, "exchange", lambda *_: False),
 }
 
@@ -102,7 +102,7 @@ def test_what_stays_stale_is_an_error(ds, tmp_path, monkeypatch):
     path = tmp_path / "r.zarr"
     lock_it(part_of(ds, path), 30.0)
     monkeypatch.setattr("bulklmm_dask.storage.places.paths._PAUSE", 0.0)
-    monkeypatch.setattr(Location, "open", stale(10**6))
+    monkeypatch.setattr(Disk, "open", stale(10**6))
     with pytest.raises(blmm.StoreError, match=r"r\.zarr cannot be written: Stale file handle"):
         blmm.scan(ds, store=path)
 
