@@ -17,7 +17,7 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.arrays.chunks import file_shape, files, grid, is_whole
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import refuse_outside
-from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.ranges import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._sniff import CALLS
