@@ -5,6 +5,7 @@ from threadpoolctl import threadpool_limits
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.simulate import simulate_study
+from bulklmm_dask.study.io import open_dataset, save
 from bulklmm_dask.study.schema import validate
 
 SMALL = {"n_samples": 60, "n_strains": 20, "n_variants": 200, "n_traits": 50}
@@ -177,3 +178,27 @@ def test_missing_values_come_in_few_patterns():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         simulate_study(**SMALL | options)
+
+
+@pytest.mark.parametrize("cross", ["ril", "f2", "backcross"])
+def test_genotypes_of_a_large_study_are_drawn_again_where_they_are_read(cross, monkeypatch):
+    sizes = SMALL | {"n_variants": 9000, "n_contigs": 3, "n_traits": 5, "cross": cross}
+    wanted = simulate_study(**sizes)
+    monkeypatch.setattr("bulklmm_dask.simulate.study._IN_MEMORY", 0)
+    lazy = simulate_study(**sizes)
+    assert lazy.call_dosage.chunks is not None
+    np.testing.assert_array_equal(lazy.call_dosage, wanted.call_dosage)
+    for part in (slice(0, 1), slice(4000, 4200), slice(8990, 9000)):
+        np.testing.assert_array_equal(
+            lazy.call_dosage.chunk(variants=77)[part], wanted.call_dosage[part]
+        )
+    xr.testing.assert_identical(lazy.drop_vars("call_dosage"), wanted.drop_vars("call_dosage"))
+
+
+def test_a_large_study_is_saved_without_its_genotypes_in_memory(tmp_path, monkeypatch):
+    wanted = simulate_study(**SMALL)
+    monkeypatch.setattr("bulklmm_dask.simulate.study._IN_MEMORY", 0)
+    save(simulate_study(**SMALL), tmp_path / "study.zarr")
+    found = open_dataset(tmp_path / "study.zarr")
+    np.testing.assert_array_equal(found.call_dosage, wanted.call_dosage)
+    assert found.call_dosage.attrs == wanted.call_dosage.attrs

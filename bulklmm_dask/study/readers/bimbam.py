@@ -17,8 +17,8 @@ from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.coding import say_never_below_one
 from bulklmm_dask.study.create import create_dataset
 from bulklmm_dask.study.gaps import without_mark
+from bulklmm_dask.study.ranges import lazy
 from bulklmm_dask.study.readers import _scratch
-from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._places import attach_places, read_trait_places
 from bulklmm_dask.study.readers._traits import Source

@@ -15,8 +15,8 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.gaps import without_mark
+from bulklmm_dask.study.ranges import lazy
 from bulklmm_dask.study.readers import _scratch
-from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source

@@ -15,7 +15,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.files import reading
 from bulklmm_dask.study.metadata import say_available
-from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.ranges import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._people import (
     People,

@@ -16,8 +16,8 @@ from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.calls import refuse_other_sums
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.gaps import without_mark
+from bulklmm_dask.study.ranges import lazy
 from bulklmm_dask.study.readers import _scratch
-from bulklmm_dask.study.readers._lazy import lazy
 from bulklmm_dask.study.readers._markers import place_markers, read_map_or_none
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._traits import Source

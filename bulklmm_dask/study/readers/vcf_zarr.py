@@ -17,7 +17,7 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.arrays.chunks import file_shape, files, grid, is_whole
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import refuse_outside
-from bulklmm_dask.study.readers._lazy import lazy
+from bulklmm_dask.study.ranges import lazy
 from bulklmm_dask.study.readers._markers import name_variants
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._sniff import CALLS
@@ -38,7 +38,8 @@ _FORMS = {
     "variant_allele": (2, "OUST", "texts (variants, alleles)"),
     "variant_id": (1, "OUST", "texts (variants,)"),
 }
-_MOST_CHUNKS = 10**7  # chunks that an array can have files of
+# Chunks that an array can have files of, and one that is read whole; each takes a look.
+_MOST_CHUNKS, _MOST_READ = 10**7, 10**5
 
 
 def open_vcf_zarr(
@@ -239,7 +240,9 @@ def _has(folder: Location, group: zarr.Group, name: str) -> bool:
         raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
 
 
-def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
+def _array(
+    folder: Location, group: zarr.Group, name: str, most: int = _MOST_CHUNKS
+) -> zarr.Array[Any]:
     """Find an array of the store."""
     try:
         array = group[name]
@@ -252,7 +255,7 @@ def _array(folder: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
         raise InputError(f"{folder}: {name} is damaged ({error}); make it again") from error
     if not isinstance(array, zarr.Array):
         raise InputError(f"{folder}: {name} is no array, but a group; give a VCF Zarr store")
-    if math.prod(grid(array)) > _MOST_CHUNKS:
+    if math.prod(grid(array)) > most:
         raise InputError(
             f"{folder}: {name} is damaged: shape {array.shape} in chunks of {file_shape(array)}; "
             "make it again"
@@ -281,13 +284,16 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
     follow another contig: an absent chunk is an error there. Names and alleles of which no chunk
     was written are not known: variants are then named by their place.
     """
-    array = _array(folder, group, name)
+    array = _array(folder, group, name, _MOST_READ)
     ndim, kinds, form = _FORMS[name]
     if array.ndim != ndim or array.dtype.kind not in kinds:
         raise InputError(
             f"{folder}: {name} has shape {array.shape} and dtype {array.dtype}; it should be {form}"
         )
     lacks = _lacks(folder, name, array)
+    unknown = name in ("variant_id", "variant_allele") and not array.nchunks_initialized
+    if lacks and not unknown and name != "variant_contig":
+        raise InputError(_incomplete(lacks))
     try:
         values = np.asarray(array[...])
     except Exception as error:  # every codec fails in its own way
@@ -296,11 +302,13 @@ def _read(folder: Location, group: zarr.Group, name: str) -> npt.NDArray[Any]:
         ) from error
     if values.dtype.kind == "S":  # as sgkit simulates alleles
         values = np.char.decode(values, "utf-8", "replace")
-    unknown = name in ("variant_id", "variant_allele") and not array.nchunks_initialized
-    zeros = name == "variant_contig" and (np.diff(values.astype(np.int64)) >= 0).all()
-    if lacks and not (unknown or zeros):
-        raise InputError(f"{lacks}; it was not copied or written in full: fetch or make it again")
+    if lacks and name == "variant_contig" and (np.diff(values.astype(np.int64)) < 0).any():
+        raise InputError(_incomplete(lacks))
     return values
+
+
+def _incomplete(lacks: str) -> str:
+    return f"{lacks}; it was not copied or written in full: fetch or make it again"
 
 
 def _calls(folder: Location, group: zarr.Group, field: str | None) -> Calls:

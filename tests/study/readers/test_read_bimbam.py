@@ -98,7 +98,7 @@ def test_save_streams_and_the_scratch_file_goes(tmp_path, monkeypatch):
         for i, row in enumerate(calls):
             stream.write(f"v{i},A,C," + ",".join(map(str, row)) + "\n")
     (tmp_path / "p.txt").write_text("".join(f"{i}\n" for i in range(n)))
-    monkeypatch.setattr("bulklmm_dask.study.readers._lazy._CHUNK_BYTES", 2**20)
+    monkeypatch.setattr("bulklmm_dask.study.ranges._CHUNK_BYTES", 2**20)
     monkeypatch.setattr("bulklmm_dask.study.io._CHUNK_BYTES", 2**20)
     monkeypatch.setattr(_scratch.tempfile, "tempdir", str(tmp_path))
     tracemalloc.start()

@@ -137,7 +137,7 @@ def test_save_streams(tmp_path, monkeypatch):
             cells = ",".join("1,0,0" if cell else "0,0,1" for cell in row)
             stream.write(f"m{i},{cells}\n")
     traits = pd.DataFrame({"t": np.arange(n)}, index=[f"s{i}" for i in range(n)])
-    monkeypatch.setattr("bulklmm_dask.study.readers._lazy._CHUNK_BYTES", 2**18)
+    monkeypatch.setattr("bulklmm_dask.study.ranges._CHUNK_BYTES", 2**18)
     monkeypatch.setattr("bulklmm_dask.study.io._CHUNK_BYTES", 2**18)
     reads = []
     whole = _scratch.Scratch.read

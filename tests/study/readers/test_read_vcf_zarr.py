@@ -269,6 +269,14 @@ def test_absent_chunks_that_cannot_be_zero(store, name):
         blmm.open_vcf_zarr(store, traits=TRAITS)
 
 
+def test_names_in_far_too_many_chunks_are_damage(tmp_path):
+    path = write(tmp_path / "x", 3)
+    file = path / "contig_id" / "zarr.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"shape": [10**6]}))
+    with pytest.raises(InputError, match=r"contig_id is damaged: shape \(1000000,\)"):
+        blmm.open_vcf_zarr(path, traits=TRAITS)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_absent_chunks_of_contigs(tmp_path, zarr_format):
     one = write(
