@@ -237,7 +237,8 @@ def test_only_the_damaged_part_is_refused(copy, kept):
     np.testing.assert_array_equal(result.lod[:24], whole.lod[:24])
     np.testing.assert_array_equal(result.lod[:, :12], whole.lod[:, :12])
     for part in (result.lod[24:, 12:], result.lod[29, 15], result.lod[::7]):
-        with pytest.raises(blmm.StoreError, match=r"lod is damaged .*mend=True\) mends it"):
+        said = r"lod is damaged: its file c/3/1 .*mend=True\) mends it"
+        with pytest.raises(blmm.StoreError, match=said):
             part.compute()
 
 

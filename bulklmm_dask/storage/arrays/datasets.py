@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.storage.arrays.form import Form, as_json, metadata_of
+from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.arrays.shard import chunk_of, write
 from bulklmm_dask.storage.codecs.compression import small_codecs
 from bulklmm_dask.storage.labels.coordinates import COORDINATES
@@ -81,8 +82,7 @@ def make_array(
     form = Form.new(values.shape, values.dtype, file or whole, codecs or small_codecs(), **others)
     make_form(array, form)
     for index in np.ndindex(form.files):
-        with (array / form.path(index)).replacing() as stream:
-            write(stream, form, values[form.region(index)])
+        write_file(array, form, index, values[form.region(index)])
 
 
 def make_form(array: Location, form: Form) -> None:
@@ -91,14 +91,35 @@ def make_form(array: Location, form: Form) -> None:
         stream.write(form.metadata())
 
 
-def read_array(array: Location, form: Form) -> npt.NDArray[Any]:
-    """Read an array whose files are chunks; a file that is not there holds the fill value."""
-    out = np.full(form.shape, form.fill, form.dtype.newbyteorder("="))
-    for index in np.ndindex(form.files):
-        data, region = (array / form.path(index)).record(), form.region(index)
+def write_file(
+    array: Location, form: Form, index: tuple[int, ...], values: npt.NDArray[Any]
+) -> Location:
+    """Write a file of an array, all of it; give its location. It is not yet synced."""
+    file = array / form.path(index)
+    with file.replacing() as stream:
+        write(stream, form, values)
+    return file
+
+
+def read_array(array: Location, form: Form, region: Region | None = None) -> npt.NDArray[Any]:
+    """Read an array whose files are chunks; a file that is not there holds the fill value.
+
+    Parameters
+    ----------
+    array : Location
+        The array.
+    form : Form
+        Its form.
+    region : tuple of slice, optional
+        Start and stop along the first dimensions; all by default.
+    """
+    given = region or ()
+    whole = (*given, *(slice(0, size) for size in form.shape[len(given) :]))
+    out = form.blank(whole)
+    for index, of_file, of_region in touched(whole, form.file):
+        data = (array / form.path(index)).record()
         if data is not None:
-            edges = tuple(slice(edge.stop - edge.start) for edge in region)
-            out[region] = chunk_of(data, form)[edges]
+            out[of_region] = chunk_of(data, form)[of_file]
     return out
 
 

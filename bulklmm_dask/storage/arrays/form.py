@@ -7,11 +7,13 @@ machinery of Zarr, which takes milliseconds for each array. Only what this packa
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places.location import METADATA, Location
@@ -128,6 +130,11 @@ class Form:
         return tuple(part // one for part, one in zip(self.file, self.chunk, strict=True))
 
     @property
+    def chunks_of_shard(self) -> int:
+        """Number of chunks of a file that is a shard, 0 if a file is a chunk."""
+        return 0 if self.inner is None else math.prod(self.grid)
+
+    @property
     def files(self) -> tuple[int, ...]:
         """Number of files along each dimension."""
         return tuple(-(-size // part) for size, part in zip(self.shape, self.file, strict=True))
@@ -136,6 +143,11 @@ class Form:
         """Part of the array that is in the file of this index."""
         sizes = zip(index, self.shape, self.file, strict=True)
         return tuple(slice(at * part, min((at + 1) * part, size)) for at, size, part in sizes)
+
+    def blank(self, region: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """An array for a region, of fill values, in the order of bytes of this machine."""
+        shape = [edge.stop - edge.start for edge in region]
+        return np.full(shape, self.fill, self.dtype.newbyteorder("="))
 
     def path(self, index: tuple[int, ...]) -> str:
         """Path of the file of this index, below the array."""

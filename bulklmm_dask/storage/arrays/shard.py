@@ -1,4 +1,4 @@
-"""Files of Zarr arrays, encoded in one pass: a shard of chunks and its index, or one chunk.
+"""Files of Zarr arrays, written and read in one pass: a shard of chunks and its index, or a chunk.
 
 Zarr goes over a shard several times, and does not tell the checksums that it writes. Here a chunk
 is gathered, compressed and written while it is in the cache of the processor. The bytes are those
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -20,7 +21,8 @@ from numcodecs.vlen import VLenUTF8
 from numcodecs.zstd import Zstd
 
 from bulklmm_dask.storage.arrays.form import CHECKSUM, Codec, Form
-from bulklmm_dask.storage.arrays.sums import ABSENT, SUM, ends
+from bulklmm_dask.storage.arrays.pieces import Region, touched
+from bulklmm_dask.storage.arrays.sums import ABSENT, ENTRY, SUM, ends
 from bulklmm_dask.storage.codecs.room import require_room
 from bulklmm_dask.typing import Sums
 
@@ -85,8 +87,63 @@ def _write_checked(stream: IO[bytes], data: Any) -> int:
     return checksum
 
 
+def read(
+    stream: IO[bytes], form: Form, part: Region, recorded: Sums | None = None
+) -> npt.NDArray[Any]:
+    """Read a part of a file of an array; of a shard no other chunks are read.
+
+    Parameters
+    ----------
+    stream : file
+        The file.
+    form : Form
+        Form of the array.
+    part : tuple of slice
+        The part, counted from the start of the file.
+    recorded : array of uint32, optional
+        Checksums that the file had when it was written (`write`).
+
+    Returns
+    -------
+    array
+        Of the order of bytes of this machine.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If the file is damaged, or is not the one with these checksums.
+    """
+    if form.inner is None:
+        data = stream.read()
+        _require(data, recorded, 0)
+        return chunk_of(data, form)[part]
+    out = form.blank(part)
+    length = stream.seek(0, os.SEEK_END)
+    stream.seek(max(length - form.chunks_of_shard * ENTRY - SUM, 0))
+    index = stream.read()
+    _require(index, recorded, 0)
+    entries = np.frombuffer(_checked(index), "<u8").reshape(*form.grid, 2)
+    for place, of_chunk, of_part in touched(part, form.inner):
+        start, size = entries[place].tolist()
+        if start == ABSENT:
+            continue
+        if size > length or start > length - size:
+            raise ValueError("the index of a shard names bytes beyond its end")
+        stream.seek(start)
+        data = stream.read(size)
+        _require(data, recorded, 1 + int(np.ravel_multi_index(place, form.grid)))
+        out[of_part] = chunk_of(data, form)[of_chunk]
+    return out
+
+
+def _require(data: bytes, recorded: Sums | None, at: int) -> None:
+    """Raise ValueError unless bytes end with the checksum that is recorded at this place."""
+    if recorded is not None and data[-SUM:] != int(recorded[at]).to_bytes(SUM, "little"):
+        raise ValueError("the bytes are not those that were written")
+
+
 def chunk_of(data: bytes, form: Form) -> npt.NDArray[Any]:
-    """Decode a file that is one chunk.
+    """Decode a chunk.
 
     Raises
     ------
@@ -96,9 +153,9 @@ def chunk_of(data: bytes, form: Form) -> npt.NDArray[Any]:
     for codec in reversed(form.codecs[1:]):
         data = _DECODERS[codec["name"]](data)
     if form.dtype.kind != "O":
-        return np.frombuffer(data, form.dtype).reshape(form.file)
-    require_room(data, math.prod(form.file))
-    return np.asarray(VLenUTF8().decode(data)).reshape(form.file)
+        return np.frombuffer(data, form.dtype).reshape(form.chunk)
+    require_room(data, math.prod(form.chunk))
+    return np.asarray(VLenUTF8().decode(data)).reshape(form.chunk)
 
 
 def _encoder(codec: Codec) -> Callable[[Any], Any]:

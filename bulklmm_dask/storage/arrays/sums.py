@@ -18,7 +18,7 @@ from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.typing import Sums
 
 SUM = 4  # bytes of a checksum
-_ENTRY = 16  # bytes of an entry of the index of a shard: offset and length of a chunk
+ENTRY = 16  # bytes of an entry of the index of a shard: offset and length of a chunk
 ABSENT = np.iinfo(np.uint64).max  # offset of a chunk that lies beyond the end of the array
 
 
@@ -51,7 +51,7 @@ def sums_of(file: Location, inner: int) -> Sums | None:
     sums = np.zeros(1 + inner, np.uint32)
     with file.open() as stream:
         length = stream.seek(0, os.SEEK_END)
-        size = inner * _ENTRY + SUM
+        size = inner * ENTRY + SUM
         if length < size:
             return None
         stream.seek(length - size)
@@ -89,7 +89,7 @@ def sound(data: bytes, inner: int) -> bool:
     """
     if not inner:
         return operator.eq(*ends(data))
-    start = len(data) - inner * _ENTRY - SUM
+    start = len(data) - inner * ENTRY - SUM
     if not operator.eq(*ends(data[start:])):
         return False
     index = np.frombuffer(data[start:-SUM], "<u8").reshape(inner, 2).tolist()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,8 @@ class Compression:
 FAST = Compression()
 
 
-def codec_of(array: Any) -> CompressionName | None:
-    """The codec of an array of scores of a store; None if it has another one."""
-    used = {getattr(codec, "cname", None) for codec in array.compressors}
-    return next((name for name, codec in _of_scores().items() if codec.cname in used), None)
+def codec_of(codecs: Iterable[Mapping[str, Any]]) -> CompressionName | None:
+    """Name of the codec of an array of scores, from its metadata; None if it has another one."""
+    used = {codec.get("configuration", {}).get("cname") for codec in codecs}
+    known: tuple[CompressionName, ...] = get_args(CompressionName)
+    return next((name for name in known if name in used), None)

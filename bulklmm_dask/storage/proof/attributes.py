@@ -121,9 +121,10 @@ def attributes_of(store: Location) -> Attributes:
     """
     file = store / METADATA
     try:
-        found = dict(store.open_group().attrs)
-    except StoreError:
-        raise
+        metadata = json.loads(file.read_bytes())
+        found = dict(metadata.pop("attributes", {}))
+        if {name: metadata.get(name) for name in _GROUP} != _GROUP:
+            raise ValueError("it is not of a Zarr group of format 3")
     except Exception as error:  # whatever damaged metadata lead to
         raise StoreError(f"{file} is damaged ({error}); {remedy(store)}") from error
     for name, what in _wrong(found):

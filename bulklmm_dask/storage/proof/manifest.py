@@ -19,16 +19,17 @@ from typing import Any, Self
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.chunks import file_of, file_shape, files, grid
-from bulklmm_dask.storage.arrays.datasets import make_array, make_group
-from bulklmm_dask.storage.arrays.form import Form
-from bulklmm_dask.storage.arrays.sums import inner_chunks, sound, sums_of
+from bulklmm_dask.storage.arrays.datasets import make_array, make_group, read_array, write_file
+from bulklmm_dask.storage.arrays.form import Form, metadata_of
+from bulklmm_dask.storage.arrays.pieces import bounds, touched
+from bulklmm_dask.storage.arrays.shard import read
+from bulklmm_dask.storage.arrays.sums import sound, sums_of
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS
 from bulklmm_dask.text import counted
-from bulklmm_dask.typing import Flags
+from bulklmm_dask.typing import Flags, Sums
 
 MANIFEST = "manifest"
 BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
@@ -49,7 +50,7 @@ def create_sums(store: Location, names: Sequence[str]) -> None:
         make_group(store / MANIFEST)
     for name in names:
         form = Form.of(store / name)
-        shape = (*form.files, 1 + (0 if form.inner is None else math.prod(form.grid)))
+        shape = (*form.files, 1 + form.chunks_of_shard)
         sums = np.zeros(shape, np.uint32)
         make_array(store / sums_name(name), sums, (*together(shape[:-1]), shape[-1]))
 
@@ -88,26 +89,34 @@ def entries(store: Location, name: str) -> Any:
 
     Damaged metadata may tell of any number of files; those that cannot be there are not looked for.
     """
-    array = store.open_array(name)
-    told = math.prod(grid(array))
-    if told > _MOST_ABSENT and (store / name).count() < told:
+    array = store / name
+    form = Form.read(metadata_of(array), array)  # those of format 1 have no checksum
+    told = math.prod(form.files)
+    if told > _MOST_ABSENT and array.count() < told:
         raise StoreError(
-            f"{store / name} is damaged: its metadata tell of {counted(told, 'file')}, which are "
-            f"not there; {remedy(store)}"
+            f"{array} is damaged: its metadata tell of {counted(told, 'file')}, which are not "
+            f"there; {remedy(store)}"
         )
-    return np.asarray(array[...])
+    try:
+        return read_array(array, form)
+    except (LookupError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{array} is damaged ({error}); {remedy(store)}") from error
 
 
 def record(store: Location, names: Sequence[str]) -> None:
     """Write the checksums of all files of these arrays, once all are written."""
     create_sums(store, names)
     for name in names:
-        array, sums = store.open_array(name), store.open_array(sums_name(name), "r+")
-        inner = inner_chunks(array)
-        found = np.zeros(sums.shape, np.uint32)
-        for index, file in files(store, name, array):
-            found[index] = sums_of(file, inner)
-        sums[...] = found
+        array, sums = store / name, store / sums_name(name)
+        form, of_sums = Form.of(array), Form.of(sums)
+        found = np.zeros(of_sums.shape, np.uint32)
+        for index in np.ndindex(form.files):
+            sums_there = sums_of(array / form.path(index), form.chunks_of_shard)
+            if sums_there is None:
+                raise StoreError(f"{array} lacks its file {form.path(index)}; {remedy(store)}")
+            found[index] = sums_there
+        for index in np.ndindex(of_sums.files):
+            write_file(sums, of_sums, index, found[of_sums.region(index)])
 
 
 def wrong_files(
@@ -122,22 +131,18 @@ def wrong_files(
     The bytes within the chunks are compared with their checksums only with `read`. `chosen` are the
     indices to look at, all by default.
     """
-    array, sums = store.open_array(name), entries(store, sums_name(name))
-    inner = inner_chunks(array)
-    for index in np.ndindex(grid(array)) if chosen is None else chosen:
-        file = file_of(store, name, array, index)
+    form, sums = Form.of(store / name), entries(store, sums_name(name))
+    inner = form.chunks_of_shard
+    for index in np.ndindex(form.files) if chosen is None else chosen:
+        file = store / name / form.path(index)
         try:
-            same = _is_recorded(file, array, sums[index])
+            found = sums_of(file, inner)
+            same = found is not None and np.array_equal(found, sums[index])
             same = same and (not read or sound(file.read_bytes(), inner))
         except OSError:  # the disk does not give it
             same = False
         if not same:
             yield index, file
-
-
-def _is_recorded(file: Location, array: Any, sums: Any) -> bool:
-    found = sums_of(file, inner_chunks(array))
-    return found is not None and np.array_equal(found, sums)
 
 
 def identity(attrs: Mapping[str, Any], name: str) -> str | None:
@@ -181,23 +186,21 @@ class Opening:
 
 
 @lru_cache(maxsize=64)
-def opened_once(store: Location, name: str, opening: Opening) -> tuple[Any, Any]:
-    """An array and its checksums, once for all blocks that a process reads.
+def opened_once(store: Location, name: str, opening: Opening) -> tuple[Form, Sums]:
+    """Form and checksums of an array, once for all blocks that a process reads.
 
     Raises
     ------
     StoreError
         If the store was replaced since that opening.
     """
-    array, sums = store.open_array(name), entries(store, sums_name(name))
+    form, sums = Form.of(store / name), entries(store, sums_name(name))
     opening.require_same(store, name)
-    return array, sums
+    return form, sums
 
 
 def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Opening) -> Any:
-    """Read a part of an array, once the files that hold it are found to be those recorded.
-
-    Zarr compares the bytes of every chunk with its checksum.
+    """Read a part of an array; what is read is compared with the checksums that are recorded.
 
     Parameters
     ----------
@@ -206,31 +209,28 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Open
     name : str
         A large array of it.
     key : tuple of int or slice
-        The part.
+        The part; slices rise.
     opening : Opening
         When the store was opened.
+
+    Raises
+    ------
+    StoreError
+        If a file is lost, damaged, or not the one that was written; or if the store was replaced.
     """
-    array, sums = opened_once(store, name, opening)
-    ranges = [
-        _pieces(one, size, piece)
-        for one, size, piece in zip(key, array.shape, file_shape(array), strict=True)
-    ]
-    for offset in np.ndindex(*map(len, ranges)):
-        index = tuple(part[i] for part, i in zip(ranges, offset, strict=True))
-        file = file_of(store, name, array, index)
-        if not _is_recorded(file, array, sums[index]):
+    form, sums = opened_once(store, name, opening)
+    region, within = bounds(key, form.shape)
+    out = np.empty([edge.stop - edge.start for edge in region], form.dtype.newbyteorder("="))
+    for index, of_file, of_region in touched(region, form.file):
+        file = store / name / form.path(index)
+        try:
+            with file.open() as stream:
+                out[of_region] = read(stream, form, of_file, sums[index])
+        except (FileNotFoundError, NotADirectoryError, ValueError, RuntimeError) as error:
             opening.require_same(store, name)
-            part = array.metadata.encode_chunk_key(index)
-            what = "is not the one that was written" if file.is_file() else "is lost"
-            raise StoreError(f"{store / name} is damaged: its file {part} {what}; {remedy(store)}")
-    return array[key]
-
-
-def _pieces(one: Any, size: int, piece: int) -> range:
-    """Numbers of the files along a dimension that hold a part of it."""
-    if not isinstance(one, slice):
-        return range(int(one) // piece, int(one) // piece + 1)
-    rows = range(*one.indices(size))
-    if not rows:
-        return range(0)
-    return range(min(rows[0], rows[-1]) // piece, max(rows[0], rows[-1]) // piece + 1)
+            lost = isinstance(error, OSError)
+            raise StoreError(
+                f"{store / name} is damaged: its file {form.path(index)} is "
+                f"{'lost' if lost else f'not the one that was written ({error})'}; {remedy(store)}"
+            ) from error
+    return out[within]

@@ -11,10 +11,9 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
-import numpy as np
-
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.chunks import file_of
+from bulklmm_dask.storage.arrays.datasets import read_array, write_file
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, place, sums_name
@@ -111,7 +110,7 @@ class Journal:
 
     def _of(self, name: str) -> _Rows:
         if name not in self._rows:
-            self._rows[name] = _Rows(self._store, name)
+            self._rows[name] = _Rows(self._store / name)
         return self._rows[name]
 
 
@@ -122,26 +121,21 @@ def _marks(mark: tuple[int, ...]) -> str:
 class _Rows:
     """An array of the manifest in memory, and which of its files are to be written."""
 
-    def __init__(self, store: Location, name: str) -> None:
-        self._store, self._name = store, name
-        self._array = store.open_array(name, "r+").with_config({"write_empty_chunks": True})
-        self._values: Any = np.asarray(self._array[...])
+    def __init__(self, array: Location) -> None:
+        self._array, self._form = array, Form.of(array)
+        self._values = read_array(array, self._form)
         self._changed: set[tuple[int, ...]] = set()
         self.ndim = self._values.ndim
 
     def set(self, index: tuple[int, ...], value: Any) -> None:
         self._values[index] = value
-        self._changed.add(tuple(i // n for i, n in zip(index, self._array.chunks, strict=False)))
+        index = (*index, *(0 for _ in range(self.ndim - len(index))))
+        self._changed.add(tuple(at // n for at, n in zip(index, self._form.file, strict=True)))
 
     def write(self) -> list[Location]:
         """Write what has changed; give the files."""
-        written = []
-        for piece in sorted(self._changed):
-            at = tuple(
-                slice(i * n, (i + 1) * n) for i, n in zip(piece, self._array.chunks, strict=False)
-            )
-            self._array[at] = self._values[at]
-            index = (*piece, *(0 for _ in range(self.ndim - len(piece))))
-            written.append(file_of(self._store, self._name, self._array, index))
-        self._changed.clear()
-        return written
+        changed, self._changed = sorted(self._changed), set()
+        return [
+            write_file(self._array, self._form, index, self._values[self._form.region(index)])
+            for index in changed
+        ]

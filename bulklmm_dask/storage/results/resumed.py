@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.chunks import file_shape
 from bulklmm_dask.storage.arrays.datasets import read_dataset
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.codecs.compression import Compression, codec_of
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.location import Location, explained
@@ -161,7 +161,7 @@ def _require_digits(store: Location, found: int | None, wanted: int | None) -> N
 
 def _codec(store: Location, names: Sequence[str], compression: Compression) -> Compression:
     """The compression with the codec of a store; StoreError if it is not the one that is given."""
-    found = codec_of(store.open_array(names[0])) if names else None
+    found = codec_of(Form.of(store / names[0]).codecs) if names else None
     if found is None:
         return compression
     if compression.name not in (None, found):
@@ -196,23 +196,21 @@ def _summarise_again(
 def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
     """Raise StoreError unless the arrays of a store are those that a run writes to."""
     for name, blocks in ((BLOCKS, layout.blocks), (TRAITS, layout.blocks[1:])):
-        if (found := store.open_array(name).shape) != blocks:
+        if (found := Form.of(store / name).shape) != blocks:
             raise StoreError(
                 f"{store / name} is damaged: it is of {found} blocks instead of {blocks}; "
                 f"{remedy(store)}"
             )
     for name, field in fields.items():
-        array = store.open_array(name)
-        kind = np.dtype(object) if array.dtype.kind in "OUT" else array.dtype
-        found = array.shape, kind, array.metadata.dimension_names
-        if found != (field.shape, field.dtype, field.dims):
+        form = Form.of(store / name)
+        if (form.shape, form.dtype, form.dims) != (field.shape, field.dtype, field.dims):
             raise StoreError(
-                f"{store / name} is damaged: it is of shape {array.shape} and type {array.dtype} "
+                f"{store / name} is damaged: it is of shape {form.shape} and type {form.dtype} "
                 f"instead of {field.shape} and {field.dtype}; {remedy(store)}"
             )
-        if field.dims[:2] == layout.dims and file_shape(array)[:2] != layout.block:
+        if field.dims[:2] == layout.dims and form.file[:2] != layout.block:
             raise StoreError(
-                f"{store / name} is damaged: its files hold {file_shape(array)[:2]} instead of "
+                f"{store / name} is damaged: its files hold {form.file[:2]} instead of "
                 f"{layout.block}; {remedy(store)}"
             )
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.chunks import missing_files
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import written_by
@@ -139,7 +140,7 @@ def damaged_files(
             continue
         finished = np.argwhere(marks(store, name)).tolist()
         for array in arrays:
-            dimensions = store.open_array(array).ndim
+            dimensions = len(Form.of(store / array).shape)
             mark_of = {place(tuple(mark), dimensions): tuple(mark) for mark in finished}
             for index, file in wrong_files(store, array, list(mark_of), read=read):
                 yield mark_of[index], file
