@@ -8,7 +8,7 @@ import xarray as xr
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.proof.chosen import Choice
-from bulklmm_dask.storage.summaries.cells import FLOOR, cells_of_stored
+from bulklmm_dask.storage.summaries.cells import EDGES, cells_of_stored
 from bulklmm_dask.storage.summaries.stored import Maxima, StoredSummary
 from bulklmm_dask.typing import Columns, Flags
 
@@ -40,11 +40,11 @@ def summary_behind(result: xr.Dataset, *, by_contig: bool = False) -> StoredSumm
 
 
 def known_counts(result: xr.Dataset, rate: float) -> Columns | None:
-    """Counts of all LODs as `count_lods` gives them for a false discovery rate.
+    """Counts of all LODs, from which `highest_p` bounds what is found at a false discovery rate.
 
-    None if no summary has them, or not by cell for all LODs that may be found at this rate.
+    None if no summary has them, or if LODs of its lowest cell may be found at this rate.
     """
-    if "df" in result or -np.log10(rate) < neg_log10_p(FLOOR, 1):
+    if "df" in result or -np.log10(rate) < neg_log10_p(EDGES[0], 1):
         return None
     summary = summary_behind(result)
     stored = None if summary is None else summary.counts()
@@ -79,7 +79,7 @@ def chosen(
     summary = summary_behind(result, by_contig=by_contig)
     if summary is None:
         return None
-    block, n_traits, width = summary.block, result.sizes["traits"], summary.lod.chunks[1]
+    block, n_traits, width = summary.block, result.sizes["traits"], summary.lod.chunk[1]
     starts, contig = summary.segments.starts[:-1], summary.segments.contig
     read = np.zeros((starts.size, -(-n_traits // width)), dtype=bool)
     for found in summary.maxima():

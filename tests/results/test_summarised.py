@@ -17,7 +17,7 @@ import bulklmm_dask as blmm
 from bulklmm_dask.engine import plan
 from bulklmm_dask.results import summarised
 from bulklmm_dask.storage.proof import manifest
-from bulklmm_dask.storage.summaries.of_blocks import segments
+from bulklmm_dask.storage.summaries import segments
 from bulklmm_dask.storage.summaries.stored import StoredSummary
 
 CHUNKS = {"variants": 8, "traits": 12}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bulklmm_dask.storage.summaries import segments
 from bulklmm_dask.storage.summaries.cells import (
+    EDGES,
     FLOOR,
     cells_of_stored,
     count_in_cells,
     lower_edge,
     stored_counts,
 )
-from bulklmm_dask.storage.summaries.highest import distinct_rows, highest_of_groups
-from bulklmm_dask.storage.summaries.of_blocks import segments
 from bulklmm_dask.storage.summaries.segments import Segments
+from bulklmm_dask.storage.summaries.slabs import Slabs, highest_of_groups
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -37,50 +38,41 @@ def test_the_highest_of_each_group_is_the_first_that_is_so_high(rows, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_stored_counts_have_every_lod_and_the_cells_of_high_ones(dtype):
-    lod = np.random.default_rng(0).exponential(2.0, (300, 50)).astype(dtype)
-    below = np.nextafter(dtype(FLOOR), dtype(0))
-    lod[0, :8] = [np.nan, -1e-3, 0.0, FLOOR, below, 2e7, 1e30, np.inf]
-    stored = stored_counts(lod, np.ones(len(lod), int))
-    cell, count = cells_of_stored(stored)
-    assert stored.dtype == np.uint32
-    assert count.sum() == np.isfinite(lod).sum() + 1  # infinity is a LOD, NaN is none
-    assert count[cell == 0] == (lod < FLOOR).sum()
-    all_cells = count_in_cells(lod)
-    inner = cell[1:-1]
-    assert lower_edge(inner[:1]) == FLOOR
-    np.testing.assert_array_equal(count[1:-1], all_cells[inner])
-    assert lower_edge(cell[-1:]) < 2.0**24 == lower_edge(cell[-1:] + 1)
-    assert count[-1] == 3  # as all beyond
-
-
-def test_rows_count_as_often_as_they_are_there():
-    rng = np.random.default_rng(1)
-    times = rng.integers(1, 5, 40)
-    lod = rng.exponential(1.0, (40, 30)).astype(np.float32)
-    once = np.ones(times.sum(), int)
-    np.testing.assert_array_equal(
-        stored_counts(lod, times), stored_counts(lod.repeat(times, axis=0), once)
-    )
-
-
-def test_distinct_rows_are_the_first_of_equal_ones():
-    rng = np.random.default_rng(2)
-    lod = rng.exponential(1.0, (60, 50)).astype(np.float32).repeat(4, axis=0)
-    group = np.repeat([0, 1], [102, 138])
-    lod[70, 45] += 1  # beyond the columns that are compared first
-    lod[:, 3] = np.nan
-    expected = [
-        i
-        for i in range(len(lod))
-        if i == 0
-        or group[i] != group[i - 1]
-        or not np.array_equal(lod[i], lod[i - 1], equal_nan=True)
+@pytest.mark.parametrize("gaps", [0.0, 0.4])
+def test_stored_counts_are_those_of_high_lods_and_bounds_of_low_ones(dtype, gaps):
+    rng = np.random.default_rng(0)
+    lod = rng.exponential(1.0, (300, 50)).astype(dtype)
+    lod[0, :8] = [
+        np.nan,
+        -1e-3,
+        0.0,
+        FLOOR,
+        np.nextafter(dtype(FLOOR), dtype(0)),
+        2e7,
+        1e30,
+        np.inf,
     ]
-    assert distinct_rows(lod, group).tolist() == expected
-    assert len(expected) == 60 + 1 + 2
-    different = rng.exponential(1.0, (40, 50))
-    assert distinct_rows(different, np.zeros(40, int)).tolist() == list(range(40))
+    lod[rng.random(lod.shape) < gaps] = np.nan
+    lod[:, 9] = np.nan
+    for group in (np.zeros(300, int), rng.integers(0, 3, 300)):
+        stored = stored_counts(Slabs.of(lod, group))
+        cell, count = cells_of_stored(stored)
+        assert stored.dtype == np.uint32
+        assert count.sum() == (~np.isnan(lod)).sum()
+        known = lod[~np.isnan(lod)]
+        for edge in EDGES:
+            told = count[lower_edge(cell + 1) > edge].sum()
+            assert (known >= edge).sum() <= told <= 8 * (known >= edge).sum()
+        high = lower_edge(cell) >= FLOOR
+        all_cells = count_in_cells(known[(known >= FLOOR) & (known < 2.0**24)])
+        np.testing.assert_array_equal(cell[high][:-1], np.flatnonzero(all_cells))
+        np.testing.assert_array_equal(count[high][:-1], all_cells[cell[high][:-1]])
+        assert lower_edge(cell[-1:]) < 2.0**24 == lower_edge(cell[-1:] + 1)
+        assert count[-1] == (known >= 2.0**24).sum()
+
+
+def test_without_lods_nothing_is_counted():
+    assert not stored_counts(Slabs.of(np.full((9, 3), np.nan), np.zeros(9, int))).any()
 
 
 def test_segments_are_contigs_within_chunks(monkeypatch):

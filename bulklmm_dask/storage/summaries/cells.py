@@ -2,8 +2,8 @@
 
 There are so many cells of equal width from one power of two to the next, so that the leading bits
 of a binary float number its cell. All LODs below 2**-16 are one cell. A store keeps the counts of
-LODs of at least 0.5 (p < 0.13) by cell, and of all lower ones together: to count these by cell too
-takes several times as long.
+LODs of at least 2 (p < 0.0025) by cell. Lower ones, of which there are many, would take several
+times as long as all else in a summary: of these it keeps bounds in a few wide cells.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bulklmm_dask.storage.summaries.slabs import Slabs
 from bulklmm_dask.typing import Array, Index, Real
 
 _CELLS, _FIRST = 1024, -16
@@ -18,11 +19,14 @@ _BITS = _CELLS.bit_length() - 1
 # Pairs that are counted together: few enough to stay in the processor's cache.
 _TOGETHER = 1 << 18
 # Counts of a store: LODs from one power of two to another have a cell of their own. Higher ones,
-# which no finite p-value belongs to, count in the last cell.
-_LEAST, _MOST = -1, 24
+# which no finite p-value belongs to, count in the last cell. Below are wide cells, from 0 and from
+# each edge.
+_LEAST, _MOST = 1, 24
 FLOOR = 2.0**_LEAST
+EDGES = (0.5, 1.0, 1.5)
+WIDE = 1 + len(EDGES)
 _ABOVE = (_LEAST - _FIRST) * _CELLS
-N_STORED = 1 + (_MOST - _LEAST) * _CELLS
+N_STORED = WIDE + (_MOST - _LEAST) * _CELLS
 
 
 def lower_edge(cell: Index) -> Array:
@@ -62,31 +66,25 @@ def count_in_cells(lod: Real, least: float = -np.inf) -> Index:
     return total
 
 
-def stored_counts(lod: Real, times: Index) -> npt.NDArray[np.uint32]:
-    """Count LODs as a store keeps them: those below `FLOOR`, then those in each cell above.
+def stored_counts(slabs: Slabs) -> npt.NDArray[np.uint32]:
+    """Count LODs as a store keeps them: in few wide cells below `FLOOR`, by cell above.
 
-    Parameters
-    ----------
-    lod : array (rows, columns)
-        LODs; NaN is passed over.
-    times : array (rows,)
-        How often each row counts.
+    From the edge of a wide cell on, at least as many are counted as there are; in all cells
+    together, as many as there are. NaN is passed over.
     """
-    out = np.zeros(N_STORED, dtype=np.int64)
-    for often in np.unique(times).tolist():
-        mine = times == often
-        total = often * count_in_cells(lod if mine.all() else lod[mine], FLOOR)
-        high = total[_ABOVE : _ABOVE + N_STORED - 1]
-        out[0] += total[0]
-        out[1 : 1 + high.size] += high
-        out[-1] += total[_ABOVE + N_STORED - 1 :].sum()
-    return out.astype(np.uint32)
+    cell = np.minimum(_cell(slabs.reaching(FLOOR)) - _ABOVE, N_STORED - WIDE - 1)
+    fine = np.bincount(cell, minlength=N_STORED - WIDE)
+    wide = -np.diff([slabs.count, *map(slabs.at_most, EDGES), cell.size])
+    return np.concatenate([wide, fine]).astype(np.uint32)
 
 
 def cells_of_stored(counts: Index) -> tuple[Index, Index]:
-    """Cells that are not empty, and their counts, of counts that a store has kept."""
+    """Cells that are not empty, and their counts, of counts that a store has kept.
+
+    LODs of a wide cell are counted in the highest cell that lies in it.
+    """
     at = np.flatnonzero(counts)
-    return np.where(at > 0, at - 1 + _ABOVE, 0), counts[at]
+    return _CELL_OF_STORED[at], counts[at]
 
 
 def _cell(lod: Real) -> npt.NDArray[np.integer]:
@@ -98,3 +96,9 @@ def _cell(lod: Real) -> npt.NDArray[np.integer]:
     bits = lod.view(exact) >> (kind.nmant - _BITS)
     bits -= (kind.maxexp - 1 + _FIRST) * _CELLS
     return np.maximum(bits, 0, out=bits)
+
+
+# Cell of each count of a store.
+_CELL_OF_STORED = np.append(
+    _cell(np.array([*EDGES, FLOOR])) - 1, np.arange(N_STORED - WIDE) + _ABOVE
+)

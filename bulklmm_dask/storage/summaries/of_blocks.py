@@ -8,26 +8,31 @@ the LODs as they are stored.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.storage.arrays.chunks import file_of, file_shape
-from bulklmm_dask.storage.arrays.datasets import make_array, make_group
+from bulklmm_dask.storage.arrays.datasets import (
+    make_array,
+    make_group,
+    read_array,
+    write_file,
+)
+from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.codecs.compression import FAST
 from bulklmm_dask.storage.labels.layout import Field, Layout
-from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.manifest import together
 from bulklmm_dask.storage.summaries.cells import N_STORED, stored_counts
-from bulklmm_dask.storage.summaries.highest import distinct_rows, highest_of_groups
 from bulklmm_dask.storage.summaries.segments import Segments
+from bulklmm_dask.storage.summaries.slabs import Slabs
 from bulklmm_dask.typing import Real, Sums
 
 SUMMARY = "summary"
@@ -35,8 +40,6 @@ HIGHEST, ROW = f"{SUMMARY}/highest", f"{SUMMARY}/row"
 COUNTS, CHECKSUM = f"{SUMMARY}/counts", f"{SUMMARY}/checksum"
 LOD = "lod"
 _CONTIG, _FREEDOM = "variant_contig", "df"
-
-_Region: TypeAlias = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,10 @@ class BlockSummary:
     @classmethod
     def of(cls, lod: Real, segments: Segments, i: int, *, counted: bool) -> BlockSummary:
         """Summarise the LODs of a block in chunk `i` of the markers."""
-        group = segments.groups_of_chunk(i)
-        first = distinct_rows(lod, group)
-        times = np.diff(first, append=len(lod))
-        distinct = lod if first.size == len(lod) else lod[first]
-        _, highest, row = highest_of_groups(distinct, group[first])
-        place = first[row] + i * segments.size
-        return cls(
-            highest, place.astype(np.int32), stored_counts(distinct, times) if counted else None
-        )
+        slabs = Slabs.of(lod, segments.groups_of_chunk(i))
+        highest, row = slabs.highest()
+        place = (row + i * segments.size).astype(np.int32)
+        return cls(highest, place, stored_counts(slabs) if counted else None)
 
 
 def checksum(mark: tuple[int, int], lod: Sums, *parts: npt.NDArray[Any]) -> int:
@@ -132,9 +130,9 @@ def create_summaries(
 
 def segments_of(store: Location) -> Segments:
     """Segments of a result store."""
-    lod, known = store.open_array(LOD), (store / _CONTIG / METADATA).is_file()
-    contig = np.asarray(store.open_array(_CONTIG)[...]) if known else None
-    return Segments.of(contig, lod.shape[0], file_shape(lod)[0])
+    lod, contig = Form.of(store / LOD), store / _CONTIG
+    codes = read_array(contig, Form.of(contig)) if contig.is_store() else None
+    return Segments.of(codes, lod.shape[0], lod.file[0])
 
 
 def summary_of(
@@ -162,8 +160,8 @@ class Notes:
     def __init__(self, store: Location) -> None:
         """Begin with none, for a result store that has summaries."""
         self._store, self._segments = store, segments_of(store)
-        self._width = file_shape(store.open_array(LOD))[1]
-        self._parts: dict[str, list[tuple[_Region, npt.NDArray[Any]]]] = {}
+        self._width = Form.of(store / LOD).file[1]
+        self._parts: dict[str, list[tuple[Region, npt.NDArray[Any]]]] = {}
 
     def note(self, mark: tuple[int, int], summary: BlockSummary, lod: Sums) -> None:
         """Note the summary of a block, and the checksums in the file of its LODs."""
@@ -180,7 +178,7 @@ class Notes:
             self._add(COUNTS, (*block, slice(0, N_STORED)), summary.counts[None, None])
         self._add(CHECKSUM, (*block, slice(0, 2)), sums)
 
-    def _add(self, name: str, region: _Region, values: npt.NDArray[Any]) -> None:
+    def _add(self, name: str, region: Region, values: npt.NDArray[Any]) -> None:
         self._parts.setdefault(name, []).append((region, values))
 
     def write(self) -> list[Location]:
@@ -190,41 +188,30 @@ class Notes:
 
 
 def _put(
-    store: Location, name: str, parts: Sequence[tuple[_Region, npt.NDArray[Any]]]
+    store: Location, name: str, parts: Sequence[tuple[Region, npt.NDArray[Any]]]
 ) -> list[Location]:
     """Write parts of an array, each of its files once; give the files."""
-    array = store.open_array(name, "r+").with_config({"write_empty_chunks": True})
-    of_file: dict[tuple[int, ...], list[tuple[_Region, npt.NDArray[Any]]]] = {}
+    array = store / name
+    form = Form.of(array)
+    of_file: dict[tuple[int, ...], list[tuple[Region, npt.NDArray[Any]]]] = {}
     for region, values in parts:
-        cut = zip(region, array.chunks, strict=True)
-        for index in itertools.product(*(range(a.start // n, -(-a.stop // n)) for a, n in cut)):
-            of_file.setdefault(index, []).append((region, values))
+        for index, of_piece, of_region in touched(region, form.file):
+            of_file.setdefault(index, []).append((of_piece, values[of_region]))
+    written = []
     for index, some in of_file.items():
-        piece = tuple(slice(i * n, (i + 1) * n) for i, n in zip(index, array.chunks, strict=True))
-        held = _held(array, piece)
+        held = _held(array, form, index)
         for region, values in some:
-            ranges = list(map(_common, piece, region))
-            held[tuple(to for to, _ in ranges)] = values[tuple(of for _, of in ranges)]
-        array[piece] = held
-    return [file_of(store, name, array, index) for index in of_file]
+            held[region] = values
+        written.append(write_file(array, form, index, held))
+    return written
 
 
-def _held(array: Any, piece: _Region) -> npt.NDArray[Any]:
+def _held(array: Location, form: Form, index: tuple[int, ...]) -> npt.NDArray[Any]:
     """What a file holds; one that is damaged is begun anew.
 
     Other blocks that it held have wrong checksums then, and are summarised again by the next run.
     """
     try:
-        return np.asarray(array[piece])
+        return read_array(array, form, form.region(index))
     except Exception:  # each codec fails in its own way
-        shape = [len(range(*a.indices(n))) for a, n in zip(piece, array.shape, strict=True)]
-        return np.full(shape, array.fill_value, array.dtype)
-
-
-def _common(one: slice, other: slice) -> tuple[slice, slice]:
-    """What two ranges have in common, counted from the start of each."""
-    start, stop = max(one.start, other.start), min(one.stop, other.stop)
-    return (
-        slice(start - one.start, stop - one.start),
-        slice(start - other.start, stop - other.start),
-    )
+        return form.blank(form.region(index))

@@ -13,10 +13,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.chunks import file_shape, grid
+from bulklmm_dask.storage.arrays.datasets import read_array
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.lazy import stored_behind
 from bulklmm_dask.storage.proof.manifest import Opening, opened_once, read_checked
+from bulklmm_dask.storage.summaries.cells import N_STORED
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
     COUNTS,
@@ -105,8 +107,8 @@ class StoredSummary:
             return segments_of(self.store)
 
     @property
-    def lod(self) -> Any:
-        """The array of LODs."""
+    def lod(self) -> Form:
+        """Form of the array of LODs."""
         with _sound(self.store / LOD):
             return opened_once(self.store, LOD, self.opening)[0]
 
@@ -114,12 +116,12 @@ class StoredSummary:
     def sums(self) -> Sums:
         """Checksums in the files of the LODs, from the manifest."""
         with _sound(self.store / LOD):
-            return np.asarray(opened_once(self.store, LOD, self.opening)[1])
+            return opened_once(self.store, LOD, self.opening)[1]
 
     @property
     def block(self) -> tuple[int, int]:
         """Numbers of markers and of traits of a block."""
-        height, width = file_shape(self.lod)
+        height, width = self.lod.file
         return height, width
 
     def maxima(self) -> Iterator[Maxima]:
@@ -133,7 +135,7 @@ class StoredSummary:
         """Read the counts of all LODs, as `stored_counts` gives them; None if there are none."""
         if not self._is_counted:
             return None
-        total = np.zeros(self._array(COUNTS).shape[-1], dtype=np.int64)
+        total = np.zeros(N_STORED, dtype=np.int64)
         for rows in self._rows():
             found = self._read(COUNTS, rows)
             self._refuse(list(self._wrong_counts(rows, found)))
@@ -142,7 +144,7 @@ class StoredSummary:
 
     def wrong(self) -> Flags:
         """Tell which blocks (i, j) have a summary that is damaged, or is not that of the block."""
-        out = np.zeros(grid(self.lod), dtype=bool)
+        out = np.zeros(self.lod.files, dtype=bool)
         for traits in self._pieces():
             try:
                 for mark in self._wrong_maxima(self._maxima(traits)):
@@ -168,21 +170,23 @@ class StoredSummary:
     def _is_counted(self) -> bool:
         return (self.store / COUNTS / METADATA).is_file()
 
-    def _array(self, name: str) -> Any:
-        return self.store.open_array(name)
-
-    def _read(self, name: str, *key: slice) -> Any:
+    def _form(self, name: str) -> Form:
         with _sound(self.store / name):
-            return np.asarray(self._array(name)[key])
+            return Form.of(self.store / name)
+
+    def _read(self, name: str, *region: slice) -> npt.NDArray[Any]:
+        array, form = self.store / name, self._form(name)
+        with _sound(array):
+            return read_array(array, form, region)
 
     def _pieces(self) -> list[slice]:
         """Ranges of traits that share files."""
-        width, total = file_shape(self._array(HIGHEST))[1], self.lod.shape[1]
+        width, total = self._form(HIGHEST).file[1], self.lod.shape[1]
         return [slice(at, min(at + width, total)) for at in range(0, total, width)]
 
     def _rows(self) -> list[slice]:
         """Ranges of chunks of markers whose counts share files."""
-        height, total = file_shape(self._array(COUNTS))[0], grid(self.lod)[0]
+        height, total = self._form(COUNTS).file[0], self.lod.files[0]
         return [slice(at, min(at + height, total)) for at in range(0, total, height)]
 
     def _columns(self, traits: slice) -> range:
@@ -190,8 +194,8 @@ class StoredSummary:
         return range(traits.start // self.block[1], -(-traits.stop // self.block[1]))
 
     def _maxima(self, traits: slice) -> Maxima:
-        every = slice(None)
-        return Maxima(traits, self._read(HIGHEST, every, traits), self._read(ROW, every, traits))
+        region = slice(0, self.segments.contig.size), traits
+        return Maxima(traits, self._read(HIGHEST, *region), self._read(ROW, *region))
 
     @cached_property
     def _checksum(self) -> Any:

@@ -1,0 +1,132 @@
+"""Slabs: runs of a few rows, and their highest LODs, by which a block is summarised in one pass.
+
+A block is read once for them. What lies where is then looked up in few of its slabs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+
+from bulklmm_dask.storage.summaries.highest import highest_of_runs
+from bulklmm_dask.typing import Index, Real
+
+# Rows of a slab.
+_SLAB = 8
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """Rows of LODs in slabs, each of rows of one group.
+
+    Attributes
+    ----------
+    lod : array (rows, columns)
+        LODs, sorted by group.
+    order : array (rows,)
+        Which rows these were.
+    start, rows : array (slabs,)
+        First row of each slab, and number of its rows.
+    first : array (groups + 1,)
+        First slab of each group, and number of slabs.
+    maxima : array (slabs, columns)
+        Highest LODs; NaN where there is none.
+    count : int
+        Number of LODs that are not NaN.
+    """
+
+    lod: Real
+    order: Index
+    start: Index
+    rows: Index
+    first: Index
+    maxima: Real
+    count: int
+
+    @classmethod
+    def of(cls, lod: Real, group: Index) -> Self:
+        """Cut rows into slabs, by the number of the group of each."""
+        order = np.argsort(group, kind="stable")
+        if (group[1:] < group[:-1]).any():
+            lod, group = lod[order], group[order]
+        edges = np.flatnonzero(np.diff(group, prepend=group[:1] - 1, append=group[-1:] + 1))
+        cut = [np.arange(start, stop, _SLAB) for start, stop in pairwise(edges.tolist())]
+        start = np.concatenate(cut)
+        rows = np.diff(start, append=len(lod))
+        maxima = np.empty((start.size, lod.shape[1]), lod.dtype)
+        for highest, at, size in zip(maxima, start.tolist(), rows.tolist(), strict=True):
+            np.maximum.reduce(lod[at : at + size], axis=0, out=highest)
+        count = lod.size
+        gaps = np.flatnonzero(np.isnan(np.maximum.reduce(maxima, axis=0)))
+        if gaps.size:  # the maximum of numbers and NaN is NaN so far
+            some = lod[:, gaps]
+            maxima[:, gaps] = highest_of_runs(some, start)
+            count -= int(np.isnan(some).sum())
+        return cls(lod, order, start, rows, np.cumsum([0, *map(len, cut)]), maxima, count)
+
+    def highest(self) -> tuple[Real, Index]:
+        """Highest LOD of every column in each group, and the first row that has it.
+
+        Without any LOD: NaN, and the first row of the group.
+        """
+        pairs = [self._highest(slice(*edges)) for edges in pairwise(self.first.tolist())]
+        return np.stack([best for best, _ in pairs]), np.stack([row for _, row in pairs])
+
+    def _highest(self, mine: slice) -> tuple[Real, Index]:
+        maxima = self.maxima[mine]
+        best = np.fmax.reduce(maxima, axis=0)
+        slab = np.zeros(best.size, dtype=np.int64)
+        for number in range(len(maxima) - 1, -1, -1):
+            np.copyto(slab, number, where=maxima[number] == best)
+        row, offset = self.start[mine][slab], np.zeros(best.size, dtype=np.int64)
+        flat, first = self.lod.reshape(-1), row * best.size + np.arange(best.size)
+        for step in range(_SLAB - 1, -1, -1):
+            # `take` looks up such numbers several times as fast as an index does. What it finds
+            # beyond the slab does not matter: the maximum is in a row before, which comes later.
+            found = flat.take(first + step * best.size, mode="wrap")
+            np.copyto(offset, step, where=found == best)
+        return best, self.order[row + offset]
+
+    def reaching(self, level: float) -> Real:
+        """All LODs of at least `level`."""
+        least, n, flat = self.lod.dtype.type(level), self.lod.shape[1], self.lod.reshape(-1)
+        slab, column = np.divmod(np.flatnonzero(self.maxima >= least), n)
+        first, rows, values = self.start[slab] * n + column, self.rows[slab], []
+        for step in range(_SLAB):
+            inside = np.flatnonzero(rows > step)
+            if inside.size < rows.size:
+                first, rows = first[inside], rows[inside]
+            found = flat.take(first + step * n)
+            values.append(found.take(np.flatnonzero(found >= least)))
+        return np.concatenate(values)
+
+    def at_most(self, level: float) -> int:
+        """Bound the number of LODs of at least `level`, by the slabs of which one is so high."""
+        reached = int(np.count_nonzero(self.maxima >= self.lod.dtype.type(level)))
+        return min(_SLAB * reached, self.count)
+
+
+def highest_of_groups(lod: Real, group: Index) -> tuple[Index, Real, Index]:
+    """Highest LOD of every column in each group of rows, and the first row that has it.
+
+    Parameters
+    ----------
+    lod : array (rows, columns)
+        LODs; NaN is passed over.
+    group : array (rows,)
+        Number of the group of each row.
+
+    Returns
+    -------
+    groups : array (groups,)
+        Their numbers, ascending.
+    highest : array (groups, columns)
+        NaN where a group has no LOD.
+    row : array (groups, columns)
+        The first row of the group where it has none.
+    """
+    slabs = Slabs.of(lod, group)
+    return (np.unique(group), *slabs.highest())
