@@ -15,8 +15,16 @@ from bulklmm_dask.storage.arrays.sums import inner_chunks, sound, sums_of
 from bulklmm_dask.storage.health.contents import is_of_a_run
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entries, marks, place, sums_name
-from bulklmm_dask.storage.proof.seal import is_metadata, is_sealed, same_content
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    MANIFEST,
+    TRAITS,
+    entries,
+    marks,
+    place,
+    sums_name,
+)
+from bulklmm_dask.storage.proof.seal import copy_of, is_metadata, is_sealed, same_content
 from bulklmm_dask.storage.proof.stamp import PARTS, is_first
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.storage.summaries.stored import StoredSummary
@@ -71,17 +79,19 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
     """
     root = store / METADATA
     attrs = attributes_in(root)
-    if attrs is None:
-        yield Finding("", METADATA, CHANGED if root.is_file() else LOST)
-        return
-    if is_first(attrs):
+    if attrs is not None and is_first(attrs):
         yield from _decoded(store, read)
         return
     read(root.size())
-    if not is_sealed(attrs):
-        yield Finding("", METADATA, CHANGED)
-    expected, unknown, wrong = {METADATA}, [], set()
-    for name, part in attrs.get(PARTS, {}).items():
+    if attrs is None or not is_sealed(attrs):
+        yield Finding("", METADATA, CHANGED if root.is_file() else LOST)
+        attrs = copy_of(store) or attrs or {}
+        if PARTS not in attrs:  # what there should be is not known
+            copy = store / MANIFEST / METADATA
+            yield Finding(MANIFEST, f"{MANIFEST}/{METADATA}", CHANGED if copy.is_file() else LOST)
+            return
+    expected, unknown, wrong = {METADATA, f"{MANIFEST}/{METADATA}"}, list[str](), set[str]()
+    for name, part in attrs[PARTS].items():
         metadata = f"{name}/{METADATA}"
         expected.add(metadata)
         file = store / metadata

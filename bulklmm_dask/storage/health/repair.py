@@ -53,8 +53,8 @@ def attributes_to_repair(store: Location) -> Attributes:
     UnmendableError
         If neither can be read, or they are of two stores.
     """
-    found, copy = attributes_in(store / METADATA), copy_of(store)
-    own = None if found is None else without_seal(found)
+    found, copied = attributes_in(store / METADATA), copy_of(store)
+    own, copy = (None if one is None else without_seal(one) for one in (found, copied))
     if found is not None and is_sealed(found) and copy not in (None, own):
         raise UnmendableError(
             f"{METADATA} and the copy of its attributes in manifest/{METADATA} are of two stores; "

@@ -26,7 +26,8 @@ from bulklmm_dask.storage.proof.manifest import MANIFEST
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS
 
-# In the group of the manifest: a copy of the attributes of the root, without the list of parts.
+# In the group of the manifest: a copy of the attributes of the root, whose list of parts has all
+# but this group.
 _COPY = "attributes"
 
 
@@ -42,10 +43,13 @@ def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> N
     listed : set of str
         Arrays whose files the manifest lists. All files of the others are written.
     """
-    own = _as_read(without_seal({**metadata_of(store)["attributes"], **attrs}))
-    make_group(store / MANIFEST, {_COPY: own, DIGEST: _digest_of(own)})
-    parts = {name: _part(store, name, content=name not in listed) for name in sorted(_nodes(store))}
-    sealed = _as_read({**own, PARTS: parts})
+    own = without_seal({**metadata_of(store)["attributes"], **attrs})
+    names = sorted(set(_nodes(store)) - {MANIFEST})
+    parts = {name: _part(store, name, content=name not in listed) for name in names}
+    copy = _as_read({**own, PARTS: parts})
+    make_group(store / MANIFEST, {_COPY: copy, DIGEST: _digest_of(copy)})
+    parts[MANIFEST] = _part(store, MANIFEST, content=False)
+    sealed = _as_read({**own, PARTS: dict(sorted(parts.items()))})
     make_group(store, {**sealed, DIGEST: _digest_of(sealed)})
 
 
@@ -55,7 +59,7 @@ def without_seal(attrs: Mapping[str, Any]) -> Attributes:
 
 
 def copy_of(store: Location) -> Attributes | None:
-    """Attributes of a store without its seal, from their copy; None if that is damaged or lost."""
+    """Attributes of a store from their copy, with its parts; None if that is damaged or lost."""
     found = attributes_in(store / MANIFEST / METADATA) or {}
     own = found.get(_COPY)
     return own if isinstance(own, dict) and found.get(DIGEST) == _digest_of(own) else None
