@@ -21,7 +21,8 @@ from bulklmm_dask.storage.health.repair import (
 )
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import Attributes
-from bulklmm_dask.storage.proof.manifest import BLOCKS, MANIFEST
+from bulklmm_dask.storage.proof.manifest import BLOCKS
+from bulklmm_dask.storage.proof.seal import has_lost_root
 from bulklmm_dask.storage.proof.stamp import KIND, OF, RESULT, STUDY, is_first
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.origin import remember
@@ -140,7 +141,7 @@ def verify(
 def _require_store(place: Location) -> None:
     if not place.is_folder():
         raise StoreError(f"there is no store {place}; check the path")
-    if not place.is_store() and not (place / MANIFEST / METADATA).is_file():
+    if not place.is_store() and not has_lost_root(place):
         raise StoreError(
             f"{place} is no store: it has no zarr.json; "
             + either(

@@ -177,10 +177,46 @@ def test_a_damaged_root_and_no_store(copy):
     (copy / "perm.zarr" / "zarr.json").unlink()
     assert found(copy / "perm.zarr") == {("zarr.json", "lost")}
     shutil.rmtree(copy / "perm.zarr" / "manifest")
-    with pytest.raises(blmm.StoreError, match=r"perm\.zarr is no store: it has no zarr\.json"):
-        blmm.verify(copy / "perm.zarr")
+    lost = {("zarr.json", "lost"), ("manifest/zarr.json", "lost")}
+    assert found(copy / "perm.zarr") == lost
+    reasons = blmm.verify(copy / "perm.zarr", mend=True)["reason"]
+    assert reasons.str.contains("its options are not known").all()
+    with pytest.raises(
+        blmm.StoreError, match=r"perm\.zarr is damaged: its zarr\.json is lost; ver"
+    ):
+        blmm.open_result(copy / "perm.zarr")
+    (copy / "study.zarr" / "zarr.json").unlink()
+    with pytest.raises(
+        blmm.StoreError, match=r"study\.zarr is damaged: its zarr\.json is lost; ver"
+    ):
+        blmm.open_dataset(copy / "study.zarr")
+    (copy / "empty").mkdir()
+    with pytest.raises(blmm.StoreError, match=r"empty is no store: it has no zarr\.json"):
+        blmm.verify(copy / "empty")
     with pytest.raises(blmm.StoreError, match="there is no store"):
         blmm.verify(copy / "none.zarr")
+
+
+@pytest.mark.parametrize("name", ["study.zarr", "scan.zarr", "perm.zarr"])
+@pytest.mark.parametrize("text", ["{", None])
+def test_what_else_is_damaged_is_found_beside_a_damaged_root(copy, name, text):
+    store = copy / name
+    expected = {("zarr.json", "lost" if text is None else "changed")}
+    if text is None:
+        (store / "zarr.json").unlink()
+    else:
+        (store / "zarr.json").write_text(text)
+    assert found(store) == expected
+    large = {"study.zarr": "sample_trait", "scan.zarr": "lod", "perm.zarr": "max_lod"}[name]
+    file = next(file for file in sorted((store / large / "c").rglob("*")) if file.is_file())
+    flip(file, 5)
+    (store / "traits" / "zarr.json").unlink()
+    (store / large / "c" / "77").write_text("mine")
+    assert found(store) == expected | {
+        (file.relative_to(store).as_posix(), "changed"),
+        ("traits/zarr.json", "lost"),
+        (f"{large}/c/77", "surplus"),
+    }
 
 
 def test_stores_of_the_first_version(tmp_path):

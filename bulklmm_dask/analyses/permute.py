@@ -36,7 +36,7 @@ from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
-from bulklmm_dask.storage.codecs.compression import FAST, Compression
+from bulklmm_dask.storage.codecs.compression import Compression
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_labels
@@ -195,7 +195,7 @@ def permute(
         raise InputError(
             f"chunks is {chunks!r}, but method 'shared' has no blocks of traits; leave it out"
         )
-    if options.shared and kept != FAST:
+    if options.shared and (compression, digits) != (None, None):
         what = option("compression" if digits is None else "digits")
         raise InputError(
             f"{what} is given, but what method 'shared' stores takes little room; leave it out"

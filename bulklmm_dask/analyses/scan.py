@@ -165,7 +165,8 @@ def scan(
         keeps its own.
     digits : int, optional
         Significant decimal digits of the statistics that are stored, to save room: each is within
-        a relative error of 10^-digits / 2. All digits by default.
+        a relative error of 10^-digits / 2. By default all digits, or those of a store that is
+        gone on with.
     progress : callable, optional
         Called with a `Progress` at the start and after each block written to the store.
 

@@ -21,7 +21,7 @@ from bulklmm_dask.storage.proof.attributes import attributes_of, require_attribu
 from bulklmm_dask.storage.proof.lazy import lazily
 from bulklmm_dask.storage.proof.manifest import identity, record
 from bulklmm_dask.storage.proof.remedy import remedy
-from bulklmm_dask.storage.proof.seal import require_seal, seal
+from bulklmm_dask.storage.proof.seal import has_lost_root, require_seal, seal
 from bulklmm_dask.storage.proof.stamp import (
     DIGEST,
     FIRST,
@@ -258,6 +258,8 @@ def _require_study(store: Location) -> dict[str, Any]:
     """Attributes of a study as it was sealed; StoreError says what else is there."""
     if not store.is_folder():
         raise StoreError(f"there is no store {store}; check the path")
+    if has_lost_root(store):
+        raise StoreError(f"{store} is damaged: its zarr.json is lost; {remedy(store)}")
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store (it has no zarr.json); check the path")
     attrs = attributes_of(store)

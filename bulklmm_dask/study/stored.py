@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import get_args
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.codecs.compression import FAST, Compression
+from bulklmm_dask.storage.results.resumed import digits_of
 from bulklmm_dask.study.checks import require_choice, whole_number
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import CompressionName
@@ -25,7 +27,7 @@ def compression_of(name: CompressionName | None, digits: int | None) -> Compress
 def stored_as(
     store: str | os.PathLike[str] | None, compression: CompressionName | None, digits: int | None
 ) -> Compression:
-    """Codec and digits of a store.
+    """Codec and digits of a store; where none are given, those of a store that is gone on with.
 
     Raises
     ------
@@ -36,4 +38,6 @@ def stored_as(
     if store is None and found != FAST:
         what = option("compression" if digits is None else "digits")
         raise InputError(f"{what} is given, but nothing is stored; give {option('store')} too")
-    return found
+    if store is None or digits is not None:
+        return found
+    return replace(found, digits=digits_of(store))

@@ -22,7 +22,7 @@ from bulklmm_dask.storage.arrays.form import Form, metadata_of
 from bulklmm_dask.storage.arrays.sums import ends
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import Attributes, attributes_in
-from bulklmm_dask.storage.proof.manifest import MANIFEST
+from bulklmm_dask.storage.proof.manifest import BLOCKS, MANIFEST
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS
 
@@ -63,6 +63,12 @@ def copy_of(store: Location) -> Attributes | None:
     found = attributes_in(store / MANIFEST / METADATA) or {}
     own = found.get(_COPY)
     return own if isinstance(own, dict) and found.get(DIGEST) == _digest_of(own) else None
+
+
+def has_lost_root(store: Location) -> bool:
+    """Tell whether arrays or groups of this package are there, but not the metadata of the root."""
+    own = (MANIFEST, BLOCKS, "sample_trait")
+    return not store.is_store() and any((store / name).is_store() for name in own)
 
 
 def require_seal(store: Location, attrs: Mapping[str, Any]) -> None:

@@ -152,10 +152,9 @@ def _require_digits(store: Location, found: int | None, wanted: int | None) -> N
         "all digits" if digits is None else counted(digits, "significant digit")
         for digits in (found, wanted)
     )
-    how = f"leave {option('digits')} out" if found is None else f"give {option('digits', found)}"
     raise StoreError(
-        f"{store} keeps {kept} of its numbers, not {others}; {how} to go on with it, or give "
-        "another store"
+        f"{store} keeps {kept} of its numbers, not {others}; leave {option('digits')} out to go on "
+        "with it, or give another store"
     )
 
 
@@ -227,3 +226,14 @@ def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, i
             "another store"
         )
     return sizes
+
+
+def digits_of(path: str | os.PathLike[str]) -> int | None:
+    """Digits that an existing result store keeps; None for all, and if there is no store.
+
+    Whoever holds the right to write knows them.
+    """
+    if isinstance(path, Writer):
+        return None
+    store = Location.of(path).recovered()
+    return result_attributes(store).get("digits") if store.exists() else None

@@ -21,7 +21,7 @@ from bulklmm_dask.storage.proof.attributes import attributes_of, require_attribu
 from bulklmm_dask.storage.proof.first_format import cut_short
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place, wrong_files
 from bulklmm_dask.storage.proof.remedy import remedy
-from bulklmm_dask.storage.proof.seal import require_seal
+from bulklmm_dask.storage.proof.seal import has_lost_root, require_seal
 from bulklmm_dask.storage.proof.stamp import (
     DIGEST,
     FIRST,
@@ -51,6 +51,8 @@ def result_attributes(store: Location) -> dict[str, Any]:
             + either("scan(..., store=path) or permute(..., store=path)", _COMMANDS)
             + " makes one"
         )
+    if has_lost_root(store):
+        raise StoreError(f"{store} is damaged: its zarr.json is lost; {remedy(store)}")
     if not store.is_store():
         raise StoreError(f"{store} is no result store: it has no zarr.json; give another path")
     attrs = attributes_of(store)

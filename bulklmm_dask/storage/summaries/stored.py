@@ -168,7 +168,8 @@ class StoredSummary:
 
     @property
     def _is_counted(self) -> bool:
-        return (self.store / COUNTS / METADATA).is_file()
+        known = (self.store / COUNTS / METADATA).is_file()
+        return known and self._form(COUNTS).shape[-1] == N_STORED  # those of 0.2.0.dev0 differ
 
     def _form(self, name: str) -> Form:
         with _sound(self.store / name):
