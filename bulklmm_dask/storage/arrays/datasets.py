@@ -123,6 +123,15 @@ def read_array(array: Location, form: Form, region: Region | None = None) -> npt
     return out
 
 
+def is_read(array: Location, form: Form, region: Region | None = None) -> bool:
+    """Tell whether chunks of an array are of its shape and type, as its own are."""
+    try:
+        read_array(array, form, region)
+    except Exception:  # each codec fails in its own way
+        return False
+    return True
+
+
 def read_dataset(
     store: Location, deferred: Collection[str] = (), without: Collection[str] = ()
 ) -> xr.Dataset:
