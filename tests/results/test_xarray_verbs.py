@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
-from verbs import CHOOSE, KEEP, cases, drawn, parted
+from verbs import CHOOSE, KEEP, cases, drawn, parted, parts_of
 
 import bulklmm_dask as blmm
 
@@ -244,6 +244,23 @@ def test_what_xarray_makes_goes_into_zarr_without_a_warning(result, tmp_path, ve
     changed.to_zarr(tmp_path / "x.zarr", consolidated=False)
     found = xr.open_zarr(tmp_path / "x.zarr", consolidated=False)
     xr.testing.assert_equal(found.load(), changed.load())
+
+
+DESCRIBED = {
+    "concat": lambda parts: xr.concat(parts, "traits"),
+    "combine_by_coords": lambda parts: xr.combine_by_coords(parts, data_vars="minimal"),
+    "combine_nested": lambda parts: xr.combine_nested(parts, "traits", combine_attrs="override"),
+    "merge": lambda parts: xr.merge(parts, compat="override", join="outer"),
+}
+
+
+@pytest.mark.parametrize("verb", DESCRIBED.values(), ids=DESCRIBED)
+def test_what_is_joined_keeps_names_and_units(result, verb):
+    joined = verb(parts_of(result, "traits"))
+    for name, array in joined.variables.items():
+        assert array.attrs == result[name].attrs, name
+    assert joined.lod.attrs["long_name"]
+    assert {**joined.attrs} == {**result.attrs}
 
 
 def test_traits_that_a_result_has_not_are_empty(result, tmp_path):

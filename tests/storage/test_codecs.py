@@ -97,7 +97,16 @@ def test_other_codecs_in_our_own_stores(tmp_path, codec, inside):
     )
     file.write_text(json.dumps(meta))
     for call in (blmm.open_dataset, describe):
-        with pytest.raises(blmm.StoreError, match=r"sample_id/zarr\.json names the codec"):
+        with pytest.raises(blmm.StoreError, match=r"sample_id/zarr\.json is damaged"):
+            call(tmp_path / "s.zarr")
+    root = tmp_path / "s.zarr" / "zarr.json"
+    unsealed = json.loads(root.read_text())
+    for name in ("parts", "digest", "format"):  # as version 0.1.0 wrote stores
+        del unsealed["attributes"][name]
+    root.write_text(json.dumps(unsealed))
+    said = "is damaged" if inside else "names the codec"  # a shard without an index is none
+    for call in (blmm.open_dataset, describe):
+        with pytest.raises(blmm.StoreError, match=rf"sample_id/zarr\.json {said}"):
             call(tmp_path / "s.zarr")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numcodecs.blosc import _cbuffer_sizes  # no public function gives the length
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.form import Form, metadata_of
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.text import named
 
@@ -50,7 +50,7 @@ def files(store: Location, name: str, array: Any) -> Iterator[tuple[tuple[int, .
 def missing_files(store: Location, name: str) -> list[Location]:
     """Locations of the files of an array that are not there."""
     array = store / name
-    form = Form.read(metadata_of(array), array)
+    form = Form.at(array)
     return array.lacks([form.path(index) for index in np.ndindex(form.files)])
 
 

@@ -20,7 +20,7 @@ from bulklmm_dask.storage.arrays.shard import chunk_of, write
 from bulklmm_dask.storage.codecs.compression import small_codecs
 from bulklmm_dask.storage.labels.coordinates import COORDINATES
 from bulklmm_dask.storage.labels.encoding import plain
-from bulklmm_dask.storage.places.location import METADATA, Location
+from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 
 _KINDS = "biufO"  # what is stored as it is
 # Attributes of xarray: of what it stores as something else, and of a number for missing values,
@@ -121,6 +121,17 @@ def read_array(array: Location, form: Form, region: Region | None = None) -> npt
         if data is not None:
             out[of_region] = chunk_of(data, form)[of_file]
     return out
+
+
+def is_read(array: Location, form: Form, region: Region | None = None) -> bool:
+    """Tell whether chunks of an array are of its shape and type, as its own are."""
+    try:
+        read_array(array, form, region)
+    except ServerError:
+        raise
+    except Exception:  # each codec fails in its own way
+        return False
+    return True
 
 
 def read_dataset(

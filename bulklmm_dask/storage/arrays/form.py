@@ -96,7 +96,7 @@ class Form:
         StoreError
             If its metadata are damaged, or name what this package does not write.
         """
-        form = cls.read(metadata_of(array), array)
+        form = cls.at(array)
         if not form.known or form.codecs[-1] != _CHECKED:
             names = listing(str(codec["name"]) for codec in form.codecs)
             raise StoreError(
@@ -104,6 +104,11 @@ class Form:
                 "bulklmm_dask does not write; give another store"
             )
         return form
+
+    @classmethod
+    def at(cls, array: Location) -> Form:
+        """Form of an array, also of one that this package does not write."""
+        return cls.read(metadata_of(array), array)
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any], array: Location) -> Form:

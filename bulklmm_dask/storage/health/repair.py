@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.chunks import file_of, file_shape, files
+from bulklmm_dask.storage.arrays.datasets import is_read
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.health.contents import is_of_a_run
 from bulklmm_dask.storage.health.examine import Finding, examine
 from bulklmm_dask.storage.places.location import METADATA, Location, ServerError, explained
@@ -203,10 +203,10 @@ class _Fresh:
     def put_content(self) -> None:
         """Put right what no block is written into."""
         self._put_where_other(
-            file.below(self.fresh)
-            for name, array in self._arrays.items()
+            _path(name, form, index)
+            for name, form in self._forms.items()
             if self._is_constant(name)
-            for _, file in files(self.fresh, name, array)
+            for index in np.ndindex(form.files)
         )
 
     def put_seal(self) -> None:
@@ -217,28 +217,25 @@ class _Fresh:
         """Files of the manifest that cannot be read: of marks, or of all else."""
         return [
             (name, index)
-            for name, array in self._arrays.items()
+            for name, form in self._forms.items()
             if not self._is_constant(name)
             and name not in self._scores
             and (name in (BLOCKS, TRAITS)) == of_marks
-            for index, _ in files(self.fresh, name, array)
+            for index in np.ndindex(form.files)
             if not self._is_read(name, index)
         ]
 
     def put(self, damaged: Iterable[_File]) -> None:
         """Put files of the manifest without entries in place of others."""
-        self._put(
-            file_of(self.fresh, name, self._arrays[name], index).below(self.fresh)
-            for name, index in damaged
-        )
+        self._put(_path(name, self._forms[name], index) for name, index in damaged)
 
     def marks_of(self, name: str, index: tuple[int, ...]) -> Iterator[_Mark]:
         """Marks of what has entries in a file of the manifest."""
         if name in map(sums_name, self.attrs["of_traits"]):
-            length = self._arrays[name].chunks[-2]
+            length = self._forms[name].file[-2]
             yield from (m for m in self._all_marks(TRAITS) if m[0] // length == index[-2])
             return
-        blocks = self._arrays[BLOCKS].chunks
+        blocks = self._forms[BLOCKS].file
         aligned = name in map(sums_name, self.attrs["statistics"])
         for i, j in self._all_marks(BLOCKS):
             # What other arrays have along the markers is not known here.
@@ -249,7 +246,7 @@ class _Fresh:
         """Which of these marks are of files that the manifest does not list."""
         found = set()
         for name in self._marked(kind):
-            dimensions = self._arrays[name].ndim
+            dimensions = len(self._forms[name].shape)
             mark_of = {place(mark, dimensions): mark for mark in chosen}
             found |= {mark_of[index] for index, _ in wrong_files(self.store, name, list(mark_of))}
         return found
@@ -257,13 +254,13 @@ class _Fresh:
     def files_of(self, kind: str, mark: _Mark) -> Iterator[Location]:
         """Files of a block, or of a chunk of traits."""
         for name in self._marked(kind):
-            array = self._arrays[name]
-            yield file_of(self.store, name, array, place(mark, array.ndim))
+            form = self._forms[name]
+            yield self.store / _path(name, form, place(mark, len(form.shape)))
 
     def remove_surplus(self) -> None:
         """Remove what lies in the folder of an array and is none of its files."""
-        for name, array in self._arrays.items():
-            own = {file.below(self.fresh) for _, file in files(self.fresh, name, array)}
+        for name, form in self._forms.items():
+            own = {_path(name, form, index) for index in np.ndindex(form.files)}
             own.add(f"{name}/{METADATA}")
             for below in list((self.store / name).files()):
                 path = f"{name}/{below}"
@@ -280,13 +277,13 @@ class _Fresh:
         return names
 
     def _all_marks(self, kind: str) -> list[_Mark]:
-        return list(np.ndindex(self._arrays[kind].shape))
+        return list(np.ndindex(self._forms[kind].shape))
 
     @cached_property
-    def _arrays(self) -> dict[str, Any]:
-        """All arrays of the new store, by name."""
+    def _forms(self) -> dict[str, Form]:
+        """Forms of all arrays of the new store, by name."""
         parts = self.attrs[PARTS]
-        return {name: self.fresh.open_array(name) for name in parts if "shape" in parts[name]}
+        return {name: Form.at(self.fresh / name) for name in parts if "shape" in parts[name]}
 
     def _is_constant(self, name: str) -> bool:
         """Whether no block is written into an array."""
@@ -296,17 +293,9 @@ class _Fresh:
 
     def _is_read(self, name: str, index: tuple[int, ...]) -> bool:
         """Whether a file of the manifest is there and its values can be read."""
-        array = self.store.open_array(name)
-        if not file_of(self.store, name, array, index).is_file():
-            return False
-        pieces = zip(index, file_shape(array), strict=True)
-        try:
-            array[tuple(slice(i * size, (i + 1) * size) for i, size in pieces)]
-        except ServerError:
-            raise
-        except Exception:  # each codec fails in its own way
-            return False
-        return True
+        form = self._forms[name]
+        there = (self.store / _path(name, form, index)).is_file()
+        return there and is_read(self.store / name, form, form.region(index))
 
     def _put_where_other(self, paths: Iterable[str]) -> None:
         self._put(path for path in paths if not _is_same(self.fresh / path, self.store / path))
@@ -317,6 +306,11 @@ class _Fresh:
         for source, target in targets:
             target.put(source)
         self.store.sync([target for _, target in targets])
+
+
+def _path(name: str, form: Form, index: tuple[int, ...]) -> str:
+    """Path of a file of an array, below the store."""
+    return f"{name}/{form.path(index)}"
 
 
 def _is_of_manifest(finding: Finding) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.datasets import make_array, make_group, read_array, write_file
-from bulklmm_dask.storage.arrays.form import Form, metadata_of
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.pieces import bounds, touched
 from bulklmm_dask.storage.arrays.shard import read
 from bulklmm_dask.storage.arrays.sums import sound, sums_of
@@ -90,7 +90,7 @@ def entries(store: Location, name: str) -> Any:
     Damaged metadata may tell of any number of files; those that cannot be there are not looked for.
     """
     array = store / name
-    form = Form.read(metadata_of(array), array)  # those of format 1 have no checksum
+    form = Form.at(array)  # those of format 1 have no checksum
     told = math.prod(form.files)
     if told > _MOST_ABSENT and array.count() < told:
         raise StoreError(

@@ -111,8 +111,7 @@ def is_metadata(file: Location, part: Mapping[str, Any]) -> bool:
 
 def same_content(store: Location, name: str, part: Mapping[str, Any]) -> bool:
     """Tell whether the files of an array without manifest are those that were sealed."""
-    array = store / name
-    return bool(part["content"] == _content(array, Form.read(metadata_of(array), array)))
+    return bool(part["content"] == _content(store / name, Form.at(store / name)))
 
 
 def _nodes(store: Location, within: str = "") -> Iterator[str]:
