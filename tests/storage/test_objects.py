@@ -364,8 +364,9 @@ def two_studies():
 CUTS = ["while it is written", "once it is complete", "while it is copied", "once it is copied"]
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_store_is_the_old_or_the_new_one_after_a_kill(bucket, cut, monkeypatch):
+def test_a_store_is_the_old_or_the_new_one_after_a_kill(bucket, cut, again, monkeypatch):
     old, new = two_studies()
     place = Location.of(bucket) / "study.zarr"
     blmm.save(old, place)
@@ -394,8 +395,20 @@ def test_a_store_is_the_old_or_the_new_one_after_a_kill(bucket, cut, monkeypatch
         with pytest.raises(Killed):
             blmm.save(new, place, overwrite=True)
     claim = place / CLAIM
-    record = json.loads(claim.record())
-    assert claim.exchange(claim.record(), json.dumps(record | {"birth": 1}).encode())
+
+    def dies():
+        record = json.loads(claim.record())
+        assert claim.exchange(claim.record(), json.dumps(record | {"birth": 1}).encode())
+
+    dies()
+    if again:  # whoever comes next is killed too
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                objects.Bucket, "delete", lambda *_: exec("raise Killed", {"Killed": Killed})
+            )
+            with pytest.raises(Killed):
+                blmm.open_dataset(place)
+        dies()
     which = {CUTS[0]: "the old one is there", CUTS[3]: ""}.get(cut, "the new one is in place now")
     if which:
         with pytest.warns(blmm.StudyWarning, match=which):
@@ -777,3 +790,25 @@ def test_what_is_on_its_way_is_listed(bucket, monkeypatch):
         (partial / "b").remove()
         assert partial.names() == ["a"]
     assert keys(place) == ["a"]
+
+
+def test_an_answer_that_is_lost_is_no_other_process(bucket, monkeypatch):
+    """obstore asks again, and the condition is not met any more: by what it has written itself."""
+    place, real = Location.of(bucket) / "x.zarr", objects.Bucket.put
+
+    def put(self, key, data, mode="overwrite"):
+        real(self, key, data, mode)
+        if mode != "overwrite":
+            raise FileExistsError(key)
+
+    monkeypatch.setattr(objects.Bucket, "put", put)
+    for replaceable in (None, lambda _: None):
+        with place.appearing(replaceable) as partial, (partial / "zarr.json").replacing() as stream:
+            stream.write(b"{}")
+    assert keys(place) == ["zarr.json"]
+    lock = place / "lock.json"
+    with pytest.raises(FileExistsError):
+        lock.create(b"one")
+    assert lock.record() == b"one"
+    assert lock.renew(b"one")
+    assert lock.discard(b"one")

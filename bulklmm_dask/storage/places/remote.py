@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, Self, TypeVar
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.places.base import METADATA, Base
+from bulklmm_dask.storage.places.base import Base
 from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket, Entry
 from bulklmm_dask.storage.places.protocol import Location
@@ -322,8 +322,10 @@ class RemotePlace(Location):
             return False
         try:
             self.bucket.put(self.key, new, found[0].tag)
-        except (FileExistsError, FileNotFoundError):  # another process was faster
-            return False
+        except (FileExistsError, FileNotFoundError):
+            # Another process was faster; or the answer was lost, and obstore has asked again.
+            found = self._fetch()
+            return found is not None and found[1] == new
         return True
 
     def age(self) -> float:
@@ -346,10 +348,6 @@ class RemotePlace(Location):
             return self.bucket.fetch(self.key)
         except FileNotFoundError:
             return None
-
-    def _is_made(self) -> bool:
-        """Whether there is all of a store."""
-        return (self / METADATA).is_file()
 
 
 class _Parts(io.RawIOBase):

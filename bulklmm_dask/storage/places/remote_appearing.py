@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ from bulklmm_dask.surface import repeat
 
 # In a claim: the folder where what replaces this one is written; or the same once it is complete,
 # and the names that go from this one, None for all; or once all of it is copied.
-_DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
+_STATES = _DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
 
 
 class Remote(RemotePlace, of_urls=True):
@@ -137,26 +137,33 @@ class Remote(RemotePlace, of_urls=True):
             return self
         with suppress(FileNotFoundError):
             if signs.death(claim, record) is None:
-                if not self._is_made():
+                if not self.is_store():
                     raise StoreError(
                         f"{self} is being written by {signs.last_sign(record, claim.age())}; wait "
                         f"for its end, and {repeat()}"
                     )
                 return self
-            taken = _Claim(self)
+            taken = _Claim(self, signs.entries(record))
             if claim.exchange(record, taken.record):
                 taken.begin()
-                taken.undo(signs.entries(record))
+                try:
+                    taken.undo()
+                except BaseException:
+                    taken.leave()
+                    raise
+                taken.release()
         return self
 
 
 class _Claim:
     """The right to write a folder in place, and a record of how far that is."""
 
-    def __init__(self, place: Remote) -> None:
+    def __init__(self, place: Remote, found: Mapping[str, Any] | None = None) -> None:
+        """Prepare a claim; it goes on from what stands in the one of another process."""
         self.place = place
         self.file = replace(place / CLAIM, known=None)
-        self.record = signs.new_record()
+        self.state = {name: found[name] for name in _STATES if name in found} if found else {}
+        self.record = signs.new_record(**self.state)
         self._is_left = False
         self._heart: signs.Heart | None = None
 
@@ -169,9 +176,10 @@ class _Claim:
         try:
             claim.file.create(claim.record)
         except FileExistsError:
-            raise StoreError(
-                f"{place} is being written by another run; wait for its end, and {repeat()}"
-            ) from None
+            if not claim.is_held():  # else the answer was lost, and obstore has asked again
+                raise StoreError(
+                    f"{place} is being written by another run; wait for its end, and {repeat()}"
+                ) from None
         try:
             claim.begin()
             yield claim
@@ -184,7 +192,7 @@ class _Claim:
         record = signs.new_record(**state)
         if not self.file.exchange(self.record, record):
             raise self._lost()
-        self.record = record
+        self.record, self.state = record, state
         self.begin()
 
     def is_held(self) -> bool:
@@ -208,6 +216,7 @@ class _Claim:
 
     def leave(self) -> None:
         """Leave all as it is, for whoever comes next."""
+        self.stop()
         self._is_left = True
         signs.give_up(self.record)
 
@@ -251,9 +260,9 @@ class _Claim:
         self.note({_COPIED: new})
         _remove_all(bucket, new)
 
-    def undo(self, state: dict[str, Any]) -> None:
-        """Put right what another process was cut off from, given its record."""
-        place, bucket = self.place, self.place.bucket
+    def undo(self) -> None:
+        """Put right what another process was cut off from."""
+        place, bucket, state = self.place, self.place.bucket, self.state
         if _NEW in state:
             self._move(state[_NEW], state[_GONE])
             say(f"{place} was being replaced when that was cut off: the new one is in place now")
@@ -265,10 +274,9 @@ class _Claim:
                 f"{place} was being replaced when that was cut off: the old one is there; "
                 f"{repeat()} to replace it"
             )
-        elif not place._is_made():
+        elif not place.is_store():
             _remove_all(bucket, place.key)
             say(f"{place} was being written when that was cut off: what there was of it is removed")
-        self.release()
 
     def release(self) -> None:
         """Give it back, if it is still held."""
