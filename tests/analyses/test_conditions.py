@@ -101,7 +101,8 @@ def test_any_table_by_trait_serves(ds):
     names = text(["", V[4], "", "", "", V[9], ""])
     by_trait = xr.DataArray(names, dims="traits", coords={"traits": ds.traits.values})
     arrays = {"trait2": np.array([V[4]]), "trait6": (V[9],), "trait4": None}
-    for condition in (series, by_trait, by_trait[::-1], arrays):
+    single = {"trait2": ds.variants[4], "trait6": np.array(V[9])}
+    for condition in (series, by_trait, by_trait[::-1], arrays, single):
         result = blmm.scan(ds, condition=condition).compute()
         xr.testing.assert_identical(result.lod, expected.lod)
 

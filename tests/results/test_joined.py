@@ -118,3 +118,13 @@ def test_every_statistic_of_a_trait_is_told_from_those_of_pairs():
     for row in OF_TRAITS:
         repeated = xr.Dataset({row.name: (("variants", "traits"), np.ones((3, 2)))})
         assert restored(repeated)[row.name].dims == ("traits",)
+
+
+def test_a_lazy_text_of_every_marker_that_is_that_of_a_trait(ds):
+    """Dask cannot take the only entry out of an array of texts."""
+    result = blmm.scan(ds).compute()
+    same = np.full(result.sizes["variants"], "liver", dtype=object)
+    lazy = result.assign_coords(trait_tissue=("variants", same)).chunk(variants=1)
+    found = restored(lazy)["trait_tissue"]
+    assert found.dims == ("traits",)
+    assert set(found.values) == {"liver"}

@@ -83,6 +83,8 @@ def is_per_trait(condition: Any) -> bool:
 
 def _names(value: Any) -> list[str]:
     """List of marker names from one name or several; an empty name, None and NaN are left out."""
+    if isinstance(value, xr.DataArray | np.ndarray):
+        value = np.atleast_1d(value)
     several = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
     return [str(name) for name in several if not is_absent(name) and str(name)]
 

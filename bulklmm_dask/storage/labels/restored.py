@@ -123,14 +123,15 @@ def _without_repeats(ds: xr.Dataset, name: str, home: str) -> xr.Dataset:
     for dim in PAIR:
         if dim == home or dim not in array.dims or name == FREQUENCY:
             continue
-        first = array.isel({dim: slice(1)})
-        same = (array == first.squeeze(dim)) | (array.isnull() & first.squeeze(dim).isnull())
+        # In memory: Dask cannot take the only text out of an array.
+        first = array.isel({dim: slice(1)}).compute().squeeze(dim)
+        same = (array == first) | (array.isnull() & first.isnull())
         if not bool(same.all()):
             raise InputError(
                 f"{name} differs along {dim}, so the parts that were joined are not of one "
                 "scan of one study; look at each by itself"
             )
-        array = first.squeeze(dim)
+        array = first
         ds = _with(ds, name, array)
     return ds
 
