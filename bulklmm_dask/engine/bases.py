@@ -9,7 +9,7 @@ from dask.base import persist
 from dask.delayed import delayed
 
 from bulklmm_dask.engine.arrays import in_one_chunk, is_lazy
-from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.study import Measurements, checked_kinship
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.samples import Samples
@@ -39,7 +39,7 @@ def lazy_bases(measured: Measurements) -> list[Any]:
 
 
 def _basis(samples: Samples) -> Basis:
-    with one_blas_thread():
+    with computing():
         return samples.basis()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 
-from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.patterns import Patterns
 from bulklmm_dask.lmm.frequency import allele_frequencies
 from bulklmm_dask.typing import Flags, Real, Single
@@ -47,5 +47,5 @@ def lazy_frequencies(dosages: da.Array, maximum: float, patterns: Patterns) -> d
 
 
 def _of_chunk(dosage: Real, used: Flags, *, maximum: float) -> Single:
-    with one_blas_thread():
+    with computing():
         return allele_frequencies(dosage, used, maximum)

@@ -12,6 +12,7 @@ from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import delayed
 
+from bulklmm_dask.engine.overlap import overlapping, waiting
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
@@ -114,7 +115,8 @@ def drive(
                 meter.count(block)
 
         if client is None:
-            _run_here(writes(pending), count)
+            with overlapping(store.location, task_bytes):
+                _run_here(writes(pending), count)
         else:
             with watched(client, f"finished blocks are kept: {repeat()} to go on") as watch:
                 words = partial(_size, store, task_bytes)
@@ -206,7 +208,9 @@ def _write_block(
     fits: Mapping[int, FittedTraits],
     options: dict[str, Any],
 ) -> Written:
-    return store.write_block(*block, score_block(genotypes, markers, fits, **options))
+    scores = score_block(genotypes, markers, fits, **options)
+    with waiting(store.location):
+        return store.write_block(*block, scores)
 
 
 def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> Written:

@@ -11,7 +11,7 @@ from dask.base import compute
 from dask.delayed import delayed
 
 from bulklmm_dask.engine.bases import samples_nodes
-from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.permute import Pools, by_relation_and_pool, highest, pooled_chunks
 from bulklmm_dask.engine.scan import LazyScan, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
@@ -137,7 +137,7 @@ def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samp
     if complete is not None and len(rows) == len(samples):
         return samples, complete
     some = samples.take(rows)
-    with one_blas_thread():
+    with computing():
         return some, some.basis()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bulklmm_dask.engine.arrays import as_dask, split
-from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.study import Genotypes, Measurements
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.typing import Array, Flags, Index, Names, Real
@@ -61,7 +61,7 @@ class MarkerChunk:
     def guarded(self, genotypes: Real) -> Iterator[None]:
         """Check genotypes (variants, samples, ...), and hold BLAS to one thread in the block."""
         refuse_outside(genotypes, self.maximum, list(self.names), list(self.sample_names))
-        with one_blas_thread():
+        with computing():
             yield
 
     def by_relation(self, genotypes: Real) -> Iterator[tuple[int, Any, Real]]:
@@ -108,7 +108,7 @@ class TraitChunk:
         """Check trait values (samples, traits), yield them as float64, hold BLAS to one thread."""
         refuse_infinite(traits, "sample_trait", list(self.sample_names), list(self.names))
         values = np.asarray(traits, dtype=np.float64)
-        with one_blas_thread():
+        with computing():
             yield values
 
 

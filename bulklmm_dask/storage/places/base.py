@@ -82,6 +82,11 @@ class Base(os.PathLike[str]):
         """The folder that holds it, as its path was given."""
         raise NotImplementedError
 
+    @property
+    def is_far(self) -> bool:
+        """Whether it is on a server: a request takes time in which others can compute."""
+        return False
+
     def below(self, folder: Base) -> str:
         """The path from a folder that holds it, with / between the parts."""
         raise NotImplementedError

@@ -91,6 +91,8 @@ class Bucket:
             entry = Entry.of(found.meta)
             if most is None or entry.size <= most:
                 return entry, bytes(found.bytes())
+            if not most:
+                return entry, b""
             return entry, bytes(obstore.get_range(self._client, key, start=0, end=most))
 
         with self._said(key, "read"):

@@ -102,6 +102,11 @@ class RemotePlace(Location):
         """The folder that holds it."""
         return self.parent
 
+    @property
+    def is_far(self) -> bool:
+        """Yes."""
+        return True
+
     def sibling(self, what: str) -> Self:
         """A place with a hidden name beside this one."""
         name = f".{self.stem}.{what}-{uuid.uuid4().hex}{self.suffix}"

@@ -1,0 +1,117 @@
+"""Time of a scan whose study and result lie behind latency, as a ratio to the same scan on disk.
+
+    PYTHONPATH=tests python benchmarks/latency.py --latency 0.05
+
+An S3-compatible server and a proxy that delays each request run on loopback, in a process of their
+own. They need processor time as well, which a server elsewhere would not take from the scan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from objects.proxy import Proxy
+from objects.servers import CREDENTIALS, ONE_BY_ONE, SERVERS, client_of, running
+
+import bulklmm_dask as blmm
+
+_BUCKET = "lab"
+
+
+def main() -> None:
+    """Print times, their ratio, and requests."""
+    arguments = _arguments()
+    warnings.simplefilter("ignore", blmm.StudyWarning)
+    folder = Path(tempfile.mkdtemp(prefix="bulklmm-latency-"))
+    try:
+        with _server(arguments.server, folder, arguments.latency) as server:
+            _compare(arguments, folder, server)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _compare(arguments: argparse.Namespace, folder: Path, server: Any) -> None:
+    ds = blmm.simulate_study(
+        n_samples=arguments.samples,
+        n_strains=None,
+        n_variants=arguments.variants,
+        n_traits=arguments.traits,
+        seed=1,
+    )
+    ds["kinship"] = blmm.kinship(ds).compute()
+    places = {"disk": str(folder), "bucket": f"s3://{_BUCKET}"}
+    for place in places.values():
+        blmm.save(ds, f"{place}/study.zarr")
+    chunks = dict(zip(("variants", "traits"), arguments.chunks, strict=True))
+    times: dict[str, list[float]] = {name: [] for name in places}
+    for repeat in range(arguments.repeats):
+        for name, place in places.items():
+            server.send("forget")
+            begin = time.perf_counter()
+            with dask.config.set(scheduler="threads", num_workers=arguments.threads):
+                study = blmm.open_dataset(f"{place}/study.zarr")
+                store = f"{place}/{repeat}.zarr"
+                blmm.scan(study, method=arguments.method, store=store, chunks=chunks)
+            times[name].append(time.perf_counter() - begin)
+    server.send("count")
+    disk, bucket = (statistics.median(times[name]) for name in places)
+    print(f"requests of a scan: {server.recv()}")
+    print(f"disk {disk:.2f} s, bucket {bucket:.2f} s: x {bucket / disk:.2f}")
+
+
+@contextmanager
+def _server(name: str, folder: Path, latency: float) -> Iterator[Any]:
+    """Run a server and its proxy in a process; gives a connection to it."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(name, folder, latency, theirs)
+    )
+    process.start()
+    try:
+        os.environ.update({**CREDENTIALS, "AWS_ENDPOINT_URL": ours.recv()})
+        yield ours
+    finally:
+        ours.send("end")
+        process.join()
+
+
+def _serve(name: str, folder: Path, latency: float, connection: Any) -> None:
+    with running(name, folder) as address, Proxy(*address, one_by_one=name in ONE_BY_ONE) as proxy:
+        client_of(*address).create_bucket(Bucket=_BUCKET)
+        proxy.latency = latency
+        connection.send(proxy.url)
+        for word in iter(connection.recv, "end"):
+            if word == "count":
+                connection.send(dict(proxy.count()))
+            else:
+                proxy.forget()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds of each request")
+    parser.add_argument("--server", choices=list(SERVERS), default="localbucket")
+    parser.add_argument("--method", default="alt-exact")
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--variants", type=int, default=16384)
+    parser.add_argument("--traits", type=int, default=1024)
+    parser.add_argument("--chunks", type=int, nargs=2, default=[1024, 512])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Requests to a server while others compute: more threads than cores, of which few compute.
+
+A thread that waits for a server leaves its core idle. So runs into a store on a server have more
+threads than they were given, and as many of them compute at a time as they were given. A worker of
+a cluster begins another task while one of its threads writes a block.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import dask
+from dask.base import get_scheduler
+from dask.threaded import get as threads_of_dask
+
+from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.storage.places.location import Location
+
+# Threads that may wait for a server, and bytes of the blocks that they hold meanwhile.
+_MOST, _BYTES = 16, 2**30
+
+_turns: threading.Semaphore | None = None
+_waiting = threading.BoundedSemaphore(4)  # writes of a worker beside its tasks
+_mine = threading.local()
+
+
+@contextmanager
+def overlapping(store: Location, task_bytes: int) -> Iterator[None]:
+    """Let threads of this process wait for the server of a store while as many compute as may.
+
+    Does nothing where the store is on a disk, or where other workers compute.
+
+    Parameters
+    ----------
+    store : Location
+        Store that is written.
+    task_bytes : int
+        Memory that a task takes, about.
+    """
+    global _turns
+    here = get_scheduler() in (None, threads_of_dask) and dask.config.get("pool", None) is None
+    if not (store.is_far and here):
+        yield
+        return
+    cores = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
+    more = min(_MOST, max(cores, _BYTES // task_bytes))
+    before, _turns = _turns, threading.Semaphore(cores)
+    try:
+        with dask.config.set(num_workers=cores + more):
+            yield
+    finally:
+        _turns = before
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Hold BLAS to one thread, and wait for a turn where there are more threads than cores."""
+    turns = None if getattr(_mine, "has_turn", False) else _turns
+    with turns or nullcontext(), one_blas_thread():
+        _mine.has_turn, before = True, getattr(_mine, "has_turn", False)
+        try:
+            yield
+        finally:
+            _mine.has_turn = before
+
+
+@contextmanager
+def waiting(store: Location) -> Iterator[None]:
+    """Let the worker of a cluster that runs this task begin another one, where a store is far."""
+    if not (store.is_far and _is_worker()):
+        yield
+        return
+    from distributed import secede
+
+    with _waiting:
+        secede()
+        yield
+
+
+def _is_worker() -> bool:
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True

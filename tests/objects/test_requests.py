@@ -1,0 +1,105 @@
+"""How many requests are made: what a bill is counted by, and what latency multiplies."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import studies
+
+import bulklmm_dask as blmm
+from bulklmm_dask.engine import plan
+from bulklmm_dask.storage.places import known
+from bulklmm_dask.storage.results import journal
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("endpoint", ["moto"], indirect=True)]
+
+
+OF_TRAITS = ("h2", "sigma2", "n_samples", "trait_status")
+# Files that are written for 256 blocks: marks, checksums, and four of the summary, once empty and
+# twice for two batches of blocks; five with marks and checksums of traits.
+NOTED = 32
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A study of enough markers and traits for many blocks."""
+    return studies.study(n=20, p=400, m=140)
+
+
+def scan_of(study, store, chunks):
+    """Scan it, however slow the machine is: no marks are written for time that has passed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "_SECONDS", float("inf"))
+        blmm.scan(study, store=store, chunks=chunks)
+
+
+def files_of(array, chunks, wide):
+    return math.prod(-(-wide.sizes[dim] // chunks[dim]) for dim in array)
+
+
+def test_a_save_writes_each_file_once(bucket, wide, endpoint):
+    blmm.save(wide, bucket / "study.zarr")
+    made = bucket.list("study.zarr/")
+    written = Counter(endpoint.keys("PUT", "study.zarr/"))
+    assert {written[key] for key in made if "/c/" in key and "/manifest/" not in key} == {1}
+    assert len(endpoint.keys("PUT")) <= 2 * len(made)
+    print(len(made), "objects:", dict(endpoint.count()))
+
+
+def test_opening_lists_at_most_once_and_reads_nothing_twice(bucket, wide, endpoint):
+    blmm.save(wide, bucket / "study.zarr")
+    blmm.scan(blmm.open_dataset(bucket / "study.zarr"), store=bucket / "lod.zarr")
+    for call, name in ((blmm.open_dataset, "study.zarr"), (blmm.open_result, "lod.zarr")):
+        endpoint.forget()
+        call(bucket / name)
+        assert endpoint.count()["LIST"] <= 1, endpoint.count()
+        assert all(request.reads for request in endpoint.requests)
+        read = Counter(endpoint.keys("GET") + endpoint.keys("HEAD"))
+        assert max(read.values()) == 1, read.most_common(5)
+        large = (f"{name}/call_dosage/c/", f"{name}/sample_trait/c/", f"{name}/lod/c/")
+        assert not [key for key in read if key.startswith(large)]
+
+
+def test_a_scan_writes_each_block_once(bucket, wide, endpoint):
+    """And little else: what every run writes, and what is noted of each 256 blocks."""
+    others = {}
+    for number, chunks in enumerate(({"variants": 20, "traits": 7}, {"variants": 5, "traits": 7})):
+        endpoint.forget()
+        scan_of(wide, bucket / f"{number}.zarr", chunks)
+        blocks = files_of(("variants", "traits"), chunks, wide)
+        written = endpoint.keys("PUT", f"{number}.zarr/lod/c/")
+        assert len(written) == len(set(written)) == blocks
+        of_traits = [endpoint.keys("PUT", f"{number}.zarr/{name}/c/") for name in OF_TRAITS]
+        assert {len(each) for each in of_traits} == {files_of(["traits"], chunks, wide)}
+        others[blocks] = endpoint.count()["PUT"] - blocks
+        print(blocks, "blocks:", dict(endpoint.count()))
+    few, many = sorted(others)
+    assert others[many] - others[few] <= NOTED * (many - few) / 256, others
+
+
+def test_a_scan_reads_each_chunk_whole_and_once_a_pass(bucket, wide, endpoint):
+    """It is read to be checked and fingerprinted, for the frequencies, and to be scanned."""
+    blmm.save(wide, bucket / "study.zarr")
+    study = blmm.open_dataset(bucket / "study.zarr")
+    chunks = bucket.list("study.zarr/call_dosage/c/")
+    endpoint.forget()
+    scan_of(study, bucket / "lod.zarr", {"variants": 100, "traits": 35})
+    of_genotypes = [each for each in endpoint.requests if each.key in chunks]
+    assert len(of_genotypes) <= 3 * len(chunks), Counter(each.verb for each in of_genotypes)
+    assert not [each for each in of_genotypes if each.ranged]
+
+
+def test_a_trait_is_read_without_the_others(bucket, endpoint, wide):
+    """Of each shard its index, and the inner chunk that holds the trait; not all of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "_INNER", 5)
+        patch.setattr(known, "_SMALL", 1000)  # smaller objects are read whole
+        blmm.scan(wide, store=bucket / "lod.zarr", chunks={"variants": 400, "traits": 140})
+        result = blmm.open_result(bucket / "lod.zarr")
+        endpoint.forget()
+        result.lod.isel(traits=3).compute()
+    of_lod = [each for each in endpoint.requests if each.key == "lod.zarr/lod/c/0/0"]
+    assert 0 < len(of_lod) <= 3
+    assert all(each.ranged for each in of_lod if each.verb == "GET")
