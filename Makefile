@@ -43,7 +43,7 @@ fuzz: $(VENV)/.test
 
 # Freezes and cuts are shorter in the suite. Networks and disks need root.
 faults: $(VENV)/.test
-	BULKLMM_FAULTS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --durations 0 tests/faults
+	BULKLMM_FAULTS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --durations 0 tests/faults tests/objects/test_faults.py
 
 # Ends with 1 after an answer that is another one, or an end without a sentence.
 soak: $(VENV)/.test

@@ -106,7 +106,7 @@ class Running:
         assert "Traceback" not in self.said
         assert self.said.count("error: ") == 1, self.said
         for each in words:
-            assert each in self.said
+            assert each in self.said, self.said
 
 
 class Machines:

@@ -9,8 +9,6 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.engine import plan
-from bulklmm_dask.storage.places import known
 from bulklmm_dask.storage.results import journal
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("endpoint", ["moto"], indirect=True)]
@@ -89,17 +87,3 @@ def test_a_scan_reads_each_chunk_whole_and_once_a_pass(bucket, wide, endpoint):
     of_genotypes = [each for each in endpoint.requests if each.key in chunks]
     assert len(of_genotypes) <= 3 * len(chunks), Counter(each.verb for each in of_genotypes)
     assert not [each for each in of_genotypes if each.ranged]
-
-
-def test_a_trait_is_read_without_the_others(bucket, endpoint, wide):
-    """Of each shard its index, and the inner chunk that holds the trait; not all of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "_INNER", 5)
-        patch.setattr(known, "_SMALL", 1000)  # smaller objects are read whole
-        blmm.scan(wide, store=bucket / "lod.zarr", chunks={"variants": 400, "traits": 140})
-        result = blmm.open_result(bucket / "lod.zarr")
-        endpoint.forget()
-        result.lod.isel(traits=3).compute()
-    of_lod = [each for each in endpoint.requests if each.key == "lod.zarr/lod/c/0/0"]
-    assert 0 < len(of_lod) <= 3
-    assert all(each.ranged for each in of_lod if each.verb == "GET")

@@ -283,7 +283,8 @@ class RemotePlace(Location):
     def require_parent(self) -> None:
         """Raise StoreError unless an object can be written beside this one."""
         self.require_writable()
-        probe = self.sibling("part")
+        # Of one name: where a process is killed between, the next one removes it.
+        probe = type(self)(f"{self.parent.path}/.{self.stem}.probe{self.suffix}")
         probe.source.put(probe.key, b"")
         probe.source.delete([probe.key])
 
