@@ -163,7 +163,7 @@ def test_a_server_that_does_not_come_back(lod, endpoint):
     """The run ends with one sentence; the same command finishes it."""
     running = lod.begin(THREADS)
     endpoint.leave()
-    running.require_error(lod.bucket / "lod.zarr", "cannot be reached", "finished blocks are kept")
+    running.require_error(lod.bucket / "lod.zarr", "cannot be reached")
     endpoint.come_back()
     lod.require_done(lod.start(THREADS))
 
@@ -176,7 +176,7 @@ def test_a_save_that_ends_at_any_request(bucket, endpoint, ds, old):
     The next save makes it whole, and leaves nothing else behind.
     """
     before = ds.isel(traits=slice(3)) if old else None
-    for at in itertools.count():
+    for at in itertools.chain(range(8), itertools.count(8, 1 if FULL else 11)):
         url = bucket / f"{at}.zarr"
         if before is not None:
             blmm.save(before, url)
@@ -194,10 +194,12 @@ def test_a_save_that_ends_at_any_request(bucket, endpoint, ds, old):
             found = blmm.open_dataset(url).load()
         except (blmm.StoreError, blmm.InputError):
             assert not old
+            whole = False
         else:
+            whole = True
             known = [ds] if before is None else [before, ds]
             assert any(found.sample_trait.equals(one.sample_trait) for one in known)
-        blmm.save(ds, url, overwrite=old)
+        blmm.save(ds, url, overwrite=whole)
         again = blmm.open_dataset(url).load()
         xr.testing.assert_equal(again.sample_trait, ds.sample_trait)
         assert {key.partition("/")[0] for key in bucket.list()} == {f"{at}.zarr"}
