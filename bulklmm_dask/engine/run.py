@@ -335,20 +335,25 @@ def _run_distributed(
     futures: dict[Any, Future[Written]] = {}
     hopeful = False
 
-    def finish(future: Future[Written]) -> None:
+    def finish(ready: list[Future[Written]]) -> None:
         nonlocal hopeful
-        block = block_of[future.key]
-        try:
-            count(block, future.result())
-        except KilledWorker as error:
-            if hopeful:
-                raise
-            what = "a fit of null models" if block is None else words(block)
-            smaller = f", or give smaller {option('chunks')} and another store"
-            raise watch.killed(error, what, smaller) from error
-        del block_of[future.key], futures[future.key]
-        hopeful = not last
-        watch.count_from_here()
+        # What is written is fetched together, and noted before an error ends the run.
+        ready.sort(key=lambda future: future.status == "error")
+        whole = [future for future in ready if future.status != "error"]
+        written = dict(zip(whole, client.gather(whole), strict=True))
+        for future in ready:
+            block = block_of[future.key]
+            try:
+                count(block, written[future] if future in written else future.result())
+            except KilledWorker as error:
+                if hopeful:
+                    raise
+                what = "a fit of null models" if block is None else words(block)
+                smaller = f", or give smaller {option('chunks')} and another store"
+                raise watch.killed(error, what, smaller) from error
+            del block_of[future.key], futures[future.key]
+            hopeful = not last
+            watch.count_from_here()
 
     watch.count_from_here()
     running = as_completed(loop=client.loop)
@@ -360,9 +365,9 @@ def _run_distributed(
                 futures[future.key] = future
                 running.add(future)
             while running.count() > _BATCH // 2:
-                finish(watch.next(running))
+                finish(watch.finished(running))
         while not running.is_empty():
-            finish(watch.next(running))
+            finish(watch.finished(running))
     except KilledWorker:
         client.cancel(list(futures.values()))
         return False

@@ -68,12 +68,22 @@ def draw_shared(
         How draws are estimated, and what is tested.
     """
     columns, rows, pattern = _patterns(scan)
-    markers, relations = scan.markers, scan.study.measured.relations
-    sizes = (1,) * len(rows)
-    patterns = held_objects("samples-of-patterns", rows, (sizes,), rows)
-    n_samples = len(scan.study.measured.sample_names)
-    draws = held_object("draws", (seed, count, n_samples))
-    noises = per_block(_noise, "", draws, "", name=f"noise-{draws.name}")
+    maxima, h2 = _maxima(scan, rows, pools, seed, count, model) if rows else ([], [])
+    rest = () if pools.together else (pools.count,)
+    lods = np.array(maxima, dtype=np.float32).reshape(len(rows), count, N_NODES, *rest)
+    of_nodes = np.array(h2).reshape(len(scan.bases.samples), len(rows), N_NODES)
+    one = scan.study.measured.relations is None
+    return SharedNull(lods.swapaxes(0, 1), of_nodes[0] if one else of_nodes, pattern, columns)
+
+
+def _maxima(
+    scan: LazyScan, rows: list[Index], pools: Pools, seed: int, count: int, model: ModelOptions
+) -> tuple[list[Single], list[list[Array]]]:
+    """Maxima, and the heritabilities of the nodes per kinship, for each pattern of samples."""
+    markers = scan.markers
+    patterns = held_objects("samples-of-patterns", rows, ((1,) * len(rows),), rows)
+    draws = held_object("draws", (seed, count, len(scan.study.measured.sample_names)))
+    noises = per_block(_noise, "", draws, "", name=f"noise-{tokenize(draws.name)}")
     chosen = [
         per_block(
             _chosen,
@@ -105,17 +115,11 @@ def draw_shared(
         model=model,
         single=scan.single,
     )
-    found = ruled(
-        _highest, "p", parts, "pv", listed="v", name=f"shared-maxima-{token}", flat=pools.together
-    )
+    name = f"shared-maxima-{token}"
+    found = ruled(_highest, "p", parts, "pv", listed="v", name=name, flat=pools.together)
     at = [per_block(_nodes, "p", one, "p", name=f"nodes-{tokenize(one.name)}") for one in chosen]
-    maxima, *heritabilities = compute(found, *at)
-    rest = () if pools.together else (pools.count,)
-    lods = np.array(list(maxima), dtype=np.float32).reshape(len(rows), count, N_NODES, *rest)
-    h2 = np.array([list(each) for each in heritabilities])
-    h2 = h2.reshape(len(chosen), len(rows), N_NODES)
-    of_nodes = h2[0] if relations is None else h2
-    return SharedNull(lods.swapaxes(0, 1), of_nodes, pattern, columns)
+    maxima, *h2 = compute(found, *at)
+    return list(maxima), [list(each) for each in h2]
 
 
 def _noise(draws: tuple[int, int, int]) -> Array:
