@@ -49,8 +49,18 @@ class HeldLayer(MaterializedLayer):
         futures = self._sent.get(client)
         if futures is None or any(future.status in _GONE for future in futures):
             with dask.config.set({_WARNING: sys.maxsize}):  # it is about data that travel often
-                packed = client.get(dict(self.mapping), list(self.mapping), sync=False)
-            self._sent[client] = packed
+                self._sent[client] = submitted(client, dict(self.mapping), list(self.mapping))
+
+
+def submitted(
+    client: Client, tasks: dict[Any, Any], keys: list[Any], **how: Any
+) -> list[Future[Any]]:
+    """Submit tasks by key, and give the futures of some; `how` is as of ``Client.get``.
+
+    They go as a layer: of a plain dict dask computes a name, which takes longer than the rest.
+    """
+    graph = HighLevelGraph({"tasks": tasks}, {"tasks": set()})
+    return list(client.get(graph, keys, sync=False, **how))
 
 
 def _sender() -> Client | None:

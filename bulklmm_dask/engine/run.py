@@ -15,7 +15,7 @@ from dask.callbacks import Callback
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
-from bulklmm_dask.engine.held import HeldLayer, held_object
+from bulklmm_dask.engine.held import HeldLayer, held_object, submitted
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
@@ -360,8 +360,7 @@ def _run_distributed(
     try:
         for batch in batches:
             block_of |= batch.keys
-            packed = client.get(batch.tasks, list(batch.keys), sync=False, retries=_RETRIES)
-            for future in packed:
+            for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
             while running.count() > _BATCH // 2:
