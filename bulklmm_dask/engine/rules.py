@@ -104,7 +104,10 @@ class RuleLayer(Layer):
         self.name, self.numblocks, self.rule = name, numblocks, rule
 
     def __contains__(self, key: Any) -> bool:
-        return isinstance(key, tuple) and len(key) > 0 and key[0] == self.name
+        if not isinstance(key, tuple) or len(key) != 1 + len(self.numblocks):
+            return False
+        places = zip(key[1:], self.numblocks, strict=True)
+        return key[0] == self.name and all(0 <= at < count for at, count in places)
 
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
