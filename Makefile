@@ -5,7 +5,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast lint fuzz faults soak docs bench clean
+.PHONY: help demo test test-fast lint fuzz faults soak docs bench bench-graph clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -18,6 +18,7 @@ help:
 	@echo "make soak                  the same at random; SOAK=\"--minutes 120 --seed 1\""
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
+	@echo "make bench-graph           what a block costs besides its arithmetic"
 
 demo: $(VENV)/.demo
 	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
@@ -57,6 +58,9 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-graph: $(VENV)/.demo
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_graph.py $(BENCH)
 
 # One stamp file per set of extras: pip runs again only when pyproject.toml has changed.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python

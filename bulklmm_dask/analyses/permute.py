@@ -20,7 +20,7 @@ from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Preci
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
-from bulklmm_dask.engine.bases import kept_bases, lazy_bases
+from bulklmm_dask.engine.bases import Bases, kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.permute import (
     LazyPermutations,
@@ -258,7 +258,7 @@ class _Task:
         plan, size = self._plan(chunks)
         lazy = self._lay_out(self.study, lazy_bases(self.study.measured), plan, size)
         of_pairs, of_traits = self._fields()
-        arrays = {"max_lod": lazy.array()} | lazy.scan.per_trait()
+        arrays = {"max_lod": lazy.maxima} | lazy.scan.per_trait()
         columns = columns_of(of_pairs | of_traits, arrays)
         return package(self._names(), columns, self.attrs)
 
@@ -308,15 +308,14 @@ class _Task:
         variants = max(1, _SHARED_MARKERS // self._model.columns)
         return make_plan(*self.study.sizes, {"variants": variants, "traits": _SHARED_TRAITS})
 
-    def _drawn(self, study: Study, bases: Sequence[Any]) -> xr.Dataset:
+    def _drawn(self, study: Study, bases: Bases) -> xr.Dataset:
         pools, relations = self.pools, study.measured.relations
         if pools.together and relations is not None:
             # A trait has another h2 for every contig, so maxima are kept by contig here; they are
             # combined later, at the values of h2 of each trait.
             pools = Pools(study.genotypes.relation, relations)
         null = draw_shared(
-            self._scan(study, bases, self._shared_plan()),
-            bases,
+            self._scan(study, bases, self._shared_plan(), pools),
             pools,
             seed=self.options.seed,
             count=self.options.n_permutations,
@@ -334,15 +333,14 @@ class _Task:
             *self.study.sizes, self.options.n_permutations, chunks, columns=self._model.columns
         )
 
-    def _scan(self, study: Study, bases: Sequence[Any], plan: Plan) -> LazyScan:
+    def _scan(self, study: Study, bases: Bases, plan: Plan, pools: Pools) -> LazyScan:
         model = ModelOptions(reml=True)  # the estimate of h2 with the least bias
-        return lazy_scan(study, plan, model, single=self.options.scan.single, bases=bases)
+        single = self.options.scan.single
+        return lazy_scan(study, plan, model, single=single, bases=bases, pool=pools.of_markers)
 
-    def _lay_out(
-        self, study: Study, bases: Sequence[Any], plan: Plan, size: int
-    ) -> LazyPermutations:
+    def _lay_out(self, study: Study, bases: Bases, plan: Plan, size: int) -> LazyPermutations:
         return LazyPermutations(
-            self._scan(study, bases, plan),
+            self._scan(study, bases, plan, self.pools),
             self.pools,
             seed=self.options.seed,
             count=self.options.n_permutations,

@@ -307,7 +307,7 @@ def _lazy(
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
-    columns |= frequency_columns(study, lazy.genotypes)
+    columns |= frequency_columns(study, lazy.markers.values)
     return arranged(with_derived(package(names, columns, attrs)))
 
 
@@ -326,7 +326,7 @@ def _run(
     bases = kept_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options, attrs)
-    frequencies = frequency_columns(study, lazy.genotypes)
+    frequencies = frequency_columns(study, lazy.markers.values)
     beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
     prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}

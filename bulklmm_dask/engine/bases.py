@@ -1,41 +1,60 @@
-"""Samples of a study and their eigenbases as delayed objects, one per kinship."""
+"""Samples of a study and their eigenbases, one per kinship, as dask arrays of a single object."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import dask.array as da
 import numpy as np
-from dask.base import persist
-from dask.delayed import delayed
+from dask.base import persist, tokenize
 
-from bulklmm_dask.engine.arrays import in_one_chunk, is_lazy
+from bulklmm_dask.engine.arrays import is_lazy, only, per_block
+from bulklmm_dask.engine.held import held_object
 from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.study import Measurements, checked_kinship
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.typing import Array
 
 
-def samples_nodes(measured: Measurements) -> list[Any]:
-    """Delayed `Samples`, one per kinship, so that tasks share them instead of copying arrays.
+@dataclass(frozen=True)
+class Bases:
+    """Samples and eigenbases, one each per kinship.
+
+    Attributes
+    ----------
+    samples : tuple of dask array
+        `Samples`, which tasks share instead of copying arrays.
+    bases : tuple of dask array or None
+        Eigenbases of all samples; None if some sample lacks a covariate.
+    """
+
+    samples: tuple[da.Array, ...]
+    bases: tuple[da.Array | None, ...]
+
+
+def lazy_bases(measured: Measurements) -> Bases:
+    """Samples and their bases; nothing is computed.
 
     A lazy kinship is checked on its way: by one task, however many graphs ask for the samples.
     """
-    one = measured.relations is None
-    matrices = [measured.kinship] if one else list(measured.kinship)
-    if is_lazy(measured.kinship):
-        check = delayed(checked_kinship, pure=True)
-        matrices = [check(in_one_chunk(matrix)) for matrix in matrices]
-    return [
-        delayed(Samples)(measured.covariates, matrix, measured.weights, measured.interacting)
-        for matrix in matrices
-    ]
-
-
-def lazy_bases(measured: Measurements) -> list[Any]:
-    """Delayed bases of all samples, one per kinship; None if some sample lacks a covariate."""
+    samples = tuple(_samples_nodes(measured))
     if np.isnan(measured.covariates).any():
-        return [None] * (measured.relations or 1)
-    return [delayed(_basis)(samples) for samples in samples_nodes(measured)]
+        return Bases(samples, (None,) * len(samples))
+    made = (
+        per_block(_basis, "", one, "", name=f"eigenbasis-{tokenize(one.name)}") for one in samples
+    )
+    return Bases(samples, tuple(made))
+
+
+def kept_bases(measured: Measurements) -> Bases:
+    """Bases as from `lazy_bases`, computed now and kept in the memory of dask.
+
+    A run that submits many graphs then computes every basis only once.
+    """
+    lazy = lazy_bases(measured)
+    return Bases(lazy.samples, tuple(persist(*lazy.bases)))
 
 
 def _basis(samples: Samples) -> Basis:
@@ -43,9 +62,31 @@ def _basis(samples: Samples) -> Basis:
         return samples.basis()
 
 
-def kept_bases(measured: Measurements) -> list[Any]:
-    """Bases as from `lazy_bases`, computed now and kept in the memory of dask.
+def _samples_nodes(measured: Measurements) -> list[da.Array]:
+    one = measured.relations is None
+    matrices = [measured.kinship] if one else list(measured.kinship)
+    rest = measured.covariates, measured.weights, measured.interacting
+    if not is_lazy(measured.kinship):
+        return [held_object("samples", _samples(matrix, rest)) for matrix in matrices]
+    beside = held_object("covariates", rest)
+    return [
+        per_block(
+            _checked_samples,
+            "",
+            matrix.rechunk(matrix.shape),
+            "ij",
+            beside,
+            "",
+            name=f"samples-{tokenize(matrix.name, beside.name)}",
+        )
+        for matrix in matrices
+    ]
 
-    A run that submits many graphs then computes every basis only once.
-    """
-    return list(persist(*lazy_bases(measured)))
+
+def _samples(kinship: Array | None, rest: tuple[Any, Any, Any]) -> Samples:
+    covariates, weights, interacting = rest
+    return Samples(covariates, kinship, weights, interacting)
+
+
+def _checked_samples(kinship: list[list[Array]], rest: tuple[Any, Any, Any]) -> Samples:
+    return _samples(checked_kinship(only(kinship)), rest)

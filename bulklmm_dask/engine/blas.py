@@ -45,6 +45,12 @@ class _Holder(threading.Thread):
         self.join()
 
 
+def _has_threads() -> bool:
+    """Whether BLAS uses more than one thread; workers are often started with one."""
+    libraries = _controller().lib_controllers
+    return any(each.num_threads > 1 for each in libraries if each.user_api == "blas")
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread while any block runs in this process; restore it after the last.
@@ -54,7 +60,7 @@ def one_blas_thread() -> Iterator[None]:
     """
     global _running, _holder
     with _lock:
-        if _running == 0:
+        if _running == 0 and _has_threads():
             _holder = _Holder()
         _running += 1
     try:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from dask.base import compute
-from dask.delayed import delayed
+from dask.base import compute, tokenize
 
-from bulklmm_dask.engine.arrays import as_dask, is_lazy
+from bulklmm_dask.engine.arrays import is_lazy, only, per_block
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import Study
-from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
+from bulklmm_dask.engine.tasks import MarkerChunk, Markers, TraitChunk, Traits, sample_names
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
 from bulklmm_dask.storage.proof.fingerprint import fingerprint, row_digests
 from bulklmm_dask.study.warn import say, say_once
 from bulklmm_dask.text import counted, listing
-from bulklmm_dask.typing import Flags, Names, Real
+from bulklmm_dask.typing import Names
 
 Digests = npt.NDArray[np.uint64]
+
+# What is found out about each marker.
+_OF_MARKER = np.dtype([("digest", np.uint64), ("absent", np.bool_)])
 
 
 def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
@@ -43,19 +47,33 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
         If a genotype is outside its range or a trait value is infinite.
     """
     measured, markers = study.measured, study.genotypes
-    chunks = marker_chunks(markers, measured.sample_names, plan.variant_chunks)
-    values = as_dask(markers.values, (plan.variant_chunks, *markers.values.shape[1:]))
-    of_variants = [
-        delayed(_check_genotypes)(block, chunk)
-        for block, chunk in zip(values.to_delayed().ravel(), chunks, strict=True)
-    ]
-    of_traits = [
-        delayed(_check_traits)(block, chunk)
-        for block, chunk in trait_chunks(measured, plan.trait_chunks)
-    ]
-    found, digests = compute(of_variants, of_traits)
-    variant_digests, absent = (np.concatenate(part) for part in zip(*found, strict=True))
-    trait_digests = np.concatenate(digests)
+    names = sample_names(measured)
+    cut = Markers.of(markers, plan.variant_chunks)
+    traits = Traits.of(measured, plan.trait_chunks)
+    of_variants = per_block(
+        _check_genotypes,
+        "v",
+        cut.values,
+        "vsg"[: cut.values.ndim],
+        cut.chunks,
+        "v",
+        names,
+        "",
+        name=f"check-genotypes-{tokenize(cut.values.name, cut.chunks.name, names.name)}",
+    )
+    of_traits = per_block(
+        _check_traits,
+        "t",
+        traits.values,
+        "st",
+        traits.chunks,
+        "t",
+        names,
+        "",
+        name=f"check-traits-{tokenize(traits.values.name, traits.chunks.name, names.name)}",
+    )
+    found, trait_digests = compute(of_variants, of_traits)
+    variant_digests, absent = found["digest"], found["absent"]
     if is_lazy(markers.values):  # those in memory were looked at before
         say_absent(markers.names[absent])
     return {
@@ -99,15 +117,17 @@ def _parts(item: object) -> list[object]:
     return [None] if item is None else list(vars(item).values())
 
 
-def _check_genotypes(genotypes: Real, chunk: MarkerChunk) -> tuple[Digests, Flags]:
+def _check_genotypes(genotypes: Any, chunk: MarkerChunk, names: Names) -> npt.NDArray[np.void]:
     """Digests of the markers (variants,), and which have a genotype that counts as absent."""
-    with chunk.guarded(genotypes):
-        absent: Flags = np.zeros((len(genotypes), 1), np.bool_)
+    genotypes = only(genotypes)
+    found = np.zeros(len(genotypes), _OF_MARKER)
+    with chunk.guarded(genotypes, names):
         if genotypes.ndim == 3:
-            absent = absent_genotypes(genotypes)
-        return row_digests(genotypes.reshape(len(genotypes), -1)), np.asarray(absent.any(axis=1))
+            found["absent"] = absent_genotypes(genotypes).any(axis=1)
+        found["digest"] = row_digests(genotypes.reshape(len(genotypes), -1))
+    return found
 
 
-def _check_traits(traits: Real, chunk: TraitChunk) -> Digests:
-    with chunk.guarded(traits) as values:
+def _check_traits(traits: Any, chunk: TraitChunk, names: Names) -> Digests:
+    with chunk.guarded(only(traits), names) as values:
         return row_digests(values.T)

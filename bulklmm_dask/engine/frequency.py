@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 
+from bulklmm_dask.engine.arrays import as_dask, only, per_block
 from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.patterns import Patterns
 from bulklmm_dask.lmm.frequency import allele_frequencies
-from bulklmm_dask.typing import Flags, Real, Single
+from bulklmm_dask.typing import Single
 
 # Patterns of a chunk.
 _PATTERNS = 4096
@@ -31,21 +35,20 @@ def lazy_frequencies(dosages: da.Array, maximum: float, patterns: Patterns) -> d
     dask array (variants, patterns)
         In single precision; nothing is computed.
     """
-    kept = da.from_array(patterns.used, chunks=(-1, _PATTERNS), name=False)
-    return da.blockwise(
+    used = as_dask(patterns.used, (-1, _PATTERNS), "used-samples")
+    return per_block(
         _of_chunk,
         "vp",
         dosages,
         "vs",
-        kept,
+        used,
         "sp",
-        maximum=maximum,
-        concatenate=True,
+        name=f"frequency-block-{tokenize(dosages.name, used.name, maximum)}",
         dtype=np.float32,
-        meta=np.empty((0, 0), np.float32),
+        maximum=maximum,
     )
 
 
-def _of_chunk(dosage: Real, used: Flags, *, maximum: float) -> Single:
+def _of_chunk(dosage: Any, used: Any, *, maximum: float) -> Single:
     with computing():
-        return allele_frequencies(dosage, used, maximum)
+        return allele_frequencies(only(dosage), only(used), maximum)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import dask.array as da
 import numpy as np
-from dask.base import compute
-from dask.delayed import delayed
+import numpy.typing as npt
+from dask.base import tokenize
 
-from bulklmm_dask.engine.bases import lazy_bases, samples_nodes
+from bulklmm_dask.engine.arrays import alone, only, per_block
+from bulklmm_dask.engine.bases import lazy_bases
 from bulklmm_dask.engine.patterns import missing_patterns
 from bulklmm_dask.engine.study import Measurements
-from bulklmm_dask.engine.tasks import TraitChunk, trait_chunks
+from bulklmm_dask.engine.tasks import TraitChunk, Traits, sample_names
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.null.heritability import estimate
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.typing import Array, Columns, Index
+from bulklmm_dask.typing import Columns, Index, Names
 
 # Traits per task: small tasks are dominated by scheduling, large ones leave cores idle.
 _TASK = 4096
@@ -36,13 +39,7 @@ def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
             traits=measured.traits[:, order],
             trait_names=measured.trait_names[order],
         )
-    (samples,), (basis,) = samples_nodes(measured), lazy_bases(measured)
-    sizes = _cuts(patterns[order], len(measured.sample_names))
-    parts = [
-        delayed(_estimate)(block, chunk, samples, basis, reml)
-        for block, chunk in trait_chunks(measured, sizes)
-    ]
-    found = compute(*parts)
+    found = _lazily(measured, _cuts(patterns[order], len(measured.sample_names)), reml).compute()
     columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     back = np.argsort(order)
     return {name: values[back] for name, values in columns.items()}
@@ -56,8 +53,25 @@ def _cuts(patterns: Index, samples: int) -> tuple[int, ...]:
     return tuple(np.unique(task, return_counts=True)[1].tolist())
 
 
+def _lazily(measured: Measurements, sizes: tuple[int, ...], reml: bool) -> da.Array:
+    """Columns of the traits in chunks of these sizes, an object in place of each chunk."""
+    bases = lazy_bases(measured)
+    (samples,), (basis,) = bases.samples, bases.bases
+    traits, names = Traits.of(measured, sizes), sample_names(measured)
+    inputs = [traits.values, "st", traits.chunks, "t", names, "", samples, ""]
+    inputs += [None, None] if basis is None else [basis, ""]
+    token = tokenize([getattr(each, "name", each) for each in inputs], reml)
+    return per_block(_estimate, "t", *inputs, name=f"heritability-{token}", reml=reml)
+
+
 def _estimate(
-    traits: Array, chunk: TraitChunk, samples: Samples, basis: Basis | None, reml: bool
-) -> Columns:
-    with chunk.guarded(traits) as values:
-        return estimate(values, samples, reml=reml, complete=basis).columns()
+    traits: Any,
+    chunk: TraitChunk,
+    names: Names,
+    samples: Samples,
+    basis: Basis | None,
+    *,
+    reml: bool,
+) -> npt.NDArray[np.object_]:
+    with chunk.guarded(only(traits), names) as values:
+        return alone(estimate(values, samples, reml=reml, complete=basis).columns())

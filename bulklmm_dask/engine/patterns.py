@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.base import compute
-from dask.delayed import delayed
+from dask.base import tokenize
 
-from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.engine.arrays import as_dask, is_lazy, only, per_block
 from bulklmm_dask.engine.study import Measurements
-from bulklmm_dask.engine.tasks import trait_chunks
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Traits, and values (samples x traits), that are looked at together.
@@ -41,10 +40,12 @@ def missing_patterns(measured: Measurements) -> Patterns:
     if is_lazy(measured.traits):
         size = max(1, min(_TRAITS, _CELLS // max(n_samples, 1)))
         sizes = tuple(min(size, n_traits - start) for start in range(0, n_traits, size))
-        parts = compute(
-            *(delayed(_keys)(block, complete) for block, _ in trait_chunks(measured, sizes))
-        )
-        keys = np.concatenate(parts)
+        values = as_dask(measured.traits, (n_samples, sizes))
+        name = f"missing-traits-{tokenize(values.name, complete)}"
+        kind = np.dtype((np.void, -(-n_samples // 8)))
+        keys = per_block(
+            _keys_of, "t", values, "st", name=name, dtype=kind, complete=complete
+        ).compute()
     else:
         keys = _keys(np.asarray(measured.traits), complete)
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)
@@ -55,6 +56,10 @@ def missing_patterns(measured: Measurements) -> Patterns:
     bits = distinct.view(np.uint8).reshape(len(distinct), -1).T
     used = np.unpackbits(bits, axis=0, count=n_samples).astype(bool)
     return Patterns(rank[where.ravel()], used)
+
+
+def _keys_of(traits: Any, *, complete: Flags) -> npt.NDArray[np.void]:
+    return _keys(only(traits), complete)
 
 
 def _keys(traits: Array, complete: Flags) -> npt.NDArray[np.void]:

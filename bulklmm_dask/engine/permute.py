@@ -13,14 +13,16 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.delayed import delayed
+from dask.base import tokenize
 
-from bulklmm_dask.engine.bases import samples_nodes
+from bulklmm_dask.engine.arrays import only, per_block
+from bulklmm_dask.engine.held import held_object, held_objects
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import BlockIndex, Progress, Work
-from bulklmm_dask.engine.run import batches, drive
+from bulklmm_dask.engine.rules import ruled
+from bulklmm_dask.engine.run import run_blocks
 from bulklmm_dask.engine.scan import LazyScan
-from bulklmm_dask.engine.tasks import MarkerChunk, marker_chunks
+from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.chunk import TraitFits
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -31,7 +33,7 @@ from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.journal import Written
 from bulklmm_dask.study.checks import whole_number
-from bulklmm_dask.typing import Array, Index, Real, Single
+from bulklmm_dask.typing import Array, Index, Names, Real, Single
 
 # Genotypes (markers x samples) of a task. Every task rotates the permuted traits again: the first
 # number makes that cheap beside the product with the markers, the second bounds the memory.
@@ -100,14 +102,6 @@ class Pools:
         return self.of_markers is None
 
 
-def pooled_chunks(scan: LazyScan, pools: Pools) -> list[tuple[Any, MarkerChunk]]:
-    """Delayed genotypes of every chunk of markers, with its `MarkerChunk`."""
-    measured, genotypes = scan.study.measured, scan.study.genotypes
-    sizes, names = scan.plan.variant_chunks, measured.sample_names
-    chunks = marker_chunks(genotypes, names, sizes, pools.of_markers)
-    return list(zip(scan.genotypes.to_delayed().ravel(), chunks, strict=True))
-
-
 @dataclass(frozen=True)
 class LazyPermutations:
     """Graph of permutation maxima; nothing is computed.
@@ -149,66 +143,83 @@ class LazyPermutations:
         return 8 * plan.n_samples * (2 * plan.variants + 2 * plan.traits + 3 * self.size)
 
     @cached_property
-    def orders(self) -> list[Any]:
-        """Delayed permutations (size, samples) of every chunk of permutations."""
-        starts = range(0, self.count, self.size)
-        return [
-            delayed(permutations)(self.seed, range(a, min(a + self.size, self.count)), self.strata)
-            for a in starts
-        ]
-
-    @cached_property
-    def _markers(self) -> list[tuple[Any, MarkerChunk]]:
-        return pooled_chunks(self.scan, self.pools)
-
-    @cached_property
-    def _samples(self) -> list[Any]:
-        return samples_nodes(self.scan.study.measured)
-
-    def block(self, i: int, j: int) -> Any:
-        """Delayed maxima (permutations, traits[, pools]) of block (i, j)."""
-        fits = self.scan.fits[j]
-        options = {"n_pools": self.pools.count, "model": self.model, "single": self.scan.single}
-        parts = [
-            delayed(_part)(
-                genotypes,
-                chunk,
-                {number: (fits[number], self._samples[number]) for number in chunk.relations},
-                self.orders[i],
-                **options,
-            )
-            for genotypes, chunk in self._markers
-        ]
-        return delayed(highest)(parts, flat=self.pools.together)
-
-    def array(self) -> da.Array:
+    def maxima(self) -> da.Array:
         """The maxima as a dask array (permutations, traits[, pools])."""
-        rows, columns = self.chunks
-        rest = () if self.pools.together else (self.pools.count,)
-        blocks = [
-            [
-                da.from_delayed(self.block(i, j), (height, width, *rest), np.float32)
-                for j, width in enumerate(columns)
-            ]
-            for i, height in enumerate(rows)
-        ]
-        return da.concatenate([da.concatenate(row, axis=1) for row in blocks], axis=0)
+        (rows, _), scan = self.chunks, self.scan
+        starts = np.cumsum([0, *rows[:-1]]).tolist()
+        draws = [range(start, start + size) for start, size in zip(starts, rows, strict=True)]
+        strata = held_object("strata", self.strata)
+        of_draws = held_objects("draws", draws, (rows,), draws)
+        orders = per_block(
+            _orders,
+            "p",
+            of_draws,
+            "p",
+            strata,
+            "",
+            name=f"permutations-{tokenize(self.seed, of_draws.name, strata.name)}",
+            seed=self.seed,
+        )
+        inputs = (scan.markers.values, scan.markers.chunks, scan.names, orders)
+        token = tokenize(
+            [each.name for each in (*inputs, *scan.fits, *scan.bases.samples)],
+            self.pools.count,
+            self.model,
+            scan.single,
+        )
+        parts = per_marker_block(
+            _part,
+            "pvt",
+            scan.markers,
+            scan.names,
+            "",
+            orders,
+            "p",
+            chosen=[(scan.fits, "t"), (scan.bases.samples, "")],
+            name=f"permuted-block-{token}",
+            n_pools=self.pools.count,
+            model=self.model,
+            single=scan.single,
+        )
+        flat = self.pools.together
+        return ruled(
+            highest,
+            "pt" if flat else "ptc",
+            parts,
+            "pvt",
+            name=f"permuted-maxima-{token}",
+            dtype=np.float32,
+            new_axes={} if flat else {"c": self.pools.count},
+            listed="v",
+            flat=flat,
+        )
+
+
+def _orders(draws: range, strata: Index, *, seed: int) -> Index:
+    return permutations(seed, draws, strata)
 
 
 def _part(
-    genotypes: Real,
+    genotypes: Any,
     chunk: MarkerChunk,
-    fits: Mapping[int, tuple[TraitFits[NullScan], Samples]],
+    names: Names,
     orders: Index,
-    *,
+    *chosen: Any,
     n_pools: int,
     model: ModelOptions,
     single: bool,
 ) -> Single:
-    """Maxima (permutations, traits, pools) over a chunk of markers; `NONE` for no maximum."""
-    with chunk.guarded(genotypes):
+    """Maxima (permutations, traits, pools) over a chunk of markers; `NONE` for no maximum.
+
+    `chosen` are the null models, then the samples, for the kinships of the markers.
+    """
+    genotypes = only(genotypes)
+    fits: tuple[TraitFits[NullScan], ...] = chosen[: len(chunk.relations)]
+    samples: tuple[Samples, ...] = chosen[len(chunk.relations) :]
+    of_kinship = dict(zip(chunk.relations, zip(fits, samples, strict=True), strict=True))
+    with chunk.guarded(genotypes, names):
         found = [
-            permuted_maxima(markers, n_pools, *fits[relation], orders, model, single=single)
+            permuted_maxima(markers, n_pools, *of_kinship[relation], orders, model, single=single)
             for relation, markers in by_relation_and_pool(genotypes, chunk)
         ]
     return np.maximum.reduce(found)
@@ -240,7 +251,6 @@ def run_permutations(
     """Compute the missing blocks of a store and write each, as `run.run_into` does."""
     rows, columns = lazy.chunks
     markers = lazy.scan.plan.n_variants
-    pending, write = store.pending_blocks(), delayed(_write_block)
     work = Work(
         len(rows) * len(columns),
         lazy.count * lazy.scan.plan.tests,
@@ -248,14 +258,15 @@ def run_permutations(
         4 * lazy.pools.count / markers,
     )
 
-    def of_block(block: BlockIndex, key: str) -> Any:
-        return write(store, block, lazy.block(*block), dask_key_name=key)
+    def blocks(held: da.Array, run: str) -> tuple[da.Array, tuple[da.Array, ...]]:
+        maxima = lazy.maxima
+        name = f"write-block-{run}"
+        along = "ptc"[: maxima.ndim]
+        made = ruled(_write_block, "pt", held, "", maxima, along, name=name, with_index=True)
+        return made, (maxima,)
 
-    def writes(pending: Sequence[BlockIndex]) -> Iterator[dict[Any, BlockIndex | None]]:
-        return batches(store, pending, lazy.scan.fits, of_block)
-
-    drive(store, writes, work, pending, progress, task_bytes=lazy.task_bytes)
+    run_blocks(store, lazy.scan.fits, blocks, work, progress, task_bytes=lazy.task_bytes)
 
 
-def _write_block(store: ResultStore, block: BlockIndex, values: Single) -> Written:
+def _write_block(block: BlockIndex, store: ResultStore, values: Single) -> Written:
     return store.write_block(*block, {"max_lod": values})

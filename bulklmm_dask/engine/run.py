@@ -5,16 +5,21 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
-from dask.base import compute, get_scheduler
+import dask.array as da
+from dask.base import get_scheduler
 from dask.callbacks import Callback
-from dask.delayed import delayed
+from dask.core import flatten
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from bulklmm_dask.engine.held import HeldLayer, held_object, submitted
 from bulklmm_dask.engine.overlap import overlapping, waiting
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
+from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, watched
@@ -23,7 +28,7 @@ from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.journal import Journal, Written
 from bulklmm_dask.surface import option, repeat
 from bulklmm_dask.text import storage as size
-from bulklmm_dask.typing import Real
+from bulklmm_dask.typing import Names, Real
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -36,9 +41,6 @@ _RETRIES = 3
 # Rounds of a run on a cluster. Another one begins after a block seems to have ended its workers:
 # where all workers are killed at times, whatever they compute looks guilty.
 _ROUNDS = 3
-
-# Makes batches of delayed writes of blocks, as `batches` does.
-Writes: TypeAlias = Callable[[Sequence[BlockIndex]], Iterator[dict[Any, BlockIndex | None]]]
 
 
 def run_into(
@@ -61,26 +63,48 @@ def run_into(
         Called with a `Progress` at the start and after each block.
     """
     plan = scan.plan
-    pending = store.pending_blocks()
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
-    write = _block_writer(store, scan)
-
-    def writes(pending: Sequence[BlockIndex]) -> Iterator[dict[Any, BlockIndex | None]]:
-        return batches(store, pending, scan.fits, write)
-
-    drive(store, writes, work, pending, progress, task_bytes=plan.block_bytes)
+    run_blocks(
+        store, scan.fits, partial(_blocks, scan), work, progress, task_bytes=plan.block_bytes
+    )
 
 
-def drive(
+def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[da.Array, ...]]:
+    """Writes of the blocks of a scan (`Writes.of`)."""
+    markers = scan.markers
+    inputs = (markers.values, markers.chunks, scan.names)
+    blocks = ruled(
+        _write_block,
+        "vt",
+        markers.values,
+        "vsg"[: markers.values.ndim],
+        markers.chunks,
+        "v",
+        scan.names,
+        "",
+        store,
+        "",
+        chosen=[(scan.fits, "t")],
+        numbers=markers.relations,
+        chosen_by="v",
+        with_index=True,
+        name=f"write-block-{run}",
+        model=scan.model,
+        single=scan.single,
+    )
+    return blocks, inputs
+
+
+def run_blocks(
     store: ResultStore,
-    writes: Writes,
+    fits: Sequence[da.Array],
+    make: Callable[[da.Array, str], tuple[da.Array, tuple[da.Array, ...]]],
     work: Work,
-    pending: Sequence[BlockIndex],
     progress: Callable[[Progress], None] | None = None,
     *,
     task_bytes: int,
 ) -> None:
-    """Compute delayed writes on dask's current scheduler; note and report each finished block.
+    """Write the missing blocks of a store on dask's current scheduler, note and report each.
 
     What is finished is noted also when an error or Ctrl-C stops the run.
 
@@ -88,13 +112,10 @@ def drive(
     ----------
     store : ResultStore
         The store that is written.
-    writes : callable
-        Gives batches of delayed writes of these blocks and of statistics of traits (`batches`);
-        each write gives a `Written`.
+    fits, make
+        Null models, and what makes the writes of blocks (`Writes.of`).
     work : Work
         Total work, for the report.
-    pending : sequence of (int, int)
-        Blocks not yet finished.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
     task_bytes : int
@@ -105,6 +126,7 @@ def drive(
     ClusterError
         If the workers of a cluster or its scheduler are lost for good.
     """
+    pending = store.pending_blocks()
     meter = Meter(work, pending, progress)
     client = active_client()
     with Journal(store.location, store.held) as journal:
@@ -114,15 +136,17 @@ def drive(
             if block is not None:
                 meter.count(block)
 
+        def batches() -> Iterator[Batch]:
+            return _batches(store, Writes.of(store, fits, make), pending, client)
+
         if client is None:
             with overlapping(store.location, task_bytes):
-                _run_here(writes(pending), count)
+                _run_here(batches(), count)
         else:
             with watched(client, f"finished blocks are kept: {repeat()} to go on") as watch:
                 words = partial(_size, store, task_bytes)
                 for left in reversed(range(_ROUNDS)):
-                    batch = writes(pending)
-                    if _run_distributed(client, batch, count, watch, words, last=not left):
+                    if _run_distributed(client, batches(), count, watch, words, last=not left):
                         break
                     journal.write()
                     pending = store.pending_blocks()
@@ -147,97 +171,156 @@ def _tests(plan: Plan, i: int, j: int) -> int:
     return plan.variant_chunks[i] * plan.trait_chunks[j]
 
 
-def batches(
-    store: ResultStore,
-    pending: Sequence[BlockIndex],
-    fits: Sequence[Sequence[Any]],
-    write: Callable[[BlockIndex, str], Any],
-) -> Iterator[dict[Any, BlockIndex | None]]:
-    """Yield batches of delayed writes of blocks and of statistics of traits.
+@dataclass(frozen=True)
+class Writes:
+    """Graph of what a run writes.
+
+    Attributes
+    ----------
+    blocks : dask array
+        A `Written` in place of each block.
+    traits : dask array (traits,)
+        A `Written` in place of each chunk of traits, for its statistics.
+    inputs : tuple of dask array
+        What their tasks take chunks of.
+    """
+
+    blocks: da.Array
+    traits: da.Array
+    inputs: tuple[da.Array, ...]
+
+    @classmethod
+    def of(
+        cls,
+        store: ResultStore,
+        fits: Sequence[da.Array],
+        make: Callable[[da.Array, str], tuple[da.Array, tuple[da.Array, ...]]],
+    ) -> Self:
+        """Make the graph, with keys of its own.
+
+        Parameters
+        ----------
+        store : ResultStore
+            Store to write into.
+        fits : sequence of dask array (traits,)
+            Null models, one array per kinship.
+        make : callable
+            ``make(store, run)`` gives the writes of blocks, with `run` in the keys of their tasks,
+            and their inputs beside store and null models.
+        """
+        run = uuid.uuid4().hex
+        held = held_object("result-store", store, run)
+        pairs = (part for each in fits for part in (each, "t"))
+        traits = ruled(
+            _write_traits, "t", held, "", *pairs, name=f"write-traits-{run}", with_index=True
+        )
+        blocks, inputs = make(held, run)
+        return cls(blocks, traits, (held, *fits, *inputs))
+
+    def shared(self, client: Client | None) -> dict[Any, Any]:
+        """Tasks that blocks share, by key; without what is sent to the cluster of a client now."""
+        graph = HighLevelGraph.merge(*(each.dask for each in self.inputs))
+        layers = dict(graph.layers)
+        for name, layer in graph.layers.items():
+            if client is not None and isinstance(layer, HeldLayer):
+                layer.send(client)
+                layers[name] = MaterializedLayer({})
+        keys = list(flatten([each.__dask_keys__() for each in self.inputs]))
+        return dict(da.Array.__dask_optimize__(HighLevelGraph(layers, graph.dependencies), keys))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Part of a run that is submitted together.
+
+    Attributes
+    ----------
+    tasks : dict
+        All tasks by key.
+    keys : dict
+        Keys of those that write: the block of each, None for the statistics of traits.
+    """
+
+    tasks: dict[Any, Any]
+    keys: dict[Any, BlockIndex | None]
+
+
+def _batches(
+    store: ResultStore, writes: Writes, pending: Sequence[BlockIndex], client: Client | None
+) -> Iterator[Batch]:
+    """Yield batches of writes of blocks and of statistics of traits.
 
     Blocks of one trait chunk follow each other, so that its null models are fitted once per batch.
-    A batch maps the write of a block to the block, and the write of a trait chunk to None.
-
-    Parameters
-    ----------
-    store : ResultStore
-        Store to write into.
-    pending : sequence of (int, int)
-        Blocks not yet finished.
-    fits : sequence of sequence of delayed
-        Null models of each trait chunk, one per kinship.
-    write : callable
-        ``write(block, key)`` gives the delayed write of a block, with that key in the graph.
     """
+    shared = writes.shared(client)
     of_column: dict[int, list[BlockIndex]] = {int(j): [] for j in store.pending_traits()}
     unknown = set(of_column)
     for block in pending:
         of_column.setdefault(block[1], []).append(block)
-    run, write_traits = uuid.uuid4().hex[:8], delayed(_write_traits)
-    batch: dict[Any, BlockIndex | None] = {}
+    keys: dict[Any, BlockIndex | None] = {}
     for j, blocks in sorted(of_column.items()):
         if j in unknown:
-            key = f"write_traits-{run}-{j}"
-            batch[write_traits(store, j, list(fits[j]), dask_key_name=key)] = None
+            keys[(writes.traits.name, j)] = None
         for block in blocks:
-            batch[write(block, f"write_block-{run}-{block[0]}-{j}")] = block
-            if len(batch) >= _BATCH:
-                yield batch
-                batch = {}
-    if batch:
-        yield batch
+            keys[(writes.blocks.name, *block)] = block
+            if len(keys) >= _BATCH:
+                yield _batch(writes, shared, keys)
+                keys = {}
+    if keys:
+        yield _batch(writes, shared, keys)
 
 
-def _block_writer(store: ResultStore, scan: LazyScan) -> Callable[[BlockIndex, str], Any]:
-    """Make the function that gives the delayed write of a block of a scan (`batches`)."""
-    genotypes = scan.genotypes.to_delayed().ravel()
-    markers, options, write = scan.markers, scan.options(), delayed(_write_block)
-
-    def of_block(block: BlockIndex, key: str) -> Any:
-        i, needed = block[0], scan.needed(*block)
-        return write(store, block, genotypes[i], markers[i], needed, options, dask_key_name=key)
-
-    return of_block
+def _batch(writes: Writes, shared: Mapping[Any, Any], keys: dict[Any, BlockIndex | None]) -> Batch:
+    layers = {each.name: each.dask.layers[each.name] for each in (writes.blocks, writes.traits)}
+    tasks: dict[Any, Any] = {}
+    needed = list(keys)
+    while needed:
+        key = needed.pop()
+        if key in tasks:
+            continue
+        task = layers[key[0]][key] if key in keys else shared.get(key)
+        if task is not None:  # else it is on the cluster
+            tasks[key] = task
+            needed += task.dependencies
+    return Batch(tasks, keys)
 
 
 def _write_block(
-    store: ResultStore,
     block: BlockIndex,
     genotypes: Real,
     markers: MarkerChunk,
-    fits: Mapping[int, FittedTraits],
-    options: dict[str, Any],
+    names: Names,
+    store: ResultStore,
+    *fits: FittedTraits,
+    **options: Any,
 ) -> Written:
-    scores = score_block(genotypes, markers, fits, **options)
+    scores = score_block(genotypes, markers, names, *fits, **options)
     with waiting(store.location):
         return store.write_block(*block, scores)
 
 
-def _write_traits(store: ResultStore, j: int, fits: Sequence[FittedTraits]) -> Written:
-    return store.write_traits(j, trait_columns(fits))
+def _write_traits(index: tuple[int], store: ResultStore, *fits: FittedTraits) -> Written:
+    return store.write_traits(*index, trait_columns(*fits))
 
 
 def _run_here(
-    writes: Iterator[dict[Any, BlockIndex | None]],
-    count: Callable[[BlockIndex | None, Written], None],
+    batches: Iterator[Batch], count: Callable[[BlockIndex | None, Written], None]
 ) -> None:
     """Compute batch after batch on dask's scheduler of this process."""
-    for batch in writes:
-        block_of = {task.key: block for task, block in batch.items()}
+    get = get_scheduler() or da.Array.__dask_scheduler__
+    for batch in batches:
 
-        def after(
-            key: Any, result: Any, *_: Any, block_of: dict[Any, BlockIndex | None] = block_of
-        ) -> None:
+        def after(key: Any, result: Any, *_: Any, block_of: Mapping[Any, Any] = batch.keys) -> None:
             if key in block_of:
                 count(block_of[key], result)
 
         with Callback(posttask=after):
-            compute(*batch)
+            get(batch.tasks, list(batch.keys))
 
 
 def _run_distributed(
     client: Client,
-    writes: Iterator[dict[Any, BlockIndex | None]],
+    batches: Iterator[Batch],
     count: Callable[[BlockIndex | None, Written], None],
     watch: Watch,
     words: Callable[[BlockIndex], str],
@@ -256,33 +339,38 @@ def _run_distributed(
     futures: dict[Any, Future[Written]] = {}
     hopeful = False
 
-    def finish(future: Future[Written]) -> None:
+    def finish(ready: list[Future[Written]]) -> None:
         nonlocal hopeful
-        block = block_of[future.key]
-        try:
-            count(block, future.result())
-        except KilledWorker as error:
-            if hopeful:
-                raise
-            what = "a fit of null models" if block is None else words(block)
-            smaller = f", or give smaller {option('chunks')} and another store"
-            raise watch.killed(error, what, smaller) from error
-        del block_of[future.key], futures[future.key]
-        hopeful = not last
-        watch.count_from_here()
+        # What is written is fetched together, and noted before an error ends the run.
+        ready.sort(key=lambda future: future.status == "error")
+        whole = [future for future in ready if future.status != "error"]
+        written = dict(zip(whole, client.gather(whole), strict=True))
+        for future in ready:
+            block = block_of[future.key]
+            try:
+                count(block, written[future] if future in written else future.result())
+            except KilledWorker as error:
+                if hopeful:
+                    raise
+                what = "a fit of null models" if block is None else words(block)
+                smaller = f", or give smaller {option('chunks')} and another store"
+                raise watch.killed(error, what, smaller) from error
+            del block_of[future.key], futures[future.key]
+            hopeful = not last
+            watch.count_from_here()
 
     watch.count_from_here()
     running = as_completed(loop=client.loop)
     try:
-        for batch in writes:
-            block_of |= {task.key: block for task, block in batch.items()}
-            for future in client.compute(list(batch), retries=_RETRIES):
+        for batch in batches:
+            block_of |= batch.keys
+            for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
             while running.count() > _BATCH // 2:
-                finish(watch.next(running))
+                finish(watch.finished(running))
         while not running.is_empty():
-            finish(watch.next(running))
+            finish(watch.finished(running))
     except KilledWorker:
         client.cancel(list(futures.values()))
         return False

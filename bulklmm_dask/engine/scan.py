@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from operator import getitem
 from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.delayed import delayed
+import numpy.typing as npt
+from dask.base import tokenize
 
-from bulklmm_dask.engine.arrays import as_dask, as_texts
-from bulklmm_dask.engine.bases import samples_nodes
+from bulklmm_dask.engine.arrays import as_texts, only, per_block
+from bulklmm_dask.engine.bases import Bases
+from bulklmm_dask.engine.held import held_object
 from bulklmm_dask.engine.plan import Plan
-from bulklmm_dask.engine.study import Study
-from bulklmm_dask.engine.tasks import MarkerChunk, TraitChunk, marker_chunks, trait_chunks
+from bulklmm_dask.engine.study import OwnMarkers, Study
+from bulklmm_dask.engine.tasks import (
+    MarkerChunk,
+    Markers,
+    TraitChunk,
+    Traits,
+    per_marker_block,
+    sample_names,
+)
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.lmm.statistics import statistics, trait_statistics
-from bulklmm_dask.typing import Array, Columns, Real
+from bulklmm_dask.lmm.statistics import Kind, statistics, trait_statistics
+from bulklmm_dask.typing import Columns, Index, Names
+
+# Letters of dimensions besides variants and traits.
+_REST = "xyz"
 
 
 @dataclass(frozen=True)
 class LazyScan:
-    """Graph of a scan: delayed null models of every trait chunk, and the markers in chunks.
+    """Graph of a scan: null models of every trait chunk, and the markers in chunks.
 
     Attributes
     ----------
@@ -36,98 +45,78 @@ class LazyScan:
         What is scanned, in which blocks, and how.
     single : bool
         Compute matrix products in single precision.
-    genotypes : dask array (variants, samples, ...)
-        Genotypes in the marker chunks of the plan.
-    fits : tuple of tuple of delayed FittedTraits
-        Null models: one tuple per trait chunk, one entry per kinship.
+    markers : Markers
+        Markers in the chunks of the plan.
+    names : dask array
+        Names of the samples.
+    bases : Bases
+        Samples and their bases, one each per kinship.
+    fits : tuple of dask array (traits,)
+        Null models, one array per kinship: a `FittedTraits` in place of each chunk.
     """
 
     study: Study
     plan: Plan
     model: ModelOptions
     single: bool
-    genotypes: da.Array
-    fits: tuple[tuple[Any, ...], ...]
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of `score_block`, the same for all blocks."""
-        return {"model": self.model, "single": self.single}
-
-    @cached_property
-    def markers(self) -> list[MarkerChunk]:
-        """Names and kinships of the markers, one `MarkerChunk` per marker chunk."""
-        measured, genotypes = self.study.measured, self.study.genotypes
-        return marker_chunks(genotypes, measured.sample_names, self.plan.variant_chunks)
-
-    def needed(self, i: int, j: int) -> dict[int, Any]:
-        """Delayed null models that block (i, j) needs, by number of the kinship."""
-        return {number: self.fits[j][number] for number in self.markers[i].relations}
+    markers: Markers
+    names: da.Array
+    bases: Bases
+    fits: tuple[da.Array, ...]
 
     def per_pair(self) -> dict[str, da.Array]:
         """Statistics of every pair, (variants, traits, ...), by name."""
-        rows = self.plan.variant_chunks
-        markers = da.concatenate(
-            [
-                da.from_delayed(delayed(chunk), shape=(size,), dtype=object)
-                for chunk, size in zip(self.markers, rows, strict=True)
-            ]
-        )
-        indices = "vsg"[: self.genotypes.ndim]
-        scores = da.blockwise(
+        kinds = statistics(self.model, single=self.single)
+        if len(kinds) == 1:  # a single layer
+            ((name, kind),) = kinds.items()
+            return {name: self.blocks(name, name, kind)}
+        scores = self.blocks("scan")
+        return {name: _part(scores, "vt", name, kind) for name, kind in kinds.items()}
+
+    def blocks(self, prefix: str, wanted: str | None = None, kind: Kind | None = None) -> da.Array:
+        """One statistic of all pairs, or in place of each block a dict of all statistics."""
+        rest = () if kind is None else kind.shape
+        parts = (self.markers.values, self.markers.chunks, self.names, *self.fits)
+        token = tokenize([part.name for part in parts], self.model, self.single, wanted)
+        return per_marker_block(
             score_block,
-            "vt",
-            self.genotypes,
-            indices,
-            markers,
-            "v",
-            self._fitted(),
-            "vt",
-            **self.options(),
-            concatenate=True,
-            align_arrays=False,  # they are aligned
-            dtype=object,
-            meta=np.empty((0, 0), dtype=object),
+            "vt" + _REST[: len(rest)],
+            self.markers,
+            self.names,
+            "",
+            chosen=[(self.fits, "t")],
+            name=f"{prefix}-block-{token}",
+            dtype=object if kind is None else kind.dtype,
+            new_axes=dict(zip(_REST, rest, strict=False)),
+            model=self.model,
+            single=self.single,
+            wanted=wanted,
         )
-        return {
-            name: _part(scores, name, kind.dtype, kind.shape)
-            for name, kind in statistics(self.model, single=self.single).items()
-        }
 
     def per_trait(self) -> dict[str, da.Array]:
         """Statistics of every trait, (traits,) or (contigs, traits), by name."""
-        chunks = self.plan.trait_chunks
-        columns = [delayed(trait_columns)(list(fits)) for fits in self.fits]
-        relations = self.study.measured.relations
+        columns = per_block(
+            trait_columns,
+            "t",
+            *(part for fits in self.fits for part in (fits, "t")),
+            name=f"trait-statistics-{tokenize([fits.name for fits in self.fits])}",
+        )
         out = {}
-        for name, kind in trait_statistics(relations).items():
-            parts = [
-                da.from_delayed(delayed(getitem)(column, name), (*kind.shape, size), kind.dtype)
-                for column, size in zip(columns, chunks, strict=True)
-            ]
-            out[name] = da.concatenate(parts, axis=-1)
+        for name, kind in trait_statistics(self.study.measured.relations).items():
+            out[name] = _part(columns, "t", name, kind)
             if kind.dtype == object:
                 out[name] = as_texts(out[name], STATUS)
         return out
 
-    def _fitted(self) -> da.Array:
-        """Array (variants, traits) whose chunks are the null models that each block needs.
-
-        A chunk is a dict instead of an array; dask passes chunks on without checking them.
-        """
-        rows, columns = self.plan.variant_chunks, self.plan.trait_chunks
-        return da.block(
-            [
-                [
-                    da.from_delayed(delayed(self.needed(i, j)), shape=(height, width), dtype=object)
-                    for j, width in enumerate(columns)
-                ]
-                for i, height in enumerate(rows)
-            ]
-        )
-
 
 def lazy_scan(
-    study: Study, plan: Plan, options: ModelOptions, *, single: bool, bases: Sequence[Any]
+    study: Study,
+    plan: Plan,
+    options: ModelOptions,
+    *,
+    single: bool,
+    bases: Bases,
+    pool: Index | None = None,
 ) -> LazyScan:
     """Make the graph of a scan; nothing is computed.
 
@@ -141,60 +130,75 @@ def lazy_scan(
         How heritabilities are estimated, and what is tested.
     single : bool
         Compute matrix products in single precision.
-    bases : sequence of delayed or Basis or None
-        Bases of all samples, one per kinship, from `bases.lazy_bases` or `bases.kept_bases`.
+    bases : Bases
+        From `bases.lazy_bases` or `bases.kept_bases`.
+    pool : array (variants,) of int, optional
+        Pool of each marker (`tasks.MarkerChunk`).
     """
     measured = study.measured
-    nodes = samples_nodes(measured)
-    prior = measured.prior
-    own_markers = None if measured.own_markers is None else delayed(measured.own_markers)
+    names = sample_names(measured)
+    traits = Traits.of(measured, plan.trait_chunks)
+    own = None if measured.own_markers is None else held_object("own-markers", measured.own_markers)
     fits = []
-    start = 0
-    for block, chunk in trait_chunks(measured, plan.trait_chunks):
-        mine = slice(start, start + len(chunk.names))
-        start = mine.stop
-        own = {
-            "prior": None if prior is None else prior.take(np.arange(mine.start, mine.stop)),
-            "extra": None if own_markers is None else own_markers.of(mine),
-        }
+    for samples, basis in zip(bases.samples, bases.bases, strict=True):
+        inputs = (traits.values, traits.chunks, names, samples, basis, own)
+        token = tokenize([getattr(each, "name", None) for each in inputs], options)
+        shared = ((None, None) if each is None else (each, "") for each in inputs[2:])
         fits.append(
-            tuple(
-                delayed(_fit)(block, chunk, samples, options, basis, own)
-                for samples, basis in zip(nodes, bases, strict=True)
+            per_block(
+                _fit,
+                "t",
+                traits.values,
+                "st",
+                traits.chunks,
+                "t",
+                *(part for pair in shared for part in pair),
+                name=f"null-fit-{token}",
+                options=options,
             )
         )
-    values = study.genotypes.values
-    genotypes = as_dask(values, (plan.variant_chunks, *values.shape[1:]))
-    return LazyScan(study, plan, options, single, genotypes, tuple(fits))
+    markers = Markers.of(study.genotypes, plan.variant_chunks, pool)
+    return LazyScan(study, plan, options, single, markers, names, bases, tuple(fits))
 
 
-def _part(scores: da.Array, name: str, dtype: Any, rest: tuple[int, ...]) -> da.Array:
-    """One statistic out of the dicts in `scores`, with extra dimensions of sizes `rest`."""
-    meta = np.empty((0,) * (2 + len(rest)), dtype=dtype)
-    return da.map_blocks(
-        getitem,
-        scores,
-        name,
-        dtype=dtype,
-        meta=meta,
-        new_axis=list(range(2, 2 + len(rest))) or None,
-        chunks=(*scores.chunks, *((size,) for size in rest)),
+def _part(whole: da.Array, index: str, name: str, kind: Kind) -> da.Array:
+    """One statistic out of dicts by name, one dict in place of each chunk of `whole`.
+
+    Further dimensions come behind those of pairs, and before that of traits.
+    """
+    more = _REST[: len(kind.shape)]
+    return per_block(
+        _statistic,
+        index + more if len(index) == 2 else more + index,
+        whole,
+        index,
+        name=f"{name}-{'block' if len(index) == 2 else 'traits'}-{tokenize(whole.name, name)}",
+        dtype=kind.dtype,
+        new_axes=dict(zip(more, kind.shape, strict=True)),
+        wanted=name,
     )
 
 
+def _statistic(columns: Columns, *, wanted: str) -> npt.NDArray[Any]:
+    return columns[wanted]
+
+
 def _fit(
-    traits: Array,
+    traits: Any,
     chunk: TraitChunk,
+    names: Names,
     samples: Samples,
-    options: ModelOptions,
     basis: Basis | None,
-    own: dict[str, Any],
+    own: OwnMarkers | None,
+    *,
+    options: ModelOptions,
 ) -> FittedTraits:
-    with chunk.guarded(traits) as values:
-        return fit_traits(values, samples, options, complete=basis, **own)
+    extra = None if own is None else own.of(chunk.places)
+    with chunk.guarded(only(traits), names) as values:
+        return fit_traits(values, samples, options, complete=basis, prior=chunk.prior, extra=extra)
 
 
-def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
+def trait_columns(*fits: FittedTraits) -> Columns:
     """Statistics of the traits of a chunk, by the names of `trait_statistics`.
 
     A trait has a status for each kinship; the first that is not "ok" is kept.
@@ -219,22 +223,28 @@ def trait_columns(fits: Sequence[FittedTraits]) -> Columns:
 
 
 def score_block(
-    genotypes: Real,
+    genotypes: Any,
     chunk: MarkerChunk,
-    fits: Mapping[int, FittedTraits],
-    *,
+    names: Names,
+    *fits: FittedTraits,
     model: ModelOptions,
     single: bool,
-) -> Columns:
-    """Statistics of every pair of a block, (variants, traits, ...), by name."""
+    wanted: str | None = None,
+) -> Any:
+    """Statistics of every pair of a block, (variants, traits, ...), by name; or the wanted one.
+
+    `fits` are the null models for the kinships of the markers, in their order.
+    """
+    genotypes = only(genotypes)
     out: Columns = {}
-    with chunk.guarded(genotypes):
-        for relation, rows, values in chunk.by_relation(genotypes):
-            found = scan_block(values, fits[relation], model, single=single)
-            if len(chunk.relations) == 1:
-                return found
+    with chunk.guarded(genotypes, names):
+        for fitted, (_, rows, values) in zip(fits, chunk.by_relation(genotypes), strict=True):
+            found = scan_block(values, fitted, model, single=single)
+            if len(fits) == 1:
+                out = found
+                break
             for name, part in found.items():
                 if name not in out:
                     out[name] = np.empty((len(genotypes), *part.shape[1:]), part.dtype)
                 out[name][rows] = part
-    return out
+    return out if wanted is None else out[wanted]

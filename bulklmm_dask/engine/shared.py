@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dask.base import compute
-from dask.delayed import delayed
+import numpy.typing as npt
+from dask.base import compute, tokenize
 
-from bulklmm_dask.engine.bases import samples_nodes
+from bulklmm_dask.engine.arrays import alone, only, per_block
+from bulklmm_dask.engine.held import held_object, held_objects
 from bulklmm_dask.engine.overlap import computing
-from bulklmm_dask.engine.permute import Pools, by_relation_and_pool, highest, pooled_chunks
+from bulklmm_dask.engine.permute import Pools, by_relation_and_pool, highest
+from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, trait_columns
-from bulklmm_dask.engine.tasks import MarkerChunk
+from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.normal import N_NODES, nodes, noise, shared_maxima
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.typing import Array, Columns, Index, Real, Single
+from bulklmm_dask.typing import Array, Columns, Index, Names, Single
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class SharedNull:
 
 def draw_shared(
     scan: LazyScan,
-    bases: Sequence[Any],
     pools: Pools,
     *,
     seed: int,
@@ -59,9 +59,7 @@ def draw_shared(
     Parameters
     ----------
     scan : LazyScan
-        Markers and null models.
-    bases : sequence of delayed or Basis or None
-        Bases of all samples, one per kinship.
+        Markers in these pools, and null models.
     pools : Pools
         Pools of markers with a maximum each: the contigs, if each has its own kinship.
     seed, count : int
@@ -70,33 +68,63 @@ def draw_shared(
         How draws are estimated, and what is tested.
     """
     columns, rows, pattern = _patterns(scan)
-    measured = scan.study.measured
-    draws = delayed(noise)(seed, range(count), len(measured.sample_names))
-    relations = list(zip(samples_nodes(measured), bases, strict=True))
-    chunks = pooled_chunks(scan, pools)
-    options = {"n_pools": pools.count, "model": model, "single": scan.single}
-    found, at = [], []
-    for some in rows:
-        mine = [delayed(_chosen)(samples, basis, some) for samples, basis in relations]
-        parts = [
-            delayed(_part)(
-                genotypes,
-                chunk,
-                {number: mine[number] for number in chunk.relations},
-                some,
-                draws,
-                **options,
-            )
-            for genotypes, chunk in chunks
-        ]
-        found.append(delayed(highest)(parts, flat=pools.together))
-        at.append([delayed(_nodes)(basis) for basis in mine])
-    maxima, heritabilities = compute(found, at)
+    maxima, h2 = _maxima(scan, rows, pools, seed, count, model) if rows else ([], [])
     rest = () if pools.together else (pools.count,)
     lods = np.array(maxima, dtype=np.float32).reshape(len(rows), count, N_NODES, *rest)
-    h2 = np.array(heritabilities).reshape(len(rows), len(relations), N_NODES).swapaxes(0, 1)
-    of_nodes = h2[0] if measured.relations is None else h2
-    return SharedNull(lods.swapaxes(0, 1), of_nodes, pattern, columns)
+    of_nodes = np.array(h2).reshape(len(scan.bases.samples), len(rows), N_NODES)
+    one = scan.study.measured.relations is None
+    return SharedNull(lods.swapaxes(0, 1), of_nodes[0] if one else of_nodes, pattern, columns)
+
+
+def _maxima(
+    scan: LazyScan, rows: list[Index], pools: Pools, seed: int, count: int, model: ModelOptions
+) -> tuple[list[Single], list[list[Array]]]:
+    """Maxima, and the heritabilities of the nodes per kinship, for each pattern of samples."""
+    markers = scan.markers
+    patterns = held_objects("samples-of-patterns", rows, ((1,) * len(rows),), rows)
+    draws = held_object("draws", (seed, count, len(scan.study.measured.sample_names)))
+    noises = per_block(_noise, "", draws, "", name=f"noise-{tokenize(draws.name)}")
+    chosen = [
+        per_block(
+            _chosen,
+            "p",
+            samples,
+            "",
+            *((None, None) if basis is None else (basis, "")),
+            patterns,
+            "p",
+            name=f"pattern-basis-{tokenize(samples.name, patterns.name)}",
+        )
+        for samples, basis in zip(scan.bases.samples, scan.bases.bases, strict=True)
+    ]
+    inputs = (markers.values, markers.chunks, scan.names, patterns, noises, *chosen)
+    token = tokenize([each.name for each in inputs], pools.count, model, scan.single)
+    parts = per_marker_block(
+        _part,
+        "pv",
+        markers,
+        scan.names,
+        "",
+        patterns,
+        "p",
+        noises,
+        "",
+        chosen=[(chosen, "p")],
+        name=f"shared-block-{token}",
+        n_pools=pools.count,
+        model=model,
+        single=scan.single,
+    )
+    name = f"shared-maxima-{token}"
+    found = ruled(_highest, "p", parts, "pv", listed="v", name=name, flat=pools.together)
+    at = [per_block(_nodes, "p", one, "p", name=f"nodes-{tokenize(one.name)}") for one in chosen]
+    maxima, *h2 = compute(found, *at)
+    return list(maxima), [list(each) for each in h2]
+
+
+def _noise(draws: tuple[int, int, int]) -> Array:
+    seed, count, n_samples = draws
+    return noise(seed, range(count), n_samples)
 
 
 def _patterns(
@@ -107,7 +135,9 @@ def _patterns(
     With one kinship per contig, a trait may lack a null model for some contigs, and then has no
     maximum there.
     """
-    parts = compute(*(delayed(_summary)(list(fits)) for fits in scan.fits))
+    pairs = (part for fits in scan.fits for part in (fits, "t"))
+    name = f"trait-patterns-{tokenize([fits.name for fits in scan.fits])}"
+    parts = per_block(_summary, "t", *pairs, name=name).compute()
     known: dict[bytes, int] = {}
     rows: list[Index] = []
     pattern, start = np.full(scan.plan.n_traits, -1), 0
@@ -124,12 +154,10 @@ def _patterns(
     return merged, rows, pattern
 
 
-def _summary(
-    fits: Sequence[FittedTraits],
-) -> tuple[Columns, list[tuple[Index, Index]]]:
+def _summary(*fits: FittedTraits) -> npt.NDArray[np.object_]:
     """Statistics of a chunk of traits, and samples and traits of each of its groups."""
     groups = [(group.samples, group.columns) for fit in fits for group in fit.groups]
-    return trait_columns(fits), groups
+    return alone((trait_columns(*fits), groups))
 
 
 def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samples, Basis]:
@@ -141,27 +169,36 @@ def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samp
         return some, some.basis()
 
 
-def _nodes(chosen: tuple[Samples, Basis]) -> Array:
+def _nodes(chosen: tuple[Samples, Basis]) -> npt.NDArray[np.object_]:
     basis = chosen[1]
-    return basis.as_given(nodes(basis))
+    return alone(basis.as_given(nodes(basis)))
+
+
+def _highest(parts: list[Single], *, flat: bool) -> npt.NDArray[np.object_]:
+    return alone(highest(parts, flat=flat))
 
 
 def _part(
-    genotypes: Real,
+    genotypes: Any,
     chunk: MarkerChunk,
-    chosen: Mapping[int, tuple[Samples, Basis]],
+    names: Names,
     rows: Index,
     draws: Array,
-    *,
+    *chosen: tuple[Samples, Basis],
     n_pools: int,
     model: ModelOptions,
     single: bool,
 ) -> Single:
-    """Maxima (permutations, nodes, pools) over a chunk of markers; `NONE` for no maximum."""
+    """Maxima (permutations, nodes, pools) over a chunk of markers; `NONE` for no maximum.
+
+    `chosen` are samples and bases for the kinships of the markers.
+    """
+    genotypes = only(genotypes)
+    of_kinship = dict(zip(chunk.relations, chosen, strict=True))
     found = []
-    with chunk.guarded(genotypes):
+    with chunk.guarded(genotypes, names):
         for relation, markers in by_relation_and_pool(genotypes, chunk):
-            samples, basis = chosen[relation]
+            samples, basis = of_kinship[relation]
             found.append(
                 shared_maxima(markers, n_pools, basis, samples, rows, draws, model, single=single)
             )

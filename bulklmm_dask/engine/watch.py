@@ -79,14 +79,14 @@ class Watch:
         """Note that a block is finished, or that blocks begin: count lost workers from here."""
         self._lost, self._counts_blocks = 0, True
 
-    def next(self, running: as_completed) -> Future[Any]:
-        """Wait for the next future that is finished; ClusterError if there will be none."""
+    def finished(self, running: as_completed) -> list[Future[Any]]:
+        """Wait until futures are finished and give them; ClusterError if there will be none."""
         while not running.has_ready():
             if self.verdict is not None:
                 raise self.error(self.verdict)
             with running.thread_condition:
                 running.thread_condition.wait(_TICK)
-        return next(running)
+        return list(running.next_batch(block=False))
 
     def error(self, why: str) -> ClusterError:
         """Make the error that says why the work cannot go on, what is kept, and what to do."""

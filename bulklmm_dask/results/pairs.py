@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.engine.blockwise import Block
+from bulklmm_dask.engine.blockwise import Block, in_chunks
 from bulklmm_dask.lmm.statistics import OF_PAIRS
 from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.labels.encoding import text
@@ -62,7 +62,7 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
     chunked = {name for name in wanted if whole[name].chunks is not None}
     if not chunked:
         cut = {dim: min(size[dim], _BLOCK[dim]) for dim in PAIR}
-        whole = whole.assign({name: whole[name].chunk(cut) for name in wanted})
+        whole = whole.assign({name: in_chunks(whole[name].variable, cut) for name in wanted})
     return whole.unify_chunks()
 
 

@@ -246,11 +246,11 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
         genotypes = np.random.default_rng(0).dirichlet(np.ones(4), size=genotypes.shape)
     samples = Samples(np.ones((60, 1)), ds.kinship.values)
     one = np.zeros(400, dtype=int)  # kinship and pool
-    chunk = MarkerChunk(ds.variant_id.values, one, ds.sample_id.values, 2.0, one)
+    names, chunk = ds.sample_id.values, MarkerChunk(ds.variant_id.values, one, 2.0, one)
     for traits in (slice(9), slice(None)):  # imports and caches first
         tracemalloc.start()
         fitted = fit_traits(ds.sample_trait.values[:, traits], samples, options)
-        score_block(genotypes, chunk, {0: fitted}, model=options, single=False)
+        score_block(genotypes, chunk, names, fitted, model=options, single=False)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < plan.block_bytes < 20 * peak

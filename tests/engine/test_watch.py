@@ -28,11 +28,11 @@ def cluster(monkeypatch):
 def test_no_worker_is_left(cluster):
     with Client(cluster) as client, watched(client, "kept") as looks:
         running = as_completed([client.submit(time.sleep, 0)], loop=client.loop)
-        assert looks.next(running).status == "finished"
+        assert [each.status for each in looks.finished(running)] == ["finished"]
         cluster.scale(0)
         running.add(client.submit(time.sleep, 0.001))
         with pytest.raises(ClusterError, match=r"at inproc://.* has had no worker for .*; kept$"):
-            looks.next(running)
+            looks.finished(running)
 
 
 def compute_without_workers(cluster, client):
