@@ -63,21 +63,7 @@ class Output(Place):
 
     @contextmanager
     def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Self]:
-        """Give an empty folder beside this one to write to; move it here once it is complete.
-
-        Whatever goes wrong before, nothing is left behind and an older folder stays as it was.
-
-        Parameters
-        ----------
-        replaceable : callable, optional
-            Gets this location, and raises unless the older folder may go. Without it there must be
-            none.
-
-        Raises
-        ------
-        StoreError
-            If the folder cannot be written, or there is one that may not go.
-        """
+        """Give an empty folder beside this one to write to; move it here once it is complete."""
         place = self._followed
         partial, aside = place._beside(PART), place._beside(OLD)
         try:
