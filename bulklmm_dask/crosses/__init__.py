@@ -1,0 +1,1 @@
+"""Experimental crosses as hidden Markov chains of founder alleles, on NumPy arrays."""

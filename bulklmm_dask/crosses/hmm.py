@@ -1,0 +1,136 @@
+"""Forward and backward: probabilities of the true genotypes given all calls of a chromosome.
+
+Alpha moves left to right and is multiplied by the probabilities of the calls, beta right to left;
+their product, scaled to the sum 1, is the posterior at a position. Both are scaled on the way,
+which the last scaling undoes, instead of being logarithms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.crosses.chains import Chain
+from bulklmm_dask.crosses.emission import expected, likelihoods
+from bulklmm_dask.crosses.steps import family, steps_of
+from bulklmm_dask.typing import Array, Index, Single
+
+# Decimal places that vectors may lose before they are scaled; doubles have 308.
+_PLACES = 150.0
+# Positions that are scaled and turned at a time.
+_TURNED = 32
+
+
+@dataclass(frozen=True)
+class Chromosome:
+    """The positions of a chromosome, and what its markers tell.
+
+    Attributes
+    ----------
+    fraction : array (positions - 1,)
+        Recombination fractions between neighbours.
+    marker : array (positions,) of int
+        Row of the marker at each position, -1 for none.
+    founders : array (markers, founders) of int
+        Alleles of the founders: 1, 3, or 0 where unknown.
+    """
+
+    fraction: Array
+    marker: Index
+    founders: npt.NDArray[np.integer]
+
+
+def posterior(
+    chromosome: Chromosome,
+    chains: Sequence[Chain],
+    which: Index,
+    columns: Sequence[Index],
+    calls: npt.NDArray[np.integer],
+    error: float,
+    labels: int,
+) -> Single:
+    """Compute probabilities of the true genotypes of some individuals.
+
+    Parameters
+    ----------
+    chromosome : Chromosome
+    chains : sequence of Chain
+    which : array (individuals,) of int
+        The chain of each individual.
+    columns : sequence of arrays of int
+        For each chain the columns of its states in the output.
+    calls : array (markers, individuals) of int
+        Calls (`bulklmm_dask.crosses.emission`).
+    error : float
+        Probability that a call is wrong.
+    labels : int
+        Columns of the output; those of other states are 0.
+
+    Returns
+    -------
+    array (positions, individuals, labels) of float32
+    """
+    out = np.zeros((len(chromosome.marker), len(which), labels), np.float32)
+    families: dict[object, list[int]] = {}
+    for number, chain in enumerate(chains):
+        families.setdefault(family(chain), []).append(number)
+    for members in families.values():
+        mine = np.flatnonzero(np.isin(which, members))
+        if not len(mine):
+            continue
+        chosen = [chains[number] for number in members]
+        place = np.searchsorted(members, which[mine])
+        vectors = _forward_backward(chromosome, chosen, place, calls[:, mine], error)
+        # Scaled, turned and rounded a few positions at a time.
+        column = columns[members[0]]
+        for start in range(0, len(vectors), _TURNED):
+            some = vectors[start : start + _TURNED]
+            some /= some.sum(1, keepdims=True)
+            out[start : start + _TURNED, mine[:, None], column] = some.transpose(0, 2, 1)
+    return out
+
+
+def _forward_backward(
+    chromosome: Chromosome,
+    chains: Sequence[Chain],
+    which: Index,
+    calls: npt.NDArray[np.integer],
+    error: float,
+) -> Array:
+    """Products of alpha and beta (positions, states, individuals), not scaled."""
+    first = chains[0]
+    steps = steps_of(chains, which, chromosome.fraction)
+    table = likelihoods(first.seen, error)
+    rows = expected(first.states, chromosome.founders)
+    marker, last = chromosome.marker, len(chromosome.marker) - 1
+    often = max(1, int(_PLACES / -np.log10(table.min())))
+
+    def seen(position: int) -> Array | None:
+        """Probabilities of the calls (states, individuals), None where they tell nothing."""
+        row = marker[position]
+        if row < 0 or not rows[row].any():
+            return None
+        return table[:, calls[row]][rows[row]]
+
+    out = np.empty((last + 1, len(first.states), len(which)))
+    alpha = np.broadcast_to(first.start[:, None], out.shape[1:])
+    for position in range(last + 1):
+        if position:
+            alpha = steps.forward(position - 1, alpha)
+        told = seen(position)
+        if told is not None:
+            alpha = alpha * told
+        if position % often == often - 1:
+            alpha = alpha / alpha.sum(0)
+        out[position] = alpha
+    beta = np.ones(out.shape[1:])
+    for position in range(last - 1, -1, -1):
+        told = seen(position + 1)
+        beta = steps.backward(position, beta if told is None else beta * told)
+        if position % often == 0:
+            beta = beta / beta.max(0)
+        out[position] *= beta
+    return out
