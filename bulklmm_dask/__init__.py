@@ -19,6 +19,7 @@ _HOMES = {
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
     "find_peaks": "bulklmm_dask.results.peaks",
+    "genotype_probabilities": "bulklmm_dask.analyses.probabilities",
     "heritability": "bulklmm_dask.analyses.heritability",
     "hotspot_baseline": "bulklmm_dask.analyses.hotspot_baseline",
     "hotspots": "bulklmm_dask.results.hotspots",
@@ -61,6 +62,7 @@ __all__ = [
     "create_dataset",
     "find_hits",
     "find_peaks",
+    "genotype_probabilities",
     "heritability",
     "hotspot_baseline",
     "hotspots",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
     from bulklmm_dask.analyses.permute import permute
+    from bulklmm_dask.analyses.probabilities import genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
     from bulklmm_dask.engine.progress import Progress

@@ -6,7 +6,7 @@ The names are those of R/qtl2, and so are the numbers in ``cross_info``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -57,6 +57,8 @@ class Cross:
         Whether autosomes are alike whatever cross_info is.
     tester : bool
         Whether all individuals have one more founder, the last one.
+    two_way : bool
+        Whether its founders are A and B at every marker, so that calls tell them.
     """
 
     name: str
@@ -66,24 +68,34 @@ class Cross:
     info: InfoForm = NOTHING
     alike: bool = False
     tester: bool = False
+    two_way: bool = False
 
     def chain(self, info: Info, *, x: bool, female: bool) -> Chain:
         """Chain of an individual on a chromosome."""
         return self.x(info, female) if x and self.x is not None else self.autosome(info)
 
+    @property
+    def sexed(self) -> bool:
+        """Whether genotypes on the X depend on the sex."""
+        if self.x is None:
+            return False
+        one, other = (self.x(self.info.default, female).states for female in (True, False))
+        return one != other
+
     def kind(self, info: Info, *, x: bool, female: bool) -> tuple[Info, bool]:
         """What an individual's chain depends on, with the rest set to one value."""
         if x and self.x is not None:
-            return info, female
+            return info, female or not self.sexed
         return (self.info.default if self.alike else info), True
 
-    def labels(self, letters: Sequence[str], chains: Sequence[Chain]) -> list[str]:
-        """Names of all genotypes: those of autosomes, then those of the X beside them."""
+    def states(self, *, x: bool) -> list[State]:
+        """All true genotypes: those of autosomes, and with `x` those of the X after them."""
         every = [*self.autosome(self.info.default).states]
-        if any(chain.states != tuple(every) for chain in chains) and self.x is not None:
-            kinds = [(info, female) for female in (True, False) for info in self.info.samples]
-            every += [state for info, female in kinds for state in self.x(info, female).states]
-        return list(dict.fromkeys(state.label(letters) for state in every))
+        if x and self.x is not None:
+            for female in (True, False):
+                for info in self.info.samples:
+                    every += self.x(info, female).states
+        return every
 
 
 _AA, _AB, _BA, _BB = State((0,)), State((0, 1)), State((1, 0)), State((1,))
@@ -255,10 +267,10 @@ def _genail_x(info: Info, female: bool) -> Chain:
 _ON_X = 2 / 3
 
 _CROSSES = (
-    Cross("bc", 2, _backcross, _backcross_x),
-    Cross("dh", 2, lambda info: _two_way(_plain)),
-    Cross("haploid", 2, lambda info: _two_way(_plain, haplotypes(2))),
-    Cross("riself", 2, lambda info: _two_way(stay_of(recombination.selfed, 2))),
+    Cross("bc", 2, _backcross, _backcross_x, two_way=True),
+    Cross("dh", 2, lambda info: _two_way(_plain), two_way=True),
+    Cross("haploid", 2, lambda info: _two_way(_plain, haplotypes(2)), two_way=True),
+    Cross("riself", 2, lambda info: _two_way(stay_of(recombination.selfed, 2)), two_way=True),
     Cross(
         "risib",
         2,
@@ -266,8 +278,11 @@ _CROSSES = (
         _risib_x,
         DIRECTION,
         alike=True,
+        two_way=True,
     ),
-    Cross("f2", 2, lambda info: MixingPair(_HALF, _plain), _f2_x, DIRECTION, alike=True),
+    Cross(
+        "f2", 2, lambda info: MixingPair(_HALF, _plain), _f2_x, DIRECTION, alike=True, two_way=True
+    ),
     Cross(
         "f2pk",
         2,
@@ -275,8 +290,9 @@ _CROSSES = (
         _f2_x,
         DIRECTION,
         alike=True,
+        two_way=True,
     ),
-    Cross("ail", 2, _ail, _ail_x, AIL),
+    Cross("ail", 2, _ail, _ail_x, AIL, two_way=True),
     Cross(
         "riself4",
         4,

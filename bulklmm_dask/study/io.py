@@ -56,6 +56,7 @@ _CHUNK_BYTES = 2**22  # uncompressed size of a chunk
 _LARGE = {
     "call_dosage": "variants",
     "call_genotype_probability": "variants",
+    "call_code": "variants",
     "sample_trait": "traits",
 }
 

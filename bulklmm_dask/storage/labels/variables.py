@@ -69,6 +69,20 @@ VARIABLES: dict[str, Variable] = {
         "NaN where none",
         measured=True,
     ),
+    "call_code": Variable(
+        (("variants", "samples"),),
+        "iu",
+        "code of the genotype call",
+        "0 none, 1 AA, 2 AB, 3 BB, 4 not BB, 5 not AA",
+        measured=True,
+    ),
+    "founder_code": Variable(
+        (("variants", "founders"),),
+        "iu",
+        "allele of the founder, as code of its homozygote",
+        "1, 3, or 0 where unknown",
+        measured=True,
+    ),
     "sample_trait": Variable(
         (("samples", "traits"),), "f", "trait value", "NaN where missing", "trait unit", True
     ),
@@ -121,6 +135,13 @@ VARIABLES: dict[str, Variable] = {
         "inbred strain of the sample",
         "samples of a strain share genotypes",
     ),
+    "sample_cross_number": Variable(
+        (("samples", "cross_numbers"),),
+        "iu",
+        "how the sample was bred",
+        "the numbers of R/qtl2's cross_info; -1 where unknown",
+    ),
+    "founder_id": Variable((("founders",),), _TEXT, "founder", "a unique name"),
     "covariate_id": Variable((("covariates",),), _TEXT, "covariate", "a unique name"),
     "genotype_id": Variable(
         (("genotypes",),),
@@ -158,6 +179,7 @@ _INDEXES = {
     "contigs": "contig_id",
     "covariates": "covariate_id",
     "genotypes": "genotype_id",
+    "founders": "founder_id",
 }
 
 _COPIES = {1: "share of copies", 2: "copies"}  # unit of dosages, by their maximum

@@ -12,8 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.crosses.types import NAMES, Cross, cross_of, is_cross
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.study.cross import put_cross
 from bulklmm_dask.study.files import Archive, Folder
 from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.readers._control import Control, open_control
@@ -34,6 +36,12 @@ from bulklmm_dask.study.readers._crosses import (
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
 from bulklmm_dask.study.readers._places import read_trait_places
+from bulklmm_dask.study.readers._raw import (
+    cross_numbers,
+    founder_calls,
+    founder_letters,
+    marker_alleles,
+)
 from bulklmm_dask.study.readers._samples import SampleTables, read_covariates, read_samples
 from bulklmm_dask.study.readers._traits import Source
 from bulklmm_dask.study.schema import locate, require_unique, unknown_names
@@ -64,7 +72,7 @@ def read_rqtl2(
     covariates: Source | None = None,
     trait_positions: Source | None = None,
 ) -> xr.Dataset:
-    """Read a study of two founders in R/qtl2's format.
+    """Read a cross in R/qtl2's format.
 
     Parameters
     ----------
@@ -88,11 +96,15 @@ def read_rqtl2(
         samples, sample_<column>, and so are sex and cross_info: a scan takes them as covariates
         only by name. Columns of phenocovar are kept as trait_<column>.
 
+        For `genotype_probabilities` it keeps the calls as they are (call_code), the numbers of
+        cross_info (sample_cross_number), and in crosses of several founders their alleles
+        (founder_code); there the dosages are those of the marker's second allele.
+
     Raises
     ------
     InputError
-        If a file is missing, damaged or malformed (with its name, line and column), or the cross
-        has more than two founders.
+        If a file is missing, damaged or malformed (with its name, line and column), or the type
+        of the cross is not known.
 
     Warns
     -----
@@ -150,11 +162,11 @@ def read_rqtl2(
         calls.dosages(control, samples.labels.get("sex", {})),
         calls.placed,
         "Mb" if control.listed("pmap") else "cM",
-        alleles=_alleles(control),
+        alleles=_alleles(control) if calls.founders is None else marker_alleles(control),
         maximum=1,
     )
     _attach_phenocovar(ds, files, control)
-    return ds.assign_attrs(_attributes(Path(source), control))
+    return calls.raw(ds, files, control, covar).assign_attrs(_attributes(Path(source), control))
 
 
 def _samples(
@@ -205,6 +217,23 @@ class _Genotypes:
     variants: list[str]
     samples: list[str]
     placed: pd.DataFrame | None
+    cross: Cross | None
+    founders: npt.NDArray[np.uint8] | None
+
+    def raw(
+        self, ds: xr.Dataset, files: Folder | Archive, control: Control, covar: Table | None
+    ) -> xr.Dataset:
+        """Add calls, founders and cross_info to a study, for `genotype_probabilities`."""
+        if self.cross is None:
+            return ds
+        return put_cross(
+            ds,
+            self.values,
+            (self.variants, self.samples),
+            self.founders,
+            founder_letters(control, self.cross),
+            cross_numbers(files, control, covar),
+        )
 
     def dosages(self, control: Control, sexes: Mapping[str, str]) -> xr.DataArray:
         """Dosages (samples, variants) with names; the sexes tell what is possible on the X."""
@@ -238,7 +267,14 @@ def _calls(files: Folder | Archive, control: Control) -> _Genotypes:
         maps = " and ".join(files.label(name) for name in control.listed(_chosen_map(control)))
         index, placed = place_markers(variants, placed, table.label, maps)
         codes, variants = codes[index], list(placed.index)
-    return _Genotypes(table.label, genotype_of[codes], variants, table.rows, placed)
+    cross = cross_of(control.crosstype) if is_cross(control.crosstype) else None
+    founders = None
+    if cross is not None and not cross.two_way:
+        founder_letters(control, cross)
+        founders = founder_calls(files, control, cross, variants)
+    return _Genotypes(
+        table.label, genotype_of[codes], variants, table.rows, placed, cross, founders
+    )
 
 
 def _alleles(control: Control) -> list[str]:
@@ -247,12 +283,16 @@ def _alleles(control: Control) -> list[str]:
 
 def _meaning(control: Control) -> dict[int, int]:
     """Look up the genotype of each code in this kind of cross."""
-    meaning = _CROSSES.get(control.crosstype)
+    name = control.crosstype
+    meaning = _CROSSES.get(name)
+    if meaning is None and is_cross(name):
+        return _CODES
     if meaning is None or len(_alleles(control)) != 2 or control.listed("founder_geno"):
+        known = dict.fromkeys([*NAMES, *_CROSSES])
         raise InputError(
-            f"{control.label}: crosstype {control.crosstype!r} with alleles {_alleles(control)} "
-            f"cannot be read from calls, which works for two founders ({', '.join(_CROSSES)}); "
-            "compute genotype probabilities (R/qtl2: calc_genoprob) and read them with "
+            f"{control.label}: crosstype {name!r} with alleles {_alleles(control)} cannot be read "
+            f"from calls, which works for {', '.join(known)} (K founders), those of two founders "
+            "without founder_geno; compute genotype probabilities elsewhere and read them with "
             f"{function('read_probabilities')}"
         )
     return meaning

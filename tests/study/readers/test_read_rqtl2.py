@@ -59,6 +59,7 @@ def check_bxd(reference, n_traits):
         "traits": n_traits,
         "contigs": 20,
         "alleles": 2,
+        "cross_numbers": 1,
     }
     assert "117,497 calls 'H'" in said
     assert "dosage 0.5" in said
@@ -305,7 +306,9 @@ def test_covar_may_be_transposed(tmp_path):
         ({}, {"geno": None}, "lists no geno"),
         ({}, {"pheno": None}, "lists no pheno"),
         ({}, {"crosstype": None}, "has no crosstype"),
-        ({}, {"crosstype": "do"}, "genotype probabilities"),
+        ({}, {"crosstype": "do", "alleles": None}, "lists no founder_geno"),
+        ({}, {"crosstype": "do"}, "alleles names 2 founders, but a do has 8"),
+        ({}, {"crosstype": "4way"}, "works for bc, .* genrilK.*genotype probabilities"),
         ({}, {"alleles": ["A", "B", "C"]}, "genotype probabilities"),
         ({}, {"genotypes": {"L": 1, "C": 3}}, "'C' has code 3, but a riself has the codes 1, 2"),
         ({}, {"genotypes": ["L", "C"]}, "it should map each call to its code"),

@@ -1,0 +1,171 @@
+"""The raw cross of a study as arrays: founders, and how each sample was bred."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from bulklmm_dask.crosses.info import Info
+from bulklmm_dask.crosses.states import State
+from bulklmm_dask.crosses.types import Cross, cross_of
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.cross import CODES, FOUNDERS, NUMBERS
+from bulklmm_dask.study.readers._crosses import on_x
+from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import function
+from bulklmm_dask.text import counted, listing
+from bulklmm_dask.typing import Flags, Index
+
+_SEX = "sample_sex"
+
+
+@dataclass(frozen=True)
+class RawCross:
+    """A cross and its individuals.
+
+    Attributes
+    ----------
+    type : Cross
+    letters : list of str
+        Letters of the founders.
+    founders : array (variants, founders) of int
+        Their alleles: 1, 3, or 0 where unknown.
+    on_x : array (contigs,) of bool
+        Which contigs are X chromosomes.
+    infos : list of tuple of int
+        cross_info of each sample.
+    female : array (samples,) of bool
+    """
+
+    type: Cross
+    letters: list[str]
+    founders: npt.NDArray[np.integer]
+    on_x: Flags
+    infos: list[Info]
+    female: Flags
+
+    def kinds(self, *, x: bool) -> tuple[list[tuple[Info, bool]], Index]:
+        """Kinds of samples on a contig, and the number of the kind of each sample."""
+        each = [
+            self.type.kind(info, x=x, female=bool(female))
+            for info, female in zip(self.infos, self.female, strict=True)
+        ]
+        kinds = list(dict.fromkeys(each))
+        number = {kind: at for at, kind in enumerate(kinds)}
+        return kinds, np.array([number[kind] for kind in each], dtype=np.int64)
+
+
+def raw_cross(ds: xr.Dataset) -> RawCross:
+    """Find the raw cross of a study, or raise InputError that says what it lacks."""
+    name = ds.attrs.get("crosstype")
+    if CODES not in ds or not isinstance(name, str):
+        lacking = CODES if CODES not in ds else "attribute crosstype"
+        raise InputError(
+            f"the study has no {lacking}, so its calls cannot be read as those of a cross; read "
+            f"the cross with {function('read_rqtl2')}"
+        )
+    cross = cross_of(name)
+    contigs = ds["contig_id"].values.tolist() if "contig_id" in ds else []
+    declared = ds.attrs.get("x_chr", ())
+    x = on_x(contigs, [declared] if isinstance(declared, str) else list(map(str, declared)))
+    any_x = bool(x.any())
+    return RawCross(
+        cross,
+        letters_of(ds, cross),
+        _founders(ds, cross),
+        x,
+        _infos(ds, cross, any_x),
+        _female(ds, needed=any_x and cross.sexed),
+    )
+
+
+def letters_of(ds: xr.Dataset, cross: Cross) -> list[str]:
+    """Letters of the founders of a study."""
+    if "founder_id" in ds:
+        found = list(map(str, ds["founder_id"].values))
+    elif "variant_allele" in ds:
+        found = list(map(str, ds["variant_allele"].values[0]))
+    else:
+        found = ["A", "B"]
+    if len(found) < cross.founders:
+        raise InputError(
+            f"founder_id names {counted(len(found), 'founder')}, but a {cross.name} has "
+            f"{cross.founders}; name each of them"
+        )
+    return found[: cross.founders]
+
+
+def labels_of(states: Sequence[State], letters: Sequence[str]) -> list[str]:
+    """Names of genotypes, each once, in order."""
+    own = {(state.alleles[0], state.alleles[-1], state.shown != "hemizygous") for state in states}
+    labels = list(dict.fromkeys(state.label(letters) for state in states))
+    if len(labels) != len(own):
+        raise InputError(
+            f"the letters of the founders, {listing(letters, 8)}, give several genotypes one name; "
+            "choose others, of one letter each and none of them Y"
+        )
+    require_unique(letters, "the letters of the founders", "give each another one")
+    return labels
+
+
+def _founders(ds: xr.Dataset, cross: Cross) -> npt.NDArray[np.integer]:
+    if cross.two_way:
+        return np.tile(np.array([1, 3], dtype=np.uint8), (ds.sizes["variants"], 1))
+    wanted = cross.founders + cross.tester
+    if FOUNDERS not in ds or ds.sizes["founders"] != wanted:
+        have = f"{ds.sizes['founders']} founders in" if FOUNDERS in ds else "no"
+        raise InputError(
+            f"the study has {have} {FOUNDERS}, but a {cross.name} has {counted(wanted, 'founder')} "
+            f"whose alleles tell what its calls mean; read the cross with {function('read_rqtl2')}"
+        )
+    return np.asarray(ds[FOUNDERS].values)
+
+
+def _infos(ds: xr.Dataset, cross: Cross, any_x: bool) -> list[Info]:
+    """cross_info of each sample, as far as its type has one."""
+    form, size = cross.info, ds.sizes["samples"]
+    if not form.default or (form.only_x and not any_x):
+        return [form.default] * size
+    if NUMBERS not in ds:
+        if form.only_x:
+            say(
+                f"the study has no {NUMBERS} (cross_info), which has {form.words}: 0 is taken for "
+                f"all samples, which matters on the X"
+            )
+            return [form.default] * size
+        raise InputError(
+            f"the study has no {NUMBERS}, which has {form.words}; give cross_info in the control "
+            "file"
+        )
+    given: list[list[int]] = np.asarray(ds[NUMBERS].values).tolist()
+    infos = [tuple(numbers[: len(form.default)]) for numbers in given]
+    wrong = [at for at, info in enumerate(infos) if not form.fits(info)]
+    if wrong:
+        names = ds["sample_id"].values[wrong]
+        raise InputError(
+            f"cross_info of {counted(len(wrong), 'sample')} cannot be that of a {cross.name}: "
+            f"{given[wrong[0]]} of {str(names[0])!r} should be {form.words}; correct it for "
+            f"{listing(names)}"
+        )
+    return infos
+
+
+def _female(ds: xr.Dataset, *, needed: bool) -> Flags:
+    """Whether each sample is female; where it does not matter, all are."""
+    if not needed:
+        return np.ones(ds.sizes["samples"], dtype=bool)
+    sexes: Any = ds[_SEX].values if _SEX in ds else np.full(ds.sizes["samples"], "")
+    unknown = ~np.isin(sexes, ("female", "male"))
+    if unknown.any():
+        raise InputError(
+            f"the sex of {counted(int(unknown.sum()), 'sample')} is not known "
+            f"({listing(ds['sample_id'].values[unknown])}), and genotypes on the X depend on it; "
+            f"set {_SEX} to female or male, or leave the markers of the X out"
+        )
+    return np.asarray(sexes == "female")

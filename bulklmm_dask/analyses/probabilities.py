@@ -1,0 +1,182 @@
+"""Genotype and allele probabilities of a raw cross: `genotype_probabilities` and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from bulklmm_dask.analyses.inputs.cross import RawCross, labels_of, raw_cross
+from bulklmm_dask.analyses.inputs.genetic_map import ContigMap, genetic_map
+from bulklmm_dask.crosses.hmm import Chromosome
+from bulklmm_dask.crosses.maps import MAP_FUNCTIONS, MapFunction, recombination
+from bulklmm_dask.engine.crosses import Contig, lazy_probabilities
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.study.checks import number, require_choice
+from bulklmm_dask.study.cross import CODES
+from bulklmm_dask.study.schema import validate
+from bulklmm_dask.surface import option
+
+
+def genotype_probabilities(
+    ds: xr.Dataset,
+    *,
+    step: float = 0.0,
+    error_prob: float = 1e-4,
+    map_function: MapFunction = "haldane",
+    positions: Mapping[str, Sequence[float]] | None = None,
+) -> xr.Dataset:
+    r"""Compute the probability of each true genotype from the calls of a cross.
+
+    The true genotypes along a chromosome, in terms of the founders, are a Markov chain; calls show
+    them with errors. Forward and backward give their probabilities at each position, given all
+    calls of the chromosome, as R/qtl2's calc_genoprob does.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A study with the calls of a cross, from `read_rqtl2`.
+    step : float
+        Distance in cM of positions between the markers (pseudomarkers), from the first marker of
+        each contig on; 0 for markers only. Positions less than 0.01 cM from a marker are left out.
+    error_prob : float
+        Probability that a call is wrong, between 0 and 1/2.
+    map_function : {"haldane", "kosambi", "carter-falconer", "morgan"}
+        Recombination fraction by the distance in cM.
+    positions : mapping of str to sequence of float, optional
+        Positions in cM by contig, instead of those of `step`.
+
+    Returns
+    -------
+    Dataset
+        A study with call_genotype_probability (variants, samples, genotypes), lazy, float32, at
+        markers and pseudomarkers (named as in R/qtl2: c1.loc5) in the order of the genetic map.
+        genotypes are AA, AB, BB, ... in the letters of the founders, then those of the X alone: BA,
+        AY, BY; where a contig does not have one, it is 0. variant_genetic_position has cM;
+        variant_position of pseudomarkers is interpolated. Samples, traits, covariates and kinships
+        are those of `ds`.
+
+    Raises
+    ------
+    InputError
+        If `ds` has no calls of a cross, or no genetic positions; if samples lack what tells how
+        they were bred (cross_info) or, with an X, their sex; or if an option cannot be used.
+
+    Warns
+    -----
+    StudyWarning
+        If directions of a cross with an X are not known: all are taken as A x B.
+
+    Notes
+    -----
+    The computation takes one task for each contig and block of samples. `save` keeps what it
+    gives; without it each use of the study computes it again.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("cross.yaml").write_text('''crosstype: f2
+    ... geno: geno.csv
+    ... pheno: pheno.csv
+    ... gmap: gmap.csv
+    ... genotypes: {SS: 1, SB: 2, BB: 3}
+    ... alleles: [S, B]
+    ... ''')
+    >>> _ = Path("geno.csv").write_text('''id,m1,m2
+    ... a,SS,SB
+    ... b,SB,BB
+    ... ''')
+    >>> _ = Path("pheno.csv").write_text('''id,weight
+    ... a,20.1
+    ... b,22.5
+    ... ''')
+    >>> _ = Path("gmap.csv").write_text('''marker,chr,pos
+    ... m1,1,3
+    ... m2,1,23
+    ... ''')
+    >>> study = blmm.genotype_probabilities(blmm.read_rqtl2("cross.yaml"), step=10)
+    >>> study.call_genotype_probability.sel(samples="a").to_pandas().round(3)
+    genotypes     SS   SB     BB
+    variants
+    m1         1.000  0.0  0.000
+    c1.loc13   0.495  0.5  0.005
+    m2         0.000  1.0  0.000
+    """
+    ds = validate(ds)
+    require_choice(map_function, "map_function", MAP_FUNCTIONS)
+    error = number(error_prob, option("error_prob"), 0, 0.5)
+    if not 0 < error < 0.5:
+        raise InputError(f"{option('error_prob')} is {error:g}; give more than 0 and less than 0.5")
+    cross = raw_cross(ds)
+    places = genetic_map(ds, step, positions)
+    states = cross.type.states(x=bool(cross.on_x[[one.contig for one in places]].any()))
+    labels = labels_of(states, cross.letters)
+    probability = lazy_probabilities(
+        ds[CODES].data,
+        [_contig(cross, one, map_function, labels) for one in places],
+        cross.type.name,
+        error,
+        len(labels),
+    )
+    out = _without_markers(ds).assign_attrs(
+        error_prob=error, map_function=map_function, step=float(step)
+    )
+    out = _placed(out, ds, places)
+    out["call_genotype_probability"] = (("variants", "samples", "genotypes"), probability)
+    names = text(labels)
+    out = out.assign_coords(genotypes=names, genotype_id=("genotypes", names))
+    letters = text(cross.letters)
+    out = out.assign_coords(founders=letters, founder_id=("founders", letters))
+    return arranged(validate(_with_dosage(out)))
+
+
+def _contig(cross: RawCross, place: ContigMap, map_function: str, labels: list[str]) -> Contig:
+    x = bool(cross.on_x[place.contig])
+    kinds, which = cross.kinds(x=x)
+    known = {label: at for at, label in enumerate(labels)}
+    columns = [
+        np.array([known[state.label(cross.letters)] for state in chain.states])
+        for chain in (cross.type.chain(info, x=x, female=female) for info, female in kinds)
+    ]
+    is_marker = place.marker >= 0
+    rows = place.marker[is_marker]
+    chromosome = Chromosome(
+        recombination(np.diff(place.genetic), map_function),
+        np.where(is_marker, np.cumsum(is_marker) - 1, -1),
+        cross.founders[rows],
+    )
+    return Contig(chromosome, rows, x, kinds, which, columns)
+
+
+def _without_markers(ds: xr.Dataset) -> xr.Dataset:
+    """The study without what it has of markers, genotypes and founders."""
+    return ds.drop_dims([dim for dim in ("variants", "genotypes", "founders") if dim in ds.dims])
+
+
+def _placed(out: xr.Dataset, ds: xr.Dataset, places: list[ContigMap]) -> xr.Dataset:
+    """Add names and positions of markers and positions between."""
+    names = text([name for one in places for name in one.names])
+    physical = np.concatenate([one.physical for one in places])
+    genetic = np.concatenate([one.genetic for one in places])
+    contigs = np.concatenate([np.full(len(one.names), one.contig) for one in places])
+    return out.assign_coords(
+        variants=names,
+        variant_id=("variants", names),
+        variant_contig=("variants", contigs),
+        variant_position=("variants", physical, dict(ds["variant_position"].attrs)),
+        variant_genetic_position=("variants", genetic, {"units": "cM"}),
+    )
+
+
+def _with_dosage(ds: xr.Dataset) -> xr.Dataset:
+    """Where there are two genotypes, dosages too: the probability of the second."""
+    if ds.sizes["genotypes"] != 2:
+        return ds
+    second = ds["call_genotype_probability"][:, :, 1].drop_vars(["genotypes", "genotype_id"])
+    pairs = np.tile(ds["genotype_id"].values, (ds.sizes["variants"], 1))
+    return ds.assign(call_dosage=second.assign_attrs(maximum=1)).assign_coords(
+        variant_allele=(("variants", "alleles"), pairs)
+    )
