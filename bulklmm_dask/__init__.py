@@ -15,6 +15,7 @@ _HOMES = {
     "StudyWarning": "bulklmm_dask.errors",
     "__version__": "bulklmm_dask._version",
     "adjusted_p": "bulklmm_dask.results.thresholds",
+    "allele_probabilities": "bulklmm_dask.analyses.probabilities",
     "bayes_interval": "bulklmm_dask.results.peaks",
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
@@ -48,6 +49,7 @@ _HOMES = {
     "thresholds": "bulklmm_dask.results.thresholds",
     "trait_fdr": "bulklmm_dask.results.thresholds",
     "verify": "bulklmm_dask.verification",
+    "with_traits": "bulklmm_dask.study.with_traits",
 }
 __all__ = [
     "ClusterError",
@@ -58,6 +60,7 @@ __all__ = [
     "StoreError",
     "StudyWarning",
     "adjusted_p",
+    "allele_probabilities",
     "bayes_interval",
     "create_dataset",
     "find_hits",
@@ -91,6 +94,7 @@ __all__ = [
     "thresholds",
     "trait_fdr",
     "verify",
+    "with_traits",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
@@ -100,7 +104,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
     from bulklmm_dask.analyses.permute import permute
-    from bulklmm_dask.analyses.probabilities import genotype_probabilities
+    from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
     from bulklmm_dask.engine.progress import Progress
@@ -127,6 +131,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.study.readers.rqtl import read_rqtl
     from bulklmm_dask.study.readers.rqtl2 import read_rqtl2
     from bulklmm_dask.study.readers.vcf_zarr import open_vcf_zarr
+    from bulklmm_dask.study.with_traits import with_traits
     from bulklmm_dask.verification import verify
 else:
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,24 +1,27 @@
-"""Genotype and allele probabilities of a raw cross: `genotype_probabilities` and its kin."""
+"""Genotype probabilities of a raw cross, and the shares of its founders' alleles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.cross import RawCross, labels_of, raw_cross
+from bulklmm_dask.analyses.inputs.cross import RawCross, labels_of, letters_of, raw_cross
 from bulklmm_dask.analyses.inputs.genetic_map import ContigMap, genetic_map
 from bulklmm_dask.crosses.hmm import Chromosome
 from bulklmm_dask.crosses.maps import MAP_FUNCTIONS, MapFunction, recombination
+from bulklmm_dask.crosses.types import cross_of
 from bulklmm_dask.engine.crosses import Contig, lazy_probabilities
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import number, require_choice
 from bulklmm_dask.study.cross import CODES
-from bulklmm_dask.study.schema import validate
-from bulklmm_dask.surface import option
+from bulklmm_dask.study.schema import locate, validate
+from bulklmm_dask.surface import function, option
+from bulklmm_dask.text import listing
 
 
 def genotype_probabilities(
@@ -125,12 +128,82 @@ def genotype_probabilities(
         error_prob=error, map_function=map_function, step=float(step)
     )
     out = _placed(out, ds, places)
-    out["call_genotype_probability"] = (("variants", "samples", "genotypes"), probability)
-    names = text(labels)
-    out = out.assign_coords(genotypes=names, genotype_id=("genotypes", names))
     letters = text(cross.letters)
     out = out.assign_coords(founders=letters, founder_id=("founders", letters))
-    return arranged(validate(_with_dosage(out)))
+    return _with_genotypes(out, probability, labels)
+
+
+def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
+    """Sum genotype probabilities of a cross to shares of its founders' alleles.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A study from `genotype_probabilities`, also one that was saved and opened.
+
+    Returns
+    -------
+    Dataset
+        The study with call_genotype_probability (variants, samples, genotypes), lazy if it was:
+        genotypes are the founders, and their numbers the share of each founder's alleles, 1/2 in a
+        heterozygote, as R/qtl2's genoprob_to_alleleprob gives. A scan of k founders has k - 1
+        degrees of freedom.
+
+    Raises
+    ------
+    InputError
+        If `ds` has no genotype probabilities of a cross.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("cross.yaml").write_text('''crosstype: f2
+    ... geno: geno.csv
+    ... pheno: pheno.csv
+    ... gmap: gmap.csv
+    ... genotypes: {SS: 1, SB: 2, BB: 3}
+    ... alleles: [S, B]
+    ... ''')
+    >>> _ = Path("geno.csv").write_text('''id,m1,m2
+    ... a,SS,SB
+    ... b,SB,BB
+    ... ''')
+    >>> _ = Path("pheno.csv").write_text('''id,weight
+    ... a,20.1
+    ... b,22.5
+    ... ''')
+    >>> _ = Path("gmap.csv").write_text('''marker,chr,pos
+    ... m1,1,3
+    ... m2,1,23
+    ... ''')
+    >>> study = blmm.genotype_probabilities(blmm.read_rqtl2("cross.yaml"), step=10)
+    >>> blmm.allele_probabilities(study).call_genotype_probability[:, 0].to_pandas().round(3)
+    genotypes      S      B
+    variants
+    m1         1.000  0.000
+    c1.loc13   0.745  0.255
+    m2         0.500  0.500
+    """
+    ds = validate(ds)
+    name = ds.attrs.get("crosstype")
+    if "call_genotype_probability" not in ds or "founder_id" not in ds or not isinstance(name, str):
+        raise InputError(
+            "the study has no genotype probabilities of a cross; make them with "
+            f"{function('genotype_probabilities')}"
+        )
+    cross = cross_of(name)
+    letters = letters_of(ds, cross)
+    share_of = {}
+    for state in cross.states(x=True):
+        founders = [allele for allele in state.alleles if allele < len(letters)]
+        share = np.bincount(founders, minlength=len(letters)) / len(founders)
+        share_of[state.label(letters)] = share.astype(np.float32)
+    what = f"genotypes of a {name} of {listing(letters, 8)} are not {{}}"
+    labels = list(map(str, ds["genotype_id"].values))
+    locate(share_of, labels, what, f"make them with {function('genotype_probabilities')}")
+    shares = np.stack([share_of[label] for label in labels])
+    alleles = ds["call_genotype_probability"].data @ shares
+    return _with_genotypes(ds.drop_dims("genotypes"), alleles, letters)
 
 
 def _contig(cross: RawCross, place: ContigMap, map_function: str, labels: list[str]) -> Contig:
@@ -171,12 +244,15 @@ def _placed(out: xr.Dataset, ds: xr.Dataset, places: list[ContigMap]) -> xr.Data
     )
 
 
-def _with_dosage(ds: xr.Dataset) -> xr.Dataset:
-    """Where there are two genotypes, dosages too: the probability of the second."""
-    if ds.sizes["genotypes"] != 2:
-        return ds
-    second = ds["call_genotype_probability"][:, :, 1].drop_vars(["genotypes", "genotype_id"])
-    pairs = np.tile(ds["genotype_id"].values, (ds.sizes["variants"], 1))
-    return ds.assign(call_dosage=second.assign_attrs(maximum=1)).assign_coords(
-        variant_allele=(("variants", "alleles"), pairs)
+def _with_genotypes(ds: xr.Dataset, probability: Any, labels: list[str]) -> xr.Dataset:
+    """Add probabilities (variants, samples, genotypes); of two genotypes dosages of the second."""
+    names = text(labels)
+    ds = ds.assign_coords(genotypes=names, genotype_id=("genotypes", names)).assign(
+        call_genotype_probability=(("variants", "samples", "genotypes"), probability)
     )
+    if len(labels) == 2:
+        pairs = np.tile(names, (ds.sizes["variants"], 1))
+        ds = ds.assign(
+            call_dosage=(("variants", "samples"), probability[:, :, 1], {"maximum": 1})
+        ).assign_coords(variant_allele=(("variants", "alleles"), pairs))
+    return arranged(validate(ds))

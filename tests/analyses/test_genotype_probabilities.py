@@ -9,6 +9,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
@@ -57,6 +58,27 @@ def test_as_in_r_qtl2(whole_reference, folder, file, step):
     sums = np.zeros(found.shape[:2])
     np.add.at(sums, tuple(where[:2]), listed["probability"].to_numpy())
     np.testing.assert_allclose(sums[rows, columns], 1, atol=4e-5)
+
+
+@quiet
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("folder", "file", "step"),
+    [("iron", "iron", 1), ("doex", "DOex", 0), ("arabmagic", "arabmagic_tair9", 0)],
+)
+def test_alleles_as_in_r_qtl2(whole_reference, folder, file, step):
+    base = whole_reference / "crosses" / folder
+    path = base / f"{file}.zip"
+    traits = genotyped(path, "arabmagic_geno.csv") if folder == "arabmagic" else None
+    ds = blmm.genotype_probabilities(
+        blmm.read_rqtl2(path, traits=traits), step=step, error_prob=0.002
+    )
+    alleles = blmm.allele_probabilities(ds).call_genotype_probability
+    listed = pd.read_csv(base / "alleleprobs.csv.gz", dtype={"chr": str, "id": str})
+    places = [xr.DataArray(listed[column], dims="cells") for column in ("position", "id")]
+    found = alleles.sel(variants=places[0], samples=places[1]).transpose("cells", "genotypes")
+    assert found.genotypes.values.tolist() == listed.columns[3:].tolist()
+    np.testing.assert_allclose(found, listed.iloc[:, 3:], atol=1e-6, rtol=0)
 
 
 @pytest.fixture
@@ -235,3 +257,25 @@ def test_what_cannot_be_computed_is_refused(cross, tmp_path):
         blmm.genotype_probabilities(cross(crosstype="ail", cross_info=None))
     with pytest.raises(InputError, match="give several genotypes one name"):
         blmm.genotype_probabilities(cross(alleles=["S", "Y"]))
+
+
+@quiet
+def test_alleles_sum_to_one_and_are_halved_in_heterozygotes(cross):
+    ds = blmm.genotype_probabilities(cross(), step=10)
+    out = blmm.allele_probabilities(ds)
+    assert dask.is_dask_collection(out.call_genotype_probability.data)
+    p = ds.call_genotype_probability.to_series().unstack("genotypes")
+    expected = p["SS"] + p["SY"] + (p["SB"] + p["BS"]) / 2
+    found = out.call_genotype_probability.to_series().unstack("genotypes")
+    np.testing.assert_allclose(found["S"], expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(out.call_dosage, out.call_genotype_probability[:, :, 1])
+
+
+@quiet
+def test_alleles_of_what_is_no_cross_are_refused(cross):
+    with pytest.raises(InputError, match="no genotype probabilities of a cross"):
+        blmm.allele_probabilities(cross())
+    ds = blmm.genotype_probabilities(cross())
+    with pytest.raises(InputError, match="genotypes of a bc of 'S', 'B' are not 'BB', 'BS'"):
+        blmm.allele_probabilities(ds.assign_attrs(crosstype="bc"))
