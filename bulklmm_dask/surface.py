@@ -20,10 +20,13 @@ FLAGS = {
 
 # Functions whose command has another name.
 COMMANDS = {
+    "allele_probabilities": "probabilities",
     "find_hits": "hits",
     "find_peaks": "peaks",
+    "genotype_probabilities": "probabilities",
     "max_lod": "maxima",
     "read_probabilities": "import probabilities",
+    "read_rqtl2": "import",
     "save": "import",
 }
 

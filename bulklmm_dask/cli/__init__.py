@@ -10,6 +10,10 @@ from bulklmm_dask.cli._lazy import LazyGroup
 _COMMANDS = {
     "import": ("bulklmm_dask.cli.study:import_command", "Read files into a Zarr study."),
     "simulate": ("bulklmm_dask.cli.study:simulate_command", "Simulate a study with known truth."),
+    "probabilities": (
+        "bulklmm_dask.cli.probabilities:probabilities_command",
+        "Genotype probabilities from the calls of a cross.",
+    ),
     "kinship": ("bulklmm_dask.cli.study:kinship_command", "Compute the kinship of a study."),
     "scan": ("bulklmm_dask.cli.scan:scan_command", "Test every trait against every marker."),
     "maxima": (

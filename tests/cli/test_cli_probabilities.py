@@ -1,0 +1,55 @@
+"""bulklmm probabilities: what the library gives, in a store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from commands import run
+
+import bulklmm_dask as blmm
+
+pytestmark = pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "cross.yaml").write_text(
+        "crosstype: f2\ngeno: geno.csv\npheno: pheno.csv\ngmap: gmap.csv\n"
+        "genotypes: {SS: 1, SB: 2, BB: 3}\nalleles: [S, B]\n"
+    )
+    (tmp_path / "geno.csv").write_text("id,m1,m2\na,SS,SB\nb,SB,BB\nc,BB,NA\n")
+    (tmp_path / "pheno.csv").write_text("id,weight\na,20.1\nb,22.5\nc,20\n")
+    (tmp_path / "gmap.csv").write_text("marker,chr,pos\nm1,1,3\nm2,1,23\n")
+    return tmp_path
+
+
+def test_as_by_the_library(folder):
+    options = ("--step", "5", "--error-prob", "0.01", "--map-function", "kosambi")
+    run("probabilities", folder / "cross.yaml", folder / "out.zarr", *options)
+    found = blmm.open_dataset(folder / "out.zarr")
+    expected = blmm.genotype_probabilities(
+        blmm.read_rqtl2(folder / "cross.yaml"), step=5, error_prob=0.01, map_function="kosambi"
+    )
+    np.testing.assert_array_equal(
+        found.call_genotype_probability, expected.call_genotype_probability
+    )
+    assert found.variants.values.tolist() == expected.variants.values.tolist()
+
+
+def test_alleles_of_an_imported_cross(folder):
+    run("import", folder / "cross.yaml", folder / "study.zarr")
+    run("probabilities", folder / "study.zarr", folder / "out.zarr", "--alleles")
+    found = blmm.open_dataset(folder / "out.zarr")
+    assert found.genotypes.values.tolist() == ["S", "B"]
+    ds = blmm.genotype_probabilities(blmm.open_dataset(folder / "study.zarr"))
+    expected = blmm.allele_probabilities(ds).call_genotype_probability
+    np.testing.assert_array_equal(found.call_genotype_probability, expected)
+
+
+def test_a_study_without_calls_is_refused_in_one_line(folder):
+    run("simulate", folder / "s.zarr", "--traits", 2, "--samples", 20, "--strains", 0)
+    said = run("probabilities", folder / "s.zarr", folder / "out.zarr", code=1).stderr
+    assert "the study has no call_code" in said
+    assert "'bulklmm import'" in said
+    said = run("probabilities", folder / "cross.yaml", folder / "o.zarr", "--step=-1", code=1)
+    assert "--step is -1" in said.stderr
