@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,13 +85,22 @@ def posterior(
         chosen = [chains[number] for number in members]
         place = np.searchsorted(members, which[mine])
         vectors = _forward_backward(chromosome, chosen, place, calls[:, mine], error)
-        # Scaled, turned and rounded a few positions at a time.
-        column = columns[members[0]]
+        place_of, column = _as_slice(mine), _as_slice(columns[members[0]])
+        if not isinstance(place_of, slice) and not isinstance(column, slice):
+            place_of = place_of[:, None]
+        ones = np.ones(vectors.shape[1])
         for start in range(0, len(vectors), _TURNED):
             some = vectors[start : start + _TURNED]
-            some /= some.sum(1, keepdims=True)
-            out[start : start + _TURNED, mine[:, None], column] = some.transpose(0, 2, 1)
+            some /= (ones @ some)[:, None]
+            out[start : start + _TURNED, place_of, column] = some.transpose(0, 2, 1)
     return out
+
+
+def _as_slice(places: Index) -> Any:
+    """Neighbouring places as a slice, into which NumPy copies faster; others as they are."""
+    first, last = int(places[0]), int(places[-1])
+    whole = last - first + 1 == len(places) and bool((np.diff(places) == 1).all())
+    return slice(first, last + 1) if whole else places
 
 
 def _forward_backward(
@@ -108,29 +118,31 @@ def _forward_backward(
     marker, last = chromosome.marker, len(chromosome.marker) - 1
     often = max(1, int(_PLACES / -np.log10(table.min())))
 
-    def seen(position: int) -> Array | None:
-        """Probabilities of the calls (states, individuals), None where they tell nothing."""
-        row = marker[position]
-        if row < 0 or not rows[row].any():
-            return None
-        return table[:, calls[row]][rows[row]]
+    told = np.empty((len(first.states), len(which)))
 
-    out = np.empty((last + 1, len(first.states), len(which)))
-    alpha = np.broadcast_to(first.start[:, None], out.shape[1:])
-    for position in range(last + 1):
-        if position:
-            alpha = steps.forward(position - 1, alpha)
-        told = seen(position)
-        if told is not None:
-            alpha = alpha * told
-        if position % often == often - 1:
-            alpha = alpha / alpha.sum(0)
-        out[position] = alpha
-    beta = np.ones(out.shape[1:])
-    for position in range(last - 1, -1, -1):
-        told = seen(position + 1)
-        beta = steps.backward(position, beta if told is None else beta * told)
+    def see(position: int, vectors: Array) -> None:
+        """Multiply by the probabilities of the calls, which may tell nothing."""
+        row = marker[position]
+        if row >= 0 and rows[row].any():
+            np.take(table[:, calls[row]], rows[row], axis=0, out=told, mode="clip")
+            vectors *= told
+
+    out = np.empty((last + 1, *told.shape))
+    alpha = out[0]
+    alpha[:] = first.start[:, None]
+    see(0, alpha)
+    for position in range(1, last + 1):
+        before, alpha = alpha, out[position]
+        steps.forward(position - 1, before, alpha)
+        see(position, alpha)
         if position % often == 0:
-            beta = beta / beta.max(0)
+            alpha /= alpha.sum(0)
+    beta, new = np.ones(told.shape), np.empty(told.shape)
+    for position in range(last - 1, -1, -1):
+        see(position + 1, beta)
+        steps.backward(position, beta, new)
+        beta, new = new, beta
+        if position % often == 0:
+            beta /= beta.max(0)
         out[position] *= beta
     return out

@@ -64,19 +64,28 @@ def outbred(r: Array, generations: int, shares: Mapping[int, float]) -> Array:
     shares : mapping of int to float
         Share of the stock's founders by their generation of sib mating, k.
     """
-    both = sum(share * _both_of_eight(r, k + 1) * (1 - r) / 2 for k, share in shares.items())
+    both = _both_of_eight(r, shares) * (1 - r) / 2
     return 1 - 8 * (1 / 64 + (1 - r) ** (generations - 1) * (both - 1 / 64))
 
 
-def _both_of_eight(r: Array, k: int) -> Array:
-    """Probability that a haplotype of a four-way sib mating's generation k has A at both loci."""
+def _both_of_eight(r: Array, shares: Mapping[int, float]) -> Array:
+    """Probability that a haplotype has A at both loci, in four-way sib mating.
+
+    The mean by `shares` of the generations after each; powers are made by products.
+    """
     q = np.sqrt(np.maximum(4 * r**2 - 12 * r + 5, 0))
     apart = q > 0  # q is 0 at r = 1/2
     q = np.where(apart, q, 1)
     level, slope = 6 * r**2 - 7 * r, 3 * r * q
-    slow = (level + slope) / ((1 + 6 * r) * q) * ((1 - 2 * r - q) / 4) ** k
-    fast = (level - slope) / ((1 + 6 * r) * q) * ((1 - 2 * r + q) / 4) ** k
-    return np.where(apart, (1 / (1 + 6 * r) + slow - fast) / 4, 1 / 8 if k == 1 else 1 / 16)
+    slow, fast = (1 - 2 * r - q) / 4, (1 - 2 * r + q) / 4
+    of_slow, of_fast = (level + slope) / ((1 + 6 * r) * q), (level - slope) / ((1 + 6 * r) * q)
+    total = np.zeros_like(r)
+    for k in range(1, max(shares) + 2):
+        of_slow, of_fast = of_slow * slow, of_fast * fast
+        if share := shares.get(k - 1, 0.0):
+            end = 1 / 8 if k == 1 else 1 / 16
+            total += share * np.where(apart, (1 / (1 + 6 * r) + of_slow - of_fast) / 4, end)
+    return total
 
 
 def outbred_x(r: Array, generations: int, shares: Mapping[int, float], *, female: bool) -> Array:

@@ -18,12 +18,12 @@ from bulklmm_dask.typing import Array, Index
 class Steps(Protocol):
     """Steps of the chains of some individuals over all intervals."""
 
-    def forward(self, interval: int, vectors: Array) -> Array:
+    def forward(self, interval: int, vectors: Array, out: Array) -> None:
         """Move probabilities over an interval, left to right: T' p."""
         ...
 
-    def backward(self, interval: int, vectors: Array) -> Array:
-        """Move likelihoods over an interval, right to left: T b."""
+    def backward(self, interval: int, vectors: Array, out: Array) -> None:
+        """Move likelihoods over an interval, right to left: T b; overwrites `vectors`."""
         ...
 
 
@@ -62,11 +62,11 @@ class _Product:
     def __init__(self, transition: Array) -> None:
         self._transition = transition
 
-    def forward(self, interval: int, vectors: Array) -> Array:
-        return self._transition[interval].T @ vectors
+    def forward(self, interval: int, vectors: Array, out: Array) -> None:
+        np.matmul(self._transition[interval].T, vectors, out=out)
 
-    def backward(self, interval: int, vectors: Array) -> Array:
-        return self._transition[interval] @ vectors
+    def backward(self, interval: int, vectors: Array, out: Array) -> None:
+        np.matmul(self._transition[interval], vectors, out=out)
 
 
 class _Mixed:
@@ -74,18 +74,18 @@ class _Mixed:
 
     def __init__(self, stay: Array, weights: Array) -> None:
         self._stay, self._weights = stay, weights
+        self._ones = np.ones(len(weights))
 
-    def forward(self, interval: int, vectors: Array) -> Array:
+    def forward(self, interval: int, vectors: Array, out: Array) -> None:
         stay = self._stay[interval]
-        out = vectors * stay
-        out += self._weights * ((1 - stay) * vectors.sum(0))
-        return out
+        np.multiply(self._weights, (1 - stay) * (self._ones @ vectors), out=out)
+        out += vectors * stay
 
-    def backward(self, interval: int, vectors: Array) -> Array:
+    def backward(self, interval: int, vectors: Array, out: Array) -> None:
         stay = self._stay[interval]
-        out = vectors * stay
-        out += (1 - stay) * (self._weights[:, 0] @ vectors)
-        return out
+        total = (1 - stay) * (self._weights[:, 0] @ vectors)
+        np.multiply(vectors, stay, out=out)
+        out += total
 
 
 class _MixedPair:
@@ -93,7 +93,7 @@ class _MixedPair:
 
     With P the symmetric matrix of ordered pairs, m its row sums and t their sum, a step gives
     a^2 P + a b (m w' + w m') + b^2 t w w', where b = 1 - a. `_share` (founders, states) makes m
-    from the unordered pairs, and `_spread` = `_spread`(w) makes m w' + w m' of m.
+    from the unordered pairs, `_spread` (states, founders) m w' + w m' from m, and of w/2 w w'.
     """
 
     def __init__(self, stay: Array, chain: MixingPair) -> None:
@@ -109,20 +109,19 @@ class _MixedPair:
         move = 1 - stay
         self._kept, self._one, self._two = stay**2, stay * move, move**2 / 2
 
-    def forward(self, interval: int, vectors: Array) -> Array:
+    def forward(self, interval: int, vectors: Array, out: Array) -> None:
         sums = self._share @ vectors
         total = self._two[interval] * sums.sum(0)
         sums *= self._one[interval]
         sums += self._weights[:, None] * total
-        out = self._spread @ sums
+        np.matmul(self._spread, sums, out=out)
         out += vectors * self._kept[interval]
-        return out
 
-    def backward(self, interval: int, vectors: Array) -> Array:
+    def backward(self, interval: int, vectors: Array, out: Array) -> None:
         sums = self._spread.T @ vectors
         total = self._two[interval] * (self._weights @ sums)
         sums *= self._one[interval]
         sums += total
-        out = self._share.T @ sums
-        out += vectors * self._kept[interval]
-        return out
+        np.matmul(self._share.T, sums, out=out)
+        vectors *= self._kept[interval]
+        out += vectors

@@ -18,7 +18,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.typing import Index, Single
 
 # Bytes of the forward probabilities that a task keeps.
-_FORWARD = 2**26
+_FORWARD = 2**27
 
 
 @dataclass(frozen=True)
