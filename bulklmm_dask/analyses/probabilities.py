@@ -41,10 +41,11 @@ def genotype_probabilities(
     Parameters
     ----------
     ds : Dataset
-        A study with the calls of a cross, from `read_rqtl2`.
+        A study with the calls of a cross, from `read_rqtl2` or `read_rqtl`.
     step : float
         Distance in cM of positions between the markers (pseudomarkers), from the first marker of
-        each contig on; 0 for markers only. Positions less than 0.01 cM from a marker are left out.
+        each contig on, more than 0.01; 0 for markers only. Positions less than 0.01 cM from a
+        marker are left out.
     error_prob : float
         Probability that a call is wrong, between 0 and 1/2.
     map_function : {"haldane", "kosambi", "carter-falconer", "morgan"}

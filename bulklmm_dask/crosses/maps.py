@@ -15,7 +15,7 @@ MAP_FUNCTIONS: tuple[str, ...] = get_args(MapFunction)
 # Recombination fraction of neighbours in one place, as in R/qtl2: calls there may contradict.
 _SMALLEST = 1e-8
 # cM between a marker and a position of the grid, below which the position is left out.
-_AT_MARKER = 0.01
+AT_MARKER = 0.01
 # Halvings of [0, 1/2] until doubles end.
 _HALVINGS = 60
 _DIGITS = 15
@@ -64,7 +64,7 @@ def between(markers: Array, wanted: Array) -> Array:
     right = np.searchsorted(known, asked)
     padded = np.concatenate([[-np.inf], known, [np.inf]])
     nearest = np.minimum(asked - padded[right], padded[right + 1] - asked)
-    return asked[nearest >= _AT_MARKER]
+    return asked[nearest >= AT_MARKER]
 
 
 def pseudomarker_names(contig: str, positions: Array, step: float) -> list[str]:

@@ -237,6 +237,11 @@ def test_what_cannot_be_computed_is_refused(cross, tmp_path):
         blmm.genotype_probabilities(ds, error_prob=0)
     with pytest.raises(InputError, match="step is -1"):
         blmm.genotype_probabilities(ds, step=-1)
+    for step in (0.005, np.inf):
+        with pytest.raises(InputError, match=r"step is .*give more than 0.01, or 0"):
+            blmm.genotype_probabilities(ds, step=step)
+    with pytest.raises(InputError, match="the study has no samples"):
+        blmm.genotype_probabilities(ds.isel(samples=[]))
     with pytest.raises(InputError, match=r"unknown map_function 'c-f'.*carter-falconer"):
         blmm.genotype_probabilities(ds, map_function="c-f")
     with pytest.raises(InputError, match="positions name the contig '7'"):
@@ -279,3 +284,15 @@ def test_alleles_of_what_is_no_cross_are_refused(cross):
     ds = blmm.genotype_probabilities(cross())
     with pytest.raises(InputError, match="genotypes of a bc of 'S', 'B' are not 'BB', 'BS'"):
         blmm.allele_probabilities(ds.assign_attrs(crosstype="bc"))
+
+
+@quiet
+def test_a_cross_of_r_qtl_reaches_the_same_engine(cross, tmp_path):
+    (tmp_path / "rqtl.csv").write_text(
+        "t1,id,sex,pgm,m1,m2,m3,x1,x2\n,,,,1,1,1,X,X\n,,,,0,4,31,5,25\n"
+        "1,a,f,0,A,-,B,A,-\n2,b,f,1,H,B,H,H,B\n3,c,m,0,B,A,A,B,A\n"
+    )
+    one = blmm.genotype_probabilities(blmm.read_rqtl(tmp_path / "rqtl.csv", "f2"), step=3)
+    other = blmm.genotype_probabilities(cross(), step=3)
+    np.testing.assert_array_equal(one.call_genotype_probability, other.call_genotype_probability)
+    assert one.variants.values.tolist() == other.variants.values.tolist()

@@ -70,6 +70,9 @@ def raw_cross(ds: xr.Dataset) -> RawCross:
             f"the study has no {lacking}, so its calls cannot be read as those of a cross; read "
             f"the cross with {function('read_rqtl2')}"
         )
+    for dim in ("variants", "samples"):
+        if not ds.sizes[dim]:
+            raise InputError(f"the study has no {dim}, so it has no genotypes; select some")
     cross = cross_of(name)
     contigs = ds["contig_id"].values.tolist() if "contig_id" in ds else []
     declared = ds.attrs.get("x_chr", ())
@@ -103,6 +106,7 @@ def letters_of(ds: xr.Dataset, cross: Cross) -> list[str]:
 
 def labels_of(states: Sequence[State], letters: Sequence[str]) -> list[str]:
     """Names of genotypes, each once, in order."""
+    require_unique(letters, "the letters of the founders", "give each another one")
     own = {(state.alleles[0], state.alleles[-1], state.shown != "hemizygous") for state in states}
     labels = list(dict.fromkeys(state.label(letters) for state in states))
     if len(labels) != len(own):
@@ -110,7 +114,6 @@ def labels_of(states: Sequence[State], letters: Sequence[str]) -> list[str]:
             f"the letters of the founders, {listing(letters, 8)}, give several genotypes one name; "
             "choose others, of one letter each and none of them Y"
         )
-    require_unique(letters, "the letters of the founders", "give each another one")
     return labels
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.crosses.maps import between, grid, pseudomarker_names
+from bulklmm_dask.crosses.maps import AT_MARKER, between, grid, pseudomarker_names
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.checks import number, real_numbers
 from bulklmm_dask.study.contigs import locate_contigs
@@ -60,6 +60,10 @@ def genetic_map(
     codes, contigs = ds["variant_contig"].values, ds["contig_id"].values.tolist()
     names = ds["variant_id"].values.tolist()
     step = number(step, option("step"), 0)
+    if 0 < step <= AT_MARKER or not np.isfinite(step):
+        raise InputError(
+            f"{option('step')} is {step:g} cM; give more than {AT_MARKER:g}, or 0 for markers only"
+        )
     given = _given(positions, contigs)
     maps = []
     for contig in np.unique(codes):

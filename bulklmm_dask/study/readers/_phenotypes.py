@@ -17,7 +17,7 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import Array
 
-SEX, _DIRECTION, ID = "sex", "pgm", "id"  # phenotypes of a meaning of their own, in any case
+SEX, DIRECTION, ID = "sex", "pgm", "id"  # phenotypes of a meaning of their own, in any case
 _SEXES = {
     **dict.fromkeys(("0", "f", "female"), "female"),
     **dict.fromkeys(("1", "m", "male"), "male"),
@@ -63,8 +63,8 @@ def phenotypes_of(
     for name, own in cells.items():
         if name.lower() == SEX:
             found.labels[SEX] = dict(zip(found.names, _sexes(own, sheet.label), strict=True))
-        elif name.lower() == _DIRECTION:
-            found.labels[_DIRECTION] = dict(zip(found.names, own, strict=True))
+        elif name.lower() == DIRECTION:
+            found.labels[DIRECTION] = dict(zip(found.names, own, strict=True))
         elif (numbers := _numbers(sheet, start, at_of[name], own)) is not None:
             found.numbers[name] = numbers
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from string import ascii_uppercase
 
@@ -23,6 +23,7 @@ from bulklmm_dask.study.warn import say
 from bulklmm_dask.text import counted, listing
 
 _UNKNOWN = -1  # a number in cross_info that is missing or no whole number
+_LARGEST = 10**9
 
 
 def founder_letters(control: Control, cross: Cross) -> list[str]:
@@ -98,13 +99,15 @@ def cross_numbers(
     wanted = list(table.columns) if name else [str(column)]
     at = [table.columns.index(one) for one in wanted]
     return {
-        row: [_number(cell, codes) for cell in cells]
+        row: [whole_number(codes.get(cell, cell)) for cell in cells]
         for row, cells in zip(table.rows, table.values[:, at], strict=True)
     }
 
 
-def _number(cell: str, codes: Mapping[str, str]) -> int:
+def whole_number(cell: str) -> int:
+    """A number of cross_info; -1 for what is none."""
     try:
-        return int(codes.get(cell, cell))
+        found = int(cell)
     except ValueError:
         return _UNKNOWN
+    return found if abs(found) <= _LARGEST else _UNKNOWN

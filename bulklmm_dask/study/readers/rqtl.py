@@ -10,14 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.crosses.types import is_cross
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.study.cross import put_cross
 from bulklmm_dask.study.readers._codes import Meaning, kind_of_cross, read_codes
 from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
 from bulklmm_dask.study.readers._head import Head, find_head
 from bulklmm_dask.study.readers._markers import place_markers
-from bulklmm_dask.study.readers._phenotypes import ID, SEX, Phenotypes, phenotypes_of
+from bulklmm_dask.study.readers._phenotypes import DIRECTION, ID, SEX, Phenotypes, phenotypes_of
+from bulklmm_dask.study.readers._raw import whole_number
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
 from bulklmm_dask.study.readers._sheet import Sheet, holds, read_sheet
 from bulklmm_dask.study.readers._traits import Source
@@ -122,17 +125,21 @@ def read_rqtl(
         (markers, own.names),
         sheet.label,
     )
-    placed = None
+    placed, placed_markers = None, markers
     if head.contigs is not None:
         frame = pd.DataFrame({"contig": head.contigs, "position": head.positions}, index=markers)
         index, placed = place_markers(markers, frame, sheet.label, sheet.label)
-        values, markers = values[index], list(placed.index)
+        values, placed_markers = values[index], list(placed.index)
     found = xr.DataArray(
         values.T,
         dims=("samples", "variants"),
-        coords={"samples": text(own.names), "variants": text(markers)},
+        coords={"samples": text(own.names), "variants": text(placed_markers)},
     )
     ds = samples.study(found, placed, "cM", alleles=list(meaning.alleles), maximum=1)
+    if is_cross(kind):
+        directions = samples.labels.get(DIRECTION, {})
+        numbers = {name: [whole_number(cell)] for name, cell in directions.items()}
+        ds = put_cross(ds, genotypes, (markers, own.names), None, meaning.alleles, numbers)
     return ds.assign_attrs({"source": Location.of(file).name, "crosstype": kind} | _x_of(head))
 
 
