@@ -7,7 +7,7 @@ which the last scaling undoes, instead of being logarithms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,6 @@ from bulklmm_dask.typing import Array, Index, Single
 
 # Decimal places that vectors may lose before they are scaled; doubles have 308.
 _PLACES = 150.0
-# Positions that are scaled and turned at a time.
-_TURNED = 32
 
 
 @dataclass(frozen=True)
@@ -84,15 +82,13 @@ def posterior(
             continue
         chosen = [chains[number] for number in members]
         place = np.searchsorted(members, which[mine])
-        vectors = _forward_backward(chromosome, chosen, place, calls[:, mine], error)
         place_of, column = _as_slice(mine), _as_slice(columns[members[0]])
         if not isinstance(place_of, slice) and not isinstance(column, slice):
             place_of = place_of[:, None]
-        ones = np.ones(vectors.shape[1])
-        for start in range(0, len(vectors), _TURNED):
-            some = vectors[start : start + _TURNED]
-            some /= (ones @ some)[:, None]
-            out[start : start + _TURNED, place_of, column] = some.transpose(0, 2, 1)
+        for position, vectors in _forward_backward(
+            chromosome, chosen, place, calls[:, mine], error
+        ):
+            out[position][place_of, column] = vectors.T
     return out
 
 
@@ -109,8 +105,11 @@ def _forward_backward(
     which: Index,
     calls: npt.NDArray[np.integer],
     error: float,
-) -> Array:
-    """Products of alpha and beta (positions, states, individuals), not scaled."""
+) -> Iterator[tuple[int, Array]]:
+    """Yield the posterior (states, individuals) of each position, from the last to the first.
+
+    The array is overwritten at the next position.
+    """
     first = chains[0]
     steps = steps_of(chains, which, chromosome.fraction)
     table = likelihoods(first.seen, error)
@@ -127,22 +126,25 @@ def _forward_backward(
             np.take(table[:, calls[row]], rows[row], axis=0, out=told, mode="clip")
             vectors *= told
 
-    out = np.empty((last + 1, *told.shape))
-    alpha = out[0]
+    kept = np.empty((last + 1, *told.shape))
+    alpha = kept[0]
     alpha[:] = first.start[:, None]
     see(0, alpha)
     for position in range(1, last + 1):
-        before, alpha = alpha, out[position]
+        before, alpha = alpha, kept[position]
         steps.forward(position - 1, before, alpha)
         see(position, alpha)
         if position % often == 0:
             alpha /= alpha.sum(0)
-    beta, new = np.ones(told.shape), np.empty(told.shape)
-    for position in range(last - 1, -1, -1):
-        see(position + 1, beta)
-        steps.backward(position, beta, new)
-        beta, new = new, beta
+    ones = np.ones(len(told))
+    beta, new, both = np.ones(told.shape), np.empty(told.shape), np.empty(told.shape)
+    for position in range(last, -1, -1):
+        if position < last:
+            see(position + 1, beta)
+            steps.backward(position, beta, new)
+            beta, new = new, beta
         if position % often == 0:
             beta /= beta.max(0)
-        out[position] *= beta
-    return out
+        np.multiply(kept[position], beta, out=both)
+        both /= ones @ both
+        yield position, both

@@ -158,6 +158,15 @@ def test_neither_chunks_nor_neighbours_matter(cross, tmp_path):
 
 
 @quiet
+def test_wherever_the_tasks_run(cross, scheduler):
+    lazy = blmm.genotype_probabilities(cross(), step=5).call_genotype_probability
+    with dask.config.set(scheduler="synchronous"):
+        expected = lazy.values
+    with dask.config.set(scheduler=scheduler):
+        np.testing.assert_array_equal(lazy.values, expected)
+
+
+@quiet
 def test_blocks_of_samples(cross, monkeypatch):
     ds = cross()
     whole = blmm.genotype_probabilities(ds, step=3).call_genotype_probability
