@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.delayed import delayed
+from dask.base import tokenize
 
 from bulklmm_dask.crosses.hmm import Chromosome, posterior
 from bulklmm_dask.crosses.info import Info
 from bulklmm_dask.crosses.types import cross_of
-from bulklmm_dask.engine.arrays import in_one_chunk
+from bulklmm_dask.engine.arrays import as_dask, per_block
 from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.engine.held import held_array, held_objects
 from bulklmm_dask.typing import Index, Single
 
 # Bytes of the forward probabilities that a task keeps.
@@ -72,31 +73,43 @@ def lazy_probabilities(
         A contig's positions and some of the samples are a chunk.
     """
     samples = calls.shape[1]
+    positions = tuple(len(one.chromosome.marker) for one in contigs)
     largest = max(
-        len(one.chromosome.marker) * max(map(len, one.columns), default=1) for one in contigs
+        count * max(map(len, one.columns)) for count, one in zip(positions, contigs, strict=True)
     )
+    markers = tuple(len(one.rows) for one in contigs)
     block = max(1, min(samples, _FORWARD // (8 * largest)))
-    rows = []
-    for one in contigs:
-        mine = calls[one.rows]
-        blocks = []
-        for start in range(0, samples, block):
-            some = slice(start, min(start + block, samples))
-            task = delayed(_probabilities)(
-                in_one_chunk(mine[:, some]), one, one.which[some], cross, error, labels
-            )
-            shape = (len(one.chromosome.marker), some.stop - start, labels)
-            blocks.append(da.from_delayed(task, shape=shape, dtype=np.float32))
-        rows.append(da.concatenate(blocks, axis=1))
-    return da.concatenate(rows, axis=0)
+    mine = as_dask(calls[np.concatenate([one.rows for one in contigs])], (markers, block), "calls")
+    kinds = held_array(np.stack([one.which for one in contigs]), (1, block), "kinds")
+    # Each block takes the kinds of its own samples only.
+    known = [replace(one, which=np.empty(0, np.int64)) for one in contigs]
+    held = held_objects("contigs", known, (markers,), known)
+    options = {"cross": cross, "error": error, "labels": labels}
+    token = tokenize(mine.name, kinds.name, held.name, options)
+    return per_block(
+        _probabilities,
+        "vsg",
+        *(mine, "vs", held, "v", kinds, "vs"),
+        name=f"genotype-probabilities-{token}",
+        dtype=np.float32,
+        new_axes={"g": labels},
+        adjust_chunks={"v": positions},
+        **options,
+    )
 
 
 def _probabilities(
-    calls: Any, contig: Contig, which: Index, cross: str, error: float, labels: int
+    calls: Any, contig: Contig, which: Any, *, cross: str, error: float, labels: int
 ) -> Single:
     kind_of = cross_of(cross)
     chains = [kind_of.chain(info, x=contig.x, female=female) for info, female in contig.kinds]
     with one_blas_thread():
         return posterior(
-            contig.chromosome, chains, which, contig.columns, np.asarray(calls), error, labels
+            contig.chromosome,
+            chains,
+            np.asarray(which)[0],
+            contig.columns,
+            np.asarray(calls),
+            error,
+            labels,
         )

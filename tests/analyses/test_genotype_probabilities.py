@@ -158,6 +158,24 @@ def test_neither_chunks_nor_neighbours_matter(cross, tmp_path):
 
 
 @quiet
+def test_equal_calls_have_equal_keys_and_others_have_others(cross):
+    ds = cross()
+    names = [
+        blmm.genotype_probabilities(study, **options).call_genotype_probability.data.name
+        for study, options in (
+            (ds, {}),
+            (ds, {}),
+            (ds, {"step": 2}),
+            (ds, {"error_prob": 0.01}),
+            (ds.assign(call_code=ds.call_code * 0), {}),
+        )
+    ]
+    assert names[0] == names[1]
+    assert len(set(names)) == 4
+    assert names[0].startswith("genotype-probabilities-")
+
+
+@quiet
 def test_wherever_the_tasks_run(cross, scheduler):
     lazy = blmm.genotype_probabilities(cross(), step=5).call_genotype_probability
     with dask.config.set(scheduler="synchronous"):
