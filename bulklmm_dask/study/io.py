@@ -15,7 +15,7 @@ from bulklmm_dask.storage.arrays.datasets import forms_of, read_dataset
 from bulklmm_dask.storage.codecs.compression import Compression, small_codecs
 from bulklmm_dask.storage.health.contents import require_own
 from bulklmm_dask.storage.labels.coordinates import arranged
-from bulklmm_dask.storage.labels.encoding import plain
+from bulklmm_dask.storage.labels.encoding import plain, storable
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.proof.lazy import lazily
@@ -142,7 +142,7 @@ def save(
     gaps, ds = uncounted(ds), without_mark(ds)
     if gaps is not None:
         ds = ds.assign({_GAPS: gaps})
-    ds = _aligned(plain(ds))
+    ds = _aligned(storable(ds))
     large = [name for name in _LARGE if name in ds]
     with target.appearing(replaceable) as partial:
         encoding = {name: _encoding(name, one, kept) for name, one in ds.variables.items()}

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 import shutil
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 import xarray as xr
 import zarr
 
+import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.places.location import Location
@@ -283,3 +285,32 @@ def test_what_no_store_holds_is_refused_before_anything_is_written(ds, tmp_path)
         owner.attrs["x"] = np.float32(0.5)
     save(ds, tmp_path / "s.zarr")
     assert open_dataset(tmp_path / "s.zarr").attrs["x"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "name", ["sample_a/b", "sample_a\\b", "sample_x/../y", "..", "zarr.json", "manifest"]
+)
+def test_names_that_are_none_of_a_folder_are_refused(ds, tmp_path, name):
+    """Of a/b Zarr makes a folder in a folder, where no reader looks for a variable."""
+    named = ds.assign({name: ("samples", np.zeros(ds.sizes["samples"]))})
+    with pytest.raises(InputError, match=re.escape(f"ds.rename({{{name!r}: ...}})")):
+        save(named, tmp_path / "s.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::bulklmm_dask.StudyWarning")
+def test_names_of_a_study_that_its_results_cannot_have_are_refused(ds, tmp_path):
+    of_traits = ds.assign({"trait_a/b": ("traits", np.zeros(ds.sizes["traits"]))})
+    with pytest.raises(InputError, match=r"a variable is called 'trait_a/b', which is no name"):
+        blmm.scan(of_traits, kinship=None, store=tmp_path / "r.zarr")
+
+
+@pytest.mark.parametrize("name", ["sample_alive?", "sample_#", "sample_a b", "sample_é%20"])
+def test_other_names_are_kept_on_a_disk_and_at_a_url(ds, tmp_path, name):
+    pytest.importorskip("obstore")
+    values = np.arange(ds.sizes["samples"]) / 3
+    for folder in (str(tmp_path), f"memory://{tmp_path.name}"):
+        store = f"{folder}/s.zarr"
+        save(ds.assign({name: ("samples", values)}), store)
+        np.testing.assert_array_equal(open_dataset(store)[name], values)
+        assert blmm.verify(store).empty

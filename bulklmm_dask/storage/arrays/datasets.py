@@ -19,7 +19,7 @@ from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.arrays.shard import chunk_of, write
 from bulklmm_dask.storage.codecs.compression import small_codecs
 from bulklmm_dask.storage.labels.coordinates import COORDINATES
-from bulklmm_dask.storage.labels.encoding import plain
+from bulklmm_dask.storage.labels.encoding import storable
 from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 
 _KINDS = "biufO"  # what is stored as it is
@@ -30,7 +30,7 @@ _TYPE, _UNITS, _MISSING = "dtype", "units", "_FillValue"
 
 def write_dataset(store: Location, ds: xr.Dataset) -> None:
     """Write a dataset as a new Zarr group; all that is in memory, and small, as one chunk each."""
-    ds = plain(ds)
+    ds = storable(ds)
     others = [name for name, array in ds.variables.items() if not _is_simple(array)]
     if others:
         part = xr.Dataset({name: ds.variables[name] for name in others})

@@ -12,6 +12,9 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 
+# What a variable cannot be called: folders above, metadata, and the group of checksums.
+_NO_NAMES = ("", ".", "..", "zarr.json", "manifest")
+
 
 def text(values: Iterable[object]) -> np.ndarray:
     """Names as an object array of str, which Zarr stores as variable-length text."""
@@ -53,6 +56,24 @@ def plain(ds: xr.Dataset) -> xr.Dataset:
     coords = {name: variable for name, variable in held.items() if name in ds.coords}
     others = {name: variable for name, variable in held.items() if name not in coords}
     return ds.assign_coords(coords).assign(others) if held else ds
+
+
+def storable(ds: xr.Dataset) -> xr.Dataset:
+    """Make a dataset `plain`, to be written into a store.
+
+    Raises
+    ------
+    InputError
+        As `plain`; and for a name that is none of a folder: of a/b Zarr makes a folder in a folder,
+        where no variable is looked for.
+    """
+    for name in map(str, ds.variables):
+        if name in _NO_NAMES or set(name) & set("/\\"):
+            raise InputError(
+                f"a variable is called {name!r}, which is no name in a store: an array has a "
+                f"folder of its name there; call it otherwise: ds.rename({{{name!r}: ...}})"
+            )
+    return plain(ds)
 
 
 def _plain_objects(cells: np.ndarray, absent: np.ndarray | None, name: str) -> np.ndarray:

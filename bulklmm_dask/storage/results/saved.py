@@ -6,7 +6,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.codecs.compression import FAST, Compression
-from bulklmm_dask.storage.labels.encoding import plain
+from bulklmm_dask.storage.labels.encoding import storable
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.labels.restored import require_contigs, require_dims, restored
 from bulklmm_dask.storage.places.location import Location
@@ -58,7 +58,7 @@ def write_result(result: xr.Dataset, store: Location, compression: Compression =
             )
     if "refined" in result:
         result = result.drop_vars("n_refined", errors="ignore")  # it is not stored
-    result = _with_digits(plain(result), compression.digits)
+    result = _with_digits(storable(result), compression.digits)
     names = [name for name, array in result.data_vars.items() if set(dims) <= set(array.dims)]
     pairs = result[names].transpose(*dims, ..., missing_dims="ignore").reset_coords(drop=True)
     beside = result.drop_vars(names).compute()
