@@ -94,6 +94,7 @@ def of_another_process(**state):
         ("gs://lab", "gs://lab"),
         ("abfs://box@account.dfs.core.windows.net/x", "abfs://box@account.dfs.core.windows.net/x"),
         ("https://x.org:8080/a%20b.csv", "https://x.org:8080/a b.csv"),
+        ("https://x.org/a%23b%2520c.csv", "https://x.org/a#b%20c.csv"),
     ],
 )
 def test_urls_are_locations(typed, url):

@@ -21,7 +21,7 @@ from bulklmm_dask.storage.places.base import Base
 from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket, Entry
 from bulklmm_dask.storage.places.protocol import Location
-from bulklmm_dask.storage.places.url import parsed, refuse_nul
+from bulklmm_dask.storage.places.url import as_typed, parsed, refuse_nul
 
 # Bytes: of a file that is read at once, and of each read of a larger one.
 _WHOLE, _AHEAD = 2**26, 2**23
@@ -49,7 +49,7 @@ class RemotePlace(Location):
     @classmethod
     def typed_as(cls, text: str) -> Self:
         """Make the location of a URL; InputError if it is of an unknown kind or has secrets."""
-        return cls(parsed(text).text)
+        return cls(as_typed(text).text)
 
     def __reduce__(self) -> Any:
         return type(self), (self.path, self.typed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
@@ -83,32 +83,22 @@ class Url:
 
 @lru_cache(maxsize=4096)
 def parsed(text: str) -> Url:
-    """Take a URL apart.
+    """Take a URL apart, whose key may have any character.
 
     Raises
     ------
     InputError
-        If its kind is unknown, it names no bucket, or it has a user name, a password or a query in
-        it, which are not repeated.
+        If its kind is unknown, or it names no bucket. A user name, a password and a query are not
+        repeated.
     """
-    found = _URL.match(text)
-    assert found is not None
-    scheme, rest = found[1].lower(), text[found.end() :]
-    server, _, path = rest.partition("/")
-    account, at, host = server.rpartition("@")
-    plain = path.partition("?")[0].partition("#")[0]
-    shown = named(f"{found[1]}://{host.partition('?')[0]}/{plain}".removesuffix("/"))
+    scheme, server, path = _parts(text)
+    shown = _shown(text)
     if scheme not in KNOWN:
         raise InputError(
             f"{shown} is a URL of the kind {scheme}, which is not known; give a local path, or a "
             f"URL of one of {', '.join(KNOWN)}"
         )
-    if (at and (scheme not in _WITH_ACCOUNT or ":" in account)) or plain != path or "?" in host:
-        raise InputError(
-            f"{shown} was given with a user name, a password or a signature in it, which would be "
-            "kept and shown; give the URL alone, and what the server asks for in environment "
-            "variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
+    host = server.rpartition("@")[2]
     try:
         named_host = urlsplit(f"//{host}").hostname
     except ValueError:
@@ -118,5 +108,39 @@ def parsed(text: str) -> Url:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise InputError(f"{shown} has .. in it, which object stores do not know; write it in full")
-    key = "/".join(parts)
-    return Url(scheme, f"{scheme}://{server}", unquote(key) if scheme in WEB else key)
+    return Url(scheme, f"{scheme}://{server}", "/".join(parts))
+
+
+def as_typed(text: str) -> Url:
+    """Take apart a URL that a user typed; on the web, codes such as %20 stand for characters.
+
+    Raises
+    ------
+    InputError
+        As `parsed`; and if it has a user name, a password or a query in it.
+    """
+    url = parsed(text)
+    scheme, server, path = _parts(text)
+    account, at, host = server.rpartition("@")
+    if (at and (scheme not in _WITH_ACCOUNT or ":" in account)) or set("?#") & set(host + path):
+        raise InputError(
+            f"{_shown(text)} was given with a user name, a password or a signature (what follows ? "
+            "or #) in it, which would be kept and shown; give the URL alone, and what the server "
+            "asks for in environment variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return replace(url, key=unquote(url.key)) if scheme in WEB else url
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Scheme, server and path of a URL."""
+    found = _URL.match(text)
+    assert found is not None
+    server, _, path = text[found.end() :].partition("/")
+    return found[1].lower(), server, path
+
+
+def _shown(text: str) -> str:
+    """A URL without what may be a secret."""
+    _, server, path = _parts(text)
+    host, plain = (re.split("[?#]", part)[0] for part in (server.rpartition("@")[2], path))
+    return named(f"{text.partition(':/')[0]}://{host}/{plain}".removesuffix("/"))
