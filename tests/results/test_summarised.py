@@ -344,3 +344,25 @@ def test_a_saved_part_has_a_summary_of_its_own(whole, tmp_path):
 def test_permutations_have_none(tmp_path):
     blmm.permute(study(), n_permutations=4, store=tmp_path / "p.zarr")
     assert not (tmp_path / "p.zarr" / "summary").exists()
+
+
+@pytest.mark.parametrize("inner", [4, 12])
+def test_a_summary_is_not_taken_for_that_of_a_shard_with_chunks_of_the_same_size(
+    inner, tmp_path, monkeypatch
+):
+    """What is too small to be compressed has the same size whatever it is; so has its index."""
+    monkeypatch.setattr(plan, "_INNER", inner)
+    first, second = tmp_path / "first.zarr", tmp_path / "second.zarr"
+    ds = study()
+    blmm.scan(ds, store=first, chunks={"variants": 4, "traits": 12})
+    turned = ds.assign(sample_trait=(("samples", "traits"), ds.sample_trait.values[::-1].copy()))
+    blmm.scan(turned, store=second, chunks={"variants": 4, "traits": 12})
+    shutil.rmtree(first / "summary")
+    shutil.copytree(second / "summary", first / "summary")
+    result = blmm.open_result(first)
+    for ask in (QUESTIONS["maxima"], QUESTIONS["hits at a rate"]):
+        with pytest.raises(blmm.StoreError, match="summary is damaged"):
+            ask(result)
+    assert ("summary", "another file") in set(
+        blmm.verify(first)[["array", "problem"]].itertuples(index=False, name=None)
+    )

@@ -78,11 +78,11 @@ def checksum(mark: tuple[int, int], lod: Sums, *parts: npt.NDArray[Any]) -> int:
     mark : (int, int)
         Index of the block.
     lod : array
-        Checksums in the file of its LODs, of which the first stands for all.
+        Checksums in the file of its LODs: that of the index of a shard alone tells their sizes.
     *parts : array
         ``highest`` and ``row``, or ``counts``.
     """
-    found = google_crc32c.value(np.array([*mark, lod[0]], "<u4").tobytes())
+    found = google_crc32c.value(np.array([*mark, *lod], "<u4").tobytes())
     for values in parts:
         found = google_crc32c.extend(found, np.ascontiguousarray(values).tobytes())
     return int(found)
