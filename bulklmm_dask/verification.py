@@ -119,11 +119,8 @@ def verify(
             f"{option('mend', True)}"
         )
     found = _findings(place, mend, progress)
-    table = pd.DataFrame(
-        [{"store": str(place), **asdict(finding)} for finding in found], columns=list(_COLUMNS)
-    )
     if not mend:
-        return table
+        return _table(place, found)
     why, left = "", found
     if found:
         try:
@@ -133,6 +130,8 @@ def verify(
         else:
             left = _findings(place, mend, progress)
     reasons = {finding: why or _reason(finding) for finding in left}
+    found = list(dict.fromkeys([*found, *left]))  # damaged metadata hide what else is wrong
+    table = _table(place, found)
     table["mended"] = pd.Series([finding not in reasons for finding in found], dtype=bool)
     table["reason"] = [reasons.get(finding, "") for finding in found]
     return table
@@ -149,6 +148,11 @@ def _require_store(place: Location) -> None:
                 "give the path of what 'bulklmm import' or 'bulklmm scan' has written",
             )
         )
+
+
+def _table(place: Location, found: Sequence[Finding]) -> pd.DataFrame:
+    rows = [{"store": str(place), **asdict(finding)} for finding in found]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def _findings(place: Location, mend: bool, progress: _Progress | None) -> list[Finding]:

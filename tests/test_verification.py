@@ -279,3 +279,18 @@ def test_the_command_knows_the_study_of_a_scan_by_command(copy):
     run("scan", copy / "study.zarr", store, "--reml", "--covariates", "none")
     (store / "lod" / "c" / "0" / "0").unlink()
     assert "1 finding, 1 of them mended" in run("verify", store, "--mend").stderr
+
+
+def test_what_only_mending_brings_to_light_is_named_too(copy, monkeypatch):
+    """Of a group whose metadata are damaged it is not known which files it should have."""
+    monkeypatch.setattr(plan, "_INNER", 4)
+    store = copy / "scan.zarr"
+    (store / "manifest" / "zarr.json").write_text("{")
+    (store / "manifest" / "notes.txt").write_text("mine")
+    assert found(store) == {("manifest/zarr.json", "changed")}
+    table = blmm.verify(store, mend=True, study=copy / "study.zarr")
+    assert dict(zip(table["file"], table["mended"], strict=True)) == {
+        "manifest/zarr.json": True,
+        "manifest/notes.txt": False,
+    }
+    assert found(store) == {("manifest/notes.txt", "surplus")}
