@@ -118,6 +118,20 @@ def test_a_lost_or_shortened_file_is_seen(copy, kept, name):
 
 
 @pytest.mark.parametrize("name", STORES)
+def test_a_folder_in_place_of_a_file_is_seen(copy, name):
+    store = copy(name)
+    for file in random.Random(4).sample(files_of(store), 12):
+        content = file.read_bytes()
+        file.unlink()
+        (file / "x").mkdir(parents=True)
+        (file / "x" / "y").write_bytes(b"the number of files is right")
+        with pytest.raises(blmm.StoreError):
+            load(store)
+        shutil.rmtree(file)
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", STORES)
 def test_a_lost_array_or_group_is_seen(copy, name):
     store = copy(name)
     for metadata in store.rglob("*/zarr.json"):

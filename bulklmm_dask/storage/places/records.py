@@ -39,7 +39,7 @@ class Record(Place):
         """
         try:
             return _fresh(self.read_bytes)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def renew(self, data: bytes) -> bool:
