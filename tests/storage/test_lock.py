@@ -331,7 +331,7 @@ def test_a_heartbeat_that_finds_no_lock_stops_the_next_block(ds, path, monkeypat
     def lose(progress):
         if progress.done == 1:
             file(path).unlink()
-            while any(held.file.local == file(path) for held in list(lock._checked)):
+            while any(held.file.path == str(file(path)) for held in list(lock._checked)):
                 time.sleep(0.01)
 
     with (
