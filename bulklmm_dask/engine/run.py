@@ -150,6 +150,7 @@ def run_blocks(
                         break
                     journal.write()
                     pending = store.pending_blocks()
+            store.location.remove_partial_chunks()  # of workers that were killed
 
 
 def active_client() -> Client | None:
