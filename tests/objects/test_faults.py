@@ -176,7 +176,8 @@ def test_a_save_that_ends_at_any_request(bucket, endpoint, ds, old):
     The next save makes it whole, and leaves nothing else behind.
     """
     before = ds.isel(traits=slice(3)) if old else None
-    for at in itertools.chain(range(8), itertools.count(8, 1 if FULL else 11)):
+    step = 1 if FULL else 19
+    for at in itertools.chain(range(0, 8, 1 if FULL else 3), itertools.count(8, step)):
         url = bucket / f"{at}.zarr"
         if before is not None:
             blmm.save(before, url)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from commands import run
+from faults.machines import FULL
 
 import bulklmm_dask as blmm
 from objects.proxy import FORBIDDEN
@@ -75,6 +76,7 @@ def test_an_unknown_kind_of_url(url, on_disk, endpoint):
     assert "s3" in said
 
 
+@pytest.mark.skipif(not FULL, reason="requests are tried for a minute: make faults")
 def test_a_server_that_cannot_be_reached(bucket, endpoint, machines):
     endpoint.leave()
     host = endpoint.url.removeprefix("http://")
