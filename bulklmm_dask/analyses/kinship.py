@@ -83,8 +83,11 @@ def kinship(
     """
     require_choice(method, "kinship method", METHODS)
     ds = validate(ds)
-    if not ds.sizes["variants"]:
-        raise InputError("the study has no markers, from which a kinship is computed; select some")
+    for dim, what in (("variants", "markers"), ("samples", "samples")):
+        if not ds.sizes[dim]:
+            raise InputError(
+                f"the study has no {what}, from which a kinship is computed; select some"
+            )
     calls, alleles = _calls(ds, method)
     if loco:
         _require_contigs(ds)

@@ -200,3 +200,11 @@ def test_frames_of_samples_that_are_numbers():
         warnings.simplefilter("error", StudyWarning)
         found = blmm.scan(ds, kinship=pd.DataFrame(matrix)).lod
     np.testing.assert_array_equal(found, blmm.scan(ds, kinship=matrix).lod)
+
+
+@pytest.mark.parametrize("dim", ["samples", "variants"])
+def test_a_kinship_of_nothing(dim):
+    ds = blmm.simulate_study(n_samples=20, n_strains=None, n_variants=30, n_traits=2, n_contigs=2)
+    what = {"samples": "samples", "variants": "markers"}[dim]
+    with pytest.raises(blmm.InputError, match=f"no {what}, from which a kinship is computed"):
+        blmm.kinship(ds.isel({dim: []}).chunk())
