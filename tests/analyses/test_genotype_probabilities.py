@@ -25,19 +25,27 @@ def genotyped(path, table):
     return pd.DataFrame({"none": np.arange(len(names), dtype=float)}, index=names)
 
 
-@quiet
-@pytest.mark.reference
-@pytest.mark.parametrize(
+CROSSES = pytest.mark.parametrize(
     ("folder", "file", "step"),
     [("iron", "iron", 1), ("doex", "DOex", 0), ("arabmagic", "arabmagic_tair9", 0)],
 )
-def test_as_in_r_qtl2(whole_reference, folder, file, step):
-    base = whole_reference / "crosses" / folder
+
+
+def probabilities(base, file, step):
+    """Genotype probabilities of a reference cross, made as R/qtl2's are."""
     path = base / f"{file}.zip"
-    traits = genotyped(path, "arabmagic_geno.csv") if folder == "arabmagic" else None
-    ds = blmm.genotype_probabilities(
+    traits = genotyped(path, "arabmagic_geno.csv") if base.name == "arabmagic" else None
+    return blmm.genotype_probabilities(
         blmm.read_rqtl2(path, traits=traits), step=step, error_prob=0.002
     )
+
+
+@quiet
+@pytest.mark.reference
+@CROSSES
+def test_as_in_r_qtl2(whole_reference, folder, file, step):
+    base = whole_reference / "crosses" / folder
+    ds = probabilities(base, file, step)
     places = pd.read_csv(base / "map.csv.gz", dtype={"chr": str})
     assert ds.variant_id.values.tolist() == places["position"].tolist()
     assert ds.variant_contig_name.values.tolist() == places["chr"].tolist()
@@ -62,17 +70,10 @@ def test_as_in_r_qtl2(whole_reference, folder, file, step):
 
 @quiet
 @pytest.mark.reference
-@pytest.mark.parametrize(
-    ("folder", "file", "step"),
-    [("iron", "iron", 1), ("doex", "DOex", 0), ("arabmagic", "arabmagic_tair9", 0)],
-)
+@CROSSES
 def test_alleles_as_in_r_qtl2(whole_reference, folder, file, step):
     base = whole_reference / "crosses" / folder
-    path = base / f"{file}.zip"
-    traits = genotyped(path, "arabmagic_geno.csv") if folder == "arabmagic" else None
-    ds = blmm.genotype_probabilities(
-        blmm.read_rqtl2(path, traits=traits), step=step, error_prob=0.002
-    )
+    ds = probabilities(base, file, step)
     alleles = blmm.allele_probabilities(ds).call_genotype_probability
     listed = pd.read_csv(base / "alleleprobs.csv.gz", dtype={"chr": str, "id": str})
     places = [xr.DataArray(listed[column], dims="cells") for column in ("position", "id")]

@@ -174,7 +174,8 @@ def _say_unlisted(meaning: Meaning, counts: Mapping[str, int], label: str) -> No
     if partial:
         say(
             f"{label}: {counted(sum(counts[call] for call in partial), 'call')} "
-            f"({listing(partial)}) tell the genotype only in part: taken as missing"
+            f"({listing(partial)}) tell the genotype only in part: missing among the dosages; "
+            f"{function('genotype_probabilities')} uses them"
         )
 
 

@@ -336,8 +336,8 @@ def _listed_genotype(
         )
     if meaning[code] in PARTIAL:
         say(
-            f"{counted(count, 'call')} {call!r}, which tells the genotype only in part: taken as "
-            "missing"
+            f"{counted(count, 'call')} {call!r}, which tells the genotype only in part: missing "
+            f"among the dosages; {function('genotype_probabilities')} uses it"
         )
     return meaning[code]
 
