@@ -149,8 +149,8 @@ def scan(
         model.
     genotypes : {"call_dosage", "call_genotype_probability"}, optional
         What to test; by default the probabilities where there are more than two genotypes. Of k
-        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that no sample has
-        with a probability of 0.01 or more counts as absent.
+        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that fewer
+        than 0.0001 samples have, by the sum of their probabilities, counts as absent.
     precision : {"double", "single"}
         Precision of the matrix products. No LOD under 100 differs by more than 1e-4 between the
         two.
@@ -203,7 +203,7 @@ def scan(
     StudyWarning
         For samples left out because they lack a covariate; for texts read as covariates; for fewer
         than five samples more than columns of covariates; for a kinship with eigenvalues that are
-        negative through rounding of its entries; for genotypes that nearly no sample has; and once
+        negative through rounding of its entries; for genotypes that no sample has; and once
         in a process, where a scan of fewer than 500 samples takes a kinship of the whole genome and
         `loco` would gain power.
 
