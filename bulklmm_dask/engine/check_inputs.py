@@ -96,9 +96,9 @@ def say_absent(names: Names) -> None:
     if len(names):
         say(
             f"{counted(len(names), 'marker')} ({listing(names)}) with a genotype that fewer than "
-            f"{LEAST} samples have, by the sum of their probabilities: it is taken as absent there, "
-            "the others are scaled up, and df is one less; clean the probabilities beforehand to "
-            "treat it otherwise"
+            f"{LEAST} samples have, by the sum of their probabilities: it is taken as absent "
+            "there, the others are scaled up, and df is one less; clean the probabilities "
+            "beforehand to treat it otherwise"
         )
 
 
@@ -107,9 +107,9 @@ def say_absent_uncounted() -> None:
     say_once(
         "absent",
         "the genotype probabilities are read as they are used, and at how many markers some "
-        f"genotype is that of fewer than {LEAST} samples, by the sum of their probabilities, is not "
-        "known: such a genotype is taken as absent, and df is one less; a scan into a store counts "
-        "them",
+        f"genotype is that of fewer than {LEAST} samples, by the sum of their probabilities, is "
+        "not known: such a genotype is taken as absent, and df is one less; a scan into a store "
+        "counts them",
     )
 
 
