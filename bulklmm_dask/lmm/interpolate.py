@@ -44,11 +44,10 @@ TOLERANCE = 1e-9
 # Largest number of nodes chosen.
 _MOST = 150
 # Numbers of nodes that suffice among which one is chosen.
-_TRIED = 6
+_TRIED = 3
 # Candidates for the poles, and for the nodes.
 _POLES, _POINTS = 80, 300
-# Largest size in which the range of the eigenvalues is rounded outwards, so that similar kinships
-# share their nodes: the square root of 2.
+# Steps in which bounds of eigenvalues double: similar kinships share bounds, and so their nodes.
 _STEPS = 2
 
 
@@ -103,7 +102,7 @@ def interpolate_inverses(
     if len(distinct) <= FEW:
         weights = np.eye(len(distinct))[:, where]
         return Interpolation(distinct, weights, np.zeros(len(h2)), np.ones(len(h2)))
-    low, high = _rounded_outwards(*eigenvalues)
+    low, high = eigenvalues
     nodes, poles = _nodes_and_poles(low, high, h2_max)
     weights = _weights(nodes, poles, distinct)
     ladder = _ladder(low, high, h2_max, _POLES)
@@ -123,28 +122,41 @@ def interpolate_inverses(
 def eigenvalue_bounds(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]:
     """Lower and upper bound of the eigenvalues of K~ that a marker can have a part in.
 
+    The upper bound is found by counting the eigenvalues above it. By Sylvester's law of inertia
+    diag(lam) - s I, bordered by the covariates, has as many positive eigenvalues as K~ has above s,
+    and c more.
+
     Parameters
     ----------
     spectrum : Spectrum
-        Eigenvalues and covariates.
+        Eigenvalues lam and covariates.
     folded : bool
         No marker has a part in the null space of the kinship. The other eigenvalues of K~ are those
         of Q^(1/2) diag(lam) Q^(1/2), Q = I - AA', with A the covariates in the rows of the
         eigenvalues lam > 0: they are not below the least lam times the least of those of Q that
         are not 0, 1 - s^2 for the singular values s of A.
     """
-    lam, rank = spectrum.eigenvalues, spectrum.rank
-    if not folded or rank == len(lam) or not rank:
-        return float(lam[-1]), float(lam[0])
-    share = np.linalg.svd(spectrum.covariates[:rank], compute_uv=False) ** 2
-    left = 1.0 - share[share < 1.0 - 1e-9]
-    return float(lam[rank - 1] * left.min(initial=1.0)), float(lam[0])
-
-
-def _rounded_outwards(low: float, high: float) -> tuple[float, float]:
-    """The bounds, as powers of 2^(1 / `_STEPS`) that enclose them."""
-    lower = 2.0 ** (np.floor(_STEPS * np.log2(low)) / _STEPS) if low > 0.0 else 0.0
-    return float(lower), float(2.0 ** (np.ceil(_STEPS * np.log2(high)) / _STEPS))
+    lam, rank, covariates = spectrum.eigenvalues, spectrum.rank, spectrum.covariates
+    low = float(lam[-1])
+    if folded and 0 < rank < len(lam):
+        share = np.linalg.svd(covariates[:rank], compute_uv=False) ** 2
+        left = 1.0 - share[share < 1.0 - 1e-9]
+        low = float(lam[rank - 1] * left.min(initial=1.0))
+    if low > 0.0:
+        low = 2.0 ** (np.floor(_STEPS * np.log2(low)) / _STEPS)
+    if not lam[0] > 0.0:
+        return low, float(lam[0])
+    high = np.ceil(_STEPS * np.log2(lam[0]))
+    while 2.0 ** ((high - 1) / _STEPS) > lam[spectrum.n_covariates :].max(initial=low):
+        distance = lam - 2.0 ** ((high - 1) / _STEPS)
+        if (np.abs(distance) < 1e-9 * lam[0]).any():
+            break
+        border = -(covariates.T / distance) @ covariates
+        above = (distance > 0.0).sum() + (np.linalg.eigvalsh(border) > 0.0).sum()
+        if above > spectrum.n_covariates:
+            break
+        high -= 1
+    return float(low), float(2.0 ** (high / _STEPS))
 
 
 def _ladder(low: float, high: float, h2_max: float, count: int) -> Array:

@@ -8,34 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
-from bulklmm_dask.lmm.covariance import Covariance, Spectrum
+from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array
-
-
-def eigenvalue_range(spectrum: Spectrum, *, folded: bool) -> tuple[float, float]:
-    """Smallest and largest eigenvalue of K~ in the rows that designs and covariates share.
-
-    Folded designs (`Designs.folded`) have no part in the null space of the kinship, so its zero
-    eigenvalues do not count, unless a covariate lies partly in it: then the projection off that
-    covariate mixes both spaces.
-    """
-    rank, rows = spectrum.rank, spectrum.rows
-    inner, share, _ = np.linalg.svd(spectrum.covariates[:rank], full_matrices=False)
-    mixed = (share > 1e-7) & (share < 1.0 - 1e-9)
-    if folded and not mixed.any():
-        rows, covariates = rank, inner[:, share > 0.5]
-    else:
-        covariates = spectrum.covariates
-    c = covariates.shape[1]
-    complement = scipy.linalg.qr(covariates)[0][:, c:] if c else np.eye(rows)
-    values = scipy.linalg.eigvalsh((complement.T * spectrum.eigenvalues[:rows]) @ complement)
-    if not len(values):
-        return 0.0, 1.0
-    rounding = 64 * np.finfo(np.float64).eps * rows * values[-1]
-    return float(values[0]) if values[0] > rounding else 0.0, float(values[-1])
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.covariance import Covariance, Spectrum, Variances
-from bulklmm_dask.lmm.interpolate import Interpolation, interpolate_inverses
+from bulklmm_dask.lmm.interpolate import Interpolation, eigenvalue_bounds, interpolate_inverses
 from bulklmm_dask.lmm.joint.design import rows_of
-from bulklmm_dask.lmm.joint.inverses import eigenvalue_range
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
 from bulklmm_dask.typing import Array, Index
 
@@ -52,7 +51,7 @@ class TraitRows:
         spectrum, y = rows_of(basis, rotated, folded=folded)
         projected = project(spectrum, y, spectrum.at(h2))[0]
         size = np.sqrt(np.einsum("kj,kj->j", y, projected))
-        eigenvalues = eigenvalue_range(spectrum, folded=folded)
+        eigenvalues = eigenvalue_bounds(spectrum, folded=folded)
         interpolation = interpolate_inverses(h2, eigenvalues, spectrum.h2_max)
         largest = h2 * eigenvalues[1] + 1.0 - h2
         return cls(spectrum, h2, y / size, projected / size, largest, interpolation)
