@@ -131,6 +131,10 @@ class Base(os.PathLike[str]):
         """Number of the files of a folder and of all folders in it."""
         raise NotImplementedError
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of a folder, by their paths below it; one listing tells them."""
+        raise NotImplementedError
+
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""
         raise NotImplementedError

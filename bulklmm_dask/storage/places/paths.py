@@ -9,7 +9,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -124,6 +124,19 @@ class Place(Location):
     def count(self) -> int:
         """Number of the files of a folder and of all folders in it."""
         return sum(len(files) for _, _, files in os.walk(self.path))
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of a folder, by their paths below it."""
+        found, folders = dict[str, int](), [""]
+        while folders:
+            above = folders.pop()
+            with suppress(FileNotFoundError), os.scandir(os.path.join(self.path, above)) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{above}{entry.name}/")
+                    elif entry.is_file():
+                        found[f"{above}{entry.name}"] = entry.stat().st_size
+        return found
 
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""

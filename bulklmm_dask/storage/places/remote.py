@@ -143,6 +143,11 @@ class RemotePlace(Location):
         """Number of the objects below it."""
         return len(self.source.below(self.key))
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all objects below it, by their paths."""
+        length = len(self.key) + 1 if self.key else 0
+        return {key[length:]: size for key, size in self.source.below(self.key).items()}
+
     def names(self) -> list[str]:
         """Names right below it, sorted."""
         return self.source.top(self.key)

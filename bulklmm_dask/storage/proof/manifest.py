@@ -1,10 +1,11 @@
 """The manifest of a store: checksums of the files of large arrays, and marks of finished blocks.
 
 The group ``manifest`` has an array for each large array of the store. Its first dimensions are the
-grid of the files; along the last one are the checksums in a file (`sums`). A result also has the
-marks ``manifest_blocks`` (a number for each block) and ``manifest_traits`` (one for each chunk of
-traits): 1 once all arrays are written there, 0 before. The sums and marks of 256 files share a
-file, so that a store of many blocks has few of these.
+grid of the files; along the last one are the checksums in a file (`sums`), and, of arrays that a
+run writes block by block, the length of the file. A result also has the marks ``manifest_blocks``
+(a number for each block) and ``manifest_traits`` (one for each chunk of traits): 1 once all arrays
+are written there, 0 before. The sums and marks of 16,384 files share a file: these are written
+once, at the end of a run. Until then its journal has them (`entry`).
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ from bulklmm_dask.storage.arrays.shard import read
 from bulklmm_dask.storage.arrays.sums import sound, sums_of
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
+from bulklmm_dask.storage.proof.entry import BLOCKS as BLOCKS
+from bulklmm_dask.storage.proof.entry import TRAITS as TRAITS
+from bulklmm_dask.storage.proof.entry import entries_of, marked
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags, Sums
 
 MANIFEST = "manifest"
-BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
 # Files whose sums, or blocks whose marks, share a file.
-_TOGETHER = 256
+_TOGETHER = 2**14
+_LENGTHS = 2**32  # lengths of files are kept modulo this number
 # Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
 _MOST_ABSENT = 10_000
 
@@ -44,13 +48,13 @@ def sums_name(name: str) -> str:
     return f"{MANIFEST}/{name}"
 
 
-def create_sums(store: Location, names: Sequence[str]) -> None:
-    """Create the manifest of arrays, all sums 0."""
+def create_sums(store: Location, names: Sequence[str], *, lengths: bool = False) -> None:
+    """Create the manifest of arrays, all sums 0; with `lengths`, also those of files."""
     if names and not (store / MANIFEST).exists():
         make_group(store / MANIFEST)
     for name in names:
         form = Form.of(store / name)
-        shape = (*form.files, 1 + form.chunks_of_shard)
+        shape = (*form.files, 1 + form.chunks_of_shard + lengths)
         sums = np.zeros(shape, np.uint32)
         make_array(store / sums_name(name), sums, (*together(shape[:-1]), shape[-1]))
 
@@ -61,9 +65,9 @@ def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Seque
     make_array(store / name, marks, together(shape), dims=tuple(dims))
 
 
-def together(shape: Sequence[int]) -> tuple[int, ...]:
+def together(shape: Sequence[int], most: int = _TOGETHER) -> tuple[int, ...]:
     """Sizes of the part of a grid that shares a file: along the first dimensions first."""
-    left, sizes = _TOGETHER, []
+    left, sizes = most, []
     for size in shape:
         sizes.append(max(1, min(size, left)))
         left = max(1, left // sizes[-1])
@@ -80,8 +84,61 @@ def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
 
 
 def marks(store: Location, name: str) -> Flags:
-    """Tell for every block, or for every chunk of traits, whether it is marked."""
+    """Tell for every block, or for every chunk of traits, whether it is marked.
+
+    Those that only the journal of a run tells of are marked too.
+    """
+    found = entered(store, name)
+    if not found.all():
+        for known in marked(store):
+            _set(found, known.get(name, ()), True)
+    return found
+
+
+def entered(store: Location, name: str) -> Flags:
+    """Tell the same without the journal, by the array alone."""
     return entries(store, name) > 0
+
+
+def recorded(store: Location, name: str, kind: str) -> dict[tuple[int, ...], Any]:
+    """Give what is recorded of the finished files of an array, by their index.
+
+    Parameters
+    ----------
+    store : Location
+        A result; what only the journal of a run tells counts too, as far as that is sound.
+    name : str
+        An array that is written with marks of this kind.
+    kind : str
+        `BLOCKS` or `TRAITS`.
+    """
+    sums = entries(store, sums_name(name))
+    places = (
+        place(tuple(mark), sums.ndim - 1) for mark in np.argwhere(entered(store, kind)).tolist()
+    )
+    found = {index: sums[index] for index in places}
+    for entry in entries_of(store):
+        if kind in entry:
+            of_marks = (place(mark, sums.ndim - 1) for mark in entry[kind].marks)
+            found |= dict(zip(of_marks, entry[kind].arrays[sums_name(name)], strict=True))
+    return found
+
+
+def _set(values: Any, places: Sequence[tuple[int, ...]], to: Any) -> None:
+    """Set the elements, or the rows, at some places of an array."""
+    if len(places):
+        values[tuple(np.array(places).T)] = to
+
+
+def file_lengths(store: Location, name: str) -> Any | None:
+    """Lengths of the files of an array in bytes (`length_entry`); None if they are not recorded."""
+    form, found = Form.of(store / name), entries(store, sums_name(name))
+    return found[..., -1] if found.shape[-1] > 1 + form.chunks_of_shard else None
+
+
+def length_entry(size: int) -> int:
+    """Entry of the manifest for the length of a file in bytes: it has 32 bits."""
+    return size % _LENGTHS
 
 
 def entries(store: Location, name: str) -> Any:
@@ -132,8 +189,9 @@ def wrong_files(
     The bytes within the chunks are compared with their checksums only with `read`. `chosen` are the
     indices to look at, all by default.
     """
-    form, sums = Form.of(store / name), entries(store, sums_name(name))
+    form = Form.of(store / name)
     inner = form.chunks_of_shard
+    sums = entries(store, sums_name(name))[..., : 1 + inner]
     indices = list(np.ndindex(form.files) if chosen is None else chosen)
 
     def is_same(index: tuple[int, ...]) -> bool:

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.errors import StoreError
@@ -18,9 +19,19 @@ from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import written_by
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
+from bulklmm_dask.storage.proof.entry import JOURNAL
 from bulklmm_dask.storage.proof.first_format import cut_short
 from bulklmm_dask.storage.proof.frequency import OF_PATTERNS
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place, wrong_files
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    TRAITS,
+    entered,
+    file_lengths,
+    length_entry,
+    marks,
+    place,
+    wrong_files,
+)
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import has_lost_root, require_seal
 from bulklmm_dask.storage.proof.stamp import (
@@ -35,6 +46,7 @@ from bulklmm_dask.storage.proof.stamp import (
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import counted
+from bulklmm_dask.typing import Flags
 
 _COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
 # Variables that are an index, into what, and from what number on: -1 stands for none.
@@ -66,7 +78,7 @@ def result_attributes(store: Location) -> dict[str, Any]:
     sealed = () if format_of(store, attrs) == FIRST else (PARTS, DIGEST)
     require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed))
     large = tuple(f"{name}/c/" for name in (*attrs["statistics"], OF_PATTERNS))
-    store.fetch(lambda path: not path.startswith((*large, f"{SUMMARY}/")))
+    store.fetch(lambda path: not path.startswith((*large, f"{SUMMARY}/", f"{JOURNAL}/")))
     return attrs
 
 
@@ -100,6 +112,11 @@ def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     return int(done.sum()), done.size
 
 
+def is_entered(store: Location) -> bool:
+    """Tell whether all is finished, and nothing of it stands in the journal of a run only."""
+    return all(entered(store, name).all() for name in (BLOCKS, TRAITS))
+
+
 def being_written(store: Location) -> str:
     """Say that a result is being written, and by whom; empty if it is not."""
     who = written_by(store, BLOCKS)
@@ -120,6 +137,16 @@ def require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
             f"{store} is unfinished: {there}; {repeat()} with the same store, and it goes on where "
             "it stopped"
         )
+    if not is_entered(store):
+        by = being_written(store)
+        raise StoreError(
+            f"{store} is unfinished: all blocks are there, but its journal is not yet put into the "
+            + (
+                f"manifest; it {by}; open it once that ends"
+                if by
+                else f"manifest: {repeat()} with the same store, which does that"
+            )
+        )
     if format_of(store, attrs) == FIRST:
         damaged = [file for _, file in damaged_files(store, attrs)]
     else:
@@ -136,20 +163,40 @@ def require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
 def damaged_files(
     store: Location, attrs: Mapping[str, Any], *, read: bool = False
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
-    """Yield mark and file of each file of a finished block that is not the one that was written.
+    """Yield mark and file of each file of a finished block that is lost or not as it was written.
 
-    With `read` all its bytes are looked at, else its checksums only.
+    Files of blocks are known by their length, which one listing tells: to read all of them would
+    take long. Those of chunks of traits are few: their checksums are compared, and with `read` all
+    their bytes. Older stores have no lengths: there the checksums are compared.
     """
     for name, arrays in ((BLOCKS, attrs["statistics"]), (TRAITS, attrs["of_traits"])):
         if format_of(store, attrs) == FIRST:
             yield from cut_short(store, name, arrays)
             continue
-        finished = np.argwhere(marks(store, name)).tolist()
+        finished = entered(store, name)
         for array in arrays:
+            lengths = file_lengths(store, array) if name == BLOCKS else None
+            if lengths is not None:
+                yield from _of_other_length(store / array, finished, lengths)
+                continue
             dimensions = len(Form.of(store / array).shape)
-            mark_of = {place(tuple(mark), dimensions): tuple(mark) for mark in finished}
+            marks_there = map(tuple, np.argwhere(finished).tolist())
+            mark_of = {place(mark, dimensions): mark for mark in marks_there}
             for index, file in wrong_files(store, array, list(mark_of), read=read):
                 yield mark_of[index], file
+
+
+def _of_other_length(
+    array: Location, finished: Flags, lengths: npt.NDArray[Any]
+) -> Iterator[tuple[tuple[int, ...], Location]]:
+    """Yield mark and file of each finished block whose file has not the length that is recorded."""
+    form, sizes = Form.of(array), array.sizes()
+    marks_there = map(tuple, np.argwhere(finished).tolist())
+    for mark in marks_there:
+        index = place(mark, lengths.ndim)
+        size = sizes.get(form.path(index))
+        if size is None or length_entry(size) != lengths[index]:
+            yield mark, array / form.path(index)
 
 
 def require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> None:
