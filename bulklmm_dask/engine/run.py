@@ -129,6 +129,8 @@ def run_blocks(
     """
     pending = store.pending_blocks()
     meter = Meter(work, pending, progress)
+    if not pending and not store.pending_traits().size:
+        return
     client = active_client()
     with Journal(store.location, store.held) as journal:
 

@@ -113,10 +113,8 @@ def recorded(store: Location, name: str, kind: str) -> dict[tuple[int, ...], Any
         `BLOCKS` or `TRAITS`.
     """
     sums = entries(store, sums_name(name))
-    places = (
-        place(tuple(mark), sums.ndim - 1) for mark in np.argwhere(entered(store, kind)).tolist()
-    )
-    found = {index: sums[index] for index in places}
+    done = map(tuple, np.argwhere(entered(store, kind)).tolist())
+    found = {index: sums[index] for index in (place(mark, sums.ndim - 1) for mark in done)}
     for entry in entries_of(store):
         if kind in entry:
             of_marks = (place(mark, sums.ndim - 1) for mark in entry[kind].marks)
@@ -136,8 +134,8 @@ def file_lengths(store: Location, name: str) -> Any | None:
     return found[..., -1] if found.shape[-1] > 1 + form.chunks_of_shard else None
 
 
-def length_entry(size: int) -> int:
-    """Entry of the manifest for the length of a file in bytes: it has 32 bits."""
+def length_entry(size: Any) -> Any:
+    """Entries of the manifest for lengths of files in bytes: they have 32 bits."""
     return size % _LENGTHS
 
 

@@ -191,12 +191,12 @@ def _of_other_length(
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
     """Yield mark and file of each finished block whose file has not the length that is recorded."""
     form, sizes = Form.of(array), array.sizes()
-    marks_there = map(tuple, np.argwhere(finished).tolist())
-    for mark in marks_there:
-        index = place(mark, lengths.ndim)
-        size = sizes.get(form.path(index))
-        if size is None or length_entry(size) != lengths[index]:
-            yield mark, array / form.path(index)
+    found = np.fromiter((sizes.get(path, -1) for path in form.paths()), np.int64, lengths.size)
+    found = found.reshape(lengths.shape)
+    wrong = (found < 0) | (length_entry(found) != lengths)
+    wrong = wrong[(..., *(0 for _ in range(wrong.ndim - finished.ndim)))] & finished
+    for mark in map(tuple, np.argwhere(wrong).tolist()):
+        yield mark, array / form.path(place(mark, lengths.ndim))
 
 
 def require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> None:

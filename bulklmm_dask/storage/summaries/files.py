@@ -7,6 +7,7 @@ and has this checksum is the one that was written, with the checksums of its blo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,14 +54,15 @@ class FileSums:
         array = store / FILES
         if not array.is_store():
             return None
-        form = Form.of(array)
+        form, nothing = Form.of(array), _nothing(forms)
         try:
             sums = read_array(array, form)
         except ServerError:
             raise
         except Exception:  # each codec fails in its own way
-            sums = np.zeros(form.shape, np.uint32)
-        return cls(store, forms, form, sums)
+            sums = nothing
+        same = (sums.shape, sums.dtype) == (nothing.shape, nothing.dtype)
+        return cls(store, forms, form, sums if same else nothing)
 
     def set(self, file: File, checksum: int) -> None:
         """Note the checksum of a file that was written."""
@@ -89,9 +91,14 @@ class FileSums:
 
     @cached_property
     def _starts(self) -> dict[str, int]:
-        sizes = [int(np.prod(form.files)) for form in self.forms.values()]
+        sizes = [math.prod(form.files) for form in self.forms.values()]
         starts = np.cumsum([0, *sizes[:-1]]).tolist()
         return dict(zip(self.forms, starts, strict=True))
+
+
+def _nothing(forms: Mapping[str, Form]) -> Sums:
+    """Checksums of no files."""
+    return np.zeros(sum(math.prod(form.files) for form in forms.values()), np.uint32)
 
 
 def unwritten(store: Location, name: str) -> set[tuple[int, ...]]:
