@@ -15,9 +15,17 @@ import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.entry import JOURNAL, Finished, encoded, entries_of, marked
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered, marks
-from bulklmm_dask.storage.results import journal, ledger
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    TRAITS,
+    create_sums,
+    entered,
+    length_entry,
+    marks,
+)
+from bulklmm_dask.storage.results import journal, ledger, skeleton
 from bulklmm_dask.storage.results.soundness import finished
+from bulklmm_dask.storage.summaries.of_blocks import create_summaries
 
 CHUNKS = {"variants": 4, "traits": 3}  # 8 x 4 blocks
 
@@ -55,8 +63,12 @@ def whole(study, tmp_path_factory):
 @pytest.fixture
 def small(monkeypatch):
     """Entries of five blocks."""
-    monkeypatch.setattr(journal, "_BLOCKS", 5)
-    monkeypatch.setattr(journal, "_MOST", 5)
+    shorten(monkeypatch)
+
+
+def shorten(patch):
+    patch.setattr(journal, "_BLOCKS", 5)
+    patch.setattr(journal, "_MOST", 5)
 
 
 def killed(study: Path, path: Path, count: int) -> Path:
@@ -67,16 +79,24 @@ def killed(study: Path, path: Path, count: int) -> Path:
             raise StoppedError
 
     with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
         patch.setattr(journal.Journal, "__exit__", lambda *_: None)
         with pytest.raises(StoppedError):
             scan(study, path, stop)
     return path
 
 
+@pytest.fixture(scope="module")
+def stores(study, tmp_path_factory):
+    """Stores of runs that were killed after 14 blocks, and after all, before they were noted."""
+    folder = tmp_path_factory.mktemp("killed")
+    return {count: killed(study, folder / f"{count}.zarr", count) for count in (14, 32)}
+
+
 @pytest.fixture
-def part(study, tmp_path, small):
-    """The store of a run that was killed after 14 blocks; four chunks of traits are noted too."""
-    return killed(study, tmp_path / "r.zarr", 14)
+def part(stores, tmp_path, small):
+    """A copy of that of 14 blocks; four chunks of traits are noted too."""
+    return shutil.copytree(stores[14], tmp_path / "r.zarr")
 
 
 def journal_of(store: Path) -> list[Path]:
@@ -189,9 +209,9 @@ def test_an_entry_of_another_analysis_tells_nothing(part, study, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["before the summaries", "before the marks", "before it is gone"])
-def test_folding_that_is_cut_off_is_done_again(study, tmp_path, whole, small, where, monkeypatch):
+def test_folding_that_is_cut_off_is_done_again(study, stores, tmp_path, whole, where, monkeypatch):
     """By a kill after the last block was written."""
-    path = killed(study, tmp_path / "r.zarr", 32)
+    path = shutil.copytree(stores[32], tmp_path / "r.zarr")
 
     def stop(*_):
         raise StoppedError
@@ -219,7 +239,6 @@ def test_folding_that_is_cut_off_is_done_again(study, tmp_path, whole, small, wh
     scan(study, path, steps.append)
     assert len(steps) <= 2
     assert content_of(path) == content_of(whole)
-    assert blmm.verify(path).empty
 
 
 def test_mending_puts_the_journal_into_the_arrays(part, study, whole):
@@ -257,6 +276,52 @@ def test_permutations_and_saved_results_have_a_journal_too(study, tmp_path, smal
     np.testing.assert_array_equal(
         blmm.open_result(tmp_path / "saved.zarr").lod, blmm.open_result(whole).lod
     )
+
+
+@pytest.fixture
+def older(study, tmp_path, monkeypatch):
+    """Half a store, and a whole one, as they were before the journal: no lengths, no files."""
+
+    def without_lengths(store, names, **_):
+        return create_sums(store, names)
+
+    def without_files(store, *args):
+        names = create_summaries(store, *args)
+        (store / names[-1]).remove()
+        return names[:-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(skeleton, "create_sums", without_lengths)
+        patch.setattr(skeleton, "create_summaries", without_files)
+        scan(study, tmp_path / "whole.zarr")
+
+        def stop(step):
+            if step.done == 14:
+                raise StoppedError
+
+        with pytest.raises(StoppedError):
+            scan(study, tmp_path / "half.zarr", stop)
+    return tmp_path
+
+
+def test_stores_from_before_the_journal_are_gone_on_with(older, study, whole, small):
+    path = older / "half.zarr"
+    assert blmm.verify(path).empty
+    i, j = np.argwhere(entered(Location.of(path), BLOCKS))[0]
+    for file in (path / f"lod/c/{i}/{j}", next(path.glob("summary/row/c/*/*"))):
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    steps = []
+    result = scan(study, path, steps.append)
+    assert len(steps) == 1 + 32 - 13
+    assert content_of(path) == content_of(older / "whole.zarr")
+    assert blmm.verify(path).empty
+    assert blmm.max_lod(result).equals(blmm.max_lod(blmm.open_result(whole)))
+
+
+def test_lengths_of_large_files_have_their_lower_bits():
+    assert [length_entry(size) for size in (7, 2**32 - 1, 2**32 + 7)] == [7, 2**32 - 1, 7]
 
 
 def test_entries_grow_with_the_run(study, tmp_path, monkeypatch):

@@ -110,6 +110,7 @@ def repairing(store: Location, attrs: Attributes, found: Sequence[Finding]) -> I
         If a run writes into it.
     """
     with explained(store):
+        _remove_file(store / BLOCKS)
         (store / BLOCKS).make_folder()
     with _writing(store, BLOCKS) as writer:
         writer.repair = _Repair(writer, attrs, found)
@@ -276,10 +277,14 @@ class _Fresh:
     def clear_the_way(self) -> None:
         """Remove what lies in the folder of an array and is none of its files.
 
-        Of an array of another shape there may be files in place of folders, and folders in place of
-        files, so that this comes before anything is put there.
+        Where two arrays were exchanged, there are files in place of folders, and folders in place
+        of files, so that this comes before anything is put there.
         """
+        for name in self.attrs[PARTS]:
+            _remove_file(self.store / name)
         for name, form in self._forms.items():
+            if not (self.store / name).is_folder():
+                continue
             own = {_path(name, form, index) for index in np.ndindex(form.files)}
             own.add(f"{name}/{METADATA}")
             for below in list((self.store / name).files()):
@@ -329,6 +334,12 @@ class _Fresh:
         for source, target in targets:
             target.put(source)
         self.store.sync([target for _, target in targets])
+
+
+def _remove_file(folder: Location) -> None:
+    """Remove a file that lies where a folder should be."""
+    if folder.is_file():
+        folder.remove()
 
 
 def _path(name: str, form: Form, index: tuple[int, ...]) -> str:
