@@ -13,14 +13,14 @@ import xarray as xr
 
 import bulklmm_dask as blmm
 from bulklmm_dask.describe import describe
+from bulklmm_dask.storage.arrays.datasets import make_array
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.entry import JOURNAL, Finished, encoded, entries_of, marked
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     TRAITS,
-    create_sums,
     entered,
-    length_entry,
+    entries,
     marks,
 )
 from bulklmm_dask.storage.results import journal, ledger, skeleton
@@ -114,6 +114,15 @@ def test_entries_hold_what_is_finished_and_arrays_stay_as_they_are(part):
     assert marks(store, BLOCKS).sum() + marks(store, TRAITS).sum() == noted
     assert finished(part) == (int(marks(store, BLOCKS).sum()), 32)
     assert not list(part.glob("summary/*/c/*/*"))
+
+
+def test_marks_tell_how_many_bytes_a_block_has(whole):
+    store = Location.of(whole)
+    for (i, j), mark in np.ndenumerate(entries(store, BLOCKS)):
+        assert mark == 1 + (whole / "lod" / "c" / str(i) / str(j)).stat().st_size
+    names = ("h2", "sigma2", "n_samples", "trait_status")
+    for j, mark in enumerate(entries(store, TRAITS)):
+        assert mark == 1 + sum((whole / name / "c" / str(j)).stat().st_size for name in names)
 
 
 def test_readers_of_an_unfinished_store_see_the_journal(part):
@@ -282,8 +291,8 @@ def test_permutations_and_saved_results_have_a_journal_too(study, tmp_path, smal
 def older(study, tmp_path, monkeypatch):
     """Half a store, and a whole one, as they were before the journal: no lengths, no files."""
 
-    def without_lengths(store, names, **_):
-        return create_sums(store, names)
+    def of_bytes(store, name, shape, dims):
+        make_array(store / name, np.zeros(shape, np.uint8), dims=dims)
 
     def without_files(store, *args):
         names = create_summaries(store, *args)
@@ -291,7 +300,7 @@ def older(study, tmp_path, monkeypatch):
         return names[:-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(skeleton, "create_sums", without_lengths)
+        patch.setattr(skeleton, "create_marks", of_bytes)
         patch.setattr(skeleton, "create_summaries", without_files)
         scan(study, tmp_path / "whole.zarr")
 
@@ -318,10 +327,6 @@ def test_stores_from_before_the_journal_are_gone_on_with(older, study, whole, sm
     assert content_of(path) == content_of(older / "whole.zarr")
     assert blmm.verify(path).empty
     assert blmm.max_lod(result).equals(blmm.max_lod(blmm.open_result(whole)))
-
-
-def test_lengths_of_large_files_have_their_lower_bits():
-    assert [length_entry(size) for size in (7, 2**32 - 1, 2**32 + 7)] == [7, 2**32 - 1, 7]
 
 
 def test_entries_grow_with_the_run(study, tmp_path, monkeypatch):

@@ -173,7 +173,8 @@ class _Repair:
         for kind in kinds:
             waiting = set(_where(~entered(self.writer.store, kind))) - undone
             for mark in waiting - skeleton.wrong_marks(kind, waiting):
-                ledger.note(Written(mark))
+                length = sum(file.size() for file in skeleton.files_of(kind, mark))
+                ledger.note(Written(mark, length=length))
         ledger.write()
 
     def _remove_wrong_blocks(self, skeleton: _Fresh) -> None:

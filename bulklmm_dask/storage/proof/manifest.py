@@ -1,11 +1,11 @@
 """The manifest of a store: checksums of the files of large arrays, and marks of finished blocks.
 
 The group ``manifest`` has an array for each large array of the store. Its first dimensions are the
-grid of the files; along the last one are the checksums in a file (`sums`), and, of arrays that a
-run writes block by block, the length of the file. A result also has the marks ``manifest_blocks``
-(a number for each block) and ``manifest_traits`` (one for each chunk of traits): 1 once all arrays
-are written there, 0 before. The sums and marks of 16,384 files share a file: these are written
-once, at the end of a run. Until then its journal has them (`entry`).
+grid of the files; along the last one are the checksums in a file (`sums`). A result also has the
+marks ``manifest_blocks`` (a number for each block) and ``manifest_traits`` (one for each chunk of
+traits): 0 before all arrays are written there, then 1 more than the bytes of their files. The sums
+and marks of 16,384 files share a file: these are written once, at the end of a run. Until then its
+journal has them (`entry`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from bulklmm_dask.typing import Flags, Sums
 MANIFEST = "manifest"
 # Files whose sums, or blocks whose marks, share a file.
 _TOGETHER = 2**14
-_LENGTHS = 2**32  # lengths of files are kept modulo this number
 # Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
 _MOST_ABSENT = 10_000
 
@@ -48,20 +47,20 @@ def sums_name(name: str) -> str:
     return f"{MANIFEST}/{name}"
 
 
-def create_sums(store: Location, names: Sequence[str], *, lengths: bool = False) -> None:
-    """Create the manifest of arrays, all sums 0; with `lengths`, also those of files."""
+def create_sums(store: Location, names: Sequence[str]) -> None:
+    """Create the manifest of arrays, all sums 0."""
     if names and not (store / MANIFEST).exists():
         make_group(store / MANIFEST)
     for name in names:
         form = Form.of(store / name)
-        shape = (*form.files, 1 + form.chunks_of_shard + lengths)
+        shape = (*form.files, 1 + form.chunks_of_shard)
         sums = np.zeros(shape, np.uint32)
         make_array(store / sums_name(name), sums, (*together(shape[:-1]), shape[-1]))
 
 
 def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
     """Create marks of blocks or of chunks of traits, all 0."""
-    marks = np.zeros(shape, np.uint8)
+    marks = np.zeros(shape, np.uint64)
     make_array(store / name, marks, together(shape), dims=tuple(dims))
 
 
@@ -128,15 +127,9 @@ def _set(values: Any, places: Sequence[tuple[int, ...]], to: Any) -> None:
         values[tuple(np.array(places).T)] = to
 
 
-def file_lengths(store: Location, name: str) -> Any | None:
-    """Lengths of the files of an array in bytes (`length_entry`); None if they are not recorded."""
-    form, found = Form.of(store / name), entries(store, sums_name(name))
-    return found[..., -1] if found.shape[-1] > 1 + form.chunks_of_shard else None
-
-
-def length_entry(size: Any) -> Any:
-    """Entries of the manifest for lengths of files in bytes: they have 32 bits."""
-    return size % _LENGTHS
+def mark_for(length: int) -> int:
+    """Mark of a block, or of a chunk of traits, whose files have so many bytes together."""
+    return 1 + length
 
 
 def entries(store: Location, name: str) -> Any:
@@ -188,8 +181,7 @@ def wrong_files(
     indices to look at, all by default.
     """
     form = Form.of(store / name)
-    inner = form.chunks_of_shard
-    sums = entries(store, sums_name(name))[..., : 1 + inner]
+    inner, sums = form.chunks_of_shard, entries(store, sums_name(name))
     indices = list(np.ndindex(form.files) if chosen is None else chosen)
 
     def is_same(index: tuple[int, ...]) -> bool:

@@ -93,7 +93,7 @@ class ResultStore:
             mark,
             sums={name: sums for name, (_, sums, _) in zip(values, written, strict=True)},
             files=tuple(file for file, _, _ in written),
-            lengths={name: length for name, (_, _, length) in zip(values, written, strict=True)},
+            length=sum(length for _, _, length in written),
         )
 
     def _write_part(

@@ -19,7 +19,7 @@ from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.attributes import attributes_in
 from bulklmm_dask.storage.proof.entry import Entry, Finished, encoded, numbered
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, sums_name
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, mark_for, sums_name
 from bulklmm_dask.storage.proof.stamp import DIGEST
 from bulklmm_dask.storage.results.ledger import fold
 from bulklmm_dask.storage.results.written import Written
@@ -96,9 +96,10 @@ def _entry(noted: list[Written]) -> Entry:
         own = [written for written in noted if written.kind == kind]
         if own:
             arrays: dict[str, npt.NDArray[Any]] = {
-                sums_name(name): np.stack([written.entry(name) for written in own])
+                sums_name(name): np.stack([written.sums[name] for written in own])
                 for name in own[0].sums
             }
+            arrays[kind] = np.array([mark_for(written.length) for written in own], np.uint64)
             summaries = [written.summary for written in own if written.summary is not None]
             arrays |= arrays_of(summaries) if summaries else {}
             found[kind] = Finished([written.mark for written in own], arrays)

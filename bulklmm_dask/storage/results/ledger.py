@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, cast
 
+import numpy as np
+
 from bulklmm_dask.storage.arrays.datasets import read_array, write_file
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of
-from bulklmm_dask.storage.proof.manifest import BLOCKS, MANIFEST, TRAITS, place, sums_name
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    MANIFEST,
+    TRAITS,
+    mark_for,
+    place,
+    sums_name,
+)
 from bulklmm_dask.storage.results.written import Written, kind_of
 from bulklmm_dask.storage.summaries.files import File
 from bulklmm_dask.storage.summaries.notes import Notes
@@ -42,10 +51,10 @@ class Ledger:
         """Note what is finished."""
         for name in written.sums:
             rows = self._of(sums_name(name))
-            rows.set(place(written.mark, rows.ndim - 1), written.entry(name))
+            rows.set(place(written.mark, rows.ndim - 1), written.sums[name])
         if written.summary is not None:
             self.note_summary(written.mark, written.summary, written.sums[LOD])
-        self._of(written.kind).set(written.mark, 1)
+        self._of(written.kind).set_mark(written.mark, mark_for(written.length))
         self._files += written.files
 
     def note_summary(self, mark: tuple[int, ...], summary: BlockSummary, lod: Sums) -> None:
@@ -66,14 +75,14 @@ class Ledger:
                     for mark, value in zip(finished.marks, values, strict=True):
                         rows.set(place(mark, rows.ndim - 1), value)
             if HIGHEST in finished.arrays:
-                lods = finished.arrays[sums_name(LOD)][:, :-1]  # without the length of the file
+                lods = finished.arrays[sums_name(LOD)]
                 self._notes().note_all(finished.marks, finished.arrays, list(lods))
-            for mark in finished.marks:
-                self._of(kind).set(mark, 1)
+            for mark, value in zip(finished.marks, finished.arrays[kind].tolist(), strict=True):
+                self._of(kind).set_mark(mark, value)
 
     def forget(self, mark: tuple[int, ...]) -> None:
         """Take back the mark of a block or of a chunk of traits."""
-        self._of(kind_of(mark)).set(mark, 0)
+        self._of(kind_of(mark)).set_mark(mark, 0)
 
     def write(self) -> None:
         """Write what was noted: the marks once all that they vouch for is on the disk."""
@@ -140,12 +149,14 @@ class _Rows:
         self.ndim = self._values.ndim
 
     def set(self, index: tuple[int, ...], value: Any) -> None:
-        """Set an element, or a row, which may be longer: older stores have no lengths."""
-        if len(index) < self.ndim:
-            value = value[: self._values.shape[-1]]
+        """Set an element, or a row."""
         self._values[index] = value
         index = (*index, *(0 for _ in range(self.ndim - len(index))))
         self._changed.add(tuple(at // n for at, n in zip(index, self._form.file, strict=True)))
+
+    def set_mark(self, index: tuple[int, ...], mark: int) -> None:
+        """Set a mark; those of older stores have a byte, and tell no length."""
+        self.set(index, min(mark, 1) if self._values.dtype == np.uint8 else mark)
 
     def write(self) -> list[Location]:
         """Write what has changed; give the files."""

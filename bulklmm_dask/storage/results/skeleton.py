@@ -79,7 +79,7 @@ class Skeleton:
         dims = tuple(f"{dim.removesuffix('s')}_blocks" for dim in layout.dims)
         create_marks(store, BLOCKS, layout.blocks, dims)
         create_marks(store, TRAITS, layout.blocks[1:], dims[1:])
-        create_sums(store, list(self.fields), lengths=True)
+        create_sums(store, list(self.fields))
         summaries = create_summaries(store, self.template, layout, self.of_pairs)
         streamed = [OF_PATTERNS] if OF_PATTERNS in self.template else []
         record(store, streamed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -15,6 +15,7 @@ import xarray as xr
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.chunks import missing_files
 from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.sums import SUM
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import written_by
@@ -26,10 +27,10 @@ from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     TRAITS,
     entered,
-    file_lengths,
-    length_entry,
+    entries,
     marks,
     place,
+    sums_name,
     wrong_files,
 )
 from bulklmm_dask.storage.proof.remedy import remedy
@@ -46,7 +47,6 @@ from bulklmm_dask.storage.proof.stamp import (
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import counted
-from bulklmm_dask.typing import Flags
 
 _COMMANDS = "'bulklmm scan' or 'bulklmm permute'"
 # Variables that are an index, into what, and from what number on: -1 stands for none.
@@ -165,38 +165,52 @@ def damaged_files(
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
     """Yield mark and file of each file of a finished block that is lost or not as it was written.
 
-    Files of blocks are known by their length, which one listing tells: to read all of them would
-    take long. Those of chunks of traits are few: their checksums are compared, and with `read` all
-    their bytes. Older stores have no lengths: there the checksums are compared.
+    Files of blocks are known by their lengths, which one listing tells, and on a disk by the
+    checksums at their ends: to read all of them would take long. Those of chunks of traits are few:
+    their checksums are compared, and with `read` all their bytes. The marks of older stores tell no
+    lengths: there all checksums are compared.
     """
     for name, arrays in ((BLOCKS, attrs["statistics"]), (TRAITS, attrs["of_traits"])):
         if format_of(store, attrs) == FIRST:
             yield from cut_short(store, name, arrays)
             continue
-        finished = entered(store, name)
+        found = entries(store, name)
+        if name == BLOCKS and found.dtype != np.uint8:
+            yield from _of_other_length(store, arrays, found)
+            continue
         for array in arrays:
-            lengths = file_lengths(store, array) if name == BLOCKS else None
-            if lengths is not None:
-                yield from _of_other_length(store / array, finished, lengths)
-                continue
             dimensions = len(Form.of(store / array).shape)
-            marks_there = map(tuple, np.argwhere(finished).tolist())
-            mark_of = {place(mark, dimensions): mark for mark in marks_there}
+            finished = map(tuple, np.argwhere(found > 0).tolist())
+            mark_of = {place(mark, dimensions): mark for mark in finished}
             for index, file in wrong_files(store, array, list(mark_of), read=read):
                 yield mark_of[index], file
 
 
 def _of_other_length(
-    array: Location, finished: Flags, lengths: npt.NDArray[Any]
+    store: Location, arrays: Sequence[str], found: npt.NDArray[Any]
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
-    """Yield mark and file of each finished block whose file has not the length that is recorded."""
-    form, sizes = Form.of(array), array.sizes()
-    found = np.fromiter((sizes.get(path, -1) for path in form.paths()), np.int64, lengths.size)
-    found = found.reshape(lengths.shape)
-    wrong = (found < 0) | (length_entry(found) != lengths)
-    wrong = wrong[(..., *(0 for _ in range(wrong.ndim - finished.ndim)))] & finished
-    for mark in map(tuple, np.argwhere(wrong).tolist()):
-        yield mark, array / form.path(place(mark, lengths.ndim))
+    """Yield mark and files of each block whose files have not the bytes that its mark tells.
+
+    On a disk also those of which a file ends with another checksum.
+    """
+    done, wrong = found > 0, np.zeros(found.shape, bool)
+    total = np.ones(found.shape, np.int64)
+    paths = {name: list(Form.of(store / name).paths()) for name in arrays}
+    for name in arrays:
+        array, sizes = store / name, (store / name).sizes()
+        lengths = np.fromiter((sizes.get(path, -1) for path in paths[name]), np.int64, found.size)
+        lengths = lengths.reshape(found.shape)
+        wrong |= lengths < SUM
+        total += lengths
+        if not store.is_far:
+            at = np.flatnonzero(done & ~wrong)
+            files = [(paths[name][k], int(lengths.flat[k])) for k in at.tolist()]
+            ends = array.ends(files, SUM)
+            recorded = entries(store, sums_name(name)).reshape(found.size, -1)[at, 0]
+            wrong.flat[at] |= np.frombuffer(ends, "<u4") != recorded
+    bad = done & (wrong | (total != found.astype(np.int64)))
+    for mark, number in zip(np.argwhere(bad).tolist(), np.flatnonzero(bad).tolist(), strict=True):
+        yield from ((tuple(mark), store / name / paths[name][number]) for name in arrays)
 
 
 def require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> None:

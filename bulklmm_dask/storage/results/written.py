@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from bulklmm_dask.storage.places.location import Location
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, length_entry
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS
 from bulklmm_dask.storage.summaries.of_blocks import BlockSummary
 from bulklmm_dask.typing import Sums
 
@@ -25,8 +23,8 @@ class Written:
         Checksums in the file of every array there.
     files : tuple of Location
         These files.
-    lengths : mapping of str to int
-        Their lengths, in bytes.
+    length : int
+        Bytes of these files together.
     summary : BlockSummary or None
         Summary of the LODs of a block, if it has any.
     """
@@ -34,17 +32,13 @@ class Written:
     mark: tuple[int, ...]
     sums: Mapping[str, Sums] = field(default_factory=dict)
     files: tuple[Location, ...] = ()
-    lengths: Mapping[str, int] = field(default_factory=dict)
+    length: int = 0
     summary: BlockSummary | None = None
 
     @property
     def kind(self) -> str:
         """Array that its mark is in."""
         return kind_of(self.mark)
-
-    def entry(self, name: str) -> Sums:
-        """What the manifest has of the file of an array: checksums, and its length."""
-        return np.append(self.sums[name], np.uint32(length_entry(self.lengths[name])))
 
 
 def kind_of(mark: tuple[int, ...]) -> str:

@@ -24,6 +24,7 @@ from bulklmm_dask.storage.summaries.files import File, FileSums
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
     COUNTS,
+    FILES,
     HIGHEST,
     LOD,
     ROW,
@@ -119,8 +120,7 @@ class StoredSummary:
     def sums(self) -> Sums:
         """Checksums in the files of the LODs, from the manifest."""
         with _sound(self.store / LOD):
-            form, found = opened_once(self.store, LOD, self.opening)
-            return found[..., : 1 + form.chunks_of_shard]
+            return opened_once(self.store, LOD, self.opening)[1]
 
     @property
     def block(self) -> tuple[int, int]:
@@ -130,6 +130,7 @@ class StoredSummary:
 
     def maxima(self) -> Iterator[Maxima]:
         """Read the highest LODs of all traits, some traits at a time."""
+        self._require_file_sums()
         for traits in self._pieces():
             found = self._maxima(traits)
             self._refuse(list(self._wrong_maxima(found)))
@@ -139,6 +140,7 @@ class StoredSummary:
         """Read the counts of all LODs, as `stored_counts` gives them; None if there are none."""
         if not self._is_counted:
             return None
+        self._require_file_sums()
         total = np.zeros(N_STORED, dtype=np.int64)
         for blocks in self._tiles():
             found = self._read(COUNTS, *blocks)
@@ -211,6 +213,11 @@ class StoredSummary:
             lod = read_checked(self.store, LOD, region, self.opening)
         made = BlockSummary.of(lod, self.segments, i, counted=self._is_counted)
         return made, self.sums[i, j]
+
+    def _require_file_sums(self) -> None:
+        """Raise StoreError if what tells the next run which files are right is damaged."""
+        if (self.store / FILES).is_store():
+            self._read(FILES)
 
     @property
     def _is_counted(self) -> bool:
