@@ -31,7 +31,7 @@ from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Written
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Names, Real, Single
 

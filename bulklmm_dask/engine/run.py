@@ -25,7 +25,8 @@ from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, watched
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Journal, Written
+from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.surface import option, repeat
 from bulklmm_dask.text import storage as size
 from bulklmm_dask.typing import Names, Real
@@ -128,6 +129,8 @@ def run_blocks(
     """
     pending = store.pending_blocks()
     meter = Meter(work, pending, progress)
+    if not pending and not store.pending_traits().size:
+        return
     client = active_client()
     with Journal(store.location, store.held) as journal:
 
