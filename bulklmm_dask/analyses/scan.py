@@ -46,7 +46,7 @@ from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
 from bulklmm_dask.storage.results.result import open_result, with_derived
-from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
@@ -253,6 +253,7 @@ def scan(
         prior=prior,
         genotypes=genotypes,
     )
+    store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)
     options = ScanOptions.of(
         ds,

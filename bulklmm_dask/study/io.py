@@ -19,7 +19,7 @@ from bulklmm_dask.storage.labels.encoding import plain, storable
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.proof.lazy import lazily
-from bulklmm_dask.storage.proof.manifest import MANIFEST, identity, record
+from bulklmm_dask.storage.proof.manifest import Opening, record
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import has_lost_root, require_seal, seal
 from bulklmm_dask.storage.proof.stamp import (
@@ -129,7 +129,7 @@ def save(
                 f"{option('digits')} is {digits}, but a study keeps all digits, since scans depend "
                 "on them; leave it out"
             )
-    target = Location.of(path).recovered()
+    target = Location.of(path).opened(to_write=True)
     target.require_free(overwrite=overwrite)
     if target.exists():
         _require_replaceable(target)
@@ -198,7 +198,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         ds = read_dataset(store, _LARGE)
         for name in set(_LARGE) & set(ds.variables):
             chunks = ds[name].encoding["preferred_chunks"]
-            ds[name] = lazily(store, ds[name], chunks, identity=identity(attrs, name))
+            ds[name] = lazily(store, ds[name], chunks, opening=Opening.of(store, name, attrs))
     except StoreError:
         raise
     except Exception as error:  # every codec fails in its own way
@@ -282,7 +282,7 @@ def _require_study(store: Location) -> dict[str, Any]:
     if format_of(store, attrs) > FIRST:
         require_attributes(store, attrs, (PARTS, DIGEST))
         large = tuple(f"{name}/c/" for name in _LARGE)
-        store.fetch(lambda path: not path.startswith((*large, f"{MANIFEST}/")))
+        store.fetch(lambda path: not path.startswith(large))
         require_seal(store, attrs)
     return attrs
 

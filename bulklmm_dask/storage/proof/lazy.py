@@ -41,7 +41,7 @@ def lazily(
     variable: xr.DataArray,
     chunks: Mapping[str, int],
     *,
-    identity: str | None = None,
+    opening: Opening,
 ) -> xr.DataArray:
     """Give an array of a dataset that was opened lazily as chunks that read the store.
 
@@ -53,12 +53,11 @@ def lazily(
         Its array of the same name, not chunked.
     chunks : mapping of str to int
         Sizes of the chunks along its dimensions, perhaps along others too.
-    identity : str, optional
-        Of an array whose files the manifest of the store lists (`manifest.identity`); they are
-        compared with it.
+    opening : Opening
+        Its opening; files that the manifest of the store lists are compared with it.
     """
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    data = Stored(store, variable, identity).chunked(variable.dims, own).data
+    data = Stored(store, variable, opening).chunked(variable.dims, own).data
     return variable.copy(deep=False, data=data)
 
 
@@ -87,11 +86,10 @@ def deferred_behind(variable: xr.Variable) -> Deferred | None:
 class Stored(Deferred):
     """An array of a store, by name; its errors name store and array."""
 
-    def __init__(self, store: Location, variable: xr.DataArray, identity: str | None) -> None:
+    def __init__(self, store: Location, variable: xr.DataArray, opening: Opening) -> None:
         self.store, self.name = store.fixed, str(variable.name)
         self.shape, self.dtype = variable.shape, variable.dtype
-        # Tasks of a store that took the place of another have other names.
-        self.opening = Opening(identity)
+        self.opening = opening  # tasks of a store that took the place of another have other names
 
     def take(self, key: tuple[int | slice, ...]) -> Any:
         """Read a part; StoreError if it is damaged."""

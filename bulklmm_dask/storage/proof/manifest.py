@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, Self
 
@@ -173,10 +174,30 @@ class Opening:
         Its `identity`; None if the manifest does not list its files.
     token : str
         A text that is another each time the store is opened.
+    known : (Form, array) or None
+        Its form and checksums, if they are known in this process; not sent to workers.
     """
 
     identity: str | None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    known: tuple[Form, Sums] | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.identity, self.token)
+
+    @classmethod
+    def of(cls, store: Location, name: str, attrs: Mapping[str, Any]) -> Self:
+        """An array of a store that is being opened, with these attributes.
+
+        What was read of a server is kept: it is not asked for again, and neither is whether the
+        store is the same, unless a file is another one than its checksums say.
+        """
+        opening = cls(identity(attrs, name))
+        if opening.identity is None or not store.is_far:
+            return opening
+        with suppress(StoreError):  # whoever reads the array is told
+            return replace(opening, known=(Form.of(store / name), entries(store, sums_name(name))))
+        return opening
 
     @classmethod
     def now(cls, store: Location, name: str) -> Self:
@@ -192,7 +213,6 @@ class Opening:
             )
 
 
-@lru_cache(maxsize=64)
 def opened_once(store: Location, name: str, opening: Opening) -> tuple[Form, Sums]:
     """Form and checksums of an array, once for all blocks that a process reads.
 
@@ -201,6 +221,11 @@ def opened_once(store: Location, name: str, opening: Opening) -> tuple[Form, Sum
     StoreError
         If the store was replaced since that opening.
     """
+    return opening.known or _looked_up(store, name, opening)
+
+
+@lru_cache(maxsize=64)
+def _looked_up(store: Location, name: str, opening: Opening) -> tuple[Form, Sums]:
     looks: tuple[Callable[[], Any], ...] = (
         lambda: Form.of(store / name),
         lambda: entries(store, sums_name(name)),
