@@ -67,14 +67,27 @@ def stored_behind(variable: xr.Variable) -> Stored | None:
     return found if isinstance(found, Stored) else None
 
 
+def kept_digest(array: Any) -> str | None:
+    """Digest of the values of an array (`fingerprint.of_rows`), kept by the study that it is of.
+
+    None for an array in memory, for one that is computed, and for a part of one.
+    """
+    found = _behind(array)
+    return found.opening.values if isinstance(found, Stored) else None
+
+
 def deferred_behind(variable: xr.Variable) -> Deferred | None:
     """Find the array that a variable reads, all of it and unchanged; None if it is none.
 
     Its chunks are the only layer of the graph above the array: whatever changes, selects or
     rearranges values adds another one, with another name.
     """
-    graph = getattr(variable.data, "dask", None)
-    base = f"original-{variable.data.name}" if graph is not None else ""
+    return _behind(variable.data)
+
+
+def _behind(array: Any) -> Deferred | None:
+    graph = getattr(array, "dask", None)
+    base = f"original-{array.name}" if graph is not None else ""
     if graph is None or base not in getattr(graph, "layers", ()):
         return None
     source = graph.layers[base].get(base)

@@ -28,7 +28,7 @@ from bulklmm_dask.storage.arrays.sums import sound, sums_of
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
 from bulklmm_dask.storage.proof.remedy import remedy
-from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS
+from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS, VALUES
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags, Sums
 
@@ -172,6 +172,8 @@ class Opening:
     ----------
     identity : str or None
         Its `identity`; None if the manifest does not list its files.
+    values : str or None
+        Digest of its values, if it was kept when the store was saved.
     token : str
         A text that is another each time the store is opened.
     known : (Form, array) or None
@@ -179,11 +181,12 @@ class Opening:
     """
 
     identity: str | None
+    values: str | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     known: tuple[Form, Sums] | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> Any:
-        return type(self), (self.identity, self.token)
+        return type(self), (self.identity, self.values, self.token)
 
     @classmethod
     def of(cls, store: Location, name: str, attrs: Mapping[str, Any]) -> Self:
@@ -192,7 +195,7 @@ class Opening:
         What was read of a server is kept: it is not asked for again, and neither is whether the
         store is the same, unless a file is another one than its checksums say.
         """
-        opening = cls(identity(attrs, name))
+        opening = cls(identity(attrs, name), attrs.get(VALUES, {}).get(name))
         if opening.identity is None or not store.is_far:
             return opening
         with suppress(StoreError):  # whoever reads the array is told

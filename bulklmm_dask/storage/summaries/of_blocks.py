@@ -39,7 +39,7 @@ SUMMARY = "summary"
 HIGHEST, ROW = f"{SUMMARY}/highest", f"{SUMMARY}/row"
 COUNTS, CHECKSUM = f"{SUMMARY}/counts", f"{SUMMARY}/checksum"
 LOD = "lod"
-_CONTIG, _FREEDOM = "variant_contig", "df"
+CONTIG, _FREEDOM = "variant_contig", "df"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def create_summaries(
     """Create the summaries of a result that has LODs, all empty; give the names of their arrays."""
     if not has_summaries(of_pairs):
         return []
-    contig = template[_CONTIG].values if _CONTIG in template else None
+    contig = template[CONTIG].values if CONTIG in template else None
     segments = Segments.of(contig, layout.shape[0], layout.block[0])
     (rows, columns), n_traits = layout.blocks, layout.shape[1]
     height, width = together((rows, columns))
@@ -130,7 +130,7 @@ def create_summaries(
 
 def segments_of(store: Location) -> Segments:
     """Segments of a result store."""
-    lod, contig = Form.of(store / LOD), store / _CONTIG
+    lod, contig = Form.of(store / LOD), store / CONTIG
     codes = read_array(contig, Form.of(contig)) if contig.is_store() else None
     return Segments.of(codes, lod.shape[0], lod.file[0])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from bulklmm_dask.storage.proof.manifest import Opening, opened_once, read_check
 from bulklmm_dask.storage.summaries.cells import N_STORED
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
+    CONTIG,
     COUNTS,
     HIGHEST,
     LOD,
@@ -38,6 +39,11 @@ _REMEDY = (
     "scan into the same store again, which makes its summary anew of the LODs, or save the part "
     "again that was saved"
 )
+
+
+# What is read of every summary that is asked for, before its values.
+_ARRAYS = (HIGHEST, ROW, COUNTS, CHECKSUM, LOD, CONTIG)
+_AHEAD = (METADATA, *(f"{name}/{METADATA}" for name in _ARRAYS), f"{CONTIG}/c/0")
 
 
 @contextmanager
@@ -97,8 +103,9 @@ class StoredSummary:
         stored = stored_behind(lod.variable)
         if stored is None or stored.name != LOD or stored.opening.identity is None:
             return None
-        stored.opening.require_same(stored.store, LOD)
-        return cls.of(stored.store, stored.opening)
+        store = stored.store.ahead(_AHEAD)
+        stored.opening.require_same(store, LOD)
+        return cls.of(store, stored.opening)
 
     @cached_property
     def segments(self) -> Segments:
@@ -126,8 +133,7 @@ class StoredSummary:
 
     def maxima(self) -> Iterator[Maxima]:
         """Read the highest LODs of all traits, some traits at a time."""
-        for traits in self._pieces():
-            found = self._maxima(traits)
+        for found in self.store.each(self._maxima, self._pieces(), large=True):
             self._refuse(list(self._wrong_maxima(found)))
             yield found
 
@@ -136,8 +142,9 @@ class StoredSummary:
         if not self._is_counted:
             return None
         total = np.zeros(N_STORED, dtype=np.int64)
-        for rows in self._rows():
-            found = self._read(COUNTS, rows)
+        rows_of_files = self._rows()
+        counts = self.store.each(partial(self._read, COUNTS), rows_of_files, large=True)
+        for rows, found in zip(rows_of_files, counts, strict=True):
             self._refuse(list(self._wrong_counts(rows, found)))
             total += found.sum(axis=(0, 1), dtype=np.int64)
         return total
@@ -200,7 +207,13 @@ class StoredSummary:
 
     def _maxima(self, traits: slice) -> Maxima:
         region = slice(0, self.segments.contig.size), traits
-        return Maxima(traits, self._read(HIGHEST, *region), self._read(ROW, *region))
+        looks: tuple[Callable[[], Any], ...] = (
+            lambda: self._read(HIGHEST, *region),
+            lambda: self._read(ROW, *region),
+            lambda: self._checksum,
+        )
+        highest, row, _ = self.store.each(lambda look: look(), looks)
+        return Maxima(traits, highest, row)
 
     @cached_property
     def _checksum(self) -> Any:
