@@ -96,6 +96,10 @@ class Direct:
         """Write an object."""
         self.bucket.put(key, data)
 
+    def put_for_now(self, key: str, data: Any) -> None:
+        """Write an object that may soon be written again."""
+        self.put(key, data)
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, which need not be there."""
         self.bucket.delete(keys)
@@ -313,7 +317,7 @@ class Seen(Once):
 class Draft(Seen):
     """A new folder that is being written: small objects in the background, its root metadata last.
 
-    Metadata are written once all else is on its way: Zarr writes them twice.
+    What is written for now is written once nothing else comes before it is needed.
     """
 
     def __init__(self, bucket: Bucket, folder: str) -> None:
@@ -321,7 +325,7 @@ class Draft(Seen):
         self._sizes = {}  # there is nothing yet
         self._pool = ThreadPoolExecutor(TOGETHER)
         self._waiting: dict[str, Future[None]] = {}
-        self._late: set[str] = set()  # metadata that are not yet being written
+        self._late: set[str] = set()  # what is written for now, and not yet being written
         self._closed = False
 
     @property
@@ -352,10 +356,18 @@ class Draft(Seen):
         content = bytes(data)
         self._note(key, content)
         with self._lock:
-            if key.endswith(f"/{METADATA}") and key in self._contents:
+            self._late.discard(key)
+            self._begin(key, content)
+
+    def put_for_now(self, key: str, data: Any) -> None:
+        """Keep a small object until the next `flush`."""
+        content = bytes(data)
+        self._note(key, content)
+        with self._lock:
+            if key in self._contents and key != self._root:
                 self._late.add(key)
-            else:
-                self._begin(key, content)
+                return
+        self.put(key, data)
 
     def _begin(self, key: str, content: bytes) -> None:
         before = self._waiting.get(key)
@@ -373,7 +385,7 @@ class Draft(Seen):
         super().delete(keys)
 
     def flush(self) -> None:
-        """Wait for what is being written, and for all metadata but the root's."""
+        """Wait for all that was written, but for the metadata of the root."""
         with self._lock:
             late, self._late = sorted(self._late), set()
             for key in late:

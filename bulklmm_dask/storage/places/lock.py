@@ -110,8 +110,13 @@ class Writer(os.PathLike[str]):
         self._keep(file)
 
     def put_into(self, new: Location) -> None:
-        """Put the lock into a store that is being made."""
-        self._file(new).create(self._record)
+        """Put the lock into a store that is being made, while the rest of it is written."""
+        looks: tuple[Callable[[], object], ...] = (
+            lambda: self._file(new).create(self._record),
+            lambda: new.sync([]),
+        )
+        for _ in new.each(lambda look: look(), looks):
+            pass
         self._made = new
 
     def keep(self) -> None:

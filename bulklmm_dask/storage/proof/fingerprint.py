@@ -49,7 +49,7 @@ def fingerprint(parts: Iterable[object]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray) and part.dtype != object:
-            digest.update(str((part.shape, part.dtype)).encode())
+            digest.update(str((part.shape, part.dtype.str)).encode())
             digest.update(np.ascontiguousarray(part).tobytes())
         elif isinstance(part, np.ndarray):
             digest.update("\x1f".join(map(str, part.ravel())).encode())

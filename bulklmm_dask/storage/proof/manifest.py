@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.datasets import make_array, make_group, read_array, write_file
+from bulklmm_dask.storage.arrays.datasets import make_array, read_array
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.pieces import bounds, touched
 from bulklmm_dask.storage.arrays.shard import read
@@ -46,14 +46,16 @@ def sums_name(name: str) -> str:
 
 
 def create_sums(store: Location, names: Sequence[str]) -> None:
-    """Create the manifest of arrays, all sums 0."""
-    if names and not (store / MANIFEST).exists():
-        make_group(store / MANIFEST)
+    """Create the manifest of arrays, all sums 0; the group of the manifest comes with the seal."""
     for name in names:
-        form = Form.of(store / name)
-        shape = (*form.files, 1 + form.chunks_of_shard)
-        sums = np.zeros(shape, np.uint32)
-        make_array(store / sums_name(name), sums, (*together(shape[:-1]), shape[-1]))
+        _make_sums(store, name, Form.of(store / name), np.zeros((), np.uint32))
+
+
+def _make_sums(store: Location, name: str, form: Form, sums: Sums) -> None:
+    """Create the part of the manifest of an array; `sums` are broadcast to all its files."""
+    shape = (*form.files, 1 + form.chunks_of_shard)
+    values = np.broadcast_to(sums, shape)
+    make_array(store / sums_name(name), values, (*together(shape[:-1]), shape[-1]))
 
 
 def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
@@ -106,19 +108,17 @@ def entries(store: Location, name: str) -> Any:
 
 def record(store: Location, names: Sequence[str]) -> None:
     """Write the checksums of all files of these arrays, once all are written."""
-    create_sums(store, names)
     for name in names:
-        array, sums = store / name, store / sums_name(name)
-        form, of_sums = Form.of(array), Form.of(sums)
-        found = np.zeros(of_sums.shape, np.uint32)
+        array = store / name
+        form = Form.of(array)
+        found = np.zeros((*form.files, 1 + form.chunks_of_shard), np.uint32)
         places = {index: array / form.path(index) for index in np.ndindex(form.files)}
         there = store.each(partial(sums_of, inner=form.chunks_of_shard), places.values())
         for (index, file), sums_there in zip(places.items(), there, strict=True):
             if sums_there is None:
                 raise StoreError(f"{array} lacks its file {file.below(array)}; {remedy(store)}")
             found[index] = sums_there
-        for index in np.ndindex(of_sums.files):
-            write_file(sums, of_sums, index, found[of_sums.region(index)])
+        _make_sums(store, name, form, found)
 
 
 def wrong_files(
