@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.base import compute, tokenize
+from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import is_lazy, only, per_block
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, Markers, TraitChunk, Traits, sample_names
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
 from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_rows, row_digests
 from bulklmm_dask.storage.proof.lazy import kept_digest
@@ -82,7 +83,7 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
         kept["genotypes"] = None
     wanted = {"genotypes": of_variants, "traits": of_traits}
     unknown = [name for name in wanted if kept[name] is None]
-    found = dict(zip(unknown, compute(*map(wanted.__getitem__, unknown)), strict=True))
+    found = dict(zip(unknown, computed(*map(wanted.__getitem__, unknown)), strict=True))
     if "genotypes" in found and is_lazy(markers.values):  # those in memory were looked at before
         say_absent(markers.names[found["genotypes"]["absent"]])
     values = kept | {

@@ -158,6 +158,21 @@ def test_without_credentials_one_sentence(without_boto3, monkeypatch):
         blmm.open_dataset("s3://lab/study.zarr")
 
 
+def test_boto3_does_not_ask_for_the_role_of_a_machine_that_has_none(monkeypatch):
+    utils = pytest.importorskip("botocore.utils")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    asked = []
+    fetcher = utils.InstanceMetadataFetcher
+    monkeypatch.setattr(fetcher, "retrieve_iam_role_credentials", lambda _: asked.append(1) or {})
+    monkeypatch.setattr(clients, "_METADATA_SERVER", ("127.0.0.1", 1))
+    with pytest.raises(blmm.StoreError, match="there are no credentials for s3://lab-of-nobody"):
+        blmm.open_dataset("s3://lab-of-nobody/study.zarr")
+    assert not asked
+
+
 # What is there
 
 

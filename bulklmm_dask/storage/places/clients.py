@@ -38,7 +38,7 @@ _CLIENT: ClientConfig = {
     "timeout": timedelta(seconds=120),
 }
 # What a machine of Amazon asks for its credentials.
-_METADATA_SERVER, _WAIT = ("169.254.169.254", 80), 1.0
+_METADATA_SERVER, _WAIT, _OF_THE_MACHINE = ("169.254.169.254", 80), 0.5, "iam-role"
 # Any of these says where the credentials for S3 are.
 _S3_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
@@ -156,12 +156,17 @@ def _of_boto3(root: str) -> Any:
         return None
     if find_spec("boto3") is not None:
         import boto3  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        from botocore.session import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
+            get_session,
+        )
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        session = boto3.Session()
-        if session.get_credentials() is None:
-            raise _without_credentials(root)
-        return Boto3CredentialProvider(session)
+        # Without the machine's own role, which boto3 asks for twice, and for longer.
+        own = get_session()
+        own.get_component("credential_provider").remove(_OF_THE_MACHINE)
+        session = boto3.Session(botocore_session=own)
+        if session.get_credentials() is not None:
+            return Boto3CredentialProvider(session)
     try:
         socket.create_connection(_METADATA_SERVER, timeout=_WAIT).close()
     except OSError:

@@ -21,6 +21,7 @@ from bulklmm_dask.storage.places.objects import Bucket
 TOGETHER = 64  # requests that go out together
 # Bytes: of contents that are kept for the next who reads them, and of all of them together.
 _SMALL, _KEPT = 2**21, 2**28
+_UNREAD: Any = object()  # in place of the content of an object of which nothing is known
 
 
 class Direct:
@@ -120,8 +121,9 @@ class Once(Direct):
 
     def size(self, key: str) -> int:
         """Bytes of an object."""
-        if key in self._contents:
-            return len(_there(key, self._contents[key]))
+        content = self._contents.get(key, _UNREAD)
+        if content is not _UNREAD:
+            return len(_there(key, content))
         if self.bucket.is_web:  # small ones are read anyway
             return self._read(key, _SMALL)[0]
         try:
@@ -132,14 +134,14 @@ class Once(Direct):
 
     def get(self, key: str) -> bytes:
         """Read an object; a small one once."""
-        if key in self._contents:
-            return _there(key, self._contents[key])
-        return self._read(key)[1]
+        content = self._contents.get(key, _UNREAD)
+        return self._read(key)[1] if content is _UNREAD else _there(key, content)
 
     def first(self, key: str, most: int) -> tuple[int, bytes]:
         """Size of an object, and no more than its first bytes."""
-        if key in self._contents:
-            data = self.get(key)
+        content = self._contents.get(key, _UNREAD)
+        if content is not _UNREAD:
+            data = _there(key, content)
             return len(data), data[:most]
         size, data = self._read(key, max(most, _SMALL))
         return size, data[:most]
@@ -151,9 +153,8 @@ class Once(Direct):
 
     def tail(self, key: str, most: int) -> bytes:
         """Read the last bytes of an object."""
-        if key in self._contents:
-            return self.get(key)[-most:]
-        return self._under.tail(key, most)
+        content = self._contents.get(key, _UNREAD)
+        return self._under.tail(key, most) if content is _UNREAD else _there(key, content)[-most:]
 
     def put(self, key: str, data: Any) -> None:
         """Write an object."""

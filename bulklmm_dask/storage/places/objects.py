@@ -202,14 +202,14 @@ class Bucket:
             note_there(self.root)
         except (FileExistsError, InputError, ServerError):
             raise
-        except FileNotFoundError as error:
+        except (BaseError, OSError, ValueError) as error:
             if lacks_bucket(error):
                 where = at_host(self.root)
                 raise ServerError(
                     f"there is no bucket {self.root}{where}; make it first, or check the name"
                 ) from None
-            raise FileNotFoundError(f"{self.root}/{key}") from None
-        except (BaseError, OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(f"{self.root}/{key}") from None
             if not isinstance(error, ValueError) and (status_of(error) or 500) >= 500:
                 note_away(self.root)
             name = named(f"{self.root}/{key}".removesuffix("/"))

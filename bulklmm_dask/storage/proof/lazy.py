@@ -23,6 +23,11 @@ class Deferred(BackendArray):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def is_far(self) -> bool:
+        """Whether a server is asked for it: others can compute meanwhile."""
+        return False
+
     @abstractmethod
     def take(self, key: tuple[int | slice, ...]) -> Any:
         """Read a part: one integer or slice for each dimension."""
@@ -85,6 +90,12 @@ def deferred_behind(variable: xr.Variable) -> Deferred | None:
     return _behind(variable.data)
 
 
+def is_far(array: Any) -> bool:
+    """Tell whether an array is read from a server, all of it and unchanged."""
+    found = _behind(array)
+    return found is not None and found.is_far
+
+
 def _behind(array: Any) -> Deferred | None:
     graph = getattr(array, "dask", None)
     base = f"original-{array.name}" if graph is not None else ""
@@ -103,6 +114,11 @@ class Stored(Deferred):
         self.store, self.name = store.fixed, str(variable.name)
         self.shape, self.dtype = variable.shape, variable.dtype
         self.opening = opening  # tasks of a store that took the place of another have other names
+
+    @property
+    def is_far(self) -> bool:
+        """Whether a server has the store."""
+        return self.store.is_far
 
     def take(self, key: tuple[int | slice, ...]) -> Any:
         """Read a part; StoreError if it is damaged."""
