@@ -829,3 +829,48 @@ def test_an_answer_that_is_lost_is_no_other_process(bucket, monkeypatch):
     assert lock.record() == b"one"
     assert lock.renew(b"one")
     assert lock.discard(b"one")
+
+
+# What is known of a store
+
+
+def test_a_list_from_before_the_root_was_written_is_taken_again(bucket, ds, monkeypatch):
+    """Both are asked for at once; whoever makes a store writes its root last."""
+    place = Location.of(f"{bucket}/study.zarr")
+    blmm.save(ds, place)
+    root = (place / "zarr.json").read_bytes()
+    (place / "zarr.json").remove()
+    real = Seen.read_root
+
+    def late(self):
+        assert "study.zarr/zarr.json" not in self.sizes
+        place.bucket.put("study.zarr/zarr.json", root)
+        real(self)
+        monkeypatch.undo()
+
+    monkeypatch.setattr(Seen, "read_root", late)
+    assert blmm.open_dataset(place).sizes == ds.sizes
+
+
+def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucket, requests):
+    place = Location.of(bucket) / "x.zarr"
+    with place.appearing() as partial:
+        for name in ("a", "zarr.json"):
+            with (partial / name).replacing() as stream:
+                stream.write(b"1")
+        assert (place / "a").record() == b"1"  # also before it is there
+    place.own(partial)
+    requests.clear()
+    (place / "lock.json").create(b"mine")
+    with (place / "a").replacing() as stream:
+        stream.write(b"2")
+    assert (place / "a").read_bytes() == (place.opened() / "a").read_bytes() == b"2"
+    assert ("get", "x.zarr/a") not in requests
+    for name, new in (("lock.json", b"another's"), ("b", b"3"), ("b", b"4")):  # past this process
+        place.bucket.put(f"x.zarr/{name}", new)
+        assert (place / name).record() == new
+    (place / "a").remove()
+    assert (place / "a").record() is None
+    place.disown()
+    place.bucket.put("x.zarr/zarr.json", b"5")
+    assert (place / "zarr.json").record() == b"5"
