@@ -42,7 +42,7 @@ from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.results.journal import Journal
 from bulklmm_dask.storage.results.result import open_result
-from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
@@ -183,6 +183,7 @@ def permute(
         replicates=replicates,
         genotypes=genotypes,
     )
+    store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)
     scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision, digits=kept.digits)
     options = PermuteOptions(method, n_permutations, seed, by, scanned)

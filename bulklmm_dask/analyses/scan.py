@@ -33,6 +33,7 @@ from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
+from bulklmm_dask.engine.overlap import overlapping
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.run import run_into
@@ -46,7 +47,7 @@ from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
 from bulklmm_dask.storage.results.result import open_result, with_derived
-from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
@@ -253,6 +254,7 @@ def scan(
         prior=prior,
         genotypes=genotypes,
     )
+    store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)
     options = ScanOptions.of(
         ds,
@@ -329,11 +331,12 @@ def _run(
     frequencies = frequency_columns(study, lazy.markers.values)
     beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
-    prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
-    layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
-    beside = beside.assign_coords(frequencies)
-    skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
-    target = open_or_create(writer, skeleton)
+    with overlapping(None, plan.block_bytes, study.genotypes.values, study.measured.traits):
+        prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
+        layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
+        beside = beside.assign_coords(frequencies)
+        skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
+        target = open_or_create(writer, skeleton)
     run_into(target, lazy, progress)
     result = open_result(writer.store)
     warn_of_few_degrees(study.measured, result["n_samples"].values)

@@ -11,6 +11,7 @@ from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import as_dask, is_lazy, only, per_block
 from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Traits, and values (samples x traits), that are looked at together.
@@ -43,9 +44,9 @@ def missing_patterns(measured: Measurements) -> Patterns:
         values = as_dask(measured.traits, (n_samples, sizes))
         name = f"missing-traits-{tokenize(values.name, complete)}"
         kind = np.dtype((np.void, -(-n_samples // 8)))
-        keys = per_block(
-            _keys_of, "t", values, "st", name=name, dtype=kind, complete=complete
-        ).compute()
+        (keys,) = computed(
+            per_block(_keys_of, "t", values, "st", name=name, dtype=kind, complete=complete)
+        )
     else:
         keys = _keys(np.asarray(measured.traits), complete)
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)

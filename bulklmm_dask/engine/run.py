@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
-from bulklmm_dask.engine.watch import Watch, watched
+from bulklmm_dask.engine.watch import Watch, active_client, watched
 from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.journal import Journal
@@ -154,13 +153,6 @@ def run_blocks(
                     journal.write()
                     pending = store.pending_blocks()
             store.location.remove_partial_chunks()  # of workers that were killed
-
-
-def active_client() -> Client | None:
-    """The distributed client that is dask's current scheduler, if any."""
-    owner = getattr(get_scheduler(), "__self__", None)
-    distributed = sys.modules.get("distributed")  # imported if there is a client
-    return owner if distributed and isinstance(owner, distributed.Client) else None
 
 
 def _size(store: ResultStore, task_bytes: int, block: BlockIndex) -> str:

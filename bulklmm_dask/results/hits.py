@@ -165,7 +165,7 @@ def find_hits(
         raise InputError(f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
         return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
-    target = Location.of(store).recovered()
+    target = Location.of(store).opened(to_write=True)
     _require_free(target, overwrite)
     with target.appearing(_require_replaceable if overwrite else None) as partial:
         parts = replace(search, folder=partial).run(lowest, rate, top)

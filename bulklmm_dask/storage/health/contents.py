@@ -6,8 +6,8 @@ import json
 import re
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.places.base import GUARD, LOCK
 from bulklmm_dask.storage.places.location import METADATA, Location
-from bulklmm_dask.storage.places.lock import GUARD, LOCK
 from bulklmm_dask.storage.proof.entry import JOURNAL
 from bulklmm_dask.storage.proof.manifest import MANIFEST
 from bulklmm_dask.storage.proof.stamp import KIND, RESULT, STUDY

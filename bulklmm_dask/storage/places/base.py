@@ -12,6 +12,10 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.text import named
 
 METADATA = "zarr.json"
+# Small files that processes agree by: who writes a store, who takes that over, and, hidden and no
+# part of a folder, who makes or replaces the folder. They are always looked at anew.
+LOCK, GUARD, CLAIM = "lock.json", "lock-taken-over.json", ".bulklmm-writing.json"
+RECORDS = (LOCK, GUARD, CLAIM)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,6 +59,11 @@ class Base(os.PathLike[str]):
     @property
     def fixed(self) -> Self:
         """The same place, also once the working folder is another."""
+        raise NotImplementedError
+
+    @property
+    def anew(self) -> Self:
+        """The same place, of which nothing is known: on a server, all is asked for again."""
         raise NotImplementedError
 
     @property
@@ -201,10 +210,11 @@ class Base(os.PathLike[str]):
         """Remove a file, or a folder and all in it, if it is there."""
         raise NotImplementedError
 
-    def opened(self) -> Self:
+    def opened(self, *, to_write: bool = False) -> Self:
         """The same place for one opening of a store; on a server all is looked up once.
 
-        What a writer was cut off from is put right first (`recovered`).
+        What a writer was cut off from is put right first (`recovered`). A place that is `to_write`
+        may be a file, or nothing yet.
         """
         raise NotImplementedError
 
@@ -215,6 +225,13 @@ class Base(os.PathLike[str]):
         ----------
         chosen : callable
             Tells from its path below this place whether a file is wanted.
+        """
+        raise NotImplementedError
+
+    def ahead(self, paths: Iterable[str]) -> Self:
+        """The same place, for whoever reads these small files next; a server is asked together.
+
+        Files need not be there, nor is anything looked up that is known already.
         """
         raise NotImplementedError
 

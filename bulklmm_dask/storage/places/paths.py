@@ -54,6 +54,11 @@ class Place(Location):
         return type(self)(str(self.local.absolute()), self.typed or self.path)
 
     @property
+    def anew(self) -> Self:
+        """Itself."""
+        return self
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.local.name
@@ -177,11 +182,21 @@ class Place(Location):
         """Give itself."""
         yield self
 
-    def opened(self) -> Self:
+    def opened(self, *, to_write: bool = False) -> Self:
         """Give itself, recovered."""
         return self.recovered()
 
     def fetch(self, chosen: Callable[[str], bool]) -> None:
+        """Do nothing."""
+
+    def ahead(self, paths: Iterable[str]) -> Self:
+        """Give itself."""
+        return self
+
+    def own(self, written: Location | None = None) -> None:
+        """Do nothing."""
+
+    def disown(self) -> None:
         """Do nothing."""
 
     def each(

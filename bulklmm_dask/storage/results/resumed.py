@@ -37,6 +37,14 @@ from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted
 
 
+def looked_up(path: str | os.PathLike[str]) -> os.PathLike[str]:
+    """The result store of a run, or the right to write it, for all that is asked before it runs.
+
+    What is at a URL is looked up here, once.
+    """
+    return path if isinstance(path, Writer) else Location.of(path).opened(to_write=True)
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     """Hold the right to write into a result store, which need not exist yet.
@@ -56,7 +64,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     if isinstance(path, Writer):
         yield path
         return
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened(to_write=True)
     if store.exists():
         result_attributes(store)
     with _writing(store, BLOCKS) as writer:
@@ -105,7 +113,7 @@ def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
 
     Gives the compression of the store.
     """
-    store = writer.store
+    store = writer.store.opened()
     attrs = result_attributes(store)
     if format_of(store, attrs) == FIRST:
         done, total = finished(store)
@@ -225,7 +233,7 @@ def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
     """Block sizes of an existing result store with these dimensions, None if there is no store."""
-    store = Location.of(path).opened()
+    store = Location.of(path).opened(to_write=True)
     if not store.exists():
         return None
     sizes = block_sizes(result_attributes(store))
@@ -244,5 +252,5 @@ def digits_of(path: str | os.PathLike[str]) -> int | None:
     """
     if isinstance(path, Writer):
         return None
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened(to_write=True)
     return result_attributes(store).get("digits") if store.exists() else None

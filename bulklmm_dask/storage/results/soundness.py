@@ -17,7 +17,7 @@ from bulklmm_dask.storage.arrays.chunks import missing_files
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.sums import SUM
 from bulklmm_dask.storage.labels.layout import Layout
-from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.places.lock import written_by
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.proof.entry import JOURNAL
@@ -77,8 +77,9 @@ def result_attributes(store: Location) -> dict[str, Any]:
         )
     sealed = () if format_of(store, attrs) == FIRST else (PARTS, DIGEST)
     require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed))
-    large = tuple(f"{name}/c/" for name in (*attrs["statistics"], OF_PATTERNS))
-    store.fetch(lambda path: not path.startswith((*large, f"{SUMMARY}/", f"{JOURNAL}/")))
+    of_pairs = (f"{name}/c/" for name in (*attrs["statistics"], OF_PATTERNS))
+    large = (*of_pairs, f"{SUMMARY}/", f"{JOURNAL}/")
+    store.fetch(lambda path: path.endswith(METADATA) or not path.startswith(large))
     return attrs
 
 

@@ -36,7 +36,7 @@ HIGHEST, ROW = f"{SUMMARY}/highest", f"{SUMMARY}/row"
 COUNTS, CHECKSUM = f"{SUMMARY}/counts", f"{SUMMARY}/checksum"
 FILES = f"{SUMMARY}/files"
 LOD = "lod"
-_CONTIG, _FREEDOM = "variant_contig", "df"
+CONTIG, _FREEDOM = "variant_contig", "df"
 # What a file holds before compression: bytes of maxima, and blocks of counts (94 kB each).
 _MAXIMA, _COUNTED = 2**25, 1024
 _UINT = np.dtype(np.uint32)
@@ -114,7 +114,7 @@ def create_summaries(
     """
     if not has_summaries(of_pairs):
         return []
-    contig = template[_CONTIG].values if _CONTIG in template else None
+    contig = template[CONTIG].values if CONTIG in template else None
     segments = Segments.of(contig, layout.shape[0], layout.block[0])
     lods, (rows, columns), n_traits = of_pairs[LOD].dtype, layout.blocks, layout.shape[1]
     shape = (segments.contig.size, n_traits)
@@ -155,7 +155,7 @@ def forms_of(store: Location) -> dict[str, Form]:
 
 def segments_of(store: Location) -> Segments:
     """Segments of a result store."""
-    lod, contig = Form.of(store / LOD), store / _CONTIG
+    lod, contig = Form.of(store / LOD), store / CONTIG
     codes = read_array(contig, Form.of(contig)) if contig.is_store() else None
     return Segments.of(codes, lod.shape[0], lod.file[0])
 

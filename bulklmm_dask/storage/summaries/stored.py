@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +23,7 @@ from bulklmm_dask.storage.summaries.cells import N_STORED
 from bulklmm_dask.storage.summaries.files import File, FileSums
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
+    CONTIG,
     COUNTS,
     FILES,
     HIGHEST,
@@ -42,6 +43,11 @@ _REMEDY = (
     "scan into the same store again, which makes its summary anew of the LODs, or save the part "
     "again that was saved"
 )
+
+
+# What is read of every summary that is asked for, before its values.
+_ARRAYS = (HIGHEST, ROW, COUNTS, CHECKSUM, LOD, CONTIG)
+_AHEAD = (METADATA, *(f"{name}/{METADATA}" for name in _ARRAYS), f"{CONTIG}/c/0")
 
 
 @contextmanager
@@ -101,8 +107,9 @@ class StoredSummary:
         stored = stored_behind(lod.variable)
         if stored is None or stored.name != LOD or stored.opening.identity is None:
             return None
-        stored.opening.require_same(stored.store, LOD)
-        return cls.of(stored.store, stored.opening)
+        store = stored.store.ahead(_AHEAD)
+        stored.opening.require_same(store, LOD)
+        return cls.of(store, stored.opening)
 
     @cached_property
     def segments(self) -> Segments:
@@ -131,8 +138,7 @@ class StoredSummary:
     def maxima(self) -> Iterator[Maxima]:
         """Read the highest LODs of all traits, some traits at a time."""
         self._require_file_sums()
-        for traits in self._pieces():
-            found = self._maxima(traits)
+        for found in self.store.each(self._maxima, self._pieces(), large=True):
             self._refuse(list(self._wrong_maxima(found)))
             yield found
 
@@ -142,8 +148,9 @@ class StoredSummary:
             return None
         self._require_file_sums()
         total = np.zeros(N_STORED, dtype=np.int64)
-        for blocks in self._tiles():
-            found = self._read(COUNTS, *blocks)
+        tiles = self._tiles()
+        counts = self.store.each(lambda blocks: self._read(COUNTS, *blocks), tiles, large=True)
+        for blocks, found in zip(tiles, counts, strict=True):
             self._refuse(list(self._wrong_counts(blocks, found)))
             total += found.sum(axis=(0, 1), dtype=np.int64)
         return total
@@ -250,7 +257,13 @@ class StoredSummary:
 
     def _maxima(self, traits: slice) -> Maxima:
         region = slice(0, self.segments.contig.size), traits
-        return Maxima(traits, self._read(HIGHEST, *region), self._read(ROW, *region))
+        looks: tuple[Callable[[], Any], ...] = (
+            lambda: self._read(HIGHEST, *region),
+            lambda: self._read(ROW, *region),
+            lambda: self._checksum,
+        )
+        highest, row, _ = self.store.each(lambda look: look(), looks)
+        return Maxima(traits, highest, row)
 
     @cached_property
     def _checksum(self) -> Any:
