@@ -27,10 +27,11 @@ from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.permute import LazyPermutations, Pools, run_permutations
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
-from bulklmm_dask.engine.room import Room, fitting, room_of_workers
+from bulklmm_dask.engine.room import Room, fitting, room_of_workers, say_if_small
 from bulklmm_dask.engine.scan import LazyScan, lazy_scan
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
+from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
@@ -253,7 +254,8 @@ class _Task:
 
     def lazy(self, chunks: str | Mapping[str, int]) -> xr.Dataset:
         """The result as lazy arrays."""
-        plan, size = self._plan(chunks)
+        load = self._load(chunks)
+        plan, size = load.plan, load.size
         lazy = self._lay_out(self.study, lazy_bases(self.study.measured), plan, size)
         of_pairs, of_traits = self._fields()
         arrays = {"max_lod": lazy.maxima} | lazy.scan.per_trait()
@@ -268,7 +270,9 @@ class _Task:
         progress: Callable[[Progress], None] | None,
     ) -> xr.Dataset:
         """The result, computed into a store; an unfinished store is finished."""
-        plan, size = self._plan(chunks, room_of_workers())
+        load = self._load(chunks, room_of_workers())
+        say_if_small(load)
+        plan, size = load.plan, load.size
         study = self.study.with_kinship_in_memory()
         bases = kept_bases(study.measured)
         block = (size, plan.traits)
@@ -326,10 +330,9 @@ class _Task:
         """The model that permuted traits are tested with."""
         return self.options.scan.model
 
-    def _plan(self, chunks: str | Mapping[str, int], room: Room | None = None) -> tuple[Plan, int]:
-        load = partial(permute_load, Shapes.of(self.study), self.options, self.pools.count)
-        found = fitting(load, chunks, room)
-        return found.plan, found.size
+    def _load(self, chunks: str | Mapping[str, int], room: Room | None = None) -> Workload:
+        make = partial(permute_load, Shapes.of(self.study), self.options, self.pools.count)
+        return fitting(make, chunks, room)
 
     def _scan(self, study: Study, bases: Bases, plan: Plan, pools: Pools) -> LazyScan:
         model = ModelOptions(reml=True)  # the estimate of h2 with the least bias

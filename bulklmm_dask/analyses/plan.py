@@ -30,10 +30,10 @@ from bulklmm_dask.analyses.planned_study import (
 from bulklmm_dask.analyses.prepare import ModelInputs
 from bulklmm_dask.analyses.scan_options import PermuteOptions
 from bulklmm_dask.engine.calibration import Rates, calibrate
-from bulklmm_dask.engine.forecast import SCHEDULING, Forecast, forecast
+from bulklmm_dask.engine.forecast import Forecast, forecast
 from bulklmm_dask.engine.local import available_cores, memory_here
-from bulklmm_dask.engine.room import Room, bytes_of, fitting
-from bulklmm_dask.engine.workload import Workload
+from bulklmm_dask.engine.room import Room, bytes_of, fitting, kinships_in_words
+from bulklmm_dask.engine.workload import SCHEDULING, Workload
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.study.checks import number, require_choice, whole_number
@@ -115,10 +115,13 @@ def plan(
         Number of patterns of missing trait values: each has an eigenbasis of its own in every chunk
         of traits. By default they are counted where traits are in memory, and taken as one
         otherwise.
-    kinship, loco, covariates, interaction, condition, weights, replicates, reml, prior, h2_grid, \
-    refine_above, statistics, genotypes, chunks, compression, digits : optional
-        As in `scan` or `permute`. A kinship that the study does not have yet is planned as if it
-        had it.
+    kinship, loco, covariates, interaction, condition, weights, replicates : optional
+        Parts of the model, as in `scan`. A kinship that the study does not have yet is planned as
+        if it had it.
+    reml, prior, h2_grid, refine_above, statistics, genotypes : optional
+        How it is estimated and what is tested, as in `scan`.
+    chunks, compression, digits : optional
+        Size of a block and how it is stored, as in `scan` or `permute`.
     precision : {"double", "single"}, optional
         By default that of `scan`, double, or of `permute`, single.
     n_permutations : int
@@ -302,9 +305,9 @@ def _notes(load: Workload, found: Forecast, room: Room) -> list[str]:
     basis, here = room.memory(load).basis, memory_here()
     if room.limit is None and basis > here:
         out.append(
-            f"{counted(load.relations, 'kinship')} and their eigenbases take {storage(basis)}, "
-            f"and this machine has {storage(here)}: they do not fit; use a machine with more, or "
-            f"say with {option('memory')} what the workers have"
+            f"{kinships_in_words(load.relations)} need {storage(basis)}, but this machine has "
+            f"{storage(here)}: they do not fit; use a machine with more, or say with "
+            f"{option('memory')} what the workers have"
         )
     if found.scheduler_is_the_limit:
         waiting = found.seconds["scheduler"] / (found.seconds["fits"] + found.seconds["blocks"])

@@ -76,9 +76,12 @@ def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any])
     ds = validate(ds)
     options = ScanOptions.of(ds, inputs, **how)
     options.require_fit(inputs)
-    name = inputs.kinship
-    wanted = {LOCO, name} if inputs.loco and name == "kinship" else {name}
-    to_come = isinstance(name, str) and not wanted & set(ds.variables)
+    made = {LOCO, "kinship"} if inputs.loco else {"kinship"}  # by `kinship`, if it is called
+    to_come = (
+        isinstance(inputs.kinship, str)
+        and inputs.kinship == "kinship"
+        and not made & set(ds.variables)
+    )
     known = replace(inputs, kinship=None, loco=False) if to_come else inputs
     study = prepare(ds, known)
     shapes = Shapes.of(study)

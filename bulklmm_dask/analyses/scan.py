@@ -37,7 +37,7 @@ from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Progress
-from bulklmm_dask.engine.room import fitting, room_of_workers
+from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
 from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
@@ -278,17 +278,18 @@ def scan(
         warn_of_far_covariates(study.measured)
     if store is not None and chunks == "auto":
         chunks = block_of(store, Layout.dims) or "auto"
-    load = partial(scan_load, Shapes.of(study), options)
-    plan = fitting(load, chunks, None if store is None else room_of_workers()).plan
+    make = partial(scan_load, Shapes.of(study), options)
+    load = fitting(make, chunks, None if store is None else room_of_workers())
     attrs = options.attributes() | inputs.of_tests(ds, study.measured)
     if {"beta", "se"} & set(options.statistics):
         maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
         attrs["effect_unit"] = options.effect_unit(maximum)
     names = _names(ds, options)
     if store is None:
-        return _lazy(names, study, plan, options, attrs)
+        return _lazy(names, study, load.plan, options, attrs)
+    say_if_small(load)
     with writing(store) as writer:
-        return _run(names, study, plan, options, attrs | origin(ds), writer, kept, progress)
+        return _run(names, study, load.plan, options, attrs | origin(ds), writer, kept, progress)
 
 
 def _lazy(

@@ -13,8 +13,9 @@ from dask.utils import parse_bytes
 from bulklmm_dask.engine.run import active_client
 from bulklmm_dask.engine.workload import Memory, Workload
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
-from bulklmm_dask.text import counted, storage
+from bulklmm_dask.text import counted, duration, storage
 
 # Sizes of blocks that are tried where the usual ones do not fit. Smaller blocks than the last
 # ones cost the scheduler more than they compute.
@@ -24,6 +25,8 @@ _PERMUTATIONS, _PERMUTED = (1024, 512, 256, 128), (256, 128, 64, 32, 16, 8, 4, 2
 # then take a hundred times as long.
 _SPILL = "distributed.worker.memory.spill"
 _USUAL_SPILL = 0.7
+# Seconds that the scheduler may take for small blocks.
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Room:
 
     def memory(self, load: Workload) -> Memory:
         """Peak memory of a worker by part."""
-        return (load if self.workers == 1 else load.on_several()).memory(self.threads)
+        return load.memory(self.threads, self.workers)
 
 
 def _usable_share() -> float:
@@ -63,7 +66,7 @@ def bytes_of(memory: str | int) -> int:
     """Bytes of an amount of memory such as "4GB"; InputError if it is none."""
     try:
         return int(parse_bytes(memory))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
 
 
@@ -106,15 +109,15 @@ def fitting(
     load = make(chunks)
     if room is None or room.memory(load).total <= room.usable:
         return load
-    asked = chunks if isinstance(chunks, Mapping) else {}
-    rows = ("permutations", _PERMUTATIONS) if load.size else ("variants", _VARIANTS)
-    free = [(name, sizes) for name, sizes in (rows, ("traits", _tried(load))) if name not in asked]
-    usual = {rows[0]: load.size or load.plan.variants, "traits": load.plan.traits}
-    tried = [
-        dict(asked) | {name: size for (name, _), size in zip(free, sizes, strict=True)}
-        for sizes in product(*(sizes for _, sizes in free))
-        if all(size <= usual[name] for (name, _), size in zip(free, sizes, strict=True))
-    ]
+    asked = dict(chunks) if isinstance(chunks, Mapping) else {}
+    usual = (
+        {"permutations": load.size, "traits": load.plan.traits}
+        if load.size
+        else {"variants": load.plan.variants, "traits": load.plan.traits}
+    )
+    free = {name: size for name, size in usual.items() if name not in asked}
+    sizes = ({min(size, most) for size in _sizes(load, name)} for name, most in free.items())
+    tried = [asked | dict(zip(free, cut, strict=True)) for cut in product(*sizes)]
     tried.sort(key=lambda cut: math.prod(cut.values()), reverse=True)
     for cut in tried:
         load = make(cut)
@@ -123,8 +126,30 @@ def fitting(
     raise InputError(_too_little(load, room, smallest=bool(free)))
 
 
-def _tried(load: Workload) -> tuple[int, ...]:
-    return _PERMUTED if load.size else _TRAITS
+def say_if_small(load: Workload) -> None:
+    """Warn of so many small blocks that the scheduler takes minutes for them."""
+    plan, cells = load.plan, (load.size or load.plan.variants) * load.plan.traits
+    least = _PERMUTATIONS[-1] * _PERMUTED[-1] if load.size else _VARIANTS[-1] * _TRAITS[-1]
+    if cells < least and load.scheduling > _PATIENCE:
+        rows = f"{load.size or plan.variants:,} x {plan.traits:,}"
+        say(
+            f"there are {load.n_blocks:,} blocks of {rows}, for which the scheduler alone takes "
+            f"{duration(load.scheduling)}; give larger {option('chunks')}, or leave them out, and "
+            "another store"
+        )
+
+
+def _sizes(load: Workload, name: str) -> tuple[int, ...]:
+    if load.size:
+        return {"permutations": _PERMUTATIONS, "traits": _PERMUTED}[name]
+    return {"variants": _VARIANTS, "traits": _TRAITS}[name]
+
+
+def kinships_in_words(count: int) -> str:
+    """Count kinships in words, with their eigenbases."""
+    return (
+        f"{count} kinships and their eigenbases" if count != 1 else "1 kinship and its eigenbasis"
+    )
 
 
 def _too_little(load: Workload, room: Room, *, smallest: bool) -> str:
@@ -135,9 +160,7 @@ def _too_little(load: Workload, room: Room, *, smallest: bool) -> str:
     block = f"{'the smallest block' if smallest else 'a block'}, {rows} x {plan.traits:,} traits,"
     names = {
         "worker": "Python and its libraries",
-        "basis": "1 kinship and its eigenbasis"
-        if load.relations == 1
-        else f"{load.relations} kinships and their eigenbases",
+        "basis": kinships_in_words(load.relations),
         "traits": "traits",
         "genotypes": "genotypes",
         "fits": "null models",

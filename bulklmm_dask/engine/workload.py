@@ -7,7 +7,7 @@ are kept until its last block is finished.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from bulklmm_dask.engine.plan import BATCH, Plan
 from bulklmm_dask.lmm.footprint import Cells
@@ -18,6 +18,9 @@ _DOUBLE = 8
 # Marker chunks that a worker holds beside those of its running blocks: read ahead, or waiting for
 # their other blocks.
 _AHEAD = 4
+# Seconds of the scheduler for each block, its fits and reads included (`make bench-graph`): it is
+# one process, and works on one block at a time.
+SCHEDULING = 1.5e-3
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,6 @@ class Workload:
         Number of permutations in all, and of a block; 0 for a scan.
     pools : int
         Pools of markers with a maximum each.
-    alone : bool
-        Whether one worker does everything. Null models that come from another worker bring a copy
-        of their eigenbasis along.
     """
 
     plan: Plan
@@ -80,7 +80,6 @@ class Workload:
     permutations: int = 0
     size: int = 0
     pools: int = 1
-    alone: bool = True
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -100,13 +99,16 @@ class Workload:
         """
         rows, columns = self.grid
         found = []
-        total = columns * (rows + 1)
-        for start in range(0, total, BATCH):
-            stop = min(start + BATCH, total)
-            own = -(-stop // (rows + 1)) - -(-start // (rows + 1))  # statistics in the batch
-            touched = -(-stop // (rows + 1)) - start // (rows + 1)
-            found.append((stop - start - own, touched))
-        return found
+        keys = blocks = touched = 0
+        for _ in range(columns):
+            keys, touched, left = keys + 1, touched + 1, rows
+            while left:
+                taken = min(left, max(BATCH - keys, 1))
+                keys, blocks, left = keys + taken, blocks + taken, left - taken
+                if keys >= BATCH:
+                    found.append((blocks, touched))
+                    keys, blocks, touched = 0, 0, int(left > 0)
+        return [*found, (blocks, touched)] if keys else found
 
     @property
     def marker_reads(self) -> int:
@@ -125,6 +127,16 @@ class Workload:
         return max(self.relations, 1) * self.trait_reads
 
     @property
+    def scheduled(self) -> int:
+        """Number of blocks for the scheduler: for permutations the parts of a block count."""
+        return self.n_blocks * (self.plan.shape[0] if self.size else 1)
+
+    @property
+    def scheduling(self) -> float:
+        """Seconds that the scheduler takes for all blocks."""
+        return SCHEDULING * self.scheduled
+
+    @property
     def n_bases(self) -> int:
         """Number of eigendecompositions: of all samples, and of patterns of missing values."""
         if not self.relations:
@@ -136,9 +148,10 @@ class Workload:
     def tasks(self) -> int:
         """Tasks of the scheduler: blocks, fits, statistics of traits, and chunks that are read.
 
-        For permutations also a part of each block for each marker chunk, and their maxima.
+        For permutations also the maxima of each block, and its parts for several marker chunks.
         """
-        parts = self.n_blocks * (self.plan.shape[0] + 1) if self.size else 0
+        chunks = self.plan.shape[0]
+        parts = self.n_blocks * (1 + chunks * (chunks > 1)) if self.size else 0
         reads = self.marker_reads + self.trait_reads
         return self.n_blocks + parts + self.n_fits + self.grid[1] + reads
 
@@ -151,10 +164,11 @@ class Workload:
             return plan.footprint.permutations(*given)
         return plan.scan_cells
 
-    def memory(self, threads: int) -> Memory:
-        """Peak memory of a worker with so many threads, by part.
+    def memory(self, threads: int, workers: int = 1) -> Memory:
+        """Peak memory of one of several workers with so many threads each, by part.
 
-        The peak is that of the eigenbases, of the fits or of the blocks, whichever takes most.
+        The peak is that of the eigenbases, of the fits or of the blocks, whichever takes most. Null
+        models that come from another worker bring a copy of their eigenbasis along.
         """
         plan, n = self.plan, self.plan.n_samples
         blocks, columns = max(self.batches(), key=lambda batch: (batch[1], batch[0]))
@@ -162,28 +176,23 @@ class Workload:
         square, fit = n**2 * (kinships > 0), plan.fit_cells
         chunk = plan.variants * n * self.genotype_bytes / _DOUBLE
         chunks = plan.shape[0]
-        genotypes = chunk * min(chunks, threads + _AHEAD)
+        genotypes = chunk * min(chunks, threads + (_AHEAD // 2 if self.size else _AHEAD))
         if self.size:
             genotypes += n * self.size * self.grid[0]  # permutations of the samples
         fits = columns * max(kinships, 1)
-        kept = fit.kept + (0 if self.alone else square)
         running = min(threads, fits)
+        copies = 0
+        if workers > 1:
+            fits = min(fits, -(-fits // workers) + threads)
+            copies = min(fits, threads)
         # Values that are read, beside the pieces that they are put together from.
         values = 2 * plan.traits * n * min(threads, columns)
         scanning = min(threads, max(blocks, 1) * (chunks if self.size else 1))
         bases = min(threads, kinships)
-        solving = 2 * kinships * square, 0.0, 0.0, 0.0, bases * 2.0 * square
-        fitting = (
-            2 * kinships * square,
-            values,
-            genotypes,
-            (fits - running) * kept,
-            running * fit.peak,
-        )
-        scanned = 2 * kinships * square, 0.0, genotypes, fits * kept, scanning * self.scan.peak
+        known, foreign = 2.0 * kinships * square, copies * square
+        waiting = max(fits - running, 0) * fit.kept + foreign
+        solving = known, 0.0, 0.0, 0.0, bases * 2.0 * square
+        fitting = known, values, genotypes, waiting, running * fit.peak
+        scanned = known, 0.0, genotypes, fits * fit.kept + foreign, scanning * self.scan.peak
         largest = max(solving, fitting, scanned, key=sum)
         return Memory(WORKER, *(int(_DOUBLE * cells) for cells in largest))
-
-    def on_several(self) -> Workload:
-        """The same on several workers."""
-        return replace(self, alone=False)

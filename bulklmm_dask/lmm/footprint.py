@@ -17,6 +17,8 @@ _GRID, _CURVE = 55, 481
 _NODES = 48
 # Rows of a tile of the alt methods, and of permuted traits that are estimated together.
 _ROWS = 1024
+# Markers of a tile of the alt methods.
+_MARKERS = 512
 # Heritabilities that a permuted trait may take.
 _REFIT = 165
 # Tiles of the null methods and their copies.
@@ -63,7 +65,8 @@ class Footprint:
         Traits of further patterns of missing values have bases of their own, which are kept.
         """
         n, c, t = self.n_samples, self.n_covariates, -(-traits // patterns)
-        peak = max(8.25 * n, 2.2 * n + _GRID * (4.9 * c + 3)) * t + 290 * n
+        between = 150 if self.model.joint else 290  # arrays of all samples at points of h2
+        peak = max(8.0 * n, 2.2 * n + _GRID * (4.9 * c + 3)) * t + between * n
         each = n + _NODES + 3.0
         if self.model.grid is not None:
             peak = max(7.2 * n, 2.2 * n + len(self.model.grid) * (4.9 * c + 3)) * t + 150 * n
@@ -73,7 +76,7 @@ class Footprint:
             curves = (2.2 * n + points * (4.2 * c + 2.9) * (1.1 if self.model.reml else 1.0)) * t
             peak = max(peak, curves)
             if self.model.grid is None:
-                peak = max(peak, each * t + 7.5 * _CURVE * n)
+                peak = max(peak, each * t + (4.5 + 3 * c) * _CURVE * n)
         elif self.model.joint:
             each += n * (2 + self.model.with_effects)  # rows and scores are made at the first scan
         peak += 3 * self.own * n * t
@@ -90,14 +93,17 @@ class Footprint:
         if model.joint:
             effects = 2 * sum(model.effects) * pairs if model.with_effects else 0
             columns = model.columns
-            full = out + pairs * (columns > model.additive) + _TILES
+            full = out + 2 * pairs * ("lod_interaction" in model.wanted) + _TILES
             peak = max(6.3 * columns * vn, 2.2 * (columns + 1) * vn + full)
             if effects:
                 peak = 6.3 * columns * vn + out + 1.25 * effects + 6 * pairs
         elif model.alternative:
-            tiles = (0.6e6 + 6 * _ROWS * n) if self.single else (1.1e6 + 7.1 * _ROWS * n)
+            part = min(variants, _MARKERS) / _MARKERS
+            tiles = (
+                (0.6e6 * part + 6 * _ROWS * n) if self.single else 1.1e6 * part + 7.1 * _ROWS * n
+            )
             if model.grid is None:
-                search = 10.6e6 if model.reml else 5.5e6
+                search = part * (10.6e6 if model.reml else 5.5e6)
                 tiles = max(tiles, search * (0.55 if self.single else 1.0))
             peak = 4 * vn + out + tiles
             if model.with_effects:
@@ -108,7 +114,8 @@ class Footprint:
             lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
             peak = max(4 * vn, lods)
             if model.with_effects:
-                peak = max(peak, 2 * vn + 4.5 * pairs + 2 * _TILES)
+                tile = 2**16 * (3 + 4 * self.n_covariates)
+                peak = max(peak, 2 * vn + 4.5 * pairs + tile)
             peak = max(peak, vn + out + 0.5 * pairs)
         if patterns > 1:  # markers of some samples, and blocks of some traits beside the whole
             peak += vn + out
@@ -122,6 +129,7 @@ class Footprint:
             return Cells(fitted + block, count * traits * pools / 2)
         n, half = self.n_samples, 0.5 if self.single else 1.0
         rows = min(_ROWS, count * traits)
-        markers = (3.7 + half) * variants * n + _REFIT * variants * half
+        of_nodes = 80 * (1 + self.n_covariates) + _REFIT * half
+        markers = (3.7 + half) * variants * n + of_nodes * variants
         fixed = half * 2**20 + 2 * _REFIT * n
         return Cells(markers + 3.2 * rows * n + fixed, count * traits * pools / 2)
