@@ -25,6 +25,7 @@ from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
@@ -51,7 +52,8 @@ def plan_permutations(
     n_permutations: int,
     chunks: str | Mapping[str, int] = "auto",
     *,
-    columns: int = 1,
+    footprint: Footprint | None = None,
+    patterns: int = 1,
 ) -> tuple[Plan, int]:
     """Choose the chunks of markers and traits, and the number of permutations of a block.
 
@@ -62,9 +64,12 @@ def plan_permutations(
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}`` sets the size of a block; sizes left out are
         chosen.
-    columns : int
-        Number of columns of a marker that are tested together.
+    footprint : Footprint, optional
+        Memory of the steps of a block; by default of one column a marker.
+    patterns : int
+        Number of patterns of missing values of all traits.
     """
+    columns = footprint.model.columns if footprint else 1
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
     if set(wanted) - {"traits"} or (chunks != "auto" and not isinstance(chunks, Mapping)):
@@ -78,7 +83,8 @@ def plan_permutations(
     work = max(1, min(variants, n_variants) * n * size * columns**2)
     traits = max(1, min(_TRAITS, _TASK // work, -(-n_traits // _AT_LEAST)))
     cut = {"variants": variants, "traits": traits} | wanted
-    return make_plan(n_samples, n_variants, n_traits, cut), size
+    how: dict[str, Any] = {"footprint": footprint, "patterns": patterns}
+    return make_plan(n_samples, n_variants, n_traits, cut, **how), size
 
 
 @dataclass(frozen=True)
@@ -138,9 +144,11 @@ class LazyPermutations:
 
     @property
     def task_bytes(self) -> int:
-        """Memory of a task in bytes, about: its markers, its traits and a trait permuted."""
+        """Memory of a task in bytes, about, with its markers and its null models."""
         plan = self.scan.plan
-        return 8 * plan.n_samples * (2 * plan.variants + 2 * plan.traits + 3 * self.size)
+        given = plan.variants, plan.traits, self.size, self.pools.count
+        own = plan.footprint.permutations(*given).peak + plan.fit_cells.kept
+        return int(8 * (own + plan.variants * plan.n_samples))
 
     @cached_property
     def maxima(self) -> da.Array:

@@ -16,7 +16,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from bulklmm_dask.engine.held import HeldLayer, held_object, submitted
 from bulklmm_dask.engine.overlap import overlapping, waiting
-from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.engine.plan import BATCH, Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
@@ -33,9 +33,6 @@ from bulklmm_dask.typing import Names, Real
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-# Blocks submitted to the scheduler together; on a cluster the next batch follows once half are
-# left.
-_BATCH = 512
 # Retries of a task on a cluster after an error or the loss of its worker.
 _RETRIES = 3
 # Rounds of a run on a cluster. Another one begins after a block seems to have ended its workers:
@@ -259,7 +256,7 @@ def _batches(
             keys[(writes.traits.name, j)] = None
         for block in blocks:
             keys[(writes.blocks.name, *block)] = block
-            if len(keys) >= _BATCH:
+            if len(keys) >= BATCH:
                 yield _batch(writes, shared, keys)
                 keys = {}
     if keys:
@@ -363,7 +360,7 @@ def _run_distributed(
             for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
-            while running.count() > _BATCH // 2:
+            while running.count() > BATCH // 2:
                 finish(watch.finished(running))
         while not running.is_empty():
             finish(watch.finished(running))
