@@ -137,6 +137,9 @@ DIGITS = Option(
     least=1,
 )
 
+# Options of a store that is made, and of no other result.
+OF_STORES = (COMPRESSION, DIGITS)
+
 SCAN = (
     Option(
         "method",
@@ -196,9 +199,10 @@ SCAN = (
         default="auto",
         metavar="VARIANTS,TRAITS",
     ),
-    COMPRESSION,
-    DIGITS,
+    *OF_STORES,
 )
+# Those of a scan whose LODs are not kept.
+PASSING_SCAN = tuple(row for row in SCAN if row not in OF_STORES)
 
 SEED = Option(
     "seed",
@@ -251,6 +255,5 @@ PERMUTE = (
     REPLICATES,
     GENOTYPES,
     replace(PRECISION, default="single", help="Precision of the matrix products."),
-    COMPRESSION,
-    DIGITS,
+    *OF_STORES,
 )
