@@ -142,6 +142,9 @@ DIGITS = Option(
     least=1,
 )
 
+# Options of a store that is made, and of no other result.
+OF_STORES = (COMPRESSION, DIGITS)
+
 SCAN = (
     Option(
         "method",
@@ -201,9 +204,10 @@ SCAN = (
         default="auto",
         metavar="VARIANTS,TRAITS",
     ),
-    COMPRESSION,
-    DIGITS,
+    *OF_STORES,
 )
+# Those of a scan whose LODs are not kept.
+PASSING_SCAN = tuple(row for row in SCAN if row not in OF_STORES)
 
 SEED = Option(
     "seed",
@@ -256,8 +260,7 @@ PERMUTE = (
     REPLICATES,
     GENOTYPES,
     replace(PRECISION, default="single", help="Precision of the matrix products."),
-    COMPRESSION,
-    DIGITS,
+    *OF_STORES,
 )
 
 PLAN = (

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bulklmm_dask.cli._base import (
+    PATH,
     RESUME,
     Command,
     compute_options,
@@ -28,7 +29,7 @@ from bulklmm_dask.engine.local import workers
         "bulklmm info bxd-lod.zarr",
     ),
 )
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=PATH)
 def info_command(store: Path) -> None:
     """Describe STORE: a Zarr study, a result (finished or not), or files that import can read."""
     show(describe(store))
@@ -45,12 +46,12 @@ def info_command(store: Path) -> None:
 )
 @click.option(
     "--study",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A Zarr study, R/qtl2 files or PLINK files.  [default: a simulated study]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="demo-output",
     show_default=True,
     help="Folder for study, result and pictures.",

@@ -10,7 +10,7 @@ from itertools import product
 import dask
 from dask.utils import parse_bytes
 
-from bulklmm_dask.engine.run import active_client
+from bulklmm_dask.engine.watch import active_client
 from bulklmm_dask.engine.workload import Memory, Workload
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.study.warn import say

@@ -195,6 +195,12 @@ class Base(os.PathLike[str]):
             stream.seek(max(0, length - most))
             return stream.read(most)
 
+    def part(self, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of a file."""
+        with self.open() as stream:
+            stream.seek(start)
+            return stream.read(stop - start)
+
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""
         raise NotImplementedError

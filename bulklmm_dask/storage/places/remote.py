@@ -200,6 +200,10 @@ class RemotePlace(Location):
         """Read the last bytes of an object."""
         return self.source.tail(self.key, most)
 
+    def part(self, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of an object."""
+        return self.source.part(self.key, start, stop)
+
     def read_bytes(self) -> bytes:
         """Read all bytes of an object."""
         return self.source.get(self.key)
