@@ -18,8 +18,8 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
+from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._tables import PARQUET, give_table, out_option, read_table
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
