@@ -29,7 +29,7 @@ def client():
     """A cluster in this process, which starts at once; its scheduler logs here."""
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as running,
         Client(running, set_as_default=False) as client,
     ):
