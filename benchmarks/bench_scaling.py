@@ -42,19 +42,20 @@ BLOCK_SECONDS = (0.1, 1.0, 10.0)
 # --- one worker and two ----------------------------------------------------------------------
 
 
-def made(folder: Path, n_traits: int) -> Path:
-    """A study on the disk, in chunks of which each worker reads its own."""
+def made(folder: Path, n_traits: int) -> None:
+    """Studies on the disk, in chunks of which each worker reads its own."""
     ds = blmm.simulate_study(
         n_samples=N_SAMPLES, n_strains=None, n_variants=N_VARIANTS, n_traits=n_traits, seed=1
     )
     ds["kinship"] = blmm.kinship(ds).compute()
     blmm.save(ds, folder / "study.zarr")
-    return folder / "study.zarr"
+    many = {"n_samples": 8 * N_SAMPLES, "n_variants": 4 * N_VARIANTS, "n_traits": 1}
+    blmm.save(blmm.simulate_study(n_strains=None, seed=2, **many), folder / "samples.zarr")
 
 
-def analyses(path: Path, folder: Path) -> dict[str, Callable[[], Any]]:
-    """What is timed: each opens the study, and ends with its answer here."""
-    chunks = {"variants": SIDE, "traits": SIDE}
+def analyses(folder: Path) -> dict[str, Callable[[], Any]]:
+    """What is timed: each opens its study, and ends with its answer here."""
+    path, chunks = folder / "study.zarr", {"variants": SIDE, "traits": SIDE}
 
     def lazy() -> xr.Dataset:
         return blmm.scan(blmm.open_dataset(path), chunks=chunks)
@@ -64,10 +65,7 @@ def analyses(path: Path, folder: Path) -> dict[str, Callable[[], Any]]:
         return blmm.permute(ds, n_permutations=200, seed=1).max_lod.compute()
 
     def kinship() -> Any:
-        # Chunks of 512 markers, eight times the samples: the products take most of the time.
-        ds = blmm.open_dataset(path)
-        wide = xr.concat([ds.call_dosage.chunk(variants=SIDE)] * 8, "samples")
-        return blmm.kinship(of_samples(ds, wide)).compute()
+        return blmm.kinship(blmm.open_dataset(folder / "samples.zarr")).compute()
 
     def stored() -> Any:
         with tempfile.TemporaryDirectory(dir=folder) as below:
@@ -80,13 +78,6 @@ def analyses(path: Path, folder: Path) -> dict[str, Callable[[], Any]]:
         "kinship": kinship,
         "hits": lambda: blmm.find_hits(lazy(), threshold=4),
     }
-
-
-def of_samples(ds: xr.Dataset, dosage: xr.DataArray) -> xr.Dataset:
-    """The markers of a study with other samples."""
-    names = [f"s{i}" for i in range(dosage.sizes["samples"])]
-    known = ds.drop_dims(["samples", "samples_0", "samples_1", "traits"], errors="ignore")
-    return known.assign(call_dosage=dosage.assign_coords(samples=names))
 
 
 @contextmanager
@@ -113,10 +104,10 @@ def timed(client: Client, action: Callable[[], Any]) -> tuple[float, float]:
     return ended - began, max(after[worker] - before[worker] for worker in before)
 
 
-def scaling(path: Path, folder: Path, repeats: int, only: list[str] | None) -> None:
+def scaling(folder: Path, repeats: int, only: list[str] | None) -> None:
     print(f"{'two workers of one thread, efficiency':<40} {'clock':>7} {'processor':>10}")
     with cluster(1) as one, cluster(2) as two:
-        for name, action in analyses(path, folder).items():
+        for name, action in analyses(folder).items():
             if only and name not in only:
                 continue
             for client in (one, two):
@@ -241,7 +232,8 @@ def main() -> None:
     if chosen.only != "scheduler":
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            scaling(made(folder, chosen.traits), folder, chosen.repeats, chosen.case)
+            made(folder, chosen.traits)
+            scaling(folder, chosen.repeats, chosen.case)
     if chosen.only != "workers":
         model(costs(chosen.blocks, [int(count) for count in chosen.tiny.split(",")]))
 
