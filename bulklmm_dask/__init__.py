@@ -12,6 +12,7 @@ _HOMES = {
     "Prior": "bulklmm_dask.lmm.prior",
     "Progress": "bulklmm_dask.engine.progress",
     "ProgressBar": "bulklmm_dask.progress",
+    "RunStatus": "bulklmm_dask.storage.results.follow",
     "StoreError": "bulklmm_dask.errors",
     "StudyWarning": "bulklmm_dask.errors",
     "__version__": "bulklmm_dask._version",
@@ -21,6 +22,7 @@ _HOMES = {
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
     "find_peaks": "bulklmm_dask.results.peaks",
+    "follow": "bulklmm_dask.storage.results.follow",
     "genotype_probabilities": "bulklmm_dask.analyses.probabilities",
     "heritability": "bulklmm_dask.analyses.heritability",
     "hotspot_baseline": "bulklmm_dask.analyses.hotspot_baseline",
@@ -60,6 +62,7 @@ __all__ = [
     "Prior",
     "Progress",
     "ProgressBar",
+    "RunStatus",
     "StoreError",
     "StudyWarning",
     "adjusted_p",
@@ -68,6 +71,7 @@ __all__ = [
     "create_dataset",
     "find_hits",
     "find_peaks",
+    "follow",
     "genotype_probabilities",
     "heritability",
     "hotspot_baseline",
@@ -125,6 +129,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.results.pvalue_counts import pvalue_counts
     from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
     from bulklmm_dask.simulate import simulate_study
+    from bulklmm_dask.storage.results.follow import RunStatus, follow
     from bulklmm_dask.storage.results.result import open_result
     from bulklmm_dask.study.create import create_dataset
     from bulklmm_dask.study.io import open_dataset, save

@@ -25,10 +25,10 @@ from bulklmm_dask.cli._base import (
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
-from bulklmm_dask.cli._run import compute_of
+from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
 from bulklmm_dask.cli._tables import PARQUET, give_table, out_option, read_table
-from bulklmm_dask.engine.local import workers
+from bulklmm_dask.engine.local import Workers
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
@@ -182,7 +182,7 @@ def hits_command(
     give_table(with_p(table, perm), out)
 
 
-def _scanned(source: str, given: dict[str, Any], where: str) -> xr.Dataset:
+def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
     """A result, or the lazy scan of a study with the options given."""
     found = open_source_or_result(source)
     if not is_result(found):

@@ -22,10 +22,9 @@ from bulklmm_dask.cli._base import (
     show,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
-from bulklmm_dask.cli._run import compute_of
+from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import write_csv
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.text import counted
 

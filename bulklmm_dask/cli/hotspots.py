@@ -27,10 +27,9 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
-from bulklmm_dask.cli._run import compute_of, goes_on_from
+from bulklmm_dask.cli._run import compute_of, goes_on_from, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import give_table, out_option, read_table
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.results.hotspots import hotspots
 

@@ -23,9 +23,8 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._model_options import options_of
-from bulklmm_dask.cli._run import run_into
+from bulklmm_dask.cli._run import run_into, workers
 from bulklmm_dask.cli._tables import give_table, out_option
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import counted, named

@@ -22,10 +22,10 @@ from bulklmm_dask.cli._base import (
     numbers,
 )
 from bulklmm_dask.cli._pictures import out_options, require_picture, write_picture
+from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import kinship_of, open_source
 from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli.profile import profile_command
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.maxima import max_lod

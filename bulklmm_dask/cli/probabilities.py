@@ -19,9 +19,9 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._model_options import options_of
+from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.crosses.maps import MAP_FUNCTIONS, MapFunction
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
 from bulklmm_dask.text import named

@@ -18,8 +18,8 @@ from bulklmm_dask.cli._base import (
     say,
 )
 from bulklmm_dask.cli._perms import perm_option
+from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.reporting import report
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.result import open_result

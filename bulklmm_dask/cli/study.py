@@ -21,8 +21,8 @@ from bulklmm_dask.cli._base import (
 )
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._model_options import options_of
+from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.storage.labels.summary import shape_of

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import only, per_block
+from bulklmm_dask.engine.fits import attached
 from bulklmm_dask.engine.held import held_object, held_objects
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import BlockIndex, Progress, Work
@@ -183,7 +184,7 @@ class LazyPermutations:
             "",
             orders,
             "p",
-            chosen=[(scan.fits, "t"), (scan.bases.samples, "")],
+            chosen=[(scan.bases.samples, ""), *scan.chosen],
             name=f"permuted-block-{token}",
             n_pools=self.pools.count,
             model=self.model,
@@ -219,11 +220,13 @@ def _part(
 ) -> Single:
     """Maxima (permutations, traits, pools) over a chunk of markers; `NONE` for no maximum.
 
-    `chosen` are the null models, then the samples, for the kinships of the markers.
+    `chosen` are the samples for the kinships of the markers, then what `LazyScan.chosen` is.
     """
     genotypes = only(genotypes)
-    fits: tuple[TraitFits[NullScan], ...] = chosen[: len(chunk.relations)]
-    samples: tuple[Samples, ...] = chosen[len(chunk.relations) :]
+    count = len(chunk.relations)
+    samples: tuple[Samples, ...] = chosen[:count]
+    attached_fits = attached(chosen[count : 2 * count], chosen[2 * count :])
+    fits = cast("list[TraitFits[NullScan]]", attached_fits)
     of_kinship = dict(zip(chunk.relations, zip(fits, samples, strict=True), strict=True))
     with chunk.guarded(genotypes, names):
         found = [

@@ -14,6 +14,7 @@ from dask.callbacks import Callback
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from bulklmm_dask.engine.fits import Fits
 from bulklmm_dask.engine.held import HeldLayer, held_object, submitted
 from bulklmm_dask.engine.overlap import overlapping, waiting
 from bulklmm_dask.engine.plan import BATCH, Plan
@@ -22,7 +23,6 @@ from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
-from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.journal import Journal
 from bulklmm_dask.storage.results.written import Written
@@ -69,7 +69,7 @@ def run_into(
 def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[da.Array, ...]]:
     """Writes of the blocks of a scan (`Writes.of`)."""
     markers = scan.markers
-    inputs = (markers.values, markers.chunks, scan.names)
+    inputs = (markers.values, markers.chunks, scan.names, *scan.known_bases)
     blocks = ruled(
         _write_block,
         "vt",
@@ -81,7 +81,7 @@ def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[
         "",
         store,
         "",
-        chosen=[(scan.fits, "t")],
+        chosen=scan.chosen,
         numbers=markers.relations,
         chosen_by="v",
         with_index=True,
@@ -284,15 +284,15 @@ def _write_block(
     markers: MarkerChunk,
     names: Names,
     store: ResultStore,
-    *fits: FittedTraits,
+    *chosen: Any,
     **options: Any,
 ) -> Written:
-    scores = score_block(genotypes, markers, names, *fits, **options)
+    scores = score_block(genotypes, markers, names, *chosen, **options)
     with waiting(store.location):
         return store.write_block(*block, scores)
 
 
-def _write_traits(index: tuple[int], store: ResultStore, *fits: FittedTraits) -> Written:
+def _write_traits(index: tuple[int], store: ResultStore, *fits: Fits) -> Written:
     return store.write_traits(*index, trait_columns(*fits))
 
 

@@ -223,6 +223,7 @@ MODELS = {
 def test_a_block_stays_within_what_the_plan_announced(model, missing):
     import tracemalloc
 
+    from bulklmm_dask.engine.fits import Fits
     from bulklmm_dask.engine.scan import score_block
     from bulklmm_dask.engine.tasks import MarkerChunk
     from bulklmm_dask.lmm.chunk import fit_traits
@@ -250,7 +251,7 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
     names, chunk = ds.sample_id.values, MarkerChunk(ds.variant_id.values, one, 2.0, one)
     for traits in (slice(9), slice(None)):  # imports and caches first
         tracemalloc.start()
-        fitted = fit_traits(ds.sample_trait.values[:, traits], samples, options)
+        fitted = Fits(fit_traits(ds.sample_trait.values[:, traits], samples, options), None)
         score_block(genotypes, chunk, names, fitted, model=options, single=False)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
