@@ -27,6 +27,7 @@ Trait-specific covariates (`given`) are eliminated from all quadratic forms (`ow
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Self
 
 import numpy as np
@@ -38,8 +39,10 @@ from bulklmm_dask.lmm.covariance import Covariance, Variances
 from bulklmm_dask.lmm.own_covariates import Conditioned, condition, fold_together
 from bulklmm_dask.lmm.prior import LARGEST_H2, Prior
 from bulklmm_dask.lmm.projection import (
+    TRAITS_TOGETHER,
     covariate_gram,
     covariate_terms,
+    in_cache,
     inverse_and_logdet,
     on_covariates,
     project,
@@ -134,7 +137,7 @@ class ProfileLikelihood:
             spectrum = replace(spectrum, h2_max=min(spectrum.h2_max, LARGEST_H2))
         return cls(spectrum, y, reml, prior, folded)
 
-    def take(self, index: Index | Flags) -> Self:
+    def take(self, index: Index | Flags | slice) -> Self:
         """Likelihoods of some traits, by index or mask."""
         return replace(
             self,
@@ -180,6 +183,14 @@ class ProfileLikelihood:
 
     def at(self, h2: Array) -> Profile:
         """Likelihood of trait j at its own h_j, for `h2` (traits,); the arrays are (traits,)."""
+        if len(h2) > TRAITS_TOGETHER:
+            parts = [self.take(some).at(h2[some]) for some in in_cache(len(h2))]
+            return Profile(
+                *(
+                    np.concatenate([np.zeros(len(part.value)) + part_of(part) for part in parts])
+                    for part_of in map(attrgetter, ("value", "slope", "quadratic", "count"))
+                )
+            )
         at = self.covariance.at(h2)
         projected = [(x, *project(self.covariance, x, at)) for x in self._columns()]
 

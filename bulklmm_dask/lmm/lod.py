@@ -5,7 +5,7 @@ LOD = -(n/2) log10(1 - r2) = (n/2) log10(RSS0/RSS1), for n samples.
 A logarithm in single precision takes an eighth to a third of the time of one in double precision
 (`lods_of_r2`). It serves for low LODs: with eps = 2^-24, a relative error d of r2 moves a LOD by at
 most (n/2) log10(e) d r2/(1 - r2) (`largest_r2`), the rounding of 1 - r2 by (n/2) log10(e) eps
-unless it is compensated, and the logarithm by a relative error of 4 eps.
+unless it is compensated, and the logarithm by a relative error of 6 eps.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Prior:
         """Degrees of freedom nu + 2 that the prior adds to those of the residuals."""
         return np.asarray(self.sample_size, np.float64) + 2.0
 
-    def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Prior:
+    def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> Prior:
         """The prior of some traits, by index or mask."""
         variance, sample_size = (
             value if np.ndim(value) == 0 else np.asarray(value)[index]

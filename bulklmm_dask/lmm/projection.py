@@ -11,6 +11,17 @@ import numpy as np
 from bulklmm_dask.lmm.covariance import Covariance, Variances
 from bulklmm_dask.typing import Array
 
+# Traits whose rows are projected at a time: they stay in cache.
+TRAITS_TOGETHER = 256
+
+
+def in_cache(count: int) -> list[slice]:
+    """Cut range(count) into slices of at most `TRAITS_TOGETHER`."""
+    return [
+        slice(start, min(start + TRAITS_TOGETHER, count))
+        for start in range(0, count, TRAITS_TOGETHER)
+    ]
+
 
 def inverse_and_logdet(a: Array) -> tuple[Array, Array]:
     """Inverses (k, c, c) and log-determinants (k,) of positive definite matrices (k, c, c)."""

@@ -12,6 +12,8 @@ from bulklmm_dask.lmm.bulk import CompressedLikelihood
 from bulklmm_dask.lmm.compress import TOLERANCE, compress
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.null.fit import fit_null
+from bulklmm_dask.lmm.null.heritability import standard_error
+from bulklmm_dask.lmm.prior import Prior
 
 SINGULAR = 1 - 1e-5
 KINDS = ["distinct", "strains", "steep", "nearly singular", "tiny", "unrelated"]
@@ -142,3 +144,18 @@ def test_the_traits_are_left_as_they_are():
     np.testing.assert_array_equal(rows.y, before)
     some = rows.take(np.array([3, 7])).maximise()
     np.testing.assert_allclose(rows.maximise()[[3, 7]], some, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("prior", [None, Prior(0.1, 5.0), Prior(np.linspace(0.1, 1, 600), 5.0)])
+def test_many_traits_are_evaluated_as_few(prior):
+    rows = likelihoods("distinct", n=20, m=600, reml=True)
+    rows = replace(rows, prior=prior)
+    h2 = np.linspace(0, 0.99, 600)
+    many, last = rows.at(h2), np.arange(590, 600)
+    few = rows.take(last).at(h2[last])
+    for name in ("value", "slope", "quadratic"):
+        np.testing.assert_allclose(getattr(many, name)[last], getattr(few, name), rtol=1e-12)
+    np.testing.assert_array_equal(many.count[last], few.count)
+    if prior is None:
+        errors = standard_error(rows, h2)
+        np.testing.assert_allclose(errors[last], standard_error(rows.take(last), h2[last]))

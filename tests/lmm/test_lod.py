@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask.lmm.lod import SINGLE_ROUNDING, SMALLEST, largest_lod, largest_r2, lod_of_ratio
+from bulklmm_dask.lmm.lod import (
+    ROUNDING,
+    SINGLE_ROUNDING,
+    SMALLEST,
+    largest_lod,
+    largest_r2,
+    lod_of_ratio,
+    lods_of_r2,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -30,3 +38,16 @@ def test_rounding_up_to_the_limit_moves_no_score_further_than_allowed(n):
     moved = lod_of_ratio(np.array([1 - r2 * (1 + SINGLE_ROUNDING), 1 - r2]), n)
     assert moved[0] - moved[1] == pytest.approx(2e-5, rel=1e-3)
     assert largest_r2(n, 1e-5) < r2 < largest_r2(n, 2e-5, 1e-9) < 1
+
+
+@pytest.mark.parametrize("n", [30, 250, 5000])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_scores_in_single_precision_are_as_exact_as_the_logarithm(n, dtype):
+    r2 = np.concatenate([[0.0], np.geomspace(1e-9, 0.5, 4000)]).astype(dtype)
+    unit = 0.5 * n / np.log(10)
+    expected = -unit * np.log1p(-r2.astype(np.float64))
+    out = np.empty(len(r2), np.float32)
+    lods_of_r2(r2.copy(), n, out, np.empty_like(r2))
+    allowed = 6 * ROUNDING * expected + (unit * ROUNDING if n < 300 else 1e-15)
+    assert (np.abs(out - expected) <= allowed).all()
+    assert out[0] == 0.0

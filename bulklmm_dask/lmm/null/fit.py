@@ -17,6 +17,7 @@ from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.own_covariates import orthonormal_columns, outside
 from bulklmm_dask.lmm.powers import LOG2, back, in_range
 from bulklmm_dask.lmm.prior import Prior
+from bulklmm_dask.lmm.projection import in_cache
 from bulklmm_dask.typing import Array, Flags, Index
 
 OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
@@ -118,16 +119,24 @@ def fit_null(
         return NullModel(h2, sigma2, status, *few)
     y, exponent = in_range(y)
     given = orthonormal_columns(basis, extra)
-    deviations = basis.rotate(y - y.mean(axis=0))
-    rotated = outside(basis, given, deviations)
-    measured = y if basis.weights is None else y * basis.weights[:, None]
-    left, size, raw = (np.einsum("kj,kj->j", x, x) for x in (rotated, deviations, measured))
+    rotated = np.empty_like(y)
+    left, size, raw = np.empty((3, traits))
+    for some in in_cache(traits):
+        part = y[:, some]
+        deviations = basis.rotate(part - part.mean(axis=0))
+        rest = outside(basis, given[:, :, some], deviations)
+        measured = part if basis.weights is None else part * basis.weights[:, None]
+        for out, x in ((left, rest), (size, deviations), (raw, measured)):
+            out[some] = np.einsum("kj,kj->j", x, x)
+        rotated[:, some] = rest
     scale = np.sqrt(left)
     status[left <= least_left(size, raw, basis.share_left(_NO_SHARE))] = CONSTANT
     status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
     usable = status == OK
-    scale, exponent, given = scale[usable], exponent[usable], given[:, :, usable]
-    rotated = rotated[:, usable] / scale
+    if not usable.all():
+        scale, exponent, given = scale[usable], exponent[usable], given[:, :, usable]
+        rotated = rotated[:, usable]
+    rotated /= scale
     if not usable.any():
         return NullModel(h2, sigma2, status, rotated, given, scale, exponent)
     likelihood = ProfileLikelihood.of(

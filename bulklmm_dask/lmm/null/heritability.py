@@ -30,7 +30,13 @@ from bulklmm_dask.lmm.covariance import Covariance, Variances
 from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood, constant
 from bulklmm_dask.lmm.null.fit import NullModel
-from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
+from bulklmm_dask.lmm.projection import (
+    TRAITS_TOGETHER,
+    covariate_gram,
+    in_cache,
+    inverse_and_logdet,
+    project,
+)
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
@@ -120,6 +126,9 @@ def standard_error(likelihood: ProfileLikelihood, h2: Array) -> Array:
     h2 : array (traits,)
         The heritability of each trait, a maximum of its profile likelihood.
     """
+    if len(h2) > TRAITS_TOGETHER:
+        parts = [standard_error(likelihood.take(some), h2[some]) for some in in_cache(len(h2))]
+        return np.concatenate(parts)
     covariance, at = likelihood.covariance, likelihood.covariance.at(h2)
     my, a = project(covariance, likelihood.y, at)
     twice, _ = project(covariance, at.slope * my, at)

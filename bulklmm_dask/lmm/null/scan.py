@@ -51,7 +51,7 @@ from bulklmm_dask.lmm.markers import (
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.own_covariates import NO_SHARE
 from bulklmm_dask.lmm.powers import back
-from bulklmm_dask.lmm.projection import directions, project
+from bulklmm_dask.lmm.projection import directions, in_cache, project
 from bulklmm_dask.typing import Array, Columns, Flags, Index, Real, Single
 
 # Largest error of a LOD due to the rounding of r2 in a scan in double precision.
@@ -96,14 +96,17 @@ class NullScan:
     @classmethod
     def of(cls, basis: Basis, model: NullModel, *, effects: bool = False) -> Self:
         """Make the scanner of the traits that have a null model."""
-        h2 = model.h2[model.fitted]
-        at = basis.at(h2)
-        own = directions(basis, model.given, at)
-        projected, _ = project(basis, model.rotated, at)
-        for u in own:
-            projected -= u * np.einsum("kj,kj->j", u, model.rotated)
-        size = np.sqrt(np.einsum("kj,kj->j", model.rotated, projected))
-        return cls(basis, h2, projected / size, own, size * model.scale, model.exponent, effects)
+        h2, y = model.h2[model.fitted], model.rotated
+        own, scores, size = np.empty_like(model.given), np.empty_like(y), np.empty(len(h2))
+        for some in in_cache(len(h2)):
+            at = basis.at(h2[some])
+            own[:, :, some] = directions(basis, model.given[:, :, some], at)
+            projected, _ = project(basis, y[:, some], at)
+            for u in own[:, :, some]:
+                projected -= u * np.einsum("kj,kj->j", u, y[:, some])
+            size[some] = np.sqrt(np.einsum("kj,kj->j", y[:, some], projected))
+            np.divide(projected, size[some], out=scores[:, some])
+        return cls(basis, h2, scores, own, size * model.scale, model.exponent, effects)
 
     @cached_property
     def _folded(self) -> Interpolation:
