@@ -244,6 +244,7 @@ def test_folding_that_is_cut_off_is_done_again(study, stores, tmp_path, whole, w
     if where != "before it is gone":
         with pytest.raises(blmm.StoreError, match=r"unfinished: .* with the same store"):
             blmm.open_result(path)
+        assert "100% finished: run it again to go on" in describe(path)
     steps = []
     scan(study, path, steps.append)
     assert len(steps) <= 2
