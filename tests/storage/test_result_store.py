@@ -378,7 +378,7 @@ def test_flipped_bits_of_finished_blocks_are_found_by_whoever_reads_them(ds, tmp
         str(file.relative_to(path)) for file, data in contents().items() if data != files[file]
     }
     assert changed == {"lod/c/0/0", "lod/c/1/1"}
-    with pytest.raises(blmm.StoreError, match=r"lod is damaged: its file c/0/0 .* mends it"):
+    with pytest.raises(blmm.StoreError, match=r"lod is damaged: its file c/(0/0|1/1) .* mends it"):
         blmm.open_result(path).lod.compute()
     assert sorted(blmm.verify(path, mend=True, study=whole).file) == ["lod/c/0/0", "lod/c/1/1"]
     np.testing.assert_array_equal(blmm.open_result(path).lod, expected)
