@@ -16,7 +16,7 @@ from bulklmm_dask.storage.proof.attributes import attributes_of
 from bulklmm_dask.storage.proof.stamp import KIND, RESULT, format_of
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.storage.results.result import OWN, look_into, open_result
-from bulklmm_dask.storage.results.soundness import being_written, finished
+from bulklmm_dask.storage.results.soundness import being_written, finished, is_entered
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format
@@ -107,11 +107,12 @@ def _study(ds: xr.Dataset, title: str) -> str:
 
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
-    state = "finished" if done == total else f"{done / total:.0%} finished: run it again to go on"
+    whole = done == total and is_entered(path)
+    state = "finished" if whole else f"{done / total:.0%} finished: run it again to go on"
     if by := being_written(path):
         state = f"{done / total:.0%} finished, {by}"
     ds = look_into(path)
-    known = done == total and "trait_status" in ds
+    known = whole and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])
     what, size_of = kind_of(ds)
     block = " x ".join(f"{length:,}" for length in attrs["block"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -123,20 +123,24 @@ def run_blocks(
     ClusterError
         If the workers of a cluster or its scheduler are lost for good.
     """
-    pending = store.pending_blocks()
+    pending, traits = store.pending_blocks(), store.pending_traits().tolist()
     meter = Meter(work, pending, progress)
-    if not pending and not store.pending_traits().size:
+    if not pending and not traits:
         return
+    finished = set[tuple[int, ...]]()
     client = active_client()
     with Journal(store.location, store.held) as journal:
 
         def count(block: BlockIndex | None, written: Written) -> None:
             journal.note(written)
+            finished.add(written.mark)
             if block is not None:
                 meter.count(block)
 
         def batches() -> Iterator[Batch]:
-            return _batches(store, Writes.of(store, fits, make), pending, client)
+            left = [block for block in pending if block not in finished]
+            unknown = {j for j in traits if (j,) not in finished}
+            return _batches(Writes.of(store, fits, make), left, unknown, client)
 
         if client is None:
             with overlapping(store.location, task_bytes):
@@ -147,8 +151,6 @@ def run_blocks(
                 for left in reversed(range(_ROUNDS)):
                     if _run_distributed(client, batches(), count, watch, words, last=not left):
                         break
-                    journal.write()
-                    pending = store.pending_blocks()
             store.location.remove_partial_chunks()  # of workers that were killed
 
 
@@ -239,15 +241,14 @@ class Batch:
 
 
 def _batches(
-    store: ResultStore, writes: Writes, pending: Sequence[BlockIndex], client: Client | None
+    writes: Writes, pending: Sequence[BlockIndex], unknown: Set[int], client: Client | None
 ) -> Iterator[Batch]:
-    """Yield batches of writes of blocks and of statistics of traits.
+    """Yield batches of writes of blocks, and of statistics of the chunks of traits in `unknown`.
 
     Blocks of one trait chunk follow each other, so that its null models are fitted once per batch.
     """
     shared = writes.shared(client)
-    of_column: dict[int, list[BlockIndex]] = {int(j): [] for j in store.pending_traits()}
-    unknown = set(of_column)
+    of_column: dict[int, list[BlockIndex]] = {j: [] for j in unknown}
     for block in pending:
         of_column.setdefault(block[1], []).append(block)
     keys: dict[Any, BlockIndex | None] = {}

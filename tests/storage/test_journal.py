@@ -66,12 +66,12 @@ def small(monkeypatch):
     shorten(monkeypatch)
 
 
-def shorten(patch):
-    patch.setattr(journal, "_BLOCKS", 5)
-    patch.setattr(journal, "_MOST", 5)
+def shorten(patch, size=5):
+    patch.setattr(journal, "_BLOCKS", size)
+    patch.setattr(journal, "_MOST", size)
 
 
-def killed(study: Path, path: Path, count: int) -> Path:
+def killed(study: Path, path: Path, count: int, size: int = 5) -> Path:
     """A run that is killed after some blocks: nothing is written any more."""
 
     def stop(step):
@@ -79,7 +79,7 @@ def killed(study: Path, path: Path, count: int) -> Path:
             raise StoppedError
 
     with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
+        shorten(patch, size)
         patch.setattr(journal.Journal, "__exit__", lambda *_: None)
         with pytest.raises(StoppedError):
             scan(study, path, stop)
@@ -88,9 +88,10 @@ def killed(study: Path, path: Path, count: int) -> Path:
 
 @pytest.fixture(scope="module")
 def stores(study, tmp_path_factory):
-    """Stores of runs that were killed after 14 blocks, and after all, before they were noted."""
+    """Stores of runs that were killed after 14 blocks, and after all and their last entry."""
     folder = tmp_path_factory.mktemp("killed")
-    return {count: killed(study, folder / f"{count}.zarr", count) for count in (14, 32)}
+    made = ((14, 5), (32, 4))
+    return {count: killed(study, folder / f"{count}.zarr", count, size) for count, size in made}
 
 
 @pytest.fixture
@@ -239,14 +240,15 @@ def test_folding_that_is_cut_off_is_done_again(study, stores, tmp_path, whole, w
             patch.setattr(type(Location.of(path)), "remove", stop)
         with pytest.raises(StoppedError):
             ledger.fold(Location.of(path), None)
-    assert len(journal_of(path)) == 7
+    assert len(journal_of(path)) == 9
     assert blmm.verify(path).empty
     if where != "before it is gone":
         with pytest.raises(blmm.StoreError, match=r"unfinished: .* with the same store"):
             blmm.open_result(path)
+        assert "100% finished: run it again to go on" in describe(path)
     steps = []
     scan(study, path, steps.append)
-    assert len(steps) <= 2
+    assert len(steps) == 1
     assert content_of(path) == content_of(whole)
 
 

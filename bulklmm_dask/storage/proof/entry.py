@@ -30,7 +30,7 @@ BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
 # Its folder lies in that of an array, where Zarr looks for nothing but chunks.
 JOURNAL = f"{BLOCKS}/journal"
 
-_MAGIC, _LENGTH = b"bulklmm journal 1\n", 4
+_MAGIC, _LENGTH = b"journal of bulklmm 1\n", 4
 # Bytes that are read of an entry for its head, which is seldom longer.
 _FIRST = 2**16
 

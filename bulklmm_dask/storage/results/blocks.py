@@ -22,8 +22,8 @@ from bulklmm_dask.storage.codecs.compression import FAST, Compression
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.lock import Held
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place
-from bulklmm_dask.storage.results.written import Written
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered, marks, place
+from bulklmm_dask.storage.results.written import Written, kind_of
 from bulklmm_dask.storage.summaries.of_blocks import summary_of
 from bulklmm_dask.typing import Sums
 
@@ -59,13 +59,13 @@ class ResultStore:
         return Location(self.path)
 
     def pending_blocks(self) -> list[tuple[int, int]]:
-        """Blocks (i, j) that are not finished, trait chunk by trait chunk."""
-        done = marks(self.location, BLOCKS)
+        """Blocks (i, j) that a run begins with, chunk by chunk of traits: its journal is empty."""
+        done = entered(self.location, BLOCKS)
         return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
-        """Trait chunks that are not finished: their values per trait are not written."""
-        return np.flatnonzero(~marks(self.location, TRAITS))
+        """Chunks of traits that it begins with: their values per trait are not written."""
+        return np.flatnonzero(~entered(self.location, TRAITS))
 
     def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
@@ -79,8 +79,8 @@ class ResultStore:
 
     def _bytes_left(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> int:
         """Bytes of what is not marked as finished, before compression, from those of one part."""
-        parts = len(self.pending_blocks()) if len(mark) == 2 else len(self.pending_traits())
-        return parts * sum(part.nbytes for part in values.values())
+        parts = np.count_nonzero(~marks(self.location, kind_of(mark)))
+        return int(parts) * sum(part.nbytes for part in values.values())
 
     def _write(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> Written:
         if self.held is not None:

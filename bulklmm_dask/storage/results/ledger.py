@@ -125,6 +125,7 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
     others : sequence of Written
         What is finished, but not in the journal.
     """
+    store = store.opened()
     has_journal = (store / JOURNAL).exists()
     if not has_journal and not others:
         return
