@@ -19,7 +19,8 @@ from typing import IO, Any, Self, TypeVar
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places import owned
 from bulklmm_dask.storage.places.base import RECORDS, Base
-from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Once, Seen, joined
+from bulklmm_dask.storage.places.drafts import Draft
+from bulklmm_dask.storage.places.known import TOGETHER, Direct, Once, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket, Entry
 from bulklmm_dask.storage.places.owned import Owned
 from bulklmm_dask.storage.places.protocol import Location

@@ -21,7 +21,8 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places import files, owned, signs
 from bulklmm_dask.storage.places.appearing import explained
 from bulklmm_dask.storage.places.base import CLAIM, METADATA, ServerError
-from bulklmm_dask.storage.places.known import Changes, Draft, Seen, joined
+from bulklmm_dask.storage.places.drafts import Changes, Draft
+from bulklmm_dask.storage.places.known import Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.protocol import Location, Replaceable
 from bulklmm_dask.storage.places.remote import RemotePlace
