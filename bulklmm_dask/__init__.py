@@ -8,9 +8,11 @@ from bulklmm_dask._lazy import lazy_names
 _HOMES = {
     "ClusterError": "bulklmm_dask.errors",
     "InputError": "bulklmm_dask.errors",
+    "Plan": "bulklmm_dask.analyses.planned",
     "Prior": "bulklmm_dask.lmm.prior",
     "Progress": "bulklmm_dask.engine.progress",
     "ProgressBar": "bulklmm_dask.progress",
+    "RunStatus": "bulklmm_dask.storage.results.follow",
     "StoreError": "bulklmm_dask.errors",
     "StudyWarning": "bulklmm_dask.errors",
     "__version__": "bulklmm_dask._version",
@@ -20,6 +22,7 @@ _HOMES = {
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
     "find_peaks": "bulklmm_dask.results.peaks",
+    "follow": "bulklmm_dask.storage.results.follow",
     "genotype_probabilities": "bulklmm_dask.analyses.probabilities",
     "heritability": "bulklmm_dask.analyses.heritability",
     "hotspot_baseline": "bulklmm_dask.analyses.hotspot_baseline",
@@ -31,6 +34,7 @@ _HOMES = {
     "open_result": "bulklmm_dask.storage.results.result",
     "open_vcf_zarr": "bulklmm_dask.study.readers.vcf_zarr",
     "permute": "bulklmm_dask.analyses.permute",
+    "plan": "bulklmm_dask.analyses.plan",
     "plot": "bulklmm_dask.plot",
     "profile": "bulklmm_dask.analyses.profile",
     "pvalue_counts": "bulklmm_dask.results.pvalue_counts",
@@ -54,9 +58,11 @@ _HOMES = {
 __all__ = [
     "ClusterError",
     "InputError",
+    "Plan",
     "Prior",
     "Progress",
     "ProgressBar",
+    "RunStatus",
     "StoreError",
     "StudyWarning",
     "adjusted_p",
@@ -65,6 +71,7 @@ __all__ = [
     "create_dataset",
     "find_hits",
     "find_peaks",
+    "follow",
     "genotype_probabilities",
     "heritability",
     "hotspot_baseline",
@@ -76,6 +83,7 @@ __all__ = [
     "open_result",
     "open_vcf_zarr",
     "permute",
+    "plan",
     "plot",
     "profile",
     "pvalue_counts",
@@ -104,6 +112,8 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
     from bulklmm_dask.analyses.permute import permute
+    from bulklmm_dask.analyses.plan import plan
+    from bulklmm_dask.analyses.planned import Plan
     from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
@@ -119,6 +129,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.results.pvalue_counts import pvalue_counts
     from bulklmm_dask.results.thresholds import adjusted_p, thresholds, trait_fdr
     from bulklmm_dask.simulate import simulate_study
+    from bulklmm_dask.storage.results.follow import RunStatus, follow
     from bulklmm_dask.storage.results.result import open_result
     from bulklmm_dask.study.create import create_dataset
     from bulklmm_dask.study.io import open_dataset, save

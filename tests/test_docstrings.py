@@ -55,7 +55,9 @@ def test_what_it_gives_and_refuses_is_described(thing):
         return
     assert section(thing, "Raises")
     gives = inspect.signature(thing).return_annotation
-    assert bool(section(thing, "Returns")) == (gives not in (None, "None"))
+    assert bool(section(thing, "Returns") or section(thing, "Yields")) == (
+        gives not in (None, "None")
+    )
 
 
 @every_name

@@ -35,7 +35,7 @@ LIBRARIES = {
     "lmm": {"numpy", "scipy"},
     "engine": {"dask", "distributed", "numpy", "threadpoolctl", "xarray", "zarr"},
     "analyses": {"numpy", "pandas", "xarray"},
-    "results": {"numpy", "pandas", "scipy", "xarray"},
+    "results": {"numpy", "pandas", "pyarrow", "scipy", "xarray"},
     "plot": {"matplotlib", "numpy", "pandas", "scipy", "xarray"},
     "reporting": {"jinja2", "matplotlib", "numpy", "pandas", "xarray"},
     "progress": set(),

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import click
 
+from bulklmm_dask.engine.dashboard import address_in
 from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.surface import command_line
@@ -27,6 +28,27 @@ RESUME = "bulklmm_dask.resume"  # key of ctx.meta for the message after Ctrl-C o
 _DROPPING, _AGAIN = ("__del__", "_gc_callback"), 0.05
 
 Function = Callable[..., Any]
+
+
+class PathType(click.Path):
+    """A path, or a URL, as it is typed; an empty one is refused, for pathlib takes it for here."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Give the path; a usage error names the argument that is empty."""
+        if not os.fspath(value).strip():
+            self.fail(
+                f"the path {value!r} names nothing; give the path of a file or a folder", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType(path_type=Path)
+SOURCE = PathType(path_type=str)  # for what may be a URL of the web, whose slashes pathlib joins
 
 
 class Terminated(KeyboardInterrupt):
@@ -152,9 +174,34 @@ def examples(*lines: str) -> str:
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
 
 
+def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no address: the word behind --dashboard, which was not meant for it."""
+    if value and address_in(value) is None:
+        raise click.BadParameter(
+            f"{value!r} is neither a port, such as 8787, nor an address, such as 0.0.0.0:8787; "
+            "without one, write --dashboard behind all arguments"
+        )
+    return value
+
+
 def compute_options(function: Function) -> Function:
-    """Add the options for threads, worker processes and a scheduler."""
+    """Add the options for threads, worker processes, a scheduler, and to see what they do."""
     for option in (
+        click.option(
+            "--performance-report",
+            metavar="HTML",
+            help="Write Dask's report of how the time was spent to this file.",
+        ),
+        click.option(
+            "--dashboard",
+            metavar="[ADDRESS]",
+            is_flag=False,
+            flag_value="",
+            callback=_address,
+            help="Serve Dask's dashboard while the command runs, and say where: at any free port "
+            "of this machine, or at --dashboard=8787, --dashboard=0.0.0.0:8787. With --scheduler: "
+            "say where its dashboard is.",
+        ),
         click.option(
             "--memory",
             metavar="LIMIT",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,22 @@ import xarray as xr
 from bulklmm_dask.cli._base import RESUME, say
 from bulklmm_dask.cli._model_options import arguments_of
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.engine.local import workers
+from bulklmm_dask.engine import local
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.text import named
 
-_COMPUTE = ("scheduler", "processes", "threads", "memory")
+_COMPUTE = ("scheduler", "processes", "threads", "memory", "dashboard", "performance_report")
+
+
+@contextmanager
+def workers(**compute: Any) -> Iterator[local.Workers]:
+    """Compute on the workers that the options of `compute_options` ask for; say what shows them."""
+    with local.workers(**compute) as where:
+        if where.dashboard is not None:
+            say(f"dashboard: {where.dashboard}")
+        yield where
+    if compute["performance_report"] is not None:
+        say(f"how the time was spent: {named(compute['performance_report'])}")
 
 
 def goes_on_from(store: Path) -> None:

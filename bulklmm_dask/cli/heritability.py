@@ -12,6 +12,8 @@ import xarray as xr
 from bulklmm_dask.analyses.heritability import heritability
 from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REPLICATES, WEIGHTS
 from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
     Command,
     compute_options,
     examples,
@@ -20,10 +22,9 @@ from bulklmm_dask.cli._base import (
     show,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
-from bulklmm_dask.cli._run import compute_of
+from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import write_csv
-from bulklmm_dask.engine.local import workers
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.text import counted
 
@@ -40,13 +41,13 @@ _LEVEL = 0.05
         "bulklmm heritability means.zarr --replicates counts.csv",
     ),
 )
-@click.argument("study")
+@click.argument("study", type=SOURCE)
 @click.option("--reml/--ml", default=True, show_default=True, help="Likelihood to maximise.")
 @options_of((KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option(
     "--out",
     metavar="CSV",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Write a CSV table here, one row a trait.",
 )
 @overwrite_option

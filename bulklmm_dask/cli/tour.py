@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bulklmm_dask.cli._base import (
+    PATH,
     RESUME,
     Command,
     compute_options,
@@ -15,9 +19,11 @@ from bulklmm_dask.cli._base import (
     overwrite_option,
     show,
 )
+from bulklmm_dask.cli._run import workers
 from bulklmm_dask.demo import run_demo
 from bulklmm_dask.describe import describe
-from bulklmm_dask.engine.local import workers
+from bulklmm_dask.storage.results.follow import RunStatus, follow
+from bulklmm_dask.text import printable
 
 
 @click.command(
@@ -26,12 +32,56 @@ from bulklmm_dask.engine.local import workers
     short_help="Describe a study, a result or input files.",
     epilog=examples(
         "bulklmm info bxd-lod.zarr",
+        "bulklmm info --follow bxd-lod.zarr",
+        "bulklmm info --follow --json --every 60 s3://bucket/bxd-lod.zarr",
     ),
 )
-@click.argument("store", type=click.Path(path_type=Path))
-def info_command(store: Path) -> None:
-    """Describe STORE: a Zarr study, a result (finished or not), or files that import can read."""
-    show(describe(store))
+@click.argument("store", type=PATH)
+@click.option(
+    "--follow",
+    "followed",
+    is_flag=True,
+    help="Show how far the run is that writes STORE, here or on another machine, until it ends.",
+)
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=float,
+    default=5.0,
+    show_default=True,
+    help="Time between looks with --follow.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --follow: an object of JSON a look.")
+def info_command(store: Path, followed: bool, every: float, as_json: bool) -> None:
+    """Describe STORE: a Zarr study, a result (finished or not), or files that import can read.
+
+    With --follow the exit code is 0 once the run is finished, 1 if it was stopped or has given no
+    sign of life for two minutes.
+    """
+    if as_json and not followed:
+        raise click.UsageError("--json goes with --follow")
+    if not followed:
+        show(describe(store))
+    elif as_json:
+        for status in follow(store, every):
+            show(json.dumps(status.to_dict()))
+    else:
+        _show_line(follow(store, every))
+
+
+def _show_line(looks: Iterable[RunStatus]) -> None:
+    """Show a line that is drawn again on a terminal; elsewhere one for each change."""
+    terminal, before = sys.stdout.isatty(), None
+    try:
+        for status in looks:
+            if terminal:
+                click.echo(f"\r{printable(str(status))}\x1b[K", nl=False)
+            elif before is None or (status.state, status.done) != (before.state, before.done):
+                show(str(status))
+            before = status
+    finally:
+        if terminal and before is not None:
+            click.echo()
 
 
 @click.command(
@@ -45,12 +95,12 @@ def info_command(store: Path) -> None:
 )
 @click.option(
     "--study",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A Zarr study, R/qtl2 files or PLINK files.  [default: a simulated study]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="demo-output",
     show_default=True,
     help="Folder for study, result and pictures.",

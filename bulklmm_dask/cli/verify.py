@@ -11,7 +11,7 @@ import click
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.cli._base import Command, examples, say, show
+from bulklmm_dask.cli._base import PATH, Command, examples, say, show
 from bulklmm_dask.cli._tables import give_table
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places.location import Location
@@ -30,7 +30,7 @@ from bulklmm_dask.verification import verify
         "bulklmm verify bxd-lod.zarr --mend --from /archive/bxd.zarr",
     ),
 )
-@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("stores", nargs=-1, required=True, type=PATH)
 @click.option(
     "--mend",
     is_flag=True,

@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 from dask.base import persist, tokenize
 
+import bulklmm_dask.engine.sizes  # noqa: F401  workers are to know how large a basis is
 from bulklmm_dask.engine.arrays import is_lazy, only, per_block
 from bulklmm_dask.engine.held import held_object
 from bulklmm_dask.engine.overlap import computing

@@ -105,13 +105,13 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
 
 
 def say_absent(names: Names) -> None:
-    """Warn of markers (names) with a genotype that nearly no sample has."""
+    """Warn of markers (names) with a genotype that counts as absent."""
     if len(names):
         say(
-            f"{counted(len(names), 'marker')} ({listing(names)}) with a genotype that no sample "
-            f"has with a probability of {LEAST} or more: it is taken as absent there, the others "
-            "are scaled up, and df is one less; clean the probabilities beforehand to treat it "
-            "otherwise"
+            f"{counted(len(names), 'marker')} ({listing(names)}) with a genotype that fewer than "
+            f"{LEAST} samples have, by the sum of their probabilities: it is taken as absent "
+            "there, the others are scaled up, and df is one less; clean the probabilities "
+            "beforehand to treat it otherwise"
         )
 
 
@@ -120,8 +120,9 @@ def say_absent_uncounted() -> None:
     say_once(
         "absent",
         "the genotype probabilities are read as they are used, and at how many markers some "
-        f"genotype has no probability of {LEAST} or more is not known: such a genotype is taken as "
-        "absent, and df is one less; a scan into a store counts them",
+        f"genotype is that of fewer than {LEAST} samples, by the sum of their probabilities, is "
+        "not known: such a genotype is taken as absent, and df is one less; a scan into a store "
+        "counts them",
     )
 
 

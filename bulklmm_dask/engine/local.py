@@ -7,18 +7,21 @@ import logging
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask
-from dask.utils import parse_bytes
 
+from bulklmm_dask.engine import dashboard as dashboards
+from bulklmm_dask.engine.room import bytes_of
 from bulklmm_dask.engine.watch import watched
 from bulklmm_dask.errors import ClusterError, InputError
-from bulklmm_dask.surface import either
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, storage
 
 if TYPE_CHECKING:
@@ -31,6 +34,26 @@ _LEAST = 300_000_000
 _SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Where dask computes.
+
+    Attributes
+    ----------
+    description : str
+        In words, such as "4 threads of this process".
+    dashboard : str or None
+        Address of their dashboard, for a browser; None if none is served, or none was asked of a
+        running scheduler.
+    """
+
+    description: str
+    dashboard: str | None = None
+
+    def __str__(self) -> str:
+        return self.description
+
+
 @contextmanager
 def workers(
     *,
@@ -38,7 +61,9 @@ def workers(
     processes: int = 0,
     threads: int | None = None,
     memory: str | None = None,
-) -> Iterator[str]:
+    dashboard: str | None = None,
+    performance_report: str | os.PathLike[str] | None = None,
+) -> Iterator[Workers]:
     """Run what dask computes inside the ``with`` block on the requested workers.
 
     Parameters
@@ -52,50 +77,128 @@ def workers(
         all.
     memory : str, optional
         Memory limit of each worker process, such as ``"4GB"``.
+    dashboard : str, optional
+        Serve a dashboard at this address (`dashboard.serving_address`); empty for any free port of
+        this machine. Worker processes have one unasked where bokeh is installed. A running
+        scheduler has its own: give empty to learn its address.
+    performance_report : path, optional
+        Write Dask's performance report of the block to this HTML file.
 
     Yields
     ------
-    str
-        Description of the workers, such as "4 threads of this process".
+    Workers
+        The workers in words, and the address of their dashboard.
 
     Raises
     ------
     InputError
         If options exclude each other, no scheduler answers, or `memory` is not an amount, or less
-        than a worker takes before it has any work.
+        than a worker takes before it has any work; if there is no bokeh to draw what is to be seen,
+        or `dashboard` is no address of this machine.
+    StoreError
+        If the report cannot be written.
     ClusterError
         If the workers or their scheduler are lost for good.
     """
     _require_one_kind(scheduler, processes, threads, memory)
-    with _logs_silenced(), _chosen(scheduler, processes, threads, memory) as description:
-        yield description
+    report = None
+    if performance_report is not None:
+        report = dashboards.require_report(os.fspath(performance_report))
+    if scheduler is None:
+        for name, asked in (("dashboard", dashboard), ("performance_report", report)):
+            if asked is not None:
+                dashboards.require_bokeh(name)
+    elif dashboard:
+        raise InputError(
+            f"{option('dashboard')} is {dashboard!r}, but the scheduler {scheduler!r} has its own "
+            f"dashboard: give {option('dashboard')} {either('an empty text', 'no address')}, and "
+            "its address is said"
+        )
+    with _logs_silenced(), ExitStack() as running:
+        if scheduler is not None:
+            yield running.enter_context(_scheduler(scheduler, dashboard, report))
+        elif processes > 0:
+            yield running.enter_context(_processes(processes, threads, memory, dashboard, report))
+        elif dashboard is not None or report is not None:
+            yield running.enter_context(_seen_threads(threads, dashboard, report))
+        else:
+            number = threads or available_cores()
+            running.enter_context(dask.config.set(scheduler="threads", num_workers=number))
+            yield Workers(_of_this_process(number))
+
+
+def _of_this_process(threads: int) -> str:
+    return f"{counted(threads, 'thread')} of this process"
 
 
 @contextmanager
-def _chosen(
-    scheduler: str | None, processes: int, threads: int | None, memory: str | None
-) -> Iterator[str]:
-    if scheduler is not None:
-        from bulklmm_dask.engine.words import words_of_this_process
+def _scheduler(address: str, dashboard: str | None, report: Location | None) -> Iterator[Workers]:
+    """Workers of a running scheduler."""
+    with _connect(address) as client, _used(client, report):
+        link = None if dashboard is None else dashboards.link_of(client)
+        found = client.scheduler_info(n_workers=-1)["workers"].values()
+        threads = sum(worker["nthreads"] for worker in found)
+        yield Workers(
+            f"the scheduler at {client.scheduler.address}: "
+            f"{counted(len(found), 'worker')} so far, {counted(threads, 'thread')}",
+            link,
+        )
 
-        with (
-            _connect(scheduler) as client,
-            words_of_this_process(client),
-            watched(client, own=True),
-        ):
-            found = client.scheduler_info(n_workers=-1)["workers"].values()
-            threads = sum(worker["nthreads"] for worker in found)
-            yield (
-                f"the scheduler at {client.scheduler.address}: "
-                f"{counted(len(found), 'worker')} so far, {counted(threads, 'thread')}"
+
+@contextmanager
+def _used(client: Client, report: Location | None) -> Iterator[None]:
+    """Let a client of ours compute: watched, in the words of this process, and reported on."""
+    from bulklmm_dask.engine.words import words_of_this_process
+
+    if report is not None:
+        dashboards.require_bokeh_there(client, "performance_report")
+    with (
+        words_of_this_process(client),
+        watched(client, own=True),
+        dashboards.reported(client, report),
+    ):
+        yield
+
+
+@contextmanager
+def _seen_threads(
+    threads: int | None, dashboard: str | None, report: Location | None
+) -> Iterator[Workers]:
+    """Threads of this process, with a scheduler of Dask beside them that shows what they do."""
+    number = threads or available_cores()
+    where = dashboards.serving_address(dashboard or "")
+    options = {"n_workers": 1, "threads_per_worker": number, "memory_limit": 0}
+    with (
+        _local_cluster(where, processes=False, **options) as (client, link),
+        _used(client, report),
+    ):
+        yield Workers(_of_this_process(number), link)
+
+
+@contextmanager
+def _local_cluster(where: tuple[str, int], **options: Any) -> Iterator[tuple[Client, str]]:
+    """Client of a cluster on this machine, and the address of the dashboard at a host and port."""
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as running:
+        with _signals_held(), _explained_start(), _no_word_of_other_ports():
+            cluster = running.enter_context(
+                LocalCluster(
+                    dashboard_address=f"{where[0]}:{where[1]}",
+                    silence_logs=logging.CRITICAL,
+                    **options,
+                )
             )
-    elif processes > 0:
-        with _processes(processes, threads, memory) as description:
-            yield description
-    else:
-        number = threads or available_cores()
-        with dask.config.set(scheduler="threads", num_workers=number):
-            yield f"{counted(number, 'thread')} of this process"
+        port = cluster.scheduler_info["services"]["dashboard"]
+        yield running.enter_context(Client(cluster)), dashboards.link_to(*where, port)
+
+
+@contextmanager
+def _no_word_of_other_ports() -> Iterator[None]:
+    """Leave it to `link_to` to say that a port is in use, where Dask takes another one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
+        yield
 
 
 @contextmanager
@@ -114,6 +217,13 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_here() -> int:
+    """Bytes of memory that this process may use (a batch job has less than its machine)."""
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_LIMIT)
 
 
 def _require_one_kind(
@@ -157,45 +267,35 @@ def _connect(scheduler: str) -> Client:
 
 
 @contextmanager
-def _processes(number: int, threads: int | None, memory: str | None) -> Iterator[str]:
+def _processes(
+    number: int,
+    threads: int | None,
+    memory: str | None,
+    dashboard: str | None,
+    report: Location | None,
+) -> Iterator[Workers]:
     """Start worker processes on this machine, each under a nanny that restarts it if it dies."""
     each = threads or max(1, available_cores() // number)
-    try:
-        limit = "auto" if memory is None else parse_bytes(memory)
-    except ValueError as error:
-        raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
+    limit = "auto" if memory is None else bytes_of(memory)
     if isinstance(limit, int) and 0 < limit < _LEAST:
         raise InputError(
             f"memory {memory!r} is less than a worker takes without any work; give "
             f"{storage(_LEAST)} or more, and the blocks come on top"
         )
-    from distributed import Client, LocalCluster
-
-    from bulklmm_dask.engine.words import words_of_this_process
-
-    with _environment_restored(), ExitStack() as running:
+    # Any free port unless one is asked for: runs may share a machine.
+    where = dashboards.serving_address(dashboard or "")
+    options = {"n_workers": number, "threads_per_worker": each, "memory_limit": limit}
+    with _environment_restored():
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
-        with _signals_held(), _explained_start():
-            cluster = running.enter_context(
-                LocalCluster(
-                    n_workers=number,
-                    threads_per_worker=each,
-                    memory_limit=limit,
-                    processes=True,
-                    dashboard_address="127.0.0.1:0",  # any free port: runs may share a machine
-                    silence_logs=logging.CRITICAL,
-                )
-            )
         with (
-            Client(cluster) as client,
-            words_of_this_process(client),
-            watched(client, own=True),
+            _local_cluster(where, processes=True, **options) as (client, link),
+            _used(client, report),
         ):
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
-            dashboard = f", dashboard {cluster.dashboard_link}" if find_spec("bokeh") else ""
-            yield f"{kind} of {counted(each, 'thread')}{dashboard}"
+            shown = link if dashboards.can_draw() else None
+            yield Workers(f"{kind} of {counted(each, 'thread')}", shown)
 
 
 @contextmanager

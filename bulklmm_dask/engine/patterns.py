@@ -59,6 +59,13 @@ def missing_patterns(measured: Measurements) -> Patterns:
     return Patterns(rank[where.ravel()], used)
 
 
+def pattern_count(measured: Measurements) -> int | None:
+    """Number of patterns of missing values; None for lazy traits, which are not read."""
+    if is_lazy(measured.traits):
+        return None
+    return missing_patterns(measured).used.shape[1]
+
+
 def _keys_of(traits: Any, *, complete: Flags) -> npt.NDArray[np.void]:
     return _keys(only(traits), complete)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import only, per_block
+from bulklmm_dask.engine.fits import attached
 from bulklmm_dask.engine.held import held_object, held_objects
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import BlockIndex, Progress, Work
@@ -25,13 +26,14 @@ from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Written
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Names, Real, Single
 
@@ -51,7 +53,8 @@ def plan_permutations(
     n_permutations: int,
     chunks: str | Mapping[str, int] = "auto",
     *,
-    columns: int = 1,
+    footprint: Footprint | None = None,
+    patterns: int = 1,
 ) -> tuple[Plan, int]:
     """Choose the chunks of markers and traits, and the number of permutations of a block.
 
@@ -62,9 +65,12 @@ def plan_permutations(
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}`` sets the size of a block; sizes left out are
         chosen.
-    columns : int
-        Number of columns of a marker that are tested together.
+    footprint : Footprint, optional
+        Memory of the steps of a block; by default of one column a marker.
+    patterns : int
+        Number of patterns of missing values of all traits.
     """
+    columns = footprint.model.columns if footprint else 1
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
     if set(wanted) - {"traits"} or (chunks != "auto" and not isinstance(chunks, Mapping)):
@@ -78,7 +84,8 @@ def plan_permutations(
     work = max(1, min(variants, n_variants) * n * size * columns**2)
     traits = max(1, min(_TRAITS, _TASK // work, -(-n_traits // _AT_LEAST)))
     cut = {"variants": variants, "traits": traits} | wanted
-    return make_plan(n_samples, n_variants, n_traits, cut), size
+    how: dict[str, Any] = {"footprint": footprint, "patterns": patterns}
+    return make_plan(n_samples, n_variants, n_traits, cut, **how), size
 
 
 @dataclass(frozen=True)
@@ -138,9 +145,11 @@ class LazyPermutations:
 
     @property
     def task_bytes(self) -> int:
-        """Memory of a task in bytes, about: its markers, its traits and a trait permuted."""
+        """Memory of a task in bytes, about, with its markers and its null models."""
         plan = self.scan.plan
-        return 8 * plan.n_samples * (2 * plan.variants + 2 * plan.traits + 3 * self.size)
+        given = plan.variants, plan.traits, self.size, self.pools.count
+        own = plan.footprint.permutations(*given).peak + plan.fit_cells.kept
+        return int(8 * (own + plan.variants * plan.n_samples))
 
     @cached_property
     def maxima(self) -> da.Array:
@@ -175,7 +184,7 @@ class LazyPermutations:
             "",
             orders,
             "p",
-            chosen=[(scan.fits, "t"), (scan.bases.samples, "")],
+            chosen=[(scan.bases.samples, ""), *scan.chosen],
             name=f"permuted-block-{token}",
             n_pools=self.pools.count,
             model=self.model,
@@ -211,11 +220,13 @@ def _part(
 ) -> Single:
     """Maxima (permutations, traits, pools) over a chunk of markers; `NONE` for no maximum.
 
-    `chosen` are the null models, then the samples, for the kinships of the markers.
+    `chosen` are the samples for the kinships of the markers, then what `LazyScan.chosen` is.
     """
     genotypes = only(genotypes)
-    fits: tuple[TraitFits[NullScan], ...] = chosen[: len(chunk.relations)]
-    samples: tuple[Samples, ...] = chosen[len(chunk.relations) :]
+    count = len(chunk.relations)
+    samples: tuple[Samples, ...] = chosen[:count]
+    attached_fits = attached(chosen[count : 2 * count], chosen[2 * count :])
+    fits = cast("list[TraitFits[NullScan]]", attached_fits)
     of_kinship = dict(zip(chunk.relations, zip(fits, samples, strict=True), strict=True))
     with chunk.guarded(genotypes, names):
         found = [

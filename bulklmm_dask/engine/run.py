@@ -14,17 +14,18 @@ from dask.callbacks import Callback
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from bulklmm_dask.engine.fits import Fits
 from bulklmm_dask.engine.held import HeldLayer, held_object, submitted
 from bulklmm_dask.engine.overlap import overlapping, waiting
-from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.engine.plan import BATCH, Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
-from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Journal, Written
+from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.surface import option, repeat
 from bulklmm_dask.text import storage as size
 from bulklmm_dask.typing import Names, Real
@@ -32,9 +33,6 @@ from bulklmm_dask.typing import Names, Real
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-# Blocks submitted to the scheduler together; on a cluster the next batch follows once half are
-# left.
-_BATCH = 512
 # Retries of a task on a cluster after an error or the loss of its worker.
 _RETRIES = 3
 # Rounds of a run on a cluster. Another one begins after a block seems to have ended its workers:
@@ -71,7 +69,7 @@ def run_into(
 def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[da.Array, ...]]:
     """Writes of the blocks of a scan (`Writes.of`)."""
     markers = scan.markers
-    inputs = (markers.values, markers.chunks, scan.names)
+    inputs = (markers.values, markers.chunks, scan.names, *scan.known_bases)
     blocks = ruled(
         _write_block,
         "vt",
@@ -83,7 +81,7 @@ def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[
         "",
         store,
         "",
-        chosen=[(scan.fits, "t")],
+        chosen=scan.chosen,
         numbers=markers.relations,
         chosen_by="v",
         with_index=True,
@@ -127,6 +125,8 @@ def run_blocks(
     """
     pending = store.pending_blocks()
     meter = Meter(work, pending, progress)
+    if not pending and not store.pending_traits().size:
+        return
     client = active_client()
     with Journal(store.location, store.held) as journal:
 
@@ -256,7 +256,7 @@ def _batches(
             keys[(writes.traits.name, j)] = None
         for block in blocks:
             keys[(writes.blocks.name, *block)] = block
-            if len(keys) >= _BATCH:
+            if len(keys) >= BATCH:
                 yield _batch(writes, shared, keys)
                 keys = {}
     if keys:
@@ -284,15 +284,15 @@ def _write_block(
     markers: MarkerChunk,
     names: Names,
     store: ResultStore,
-    *fits: FittedTraits,
+    *chosen: Any,
     **options: Any,
 ) -> Written:
-    scores = score_block(genotypes, markers, names, *fits, **options)
+    scores = score_block(genotypes, markers, names, *chosen, **options)
     with waiting(store.location):
         return store.write_block(*block, scores)
 
 
-def _write_traits(index: tuple[int], store: ResultStore, *fits: FittedTraits) -> Written:
+def _write_traits(index: tuple[int], store: ResultStore, *fits: Fits) -> Written:
     return store.write_traits(*index, trait_columns(*fits))
 
 
@@ -360,7 +360,7 @@ def _run_distributed(
             for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
-            while running.count() > _BATCH // 2:
+            while running.count() > BATCH // 2:
                 finish(watch.finished(running))
         while not running.is_empty():
             finish(watch.finished(running))

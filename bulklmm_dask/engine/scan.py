@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import as_texts, only, per_block
 from bulklmm_dask.engine.bases import Bases
+from bulklmm_dask.engine.fits import Fits, attached
 from bulklmm_dask.engine.held import held_object
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import OwnMarkers, Study
@@ -24,7 +26,7 @@ from bulklmm_dask.engine.tasks import (
     sample_names,
 )
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
+from bulklmm_dask.lmm.chunk import fit_traits, scan_block
 from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
@@ -52,7 +54,7 @@ class LazyScan:
     bases : Bases
         Samples and their bases, one each per kinship.
     fits : tuple of dask array (traits,)
-        Null models, one array per kinship: a `FittedTraits` in place of each chunk.
+        Null models, one array per kinship: `Fits` in place of each chunk.
     """
 
     study: Study
@@ -63,6 +65,16 @@ class LazyScan:
     names: da.Array
     bases: Bases
     fits: tuple[da.Array, ...]
+
+    @property
+    def chosen(self) -> list[tuple[Sequence[da.Array], str]]:
+        """What a block takes for the kinships of its markers: `Fits`, and their bases if any."""
+        return [(self.fits, "t"), *([(self.known_bases, "")] if self.known_bases else [])]
+
+    @property
+    def known_bases(self) -> list[da.Array]:
+        """Eigenbases of all samples, one per kinship; none if some sample lacks a covariate."""
+        return [basis for basis in self.bases.bases if basis is not None]
 
     def per_pair(self) -> dict[str, da.Array]:
         """Statistics of every pair, (variants, traits, ...), by name."""
@@ -84,7 +96,7 @@ class LazyScan:
             self.markers,
             self.names,
             "",
-            chosen=[(self.fits, "t")],
+            chosen=self.chosen,
             name=f"{prefix}-block-{token}",
             dtype=object if kind is None else kind.dtype,
             new_axes=dict(zip(_REST, rest, strict=False)),
@@ -192,18 +204,20 @@ def _fit(
     own: OwnMarkers | None,
     *,
     options: ModelOptions,
-) -> FittedTraits:
+) -> Fits:
     extra = None if own is None else own.of(chunk.places)
     with chunk.guarded(only(traits), names) as values:
-        return fit_traits(values, samples, options, complete=basis, prior=chunk.prior, extra=extra)
+        found = fit_traits(values, samples, options, complete=basis, prior=chunk.prior, extra=extra)
+    return Fits(found, basis)
 
 
-def trait_columns(*fits: FittedTraits) -> Columns:
+def trait_columns(*fits: Fits) -> Columns:
     """Statistics of the traits of a chunk, by the names of `trait_statistics`.
 
     A trait has a status for each kinship; the first that is not "ok" is kept.
     """
-    first = fits[0]
+    estimates = [fit.estimates for fit in fits]
+    first = estimates[0]
     if len(fits) == 1:
         return {
             "h2": first.h2,
@@ -212,11 +226,11 @@ def trait_columns(*fits: FittedTraits) -> Columns:
             "trait_status": first.status,
         }
     status = first.status
-    for fit in fits[1:]:
-        status = np.where(status == OK, fit.status, status)
+    for each in estimates[1:]:
+        status = np.where(status == OK, each.status, status)
     return {
-        "h2": np.stack([fit.h2 for fit in fits]),
-        "sigma2": np.stack([fit.sigma2 for fit in fits]),
+        "h2": np.stack([each.h2 for each in estimates]),
+        "sigma2": np.stack([each.sigma2 for each in estimates]),
         "n_samples": first.n_samples,
         "trait_status": status,
     }
@@ -226,16 +240,18 @@ def score_block(
     genotypes: Any,
     chunk: MarkerChunk,
     names: Names,
-    *fits: FittedTraits,
+    *chosen: Any,
     model: ModelOptions,
     single: bool,
     wanted: str | None = None,
 ) -> Any:
     """Statistics of every pair of a block, (variants, traits, ...), by name; or the wanted one.
 
-    `fits` are the null models for the kinships of the markers, in their order.
+    `chosen` are the null models for the kinships of the markers, in their order, then the bases.
     """
     genotypes = only(genotypes)
+    count = len(chunk.relations)
+    fits = attached(chosen[:count], chosen[count:])
     out: Columns = {}
     with chunk.guarded(genotypes, names):
         for fitted, (_, rows, values) in zip(fits, chunk.by_relation(genotypes), strict=True):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import alone, only, per_block
+from bulklmm_dask.engine.fits import Fits
 from bulklmm_dask.engine.held import held_object, held_objects
 from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.permute import Pools, by_relation_and_pool, highest
@@ -18,7 +19,6 @@ from bulklmm_dask.engine.scan import LazyScan, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.normal import N_NODES, nodes, noise, shared_maxima
 from bulklmm_dask.lmm.samples import Samples
@@ -155,9 +155,9 @@ def _patterns(
     return merged, rows, pattern
 
 
-def _summary(*fits: FittedTraits) -> npt.NDArray[np.object_]:
+def _summary(*fits: Fits) -> npt.NDArray[np.object_]:
     """Statistics of a chunk of traits, and samples and traits of each of its groups."""
-    groups = [(group.samples, group.columns) for fit in fits for group in fit.groups]
+    groups = [group for fit in fits for group in fit.groups]
     return alone((trait_columns(*fits), groups))
 
 

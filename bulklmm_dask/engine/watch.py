@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -118,11 +117,7 @@ class Watch:
         """The workers by their address; None if the scheduler does not answer."""
         with suppress(Exception):  # whatever a dead scheduler leads to
             scheduler: Any = self._client.scheduler
-            ask = partial(self._client.sync, scheduler.identity, callback_timeout=_ANSWER)
-            try:
-                told = ask(n_workers=-1)
-            except TypeError:  # Dask 2025.1 always gives all
-                told = ask()
+            told = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWER)
             return dict(told["workers"])
         return None
 
@@ -214,11 +209,10 @@ def watched(client: Client, kept: str = "", *, own: bool = False) -> Iterator[Wa
         is left for five minutes.
     """
     from distributed import CancelledError
-    from distributed import client as of_clients
+    from distributed.client import ClosedClientError
     from distributed.comm.core import CommClosedError
     from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-    closed = getattr(of_clients, "ClosedClientError", CommClosedError)  # not in Dask 2025.1
     outer = _watches.get(client)
     watch = Watch(client, own=own) if outer is None else outer
     before, watch.kept = watch.kept, kept or either("make the call again", "run the command again")
@@ -229,7 +223,7 @@ def watched(client: Client, kept: str = "", *, own: bool = False) -> Iterator[Wa
         raise watch.killed(error, "a part of the work") from error
     except (NoValidWorkerError, NoWorkerError) as error:
         raise watch.error("the scheduler has had no worker for long; start workers") from error
-    except (CancelledError, CommClosedError, closed) as error:
+    except (CancelledError, CommClosedError, ClosedClientError) as error:
         lost = f"the connection to the scheduler at {watch.address} is lost: it has ended, or "
         raise watch.error(watch.verdict or f"{lost}the network is cut") from error
     except Exception as error:  # a client that is closed meanwhile fails in many ways

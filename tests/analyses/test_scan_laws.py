@@ -223,9 +223,11 @@ MODELS = {
 def test_a_block_stays_within_what_the_plan_announced(model, missing):
     import tracemalloc
 
+    from bulklmm_dask.engine.fits import Fits
     from bulklmm_dask.engine.scan import score_block
     from bulklmm_dask.engine.tasks import MarkerChunk
     from bulklmm_dask.lmm.chunk import fit_traits
+    from bulklmm_dask.lmm.footprint import Footprint
     from bulklmm_dask.lmm.options import ModelOptions
     from bulklmm_dask.lmm.samples import Samples
     from bulklmm_dask.lmm.statistics import statistics
@@ -237,8 +239,8 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
         400,
         500,
         {"variants": 400},
-        alternative=options.alternative,
-        columns=options.columns,
+        footprint=Footprint(options, 60),
+        patterns=1 if missing == 0 else 500,
         pair_bytes=sum(kind.itemsize for kind in statistics(options, single=False).values()),
     )
     genotypes = ds.call_dosage.values
@@ -249,7 +251,7 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
     names, chunk = ds.sample_id.values, MarkerChunk(ds.variant_id.values, one, 2.0, one)
     for traits in (slice(9), slice(None)):  # imports and caches first
         tracemalloc.start()
-        fitted = fit_traits(ds.sample_trait.values[:, traits], samples, options)
+        fitted = Fits(fit_traits(ds.sample_trait.values[:, traits], samples, options), None)
         score_block(genotypes, chunk, names, fitted, model=options, single=False)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

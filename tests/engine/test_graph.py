@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import re
 import uuid
 import warnings
 from collections import Counter
@@ -15,7 +16,7 @@ import pytest
 import studies
 import xarray as xr
 from dask.utils import key_split
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, futures_of, progress
 
 import bulklmm_dask as blmm
 from bulklmm_dask.engine.held import HeldLayer, held_array, held_object, held_objects
@@ -29,7 +30,7 @@ def client():
     """A cluster in this process, which starts at once; its scheduler logs here."""
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as running,
         Client(running, set_as_default=False) as client,
     ):
@@ -205,6 +206,20 @@ def ask(result: xr.Dataset, folder: Path) -> None:
     blmm.find_peaks(result, threshold=2, drop=1.5)
     blmm.pvalue_counts(result)
     blmm.plot.heatmap(result)
+
+
+@pytest.mark.slow
+def test_progress_of_what_is_persisted_has_the_names_of_the_guide(client, ds, capsys):
+    with dask.config.set(scheduler=client), client.as_current():
+        result = blmm.scan(ds, chunks=CHUNKS).persist()
+        progress(result, notebook=False)
+    assert "100% Completed" in capsys.readouterr().out
+    page = Path(__file__).parents[2] / "docs" / "guide" / "clusters.md"
+    told = {
+        name for row in page.read_text().splitlines() for name in re.findall(r"`([a-z-]+)`", row)
+    }
+    names = {key_split(future.key) for future in futures_of(result)}
+    assert "lod-block" in {name for name in names if name.endswith("-block")} <= told
 
 
 @pytest.mark.slow

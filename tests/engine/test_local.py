@@ -17,8 +17,8 @@ def process_of_a_task() -> int:
 
 
 def test_threads_are_of_this_process():
-    with workers(threads=3) as description:
-        assert description == "3 threads of this process"
+    with workers(threads=3) as where:
+        assert str(where) == "3 threads of this process"
         assert dask.config.get("num_workers") == 3
         assert process_of_a_task() == os.getpid()
     assert dask.config.get("num_workers", None) is None
@@ -32,8 +32,8 @@ def test_all_cores_by_default():
 @pytest.mark.slow
 def test_worker_processes_come_and_go():
     environment = dict(os.environ)
-    with workers(processes=1, threads=1, memory="1GB") as description:
-        assert description.startswith("1 worker process of 1 thread")
+    with workers(processes=1, threads=1, memory="1GB") as where:
+        assert where.description.startswith("1 worker process of 1 thread")
         (worker,) = active_client().scheduler_info()["workers"].values()
         assert worker["nthreads"] == 1
         assert worker["memory_limit"] == 10**9
@@ -58,8 +58,8 @@ def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
             (tmp_path / "scheduler.json").write_text(
                 f'{{"address": "{cluster.scheduler_address}"}}'
             )
-        with workers(scheduler=place) as description:
-            assert description.endswith("1 worker so far, 2 threads")
+        with workers(scheduler=place) as where:
+            assert where.description.endswith("1 worker so far, 2 threads")
             assert active_client().scheduler.address == cluster.scheduler_address
         assert active_client() is None
         assert cluster.scheduler.workers

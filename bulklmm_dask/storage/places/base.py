@@ -140,6 +140,22 @@ class Base(os.PathLike[str]):
         """Number of the files of a folder and of all folders in it."""
         raise NotImplementedError
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of a folder, by their paths below it; one listing tells them."""
+        raise NotImplementedError
+
+    def ends(self, files: Sequence[tuple[str, int]], most: int) -> bytes:
+        """Read so many last bytes of each of many files of a folder, one after the other.
+
+        Parameters
+        ----------
+        files : sequence of (str, int)
+            Their paths below it, and their sizes; what cannot be read there is zeros.
+        most : int
+            Number of bytes.
+        """
+        raise NotImplementedError
+
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""
         raise NotImplementedError
@@ -178,6 +194,12 @@ class Base(os.PathLike[str]):
             length = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, length - most))
             return stream.read(most)
+
+    def part(self, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of a file."""
+        with self.open() as stream:
+            stream.seek(start)
+            return stream.read(stop - start)
 
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""

@@ -157,15 +157,54 @@ def writing(store: Location, folder: str) -> Iterator[Writer]:
         files.cleaning(writer.release)
 
 
-def written_by(store: Location, folder: str) -> str:
-    """Say which run writes into a store; empty if there is none, or if it is dead."""
+@dataclass(frozen=True)
+class Sign:
+    """The last sign of life of the run that has the lock of a store.
+
+    Attributes
+    ----------
+    record : bytes
+        What stands in the lock.
+    age : float
+        Seconds since the sign, by the clock of the file system or the server.
+    alive : bool
+        Whether the run may still write.
+    """
+
+    record: bytes
+    age: float
+    alive: bool
+
+    @property
+    def writer(self) -> str:
+        """The process, with its user, host and start."""
+        return signs.who(self.record)
+
+    @property
+    def host(self) -> str:
+        """Host of the process."""
+        return str(signs.entries(self.record)["host"])
+
+    def __str__(self) -> str:
+        return signs.last_sign(self.record, self.age)
+
+
+def sign_of(store: Location, folder: str) -> Sign | None:
+    """Sign of life of the run that has the lock of a store; None if there is no lock."""
     file = store / folder / LOCK
     with suppress(OSError):
         record = file.record()
-        if record is not None and signs.process_of(record) and not signs.has_ended(record):
+        if record is not None and signs.process_of(record) is not None:
             age = file.age()
-            return signs.last_sign(record, age) if abs(age) < signs.STALE else ""
-    return ""
+            alive = abs(age) < signs.STALE and not signs.has_ended(record)
+            return Sign(record, max(age, 0.0), alive)
+    return None
+
+
+def written_by(store: Location, folder: str) -> str:
+    """Say which run writes into a store; empty if there is none, or if it is dead."""
+    sign = sign_of(store, folder)
+    return "" if sign is None or not sign.alive else str(sign)
 
 
 def _is_made(file: Location, record: bytes) -> bool:

@@ -154,6 +154,15 @@ class RemotePlace(Location):
         """Number of the objects below it."""
         return len(self.source.below(self.key))
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all objects below it, by their paths."""
+        length = len(self.key) + 1 if self.key else 0
+        return {key[length:]: size for key, size in self.source.below(self.key).items()}
+
+    def ends(self, files: Sequence[tuple[str, int]], most: int) -> bytes:
+        """Read them by one request each."""
+        return b"".join(self.each(lambda file: (self / file[0]).tail(most), files))
+
     def names(self) -> list[str]:
         """Names right below it, sorted."""
         return self.source.top(self.key)
@@ -187,6 +196,10 @@ class RemotePlace(Location):
     def tail(self, most: int) -> bytes:
         """Read the last bytes of an object."""
         return self.source.tail(self.key, most)
+
+    def part(self, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of an object."""
+        return self.source.part(self.key, start, stop)
 
     def read_bytes(self) -> bytes:
         """Read all bytes of an object."""

@@ -3,8 +3,9 @@
 The group ``manifest`` has an array for each large array of the store. Its first dimensions are the
 grid of the files; along the last one are the checksums in a file (`sums`). A result also has the
 marks ``manifest_blocks`` (a number for each block) and ``manifest_traits`` (one for each chunk of
-traits): 1 once all arrays are written there, 0 before. The sums and marks of 256 files share a
-file, so that a store of many blocks has few of these.
+traits): 0 before all arrays are written there, then 1 more than the bytes of their files. The sums
+and marks of 16,384 files share a file: these are written once, at the end of a run. Until then its
+journal has them (`entry`).
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from bulklmm_dask.storage.arrays.shard import read
 from bulklmm_dask.storage.arrays.sums import sound, sums_of
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
+from bulklmm_dask.storage.proof.entry import BLOCKS as BLOCKS
+from bulklmm_dask.storage.proof.entry import TRAITS as TRAITS
+from bulklmm_dask.storage.proof.entry import entries_of, marked
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS, VALUES
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags, Sums
 
 MANIFEST = "manifest"
-BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
 # Files whose sums, or blocks whose marks, share a file.
-_TOGETHER = 256
+_TOGETHER = 2**14
 # Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
 _MOST_ABSENT = 10_000
 
@@ -60,13 +63,13 @@ def _make_sums(store: Location, name: str, form: Form, sums: Sums) -> None:
 
 def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
     """Create marks of blocks or of chunks of traits, all 0."""
-    marks = np.zeros(shape, np.uint8)
+    marks = np.zeros(shape, np.uint64)
     make_array(store / name, marks, together(shape), dims=tuple(dims))
 
 
-def together(shape: Sequence[int]) -> tuple[int, ...]:
+def together(shape: Sequence[int], most: int = _TOGETHER) -> tuple[int, ...]:
     """Sizes of the part of a grid that shares a file: along the first dimensions first."""
-    left, sizes = _TOGETHER, []
+    left, sizes = most, []
     for size in shape:
         sizes.append(max(1, min(size, left)))
         left = max(1, left // sizes[-1])
@@ -83,8 +86,53 @@ def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
 
 
 def marks(store: Location, name: str) -> Flags:
-    """Tell for every block, or for every chunk of traits, whether it is marked."""
+    """Tell for every block, or for every chunk of traits, whether it is marked.
+
+    Those that only the journal of a run tells of are marked too.
+    """
+    found = entered(store, name)
+    if not found.all():
+        for known in marked(store):
+            _set(found, known.get(name, ()), True)
+    return found
+
+
+def entered(store: Location, name: str) -> Flags:
+    """Tell the same without the journal, by the array alone."""
     return entries(store, name) > 0
+
+
+def recorded(store: Location, name: str, kind: str) -> dict[tuple[int, ...], Any]:
+    """Give what is recorded of the finished files of an array, by their index.
+
+    Parameters
+    ----------
+    store : Location
+        A result; what only the journal of a run tells counts too, as far as that is sound.
+    name : str
+        An array that is written with marks of this kind.
+    kind : str
+        `BLOCKS` or `TRAITS`.
+    """
+    sums = entries(store, sums_name(name))
+    done = map(tuple, np.argwhere(entered(store, kind)).tolist())
+    found = {index: sums[index] for index in (place(mark, sums.ndim - 1) for mark in done)}
+    for entry in entries_of(store):
+        if kind in entry:
+            of_marks = (place(mark, sums.ndim - 1) for mark in entry[kind].marks)
+            found |= dict(zip(of_marks, entry[kind].arrays[sums_name(name)], strict=True))
+    return found
+
+
+def _set(values: Any, places: Sequence[tuple[int, ...]], to: Any) -> None:
+    """Set the elements, or the rows, at some places of an array."""
+    if len(places):
+        values[tuple(np.array(places).T)] = to
+
+
+def mark_for(length: int) -> int:
+    """Mark of a block, or of a chunk of traits, whose files have so many bytes together."""
+    return 1 + length
 
 
 def entries(store: Location, name: str) -> Any:
@@ -133,8 +181,8 @@ def wrong_files(
     The bytes within the chunks are compared with their checksums only with `read`. `chosen` are the
     indices to look at, all by default.
     """
-    form, sums = Form.of(store / name), entries(store, sums_name(name))
-    inner = form.chunks_of_shard
+    form = Form.of(store / name)
+    inner, sums = form.chunks_of_shard, entries(store, sums_name(name))
     indices = list(np.ndindex(form.files) if chosen is None else chosen)
 
     def is_same(index: tuple[int, ...]) -> bool:
