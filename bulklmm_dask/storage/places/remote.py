@@ -240,10 +240,13 @@ class RemotePlace(Location):
             pass
         return replace(self, known=known)
 
-    def own(self, written: Location | None = None) -> None:
+    def own(self, alone: str, written: Location | None = None) -> None:
         """Note that this process alone writes below here, and what it has written."""
         known = written.known if isinstance(written, RemotePlace) else None
-        owned.own(self.path, Owned(self.bucket, known.written if isinstance(known, Draft) else {}))
+        source = Owned(self.bucket, {})
+        if isinstance(known, Draft):
+            source = Owned(self.bucket, known.written, (self / alone).key, known.sizes)
+        owned.own(self.path, source)
 
     def disown(self) -> None:
         """Note that others may write here."""
