@@ -859,7 +859,17 @@ def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucke
             with (partial / name).replacing() as stream:
                 stream.write(b"1")
         assert (place / "a").record() == b"1"  # also before it is there
-    place.own(partial)
+    place.own("marks", partial)
+    requests.clear()
+    for name in ("1", "2"):
+        with (place / "marks" / name).replacing() as stream:
+            stream.write(b"1")
+    (place / "marks" / "1").remove()
+    assert (place / "marks").names() == ["2"]
+    assert (place / "marks" / "2").is_file()
+    assert not (place / "marks" / "1").exists()
+    assert not (place / "marks" / "of").exists()
+    assert {kind for kind, _ in requests} == {"put", "delete"}
     requests.clear()
     (place / "lock.json").create(b"mine")
     with (place / "a").replacing() as stream:

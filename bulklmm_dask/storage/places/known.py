@@ -1,26 +1,23 @@
-"""What is known of the objects of a store: nothing beforehand, small contents, a list, or more.
+"""What is known of the objects of a store: nothing beforehand, small contents, or a list too.
 
 `Direct` asks the server each time. `Once` reads small objects once, and `Seen` lists them once too:
-for one opening of a store. `Draft` writes in the background, metadata and what makes a store of a
-folder last. `Changes` keeps what is written until all of it can be put in place.
+for one opening of a store.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import RLock
 from typing import Any
 
-from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places.base import CLAIM, METADATA
 from bulklmm_dask.storage.places.objects import Bucket
 
 TOGETHER = 64  # requests that go out together
 # Bytes: of contents that are kept for the next who reads them, and of all of them together.
-_SMALL, _KEPT = 2**21, 2**28
+SMALL, _KEPT = 2**21, 2**28
 _UNREAD: Any = object()  # in place of the content of an object of which nothing is known
 
 
@@ -123,9 +120,9 @@ class Once(Direct):
         """Bytes of an object."""
         content = self._contents.get(key, _UNREAD)
         if content is not _UNREAD:
-            return len(_there(key, content))
+            return len(there(key, content))
         if self.bucket.is_web:  # small ones are read anyway
-            return self._read(key, _SMALL)[0]
+            return self._read(key, SMALL)[0]
         try:
             return self._under.size(key)
         except FileNotFoundError:
@@ -135,15 +132,15 @@ class Once(Direct):
     def get(self, key: str) -> bytes:
         """Read an object; a small one once."""
         content = self._contents.get(key, _UNREAD)
-        return self._read(key)[1] if content is _UNREAD else _there(key, content)
+        return self._read(key)[1] if content is _UNREAD else there(key, content)
 
     def first(self, key: str, most: int) -> tuple[int, bytes]:
         """Size of an object, and no more than its first bytes."""
         content = self._contents.get(key, _UNREAD)
         if content is not _UNREAD:
-            data = _there(key, content)
+            data = there(key, content)
             return len(data), data[:most]
-        size, data = self._read(key, max(most, _SMALL))
+        size, data = self._read(key, max(most, SMALL))
         return size, data[:most]
 
     def part(self, key: str, start: int, stop: int) -> bytes:
@@ -154,7 +151,7 @@ class Once(Direct):
     def tail(self, key: str, most: int) -> bytes:
         """Read the last bytes of an object."""
         content = self._contents.get(key, _UNREAD)
-        return self._under.tail(key, most) if content is _UNREAD else _there(key, content)[-most:]
+        return self._under.tail(key, most) if content is _UNREAD else there(key, content)[-most:]
 
     def put(self, key: str, data: Any) -> None:
         """Write an object."""
@@ -178,7 +175,7 @@ class Once(Direct):
 
     def _keep(self, key: str, data: bytes) -> None:
         with self._lock:
-            if len(data) <= _SMALL and self._kept + len(data) <= _KEPT:
+            if len(data) <= SMALL and self._kept + len(data) <= _KEPT:
                 self._drop(key)
                 self._contents[key] = data
                 self._kept += len(data)
@@ -191,7 +188,7 @@ class Once(Direct):
     def _note(self, key: str, data: Any) -> None:
         """Note what was written."""
         self._drop(key)
-        if memoryview(data).nbytes <= _SMALL:
+        if memoryview(data).nbytes <= SMALL:
             self._keep(key, bytes(data))
 
     def _forget(self, keys: Sequence[str]) -> None:
@@ -276,20 +273,20 @@ class Seen(Once):
         """Size of an object, and no more than its first bytes."""
         if key in self._contents or not self._is_listed(key):
             return super().first(key, most)
-        if self.size(key) > max(most, _SMALL):
+        if self.size(key) > max(most, SMALL):
             return self._under.first(key, most)
         data = self.get(key)
         return len(data), data[:most]
 
     def tail(self, key: str, most: int) -> bytes:
         """Read the last bytes of an object, and all of a small one."""
-        if self._is_listed(key) and self.size(key) <= _SMALL:
+        if self._is_listed(key) and self.size(key) <= SMALL:
             return self.get(key)[-most:]
         return super().tail(key, most)
 
     def is_small(self, key: str) -> bool:
         """Tell whether an object that is listed is kept once it is read."""
-        return self.size(key) <= _SMALL
+        return self.size(key) <= SMALL
 
     def _note(self, key: str, data: Any) -> None:
         """Note what was written."""
@@ -315,143 +312,13 @@ class Seen(Once):
         return not self.folder or key.startswith(f"{self.folder}/")
 
 
-class Draft(Seen):
-    """A new folder that is being written: small objects in the background, its root metadata last.
-
-    What is written for now is written once nothing else comes before it is needed.
-    """
-
-    def __init__(self, bucket: Bucket, folder: str) -> None:
-        super().__init__(Direct(bucket), folder)
-        self._sizes = {}  # there is nothing yet
-        self._pool = ThreadPoolExecutor(TOGETHER)
-        self._waiting: dict[str, Future[None]] = {}
-        self._late: set[str] = set()  # what is written for now, and not yet being written
-        self._closed = False
-
-    @property
-    def written(self) -> dict[str, bytes]:
-        """Small objects that were written, and are kept."""
-        with self._lock:
-            return {key: data for key, data in self._contents.items() if data is not None}
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Sizes of all objects below the folder, with what is written last."""
-        found = super().sizes
-        with self._lock:
-            last = self._contents.get(self._root)
-            return found if last is None else found | {self._root: len(last)}
-
-    def put(self, key: str, data: Any) -> None:
-        """Begin to write an object, or keep what is written later."""
-        if key == self._root:
-            with self._lock:
-                self._contents[key] = bytes(data)
-            return
-        if self._closed:
-            raise StoreError(f"{self.bucket.root}/{self.folder} is not written any more")
-        if memoryview(data).nbytes > _SMALL:
-            super().put(key, data)
-            return
-        content = bytes(data)
-        self._note(key, content)
-        with self._lock:
-            self._late.discard(key)
-            self._begin(key, content)
-
-    def put_for_now(self, key: str, data: Any) -> None:
-        """Keep a small object until the next `flush`."""
-        content = bytes(data)
-        self._note(key, content)
-        with self._lock:
-            if key in self._contents and key != self._root:
-                self._late.add(key)
-                return
-        self.put(key, data)
-
-    def _begin(self, key: str, content: bytes) -> None:
-        before = self._waiting.get(key)
-        self._waiting[key] = self._pool.submit(self._put_after, before, key, content)
-
-    def _put_after(self, before: Future[None] | None, key: str, content: bytes) -> None:
-        """Write an object, once what was to be written there before is."""
-        if before is not None:
-            before.result()
-        self.bucket.put(key, content)
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, once what is being written is there."""
-        self.flush()
-        super().delete(keys)
-
-    def flush(self) -> None:
-        """Wait for all that was written, but for the metadata of the root."""
-        with self._lock:
-            late, self._late = sorted(self._late), set()
-            for key in late:
-                self._begin(key, _there(key, self._contents[key]))
-        while waiting := list(self._waiting.values()):
-            for one in waiting:
-                one.result()
-            with self._lock:
-                done = [key for key, one in self._waiting.items() if one.done()]
-                for key in done:
-                    self._waiting.pop(key).result()
-
-    def changed_by_others(self) -> None:
-        """Forget the list: worker processes write arrays past this object."""
-        self.flush()
-        with self._lock:
-            self._sizes = None
-            self._contents = {key: data for key, data in self._contents.items() if data is not None}
-
-    def finish(self) -> None:
-        """Write what makes a store of the folder, once all else is there."""
-        self.flush()
-        last = self._contents.get(self._root)
-        if last is not None:
-            self.bucket.put(self._root, last)
-
-    def close(self) -> None:
-        """Give up what is not yet written; threads that are late write no more."""
-        self._closed = True
-        self._pool.shutdown(cancel_futures=True)
-
-
-class Changes(Seen):
-    """A store with changes that are kept in memory; what is removed is noted."""
-
-    def __init__(self, bucket: Bucket, folder: str) -> None:
-        super().__init__(Direct(bucket), folder)
-        self.written: dict[str, bytes] = {}
-        self.removed: set[str] = set()
-
-    def put(self, key: str, data: Any) -> None:
-        """Keep an object."""
-        content = bytes(data)
-        with self._lock:
-            self._drop(key)
-            self._kept += len(content)
-            self.sizes[key] = len(content)
-            self.written[key] = self._contents[key] = content
-            self.removed.discard(key)
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Note what is removed."""
-        with self._lock:
-            for key in keys:
-                self.removed.add(key)
-                self.written.pop(key, None)
-        self._forget(keys)
-
-
 def joined(folder: str, name: str) -> str:
     """Key of an object below a folder."""
     return f"{folder}/{name}" if folder else name
 
 
-def _there(key: str, content: bytes | None) -> bytes:
+def there(key: str, content: bytes | None) -> bytes:
+    """The content of an object; FileNotFoundError if it is known not to be there."""
     if content is None:
         raise FileNotFoundError(key)
     return content

@@ -139,7 +139,7 @@ class Writer(os.PathLike[str]):
     def _keep(self, file: Location) -> None:
         held = self.held = Held(self.store, file, self._record)
         _checked[held] = signs.now()
-        self.store.own(self._made)
+        self.store.own(self._folder, self._made)
         self._made = None
         # Once it is lost, the next block is not written.
         self._heart = signs.Heart(file, self._record, lambda: _checked.pop(held, None))

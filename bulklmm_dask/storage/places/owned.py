@@ -18,16 +18,54 @@ _owned: dict[str, Direct] = {}  # by the URL of the store
 
 
 class Owned(Direct):
-    """The objects of a store, of which some are known: small ones that this process has written."""
+    """The objects of a store, of which some are known: small ones that this process has written.
 
-    def __init__(self, bucket: Bucket, written: Mapping[str, bytes]) -> None:
+    In one folder, `alone`, no other process writes anything but records: it is known what is there.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        written: Mapping[str, bytes],
+        alone: str | None = None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__(bucket)
         self._written = dict(written)
+        self._alone = None if alone is None else f"{alone}/"
+        self._sizes = {key: size for key, size in (sizes or {}).items() if self._is_mine(key)}
+
+    def _is_mine(self, key: str) -> bool:
+        return self._alone is not None and f"{key}/".startswith(self._alone)
 
     def size(self, key: str) -> int:
         """Bytes of an object."""
         content = self._written.get(key)
-        return super().size(key) if content is None else len(content)
+        if content is not None:
+            return len(content)
+        if not self._is_mine(key):
+            return super().size(key)
+        try:
+            return self._sizes[key]
+        except KeyError:
+            raise FileNotFoundError(key) from None
+
+    def is_folder(self, key: str) -> bool:
+        """Tell whether there are objects below a folder."""
+        return bool(self.below(key)) if self._is_mine(key) else super().is_folder(key)
+
+    def below(self, folder: str) -> dict[str, int]:
+        """Sizes of all objects below a folder."""
+        if not self._is_mine(folder):
+            return super().below(folder)
+        found = dict(self._sizes)
+        return {key: size for key, size in found.items() if key.startswith(f"{folder}/")}
+
+    def top(self, folder: str) -> list[str]:
+        """Names right below a folder."""
+        if not self._is_mine(folder):
+            return super().top(folder)
+        return sorted({key[len(folder) + 1 :].partition("/")[0] for key in self.below(folder)})
 
     def get(self, key: str) -> bytes:
         """Read an object."""
@@ -54,11 +92,14 @@ class Owned(Direct):
         super().put(key, data)
         if is_known:
             self._written[key] = bytes(data)
+        if self._is_mine(key):
+            self._sizes[key] = memoryview(data).nbytes
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, which need not be there."""
         for key in keys:
             self._written.pop(key, None)
+            self._sizes.pop(key, None)
         super().delete(keys)
 
 

@@ -193,7 +193,7 @@ class Place(Location):
         """Give itself."""
         return self
 
-    def own(self, written: Location | None = None) -> None:
+    def own(self, alone: str, written: Location | None = None) -> None:
         """Do nothing."""
 
     def disown(self) -> None:

@@ -157,11 +157,15 @@ class Location(Group):
         """Put right what a writer was cut off from, with a StudyWarning; gives itself."""
         raise NotImplementedError
 
-    def own(self, written: Location | None = None) -> None:
-        """Note that this process alone writes below here, as it has a lock, until `disown`.
+    def own(self, alone: str, written: Location | None = None) -> None:
+        """Note that this process writes below here, as it has a lock, until `disown`.
+
+        Its workers do so too.
 
         Parameters
         ----------
+        alone : str
+            Name of a folder where they do not, and records are all that others write.
         written : Location, optional
             The place where it has made what is here (`appearing`). Small files that it has written
             are not read again from a server.

@@ -1,10 +1,9 @@
-"""Places in object stores: what is there, and small records that processes agree on."""
+"""Places in object stores: what is there."""
 
 from __future__ import annotations
 
 import io
 import os
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,8 +18,9 @@ from typing import IO, Any, Self, TypeVar
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places import owned
 from bulklmm_dask.storage.places.base import RECORDS, Base
-from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Once, Seen, joined
-from bulklmm_dask.storage.places.objects import Bucket, Entry
+from bulklmm_dask.storage.places.drafts import Draft
+from bulklmm_dask.storage.places.known import TOGETHER, Direct, Once, Seen, joined
+from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.owned import Owned
 from bulklmm_dask.storage.places.protocol import Location
 from bulklmm_dask.storage.places.url import as_typed, parsed, refuse_nul
@@ -33,9 +33,6 @@ _FEW = 4  # large objects that are read together
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Records that this process has written, and what tells each apart: they need not be read again.
-_records: dict[str, tuple[bytes, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -215,13 +212,6 @@ class RemotePlace(Location):
             return io.BytesIO(data)
         return io.BufferedReader(_Parts(self.source, self.key, size), _AHEAD)
 
-    def record(self) -> bytes | None:
-        """Bytes of a small object; None if there is none, or it was emptied."""
-        try:
-            return self.source.get(self.key) or None
-        except FileNotFoundError:
-            return None
-
     def remove(self) -> None:
         """Remove an object, and all below it."""
         keys = list(self.source.below(self.key)) if self.is_folder() else []
@@ -250,10 +240,13 @@ class RemotePlace(Location):
             pass
         return replace(self, known=known)
 
-    def own(self, written: Location | None = None) -> None:
+    def own(self, alone: str, written: Location | None = None) -> None:
         """Note that this process alone writes below here, and what it has written."""
         known = written.known if isinstance(written, RemotePlace) else None
-        owned.own(self.path, Owned(self.bucket, known.written if isinstance(known, Draft) else {}))
+        source = Owned(self.bucket, {})
+        if isinstance(known, Draft):
+            source = Owned(self.bucket, known.written, (self / alone).key, known.sizes)
+        owned.own(self.path, source)
 
     def disown(self) -> None:
         """Note that others may write here."""
@@ -351,67 +344,6 @@ class RemotePlace(Location):
             raise StoreError(f"{self} is a whole bucket; give the URL of a folder in it")
         if len(self.key.encode()) > _LONGEST:
             raise StoreError(f"{self} cannot be made: the name is too long; give a shorter one")
-
-    def create(self, data: bytes) -> None:
-        """Make a small object; one that was emptied counts as none."""
-        try:
-            tag = self.bucket.put(self.key, data, "create")
-        except FileExistsError:
-            found = self._fetch()
-            if found is None:
-                raise  # another process is quick: it looks again
-            entry, content = found
-            if content:
-                raise
-            tag = self.bucket.put(self.key, data, entry.tag)
-        _records[self.path] = data, tag
-
-    def renew(self, data: bytes) -> bool:
-        """Write a small object again, if it holds these bytes; tell whether it does."""
-        return self.exchange(data, data)
-
-    def discard(self, data: bytes) -> bool:
-        """Empty a small object, if it holds these bytes: to remove it, there is no condition."""
-        return self.exchange(data, b"")
-
-    def exchange(self, data: bytes, new: bytes) -> bool:
-        """Write other bytes into a small object, if it holds these; tell whether it did."""
-        own, tag = _records.pop(self.path, (b"", None))
-        if own != data or not tag:
-            found = self._fetch()
-            if found is None or found[1] != data:
-                return False
-            tag = found[0].tag
-        try:
-            tag = self.bucket.put(self.key, new, tag)
-        except (FileExistsError, FileNotFoundError):
-            # Another process was faster; or the answer was lost, and obstore has asked again.
-            found = self._fetch()
-            return found is not None and found[1] == new
-        if new:
-            _records[self.path] = new, tag
-        return True
-
-    def age(self) -> float:
-        """Seconds since an object was written or renewed, by the clock of the server."""
-        probe = self.sibling("part")
-        try:
-            self.bucket.put(probe.key, b"")
-            now = self.bucket.look(probe.key).written
-            self.bucket.delete([probe.key])
-        except StoreError:  # it may not be written here
-            now = time.time()
-        return now - self.renewed()
-
-    def renewed(self) -> float:
-        """Time when an object was written or renewed, by the clock of the server."""
-        return self.bucket.look(self.key).written
-
-    def _fetch(self) -> tuple[Entry, bytes] | None:
-        try:
-            return self.bucket.fetch(self.key)
-        except FileNotFoundError:
-            return None
 
 
 class _Parts(io.RawIOBase):

@@ -21,10 +21,11 @@ from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places import files, owned, signs
 from bulklmm_dask.storage.places.appearing import explained
 from bulklmm_dask.storage.places.base import CLAIM, METADATA, ServerError
-from bulklmm_dask.storage.places.known import Changes, Draft, Seen, joined
+from bulklmm_dask.storage.places.drafts import Changes, Draft
+from bulklmm_dask.storage.places.known import Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.protocol import Location, Replaceable
-from bulklmm_dask.storage.places.remote import RemotePlace
+from bulklmm_dask.storage.places.remote_records import RemoteRecord
 from bulklmm_dask.storage.places.warn import say
 from bulklmm_dask.surface import repeat
 
@@ -33,7 +34,7 @@ from bulklmm_dask.surface import repeat
 _STATES = _DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
 
 
-class Remote(RemotePlace, of_urls=True):
+class Remote(RemoteRecord, of_urls=True):
     """The URL of a file, a folder or a store in an object store."""
 
     def opened(self, *, to_write: bool = False) -> Self:

@@ -46,8 +46,8 @@ _REMEDY = (
 
 
 # What is read of every summary that is asked for, before its values.
-_ARRAYS = (HIGHEST, ROW, COUNTS, CHECKSUM, LOD, CONTIG)
-_AHEAD = (METADATA, *(f"{name}/{METADATA}" for name in _ARRAYS), f"{CONTIG}/c/0")
+_ARRAYS = (HIGHEST, ROW, COUNTS, CHECKSUM, FILES, LOD, CONTIG)
+_AHEAD = (METADATA, *(f"{name}/{METADATA}" for name in _ARRAYS), f"{CONTIG}/c/0", f"{FILES}/c/0")
 
 
 @contextmanager
