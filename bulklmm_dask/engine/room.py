@@ -22,7 +22,7 @@ from bulklmm_dask.text import counted, duration, storage
 _VARIANTS, _TRAITS = (2048, 1024, 512, 256), (4096, 2048, 1024, 512, 256, 128)
 _PERMUTATIONS, _PERMUTED = (1024, 512, 256, 128), (256, 128, 64, 32, 16, 8, 4, 2, 1)
 # Share of its limit from which on a worker of dask moves what it holds to its disk and back: blocks
-# then take a hundred times as long.
+# then take many times as long.
 _SPILL = "distributed.worker.memory.spill"
 _USUAL_SPILL = 0.7
 # Seconds that the scheduler may take for small blocks.
