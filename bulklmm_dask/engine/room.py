@@ -118,7 +118,7 @@ def fitting(
     free = {name: size for name, size in usual.items() if name not in asked}
     sizes = ({min(size, most) for size in _sizes(load, name)} for name, most in free.items())
     tried = [asked | dict(zip(free, cut, strict=True)) for cut in product(*sizes)]
-    tried.sort(key=lambda cut: math.prod(cut.values()), reverse=True)
+    tried.sort(key=lambda cut: (math.prod(cut.values()), cut["traits"]), reverse=True)
     for cut in tried:
         load = make(cut)
         if room.memory(load).total <= room.usable:
