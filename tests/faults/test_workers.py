@@ -70,7 +70,7 @@ def test_out_of_memory(tmp_path):
     sizes = ["--traits", "4000", "--variants", "4000", "--samples", "30", "--strains", "15"]
     wanted = ["--kinship", "none", "--statistics", "beta,se,neg_log10_p,explained"]
     wanted += ["--chunks", "4000,4000", "--workers", "1", "--threads", "1"]
-    less = {"SCHEDULER__ALLOWED_FAILURES": "1", "WORKER__MEMORY__TERMINATE": "0.1"}
+    less = {"SCHEDULER__ALLOWED_FAILURES": "1", "WORKER__MEMORY__TERMINATE": "0.07"}
     with Machines(tmp_path, **less) as machines:
         machines.finish("simulate", study, *sizes)
         scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "350MB")
