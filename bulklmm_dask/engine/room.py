@@ -145,6 +145,12 @@ def _sizes(load: Workload, name: str) -> tuple[int, ...]:
     return {"variants": _VARIANTS, "traits": _TRAITS}[name]
 
 
+def _rounded_up(count: float) -> int:
+    """Round up to three digits, which `text.storage` shows."""
+    unit = 10 ** max(len(str(int(count))) - 3, 0)
+    return math.ceil(count / unit) * unit
+
+
 def kinships_in_words(count: int) -> str:
     """Count kinships in words, with their eigenbases."""
     return (
@@ -167,9 +173,9 @@ def _too_little(load: Workload, room: Room, *, smallest: bool) -> str:
         "block": f"{counted(room.threads, 'block')} at a time",
     }
     parts = [f"{storage(size)} for {names[name]}" for name, size in vars(memory).items() if size]
+    enough = storage(_rounded_up(memory.total / _usable_share()))
     remedies = [
-        either("workers with", "--memory")
-        + f" {storage(math.ceil(memory.total / _usable_share()))} or more"
+        either(f"workers with {enough}", f"--memory {enough.replace(' ', '')}") + " or more"
     ]
     if room.threads > 1:
         remedies.append("fewer threads")
