@@ -27,7 +27,7 @@ from bulklmm_dask.analyses.planned_study import (
     planned_from_sizes,
     planned_from_study,
 )
-from bulklmm_dask.analyses.prepare import ModelInputs
+from bulklmm_dask.analyses.prepare import ModelInputs, strings
 from bulklmm_dask.analyses.scan_options import PermuteOptions
 from bulklmm_dask.engine.calibration import Rates, calibrate
 from bulklmm_dask.engine.forecast import Forecast, forecast
@@ -171,9 +171,9 @@ def plan(
     ...     blmm.plan(**sizes, threads=1, memory="250MB")
     ... except blmm.InputError as error:
     ...     print(str(error)[:71])
-    a worker has 250 MB for 1 thread, of which dask lets it use 200 MB, but
+    a worker has 250 MB for 1 thread, of which dask lets it use 175 MB, but
     >>> blmm.plan(**sizes, threads=1, memory="500MB").chunks
-    {'variants': 2048, 'traits': 1024}
+    {'variants': 512, 'traits': 1024}
     """
     require_choice(method, "method", (*METHODS, _PERMUTE))
     require_choice(keep, "keep", ("lods", "hits", "maxima"))
@@ -203,6 +203,18 @@ def plan(
         genotypes=genotypes,
     )
     permuted = method == _PERMUTE
+    if permuted:
+        of_scans = {
+            "condition": condition is not None,
+            "prior": prior is not None,
+            "h2_grid": h2_grid is not None,
+            "refine_above": refine_above is not None,
+            "statistics": set(strings(statistics, option("statistics"))) != {"lod"},
+            "keep": keep != "lods",
+        }
+        _refuse(of_scans, method, "a scan")
+    else:
+        _refuse({"by": by is not None}, method, option("method", _PERMUTE))
     how = {
         "method": "null-exact" if permuted else method,
         "reml": reml,
@@ -216,7 +228,9 @@ def plan(
         beyond = {"n_contigs": n_contigs, "n_genotypes": n_genotypes}
         study = planned_from_sizes(sizes, beyond, n_covariates, inputs, how)
     else:
-        given = [name for name, size in sizes.items() if size is not None]
+        others = {"n_contigs": n_contigs, "n_genotypes": n_genotypes}
+        others["n_covariates"] = n_covariates or None
+        given = [name for name, size in (sizes | others).items() if size is not None]
         if given:
             raise InputError(
                 f"{option(given[0])} is given beside a study, which has its own; leave one out"
@@ -263,6 +277,15 @@ def plan(
         total_seconds=found.total,
         notes=(*study.assumed(), *notes),
     )
+
+
+def _refuse(given: Mapping[str, bool], method: str, of: str) -> None:
+    """Raise InputError for options that a method does not have."""
+    for name, is_given in given.items():
+        if is_given:
+            raise InputError(
+                f"{option(name)} is an option of {of}, and method {method!r} has none; leave it out"
+            )
 
 
 def _read(study: PlannedStudy, load: Workload, rates: Rates, keep: Keep) -> int:

@@ -22,7 +22,7 @@ from bulklmm_dask.text import counted, duration, storage
 _VARIANTS, _TRAITS = (2048, 1024, 512, 256), (4096, 2048, 1024, 512, 256, 128)
 _PERMUTATIONS, _PERMUTED = (1024, 512, 256, 128), (256, 128, 64, 32, 16, 8, 4, 2, 1)
 # Share of its limit from which on a worker of dask moves what it holds to its disk and back: blocks
-# then take a hundred times as long.
+# then take many times as long.
 _SPILL = "distributed.worker.memory.spill"
 _USUAL_SPILL = 0.7
 # Seconds that the scheduler may take for small blocks.
@@ -118,7 +118,7 @@ def fitting(
     free = {name: size for name, size in usual.items() if name not in asked}
     sizes = ({min(size, most) for size in _sizes(load, name)} for name, most in free.items())
     tried = [asked | dict(zip(free, cut, strict=True)) for cut in product(*sizes)]
-    tried.sort(key=lambda cut: math.prod(cut.values()), reverse=True)
+    tried.sort(key=lambda cut: (math.prod(cut.values()), cut["traits"]), reverse=True)
     for cut in tried:
         load = make(cut)
         if room.memory(load).total <= room.usable:
@@ -145,6 +145,12 @@ def _sizes(load: Workload, name: str) -> tuple[int, ...]:
     return {"variants": _VARIANTS, "traits": _TRAITS}[name]
 
 
+def _rounded_up(count: float) -> int:
+    """Round up to three digits, which `text.storage` shows."""
+    unit = 10 ** max(len(str(int(count))) - 3, 0)
+    return math.ceil(count / unit) * unit
+
+
 def kinships_in_words(count: int) -> str:
     """Count kinships in words, with their eigenbases."""
     return (
@@ -167,9 +173,9 @@ def _too_little(load: Workload, room: Room, *, smallest: bool) -> str:
         "block": f"{counted(room.threads, 'block')} at a time",
     }
     parts = [f"{storage(size)} for {names[name]}" for name, size in vars(memory).items() if size]
+    enough = storage(_rounded_up(memory.total / _usable_share()))
     remedies = [
-        either("workers with", "--memory")
-        + f" {storage(math.ceil(memory.total / _usable_share()))} or more"
+        either(f"workers with {enough}", f"--memory {enough.replace(' ', '')}") + " or more"
     ]
     if room.threads > 1:
         remedies.append("fewer threads")

@@ -18,6 +18,8 @@ _DOUBLE = 8
 # Marker chunks that a worker holds beside those of its running blocks: read ahead, or waiting for
 # their other blocks.
 _AHEAD = 4
+# Null models of other workers that a worker holds for each of its threads, at most.
+_FOREIGN = 4
 # Seconds of the scheduler for each block, its fits and reads included (`make bench-graph`): it is
 # one process, and works on one block at a time.
 SCHEDULING = 1.5e-3
@@ -183,8 +185,9 @@ class Workload:
         running = min(threads, fits)
         copies = 0
         if workers > 1:
-            fits = min(fits, -(-fits // workers) + threads)
-            copies = min(fits, threads)
+            own = -(-fits // workers)
+            copies = min(max(fits - own, 1), _FOREIGN * threads)
+            fits = min(fits, own + copies)
         # Values that are read, beside the pieces that they are put together from.
         values = 2 * plan.traits * n * min(threads, columns)
         scanning = min(threads, max(blocks, 1) * (chunks if self.size else 1))

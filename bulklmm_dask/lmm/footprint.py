@@ -103,7 +103,7 @@ class Footprint:
                 (0.6e6 * part + 6 * _ROWS * n) if self.single else 1.1e6 * part + 7.1 * _ROWS * n
             )
             if model.grid is None:
-                search = part * (10.6e6 if model.reml else 5.5e6)
+                search = part * (11.8e6 if model.reml else 6.0e6)
                 tiles = max(tiles, search * (0.55 if self.single else 1.0))
             peak = 4 * vn + out + tiles
             if model.with_effects:

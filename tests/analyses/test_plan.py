@@ -235,6 +235,11 @@ WRONG = {
     "chunks": ({**SIZES, "chunks": "small"}, "chunks is 'small'"),
     "grid": ({**SIZES, "h2_grid": [0.1]}, "h2_grid is given"),
     "none": ({**SIZES, "kinship": None, "method": "alt-exact"}, "none without a kinship"),
+    "pools": ({**SIZES, "by": "contig"}, "by is an option of method='per-trait'"),
+    "permuted": (
+        {**SIZES, "method": "per-trait", "statistics": "beta"},
+        "statistics is an option of a scan, and method 'per-trait' has none",
+    ),
     "patterns": ({**SIZES, "n_patterns": 0}, "n_patterns is 0"),
     "tiny": ({**SIZES, "memory": "200MB"}, "the smallest block, 256 variants x 128 traits, needs"),
 }
@@ -248,8 +253,9 @@ def test_what_cannot_be_planned_is_told(rates, name):
 
 
 def test_a_study_and_sizes_are_one_too_many(rates):
-    with pytest.raises(blmm.InputError, match="n_traits is given beside a study"):
-        blmm.plan(studies.study(), n_traits=5)
+    for name in ("n_traits", "n_contigs", "n_covariates", "n_genotypes"):
+        with pytest.raises(blmm.InputError, match=f"{name} is given beside a study"):
+            blmm.plan(studies.study(), **{name: 5})
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What a run asks of its workers: counts against the tasks of real runs, blocks that fit."""
 
+import re
 from collections import Counter
 from functools import partial
 
@@ -136,10 +137,14 @@ class TestFitting:
         assert "a worker has 300 MB for 4 threads, of which dask lets it use 210 MB" in words
         assert "the smallest block, 256 variants x 128 traits, needs" in words
         assert "205 MB for Python and its libraries, 320 MB for 20 kinships" in words
-        assert f"give workers with {needed / 1e6:.0f} MB or more" in words
         assert words.endswith("or fewer threads, or no loco")
-        assert fitting(make, "auto", Room(1, 4, int(1.01 * needed)))
-        with command_line(), pytest.raises(blmm.InputError, match=r"give --memory .*no --loco$"):
+        (said,) = re.findall(r"give workers with (\S+ MB) or more", words)
+        assert needed <= bytes_of(said) < 1.01 * needed
+        assert fitting(make, "auto", Room(1, 4, bytes_of(said)))
+        with (
+            command_line(),
+            pytest.raises(blmm.InputError, match=r"give --memory \d+MB or more, .*no --loco$"),
+        ):
             fitting(make, "auto", room)
 
     def test_blocks_that_are_asked_for_are_not_made_smaller(self):

@@ -70,16 +70,21 @@ def test_out_of_memory(tmp_path):
     sizes = ["--traits", "4000", "--variants", "4000", "--samples", "30", "--strains", "15"]
     wanted = ["--kinship", "none", "--statistics", "beta,se,neg_log10_p,explained"]
     wanted += ["--chunks", "4000,4000", "--workers", "1", "--threads", "1"]
-    with Machines(tmp_path, SCHEDULER__ALLOWED_FAILURES="1") as machines:
+    less = {"SCHEDULER__ALLOWED_FAILURES": "1", "WORKER__MEMORY__TERMINATE": "0.07"}
+    with Machines(tmp_path, **less) as machines:
         machines.finish("simulate", study, *sizes)
         scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "350MB")
+        scan.require_error("a worker has 350 MB for 1 thread", "give --memory", "smaller --chunks")
+        assert not path.exists()
+        scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "4GB")
         scan.require_error(
             "block (0, 0) of ",
             "(4,000 variants x 4,000 traits, about ",
             "has ended 2 workers",
-            "a worker has 350 MB for 1 thread: give more --memory",
+            "a worker has 4 GB for 1 thread: give more --memory",
             "smaller --chunks and another store",
         )
+    with Machines(tmp_path) as machines:
         machines.finish("scan", study, path, *wanted, "--memory", "4GB")
 
 
