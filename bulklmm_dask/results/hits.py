@@ -83,8 +83,9 @@ def find_hits(
         a threshold or ``fdr``, or ``top`` with either.
     store : path, optional
         Folder to write the hits to as Parquet files, one for each chunk of traits, instead of
-        returning them; they need not fit into memory. The folder appears when it is complete;
-        workers on other machines must see it under the same path. Needs pyarrow.
+        returning them. Memory does not grow with their number: hits of blocks go into files in the
+        folder, and are merged into row groups of 131,072 rows. The folder appears when it is
+        complete; workers on other machines must see it under the same path. Needs pyarrow.
     overwrite : bool
         Whether to replace an existing folder of Parquet files.
     trait_positions, cis_window

@@ -243,7 +243,10 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_grows_with_neither_markers_nor_traits_nor_hits(tmp_path):
-    """Where many pairs are hits, each of which takes 70 bytes of a table at least."""
+    """Where many pairs are hits, each of which takes 70 bytes of a table at least.
+
+    Genotypes, here 240 bytes a marker, are held as long as other chunks of traits need them.
+    """
     rng = np.random.default_rng(0)
     n, p, m = 60, 8192, 2048
     factor = rng.standard_normal((n, 1))

@@ -20,6 +20,7 @@ import studies
 
 import bulklmm_dask as blmm
 from bulklmm_dask.engine import plan
+from bulklmm_dask.surface import command_line
 
 KEPT = Path(__file__).parents[1] / "data" / "stores-0.1.0.zip"
 BLOCKS = {"variants": 8, "traits": 12}
@@ -524,6 +525,15 @@ def test_attributes_of_two_stores_are_told_apart(copy, whole):
         "zarr.json and the copy of its attributes in manifest/zarr.json are of two stores"
         in (mended(store)["manifest/zarr.json"])
     )
+
+
+def test_a_command_that_mends_has_other_quotation_marks_than_its_path(copy):
+    store = copy("chunks.zarr")
+    store = store.rename(store.with_name("a b.zarr"))
+    flip(store / "lod/c/1/0", 300)
+    with command_line(), pytest.raises(blmm.StoreError) as error:
+        blmm.open_result(store)["lod"].compute()
+    assert f"\"bulklmm verify --mend '{store}'\" mends it" in str(error.value)
 
 
 def test_remedies_say_what_mends(copy):

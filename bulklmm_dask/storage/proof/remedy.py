@@ -26,7 +26,8 @@ def remedy(store: Location) -> str:
     if kind == RESULT and is_first(attrs):
         return f"{repeat()} with another store"
     path = store.path
-    mending = either(f"verify({path!r}, mend=True)", f"'bulklmm verify --mend {named(path)}'")
+    command = f"bulklmm verify --mend {named(path)}"
+    mending = either(f"verify({path!r}, mend=True)", repr(command))  # quotes in it are others
     return f"{mending} " + ("mends it" if kind == RESULT else "says what can be mended")
 
 
