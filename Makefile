@@ -5,7 +5,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast lint fuzz faults soak docs bench bench-graph bench-scaling clean
+.PHONY: help demo test test-fast lint fuzz faults soak docs bench bench-graph bench-large bench-scaling clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
 	@echo "make bench                 speed beside a matrix product of the same size"
 	@echo "make bench-graph           what a block costs besides its arithmetic"
+	@echo "make bench-large           time and memory of a study of 4e9 tests, from simulation to hits"
 	@echo "make bench-scaling         one worker and two; how many workers a scheduler carries"
 
 demo: $(VENV)/.demo
@@ -62,6 +63,9 @@ bench: $(VENV)/.demo
 
 bench-graph: $(VENV)/.demo
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_graph.py $(BENCH)
+
+bench-large: $(VENV)/.test
+	$(BIN)/python benchmarks/bench_large.py $(BENCH)
 
 bench-scaling: $(VENV)/.demo
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_scaling.py $(BENCH)

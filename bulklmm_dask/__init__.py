@@ -8,6 +8,7 @@ from bulklmm_dask._lazy import lazy_names
 _HOMES = {
     "ClusterError": "bulklmm_dask.errors",
     "InputError": "bulklmm_dask.errors",
+    "Plan": "bulklmm_dask.analyses.planned",
     "Prior": "bulklmm_dask.lmm.prior",
     "Progress": "bulklmm_dask.engine.progress",
     "ProgressBar": "bulklmm_dask.progress",
@@ -33,6 +34,7 @@ _HOMES = {
     "open_result": "bulklmm_dask.storage.results.result",
     "open_vcf_zarr": "bulklmm_dask.study.readers.vcf_zarr",
     "permute": "bulklmm_dask.analyses.permute",
+    "plan": "bulklmm_dask.analyses.plan",
     "plot": "bulklmm_dask.plot",
     "profile": "bulklmm_dask.analyses.profile",
     "pvalue_counts": "bulklmm_dask.results.pvalue_counts",
@@ -56,6 +58,7 @@ _HOMES = {
 __all__ = [
     "ClusterError",
     "InputError",
+    "Plan",
     "Prior",
     "Progress",
     "ProgressBar",
@@ -80,6 +83,7 @@ __all__ = [
     "open_result",
     "open_vcf_zarr",
     "permute",
+    "plan",
     "plot",
     "profile",
     "pvalue_counts",
@@ -108,6 +112,8 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
     from bulklmm_dask.analyses.permute import permute
+    from bulklmm_dask.analyses.plan import plan
+    from bulklmm_dask.analyses.planned import Plan
     from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan

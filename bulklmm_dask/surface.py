@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 # Arguments whose flag is not the argument with dashes.
 FLAGS = {
+    "n_contigs": "--contigs",
     "n_covariates": "--covariates",
+    "n_patterns": "--patterns",
     "n_permutations": "--permutations",
     "n_samples": "--samples",
     "n_strains": "--strains",

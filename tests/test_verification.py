@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -245,6 +246,18 @@ def test_the_command(copy):
     assert "--mend computes those of results again" in table.stderr
     listed = json.loads(run("verify", copy / "scan.zarr", "--json", code=1).stdout)
     assert [one["file"] for one in listed["findings"]] == ["lod/c/2/0"]
+
+
+def test_the_command_reads_the_others_where_a_store_cannot_be_read(copy):
+    flip(copy / "scan.zarr" / "lod" / "c" / "2" / "0", 30)
+    table = run("verify", copy / "study.zarr", copy / "none.zarr", copy / "scan.zarr", code=1)
+    assert table.stdout.splitlines()[1].endswith("lod,lod/c/2/0,changed")
+    assert re.search(
+        r"1 part of 1 store not as written; .*; there is no .*none\.zarr", table.stderr
+    )
+    alone = run("verify", copy / "none.zarr", code=1)
+    assert not alone.stdout
+    assert "none.zarr" in alone.stderr
 
 
 def test_the_command_mends(copy, monkeypatch):

@@ -17,6 +17,8 @@ Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]
 PermuteMethod = Literal["per-trait", "shared"]
 Precision = Literal["double", "single"]
 KinshipMethod = Literal["bulklmm", "rqtl2", "centered", "standardized"]
+PlanMethod = Literal["null-exact", "null-grid", "alt-exact", "alt-grid", "per-trait"]
+Keep = Literal["lods", "hits", "maxima"]
 GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -48,6 +50,8 @@ class Option:
         Placeholder of the value in the command's help.
     least : int or None
         Smallest allowed number.
+    also : tuple of str
+        Further flags of the command for the same.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Option:
     choices: tuple[str, ...] = ()
     metavar: str | None = None
     least: int | None = None
+    also: tuple[str, ...] = ()
 
 
 REML = Option(
@@ -137,6 +142,9 @@ DIGITS = Option(
     least=1,
 )
 
+# Options of a store that is made, and of no other result.
+OF_STORES = (COMPRESSION, DIGITS)
+
 SCAN = (
     Option(
         "method",
@@ -196,9 +204,10 @@ SCAN = (
         default="auto",
         metavar="VARIANTS,TRAITS",
     ),
-    COMPRESSION,
-    DIGITS,
+    *OF_STORES,
 )
+# Those of a scan whose LODs are not kept.
+PASSING_SCAN = tuple(row for row in SCAN if row not in OF_STORES)
 
 SEED = Option(
     "seed",
@@ -251,6 +260,79 @@ PERMUTE = (
     REPLICATES,
     GENOTYPES,
     replace(PRECISION, default="single", help="Precision of the matrix products."),
-    COMPRESSION,
-    DIGITS,
+    *OF_STORES,
+)
+
+PLAN = (
+    replace(
+        SCAN[0],
+        help="Method of the scan, or per-trait for permutations.",
+        choices=get_args(PlanMethod),
+    ),
+    Option("n_samples", "--samples", "Samples of a study to come.", kind=int, least=1),
+    Option(
+        "n_variants",
+        "--variants",
+        "Markers of a study to come.",
+        kind=int,
+        least=1,
+        also=("--markers",),
+    ),
+    Option("n_traits", "--traits", "Traits of a study to come.", kind=int, least=1),
+    Option("n_contigs", "--contigs", "Chromosomes of a study to come.", kind=int, least=1),
+    Option(
+        "n_covariates",
+        "--n-covariates",
+        "Covariates of a study to come, without the intercept.",
+        default=0,
+        kind=int,
+        least=0,
+    ),
+    Option(
+        "n_genotypes",
+        "--n-genotypes",
+        "Genotypes of a study to come, if their probabilities are tested.",
+        kind=int,
+        least=2,
+    ),
+    Option(
+        "n_patterns",
+        "--patterns",
+        "Patterns of missing trait values: each has an eigenbasis of its own.",
+        kind=int,
+        least=1,
+    ),
+    *(row for row in SCAN[1:] if row.name != "precision"),
+    replace(
+        PRECISION,
+        help="Precision of the matrix products: double by default, single for permutations.",
+        default=None,
+    ),
+    *(row for row in PERMUTE if row.name in ("n_permutations", "by")),
+    Option(
+        "keep",
+        "--keep",
+        "What is kept of a scan: all LODs in a store, hits, or the highest LOD of each trait.",
+        default="lods",
+        choices=get_args(Keep),
+    ),
+    Option("threshold", "--threshold", "LOD of a hit, for --keep hits.", kind=float),
+    Option(
+        "workers",
+        "--workers",
+        "Worker processes; 1 plans the threads of one process.",
+        default=1,
+        kind=int,
+        metavar="N",
+        least=1,
+    ),
+    Option(
+        "threads",
+        "--threads",
+        "Threads of each worker; by default the cores of this machine, shared.",
+        kind=int,
+        metavar="N",
+        least=1,
+    ),
+    Option("memory", "--memory", "Memory limit of each worker, such as 4GB.", metavar="LIMIT"),
 )

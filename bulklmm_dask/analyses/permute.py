@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,21 @@ from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.loads import Shapes, permute_load
 from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
 from bulklmm_dask.engine.bases import Bases, kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
-from bulklmm_dask.engine.permute import (
-    LazyPermutations,
-    Pools,
-    plan_permutations,
-    run_permutations,
-)
+from bulklmm_dask.engine.permute import LazyPermutations, Pools, run_permutations
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.engine.room import Room, fitting, room_of_workers, say_if_small
 from bulklmm_dask.engine.scan import LazyScan, lazy_scan
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
+from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
@@ -42,7 +41,7 @@ from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.results.journal import Journal
 from bulklmm_dask.storage.results.result import open_result
-from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
@@ -183,6 +182,7 @@ def permute(
         replicates=replicates,
         genotypes=genotypes,
     )
+    store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)
     scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision, digits=kept.digits)
     options = PermuteOptions(method, n_permutations, seed, by, scanned)
@@ -255,7 +255,8 @@ class _Task:
 
     def lazy(self, chunks: str | Mapping[str, int]) -> xr.Dataset:
         """The result as lazy arrays."""
-        plan, size = self._plan(chunks)
+        load = self._load(chunks)
+        plan, size = load.plan, load.size
         lazy = self._lay_out(self.study, lazy_bases(self.study.measured), plan, size)
         of_pairs, of_traits = self._fields()
         arrays = {"max_lod": lazy.maxima} | lazy.scan.per_trait()
@@ -270,7 +271,9 @@ class _Task:
         progress: Callable[[Progress], None] | None,
     ) -> xr.Dataset:
         """The result, computed into a store; an unfinished store is finished."""
-        plan, size = self._plan(chunks)
+        load = self._load(chunks, room_of_workers())
+        say_if_small(load)
+        plan, size = load.plan, load.size
         study = self.study.with_kinship_in_memory()
         bases = kept_bases(study.measured)
         block = (size, plan.traits)
@@ -328,10 +331,9 @@ class _Task:
         """The model that permuted traits are tested with."""
         return self.options.scan.model
 
-    def _plan(self, chunks: str | Mapping[str, int]) -> tuple[Plan, int]:
-        return plan_permutations(
-            *self.study.sizes, self.options.n_permutations, chunks, columns=self._model.columns
-        )
+    def _load(self, chunks: str | Mapping[str, int], room: Room | None = None) -> Workload:
+        make = partial(permute_load, Shapes.of(self.study), self.options, self.pools.count)
+        return fitting(make, chunks, room)
 
     def _scan(self, study: Study, bases: Bases, plan: Plan, pools: Pools) -> LazyScan:
         model = ModelOptions(reml=True)  # the estimate of h2 with the least bias

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.loads import Shapes, scan_load
 from bulklmm_dask.analyses.options import GenotypeVariable, Method, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare
@@ -33,12 +35,13 @@ from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
-from bulklmm_dask.engine.plan import Plan, make_plan
+from bulklmm_dask.engine.overlap import overlapping
+from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
 from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
-from bulklmm_dask.lmm.statistics import statistics as pair_statistics
 from bulklmm_dask.storage.codecs.compression import Compression
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
@@ -46,7 +49,7 @@ from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
 from bulklmm_dask.storage.results.result import open_result, with_derived
-from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.schema import validate
@@ -149,13 +152,14 @@ def scan(
         model.
     genotypes : {"call_dosage", "call_genotype_probability"}, optional
         What to test; by default the probabilities where there are more than two genotypes. Of k
-        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that no sample has
-        with a probability of 0.01 or more counts as absent.
+        genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that fewer
+        than 0.0001 samples have, by the sum of their probabilities, counts as absent.
     precision : {"double", "single"}
         Precision of the matrix products. No LOD under 100 differs by more than 1e-4 between the
         two.
     chunks : "auto" or mapping
-        ``{"variants": ..., "traits": ...}``: the size of a block.
+        ``{"variants": ..., "traits": ...}``: the size of a block. Sizes left out are 2,048 and
+        4,096, or less in a run into a store by workers with less memory.
     store : path, optional
         Run now, block by block, into a Zarr store; an unfinished store of the same scan is
         finished. Without it nothing is computed until the result is asked for.
@@ -192,7 +196,8 @@ def scan(
     Raises
     ------
     InputError
-        If the study, the kinship, the covariates or an option cannot be used.
+        If the study, the kinship, the covariates or an option cannot be used, or the workers have
+        too little memory for a block (`plan` says how much it takes).
     StoreError
         If the store cannot be written or was made from other inputs.
     ClusterError
@@ -203,7 +208,7 @@ def scan(
     StudyWarning
         For samples left out because they lack a covariate; for texts read as covariates; for fewer
         than five samples more than columns of covariates; for a kinship with eigenvalues that are
-        negative through rounding of its entries; for genotypes that nearly no sample has; and once
+        negative through rounding of its entries; for genotypes that no sample has; and once
         in a process, where a scan of fewer than 500 samples takes a kinship of the whole genome and
         `loco` would gain power.
 
@@ -253,6 +258,7 @@ def scan(
         prior=prior,
         genotypes=genotypes,
     )
+    store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)
     options = ScanOptions.of(
         ds,
@@ -274,27 +280,18 @@ def scan(
         warn_of_far_covariates(study.measured)
     if store is not None and chunks == "auto":
         chunks = block_of(store, Layout.dims) or "auto"
-    plan = _plan(study, options, chunks)
+    make = partial(scan_load, Shapes.of(study), options)
+    load = fitting(make, chunks, None if store is None else room_of_workers())
     attrs = options.attributes() | inputs.of_tests(ds, study.measured)
     if {"beta", "se"} & set(options.statistics):
         maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
         attrs["effect_unit"] = options.effect_unit(maximum)
     names = _names(ds, options)
     if store is None:
-        return _lazy(names, study, plan, options, attrs)
+        return _lazy(names, study, load.plan, options, attrs)
+    say_if_small(load)
     with writing(store) as writer:
-        return _run(names, study, plan, options, attrs | origin(ds), writer, kept, progress)
-
-
-def _plan(study: Study, options: ScanOptions, chunks: str | Mapping[str, int]) -> Plan:
-    kinds = pair_statistics(options.model, single=options.single)
-    return make_plan(
-        *study.sizes,
-        chunks,
-        alternative=options.alternative,
-        columns=options.model.columns,
-        pair_bytes=sum(kind.itemsize for kind in kinds.values()),
-    )
+        return _run(names, study, load.plan, options, attrs | origin(ds), writer, kept, progress)
 
 
 def _lazy(
@@ -329,11 +326,12 @@ def _run(
     frequencies = frequency_columns(study, lazy.markers.values)
     beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
-    prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
-    layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
-    beside = beside.assign_coords(frequencies)
-    skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
-    target = open_or_create(writer, skeleton)
+    with overlapping(None, plan.block_bytes, study.genotypes.values, study.measured.traits):
+        prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
+        layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
+        beside = beside.assign_coords(frequencies)
+        skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
+        target = open_or_create(writer, skeleton)
     run_into(target, lazy, progress)
     result = open_result(writer.store)
     warn_of_few_degrees(study.measured, result["n_samples"].values)

@@ -80,17 +80,25 @@ class ScanOptions:
         digits: int | None = None,
     ) -> Self:
         """Options of a scan of `ds`, which is checked here, from the arguments of `scan`."""
-        return cls(
+        return cls.made(
             method=method,
             reml=reml,
+            h2_grid=h2_grid,
+            refine_above=refine_above,
+            statistics=statistics,
             precision=precision,
             digits=digits,
-            h2_grid=_numbers(h2_grid),
-            refine_above=refine_above,
-            statistics=strings(statistics, option("statistics")),
             genotypes=inputs.n_genotypes(ds),
             interaction=tuple(inputs.columns(ds).interacting),
         )
+
+    @classmethod
+    def made(
+        cls, *, h2_grid: npt.ArrayLike | None, statistics: str | Sequence[str], **others: Any
+    ) -> Self:
+        """Options from arguments as users give them, without a study."""
+        wanted = strings(statistics, option("statistics"))
+        return cls(h2_grid=_numbers(h2_grid), statistics=wanted, **others)
 
     def __post_init__(self) -> None:
         require_choice(self.method, "method", METHODS)

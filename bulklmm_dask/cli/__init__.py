@@ -15,6 +15,7 @@ _COMMANDS = {
         "Genotype probabilities from the calls of a cross.",
     ),
     "kinship": ("bulklmm_dask.cli.study:kinship_command", "Compute the kinship of a study."),
+    "plan": ("bulklmm_dask.cli.plan:plan_command", "How large and how long a scan would be."),
     "scan": ("bulklmm_dask.cli.scan:scan_command", "Test every trait against every marker."),
     "maxima": (
         "bulklmm_dask.cli.findings:maxima_command",

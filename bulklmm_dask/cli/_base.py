@@ -30,6 +30,27 @@ _DROPPING, _AGAIN = ("__del__", "_gc_callback"), 0.05
 Function = Callable[..., Any]
 
 
+class PathType(click.Path):
+    """A path, or a URL, as it is typed; an empty one is refused, for pathlib takes it for here."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Give the path; a usage error names the argument that is empty."""
+        if not os.fspath(value).strip():
+            self.fail(
+                f"the path {value!r} names nothing; give the path of a file or a folder", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType(path_type=Path)
+SOURCE = PathType(path_type=str)  # for what may be a URL of the web, whose slashes pathlib joins
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a command as Ctrl-C does."""
 

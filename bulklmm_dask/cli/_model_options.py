@@ -42,6 +42,7 @@ def _option(row: Option) -> Callable[[Function], Function]:
     default = row.default if row.on_command_line is None else row.on_command_line
     return click.option(
         row.flag,
+        *row.also,
         row.name,
         type=kind,
         default=default,

@@ -10,13 +10,14 @@ import click
 import pandas as pd
 import xarray as xr
 
+from bulklmm_dask.cli._base import PATH
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
 from bulklmm_dask.storage.results.result import open_result
 
 perm_option = click.option(
     "--perm",
     metavar="PERM",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Permutation store from 'bulklmm permute'; adds genome-wide adjusted p.",
 )
 

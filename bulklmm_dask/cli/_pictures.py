@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulklmm_dask.cli._base import overwrite_option, require_new, say
+from bulklmm_dask.cli._base import PATH, overwrite_option, require_new, say
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._files import keep
 from bulklmm_dask.text import named
@@ -32,7 +32,7 @@ def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--out",
-            type=click.Path(path_type=Path),
+            type=PATH,
             metavar="PICTURE",
             required=True,
             help="File to write: png, pdf or svg.",

@@ -10,15 +10,19 @@ import xarray as xr
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.cli._base import names
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.attributes import attributes_of
+from bulklmm_dask.storage.proof.stamp import KIND, STUDY
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
+from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import read_alone
+from bulklmm_dask.text import counted
 
 
 def open_source(path: str | Path) -> xr.Dataset:
@@ -29,6 +33,31 @@ def open_source(path: str | Path) -> xr.Dataset:
         if name == "vcf-zarr" or not is_unstamped(place):
             return read_alone(path, name)
     return open_dataset(place)
+
+
+def open_source_or_result(path: str | Path) -> xr.Dataset:
+    """Open a study, as `open_source` does, or a result; what is neither is taken for a result."""
+    place = Location.of(path).opened()
+    if is_unstamped(place):
+        if guess_format(place) == "vcf-zarr":
+            return open_source(path)
+        try:
+            return open_result(place)
+        except StoreError:
+            return open_source(path)
+    if place.is_store():
+        is_study = attributes_of(place).get(KIND) == STUDY
+    else:
+        is_study = (place.is_file() or place.is_folder()) and guess_format(place) is not None
+    return open_source(path) if is_study else open_result(place)
+
+
+def scan_in_words(ds: xr.Dataset) -> str:
+    """Size of the scan of a study."""
+    return (
+        f"{counted(ds.sizes['traits'], 'trait')} x {counted(ds.sizes['variants'], 'marker')}, "
+        f"{counted(ds.sizes['samples'], 'sample')}"
+    )
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:

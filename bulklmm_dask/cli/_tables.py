@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from bulklmm_dask.cli._base import Function, overwrite_option, say, show
+from bulklmm_dask.cli._base import PATH, Function, overwrite_option, say, show
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.tables.dialects import Dialect
@@ -26,7 +26,7 @@ def out_option(function: Function) -> Function:
     option = click.option(
         "--out",
         metavar="CSV",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Write a CSV table here instead of showing it.",
     )
     return option(overwrite_option(function))

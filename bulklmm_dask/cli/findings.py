@@ -1,4 +1,4 @@
-"""Commands that search a result: maxima, hits, peaks."""
+"""Commands that search a result, or a study while it is scanned: maxima, hits, peaks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import Any
 
 import click
 import pandas as pd
+import xarray as xr
+from click.core import ParameterSource
 
+from bulklmm_dask.analyses.options import PASSING_SCAN
+from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
     Command,
     compute_options,
     examples,
@@ -17,20 +23,22 @@ from bulklmm_dask.cli._base import (
     require_new,
     say,
 )
+from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
-from bulklmm_dask.cli._run import workers
+from bulklmm_dask.cli._run import compute_of, workers
+from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
 from bulklmm_dask.cli._tables import PARQUET, give_table, out_option, read_table
+from bulklmm_dask.engine.local import Workers
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
 from bulklmm_dask.results.thresholds import trait_fdr
-from bulklmm_dask.storage.results.result import open_result
+from bulklmm_dask.storage.results.result import is_result, open_result
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import By
 
-_path = click.Path(path_type=Path)
-_result = click.argument("result", type=_path)
+_result = click.argument("result", type=PATH)
 
 
 def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +53,7 @@ def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--trait-positions",
             metavar="FILE",
-            type=_path,
+            type=PATH,
             help="Positions of the traits, for the column cis: trait, contig and position, or a "
             "BED table.  [default: those of the study, if any]",
         ),
@@ -105,10 +113,11 @@ def maxima_command(
         "bulklmm hits bxd-lod.zarr --threshold 3 --top 10",
         "bulklmm hits bxd-lod.zarr --fdr 0.05 --out hits.csv",
         "bulklmm hits bxd-lod.zarr --perm bxd-perm.zarr --alpha 0.05 --out hits.csv",
-        "bulklmm hits bxd-lod.zarr --threshold 2 --out hits.parquet",
+        "bulklmm hits bxd.zarr --threshold 5 --out hits.parquet",
+        "bulklmm hits bxd.zarr --fdr 0.05 --loco --statistics beta,se --out hits.parquet",
     ),
 )
-@_result
+@click.argument("source", metavar="STUDY|RESULT", type=SOURCE)
 @click.option("--threshold", metavar="LOD", type=float, help="Lowest LOD of a hit.")
 @click.option(
     "--fdr",
@@ -122,16 +131,17 @@ def maxima_command(
 @click.option(
     "--out",
     metavar="CSV|PARQUET",
-    type=_path,
+    type=PATH,
     help="Write a CSV table or, if the name ends with .parquet, a folder of Parquet files, which "
     "may be larger than memory.",
 )
 @overwrite_option
 @perm_options
 @_cis_options
+@options_of(PASSING_SCAN)
 @compute_options
 def hits_command(
-    result: Path,
+    source: str,
     threshold: float | None,
     fdr: float | None,
     top: int | None,
@@ -141,29 +151,52 @@ def hits_command(
     alpha: float | None,
     trait_positions: Path | None,
     cis_window: float | None,
-    **compute: Any,
+    **given: Any,
 ) -> None:
-    """Give every pair of RESULT with a high LOD, by trait and falling LOD.
+    """Give every pair of a STUDY or a RESULT with a high LOD, by trait and falling LOD.
+
+    A STUDY is scanned now, with the options of 'bulklmm scan'; of its LODs only the hits are kept,
+    so that it needs neither room for them nor memory. A RESULT of 'bulklmm scan' is searched.
 
     Besides the LOD a row has the heritability, and the effects and p-values if the scan computed
     them; with permutations also its genome-wide adjusted p (not available for Parquet output).
     """
-    options: dict[str, Any] = {
-        "threshold": level_of(threshold, perm, alpha),
-        "fdr": fdr,
-        "top": top,
-        "trait_positions": _positions(trait_positions, result),
-        "cis_window": cis_window,
-    }
-    if out is not None and out.suffix == PARQUET:
-        with workers(**compute):
-            rows = find_hits(open_result(result), store=out, overwrite=overwrite, **options)
-        say(f"{counted(rows, 'row')} written to {named(out)}")
-        return
-    require_new(out, overwrite=overwrite)
-    with workers(**compute):
-        table = find_hits(open_result(result), **options)
+    folder = out if out is not None and out.suffix == PARQUET else None
+    if folder is None:
+        require_new(out, overwrite=overwrite)
+    level = level_of(threshold, perm, alpha)
+    with workers(**compute_of(given)) as where:
+        result = _scanned(source, given, where)
+        options: dict[str, Any] = {
+            "threshold": level,
+            "fdr": fdr,
+            "top": top,
+            "trait_positions": _positions(trait_positions, result),
+            "cis_window": cis_window,
+        }
+        if folder is not None:
+            rows = find_hits(result, store=folder, overwrite=overwrite, **options)
+            say(f"{counted(rows, 'row')} written to {named(folder)}")
+            return
+        table = find_hits(result, **options)
     give_table(with_p(table, perm), out)
+
+
+def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
+    """A result, or the lazy scan of a study with the options given."""
+    found = open_source_or_result(source)
+    if not is_result(found):
+        arguments = arguments_of(found, given)
+        say(f"{scan_in_words(found)}; {where}; of the LODs only the hits are kept")
+        return scan(found, **arguments)
+    context = click.get_current_context()
+    for row in PASSING_SCAN:
+        if context.get_parameter_source(row.name) != ParameterSource.DEFAULT:
+            raise click.UsageError(
+                f"{row.flag} is of a scan, and {named(source)} is the result of one: leave it out, "
+                "or give the study"
+            )
+    return found
 
 
 @click.command(
@@ -226,22 +259,23 @@ def peaks_command(
         raise click.UsageError("--drop and --prob exclude each other: choose one interval")
     level = level_of(threshold, perm, alpha)
     with workers(**compute):
+        found = open_result(result)
         table = find_peaks(
-            open_result(result),
+            found,
             threshold=THRESHOLD if level is None else level,
             peakdrop=peakdrop,
             drop=DROP if drop is None else drop,
             prob=prob,
-            trait_positions=_positions(trait_positions, result),
+            trait_positions=_positions(trait_positions, found),
             cis_window=cis_window,
         )
     give_table(with_p(table, perm), out)
 
 
-def _positions(path: Path | None, result: Path) -> pd.DataFrame | None:
+def _positions(path: Path | None, result: xr.Dataset) -> pd.DataFrame | None:
     """Read the places of traits, if there is a table of them, in the unit of the markers."""
     if path is None:
         return None
     places = read_trait_places(read_table(path) if path.suffix == PARQUET else path)
-    markers = open_result(result).get("variant_position")
+    markers = result.get("variant_position")
     return places.as_table(None if markers is None else markers.attrs.get("units"))

@@ -12,6 +12,8 @@ import xarray as xr
 from bulklmm_dask.analyses.heritability import heritability
 from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REPLICATES, WEIGHTS
 from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
     Command,
     compute_options,
     examples,
@@ -39,13 +41,13 @@ _LEVEL = 0.05
         "bulklmm heritability means.zarr --replicates counts.csv",
     ),
 )
-@click.argument("study")
+@click.argument("study", type=SOURCE)
 @click.option("--reml/--ml", default=True, show_default=True, help="Likelihood to maximise.")
 @options_of((KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option(
     "--out",
     metavar="CSV",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Write a CSV table here, one row a trait.",
 )
 @overwrite_option

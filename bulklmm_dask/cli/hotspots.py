@@ -18,6 +18,8 @@ from bulklmm_dask.analyses.options import (
     WEIGHTS,
 )
 from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
     Command,
     compute_options,
     examples,
@@ -43,7 +45,7 @@ from bulklmm_dask.results.hotspots import hotspots
         "bulklmm hotspots peaks.csv --window 2 --study bxd.zarr --permutations 100 --threshold 4",
     ),
 )
-@click.argument("findings", type=click.Path(path_type=Path))
+@click.argument("findings", type=PATH)
 @click.option(
     "--window", metavar="WIDTH", type=float, required=True, help="Width, in the unit of positions."
 )
@@ -53,7 +55,9 @@ from bulklmm_dask.results.hotspots import hotspots
     type=float,
     help="Distance between windows.  [default: half a window; with --study every marker]",
 )
-@click.option("--study", metavar="STUDY", help="Place windows on the whole genome of this study.")
+@click.option(
+    "--study", metavar="STUDY", type=SOURCE, help="Place windows on the whole genome of this study."
+)
 @click.option(
     "--permutations",
     metavar="N",
@@ -81,7 +85,7 @@ from bulklmm_dask.results.hotspots import hotspots
 @click.option(
     "--store",
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Keep the counts of finished data sets in this Zarr store: after a stop the same command "
     "goes on from there.",
 )

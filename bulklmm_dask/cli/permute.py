@@ -13,6 +13,8 @@ import xarray as xr
 from bulklmm_dask.analyses.options import PERMUTE
 from bulklmm_dask.analyses.permute import permute
 from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
     Command,
     compute_options,
     examples,
@@ -39,8 +41,8 @@ from bulklmm_dask.typing import By
         "bulklmm permute bxd.zarr perm.zarr --loco --reml --strata sex --by contig",
     ),
 )
-@click.argument("study")
-@click.argument("result", metavar="PERM", type=click.Path(path_type=Path))
+@click.argument("study", type=SOURCE)
+@click.argument("result", metavar="PERM", type=PATH)
 @options_of(PERMUTE)
 @compute_options
 def permute_command(study: str, result: Path, n_permutations: int, **given: Any) -> None:
@@ -70,7 +72,7 @@ def permute_command(study: str, result: Path, n_permutations: int, **given: Any)
         "bulklmm thresholds bxd-perm.zarr --out thresholds.csv",
     ),
 )
-@click.argument("perm", type=click.Path(path_type=Path))
+@click.argument("perm", type=PATH)
 @click.option(
     "--alpha",
     callback=numbers,

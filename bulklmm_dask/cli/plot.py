@@ -11,7 +11,16 @@ import click
 import xarray as xr
 
 from bulklmm_dask import plot
-from bulklmm_dask.cli._base import Command, Group, compute_options, examples, names, numbers
+from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
+    Command,
+    Group,
+    compute_options,
+    examples,
+    names,
+    numbers,
+)
 from bulklmm_dask.cli._pictures import out_options, require_picture, write_picture
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import kinship_of, open_source
@@ -28,8 +37,7 @@ from bulklmm_dask.text import named
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_path = click.Path(path_type=Path)
-_result = click.argument("result", type=_path)
+_result = click.argument("result", type=PATH)
 _contig = click.option("--contig", metavar="NAME", help="Draw this chromosome only.")
 _alpha = click.option(
     "--alpha",
@@ -70,14 +78,14 @@ def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Ax
 )
 @click.option(
     "--perm",
-    type=_path,
+    type=PATH,
     metavar="PERM",
     help="Permutation store from 'bulklmm permute'; draws thresholds.",
 )
 @_alpha
 @click.option(
     "--intervals",
-    type=_path,
+    type=PATH,
     metavar="CSV",
     help="Table from 'bulklmm peaks'; draws its intervals.",
 )
@@ -112,8 +120,8 @@ def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.D
     "bulklmm plot eqtl peaks.csv bxd.zarr --out map.png",
     "bulklmm plot eqtl hits.csv bxd.zarr --threshold 6 --out map.pdf",
 )
-@click.argument("findings", type=_path)
-@click.argument("study")
+@click.argument("findings", type=PATH)
+@click.argument("study", type=SOURCE)
 @click.option("--threshold", type=float, default=5.0, show_default=True, help="Lowest LOD to draw.")
 def eqtl(findings: Path, study: str, threshold: float) -> Axes:
     """Draw the loci of FINDINGS (from 'bulklmm peaks', 'hits' or 'maxima') against their traits.
@@ -192,8 +200,8 @@ def qq(result: Path, **compute: Any) -> Axes:
     "bulklmm plot hotspots hotspots.csv bxd.zarr --out hotspots.png",
     "bulklmm plot hotspots hotspots.csv bxd.zarr --threshold 25 --out hotspots.pdf",
 )
-@click.argument("counts", type=_path)
-@click.argument("study")
+@click.argument("counts", type=PATH)
+@click.argument("study", type=SOURCE)
 @click.option(
     "--threshold",
     metavar="COUNT",
@@ -214,7 +222,7 @@ def hotspots(counts: Path, study: str, threshold: float | None) -> Axes:
     "bulklmm plot kinship bxd.zarr --out kinship.png",
     "bulklmm plot kinship bxd.zip --kinship centered --in-order --out kinship.pdf",
 )
-@click.argument("study")
+@click.argument("study", type=SOURCE)
 @click.option(
     "--kinship",
     "name",
@@ -243,7 +251,7 @@ def kinship(study: str, name: str, in_order: bool) -> Axes:
     "bulklmm plot effects bxd.zarr 10001 rs3707673 --out effects.png",
     "bulklmm plot effects bxd.zip 10001 rs3707673 --out effects.pdf",
 )
-@click.argument("study")
+@click.argument("study", type=SOURCE)
 @click.argument("trait")
 @click.argument("variant", metavar="MARKER")
 def effects(study: str, trait: str, variant: str) -> Axes:
@@ -257,13 +265,13 @@ def effects(study: str, trait: str, variant: str) -> Axes:
     "bulklmm plot permutations bxd-perm.zarr 10001 --result bxd-lod.zarr --out null.png",
     "bulklmm plot permutations bxd-perm.zarr 10001 --observed 4.2 --alpha 0.05 --out null.pdf",
 )
-@click.argument("perm", type=_path)
+@click.argument("perm", type=PATH)
 @click.argument("trait")
 @_alpha
 @click.option("--observed", metavar="LOD", type=float, help="LOD to mark.")
 @click.option(
     "--result",
-    type=_path,
+    type=PATH,
     metavar="RESULT",
     help="Mark the highest LOD of the trait in RESULT.",
 )

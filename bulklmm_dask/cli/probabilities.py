@@ -9,7 +9,15 @@ import click
 
 from bulklmm_dask.analyses.options import COMPRESSION
 from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
-from bulklmm_dask.cli._base import Command, compute_options, examples, overwrite_option, say
+from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
+    Command,
+    compute_options,
+    examples,
+    overwrite_option,
+    say,
+)
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
@@ -29,8 +37,8 @@ from bulklmm_dask.typing import CompressionName
         "bulklmm probabilities DOex.zip alleles.zarr --alleles",
     ),
 )
-@click.argument("study")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("study", type=SOURCE)
+@click.argument("out", type=PATH)
 @click.option(
     "--step",
     metavar="CM",

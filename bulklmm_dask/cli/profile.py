@@ -11,14 +11,20 @@ import xarray as xr
 from bulklmm_dask import plot
 from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REML, REPLICATES, WEIGHTS
 from bulklmm_dask.analyses.profile import profile
-from bulklmm_dask.cli._base import Command, examples, overwrite_option, require_new, show
+from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
+    Command,
+    examples,
+    overwrite_option,
+    require_new,
+    show,
+)
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._pictures import require_picture, write_picture
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import write_csv
 from bulklmm_dask.text import counted
-
-_path = click.Path(path_type=Path)
 
 
 @click.command(
@@ -32,12 +38,12 @@ _path = click.Path(path_type=Path)
         "bulklmm profile means.zarr 10001 --replicates counts.csv",
     ),
 )
-@click.argument("study")
+@click.argument("study", type=SOURCE)
 @click.argument("trait")
 @click.option("--variant", metavar="NAME", help="A marker to put into the model.")
 @options_of((REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
-@click.option("--out", type=_path, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
-@click.option("--csv", "table", type=_path, metavar="CSV", help="Write the curves as a table.")
+@click.option("--out", type=PATH, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
+@click.option("--csv", "table", type=PATH, metavar="CSV", help="Write the curves as a table.")
 @overwrite_option
 def profile_command(
     study: str,

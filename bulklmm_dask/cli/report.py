@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from bulklmm_dask.cli._base import (
+    PATH,
+    SOURCE,
     Command,
     compute_options,
     examples,
@@ -23,8 +25,6 @@ from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import named, storage
 
-_path = click.Path(path_type=Path)
-
 
 @click.command(
     "report",
@@ -36,13 +36,14 @@ _path = click.Path(path_type=Path)
         "bulklmm report bxd-lod.zarr --out report.html --threshold 4 --top 500 --overwrite",
     ),
 )
-@click.argument("result", type=_path)
+@click.argument("result", type=PATH)
 @click.option(
-    "--out", type=_path, metavar="HTML", required=True, help="File to write, such as report.html."
+    "--out", type=PATH, metavar="HTML", required=True, help="File to write, such as report.html."
 )
 @click.option(
     "--study",
     metavar="STUDY",
+    type=SOURCE,
     help="The study that was scanned; adds its samples and missing values.",
 )
 @perm_option

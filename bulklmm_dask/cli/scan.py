@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import xarray as xr
 
 from bulklmm_dask.analyses.options import SCAN
 from bulklmm_dask.analyses.scan import scan
-from bulklmm_dask.cli._base import Command, compute_options, examples, say
+from bulklmm_dask.cli._base import PATH, SOURCE, Command, compute_options, examples, say
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import run_into
-from bulklmm_dask.text import counted, named
+from bulklmm_dask.cli._sources import scan_in_words
+from bulklmm_dask.text import named
 
 
 @click.command(
@@ -29,8 +29,8 @@ from bulklmm_dask.text import counted, named
         "bulklmm scan bxd.zarr out.zarr --scheduler tcp://10.0.0.5:8786",
     ),
 )
-@click.argument("study")
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("study", type=SOURCE)
+@click.argument("result", type=PATH)
 @options_of(SCAN)
 @compute_options
 def scan_command(study: str, result: Path, **given: Any) -> None:
@@ -39,13 +39,6 @@ def scan_command(study: str, result: Path, **given: Any) -> None:
     STUDY is a Zarr study, R/qtl2 files or PLINK files. The LODs are written block by block; after a
     stop (Ctrl-C, a lost node, a full disk) the same command computes only what is left.
     """
-    run_into(scan, study, result, _in_words, given)
+    run_into(scan, study, result, scan_in_words, given)
     name = named(result)
     say(f"{name} is complete; its highest LODs: bulklmm maxima {name}")
-
-
-def _in_words(ds: xr.Dataset) -> str:
-    return (
-        f"{counted(ds.sizes['traits'], 'trait')} x {counted(ds.sizes['variants'], 'marker')}, "
-        f"{counted(ds.sizes['samples'], 'sample')}"
-    )

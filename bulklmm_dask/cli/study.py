@@ -10,6 +10,7 @@ import click
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.options import COMPRESSION, KinshipMethod
 from bulklmm_dask.cli._base import (
+    PATH,
     Command,
     compute_options,
     examples,
@@ -32,7 +33,6 @@ from bulklmm_dask.study.readers.registry import READERS, with_option
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import CompressionName
 
-_path = click.Path(path_type=Path)
 _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
 
 \b
@@ -79,19 +79,19 @@ def _codes(
 @click.option(
     "--traits",
     "--phenotypes",
-    type=_path,
+    type=PATH,
     metavar="FILE",
     help="Traits, or phenotypes: samples x traits, traits x samples, or a BED table of expression "
     f"({', '.join(with_option('--traits'))}).",
 )
 @click.option(
     "--genotypes",
-    type=_path,
+    type=PATH,
     metavar="CSV",
     help="Genotypes, markers x samples or samples x markers.",
 )
 @click.option(
-    "--map", "variant_map", type=_path, metavar="CSV", help="Marker, chromosome and position."
+    "--map", "variant_map", type=PATH, metavar="CSV", help="Marker, chromosome and position."
 )
 @click.option(
     "--position-unit",
@@ -100,7 +100,7 @@ def _codes(
 )
 @click.option(
     "--annotation",
-    type=_path,
+    type=PATH,
     metavar="FILE",
     help="BIMBAM annotation: variant, position in bp, chromosome.",
 )
@@ -145,7 +145,7 @@ def _codes(
 )
 @click.option(
     "--trait-positions",
-    type=_path,
+    type=PATH,
     metavar="FILE",
     help="Where the traits lie: trait, contig and position, or a BED table. Peaks are then told "
     "to be cis or trans.",
@@ -212,7 +212,7 @@ def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
         "bulklmm simulate study.zarr --traits 1000 --seed 7",
     ),
 )
-@click.argument("study", type=_path)
+@click.argument("study", type=PATH)
 @click.option("--traits", metavar="N", default=5000, show_default=True, help="Traits.")
 @click.option("--samples", metavar="N", default=248, show_default=True, help="Samples.")
 @click.option(
@@ -280,7 +280,7 @@ def simulate_command(
         "bulklmm kinship bxd.zarr --loco",
     ),
 )
-@click.argument("study", type=_path)
+@click.argument("study", type=PATH)
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -294,7 +294,7 @@ def simulate_command(
     help="One kinship per chromosome, from the markers of all others; stored as kinship_loco.",
 )
 @click.option(
-    "--out", type=_path, metavar="CSV", help="Write a CSV table instead of changing STUDY."
+    "--out", type=PATH, metavar="CSV", help="Write a CSV table instead of changing STUDY."
 )
 @overwrite_option
 @compute_options

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bulklmm_dask.cli._base import (
+    PATH,
     RESUME,
     Command,
     compute_options,
@@ -35,7 +36,7 @@ from bulklmm_dask.text import printable
         "bulklmm info --follow --json --every 60 s3://bucket/bxd-lod.zarr",
     ),
 )
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=PATH)
 @click.option(
     "--follow",
     "followed",
@@ -94,12 +95,12 @@ def _show_line(looks: Iterable[RunStatus]) -> None:
 )
 @click.option(
     "--study",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A Zarr study, R/qtl2 files or PLINK files.  [default: a simulated study]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="demo-output",
     show_default=True,
     help="Folder for study, result and pictures.",

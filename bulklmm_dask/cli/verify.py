@@ -11,9 +11,9 @@ import click
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.cli._base import Command, examples, say, show
+from bulklmm_dask.cli._base import PATH, Command, examples, say, show
 from bulklmm_dask.cli._tables import give_table
-from bulklmm_dask.errors import StoreError
+from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.text import counted, named, storage
 from bulklmm_dask.verification import verify
@@ -30,7 +30,7 @@ from bulklmm_dask.verification import verify
         "bulklmm verify bxd-lod.zarr --mend --from /archive/bxd.zarr",
     ),
 )
-@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("stores", nargs=-1, required=True, type=PATH)
 @click.option(
     "--mend",
     is_flag=True,
@@ -52,11 +52,8 @@ def verify_command(stores: tuple[Path, ...], mend: bool, study: str | None, as_j
     was not mended. What cannot be mended is listed with the reason: the genotypes and traits of a
     study; a result whose kinship, weights or the like were given as tables, which it does not keep.
     """
-    if mend:
-        tables = _mended(stores, study)
-    else:
-        tables = [_verified(store, mend=False, study=study) for store in stores]
-    found = pd.concat(tables, ignore_index=True)
+    tables, failed = (_mended if mend else _all_verified)(stores, study)
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if as_json:
         findings = found.to_dict(orient="records")
         show(json.dumps({"stores": [str(store) for store in stores], "findings": findings}))
@@ -66,21 +63,42 @@ def verify_command(stores: tuple[Path, ...], mend: bool, study: str | None, as_j
     wrong = sum(len(table) > 0 for table in left)
     if wrong:
         what = f"{counted(sum(map(len, left)), 'part')} of {counted(wrong, 'store')}"
-        raise StoreError(
+        failed = [
             f"{what} not mended; the table says why"
             if mend
             else f"{what} not as written; --mend computes those of results again, and a study is "
-            "imported again"
-        )
+            "imported again",
+            *failed,
+        ]
+    if failed:
+        raise StoreError("; ".join(dict.fromkeys(failed)))
 
 
-def _mended(stores: tuple[Path, ...], study: str | None) -> list[pd.DataFrame]:
+_Found = tuple[list[pd.DataFrame], list[str]]
+
+
+def _all_verified(
+    stores: tuple[Path, ...], study: xr.Dataset | str | None, *, mend: bool = False
+) -> _Found:
+    """Findings in each store that can be read, and why the others cannot."""
+    tables, failed = list[pd.DataFrame](), list[str]()
+    for store in stores:
+        try:
+            tables.append(_verified(store, mend=mend, study=study))
+        except (InputError, StoreError) as error:
+            if len(stores) == 1:
+                raise
+            failed.append(str(error))
+    return tables, failed
+
+
+def _mended(stores: tuple[Path, ...], study: str | None) -> _Found:
     from bulklmm_dask.cli._sources import open_source  # only who mends waits for these
     from bulklmm_dask.engine.local import workers
 
     with workers():
         source = None if study is None else open_source(study)
-        return [_verified(store, mend=True, study=source) for store in stores]
+        return _all_verified(stores, source, mend=True)
 
 
 class _Bars:

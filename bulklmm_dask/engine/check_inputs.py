@@ -1,4 +1,8 @@
-"""Check and fingerprint all inputs, in one pass, before a run into a store."""
+"""Check and fingerprint all inputs, before a run into a store.
+
+Genotypes and traits are read for it in one pass, unless they are those of a study that was opened:
+it has kept the digests of their values, which were checked when it was saved.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.base import compute, tokenize
+from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import is_lazy, only, per_block
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.tasks import MarkerChunk, Markers, TraitChunk, Traits, sample_names
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.joint.absent import LEAST, absent_genotypes
-from bulklmm_dask.storage.proof.fingerprint import fingerprint, row_digests
+from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_rows, row_digests
+from bulklmm_dask.storage.proof.lazy import kept_digest
 from bulklmm_dask.study.warn import say, say_once
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Names
@@ -72,15 +78,22 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
         "",
         name=f"check-traits-{tokenize(traits.values.name, traits.chunks.name, names.name)}",
     )
-    found, trait_digests = compute(of_variants, of_traits)
-    variant_digests, absent = found["digest"], found["absent"]
-    if is_lazy(markers.values):  # those in memory were looked at before
-        say_absent(markers.names[absent])
+    kept = {"genotypes": kept_digest(markers.values), "traits": kept_digest(measured.traits)}
+    if markers.values.ndim == 3:  # genotypes that count as absent are looked for
+        kept["genotypes"] = None
+    wanted = {"genotypes": of_variants, "traits": of_traits}
+    unknown = [name for name in wanted if kept[name] is None]
+    found = dict(zip(unknown, computed(*map(wanted.__getitem__, unknown)), strict=True))
+    if "genotypes" in found and is_lazy(markers.values):  # those in memory were looked at before
+        say_absent(markers.names[found["genotypes"]["absent"]])
+    values = kept | {
+        name: of_rows(one["digest"] if name == "genotypes" else one) for name, one in found.items()
+    }
     return {
         "genotypes": fingerprint(
-            [variant_digests, markers.names, markers.maximum, markers.relation]
+            [values["genotypes"], markers.names, markers.maximum, markers.relation]
         ),
-        "traits": fingerprint([trait_digests, measured.trait_names]),
+        "traits": fingerprint([values["traits"], measured.trait_names]),
         "samples": fingerprint([measured.sample_names]),
         "kinship": fingerprint([measured.kinship]),
         "covariates": fingerprint([measured.covariates, measured.interacting]),
@@ -92,13 +105,13 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
 
 
 def say_absent(names: Names) -> None:
-    """Warn of markers (names) with a genotype that nearly no sample has."""
+    """Warn of markers (names) with a genotype that counts as absent."""
     if len(names):
         say(
-            f"{counted(len(names), 'marker')} ({listing(names)}) with a genotype that no sample "
-            f"has with a probability of {LEAST} or more: it is taken as absent there, the others "
-            "are scaled up, and df is one less; clean the probabilities beforehand to treat it "
-            "otherwise"
+            f"{counted(len(names), 'marker')} ({listing(names)}) with a genotype that fewer than "
+            f"{LEAST} samples have, by the sum of their probabilities: it is taken as absent "
+            "there, the others are scaled up, and df is one less; clean the probabilities "
+            "beforehand to treat it otherwise"
         )
 
 
@@ -107,8 +120,9 @@ def say_absent_uncounted() -> None:
     say_once(
         "absent",
         "the genotype probabilities are read as they are used, and at how many markers some "
-        f"genotype has no probability of {LEAST} or more is not known: such a genotype is taken as "
-        "absent, and df is one less; a scan into a store counts them",
+        f"genotype is that of fewer than {LEAST} samples, by the sum of their probabilities, is "
+        "not known: such a genotype is taken as absent, and df is one less; a scan into a store "
+        "counts them",
     )
 
 

@@ -15,6 +15,7 @@ from bulklmm_dask.engine.bases import lazy_bases
 from bulklmm_dask.engine.patterns import missing_patterns
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.engine.tasks import TraitChunk, Traits, sample_names
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.null.heritability import estimate
 from bulklmm_dask.lmm.samples import Samples
@@ -39,7 +40,8 @@ def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
             traits=measured.traits[:, order],
             trait_names=measured.trait_names[order],
         )
-    found = _lazily(measured, _cuts(patterns[order], len(measured.sample_names)), reml).compute()
+    cuts = _cuts(patterns[order], len(measured.sample_names))
+    (found,) = computed(_lazily(measured, cuts, reml))
     columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     back = np.argsort(order)
     return {name: values[back] for name, values in columns.items()}

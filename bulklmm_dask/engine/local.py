@@ -15,9 +15,9 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import dask
-from dask.utils import parse_bytes
 
 from bulklmm_dask.engine import dashboard as dashboards
+from bulklmm_dask.engine.room import bytes_of
 from bulklmm_dask.engine.watch import watched
 from bulklmm_dask.errors import ClusterError, InputError
 from bulklmm_dask.storage.places.location import Location
@@ -219,6 +219,13 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def memory_here() -> int:
+    """Bytes of memory that this process may use (a batch job has less than its machine)."""
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_LIMIT)
+
+
 def _require_one_kind(
     scheduler: str | None, processes: int, threads: int | None, memory: str | None
 ) -> None:
@@ -269,10 +276,7 @@ def _processes(
 ) -> Iterator[Workers]:
     """Start worker processes on this machine, each under a nanny that restarts it if it dies."""
     each = threads or max(1, available_cores() // number)
-    try:
-        limit = "auto" if memory is None else parse_bytes(memory)
-    except ValueError as error:
-        raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
+    limit = "auto" if memory is None else bytes_of(memory)
     if isinstance(limit, int) and 0 < limit < _LEAST:
         raise InputError(
             f"memory {memory!r} is less than a worker takes without any work; give "

@@ -1,7 +1,8 @@
 """Requests to a server while others compute: more threads than cores, of which few compute.
 
-A thread that waits for a server leaves its core idle. So runs into a store on a server have more
-threads than they were given, and as many of them compute at a time as they were given. A worker of
+A thread that waits for a server leaves its core idle. So runs into a store on a server, and what is
+read from there, have more threads than they were given, and as many of them compute at a time as
+they were given. A worker of
 a cluster begins another task while one of its threads writes a block.
 """
 
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import dask
 from dask.base import get_scheduler
@@ -18,6 +20,7 @@ from dask.threaded import get as threads_of_dask
 
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.lazy import is_far
 
 # Threads that may wait for a server, and bytes of the blocks that they hold meanwhile.
 _MOST, _BYTES = 16, 2**30
@@ -28,31 +31,34 @@ _mine = threading.local()
 
 
 @contextmanager
-def overlapping(store: Location, task_bytes: int) -> Iterator[None]:
+def overlapping(store: Location | None, task_bytes: int, *arrays: Any) -> Iterator[None]:
     """Let threads of this process wait for the server of a store while as many compute as may.
 
-    Does nothing where the store is on a disk, or where other workers compute.
+    Does nothing where all is on a disk, where other workers compute, or within itself.
 
     Parameters
     ----------
-    store : Location
+    store : Location or None
         Store that is written.
     task_bytes : int
         Memory that a task takes, about.
+    *arrays : array
+        What is read.
     """
     global _turns
     here = get_scheduler() in (None, threads_of_dask) and dask.config.get("pool", None) is None
-    if not (store.is_far and here):
+    far = (store is not None and store.is_far) or any(map(is_far, arrays))
+    if not (far and here) or _turns is not None:
         yield
         return
     cores = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
-    more = min(_MOST, max(cores, _BYTES // task_bytes))
-    before, _turns = _turns, threading.Semaphore(cores)
+    more = min(_MOST, max(cores, _BYTES // max(task_bytes, 1)))
+    _turns = threading.Semaphore(cores)
     try:
         with dask.config.set(num_workers=cores + more):
             yield
     finally:
-        _turns = before
+        _turns = None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import as_dask, is_lazy, only, per_block
 from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Traits, and values (samples x traits), that are looked at together.
@@ -43,9 +44,9 @@ def missing_patterns(measured: Measurements) -> Patterns:
         values = as_dask(measured.traits, (n_samples, sizes))
         name = f"missing-traits-{tokenize(values.name, complete)}"
         kind = np.dtype((np.void, -(-n_samples // 8)))
-        keys = per_block(
-            _keys_of, "t", values, "st", name=name, dtype=kind, complete=complete
-        ).compute()
+        (keys,) = computed(
+            per_block(_keys_of, "t", values, "st", name=name, dtype=kind, complete=complete)
+        )
     else:
         keys = _keys(np.asarray(measured.traits), complete)
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)
@@ -56,6 +57,13 @@ def missing_patterns(measured: Measurements) -> Patterns:
     bits = distinct.view(np.uint8).reshape(len(distinct), -1).T
     used = np.unpackbits(bits, axis=0, count=n_samples).astype(bool)
     return Patterns(rank[where.ravel()], used)
+
+
+def pattern_count(measured: Measurements) -> int | None:
+    """Number of patterns of missing values; None for lazy traits, which are not read."""
+    if is_lazy(measured.traits):
+        return None
+    return missing_patterns(measured).used.shape[1]
 
 
 def _keys_of(traits: Any, *, complete: Flags) -> npt.NDArray[np.void]:

@@ -26,13 +26,14 @@ from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Written
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Names, Real, Single
 
@@ -52,7 +53,8 @@ def plan_permutations(
     n_permutations: int,
     chunks: str | Mapping[str, int] = "auto",
     *,
-    columns: int = 1,
+    footprint: Footprint | None = None,
+    patterns: int = 1,
 ) -> tuple[Plan, int]:
     """Choose the chunks of markers and traits, and the number of permutations of a block.
 
@@ -63,9 +65,12 @@ def plan_permutations(
     chunks : "auto" or mapping
         ``{"permutations": ..., "traits": ...}`` sets the size of a block; sizes left out are
         chosen.
-    columns : int
-        Number of columns of a marker that are tested together.
+    footprint : Footprint, optional
+        Memory of the steps of a block; by default of one column a marker.
+    patterns : int
+        Number of patterns of missing values of all traits.
     """
+    columns = footprint.model.columns if footprint else 1
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
     if set(wanted) - {"traits"} or (chunks != "auto" and not isinstance(chunks, Mapping)):
@@ -79,7 +84,8 @@ def plan_permutations(
     work = max(1, min(variants, n_variants) * n * size * columns**2)
     traits = max(1, min(_TRAITS, _TASK // work, -(-n_traits // _AT_LEAST)))
     cut = {"variants": variants, "traits": traits} | wanted
-    return make_plan(n_samples, n_variants, n_traits, cut), size
+    how: dict[str, Any] = {"footprint": footprint, "patterns": patterns}
+    return make_plan(n_samples, n_variants, n_traits, cut, **how), size
 
 
 @dataclass(frozen=True)
@@ -139,9 +145,11 @@ class LazyPermutations:
 
     @property
     def task_bytes(self) -> int:
-        """Memory of a task in bytes, about: its markers, its traits and a trait permuted."""
+        """Memory of a task in bytes, about, with its markers and its null models."""
         plan = self.scan.plan
-        return 8 * plan.n_samples * (2 * plan.variants + 2 * plan.traits + 3 * self.size)
+        given = plan.variants, plan.traits, self.size, self.pools.count
+        own = plan.footprint.permutations(*given).peak + plan.fit_cells.kept
+        return int(8 * (own + plan.variants * plan.n_samples))
 
     @cached_property
     def maxima(self) -> da.Array:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.footprint import Cells, Footprint
+from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.surface import either
 
 # Markers and traits of a block: its LOD scores take 32 MiB in float32. Its markers are rotated
@@ -19,11 +21,9 @@ _TRAITS = 4096
 _INNER = 128
 # Bytes of a float64.
 _DOUBLE = 8
-# Largest numbers of nodes of h2, of points of a likelihood curve, and of cells of a tile in a
-# block.
-_NODES, _CURVE, _TILE = 48, 512, 1 << 16
-# Pairs whose likelihoods are maximised together.
-_TOGETHER = 1024
+# Blocks, and statistics of trait chunks, of a run that are submitted together; on a cluster the
+# next batch follows once half are left.
+BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Plan:
         Sizes of the whole scan.
     variants, traits : int
         Size of a block; the last blocks may be smaller.
-    alternative : bool
-        Whether h2 is estimated again for every pair.
-    columns : int
-        Number of columns of a marker that are tested together.
+    footprint : Footprint
+        Memory of the steps of a block.
     pair_bytes : int
         Bytes of all statistics per pair.
+    patterns : int
+        Number of patterns of missing values in a chunk of traits, at most.
     """
 
     n_samples: int
@@ -49,9 +49,9 @@ class Plan:
     n_traits: int
     variants: int
     traits: int
-    alternative: bool = False
-    columns: int = 1
+    footprint: Footprint
     pair_bytes: int = 4
+    patterns: int = 1
 
     @property
     def variant_chunks(self) -> tuple[int, ...]:
@@ -84,21 +84,22 @@ class Plan:
         return self.n_variants * self.n_traits
 
     @property
+    def fit_cells(self) -> Cells:
+        """Memory of the null models of a chunk of traits, in float64 numbers."""
+        return self.footprint.fit(self.traits, self.patterns)
+
+    @property
+    def scan_cells(self) -> Cells:
+        """Memory of a block beside its genotypes and null models, in float64 numbers."""
+        return self.footprint.scan(self.variants, self.traits, self.pair_bytes, self.patterns)
+
+    @property
     def block_bytes(self) -> int:
-        """Peak memory of a block in bytes, including its traits and their null models."""
-        per_marker = self.columns * (self.n_samples + self.columns * _NODES)
-        cells = 4 * self.variants * per_marker + 5 * self.traits * self.n_samples
-        if self.alternative:
-            cells += (8 * self.traits + 10 * _TOGETHER) * _CURVE
-            cells += _TILE * (_NODES + self.n_samples)
-        else:
-            cells += self.traits * _NODES
-        pairs = self.variants * self.traits
-        if self.columns > 1:  # explained shares of all pairs, and tiles of products of columns
-            cells += 2 * pairs + _TILE * self.columns**2
-            # Genotypes as given, and traits in the range of their scale.
-            cells += self.n_samples * (self.variants * (self.columns + 1) + 2 * self.traits)
-        return _DOUBLE * cells + 2 * self.pair_bytes * pairs
+        """Peak memory of a block in bytes, including its genotypes, traits and null models."""
+        genotypes = self.variants * self.n_samples * (self.footprint.model.genotypes or 1)
+        fit, scan = self.fit_cells, self.scan_cells
+        cells = genotypes + self.traits * self.n_samples + max(fit.peak, fit.kept + scan.peak)
+        return int(_DOUBLE * cells)
 
 
 def _chunks(total: int, size: int) -> tuple[int, ...]:
@@ -112,9 +113,9 @@ def make_plan(
     n_traits: int,
     chunks: str | Mapping[str, int] = "auto",
     *,
-    alternative: bool = False,
-    columns: int = 1,
+    footprint: Footprint | None = None,
     pair_bytes: int = 4,
+    patterns: int = 1,
 ) -> Plan:
     """Cut a scan into blocks.
 
@@ -123,15 +124,17 @@ def make_plan(
     n_samples, n_variants, n_traits : int
         Sizes of the whole scan.
     chunks : "auto" or mapping
-        ``{"variants": ..., "traits": ...}`` sets the size of a block; sizes left out are chosen.
-    alternative : bool
-        Whether h2 is estimated again for every pair.
-    columns : int
-        Number of columns of a marker that are tested together; the more, the fewer markers in a
-        block.
+        ``{"variants": ..., "traits": ...}`` sets the size of a block; sizes left out are chosen:
+        the more columns of a marker are tested together, the fewer markers.
+    footprint : Footprint, optional
+        Memory of the steps of a block; by default of ``null-exact``.
     pair_bytes : int
         Bytes of all statistics per pair.
+    patterns : int
+        Number of patterns of missing values of all traits.
     """
+    footprint = footprint or Footprint(ModelOptions(), n_samples)
+    columns = footprint.model.columns
     if not isinstance(chunks, Mapping):
         if chunks != "auto":
             raise InputError(
@@ -147,13 +150,14 @@ def make_plan(
             given = either(f"chunks[{name!r}] is {size}", f"--chunks names {size} {name}")
             raise InputError(f"{given}; it should be a whole number from 1 on")
     variants = max(1, _VARIANTS >> (columns - 1).bit_length())
+    size = min(chunks.get("traits", _TRAITS), max(n_traits, 1))
     return Plan(
         n_samples,
         n_variants,
         n_traits,
         variants=min(chunks.get("variants", variants), max(n_variants, 1)),
-        traits=min(chunks.get("traits", _TRAITS), max(n_traits, 1)),
-        alternative=alternative,
-        columns=columns,
+        traits=size,
+        footprint=footprint,
         pair_bytes=pair_bytes,
+        patterns=min(patterns, size),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,9 @@ from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import alone, as_dask, is_lazy, only, per_block
 from bulklmm_dask.engine.held import held_objects
+from bulklmm_dask.engine.overlap import overlapping
 from bulklmm_dask.engine.rules import ruled
+from bulklmm_dask.engine.watch import computed
 
 if TYPE_CHECKING:
     from bulklmm_dask.engine.blockwise import Block
@@ -57,7 +60,11 @@ def reduced(
         listed="v",
         more=beside is not None,
     )
-    return list(found.compute())
+    read = [each for each in whole.variables.values() if is_lazy(each.data)]
+    block = math.prod(max(sizes) for sizes in cuts.values())
+    task_bytes = block * sum(each.dtype.itemsize for each in read)
+    with overlapping(None, task_bytes, *(each.data for each in read)):
+        return list(*computed(found))
 
 
 def _on_blocks(

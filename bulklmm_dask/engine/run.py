@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,15 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from bulklmm_dask.engine.fits import Fits
 from bulklmm_dask.engine.held import HeldLayer, held_object, submitted
 from bulklmm_dask.engine.overlap import overlapping, waiting
-from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.engine.plan import BATCH, Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
-from bulklmm_dask.engine.watch import Watch, watched
+from bulklmm_dask.engine.watch import Watch, active_client, watched
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Journal, Written
+from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.surface import option, repeat
 from bulklmm_dask.text import storage as size
 from bulklmm_dask.typing import Names, Real
@@ -33,9 +33,6 @@ from bulklmm_dask.typing import Names, Real
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-# Blocks submitted to the scheduler together; on a cluster the next batch follows once half are
-# left.
-_BATCH = 512
 # Retries of a task on a cluster after an error or the loss of its worker.
 _RETRIES = 3
 # Rounds of a run on a cluster. Another one begins after a block seems to have ended its workers:
@@ -128,6 +125,8 @@ def run_blocks(
     """
     pending = store.pending_blocks()
     meter = Meter(work, pending, progress)
+    if not pending and not store.pending_traits().size:
+        return
     client = active_client()
     with Journal(store.location, store.held) as journal:
 
@@ -151,13 +150,6 @@ def run_blocks(
                     journal.write()
                     pending = store.pending_blocks()
             store.location.remove_partial_chunks()  # of workers that were killed
-
-
-def active_client() -> Client | None:
-    """The distributed client that is dask's current scheduler, if any."""
-    owner = getattr(get_scheduler(), "__self__", None)
-    distributed = sys.modules.get("distributed")  # imported if there is a client
-    return owner if distributed and isinstance(owner, distributed.Client) else None
 
 
 def _size(store: ResultStore, task_bytes: int, block: BlockIndex) -> str:
@@ -264,7 +256,7 @@ def _batches(
             keys[(writes.traits.name, j)] = None
         for block in blocks:
             keys[(writes.blocks.name, *block)] = block
-            if len(keys) >= _BATCH:
+            if len(keys) >= BATCH:
                 yield _batch(writes, shared, keys)
                 keys = {}
     if keys:
@@ -368,7 +360,7 @@ def _run_distributed(
             for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
-            while running.count() > _BATCH // 2:
+            while running.count() > BATCH // 2:
                 finish(watch.finished(running))
         while not running.is_empty():
             finish(watch.finished(running))

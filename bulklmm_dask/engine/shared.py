@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.base import compute, tokenize
+from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import alone, only, per_block
 from bulklmm_dask.engine.fits import Fits
@@ -17,6 +17,7 @@ from bulklmm_dask.engine.permute import Pools, by_relation_and_pool, highest
 from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.normal import N_NODES, nodes, noise, shared_maxima
@@ -118,7 +119,7 @@ def _maxima(
     name = f"shared-maxima-{token}"
     found = ruled(_highest, "p", parts, "pv", listed="v", name=name, flat=pools.together)
     at = [per_block(_nodes, "p", one, "p", name=f"nodes-{tokenize(one.name)}") for one in chosen]
-    maxima, *h2 = compute(found, *at)
+    maxima, *h2 = computed(found, *at)
     return list(maxima), [list(each) for each in h2]
 
 
@@ -137,7 +138,7 @@ def _patterns(
     """
     pairs = (part for fits in scan.fits for part in (fits, "t"))
     name = f"trait-patterns-{tokenize([fits.name for fits in scan.fits])}"
-    parts = per_block(_summary, "t", *pairs, name=name).compute()
+    (parts,) = computed(per_block(_summary, "t", *pairs, name=name))
     known: dict[bytes, int] = {}
     rows: list[Index] = []
     pattern, start = np.full(scan.plan.n_traits, -1), 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.telling import tell
+from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array, Flags, Index, Names
@@ -126,7 +127,7 @@ class Study:
         kinship = self.measured.kinship
         if not is_lazy(kinship):
             return self  # checked when the study was prepared
-        values = kinship.compute()
+        (values,) = computed(kinship)
         one = self.measured.relations is None
         checked = checked_kinship(values) if one else np.stack(list(map(checked_kinship, values)))
         return replace(self, measured=replace(self.measured, kinship=checked))

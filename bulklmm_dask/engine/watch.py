@@ -5,14 +5,16 @@ Dask itself waits for ever where no worker is left, and its errors name tasks an
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import dask
+from dask.base import compute, get_scheduler
 from dask.utils import parse_timedelta
 
 from bulklmm_dask.errors import ClusterError
@@ -163,6 +165,26 @@ class Watch:
         if limits and all(limits):
             has = f"a worker has {storage(min(limits))} for {counted(max(threads), 'thread')}: "
         return f"{has}give {either('workers more memory', 'more --memory')} or fewer threads"
+
+
+def active_client() -> Client | None:
+    """The distributed client that is dask's current scheduler, if any."""
+    owner = getattr(get_scheduler(), "__self__", None)
+    distributed = sys.modules.get("distributed")  # imported if there is a client
+    return owner if distributed and isinstance(owner, distributed.Client) else None
+
+
+def computed(*arrays: Any) -> tuple[Any, ...]:
+    """Compute dask arrays together, on dask's current scheduler.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster of a client fails (`watched`).
+    """
+    client = active_client()
+    with nullcontext() if client is None else watched(client):
+        return tuple(compute(*arrays))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bulklmm_dask.lmm.compress import Compression, compress
 from bulklmm_dask.typing import Array, Flags
 
 # Heritabilities a decade of h/(1-h) in the grid of a kinship with eigenvalues of any size.
@@ -117,6 +118,14 @@ class Covariance(Protocol):
 
     def grid(self) -> Array:
         """Heritabilities (k,), both ends included, dense enough to bracket each local maximum."""
+
+    @property
+    def mesh(self) -> Array:
+        """A finer grid, (k,), that also resolves maxima near 1 of nearly singular kinships."""
+
+    @property
+    def compression(self) -> Compression:
+        """Sums over the rows with weights 1/v as sums of a few terms."""
 
 
 def heritability(share: npt.NDArray[np.floating], scale: float) -> npt.NDArray[np.floating]:
@@ -226,6 +235,28 @@ class Spectrum:
         h2 = self.at_share(share)
         inner = h2[(h2 > 0.0) & (h2 < self.h2_max)]
         return np.concatenate([[0.0], inner, [self.h2_max]])
+
+    @cached_property
+    def mesh(self) -> Array:
+        """Heritabilities (q,), both ends included, finer than `grid`.
+
+        Four of them a decade of h below the range of the eigenvalues, and of 1 - h down to 0.03
+        times the smallest, where the likelihoods of nearly singular kinships have narrow maxima.
+        """
+        grid = self.grid()
+        positive = self.eigenvalues[: self.rank]
+        if len(grid) == 1 or self.typical is not None or not len(positive):
+            return grid
+        last = max(1.0 - self.h2_max, min(0.03 * positive[-1], 1e-2))
+        rest = np.geomspace(last, 0.1, max(2, int(4 * np.log10(0.1 / last)) + 2))
+        first = min(1e-2, 0.03 / positive[0])
+        near = np.geomspace(first, 0.1, max(2, int(4 * np.log10(0.1 / first)) + 2))
+        return np.unique(np.concatenate([grid, np.minimum(1.0 - rest, self.h2_max), near]))
+
+    @cached_property
+    def compression(self) -> Compression:
+        """Sums over the rows with weights 1/v as sums of a few terms."""
+        return compress(self.eigenvalues, self.h2_max)
 
     def _wide_grid(self) -> Array:
         """Heritabilities evenly spaced in log h/(1-h), from the largest to the least eigenvalue."""

@@ -33,6 +33,7 @@ import numpy as np
 from scipy.optimize import elementwise
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.bulk import CompressedLikelihood
 from bulklmm_dask.lmm.covariance import Covariance, Variances
 from bulklmm_dask.lmm.own_covariates import Conditioned, condition, fold_together
 from bulklmm_dask.lmm.prior import LARGEST_H2, Prior
@@ -190,10 +191,26 @@ class ProfileLikelihood:
     def maximise(self) -> Array:
         """Heritability (traits,) of the largest likelihood over [0, h2_max].
 
+        Without a prior and trait-specific covariates all traits are searched together (`bulk`),
+        except those whose sums would be too inexact.
+        """
+        simple = self.prior is None and (self.given is None or not len(self.given))
+        if not simple or not self.covariance.compression.suffices:
+            return self.search()
+        likelihood = CompressedLikelihood.of(self.covariance, self.y, reml=self.reml)
+        best, sure = likelihood.maximise()
+        rest = np.flatnonzero(~sure)
+        if len(rest):
+            best[rest] = self.take(rest).search()
+        return best
+
+    def search(self) -> Array:
+        """Heritability (traits,) of the largest likelihood over [0, h2_max], from all rows.
+
         A grid of heritabilities brackets the local maxima of all traits at once; then the root of
         the slope is found within each bracket. Both ends of the interval are candidates too.
         """
-        grid = self.covariance.grid()
+        grid = self.covariance.mesh
         if len(grid) == 1:
             return np.zeros(self.y.shape[1])
         if self.prior is not None:  # a strong prior can put the maximum anywhere below 1
@@ -218,7 +235,7 @@ class ProfileLikelihood:
             lambda h2, index: self.take(index).at(h2).slope,
             (grid[cell], grid[cell + 1]),
             args=(trait,),
-            tolerances={"xatol": 1e-11},
+            tolerances={"xatol": 1e-13},
         )
         # A slope that is nothing but rounding may have no change of sign when it is computed again:
         # the likelihood is flat in the bracket, and one of its ends is as good as any other place.

@@ -1,93 +1,60 @@
-"""The search for hits: which pairs of a block are kept, and how they become a table of hits."""
+"""The search for hits: passes over the blocks of a result, and what becomes of the hits found."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import islice
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block, gathered
-from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.results.cis import as_labels, is_cis, with_trait_places
-from bulklmm_dask.results.fdr import false_discovery_rates, highest_p, least_lod
-from bulklmm_dask.results.pairs import (
-    blocks,
-    column_names,
-    described,
-    h2_of,
-    joined,
-    pair_arrays,
-)
-from bulklmm_dask.results.pvalue_counts import added, count_lods
+from bulklmm_dask.results.cis import with_trait_places
+from bulklmm_dask.results.fdr import highest_p, least_lod
+from bulklmm_dask.results.hit_sift import sift
+from bulklmm_dask.results.hit_tables import Part, Tables, is_part
+from bulklmm_dask.results.pairs import blocks, column_names, pair_arrays
+from bulklmm_dask.results.pvalue_counts import added
+from bulklmm_dask.results.rated import rated
+from bulklmm_dask.results.runs import Run, Spill
 from bulklmm_dask.results.summarised import chosen, known_counts, narrowed
+from bulklmm_dask.storage.labels.coordinates import PAIR
 from bulklmm_dask.storage.labels.encoding import text
-from bulklmm_dask.storage.places.location import Location, explained
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.chosen import Choice
-from bulklmm_dask.storage.summaries.highest import highest_of_runs
-from bulklmm_dask.typing import Array, Columns, Index, Names, Real
+from bulklmm_dask.typing import Columns, Names
 
-# Rows of a block that are first reduced to their maximum.
-_SLAB = 16
-# Pairs that are compared together: few enough to stay in the processor's cache.
-_TOGETHER = 1 << 18
 # Share of all pairs that may be found at a false discovery rate without a second pass.
 _SHARE = 0.005
+# Bytes of hits of all blocks that stay in memory where the table goes into files.
+_IN_MEMORY = 1 << 24
+# Folder for hits that do not, in that of the files.
+_RUNS = "runs"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Part:
-    """Hits of one chunk of traits, in memory or in a Parquet file.
+class _Found:
+    """Hits of a chunk of traits, block by block, before they become a table.
 
     Attributes
     ----------
-    rows : int
-        Number of hits.
-    content : DataFrame or path
-        The hits, or the file that holds them.
-    counts : dict, optional
-        All LODs of the chunk as counted by `count_lods`; only for a false discovery rate.
+    runs : list of Run
+        Those of each block, in the order of the variants.
+    counts : dict or None
+        All LODs of the chunk as counted by `count_lods`.
+    beside : dict
+        The variables that name the traits of the chunk; with the first chunk also those of the
+        variants.
     """
 
-    rows: int
-    content: pd.DataFrame | Location
+    runs: list[Run]
     counts: Columns | None
-
-    @classmethod
-    def of(
-        cls, table: pd.DataFrame, chunk: int, folder: Location | None, counts: Columns | None = None
-    ) -> Self:
-        """Keep a table, in a file if there is a folder for it."""
-        if folder is None:
-            return cls(len(table), table, counts)
-        path = folder / _part_name(chunk)
-        with explained(folder), path.replacing() as stream:
-            table.to_parquet(stream, engine="pyarrow", index=False)
-        return cls(len(table), path, counts)
-
-    def read(self, columns: list[str] | None = None) -> pd.DataFrame:
-        """Give all of the columns, or some."""
-        if isinstance(self.content, Location):
-            with self.content.open() as stream:
-                return pd.read_parquet(stream, engine="pyarrow", columns=columns)
-        return self.content if columns is None else self.content[columns]
-
-    def drop_if_empty(self) -> None:
-        """Remove the file of a chunk without hits."""
-        if not self.rows and isinstance(self.content, Location):
-            self.content.remove()
-
-
-def _part_name(chunk: int) -> str:
-    return f"part-{chunk:05d}.parquet"
-
-
-def is_part(name: str) -> bool:
-    """Tell whether a file of this name can be one of a search."""
-    digits = name.removeprefix("part-").removesuffix(".parquet")
-    return digits.isdecimal() and name == _part_name(int(digits))
+    beside: Block
 
 
 @dataclass(frozen=True)
@@ -155,39 +122,54 @@ class Search:
         top : int or None
             Most hits of a trait.
         """
+        if self.folder is None:
+            return self._parts(lowest, rate, top, None)
+        runs = (self.folder / _RUNS).fixed  # by itself, for workers write there too
+        runs.make_folder()
+        n_blocks = int(np.prod([len(self.pairs.chunksizes[dim]) for dim in PAIR]))
+        parts = self._parts(lowest, rate, top, Spill(runs, _IN_MEMORY // n_blocks))
+        runs.remove()
+        if any(part.rows for part in parts):
+            for part in parts:
+                part.drop_if_empty()
+        for name in self.folder.names():
+            if not is_part(name):  # what a killed worker was writing
+                (self.folder / name).remove()
+        return parts
+
+    def _parts(
+        self, lowest: xr.Variable, rate: float | None, top: int | None, spill: Spill | None
+    ) -> list[Part]:
+        starts = np.cumsum([0, *self.pairs.chunksizes["variants"]])[:-1]
+        tables = Tables(starts, self.contigs, self.effect_unit, top, self.folder)
         if rate is not None:
-            return self._within(rate, top)
-        choice = chosen(self.result, lowest)
+            return self._within(rate, tables, spill)
+        choice, pairs = chosen(self.result, lowest), self.pairs
+        how: dict[str, Any] = {"top": top, "spill": spill}
         if not lowest.ndim:
-            return self._pass(self.pairs, choice, lowest=float(lowest.values), top=top)
-        pairs = self.pairs.assign(threshold=lowest)
-        if "contigs" in lowest.dims:
-            pairs = pairs.assign(contig=self.beside["contig"])
-        return self._pass(pairs, choice, top=top)
+            how["lowest"] = float(lowest.values)
+        else:
+            pairs = pairs.assign(threshold=lowest)
+            if "contigs" in lowest.dims:
+                pairs = pairs.assign(contig=self.beside["contig"])
+        return self._pass(pairs, choice, _write, {"tables": tables}, **how)
 
     def _pass(
-        self, pairs: xr.Dataset, choice: Choice | None, *, top: int | None = None, **how: Any
-    ) -> list[Part]:
-        """Go through all blocks once, or what is chosen of them; `how` is for `_sift`."""
-        starts, beside = np.cumsum([0, *self.pairs.chunksizes["variants"]]), self.beside
+        self,
+        pairs: xr.Dataset,
+        choice: Choice | None,
+        gather: Callable[..., T],
+        gather_with: dict[str, Any],
+        **how: Any,
+    ) -> list[T]:
+        """Go through all blocks once, or what is chosen of them; `how` is for `sift`."""
+        beside = self.beside
         if choice is not None:
             pairs, beside = (narrowed(part, self.result, choice) for part in (pairs, beside))
-        return gathered(
-            pairs,
-            _sift,
-            _gather,
-            sift_with={"top": top, "names": self.names, **how},
-            gather_with={
-                "top": top,
-                "starts": starts,
-                "contigs": self.contigs,
-                "effect_unit": self.effect_unit,
-                "folder": self.folder,
-            },
-            beside=beside,
-        )
+        how["names"] = self.names
+        return gathered(pairs, sift, gather, sift_with=how, gather_with=gather_with, beside=beside)
 
-    def _within(self, rate: float, top: int | None) -> list[Part]:
+    def _within(self, rate: float, tables: Tables, spill: Spill | None) -> list[Part]:
         """Find hits at a false discovery rate.
 
         If all LODs are counted already, one pass keeps the pairs up to the bound that follows from
@@ -197,180 +179,45 @@ class Search:
         """
         counts = known_counts(self.result, rate)
         if counts is not None:
-            parts = self._up_to(highest_p(counts, rate))
+            found = self._up_to(highest_p(counts, rate), spill)
         else:
             score = -np.log10(rate * _SHARE)
-            parts = self._pass(self.pairs, None, score=score, rate=rate)
-            counts = added([part.counts for part in parts if part.counts is not None])
+            found = self._listed(None, spill, score=score, rate=rate)
+            counts = added([one.counts for one in found if one.counts is not None])
             highest = highest_p(counts, rate)
             if highest < score:
-                parts = self._up_to(highest)
-        tested = ["lod", "df"] if "df" in self.pairs else ["lod"]
-        tables = [part.read(tested) for part in parts]
-        scores = [neg_log10_p(table["lod"], table.get("df", 1)) for table in tables]
-        p = 10.0 ** -np.concatenate(scores)
-        cuts = np.cumsum([part.rows for part in parts])[:-1]
-        found = np.split(false_discovery_rates(p, int(counts["count"].sum())), cuts)
+                if spill is not None:
+                    spill.folder.remove()
+                    spill.folder.make_folder()
+                found = self._up_to(highest, spill)
+        every = [run for one in found for run in one.runs]
+        hits = iter(rated(every, int(counts["count"].sum()), rate, spill))
         return [
-            Part.of(_at_rate(part.read(), own, rate, top), chunk, self.folder)
-            for chunk, (part, own) in enumerate(zip(parts, found, strict=True))
+            tables.part(list(islice(hits, len(one.runs))), chunk, found[0].beside | one.beside)
+            for chunk, one in enumerate(found)
         ]
 
-    def _up_to(self, score: float) -> list[Part]:
+    def _up_to(self, score: float, spill: Spill | None) -> list[_Found]:
         """Find the pairs with -log10 p of at least `score`."""
         choice = None
         if "df" not in self.pairs:
             choice = chosen(self.result, xr.Variable((), least_lod(score, 1)))
-        return self._pass(self.pairs, choice, score=score)
+        return self._listed(choice, spill, score=score)
+
+    def _listed(self, choice: Choice | None, spill: Spill | None, **how: Any) -> list[_Found]:
+        """Find hits, and leave it at that: no trait has too many."""
+        return self._pass(self.pairs, choice, _list, {}, top=None, spill=spill, **how)
 
 
-def _at_rate(table: pd.DataFrame, own: Array, rate: float, top: int | None) -> pd.DataFrame:
-    """Rows found at a false discovery rate, with their own rates; no more than `top` a trait."""
-    table = table.copy()
-    table.insert(list(table).index("h2") + 1, "fdr", own)
-    table = table[own <= rate]
-    return table if top is None else table[table.groupby("trait").cumcount() < top]
-
-
-def _sift(
-    block: Block,
-    *,
-    names: dict[str, list[str]],
-    top: int | None,
-    lowest: float | None = None,
-    score: float | None = None,
-    rate: float | None = None,
-) -> tuple[Columns, Columns | None]:
-    """Hits of one block with their row and column in it; and the counts of its LODs.
-
-    Hits have a LOD of at least `lowest`, or at least the threshold in the block, or -log10 p of at
-    least `score`. LODs are counted only for a false discovery rate; all those with p above the rate
-    are counted as one cell, for they cannot be found at it.
-    """
-    lod = block["lod"].values
-    df = block["df"].values if "df" in block else np.array(1)
-    if score is not None:
-        level = least_lod(score, df)
-    else:
-        level = _threshold(block) if lowest is None else np.asarray(lowest)
-    with np.errstate(over="ignore"):  # above the numbers of float32 is infinity: no LOD is as high
-        level = level.astype(lod.dtype, copy=False)
-    i, j = _chosen(lod, level, top)
-    out = {"_row": i, "_column": j, "lod": lod[i, j]}
-    for name, columns in names.items():
-        values = block[name].values[i, j].reshape(i.size, len(columns))
-        out |= dict(zip(columns, values.T, strict=True))
-    if rate is None:
-        return out, None
-    return out, count_lods(block, least_lod(-np.log10(rate), np.arange(1 + df.max())))
-
-
-def _threshold(block: Block) -> Array:
-    """Threshold of the pairs of a block, to be broadcast against them."""
-    values: Array = block["threshold"].values
-    if "contigs" not in block["threshold"].dims:
-        return values
-    of_variant = values[block["contig"].values]
-    return of_variant if of_variant.ndim == 2 else of_variant[:, None]
-
-
-def _chosen(lod: Real, lowest: Real, top: int | None) -> tuple[Index, Index]:
-    """Rows and columns of the hits of a block, no more than `top` a trait."""
-    if top is not None and top < len(lod) and np.isneginf(lowest).all():
-        lowest = _bound(lod, top)
-    i, j = _reaching(lod, lowest)
-    if top is None:
-        return i, j
-    order = _highest(lod[i, j], j, top)
-    return i[order], j[order]
-
-
-def _reaching(lod: Real, lowest: Real) -> tuple[Index, Index]:
-    """Rows and columns of all pairs with a LOD of at least `lowest`, row by row.
-
-    Some rows at a time, because the mask of a whole block would not stay in the cache.
-    """
-    lowest = np.broadcast_to(lowest, lod.shape)
-    width = lod.shape[1]
-    height = max(1, _TOGETHER // width)
-    mask = np.empty((min(height, len(lod)), width), dtype=bool)
-    found = []
-    for start in range(0, len(lod), height):
-        rows = slice(start, start + height)
-        some = mask[: len(lod) - start]
-        np.greater_equal(lod[rows], lowest[rows], out=some)
-        found.append(np.flatnonzero(some) + start * width)
-    i, j = np.divmod(np.concatenate(found), width)
-    return i, j
-
-
-def _bound(lod: Real, top: int) -> Real:
-    """LOD of each trait that at least `top` of its variants reach, and not many more.
-
-    It is the `top` highest among the maxima of slabs of variants, which are cheaper to find than
-    every column is to sort.
-    """
-    width = max(1, min(_SLAB, len(lod) // (2 * top)))
-    maxima = highest_of_runs(lod, np.arange(0, len(lod), width))
-    maxima[np.isnan(maxima)] = -np.inf
-    bound: Real = np.partition(maxima, len(maxima) - top, axis=0)[len(maxima) - top]
-    return bound
-
-
-def _highest(lod: Real, column: Index, top: int | None) -> Index:
-    """Order by trait and falling LOD, no more than `top` a trait; equal LODs stay in order."""
-    order = np.lexsort((-lod, column))
-    if top is None:
-        return order
-    sorted_column = column[order]
-    rank = np.arange(order.size) - np.searchsorted(sorted_column, sorted_column)
-    return order[rank < top]
-
-
-def _gather(
-    parts: list[tuple[Columns, Columns | None]],
-    chunk: int,
-    *,
-    beside: Any,
-    top: int | None,
-    starts: Index,
-    contigs: Names,
-    effect_unit: str | None,
-    folder: Location | None,
+def _write(
+    parts: list[tuple[Run, Columns | None]], chunk: int, *, beside: Block, tables: Tables
 ) -> Part:
-    """Table of the hits of a chunk of traits; `starts` are the first variants of its blocks."""
-    hits = [
-        {**part, "_row": part["_row"] + at}
-        for (part, _), at in zip(parts, starts[:-1], strict=True)
-    ]
-    found = joined(hits)
-    order = _highest(found["lod"], found["_column"], top)
-    ordered = {name: values[order] for name, values in found.items()}
-    i, j = ordered.pop("_row"), ordered.pop("_column")
-    frequency = ordered.pop("frequency", None)
-    contig, position = beside["contig"].values[i], beside["position"].values[i]
-    table = pd.DataFrame(
-        {
-            "trait": _taken(beside["trait"].values, j),
-            "variant": _taken(beside["variant"].values, i),
-            "contig": _taken(contigs, contig),
-            "position": position,
-            "lod": ordered.pop("lod"),
-            "h2": h2_of(beside, i, j),
-            **ordered,
-        }
-    )
-    for name, codes in is_cis(beside, contig, position, j).items():
-        table[name] = as_labels(codes)
-    for name, values in described(beside, i, j, frequency).items():
-        table[name] = pd.array(values, dtype="str") if values.dtype == object else values
-    if effect_unit is not None:
-        table["effect_unit"] = pd.Categorical([effect_unit] * i.size, [effect_unit])
+    """Make the table of a chunk of traits."""
+    return tables.part([run for run, _ in parts], chunk, beside)
+
+
+def _list(parts: list[tuple[Run, Columns | None]], chunk: int, *, beside: Block) -> _Found:
+    """List the hits of a chunk of traits."""
     counts = [counted for _, counted in parts if counted is not None]
-    return Part.of(table, chunk, folder, added(counts) if counts else None)
-
-
-def _taken(names: Names, index: Index) -> Any:
-    """Names as a column of text; each name is converted once, however many rows have it."""
-    distinct, where = np.unique(index, return_inverse=True)
-    return pd.array(names[distinct], dtype="str").take(where)
+    own = {name: each for name, each in beside.items() if not chunk or "traits" in each.dims}
+    return _Found([run for run, _ in parts], added(counts) if counts else None, own)

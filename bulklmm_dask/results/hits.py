@@ -13,7 +13,8 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.results.checks import require_result
-from bulklmm_dask.results.hit_search import Search, is_part
+from bulklmm_dask.results.hit_search import Search
+from bulklmm_dask.results.hit_tables import is_part
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import number, whole_number
@@ -164,14 +165,11 @@ def find_hits(
     if rate in (0.0, 1.0):
         raise InputError(f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05")
     if store is None:
-        return pd.concat([part.read() for part in search.run(lowest, rate, top)], ignore_index=True)
-    target = Location.of(store).recovered()
+        return pd.concat([part.table for part in search.run(lowest, rate, top)], ignore_index=True)
+    target = Location.of(store).opened(to_write=True)
     _require_free(target, overwrite)
     with target.appearing(_require_replaceable if overwrite else None) as partial:
         parts = replace(search, folder=partial).run(lowest, rate, top)
-        if any(part.rows for part in parts):
-            for part in parts:
-                part.drop_if_empty()
     return sum(part.rows for part in parts)
 
 

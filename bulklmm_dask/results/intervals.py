@@ -115,7 +115,7 @@ def lod_ends(rows: Array, peaks: Peaks, drop: float) -> tuple[Index, Index]:
     An interval holds all markers whose LOD exceeds the peak's less ``drop``, and ends at the next
     marker on either side.
     """
-    above = rows > _heights(rows, peaks) - drop
+    above = (rows > _heights(rows, peaks) - drop) | np.isposinf(rows)
     above[np.arange(len(rows)), peaks.top] = True
     last = rows.shape[1] - 1
     left = above.argmax(axis=1) - 1
@@ -128,8 +128,11 @@ def bayes_ends(rows: Array, peaks: Peaks, position: Array, prob: float) -> tuple
 
     Markers are taken by falling LOD, among equal ones the first, until they have the share ``prob``
     of the sum of 10^LOD x width over the peak's part of the curve; the interval spans them all.
+    Beside an infinite LOD all finite ones weigh nothing.
     """
-    weight = np.power(10.0, rows - _heights(rows, peaks)) * _widths(position)
+    height = _heights(rows, peaks)
+    below = np.subtract(rows, height, out=np.zeros_like(rows), where=rows != height)
+    weight = np.power(10.0, below) * _widths(position)
     order = np.argsort(-rows, axis=1, kind="stable")
     reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
     short = (reached < prob * reached[:, -1:]).sum(axis=1)

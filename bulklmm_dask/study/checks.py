@@ -106,7 +106,7 @@ def refuse_infinite(
     values: npt.NDArray[np.floating], what: str, rows: Sequence[str], columns: Sequence[str]
 ) -> None:
     """Raise InputError quoting the first infinite value of a table (samples, columns)."""
-    if not values.size or np.isfinite(_extent(values)).all():
+    if are_finite(values):
         return
     infinite = np.argwhere(np.isinf(values))
     i, j = infinite[0]
@@ -133,8 +133,7 @@ def refuse_outside(
     samples: Sequence[str],
 ) -> None:
     """Raise InputError quoting the first genotype (variants, samples, ...) outside 0..maximum."""
-    smallest, largest = _extent(values)
-    if smallest >= -RANGE_TOLERANCE and largest <= maximum + RANGE_TOLERANCE:
+    if are_within(values, maximum):
         return
     outside = np.argwhere((values < -RANGE_TOLERANCE) | (values > maximum + RANGE_TOLERANCE))
     i, j = outside[0][:2]
@@ -143,6 +142,17 @@ def refuse_outside(
         f"{values[tuple(outside[0])]} at variant {variants[i]!r}, sample {samples[j]!r}; "
         "code them as dosages from 0 to 1 or from 0 to 2, NaN where missing"
     )
+
+
+def are_within(values: npt.NDArray[np.floating], maximum: float) -> bool:
+    """Tell whether all genotypes lie within 0..maximum; NaN passes."""
+    smallest, largest = _extent(values)
+    return smallest >= -RANGE_TOLERANCE and largest <= maximum + RANGE_TOLERANCE
+
+
+def are_finite(values: npt.NDArray[np.floating]) -> bool:
+    """Tell whether there is no infinite value; NaN passes."""
+    return not values.size or bool(np.isfinite(_extent(values)).all())
 
 
 def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from bulklmm_dask.storage.labels.encoding import plain, storable
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
 from bulklmm_dask.storage.proof.lazy import lazily
-from bulklmm_dask.storage.proof.manifest import MANIFEST, identity, record
+from bulklmm_dask.storage.proof.manifest import Opening, record
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import has_lost_root, require_seal, seal
 from bulklmm_dask.storage.proof.stamp import (
@@ -30,6 +30,7 @@ from bulklmm_dask.storage.proof.stamp import (
     RESULT,
     STAMP,
     STUDY,
+    VALUES,
     format_of,
     is_first,
     stamp,
@@ -38,6 +39,7 @@ from bulklmm_dask.storage.proof.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.storage.results.result import is_result
 from bulklmm_dask.storage.results.saved import write_result
 from bulklmm_dask.storage.results.soundness import being_written
+from bulklmm_dask.study.digests import digests_of_rows, values_kept
 from bulklmm_dask.study.gaps import gaps_in_words, uncounted, without_mark
 from bulklmm_dask.study.origin import remember
 from bulklmm_dask.study.schema import IMPORT, require_form, validate
@@ -47,10 +49,11 @@ from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
 from bulklmm_dask.typing import CompressionName
 
-# Missing calls of every variant: computed while the genotypes are written, and not kept.
-_GAPS = "variant_gaps"
+# Missing calls of every variant, and digests of the rows of an array: computed while the genotypes
+# are written, and not kept.
+_GAPS, _DIGESTS = "variant_gaps", "digests_of_"
 # Attributes of the root group that describe the store, not the study.
-_OWN = (*STAMP, PARTS, DIGEST)
+_OWN = (*STAMP, VALUES, PARTS, DIGEST)
 _CHUNK_BYTES = 2**22  # uncompressed size of a chunk
 # Large variables, and the dimension that each is chunked along; a chunk holds all samples.
 _LARGE = {
@@ -129,7 +132,7 @@ def save(
                 f"{option('digits')} is {digits}, but a study keeps all digits, since scans depend "
                 "on them; leave it out"
             )
-    target = Location.of(path).recovered()
+    target = Location.of(path).opened(to_write=True)
     target.require_free(overwrite=overwrite)
     if target.exists():
         _require_replaceable(target)
@@ -140,19 +143,25 @@ def save(
             write_result(ds, partial, kept)
         return
     gaps, ds = uncounted(ds), without_mark(ds)
-    if gaps is not None:
-        ds = ds.assign({_GAPS: gaps})
     ds = _aligned(storable(ds))
     large = [name for name in _LARGE if name in ds]
+    beside = {f"{_DIGESTS}{name}": rows for name, rows in digests_of_rows(ds).items()}
+    if gaps is not None:
+        beside[_GAPS] = gaps
+    passing = {name: array for name, array in beside.items() if array.chunks is not None}
+    ds = _aligned(ds.assign(passing))
     with target.appearing(replaceable) as partial:
         encoding = {name: _encoding(name, one, kept) for name, one in ds.variables.items()}
         partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
-        if gaps is not None:
-            missing = np.asarray(partial.open_array(_GAPS)[...])
-            (partial / _GAPS).remove()
+        found = {name: array.values for name, array in beside.items() if name not in passing}
+        for name in passing:
+            found[name] = np.asarray(partial.open_array(name)[...])
+            (partial / name).remove()
+        missing = found.pop(_GAPS, None)
+        values = values_kept({name.removeprefix(_DIGESTS): rows for name, rows in found.items()})
         record(partial, large)
-        seal(partial, stamp(STUDY), frozenset(large))
-    if gaps is not None:
+        seal(partial, stamp(STUDY) | {VALUES: values}, frozenset(large))
+    if missing is not None:
         for message in gaps_in_words(missing, ds.sizes["samples"], ds["variant_id"].values):
             say(message)
 
@@ -198,7 +207,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         ds = read_dataset(store, _LARGE)
         for name in set(_LARGE) & set(ds.variables):
             chunks = ds[name].encoding["preferred_chunks"]
-            ds[name] = lazily(store, ds[name], chunks, identity=identity(attrs, name))
+            ds[name] = lazily(store, ds[name], chunks, opening=Opening.of(store, name, attrs))
     except StoreError:
         raise
     except Exception as error:  # every codec fails in its own way
@@ -282,7 +291,7 @@ def _require_study(store: Location) -> dict[str, Any]:
     if format_of(store, attrs) > FIRST:
         require_attributes(store, attrs, (PARTS, DIGEST))
         large = tuple(f"{name}/c/" for name in _LARGE)
-        store.fetch(lambda path: not path.startswith((*large, f"{MANIFEST}/")))
+        store.fetch(lambda path: not path.startswith(large))
         require_seal(store, attrs)
     return attrs
 

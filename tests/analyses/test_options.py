@@ -9,7 +9,7 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.analyses.options import COMPRESSION, DIGITS, PERMUTE, SCAN, KinshipMethod
+from bulklmm_dask.analyses.options import COMPRESSION, DIGITS, PERMUTE, PLAN, SCAN, KinshipMethod
 from bulklmm_dask.cli import main
 from bulklmm_dask.lmm.kinship import METHODS
 
@@ -17,9 +17,10 @@ from bulklmm_dask.lmm.kinship import METHODS
 NO_OPTION = {"ds", "store", "progress"}
 NOT_ON_COMMAND_LINE = {"chunks"}
 COMPUTE = {"scheduler", "processes", "threads", "memory"}
+FORM = {"as_json"}
 
 
-@pytest.mark.parametrize(("name", "rows"), [("scan", SCAN), ("permute", PERMUTE)])
+@pytest.mark.parametrize(("name", "rows"), [("scan", SCAN), ("permute", PERMUTE), ("plan", PLAN)])
 def test_signatures_and_commands_have_the_options_that_are_declared(name, rows):
     declared = {row.name: row for row in rows}
     assert len(declared) == len(rows)
@@ -30,9 +31,9 @@ def test_signatures_and_commands_have_the_options_that_are_declared(name, rows):
         assert parameters[option].default == row.default, option
     command = main.get_command(None, name)
     flags = {one.name: one for one in command.params if one.param_type_name == "option"}
-    assert set(flags) - COMPUTE == set(declared)
+    assert set(flags) - COMPUTE - FORM == set(declared) - COMPUTE
     for option, row in declared.items():
-        assert flags[option].opts == [row.flag]
+        assert flags[option].opts == [row.flag, *row.also]
         assert flags[option].help == row.help
 
 

@@ -227,6 +227,7 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
     from bulklmm_dask.engine.scan import score_block
     from bulklmm_dask.engine.tasks import MarkerChunk
     from bulklmm_dask.lmm.chunk import fit_traits
+    from bulklmm_dask.lmm.footprint import Footprint
     from bulklmm_dask.lmm.options import ModelOptions
     from bulklmm_dask.lmm.samples import Samples
     from bulklmm_dask.lmm.statistics import statistics
@@ -238,8 +239,8 @@ def test_a_block_stays_within_what_the_plan_announced(model, missing):
         400,
         500,
         {"variants": 400},
-        alternative=options.alternative,
-        columns=options.columns,
+        footprint=Footprint(options, 60),
+        patterns=1 if missing == 0 else 500,
         pair_bytes=sum(kind.itemsize for kind in statistics(options, single=False).values()),
     )
     genotypes = ds.call_dosage.values

@@ -7,7 +7,7 @@ import dask
 import pytest
 
 from bulklmm_dask.engine.local import available_cores, workers
-from bulklmm_dask.engine.run import active_client
+from bulklmm_dask.engine.watch import active_client
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.surface import command_line, option
 

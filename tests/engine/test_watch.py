@@ -4,8 +4,11 @@ import time
 
 import dask
 import pytest
-from distributed import Client, LocalCluster, as_completed
+import studies
+from distributed import CancelledError, Client, LocalCluster, as_completed
+from distributed.comm.core import CommClosedError
 
+import bulklmm_dask as blmm
 from bulklmm_dask.engine import watch
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.engine.watch import watched
@@ -88,6 +91,23 @@ def test_whatever_a_closed_client_raises_has_the_reason(cluster):
             fail_as_a_closed_client(client, "no worker is left", cancelled)
         with pytest.raises(UnboundLocalError):
             fail_as_a_closed_client(client, None, cancelled)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [CommClosedError("lost"), CancelledError("a task")])
+def test_what_dask_raises_for_a_client_of_the_caller_is_a_cluster_error(
+    cluster, monkeypatch, error
+):
+    result = blmm.scan(studies.study(n=20, p=30, m=6), chunks={"variants": 10, "traits": 3})
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(watch, "compute", fail)
+    with Client(cluster):
+        for ask in (blmm.max_lod, lambda one: blmm.find_hits(one, threshold=1)):
+            with pytest.raises(ClusterError, match=r"is lost: .*; make the call again$"):
+                ask(result)
 
 
 def test_a_worker_needs_memory_of_its_own():

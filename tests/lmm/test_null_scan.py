@@ -12,10 +12,12 @@ from references import reference_study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.interpolate import FEW, TOLERANCE, interpolate
+from bulklmm_dask.lmm.interpolate import FEW, TOLERANCE, eigenvalue_bounds, interpolate_inverses
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.lod import ROUNDING
 from bulklmm_dask.lmm.markers import prepare_markers, variation
 from bulklmm_dask.lmm.null.fit import fit_null
+from bulklmm_dask.lmm.null.scan import ROUNDING_OF_R2, NullScan, _Block
 
 
 def compare(ds, *, reml, result, h2_tolerance=1e-5, lod_tolerance=1e-5):
@@ -252,19 +254,103 @@ def test_slope_is_the_derivative_and_grid_equals_points(reml):
         )
 
 
-def test_interpolation_is_as_exact_as_it_says():
+def some_kinship(n: int, kind: str) -> np.ndarray:
+    rng = np.random.default_rng(n)
+    root = rng.standard_normal((n, n))
+    if kind == "strains":
+        return root[:, : n // 5] @ root[:, : n // 5].T
+    if kind == "centred":
+        root -= root.mean(axis=0)
+    spread = {"even": 1.0, "steep": 4.0, "nearly singular": 7.0}.get(kind, 2.0)
+    root = root * np.exp(-spread * np.linspace(0, 1, n) * 3)
+    return root @ root.T
+
+
+@pytest.mark.parametrize("kind", ["even", "steep", "nearly singular", "strains", "centred"])
+@pytest.mark.parametrize("folded", [False, True])
+def test_interpolation_is_as_exact_as_it_says(kind, folded):
+    n = 60
     rng = np.random.default_rng(0)
-    for n, spread in ((60, 1.0), (60, 4.0), (200, 2.0)):
-        root = rng.standard_normal((n, n)) * np.exp(-spread * np.linspace(0, 1, n) * 3)
-        covariates = np.column_stack([np.ones(n), rng.standard_normal((n, 2))])
-        basis = make_basis(root @ root.T, covariates)
-        h2 = np.concatenate([rng.uniform(0, basis.h2_max, 300), basis.grid()])
-        found = interpolate(basis, h2)
-        assert len(found.nodes) > FEW
-        markers = prepare_markers(basis, rng.binomial(2, 0.3, size=(50, n)).astype(float))
-        exact = variation(basis, markers, h2)
-        interpolated = variation(basis, markers, found.nodes) @ found.weights
-        assert np.abs(interpolated / exact - 1).max() < 2 * TOLERANCE
+    kinship = some_kinship(n, kind)
+    basis = make_basis(kinship, np.column_stack([np.ones(n), rng.standard_normal((n, 2))]))
+    h2 = np.concatenate([rng.uniform(0, basis.h2_max, 300), basis.grid()])
+    found = interpolate_inverses(h2, eigenvalue_bounds(basis, folded=folded), basis.h2_max)
+    assert len(found.nodes) > FEW
+    assert found.error.max() <= TOLERANCE
+    dosage = rng.binomial(2, 0.3, size=(50, n)).astype(float)
+    if folded:  # no part in the null space of the kinship
+        dosage = dosage @ kinship
+        dosage /= np.abs(dosage).max()
+        dosage -= dosage @ basis.vectors[:, basis.rank :] @ basis.vectors[:, basis.rank :].T
+    markers = prepare_markers(basis, dosage)
+    exact = 1 / variation(basis, markers, h2)
+    nodes = 1 / variation(basis, markers, found.nodes)
+    # What the values are worth themselves, which are differences of larger numbers.
+    rounding = 1e-11 if kind != "nearly singular" else 1e-8
+    between = np.abs(nodes @ found.weights / exact - 1)
+    assert (between < found.error + rounding * found.growth).all()
+    assert (between < 2 * TOLERANCE + rounding * found.growth).all()
+
+
+@pytest.mark.parametrize("kind", ["even", "steep", "strains", "centred", "unrelated"])
+@pytest.mark.parametrize("c", [1, 3])
+def test_the_bounds_enclose_the_eigenvalues_beside_the_covariates(kind, c):
+    n, rng = 60, np.random.default_rng(2)
+    kinship = np.eye(n) if kind == "unrelated" else some_kinship(n, kind)
+    covariates = np.column_stack([np.ones(n), rng.standard_normal((n, c - 1))])
+    basis = make_basis(kinship + 30.0, covariates)  # a large eigenvalue that is the intercept's
+    complement = np.linalg.qr(covariates, mode="complete")[0][:, c:]
+    values = np.linalg.eigvalsh(complement.T @ kinship @ complement)
+    for folded in (False, True):
+        low, high = eigenvalue_bounds(basis, folded=folded)
+        least = values[values > 1e-9 * values[-1]][0] if folded else max(values[0], 0.0)
+        assert low <= least * (1 + 1e-9)
+        assert values[-1] <= high * (1 + 1e-9) <= 1.5 * values[-1]
+
+
+def test_the_nodes_do_not_depend_on_the_traits():
+    basis = make_basis(some_kinship(60, "even"), np.ones((60, 1)))
+    bounds, rng = eigenvalue_bounds(basis, folded=True), np.random.default_rng(0)
+    few, many = (
+        interpolate_inverses(np.append(rng.uniform(0, 1, k), 0.3), bounds, 1.0) for k in (20, 2000)
+    )
+    np.testing.assert_array_equal(few.nodes, many.nodes)
+    np.testing.assert_array_equal(few.weights[:, -1], many.weights[:, -1])
+    part = many.take(np.array([5, 3]))
+    np.testing.assert_array_equal(part.weights, many.weights[:, [5, 3]])
+    np.testing.assert_array_equal(part.growth, many.growth[[5, 3]])
+
+
+@pytest.mark.parametrize(("n", "kind"), [(200, "even"), (400, "steep"), (200, "strains")])
+def test_the_rounding_of_a_tile_is_at_most_what_is_said(n, kind):
+    """LODs of r2 in single precision, high ones too, against double precision throughout."""
+    rng = np.random.default_rng(1)
+    kinship = some_kinship(n, kind)
+    basis = make_basis(kinship, np.ones((n, 1)))
+    root = np.linalg.cholesky(kinship + 1e-9 * np.trace(kinship) * np.eye(n))
+    h2 = rng.uniform(0, 1, 400)
+    dosage = rng.binomial(2, 0.3, size=(60, n)).astype(float)
+    if kind == "strains":
+        dosage = np.repeat(dosage[:, : n // 5], 5, axis=1)
+    y = np.sqrt(h2) * (root @ rng.standard_normal((n, 400)))
+    y += np.sqrt(1 - h2) * rng.standard_normal((n, 400)) + 6 * dosage[rng.integers(60, size=400)].T
+    scan = NullScan.of(basis, fit_null(basis, y, reml=False))
+    markers = prepare_markers(basis, dosage)
+    block = replace(_Block.of(scan, markers, single=False), limit=0.9)
+    out = np.full((60, 400), np.nan, np.float32)
+    again = block.write_lods(slice(0, 60), slice(0, 400), out)
+    ratio, _, _ = scan._exactly(markers, np.arange(400))
+    i, j, scores = again
+    assert len(i) == (ratio < 0.1).sum()
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(block.ratios(i, j, scores), ratio[i, j], rtol=1e-9)
+    kept = ratio > 0.1
+    exact, unit = -n / 2 * np.log10(ratio), n / 2 / np.log(10)
+    allowed = unit * ROUNDING_OF_R2 * (1 - ratio) / ratio + 4 * ROUNDING * exact + 1e-12
+    if n < 300:
+        allowed += unit * ROUNDING
+    assert exact[kept].max() > 20
+    assert (np.abs(out - exact) / allowed)[kept].max() < 1
 
 
 def test_replicated_samples_shrink_the_product():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bulklmm_dask.storage.places.lock import GUARD, LOCK
+from bulklmm_dask.storage.places.base import GUARD, LOCK
 from objects.proxy import Proxy
 
 

@@ -91,6 +91,8 @@ class Proxy:
         Remove objects one by one, for a server that cannot do it together.
     requests : list of Request
         All that were made since the last `forget`.
+    spans : list of (float, float, Request)
+        When each of them that was answered began and ended, in seconds.
     """
 
     def __init__(self, host: str, port: int, *, one_by_one: bool = False) -> None:
@@ -99,6 +101,7 @@ class Proxy:
         self.latency = 0.0
         self.fault: Callable[[Request], Answer | None] = _no_fault
         self.requests: list[Request] = []
+        self.spans: list[tuple[float, float, Request]] = []
         self._connections: set[socket.socket] = set()
         self._server: _Server | None = None
         self._port = 0
@@ -123,7 +126,19 @@ class Proxy:
 
     def forget(self) -> None:
         """Count from here."""
-        self.requests = []
+        self.requests, self.spans = [], []
+
+    def rounds(self) -> list[Request]:
+        """The longest chain of requests, each of which began after the one before had ended.
+
+        Latency multiplies its length, however many requests go out together.
+        """
+        chain, end = [], 0.0
+        for began, ended, request in sorted(self.spans, key=lambda span: span[1]):
+            if began >= end:
+                chain.append(request)
+                end = ended
+        return chain
 
     def count(self, *, without: Iterable[str] = ()) -> Counter[str]:
         """Number of requests by verb; without those for some keys."""
@@ -201,6 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
     def pass_on(self) -> None:
         asked = _request(self.command, self.path, self.headers)
         self.proxy.requests.append(asked)
+        spans, began = self.proxy.spans, time.monotonic()
+        self._pass_on(asked)
+        spans.append((began, time.monotonic(), asked))
+
+    def _pass_on(self, asked: Request) -> None:
         length = int(self.headers.get("Content-Length", 0))
         answer = self.proxy.fault(asked)
         time.sleep(self.proxy.latency)

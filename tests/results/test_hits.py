@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import uuid
 import weakref
 
 import dask
@@ -19,8 +23,11 @@ from scipy.stats import chi2, false_discovery_control
 from studies import result_of
 
 import bulklmm_dask as blmm
+from bulklmm_dask.analyses.options import PASSING_SCAN, SCAN
 from bulklmm_dask.cli import main
+from bulklmm_dask.results import hit_search, hit_sift, hit_tables, runs
 from bulklmm_dask.results import hits as module
+from bulklmm_dask.storage.places.location import Location
 
 COLUMNS = ["trait", "variant", "contig", "position", "lod", "h2"]
 LAST = ["effect_allele", "other_allele", "frequency", "n"]
@@ -147,6 +154,128 @@ def test_a_parquet_folder_holds_the_same(lod, tmp_path, scheduler):
     none = pd.read_parquet(path)
     assert none.empty
     assert list(none) == [*COLUMNS, *LAST]
+
+
+@pytest.fixture
+def tight(monkeypatch):
+    """Hardly any memory: every hit goes through files, few at a time."""
+    monkeypatch.setattr(hit_search, "_IN_MEMORY", 0)
+    monkeypatch.setattr(hit_sift, "_MOST", 40)
+    monkeypatch.setattr(hit_tables, "_GROUP", 50)
+    monkeypatch.setattr(runs, "_TOGETHER", 60)
+    monkeypatch.setattr(runs, "_LEAST", 4)
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": 0.5},
+        {"threshold": 1, "top": 3},
+        {"top": 4},
+        {"threshold": 99},
+        {"fdr": 0.9},
+        {"fdr": 1e-9},
+        {"fdr": 0.8, "top": 2},
+    ],
+    ids=str,
+)
+def test_hits_that_do_not_fit_into_memory_are_the_same(mixed, tmp_path, tight, where, options):
+    result = result_of(da.from_array(mixed, chunks=(30, 7)), np.repeat([0, 1], 100))
+    result = result.assign(beta=(("variants", "traits"), -result.lod.data))
+    expected = blmm.find_hits(result, **options)
+    path = tmp_path / "hits.parquet" if where == "disk" else f"memory://{uuid.uuid4()}/h.parquet"
+    for again in (False, True):
+        assert blmm.find_hits(result, store=path, overwrite=again, **options) == len(expected)
+        names = Location.of(path).names()
+        assert all(hit_tables.is_part(name) for name in names)
+        pq = pytest.importorskip("pyarrow.parquet")
+        with Location.of(path).at_hand() as folder:
+            pd.testing.assert_frame_equal(pd.read_parquet(folder), expected)
+            groups = [pq.ParquetFile(folder / name).num_row_groups for name in names]
+        assert max(groups) > (len(expected) > 1000)
+
+
+@pytest.mark.parametrize(
+    "scheduler", [pytest.param("processes", marks=pytest.mark.slow)], indirect=True
+)
+@pytest.mark.parametrize("options", [{"threshold": 0.5}, {"fdr": 0.8}], ids=str)
+def test_processes_hand_hits_on_through_files(mixed, tmp_path, monkeypatch, scheduler, options):
+    monkeypatch.setattr(hit_search, "_IN_MEMORY", 0)
+    result = result_of(da.from_array(mixed, chunks=(30, 7)))
+    with dask.config.set(scheduler=scheduler):
+        blmm.find_hits(result, store=tmp_path / "hits.parquet", **options)
+    found = pd.read_parquet(tmp_path / "hits.parquet")
+    pd.testing.assert_frame_equal(found, blmm.find_hits(result, **options))
+
+
+def test_nothing_that_a_killed_worker_was_writing_stays(lod, tmp_path, monkeypatch):
+    def left_behind(tables, runs, chunk, beside):
+        (tables.folder / f".part-{chunk}.parquet.partial").local.write_text("half")
+        return part(tables, runs, chunk, beside)
+
+    part = hit_tables.Tables.part
+    monkeypatch.setattr(hit_tables.Tables, "part", left_behind)
+    result = result_of(da.from_array(lod, chunks=(30, 4)))
+    blmm.find_hits(result, threshold=1, store=tmp_path / "hits.parquet")
+    names = sorted(path.name for path in (tmp_path / "hits.parquet").iterdir())
+    assert names == [f"part-0000{chunk}.parquet" for chunk in range(3)]
+
+
+MEASURED = """
+import sys
+import numpy as np
+import bulklmm_dask as blmm
+from bulklmm_dask.engine.local import workers
+
+if __name__ == "__main__":
+    study, out, variants, traits, threshold, fdr = sys.argv[1:]
+    ds = blmm.open_dataset(study).isel(variants=slice(int(variants)), traits=slice(int(traits)))
+    result = blmm.scan(ds, kinship=None, chunks={"variants": 512, "traits": 512})
+    how = {"fdr": float(fdr)} if float(fdr) else {"threshold": float(threshold)}
+    with workers(threads=1):
+        hits = blmm.find_hits(result, store=out, overwrite=True, **how)
+    status = open("/proc/self/status").read()
+    print(hits, next(line.split()[1] for line in status.splitlines() if "VmHWM" in line))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_grows_with_neither_markers_nor_traits_nor_hits(tmp_path):
+    """Where many pairs are hits, each of which takes 70 bytes of a table at least."""
+    rng = np.random.default_rng(0)
+    n, p, m = 60, 8192, 2048
+    factor = rng.standard_normal((n, 1))
+    dosages = np.clip(np.round(1 + factor + rng.standard_normal((n, p))), 0, 2)
+    ds = blmm.create_dataset(dosages, factor + rng.standard_normal((n, m)))
+    blmm.save(ds, tmp_path / "study.zarr")
+    (tmp_path / "measured.py").write_text(MEASURED)
+
+    def measured(variants, traits, threshold, fdr=0):
+        arguments = [tmp_path / "study.zarr", tmp_path / "hits.parquet", variants, traits]
+        arguments += [threshold, fdr]
+        command = [sys.executable, tmp_path / "measured.py", *arguments]
+        done = subprocess.run(
+            [str(part) for part in command],
+            env=os.environ | {"MALLOC_ARENA_MAX": "1"},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        hits, peak = done.stdout.split()
+        return int(hits), int(peak) / 1024
+
+    once, peak = measured(p // 2, m // 2, 3.5)
+    for options in (
+        (p, m // 2, 3.5),
+        (p // 2, m, 3.5),
+        (p // 2, m // 2, 2.0),
+        (p // 2, m // 2, 0, 0.01),
+    ):
+        hits, other = measured(*options)
+        assert (hits - once) * 70 / 2**20 > 50, options
+        assert other < 1.15 * peak, options
 
 
 def test_a_folder_of_other_things_is_never_replaced(lod, tmp_path):
@@ -429,6 +558,69 @@ def test_the_command_writes_parquet_and_reads_it_again(stored, tmp_path):
     assert "exists" in run("hits", stored, "--threshold", 3, "--out", out, code=1).stderr
     run("hits", stored, "--threshold", 3, "--out", out, "--overwrite")
     assert len(run("hotspots", out, "--window", 5).stdout.splitlines()) > 2
+
+
+@pytest.fixture(scope="module")
+def study(stored):
+    path = stored.parent / "study.zarr"
+    ds = blmm.simulate_study(n_traits=30, n_samples=60, n_variants=200, seed=1)
+    blmm.save(ds.assign(kinship=blmm.kinship(ds)), path)
+    return path
+
+
+def test_hits_of_a_study_are_those_of_its_result(study, stored):
+    of_study = run("hits", study, "--fdr", 0.1)
+    assert "30 traits x 200 markers, 60 samples; " in of_study.stderr
+    assert "only the hits are kept" in of_study.stderr
+    of_result = run("hits", stored, "--fdr", 0.1)
+    assert of_study.stdout == of_result.stdout
+    assert len(of_study.stdout.splitlines()) > 5
+
+
+def test_hits_of_a_study_take_the_options_of_a_scan(study, tmp_path):
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "hits.parquet"
+    given = ("--method", "alt-grid", "--reml", "--statistics", "beta,se")
+    given += ("--precision", "single", "--chunks", "64,8", "--covariates", "none")
+    run("hits", study, "--threshold", 2, "--out", out, *given)
+    result = blmm.scan(
+        blmm.open_dataset(study),
+        method="alt-grid",
+        reml=True,
+        statistics=["beta", "se"],
+        precision="single",
+        covariates=False,
+    )
+    expected = blmm.find_hits(result, threshold=2)
+    pd.testing.assert_frame_equal(pd.read_parquet(out), expected, rtol=1e-4)
+    assert len(expected) > 5
+    shown = run("hits", "--help").stdout
+    for row in SCAN:
+        assert (row.flag in shown) == (row.name not in ("compression", "digits"))
+
+
+def test_options_of_a_scan_are_refused_for_its_result(stored):
+    for row in PASSING_SCAN:
+        value = () if row.kind is bool else (row.choices or ("1",))[:1]
+        done = run("hits", stored, "--top", 1, row.flag, *value, code=2)
+        assert row.flag in done.stderr
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_path_is_refused_by_the_name_of_its_argument(empty, stored):
+    for command, name in (
+        (("hits", empty), "STUDY|RESULT"),
+        (("maxima", empty), "RESULT"),
+        (("maxima", stored, "--out", empty), "--out"),
+        (("hits", stored, "--top", 1, "--perm", empty), "--perm"),
+        (("scan", empty, "x"), "STUDY"),
+        (("scan", stored, empty), "RESULT"),
+        (("info", empty), "STORE"),
+        (("verify", empty), "STORES"),
+    ):
+        said = run(*command, code=2).stderr
+        assert f"'{name}" in said
+        assert f"the path {empty!r} names nothing" in said
 
 
 def test_commands_say_what_is_wrong(stored, tmp_path):

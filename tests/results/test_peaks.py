@@ -162,6 +162,19 @@ def test_a_bayes_interval_weighs_by_width():
     assert blmm.find_peaks(result, prob=0.5).ci_hi.tolist() == [12]
 
 
+@pytest.mark.parametrize("interval", [{"prob": 0.95}, {"drop": 1.5}], ids=str)
+@pytest.mark.parametrize("peakdrop", [None, 1.8])
+def test_infinite_lods_are_inside_of_their_interval_and_finite_ones_weigh_nothing(
+    interval, peakdrop
+):
+    lods = [0.5, 2.0, np.inf, np.inf, np.inf, 9.0, 0.1, 0.2]
+    table = one(*lods, peakdrop=peakdrop, **interval)
+    ends = (2, 4) if "prob" in interval else (1, 5)
+    assert table[["position", "lod", "ci_lo", "ci_hi"]].values.tolist() == [[3, np.inf, *ends]]
+    alone = one(1.0, np.inf, 1.0, peakdrop=peakdrop, **interval)
+    assert (alone.ci_lo[0], alone.ci_hi[0]) == ((1, 1) if "prob" in interval else (0, 2))
+
+
 def test_equal_lods_share_the_peak():
     tied = one(0, 5, 5, 4, 5, 0)
     assert tied.position[0] == pytest.approx((1 + 2 + 4) / 3)

@@ -287,7 +287,7 @@ def test_an_older_summary_is_refused_and_made_anew_of_the_lods(half, tmp_path, n
     xr.testing.assert_identical(again.compute(), result.compute())
 
 
-@pytest.mark.parametrize("name", ["highest", "row", "counts", "checksum"])
+@pytest.mark.parametrize("name", ["highest", "row", "counts", "checksum", "files"])
 def test_a_damaged_summary_is_found_refused_and_made_anew(copy, name):
     for file in sorted((copy / "summary" / name / "c").rglob("*")):
         if file.is_file():

@@ -115,7 +115,8 @@ def damage(store: Path, draw: random.Random) -> str:
     """Damage a store in one of many ways; say how."""
     file = draw.choice([file for file in files_of(store) if file.stat().st_size])
     size = file.stat().st_size
-    how = draw.choice(("flip", "cut", "lose", "empty", "garbage", "exchange", "array", "surplus"))
+    ways = ("flip", "cut", "lose", "empty", "garbage", "exchange", "array", "swap", "surplus")
+    how = draw.choice(ways)
     if how == "flip":
         flip(file, draw.randrange(8 * size))
     elif how == "cut":
@@ -132,6 +133,12 @@ def damage(store: Path, draw: random.Random) -> str:
         file.write_bytes(two)
         other.write_bytes(one)
         return f"exchange {file} with {other}"
+    elif how == "swap":
+        arrays = sorted(store.glob("*/zarr.json")) + sorted(store.glob("*/*/zarr.json"))
+        arrays = [one.parent for one in arrays if b'"array"' in one.read_bytes()]
+        one, other = draw.sample(arrays, 2)
+        swap(one, other)
+        return f"swap {one} and {other}"
     elif how == "array":
         folder = draw.choice([one.parent for one in store.glob("**/*/zarr.json")])
         shutil.rmtree(folder)
@@ -140,6 +147,14 @@ def damage(store: Path, draw: random.Random) -> str:
         folder = store / "manifest_blocks" if file.parent == store else file.parent
         (folder / "999").write_bytes(b"more")
     return f"{how} {file}"
+
+
+def swap(one: Path, other: Path) -> None:
+    """Exchange two folders."""
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
 
 
 def random_damage(store: Path, count: int, seed: int) -> None:
@@ -219,6 +234,26 @@ def test_lost_marks_are_known_from_the_manifest(copy, lost):
     assert content_of(store) == before
     written = {file for file, age in age_of(store).items() if age != ages.get(file)}
     assert {file.relative_to(store).parts[0] for file in written} == {lost}
+
+
+@pytest.mark.parametrize("other", ["h2", "lod", "manifest_traits", "trait_id", "summary/highest"])
+def test_arrays_that_were_exchanged(copy, other):
+    """A file lies where the other one has a folder."""
+    store = copy("chunks.zarr")
+    before = content_of(store)
+    swap(store / "manifest_blocks", store / other)
+    assert set(mended(store).values()) == {""}
+    assert content_of(store) == before
+
+
+@pytest.mark.parametrize("name", ["manifest_blocks", "lod", "manifest/lod", "trait_id"])
+def test_a_file_in_place_of_an_array(copy, name):
+    store = copy("chunks.zarr")
+    before = content_of(store)
+    shutil.rmtree(store / name)
+    (store / name).write_text("not a folder")
+    assert set(mended(store).values()) == {""}
+    assert content_of(store) == before
 
 
 def test_an_empty_manifest_a_lost_root_and_an_exchange_at_once(copy):

@@ -22,7 +22,8 @@ from studies import study
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.places import clients, objects, remote_appearing, signs
-from bulklmm_dask.storage.places.known import CLAIM, Seen
+from bulklmm_dask.storage.places.base import CLAIM
+from bulklmm_dask.storage.places.known import Seen
 from bulklmm_dask.storage.places.location import Location
 
 pytest.importorskip("obstore")
@@ -157,6 +158,21 @@ def test_without_credentials_one_sentence(without_boto3, monkeypatch):
         blmm.open_dataset("s3://lab/study.zarr")
 
 
+def test_boto3_does_not_ask_for_the_role_of_a_machine_that_has_none(monkeypatch):
+    utils = pytest.importorskip("botocore.utils")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    asked = []
+    fetcher = utils.InstanceMetadataFetcher
+    monkeypatch.setattr(fetcher, "retrieve_iam_role_credentials", lambda _: asked.append(1) or {})
+    monkeypatch.setattr(clients, "_METADATA_SERVER", ("127.0.0.1", 1))
+    with pytest.raises(blmm.StoreError, match="there are no credentials for s3://lab-of-nobody"):
+        blmm.open_dataset("s3://lab-of-nobody/study.zarr")
+    assert not asked
+
+
 # What is there
 
 
@@ -280,9 +296,9 @@ def test_of_many_who_try_one_makes_a_record(bucket):
 def test_a_store_appears_with_its_metadata_last(bucket, ds, requests):
     blmm.save(ds, f"{bucket}/study.zarr")
     puts = [key for kind, key in requests if kind == "put"]
-    assert puts[-1] == "study.zarr/" + CLAIM  # emptied, before it is removed
-    assert puts[-2] == "study.zarr/zarr.json"
-    assert puts.count("study.zarr/zarr.json") == 1
+    assert puts[-1] == "study.zarr/zarr.json"
+    assert len(puts) == len(set(puts))
+    assert requests[-1] == ("delete", [f"study.zarr/{CLAIM}"])
     assert CLAIM not in keys(f"{bucket}/study.zarr")
 
 
@@ -813,3 +829,48 @@ def test_an_answer_that_is_lost_is_no_other_process(bucket, monkeypatch):
     assert lock.record() == b"one"
     assert lock.renew(b"one")
     assert lock.discard(b"one")
+
+
+# What is known of a store
+
+
+def test_a_list_from_before_the_root_was_written_is_taken_again(bucket, ds, monkeypatch):
+    """Both are asked for at once; whoever makes a store writes its root last."""
+    place = Location.of(f"{bucket}/study.zarr")
+    blmm.save(ds, place)
+    root = (place / "zarr.json").read_bytes()
+    (place / "zarr.json").remove()
+    real = Seen.read_root
+
+    def late(self):
+        assert "study.zarr/zarr.json" not in self.sizes
+        place.bucket.put("study.zarr/zarr.json", root)
+        real(self)
+        monkeypatch.undo()
+
+    monkeypatch.setattr(Seen, "read_root", late)
+    assert blmm.open_dataset(place).sizes == ds.sizes
+
+
+def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucket, requests):
+    place = Location.of(bucket) / "x.zarr"
+    with place.appearing() as partial:
+        for name in ("a", "zarr.json"):
+            with (partial / name).replacing() as stream:
+                stream.write(b"1")
+        assert (place / "a").record() == b"1"  # also before it is there
+    place.own(partial)
+    requests.clear()
+    (place / "lock.json").create(b"mine")
+    with (place / "a").replacing() as stream:
+        stream.write(b"2")
+    assert (place / "a").read_bytes() == (place.opened() / "a").read_bytes() == b"2"
+    assert ("get", "x.zarr/a") not in requests
+    for name, new in (("lock.json", b"another's"), ("b", b"3"), ("b", b"4")):  # past this process
+        place.bucket.put(f"x.zarr/{name}", new)
+        assert (place / name).record() == new
+    (place / "a").remove()
+    assert (place / "a").record() is None
+    place.disown()
+    place.bucket.put("x.zarr/zarr.json", b"5")
+    assert (place / "zarr.json").record() == b"5"

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import scipy.linalg
 
 from bulklmm_dask.lmm.covariance import Covariance, heritability
-from bulklmm_dask.lmm.interpolate import in_order
 from bulklmm_dask.lmm.projection import forms_on_grid
 from bulklmm_dask.typing import Array, Index, Real
 
@@ -137,7 +136,7 @@ def gain_nodes(covariance: Covariance, points: Array, *, reml: bool) -> GainNode
     """Choose nodes and weights for gains at `points` (p,); under REML for log S_xx as well."""
     train, test = (_simulated(covariance, points, seed, reml=reml) for seed in (0, 1))
     tolerance = _TOLERANCE_REML if reml else _TOLERANCE
-    order = in_order(train)
+    order = scipy.linalg.qr(train, mode="r", pivoting=True)[1]
     for count in range(_LEAST, _MOST + 1):
         index = np.sort(order[:count])
         weights = scipy.linalg.lstsq(train[:, index], train, cond=1e-10)[0].T

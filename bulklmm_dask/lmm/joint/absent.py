@@ -1,4 +1,4 @@
-"""Genotypes that nearly no sample has: their effect would be the error of their probabilities."""
+"""Genotypes that no sample has: their effect would be the error of their probabilities."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import numpy as np
 
 from bulklmm_dask.typing import Array, Flags, Real
 
-# A genotype is absent at a marker if no sample has it with a probability of at least this. R/qtl2's
-# `clean_genoprob` has the same threshold.
-LEAST = 0.01
+# A genotype is absent at a marker if fewer samples than this have it, by the sum of their
+# probabilities. Above it, the columns of R/qtl2's `scan1` are tested and its LODs found.
+LEAST = 1e-4
 
 
 def absent_genotypes(probabilities: Real) -> Flags:
     """Mask (variants, genotypes) of genotypes to be set to 0: absent, but not 0 already.
 
-    Of a marker without any genotype at the threshold, none is.
+    Of a marker without any genotype that reaches the threshold, none is.
 
     Parameters
     ----------
     probabilities : array (variants, samples, genotypes)
         NaN where missing.
     """
-    highest = np.fmax.reduce(probabilities, axis=1, initial=0.0)
-    low = highest < LEAST
-    return np.asarray(low & (highest > 0.0) & ~low.all(axis=1, keepdims=True))
+    expected = np.add.reduce(probabilities, axis=1, dtype=np.float64)
+    gaps = np.flatnonzero(np.isnan(expected).any(axis=1))
+    expected[gaps] = np.nansum(probabilities[gaps], axis=1, dtype=np.float64)
+    low = expected < LEAST
+    return np.asarray(low & (expected > 0.0) & ~low.all(axis=1, keepdims=True))
 
 
 def without_absent(probabilities: Array) -> Array:

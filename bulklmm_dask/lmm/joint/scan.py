@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.interpolate import Interpolation
 from bulklmm_dask.lmm.joint.design import Designs
-from bulklmm_dask.lmm.joint.inverses import InverseInterpolation, NodeWeights, inverses_at_nodes
+from bulklmm_dask.lmm.joint.inverses import NodeWeights, inverses_at_nodes
 from bulklmm_dask.lmm.joint.traits import TraitRows, exact_ratios
 from bulklmm_dask.lmm.lod import NEARLY_PERFECT, SINGLE_ERROR, largest_r2, lod_of_ratio
 from bulklmm_dask.lmm.null.fit import NullModel
@@ -97,7 +98,7 @@ def tiles(
     """
     dtype = np.dtype(dtype)
     interpolation = traits.interpolation
-    rough = dtype == np.float32 and interpolation.growth <= _MOST_GROWTH
+    rough = dtype == np.float32 and interpolation.worst[1] <= _MOST_GROWTH
     variants, d, width = designs.columns.shape
     q, n_traits = interpolation.weights.shape
     blocks = [slice(j, min(j + _TILE_TRAITS, n_traits)) for j in range(0, n_traits, _TILE_TRAITS)]
@@ -253,8 +254,9 @@ class MultiScan:
                 lod[i, j] = lod_of_ratio(exact_ratios(designs.columns[:, :k], traits, i, j), n)
         return lods
 
-    def _limit(self, interpolation: InverseInterpolation, *, single: bool) -> float:
+    def _limit(self, interpolation: Interpolation, *, single: bool) -> float:
         """The r2 above which a pair is computed again."""
-        error = interpolation.error + _ROUNDING * interpolation.growth
+        error, growth = interpolation.worst
+        error += _ROUNDING * growth
         limit = min(NEARLY_PERFECT, largest_r2(self.basis.n, _LOD_ERROR, error))
         return min(limit, largest_r2(self.basis.n, SINGLE_ERROR)) if single else limit

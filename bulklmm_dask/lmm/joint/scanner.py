@@ -12,6 +12,7 @@ from bulklmm_dask.lmm.columns import centred
 from bulklmm_dask.lmm.joint.absent import without_absent
 from bulklmm_dask.lmm.joint.design import Designs, prepare_designs
 from bulklmm_dask.lmm.joint.effects import MultiEffects
+from bulklmm_dask.lmm.joint.reference import in_first_place, tested_genotypes
 from bulklmm_dask.lmm.joint.scan import MultiScan
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.options import ModelOptions
@@ -84,7 +85,7 @@ class JointScan:
         single : bool
             Compute matrix products in single precision.
 
-        Genotypes that nearly no sample has count as absent (`absent`).
+        Genotypes that no sample has count as absent (`absent`).
         """
         x = without_absent(x) if x.ndim == 3 else x
         designs = self._designs(x)
@@ -106,17 +107,21 @@ class JointScan:
         return 1 + self.modifiers.shape[1]
 
     def _designs(self, x: Array) -> Designs:
-        """Tested columns of every marker: genotypes but the first, then their products.
+        """Tested columns of every marker: genotypes but one, then their products.
 
         They are products with centred covariates: beside the genotypes these have the same span,
         and far from 0 a product as measured is nearly a multiple of the genotype. The transform is
-        that of the products as measured.
+        that of the genotypes but the first and of the products as measured.
         """
-        genotypes = x[:, None] if x.ndim == 2 else x.transpose(0, 2, 1)[:, 1:]
+        none = np.empty(0, dtype=np.int64)
+        genotypes, markers, places = (
+            (x[:, None], none, none) if x.ndim == 2 else tested_genotypes(x)
+        )
         products = (genotypes * m for m in centred(self.modifiers).T)
         designs = prepare_designs(self.multi.basis, np.concatenate([genotypes, *products], axis=1))
         k = genotypes.shape[1]
         as_measured = np.eye(designs.columns.shape[1])
         for q, mean in enumerate(self.modifiers.mean(axis=0), start=1):
             as_measured[q * k : (q + 1) * k, :k] = -mean * np.eye(k)
-        return replace(designs, transform=designs.transform @ as_measured)
+        swapped = in_first_place(self._blocks, k, markers, places, len(x))
+        return replace(designs, transform=designs.transform @ as_measured @ swapped)

@@ -2,19 +2,15 @@ r"""Scores of traits, each at its own h2, in the rows of designs; exact r2 of si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.covariance import Covariance, Spectrum, Variances
+from bulklmm_dask.lmm.interpolate import Interpolation, eigenvalue_bounds, interpolate_inverses
 from bulklmm_dask.lmm.joint.design import rows_of
-from bulklmm_dask.lmm.joint.inverses import (
-    InverseInterpolation,
-    eigenvalue_range,
-    interpolate_inverses,
-)
 from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet, project
 from bulklmm_dask.typing import Array, Index
 
@@ -37,8 +33,8 @@ class TraitRows:
     scores : array (rows, traits)
         z = My.
     largest : array (traits,)
-        Upper bound of the 2-norm of P(h) of any marker (`inverses`).
-    interpolation : InverseInterpolation
+        Upper bound of the 2-norm of P(h) of any marker (`interpolate`).
+    interpolation : Interpolation
         From P at the nodes to P at the heritability of every trait.
     """
 
@@ -47,7 +43,7 @@ class TraitRows:
     y: Array
     scores: Array
     largest: Array
-    interpolation: InverseInterpolation
+    interpolation: Interpolation
 
     @classmethod
     def of(cls, basis: Basis, rotated: Array, h2: Array, *, folded: bool) -> Self:
@@ -55,21 +51,20 @@ class TraitRows:
         spectrum, y = rows_of(basis, rotated, folded=folded)
         projected = project(spectrum, y, spectrum.at(h2))[0]
         size = np.sqrt(np.einsum("kj,kj->j", y, projected))
-        eigenvalues = eigenvalue_range(spectrum, folded=folded)
-        interpolation = interpolate_inverses(spectrum, h2, eigenvalues)
+        eigenvalues = eigenvalue_bounds(spectrum, folded=folded)
+        interpolation = interpolate_inverses(h2, eigenvalues, spectrum.h2_max)
         largest = h2 * eigenvalues[1] + 1.0 - h2
         return cls(spectrum, h2, y / size, projected / size, largest, interpolation)
 
     def of_columns(self, columns: Index) -> TraitRows:
         """Some of the traits."""
-        weights = self.interpolation.weights[:, columns]
         return TraitRows(
             self.spectrum,
             self.h2[columns],
             self.y[:, columns],
             self.scores[:, columns],
             self.largest[columns],
-            replace(self.interpolation, weights=weights),
+            self.interpolation.take(columns),
         )
 
     def condition(self, width: int) -> Array:

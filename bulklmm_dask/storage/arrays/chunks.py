@@ -50,8 +50,7 @@ def files(store: Location, name: str, array: Any) -> Iterator[tuple[tuple[int, .
 def missing_files(store: Location, name: str) -> list[Location]:
     """Locations of the files of an array that are not there."""
     array = store / name
-    form = Form.at(array)
-    return array.lacks([form.path(index) for index in np.ndindex(form.files)])
+    return array.lacks(list(Form.at(array).paths()))
 
 
 def is_whole(file: Location, array: Any, index: tuple[int, ...]) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,10 @@ class Form:
     def path(self, index: tuple[int, ...]) -> str:
         """Path of the file of this index, below the array."""
         return "/".join(map(str, ("c", *index)))
+
+    def paths(self) -> Iterator[str]:
+        """Paths of all files, in C order of their indices."""
+        return map("/".join, product("c", *(map(str, range(size)) for size in self.files)))
 
     def metadata(self) -> bytes:
         """The metadata, as they stand in a file."""

@@ -6,19 +6,23 @@ import json
 import re
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.places.base import GUARD, LOCK
 from bulklmm_dask.storage.places.location import METADATA, Location
-from bulklmm_dask.storage.places.lock import GUARD, LOCK
+from bulklmm_dask.storage.proof.entry import JOURNAL
 from bulklmm_dask.storage.proof.manifest import MANIFEST
 from bulklmm_dask.storage.proof.stamp import KIND, RESULT, STUDY
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.surface import function
 from bulklmm_dask.text import counted, listing
 
-# Paths below the root. Those of a run: its lock, and chunks that it is writing, or was when it was
-# killed. Those of a store: metadata and chunks of arrays in the root, in the manifest or in
-# the summary.
+# Paths below the root. Those of a run: its lock, its journal, and chunks that it is writing, or was
+# when it was killed. Those of a store: metadata and chunks of arrays in the root, in the manifest
+# or in the summary.
 _PARTIAL = r"\.[0-9a-f]{32}\.partial"
-_OF_A_RUN = re.compile(rf"[^/]+/(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*)|.*/c(?:/\d+)*{_PARTIAL}")
+_OF_A_RUN = re.compile(
+    rf"[^/]+/(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*)|{JOURNAL}/\d+(?:{_PARTIAL})?"
+    rf"|.*/c(?:/\d+)*{_PARTIAL}"
+)
 _OF_A_STORE = re.compile(
     rf"(?:(?:{MANIFEST}|{SUMMARY})/)?(?:(?:[^/]+/)?zarr(?:\.json|{_PARTIAL})|[^/]+/c(?:/\d+)*(?:{_PARTIAL})?)"
 )

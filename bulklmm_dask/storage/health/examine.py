@@ -16,17 +16,19 @@ from bulklmm_dask.storage.arrays.sums import sound, sums_of
 from bulklmm_dask.storage.health.contents import is_of_a_run
 from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.proof.attributes import attributes_in
+from bulklmm_dask.storage.proof.entry import damaged_entries
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     MANIFEST,
     TRAITS,
+    entered,
     entries,
-    marks,
-    place,
+    recorded,
     sums_name,
 )
 from bulklmm_dask.storage.proof.seal import copy_of, is_metadata, is_sealed, same_content
 from bulklmm_dask.storage.proof.stamp import PARTS, is_first
+from bulklmm_dask.storage.summaries.files import unwritten
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.storage.summaries.stored import StoredSummary
 
@@ -108,6 +110,8 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
             for finding in _of_array(store, name, form, part, attrs, read):
                 wrong.add(name)
                 yield finding
+    for file in damaged_entries(store):
+        yield Finding(BLOCKS, file.below(store), CHANGED)
     if wrong <= set(attrs.get("statistics", ())):  # all that summaries are compared with is sound
         yield from _of_summary(store)
     for path in store.files():
@@ -126,10 +130,13 @@ def _of_array(
     """Findings in the files of an array."""
     recorded, inner = _recorded(store, name, form, attrs), form.chunks_of_shard
     wrong = False
+    absent = unwritten(store, name) if name.startswith(f"{SUMMARY}/") else ()
     for index in np.ndindex(form.files):
         if recorded is not None and index not in recorded:
             continue
         file = store / name / form.path(index)
+        if index in absent and not file.is_file():
+            continue
         problem = _problem(file, inner, None if recorded is None else recorded[index])
         read(file.size())
         if problem is not None:
@@ -145,7 +152,7 @@ def _of_summary(store: Location) -> Iterator[Finding]:
     """A finding if summaries are sound by themselves, but not those of the finished blocks."""
     summary = StoredSummary.of(store)
     try:
-        wrong = summary is not None and (summary.wrong() & marks(store, BLOCKS)).any()
+        wrong = summary is not None and summary.wrong(entered(store, BLOCKS)).any()
     except ServerError:
         raise
     except StoreError:  # what it is compared with is damaged, which is a finding of its own
@@ -161,13 +168,14 @@ def _recorded(
     if sums_name(name) not in attrs[PARTS]:
         return None
     try:
-        sums = entries(store, sums_name(name))
-        finished = list(np.ndindex(sums.shape[:-1]))
-        for kind, marked in ((BLOCKS, "statistics"), (TRAITS, "of_traits")):
-            if name in attrs.get(marked, ()):
-                known = np.argwhere(marks(store, kind)).tolist()
-                finished = [place(tuple(mark), len(form.shape)) for mark in known]
-        return {index: sums[index] for index in finished}
+        if name in attrs.get("statistics", ()):
+            found = recorded(store, name, BLOCKS)
+        elif name in attrs.get("of_traits", ()):
+            found = recorded(store, name, TRAITS)
+        else:
+            sums = entries(store, sums_name(name))
+            found = {index: sums[index] for index in np.ndindex(sums.shape[:-1])}
+        return found
     except ServerError:
         raise
     except Exception:  # a damaged manifest is a finding of its own

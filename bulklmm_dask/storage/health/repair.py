@@ -26,10 +26,20 @@ from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
 from bulklmm_dask.storage.proof.attributes import Attributes, attributes_in
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place, sums_name, wrong_files
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    TRAITS,
+    entered,
+    place,
+    sums_name,
+    wrong_files,
+)
 from bulklmm_dask.storage.proof.seal import copy_of, is_sealed, seal, without_seal
 from bulklmm_dask.storage.proof.stamp import PARTS
-from bulklmm_dask.storage.results.journal import Journal, Written
+from bulklmm_dask.storage.results.ledger import Ledger, fold
+from bulklmm_dask.storage.results.soundness import is_entered
+from bulklmm_dask.storage.results.written import Written
+from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.surface import either
 from bulklmm_dask.typing import Flags
 
@@ -74,7 +84,7 @@ def attributes_to_repair(store: Location) -> Attributes:
 def is_finished(store: Location) -> bool:
     """Whether a store is no result with blocks that are still to be computed."""
     try:
-        return bool(all(marks(store, kind).all() for kind in (BLOCKS, TRAITS)))
+        return is_entered(store)
     except ServerError:
         raise
     except Exception:  # a study; or damage, which is a finding of its own
@@ -100,6 +110,7 @@ def repairing(store: Location, attrs: Attributes, found: Sequence[Finding]) -> I
         If a run writes into it.
     """
     with explained(store):
+        _remove_file(store / BLOCKS)
         (store / BLOCKS).make_folder()
     with _writing(store, BLOCKS) as writer:
         writer.repair = _Repair(writer, attrs, found)
@@ -121,13 +132,14 @@ class _Repair:
         skeleton = _Fresh(fresh, store, attributes_in(fresh / METADATA) or {})
         self._require_same(skeleton.attrs)
         with explained(store):
+            skeleton.clear_the_way()
             skeleton.put_metadata()
             unmarked = skeleton.damaged_entries(of_marks=True)
             skeleton.put(unmarked)
             undone = self._undo(skeleton)
             skeleton.put_content()
-            skeleton.remove_surplus()
             skeleton.put_seal()
+            fold(store, self.writer.held)
             self._mark(skeleton, {name for name, _ in unmarked}, undone)
             self._remove_wrong_blocks(skeleton)
 
@@ -141,26 +153,29 @@ class _Repair:
                 f"give the study that it was made from as {either('study', '--from')}"
             )
 
-    def _journal(self) -> Journal:
-        return Journal(self.writer.store, self.writer.held)
+    def _ledger(self) -> Ledger:
+        return Ledger(self.writer.store, self.writer.held)
 
     def _undo(self, skeleton: _Fresh) -> set[_Mark]:
         """Take back the marks of blocks whose entries in the manifest are lost; put empty ones."""
         damaged = skeleton.damaged_entries(of_marks=False)
         undone = {mark for file in damaged for mark in skeleton.marks_of(*file)}
-        with self._journal() as journal:
-            for mark in undone:
-                journal.forget(mark)
+        ledger = self._ledger()
+        for mark in undone:
+            ledger.forget(mark)
+        ledger.write()
         skeleton.put(damaged)
         return undone
 
     def _mark(self, skeleton: _Fresh, kinds: set[str], undone: set[_Mark]) -> None:
         """Mark again what has lost its mark only: its files are those that the manifest lists."""
-        with self._journal() as journal:
-            for kind in kinds:
-                waiting = set(_where(~marks(self.writer.store, kind))) - undone
-                for mark in waiting - skeleton.wrong_marks(kind, waiting):
-                    journal.note(Written(mark, {}, ()))
+        ledger = self._ledger()
+        for kind in kinds:
+            waiting = set(_where(~entered(self.writer.store, kind))) - undone
+            for mark in waiting - skeleton.wrong_marks(kind, waiting):
+                length = sum(file.size() for file in skeleton.files_of(kind, mark))
+                ledger.note(Written(mark, length=length))
+        ledger.write()
 
     def _remove_wrong_blocks(self, skeleton: _Fresh) -> None:
         """Remove each file of a block that is not the one that was written, and take its mark."""
@@ -169,13 +184,14 @@ class _Repair:
         hidden = any(one.file.endswith(METADATA) or _is_of_manifest(one) for one in self.found)
         found = examine(store, lambda _: None) if hidden else self.found
         wrong = {finding.file for finding in found}
-        with self._journal() as journal:
-            for kind in (BLOCKS, TRAITS):
-                for mark in _where(marks(store, kind)):
-                    for file in skeleton.files_of(kind, mark):
-                        if file.below(store) in wrong:
-                            journal.forget(mark)
-                            removed.append(file)
+        ledger = self._ledger()
+        for kind in (BLOCKS, TRAITS):
+            for mark in _where(entered(store, kind)):
+                for file in skeleton.files_of(kind, mark):
+                    if file.below(store) in wrong:
+                        ledger.forget(mark)
+                        removed.append(file)
+        ledger.write()
         for file in removed:
             file.remove()
 
@@ -214,12 +230,16 @@ class _Fresh:
         self._put_where_other([METADATA])
 
     def damaged_entries(self, *, of_marks: bool) -> list[_File]:
-        """Files of the manifest that cannot be read: of marks, or of all else."""
+        """Files of the manifest that cannot be read: of marks, or of checksums.
+
+        Those of summaries are made again of the LODs by the analysis.
+        """
         return [
             (name, index)
             for name, form in self._forms.items()
             if not self._is_constant(name)
             and name not in self._scores
+            and not name.startswith(f"{SUMMARY}/")
             and (name in (BLOCKS, TRAITS)) == of_marks
             for index in np.ndindex(form.files)
             if not self._is_read(name, index)
@@ -236,10 +256,8 @@ class _Fresh:
             yield from (m for m in self._all_marks(TRAITS) if m[0] // length == index[-2])
             return
         blocks = self._forms[BLOCKS].file
-        aligned = name in map(sums_name, self.attrs["statistics"])
         for i, j in self._all_marks(BLOCKS):
-            # What other arrays have along the markers is not known here.
-            if j // blocks[1] == index[1] and (not aligned or i // blocks[0] == index[0]):
+            if (i // blocks[0], j // blocks[1]) == index[:2]:
                 yield i, j
 
     def wrong_marks(self, kind: str, chosen: Iterable[_Mark]) -> set[_Mark]:
@@ -257,14 +275,25 @@ class _Fresh:
             form = self._forms[name]
             yield self.store / _path(name, form, place(mark, len(form.shape)))
 
-    def remove_surplus(self) -> None:
-        """Remove what lies in the folder of an array and is none of its files."""
+    def clear_the_way(self) -> None:
+        """Remove what lies in the folder of an array and is none of its files.
+
+        Where two arrays were exchanged, there are files in place of folders, and folders in place
+        of files, so that this comes before anything is put there.
+        """
+        for name in self.attrs[PARTS]:
+            _remove_file(self.store / name)
         for name, form in self._forms.items():
+            if not (self.store / name).is_folder():
+                continue
             own = {_path(name, form, index) for index in np.ndindex(form.files)}
             own.add(f"{name}/{METADATA}")
             for below in list((self.store / name).files()):
                 path = f"{name}/{below}"
                 if path not in own and not is_of_a_run(path):
+                    (self.store / path).remove()
+            for path in own:
+                if (self.store / path).is_folder():
                     (self.store / path).remove()
 
     @cached_property
@@ -306,6 +335,12 @@ class _Fresh:
         for source, target in targets:
             target.put(source)
         self.store.sync([target for _, target in targets])
+
+
+def _remove_file(folder: Location) -> None:
+    """Remove a file that lies where a folder should be."""
+    if folder.is_file():
+        folder.remove()
 
 
 def _path(name: str, form: Form, index: tuple[int, ...]) -> str:

@@ -165,8 +165,10 @@ class Output(Place):
 
     def remove_partial_chunks(self) -> None:
         """Remove what is left of chunks that a killed run was writing."""
-        for file in self.local.rglob(f"*{_PARTIAL}"):
-            file.unlink(missing_ok=True)
+        for at, _, names in os.walk(self.path):
+            for name in names:
+                if name.endswith(_PARTIAL):
+                    Path(at, name).unlink(missing_ok=True)
 
     @contextmanager
     def replacing(self) -> Iterator[IO[bytes]]:

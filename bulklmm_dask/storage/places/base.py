@@ -12,6 +12,10 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.text import named
 
 METADATA = "zarr.json"
+# Small files that processes agree by: who writes a store, who takes that over, and, hidden and no
+# part of a folder, who makes or replaces the folder. They are always looked at anew.
+LOCK, GUARD, CLAIM = "lock.json", "lock-taken-over.json", ".bulklmm-writing.json"
+RECORDS = (LOCK, GUARD, CLAIM)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,6 +59,11 @@ class Base(os.PathLike[str]):
     @property
     def fixed(self) -> Self:
         """The same place, also once the working folder is another."""
+        raise NotImplementedError
+
+    @property
+    def anew(self) -> Self:
+        """The same place, of which nothing is known: on a server, all is asked for again."""
         raise NotImplementedError
 
     @property
@@ -131,6 +140,22 @@ class Base(os.PathLike[str]):
         """Number of the files of a folder and of all folders in it."""
         raise NotImplementedError
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of a folder, by their paths below it; one listing tells them."""
+        raise NotImplementedError
+
+    def ends(self, files: Sequence[tuple[str, int]], most: int) -> bytes:
+        """Read so many last bytes of each of many files of a folder, one after the other.
+
+        Parameters
+        ----------
+        files : sequence of (str, int)
+            Their paths below it, and their sizes; what cannot be read there is zeros.
+        most : int
+            Number of bytes.
+        """
+        raise NotImplementedError
+
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""
         raise NotImplementedError
@@ -170,6 +195,12 @@ class Base(os.PathLike[str]):
             stream.seek(max(0, length - most))
             return stream.read(most)
 
+    def part(self, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of a file."""
+        with self.open() as stream:
+            stream.seek(start)
+            return stream.read(stop - start)
+
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""
         raise NotImplementedError
@@ -185,10 +216,11 @@ class Base(os.PathLike[str]):
         """Remove a file, or a folder and all in it, if it is there."""
         raise NotImplementedError
 
-    def opened(self) -> Self:
+    def opened(self, *, to_write: bool = False) -> Self:
         """The same place for one opening of a store; on a server all is looked up once.
 
-        What a writer was cut off from is put right first (`recovered`).
+        What a writer was cut off from is put right first (`recovered`). A place that is `to_write`
+        may be a file, or nothing yet.
         """
         raise NotImplementedError
 
@@ -199,6 +231,13 @@ class Base(os.PathLike[str]):
         ----------
         chosen : callable
             Tells from its path below this place whether a file is wanted.
+        """
+        raise NotImplementedError
+
+    def ahead(self, paths: Iterable[str]) -> Self:
+        """The same place, for whoever reads these small files next; a server is asked together.
+
+        Files need not be there, nor is anything looked up that is known already.
         """
         raise NotImplementedError
 

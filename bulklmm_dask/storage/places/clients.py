@@ -37,8 +37,8 @@ _CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=10),
     "timeout": timedelta(seconds=120),
 }
-# What a machine of Amazon asks for its credentials.
-_METADATA_SERVER, _WAIT = ("169.254.169.254", 80), 1.0
+# What a machine of Amazon asks for its credentials, seconds that this may take, and boto3's word.
+_METADATA_SERVER, _WAIT, _ROLE = ("169.254.169.254", 80), 0.5, "iam-role"
 # Any of these says where the credentials for S3 are.
 _S3_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
@@ -154,19 +154,32 @@ def _of_boto3(root: str) -> Any:
     """
     if _names_credentials():
         return None
-    if find_spec("boto3") is not None:
-        import boto3  # type: ignore[import-untyped,import-not-found,unused-ignore]
-        from obstore.auth.boto3 import Boto3CredentialProvider
+    if find_spec("boto3") is None:
+        if _is_machine_of_amazon():
+            return None
+        raise _without_credentials(root)
+    import boto3  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    from botocore.session import get_session  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    from obstore.auth.boto3 import Boto3CredentialProvider
 
+    # A machine that has no role waits for seconds for one: it is asked for last.
+    own = get_session()
+    own.get_component("credential_provider").remove(_ROLE)
+    session = boto3.Session(botocore_session=own)
+    if session.get_credentials() is None and _is_machine_of_amazon():
         session = boto3.Session()
-        if session.get_credentials() is None:
-            raise _without_credentials(root)
-        return Boto3CredentialProvider(session)
+    if session.get_credentials() is None:
+        raise _without_credentials(root)
+    return Boto3CredentialProvider(session)
+
+
+def _is_machine_of_amazon() -> bool:
+    """Whether something answers where a machine of Amazon asks for its credentials."""
     try:
         socket.create_connection(_METADATA_SERVER, timeout=_WAIT).close()
     except OSError:
-        raise _without_credentials(root) from None
-    return None
+        return False
+    return True
 
 
 def _names_credentials() -> bool:

@@ -1,8 +1,8 @@
-"""What is known of the objects of a store: nothing beforehand, a list and small contents, or more.
+"""What is known of the objects of a store: nothing beforehand, small contents, a list, or more.
 
-`Direct` asks the server each time. `Seen` asks once: for one opening of a store. `Draft` writes in
-the background, and what makes a store of a folder last. `Changes` keeps what is written until all
-of it can be put in place.
+`Direct` asks the server each time. `Once` reads small objects once, and `Seen` lists them once too:
+for one opening of a store. `Draft` writes in the background, metadata and what makes a store of a
+folder last. `Changes` keeps what is written until all of it can be put in place.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from threading import RLock
 from typing import Any
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.places.base import METADATA
+from bulklmm_dask.storage.places.base import CLAIM, METADATA
 from bulklmm_dask.storage.places.objects import Bucket
 
-# In a folder: who writes it. It is hidden, and no part of the folder.
-CLAIM = ".bulklmm-writing.json"
-TOGETHER = 32  # requests that go out together
+TOGETHER = 64  # requests that go out together
 # Bytes: of contents that are kept for the next who reads them, and of all of them together.
 _SMALL, _KEPT = 2**21, 2**28
+_UNREAD: Any = object()  # in place of the content of an object of which nothing is known
 
 
 class Direct:
@@ -77,8 +77,13 @@ class Direct:
 
     def first(self, key: str, most: int) -> tuple[int, bytes]:
         """Size of an object, and no more than its first bytes."""
+        size, data = self.fetch(key, most)
+        return size, data[:most]
+
+    def fetch(self, key: str, most: int | None = None) -> tuple[int, bytes]:
+        """Size of an object, and its bytes, of a large one at least the first `most`."""
         entry, data = self.bucket.fetch(key, most)
-        return entry.size, data[:most]
+        return entry.size, data
 
     def part(self, key: str, start: int, stop: int) -> bytes:
         """Read a range of the bytes of an object."""
@@ -92,6 +97,10 @@ class Direct:
         """Write an object."""
         self.bucket.put(key, data)
 
+    def put_for_now(self, key: str, data: Any) -> None:
+        """Write an object that may soon be written again."""
+        self.put(key, data)
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, which need not be there."""
         self.bucket.delete(keys)
@@ -100,33 +109,135 @@ class Direct:
         """Wait for what is being written."""
 
 
-class Seen(Direct):
+class Once(Direct):
+    """Objects of which small ones are read once; what is below (`under`) is asked for the rest."""
+
+    def __init__(self, under: Direct) -> None:
+        super().__init__(under.bucket)
+        self._under = under
+        self._lock = RLock()
+        self._contents: dict[str, bytes | None] = {}  # None for what is not there
+        self._kept = 0
+
+    def size(self, key: str) -> int:
+        """Bytes of an object."""
+        content = self._contents.get(key, _UNREAD)
+        if content is not _UNREAD:
+            return len(_there(key, content))
+        if self.bucket.is_web:  # small ones are read anyway
+            return self._read(key, _SMALL)[0]
+        try:
+            return self._under.size(key)
+        except FileNotFoundError:
+            self._contents[key] = None
+            raise
+
+    def get(self, key: str) -> bytes:
+        """Read an object; a small one once."""
+        content = self._contents.get(key, _UNREAD)
+        return self._read(key)[1] if content is _UNREAD else _there(key, content)
+
+    def first(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and no more than its first bytes."""
+        content = self._contents.get(key, _UNREAD)
+        if content is not _UNREAD:
+            data = _there(key, content)
+            return len(data), data[:most]
+        size, data = self._read(key, max(most, _SMALL))
+        return size, data[:most]
+
+    def part(self, key: str, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of an object."""
+        content = self._contents.get(key)
+        return self._under.part(key, start, stop) if content is None else content[start:stop]
+
+    def tail(self, key: str, most: int) -> bytes:
+        """Read the last bytes of an object."""
+        content = self._contents.get(key, _UNREAD)
+        return self._under.tail(key, most) if content is _UNREAD else _there(key, content)[-most:]
+
+    def put(self, key: str, data: Any) -> None:
+        """Write an object."""
+        self._under.put(key, data)
+        self._note(key, data)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, which need not be there."""
+        self._under.delete(keys)
+        self._forget(keys)
+
+    def _read(self, key: str, most: int | None = None) -> tuple[int, bytes]:
+        try:
+            size, data = self._under.fetch(key, most)
+        except FileNotFoundError:
+            self._contents[key] = None
+            raise
+        if len(data) == size:
+            self._keep(key, data)
+        return size, data
+
+    def _keep(self, key: str, data: bytes) -> None:
+        with self._lock:
+            if len(data) <= _SMALL and self._kept + len(data) <= _KEPT:
+                self._drop(key)
+                self._contents[key] = data
+                self._kept += len(data)
+
+    def _drop(self, key: str) -> None:
+        """Know nothing of the content of an object."""
+        with self._lock:
+            self._kept -= len(self._contents.pop(key, None) or b"")
+
+    def _note(self, key: str, data: Any) -> None:
+        """Note what was written."""
+        self._drop(key)
+        if memoryview(data).nbytes <= _SMALL:
+            self._keep(key, bytes(data))
+
+    def _forget(self, keys: Sequence[str]) -> None:
+        """Note what was removed."""
+        with self._lock:
+            for key in keys:
+                self._drop(key)
+                self._contents[key] = None
+
+
+class Seen(Once):
     """The objects below a folder: listed once, and small ones read once."""
 
-    def __init__(self, bucket: Bucket, folder: str) -> None:
-        super().__init__(bucket)
+    def __init__(self, under: Direct, folder: str) -> None:
+        super().__init__(under)
         self.folder = folder
-        self._lock = RLock()
+        self._root = joined(folder, METADATA)
         self._sizes: dict[str, int] | None = None
         self._own: dict[str, int] = {}  # sizes of what was written since
-        self._contents: dict[str, bytes | None] = {}
-        self._kept = 0
 
     @property
     def sizes(self) -> dict[str, int]:
         """Sizes of all objects below the folder."""
         with self._lock:
             if self._sizes is None:
-                self._sizes = super().below(self.folder) | self._own
+                self._sizes = self._under.below(self.folder) | self._own
             return self._sizes
+
+    def read_root(self) -> None:
+        """Read what makes a store of the folder, if it is there; it needs no list."""
+        with suppress(FileNotFoundError):
+            self._read(self._root)
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether list and root, which were asked for at once, are from before and after a change.
+
+        Whoever makes a store writes its root last.
+        """
+        return (self._contents.get(self._root) is not None) != (self._root in self.sizes)
 
     def size(self, key: str) -> int:
         """Bytes of an object, from the list."""
         content = self._contents.get(key)
-        if content is not None:
-            return len(content)
-        if not self._is_listed(key):
-            return self._look(key)
+        if content is not None or not self._is_listed(key):
+            return super().size(key)
         try:
             return self.sizes[key]
         except KeyError:
@@ -157,26 +268,18 @@ class Seen(Direct):
 
     def get(self, key: str) -> bytes:
         """Read an object; a small one once."""
-        if key in self._contents:
-            return _there(key, self._contents[key])
-        if self._is_listed(key):
+        if key not in self._contents and self._is_listed(key):
             self.size(key)
-        return self._read(key)[1]
+        return super().get(key)
 
     def first(self, key: str, most: int) -> tuple[int, bytes]:
         """Size of an object, and no more than its first bytes."""
-        if key in self._contents or self._is_listed(key):
-            if self.size(key) > max(most, _SMALL):
-                return super().first(key, most)
-            data = self.get(key)
-            return len(data), data[:most]
-        size, data = self._read(key, max(most, _SMALL))
-        return size, data[:most]
-
-    def part(self, key: str, start: int, stop: int) -> bytes:
-        """Read a range of the bytes of an object."""
-        content = self._contents.get(key)
-        return super().part(key, start, stop) if content is None else content[start:stop]
+        if key in self._contents or not self._is_listed(key):
+            return super().first(key, most)
+        if self.size(key) > max(most, _SMALL):
+            return self._under.first(key, most)
+        data = self.get(key)
+        return len(data), data[:most]
 
     def tail(self, key: str, most: int) -> bytes:
         """Read the last bytes of an object, and all of a small one."""
@@ -184,56 +287,25 @@ class Seen(Direct):
             return self.get(key)[-most:]
         return super().tail(key, most)
 
-    def put(self, key: str, data: Any) -> None:
-        """Write an object."""
-        super().put(key, data)
-        self._note(key, data)
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, which need not be there."""
-        super().delete(keys)
-        self._forget(keys)
-
-    def _forget(self, keys: Sequence[str]) -> None:
-        with self._lock:
-            for key in keys:
-                self._contents[key] = None
-                for sizes in (self._own, self._sizes or {}):
-                    sizes.pop(key, None)
-
-    def _read(self, key: str, most: int | None = None) -> tuple[int, bytes]:
-        try:
-            entry, data = self.bucket.fetch(key, most)
-        except FileNotFoundError:
-            self._contents[key] = None
-            raise
-        if len(data) == entry.size:
-            self._keep(key, data)
-        return entry.size, data
-
-    def _keep(self, key: str, data: bytes) -> None:
-        with self._lock:
-            if len(data) <= _SMALL and self._kept + len(data) <= _KEPT:
-                self._contents[key] = data
-                self._kept += len(data)
+    def is_small(self, key: str) -> bool:
+        """Tell whether an object that is listed is kept once it is read."""
+        return self.size(key) <= _SMALL
 
     def _note(self, key: str, data: Any) -> None:
         """Note what was written."""
-        size = memoryview(data).nbytes
+        super()._note(key, data)
         with self._lock:
-            self._contents.pop(key, None)
-            if size <= _SMALL:
-                self._keep(key, bytes(data))
-            self._own[key] = size
+            self._own[key] = memoryview(data).nbytes
             if self._sizes is not None:
-                self._sizes[key] = size
+                self._sizes[key] = self._own[key]
 
-    def _look(self, key: str) -> int:
-        if key in self._contents:
-            return len(_there(key, self._contents[key]))
-        if self.bucket.is_web:  # small ones are read anyway
-            return self._read(key, _SMALL)[0]
-        return super().size(key)
+    def _forget(self, keys: Sequence[str]) -> None:
+        """Note what was removed."""
+        super()._forget(keys)
+        with self._lock:
+            for key in keys:
+                for sizes in (self._own, self._sizes or {}):
+                    sizes.pop(key, None)
 
     def _is_listed(self, key: str) -> bool:
         """Whether the list has an object, if there is one."""
@@ -244,14 +316,24 @@ class Seen(Direct):
 
 
 class Draft(Seen):
-    """A folder that is being written: small objects in the background, its root metadata last."""
+    """A new folder that is being written: small objects in the background, its root metadata last.
+
+    What is written for now is written once nothing else comes before it is needed.
+    """
 
     def __init__(self, bucket: Bucket, folder: str) -> None:
-        super().__init__(bucket, folder)
-        self._root = joined(folder, METADATA)
+        super().__init__(Direct(bucket), folder)
+        self._sizes = {}  # there is nothing yet
         self._pool = ThreadPoolExecutor(TOGETHER)
         self._waiting: dict[str, Future[None]] = {}
+        self._late: set[str] = set()  # what is written for now, and not yet being written
         self._closed = False
+
+    @property
+    def written(self) -> dict[str, bytes]:
+        """Small objects that were written, and are kept."""
+        with self._lock:
+            return {key: data for key, data in self._contents.items() if data is not None}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -262,7 +344,7 @@ class Draft(Seen):
             return found if last is None else found | {self._root: len(last)}
 
     def put(self, key: str, data: Any) -> None:
-        """Begin to write an object, or keep what is written last."""
+        """Begin to write an object, or keep what is written later."""
         if key == self._root:
             with self._lock:
                 self._contents[key] = bytes(data)
@@ -275,11 +357,25 @@ class Draft(Seen):
         content = bytes(data)
         self._note(key, content)
         with self._lock:
-            before = self._waiting.get(key)
-            self._waiting[key] = self._pool.submit(self._put_after, before, key, content)
+            self._late.discard(key)
+            self._begin(key, content)
+
+    def put_for_now(self, key: str, data: Any) -> None:
+        """Keep a small object until the next `flush`."""
+        content = bytes(data)
+        self._note(key, content)
+        with self._lock:
+            if key in self._contents and key != self._root:
+                self._late.add(key)
+                return
+        self.put(key, data)
+
+    def _begin(self, key: str, content: bytes) -> None:
+        before = self._waiting.get(key)
+        self._waiting[key] = self._pool.submit(self._put_after, before, key, content)
 
     def _put_after(self, before: Future[None] | None, key: str, content: bytes) -> None:
-        """Write an object, once what was to be written there before is: Zarr writes some twice."""
+        """Write an object, once what was to be written there before is."""
         if before is not None:
             before.result()
         self.bucket.put(key, content)
@@ -290,7 +386,11 @@ class Draft(Seen):
         super().delete(keys)
 
     def flush(self) -> None:
-        """Wait for what is being written."""
+        """Wait for all that was written, but for the metadata of the root."""
+        with self._lock:
+            late, self._late = sorted(self._late), set()
+            for key in late:
+                self._begin(key, _there(key, self._contents[key]))
         while waiting := list(self._waiting.values()):
             for one in waiting:
                 one.result()
@@ -300,12 +400,11 @@ class Draft(Seen):
                     self._waiting.pop(key).result()
 
     def changed_by_others(self) -> None:
-        """Forget what was seen: Zarr and worker processes write past this object."""
+        """Forget the list: worker processes write arrays past this object."""
         self.flush()
         with self._lock:
             self._sizes = None
-            last = self._contents.get(self._root)
-            self._contents = {} if last is None else {self._root: last}
+            self._contents = {key: data for key, data in self._contents.items() if data is not None}
 
     def finish(self) -> None:
         """Write what makes a store of the folder, once all else is there."""
@@ -324,7 +423,7 @@ class Changes(Seen):
     """A store with changes that are kept in memory; what is removed is noted."""
 
     def __init__(self, bucket: Bucket, folder: str) -> None:
-        super().__init__(bucket, folder)
+        super().__init__(Direct(bucket), folder)
         self.written: dict[str, bytes] = {}
         self.removed: set[str] = set()
 
@@ -332,6 +431,8 @@ class Changes(Seen):
         """Keep an object."""
         content = bytes(data)
         with self._lock:
+            self._drop(key)
+            self._kept += len(content)
             self.sizes[key] = len(content)
             self.written[key] = self._contents[key] = content
             self.removed.discard(key)

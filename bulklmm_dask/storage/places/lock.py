@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places import files, signs
+from bulklmm_dask.storage.places.base import GUARD, LOCK
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.warn import say
 from bulklmm_dask.surface import repeat
 from bulklmm_dask.text import duration
 
-LOCK, GUARD = "lock.json", "lock-taken-over.json"
 # Seconds between checks of a writer, and between looks at a guard.
 _CHECKED, _PAUSE = 10.0, 0.05
 
@@ -47,7 +47,7 @@ class Held:
 
     def require(self, *, now: bool = False) -> None:
         """Raise StoreError if the lock is lost; looks once in ten seconds, or `now`."""
-        time_now = _now()
+        time_now = signs.now()
         if not now and time_now - _checked.get(self, float("-inf")) < _CHECKED:
             return
         with explained(self.store):
@@ -84,6 +84,7 @@ class Writer(os.PathLike[str]):
         self._folder = folder
         self._heart: signs.Heart | None = None
         self._record = signs.new_record()
+        self._made: Location | None = None
 
     def __fspath__(self) -> str:
         return self.store.path
@@ -109,8 +110,14 @@ class Writer(os.PathLike[str]):
         self._keep(file)
 
     def put_into(self, new: Location) -> None:
-        """Put the lock into a store that is being made."""
-        self._file(new).create(self._record)
+        """Put the lock into a store that is being made, while the rest of it is written."""
+        looks: tuple[Callable[[], object], ...] = (
+            lambda: self._file(new).create(self._record),
+            lambda: new.sync([]),
+        )
+        for _ in new.each(lambda look: look(), looks):
+            pass
+        self._made = new
 
     def keep(self) -> None:
         """Begin to renew the lock, once the store that it was put into has its name."""
@@ -120,6 +127,7 @@ class Writer(os.PathLike[str]):
         """Give the lock back, if it is still held."""
         if self._heart is not None:
             self._heart.stop()
+            self.store.disown()
         try:
             self._file(self.store).discard(self._record)
         except (OSError, StoreError):  # then others take it over once it is stale
@@ -130,6 +138,9 @@ class Writer(os.PathLike[str]):
 
     def _keep(self, file: Location) -> None:
         held = self.held = Held(self.store, file, self._record)
+        _checked[held] = signs.now()
+        self.store.own(self._made)
+        self._made = None
         # Once it is lost, the next block is not written.
         self._heart = signs.Heart(file, self._record, lambda: _checked.pop(held, None))
 
@@ -137,7 +148,7 @@ class Writer(os.PathLike[str]):
 @contextmanager
 def writing(store: Location, folder: str) -> Iterator[Writer]:
     """Hold the lock of a store, from now on if it exists, else once the run has made it."""
-    writer = Writer(store, folder)
+    writer = Writer(store.anew, folder)
     try:
         if store.exists():
             writer.take()
@@ -194,12 +205,6 @@ def written_by(store: Location, folder: str) -> str:
     """Say which run writes into a store; empty if there is none, or if it is dead."""
     sign = sign_of(store, folder)
     return "" if sign is None or not sign.alive else str(sign)
-
-
-def _now() -> float:
-    """Seconds, also those that the machine has slept."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
 
 
 def _is_made(file: Location, record: bytes) -> bool:

@@ -7,11 +7,11 @@ and Azure alike; and any thread sends requests, without an event loop. It needs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.answers import at_host, lacks_bucket, reason, status_of
@@ -50,8 +50,7 @@ class Entry:
     @classmethod
     def of(cls, meta: ObjectMeta) -> Entry:
         """From what obstore tells."""
-        tag: Any = {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
-        return cls(meta["path"], meta["size"], meta["last_modified"].timestamp(), tag)
+        return cls(meta["path"], meta["size"], meta["last_modified"].timestamp(), _tag(meta))
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,8 @@ class Bucket:
         with self._said(key, "read"):
             return Entry.of(obstore.head(self._client, key))
 
-    def put(self, key: str, data: Any, mode: PutMode = "overwrite") -> None:
-        """Write an object, by one request unless it is large.
+    def put(self, key: str, data: Any, mode: PutMode = "overwrite") -> PutMode:
+        """Write an object, by one request unless it is large; give what tells it apart.
 
         With the mode "create", FileExistsError if it is there; with a tag of an `Entry`,
         FileExistsError if it is another one by now.
@@ -140,7 +139,7 @@ class Bucket:
         with self._said(key, "written"):
             large = memoryview(data).nbytes > ONE_PUT and mode == "overwrite"
             try:
-                obstore.put(
+                made = obstore.put(
                     self._client,
                     key,
                     data,
@@ -148,6 +147,7 @@ class Bucket:
                     use_multipart=large,
                     chunk_size=ONE_PUT,
                 )
+                return _tag(made)
             except (AlreadyExistsError, PreconditionError):
                 raise FileExistsError(f"{self.root}/{key}") from None
 
@@ -202,18 +202,24 @@ class Bucket:
             note_there(self.root)
         except (FileExistsError, InputError, ServerError):
             raise
-        except FileNotFoundError as error:
+        except (BaseError, OSError, ValueError) as error:
             if lacks_bucket(error):
                 where = at_host(self.root)
                 raise ServerError(
                     f"there is no bucket {self.root}{where}; make it first, or check the name"
                 ) from None
-            raise FileNotFoundError(f"{self.root}/{key}") from None
-        except (BaseError, OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(f"{self.root}/{key}") from None
             if not isinstance(error, ValueError) and (status_of(error) or 500) >= 500:
                 note_away(self.root)
             name = named(f"{self.root}/{key}".removesuffix("/"))
             raise ServerError(f"{name} cannot be {done}: {reason(self.root, error)}") from None
+
+
+def _tag(told: Mapping[str, Any]) -> PutMode:
+    """What tells an object apart, from what obstore tells of it."""
+    tag: Any = {name: told[name] for name in ("e_tag", "version") if told.get(name)}
+    return cast("PutMode", tag)
 
 
 def _again(read: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -52,6 +52,11 @@ class Place(Location):
     def fixed(self) -> Self:
         """The same place, also once the working folder is another."""
         return type(self)(str(self.local.absolute()), self.typed or self.path)
+
+    @property
+    def anew(self) -> Self:
+        """Itself."""
+        return self
 
     @property
     def name(self) -> str:
@@ -125,6 +130,23 @@ class Place(Location):
         """Number of the files of a folder and of all folders in it."""
         return sum(len(files) for _, _, files in os.walk(self.path))
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of a folder, by their paths below it."""
+        found, folders = dict[str, int](), [""]
+        while folders:
+            above = folders.pop()
+            with suppress(FileNotFoundError), os.scandir(os.path.join(self.path, above)) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{above}{entry.name}/")
+                    elif entry.is_file():
+                        found[f"{above}{entry.name}"] = entry.stat().st_size
+        return found
+
+    def ends(self, files: Sequence[tuple[str, int]], most: int) -> bytes:
+        """Read the last bytes of files; a system call each, for there may be a hundred thousand."""
+        return b"".join(_end(f"{self.path}/{path}", size, most) for path, size in files)
+
     def names(self) -> list[str]:
         """Names of the entries of a folder, sorted."""
         return sorted(os.listdir(self.path))
@@ -160,11 +182,21 @@ class Place(Location):
         """Give itself."""
         yield self
 
-    def opened(self) -> Self:
+    def opened(self, *, to_write: bool = False) -> Self:
         """Give itself, recovered."""
         return self.recovered()
 
     def fetch(self, chosen: Callable[[str], bool]) -> None:
+        """Do nothing."""
+
+    def ahead(self, paths: Iterable[str]) -> Self:
+        """Give itself."""
+        return self
+
+    def own(self, written: Location | None = None) -> None:
+        """Do nothing."""
+
+    def disown(self) -> None:
         """Do nothing."""
 
     def each(
@@ -205,6 +237,19 @@ def tries() -> Iterator[None]:
     for _ in range(_TRIES):
         yield
         time.sleep(_PAUSE)
+
+
+def _end(path: str, size: int, most: int) -> bytes:
+    """Bytes of a file from `most` before its size on; zeros if the disk does not give them."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+        try:
+            found = os.pread(number, most, size - most)
+        finally:
+            os.close(number)
+    except OSError:
+        return bytes(most)
+    return found.ljust(most, b"\0")
 
 
 def _joined(folder: str, name: str) -> str:

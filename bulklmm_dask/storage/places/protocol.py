@@ -66,8 +66,9 @@ class Location(Group):
         `overwrite` allows something of that name to exist; the caller checks whether it may be
         replaced.
         """
-        self.require_parent()
-        if self.exists() and not overwrite:
+        looks: tuple[Callable[[], Any], ...] = (self.require_parent, self.exists)
+        _, exists = self.each(lambda look: look(), looks)
+        if exists and not overwrite:
             raise StoreError(
                 f"{self} exists; choose another name, or replace it with "
                 f"{option('overwrite', True)}"
@@ -154,6 +155,21 @@ class Location(Group):
 
     def recovered(self) -> Self:
         """Put right what a writer was cut off from, with a StudyWarning; gives itself."""
+        raise NotImplementedError
+
+    def own(self, written: Location | None = None) -> None:
+        """Note that this process alone writes below here, as it has a lock, until `disown`.
+
+        Parameters
+        ----------
+        written : Location, optional
+            The place where it has made what is here (`appearing`). Small files that it has written
+            are not read again from a server.
+        """
+        raise NotImplementedError
+
+    def disown(self) -> None:
+        """Note that others may write here."""
         raise NotImplementedError
 
     def remove_partial_chunks(self) -> None:

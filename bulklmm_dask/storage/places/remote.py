@@ -10,16 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Self, TypeVar
 
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.storage.places.base import Base
-from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Seen, joined
+from bulklmm_dask.storage.places import owned
+from bulklmm_dask.storage.places.base import RECORDS, Base
+from bulklmm_dask.storage.places.known import TOGETHER, Direct, Draft, Once, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket, Entry
+from bulklmm_dask.storage.places.owned import Owned
 from bulklmm_dask.storage.places.protocol import Location
 from bulklmm_dask.storage.places.url import as_typed, parsed, refuse_nul
 
@@ -31,6 +33,9 @@ _FEW = 4  # large objects that are read together
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Records that this process has written, and what tells each apart: they need not be read again.
+_records: dict[str, tuple[bytes, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ class RemotePlace(Location):
     @property
     def source(self) -> Direct:
         """What is asked for the objects."""
-        return Direct(self.bucket) if self.known is None else self.known
+        if self.name in RECORDS:
+            return Direct(self.bucket)
+        return owned.source_of(self.path) if self.known is None else self.known
 
     def __truediv__(self, name: str) -> Self:
         refuse_nul(name)
@@ -85,6 +92,11 @@ class RemotePlace(Location):
     def fixed(self) -> Self:
         """The same place, of which nothing is known."""
         return type(self)(self.path)
+
+    @property
+    def anew(self) -> Self:
+        """The same place, of which nothing is known."""
+        return replace(self, known=None)
 
     @property
     def name(self) -> str:
@@ -118,6 +130,8 @@ class RemotePlace(Location):
 
     def exists(self) -> bool:
         """Tell whether there is an object, or a folder of objects."""
+        if isinstance(self.known, Seen):
+            return self.is_folder() or self.is_file()
         return any(self.each(lambda look: look(), (self.is_folder, self.is_file)))
 
     def is_folder(self) -> bool:
@@ -142,6 +156,15 @@ class RemotePlace(Location):
     def count(self) -> int:
         """Number of the objects below it."""
         return len(self.source.below(self.key))
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all objects below it, by their paths."""
+        length = len(self.key) + 1 if self.key else 0
+        return {key[length:]: size for key, size in self.source.below(self.key).items()}
+
+    def ends(self, files: Sequence[tuple[str, int]], most: int) -> bytes:
+        """Read them by one request each."""
+        return b"".join(self.each(lambda file: (self / file[0]).tail(most), files))
 
     def names(self) -> list[str]:
         """Names right below it, sorted."""
@@ -177,6 +200,10 @@ class RemotePlace(Location):
         """Read the last bytes of an object."""
         return self.source.tail(self.key, most)
 
+    def part(self, start: int, stop: int) -> bytes:
+        """Read a range of the bytes of an object."""
+        return self.source.part(self.key, start, stop)
+
     def read_bytes(self) -> bytes:
         """Read all bytes of an object."""
         return self.source.get(self.key)
@@ -202,10 +229,35 @@ class RemotePlace(Location):
 
     def fetch(self, chosen: Callable[[str], bool]) -> None:
         """Read small objects together, if what is read is kept."""
-        if isinstance(self.known, Seen):
+        known = self.known
+        if isinstance(known, Seen):
             paths = [path for path in self.files() if chosen(path)]
-            for _ in self.each(lambda path: (self / path).first(0), paths):
+            keys = [(self / path).key for path in paths if path.rpartition("/")[2] not in RECORDS]
+            for _ in self.each(known.get, filter(known.is_small, keys)):
                 pass
+
+    def ahead(self, paths: Iterable[str]) -> Self:
+        """The same place, of which these small objects were read together, if they are there."""
+        if self.known is not None:
+            return self
+        known = Once(self.source)
+
+        def look(path: str) -> None:
+            with suppress(FileNotFoundError):
+                known.get(joined(self.key, path))
+
+        for _ in self.each(look, paths):
+            pass
+        return replace(self, known=known)
+
+    def own(self, written: Location | None = None) -> None:
+        """Note that this process alone writes below here, and what it has written."""
+        known = written.known if isinstance(written, RemotePlace) else None
+        owned.own(self.path, Owned(self.bucket, known.written if isinstance(known, Draft) else {}))
+
+    def disown(self) -> None:
+        """Note that others may write here."""
+        owned.disown(self.path)
 
     def each(
         self, function: Callable[[T], R], items: Iterable[T], *, large: bool = False
@@ -240,7 +292,7 @@ class RemotePlace(Location):
     def write_dataset(self, ds: Any, **options: Any) -> None:
         """Write a dataset as a Zarr group; processes that write it are not seen here."""
         super().write_dataset(ds, **options)
-        if isinstance(self.known, Draft):
+        if isinstance(self.known, Draft) and ds.chunks:
             self.known.changed_by_others()
 
     @contextmanager
@@ -303,7 +355,7 @@ class RemotePlace(Location):
     def create(self, data: bytes) -> None:
         """Make a small object; one that was emptied counts as none."""
         try:
-            self.bucket.put(self.key, data, "create")
+            tag = self.bucket.put(self.key, data, "create")
         except FileExistsError:
             found = self._fetch()
             if found is None:
@@ -311,7 +363,8 @@ class RemotePlace(Location):
             entry, content = found
             if content:
                 raise
-            self.bucket.put(self.key, data, entry.tag)
+            tag = self.bucket.put(self.key, data, entry.tag)
+        _records[self.path] = data, tag
 
     def renew(self, data: bytes) -> bool:
         """Write a small object again, if it holds these bytes; tell whether it does."""
@@ -323,15 +376,20 @@ class RemotePlace(Location):
 
     def exchange(self, data: bytes, new: bytes) -> bool:
         """Write other bytes into a small object, if it holds these; tell whether it did."""
-        found = self._fetch()
-        if found is None or found[1] != data:
-            return False
+        own, tag = _records.pop(self.path, (b"", None))
+        if own != data or not tag:
+            found = self._fetch()
+            if found is None or found[1] != data:
+                return False
+            tag = found[0].tag
         try:
-            self.bucket.put(self.key, new, found[0].tag)
+            tag = self.bucket.put(self.key, new, tag)
         except (FileExistsError, FileNotFoundError):
             # Another process was faster; or the answer was lost, and obstore has asked again.
             found = self._fetch()
             return found is not None and found[1] == new
+        if new:
+            _records[self.path] = new, tag
         return True
 
     def age(self) -> float:

@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.places import files, signs
+from bulklmm_dask.storage.places import files, owned, signs
 from bulklmm_dask.storage.places.appearing import explained
-from bulklmm_dask.storage.places.base import METADATA, ServerError
-from bulklmm_dask.storage.places.known import CLAIM, Changes, Draft, Seen, joined
+from bulklmm_dask.storage.places.base import CLAIM, METADATA, ServerError
+from bulklmm_dask.storage.places.known import Changes, Draft, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.protocol import Location, Replaceable
 from bulklmm_dask.storage.places.remote import RemotePlace
@@ -36,18 +36,30 @@ _STATES = _DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
 class Remote(RemotePlace, of_urls=True):
     """The URL of a file, a folder or a store in an object store."""
 
-    def opened(self) -> Self:
-        """The same place, of which all is looked up once."""
+    def opened(self, *, to_write: bool = False) -> Self:
+        """The same place, of which all is looked up once, by requests that go out together."""
         if self.known is not None:
             return self
-        place = self.recovered()
-        return replace(place, known=Seen(place.bucket, place.key))
+        known = Seen(self.source, self.key)
+        place = replace(self, known=known)
+        if self.bucket.is_web or not self.key:
+            return place
+        looks: tuple[Callable[[], Any], ...] = (
+            (self / CLAIM).record,
+            known.read_root,
+            lambda: known.sizes,
+            *((place.is_file,) if to_write else ()),
+        )
+        claim, *_ = self.each(lambda look: look(), looks)
+        if claim is None and not known.is_torn:
+            return place
+        return replace(self.recovered(), known=Seen(self.source, self.key))
 
     @contextmanager
     def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Location]:
         """Give a folder to write to: this one, or one beside it where something is replaced."""
         with _Claim.of(self) as claim:
-            there = self.exists()
+            there = self.anew.exists()
             if there and replaceable is None:
                 raise StoreError(
                     f"{self} was made meanwhile by another run; {repeat()}, or choose another name"
@@ -57,7 +69,7 @@ class Remote(RemotePlace, of_urls=True):
                 claim.note({_DRAFT: place.key})
             draft = Draft(self.bucket, place.key)
             try:
-                with explained(self):
+                with explained(self), owned.writing(place.path, draft):
                     yield replace(place, known=draft)
                     draft.flush()
                     claim.require()
@@ -65,7 +77,7 @@ class Remote(RemotePlace, of_urls=True):
                         draft.finish()
                     else:
                         assert replaceable is not None
-                        replaceable(self)
+                        replaceable(self.anew)
                         draft.finish()
                         claim.put_in_place(place.key, None)
             except BaseException as error:
@@ -119,6 +131,8 @@ class Remote(RemotePlace, of_urls=True):
             except BaseException as error:
                 claim.clean(place.key, error)
                 raise
+            finally:
+                owned.forget(self.path)
         return True
 
     def recovered(self) -> Self:
@@ -131,7 +145,7 @@ class Remote(RemotePlace, of_urls=True):
         """
         if self.known is not None or self.bucket.is_web or not self.key:
             return self
-        claim = replace(self / CLAIM, known=None)
+        claim = (self / CLAIM).anew
         record = claim.record()
         if record is None:
             return self
@@ -161,30 +175,37 @@ class _Claim:
     def __init__(self, place: Remote, found: Mapping[str, Any] | None = None) -> None:
         """Prepare a claim; it goes on from what stands in the one of another process."""
         self.place = place
-        self.file = replace(place / CLAIM, known=None)
+        self.file = (place / CLAIM).anew
         self.state = {name: found[name] for name in _STATES if name in found} if found else {}
         self.record = signs.new_record(**self.state)
         self._is_left = False
+        self._seen = float("-inf")  # when it was last known that it is held
         self._heart: signs.Heart | None = None
 
     @classmethod
     @contextmanager
     def of(cls, place: Remote) -> Iterator[Self]:
         """Hold the claim of a folder; StoreError if another process has it."""
-        place.recovered()
         claim = cls(place)
-        try:
-            claim.file.create(claim.record)
-        except FileExistsError:
-            if not claim.is_held():  # else the answer was lost, and obstore has asked again
+        if not claim._is_made():
+            place.anew.recovered()
+            if not claim._is_made():
                 raise StoreError(
                     f"{place} is being written by another run; wait for its end, and {repeat()}"
-                ) from None
+                )
         try:
             claim.begin()
             yield claim
         finally:
             files.cleaning(claim.release)
+
+    def _is_made(self) -> bool:
+        """Make it; tell whether it is held then."""
+        try:
+            self.file.create(self.record)
+        except FileExistsError:
+            return self.is_held()  # it is if the answer was lost, and obstore has asked again
+        return True
 
     def note(self, state: dict[str, Any]) -> None:
         """Write down how far it is."""
@@ -197,7 +218,11 @@ class _Claim:
 
     def is_held(self) -> bool:
         """Tell whether it is still held."""
-        return self.file.record() == self.record
+        now = signs.now()
+        held = self.file.record() == self.record
+        if held:
+            self._seen = now
+        return held
 
     def require(self) -> None:
         """Raise StoreError unless it is still held."""
@@ -284,7 +309,8 @@ class _Claim:
         if self._is_left:
             return
         try:
-            if self.file.discard(self.record):
+            # Nobody takes it over within that time. Objects are removed without a condition.
+            if signs.now() - self._seen < signs.BEAT or self.is_held():
                 self.file.bucket.delete([self.file.key])
         except ServerError:  # whoever comes next does so
             signs.give_up(self.record)

@@ -96,6 +96,12 @@ def death(file: Location, record: bytes) -> str | None:
     return f"has given no sign of life for {duration(max(age, WATCHED))}"
 
 
+def now() -> float:
+    """Seconds, also those that the machine has slept."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 def give_up(record: bytes) -> None:
     """Note that this process does no more what it could not take its record back for."""
     _given_up.add(record)

@@ -14,6 +14,7 @@ from zarr.abc.store import (
     SuffixByteRequest,
 )
 
+from bulklmm_dask.storage.places.base import METADATA
 from bulklmm_dask.storage.places.known import Direct, joined
 from bulklmm_dask.storage.places.objects import Bucket
 
@@ -89,7 +90,10 @@ class ZarrObjects(Store):
         """Write an object."""
         self._check_writable()
         data = value.as_buffer_like()
-        await asyncio.to_thread(self._source.put, joined(self._folder, key), data)
+        # Zarr writes metadata twice: for a new array, and with its attributes.
+        of_metadata = key.rpartition("/")[2] == METADATA
+        put = self._source.put_for_now if of_metadata else self._source.put
+        await asyncio.to_thread(put, joined(self._folder, key), data)
 
     async def delete(self, key: str) -> None:
         """Remove an object, which need not be there."""

@@ -90,6 +90,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "parts": (_is_map_of_parts, "a description of each array"),
     "digest": _TEXT,
     "fingerprints": (_is_map_of_texts, "a text for each input"),
+    "values": (_is_map_of_texts, "a text for each array"),
     **dict.fromkeys(
         ("version", "method", "precision", "kinship", "genotypes", "by", "strata", "effect_unit"),
         _TEXT,

@@ -70,6 +70,11 @@ class _Chosen(Deferred):
         self.shape = (stored.shape[0], choice.traits.size, *stored.shape[2:])
         self.dtype = stored.dtype
 
+    @property
+    def is_far(self) -> bool:
+        """Whether a server has the store."""
+        return self.stored.is_far
+
     def take(self, key: tuple[int | slice, ...]) -> Any:
         pair = [
             np.atleast_1d(np.arange(n)[one]) for n, one in zip(self.shape, key[:2], strict=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+
+# Rows of a table that are converted together.
+_ROWS = 1024
 
 
 def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
@@ -15,10 +18,24 @@ def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
 
     Values are hashed as float64, all NaN alike: dtype and chunks of a table do not matter.
     """
+    parts = (values[at : at + _ROWS] for at in range(0, len(values), _ROWS))
+    digests = b"".join(digest for part in parts for digest in _digests(part))
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def _digests(values: npt.NDArray[np.generic]) -> Iterator[bytes]:
     table = np.asarray(values, dtype=np.float64) + 0.0  # -0.0 becomes 0.0
     table[np.isnan(table)] = np.nan
-    digests = (hashlib.blake2b(row, digest_size=8).digest() for row in np.ascontiguousarray(table))
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    for row in np.ascontiguousarray(table):
+        yield hashlib.blake2b(row, digest_size=8).digest()
+
+
+def of_rows(digests: npt.NDArray[np.uint64]) -> str:
+    """Digest of all values of a table, from those of its rows (`row_digests`).
+
+    A study keeps it when it is saved (`kept_digests`), so that it need not be read for it.
+    """
+    return fingerprint([digests])
 
 
 def of_labels(template: xr.Dataset) -> str:
@@ -32,7 +49,7 @@ def fingerprint(parts: Iterable[object]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray) and part.dtype != object:
-            digest.update(str((part.shape, part.dtype)).encode())
+            digest.update(str((part.shape, part.dtype.str)).encode())
             digest.update(np.ascontiguousarray(part).tobytes())
         elif isinstance(part, np.ndarray):
             digest.update("\x1f".join(map(str, part.ravel())).encode())

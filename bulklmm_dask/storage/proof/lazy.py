@@ -23,6 +23,11 @@ class Deferred(BackendArray):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def is_far(self) -> bool:
+        """Whether a server is asked for it: others can compute meanwhile."""
+        return False
+
     @abstractmethod
     def take(self, key: tuple[int | slice, ...]) -> Any:
         """Read a part: one integer or slice for each dimension."""
@@ -41,7 +46,7 @@ def lazily(
     variable: xr.DataArray,
     chunks: Mapping[str, int],
     *,
-    identity: str | None = None,
+    opening: Opening,
 ) -> xr.DataArray:
     """Give an array of a dataset that was opened lazily as chunks that read the store.
 
@@ -53,12 +58,11 @@ def lazily(
         Its array of the same name, not chunked.
     chunks : mapping of str to int
         Sizes of the chunks along its dimensions, perhaps along others too.
-    identity : str, optional
-        Of an array whose files the manifest of the store lists (`manifest.identity`); they are
-        compared with it.
+    opening : Opening
+        Its opening; files that the manifest of the store lists are compared with it.
     """
     own = {dim: size for dim, size in chunks.items() if dim in variable.dims}
-    data = Stored(store, variable, identity).chunked(variable.dims, own).data
+    data = Stored(store, variable, opening).chunked(variable.dims, own).data
     return variable.copy(deep=False, data=data)
 
 
@@ -68,14 +72,33 @@ def stored_behind(variable: xr.Variable) -> Stored | None:
     return found if isinstance(found, Stored) else None
 
 
+def kept_digest(array: Any) -> str | None:
+    """Digest of the values of an array (`fingerprint.of_rows`), kept by the study that it is of.
+
+    None for an array in memory, for one that is computed, and for a part of one.
+    """
+    found = _behind(array)
+    return found.opening.values if isinstance(found, Stored) else None
+
+
 def deferred_behind(variable: xr.Variable) -> Deferred | None:
     """Find the array that a variable reads, all of it and unchanged; None if it is none.
 
     Its chunks are the only layer of the graph above the array: whatever changes, selects or
     rearranges values adds another one, with another name.
     """
-    graph = getattr(variable.data, "dask", None)
-    base = f"original-{variable.data.name}" if graph is not None else ""
+    return _behind(variable.data)
+
+
+def is_far(array: Any) -> bool:
+    """Tell whether an array is read from a server, all of it and unchanged."""
+    found = _behind(array)
+    return found is not None and found.is_far
+
+
+def _behind(array: Any) -> Deferred | None:
+    graph = getattr(array, "dask", None)
+    base = f"original-{array.name}" if graph is not None else ""
     if graph is None or base not in getattr(graph, "layers", ()):
         return None
     source = graph.layers[base].get(base)
@@ -87,11 +110,15 @@ def deferred_behind(variable: xr.Variable) -> Deferred | None:
 class Stored(Deferred):
     """An array of a store, by name; its errors name store and array."""
 
-    def __init__(self, store: Location, variable: xr.DataArray, identity: str | None) -> None:
+    def __init__(self, store: Location, variable: xr.DataArray, opening: Opening) -> None:
         self.store, self.name = store.fixed, str(variable.name)
         self.shape, self.dtype = variable.shape, variable.dtype
-        # Tasks of a store that took the place of another have other names.
-        self.opening = Opening(identity)
+        self.opening = opening  # tasks of a store that took the place of another have other names
+
+    @property
+    def is_far(self) -> bool:
+        """Whether a server has the store."""
+        return self.store.is_far
 
     def take(self, key: tuple[int | slice, ...]) -> Any:
         """Read a part; StoreError if it is damaged."""

@@ -3,8 +3,9 @@
 The group ``manifest`` has an array for each large array of the store. Its first dimensions are the
 grid of the files; along the last one are the checksums in a file (`sums`). A result also has the
 marks ``manifest_blocks`` (a number for each block) and ``manifest_traits`` (one for each chunk of
-traits): 1 once all arrays are written there, 0 before. The sums and marks of 256 files share a
-file, so that a store of many blocks has few of these.
+traits): 0 before all arrays are written there, then 1 more than the bytes of their files. The sums
+and marks of 16,384 files share a file: these are written once, at the end of a run. Until then its
+journal has them (`entry`).
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.datasets import make_array, make_group, read_array, write_file
+from bulklmm_dask.storage.arrays.datasets import make_array, read_array
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.pieces import bounds, touched
 from bulklmm_dask.storage.arrays.shard import read
 from bulklmm_dask.storage.arrays.sums import sound, sums_of
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
+from bulklmm_dask.storage.proof.entry import BLOCKS as BLOCKS
+from bulklmm_dask.storage.proof.entry import TRAITS as TRAITS
+from bulklmm_dask.storage.proof.entry import entries_of, marked
 from bulklmm_dask.storage.proof.remedy import remedy
-from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS
+from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS, VALUES
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Flags, Sums
 
 MANIFEST = "manifest"
-BLOCKS, TRAITS = "manifest_blocks", "manifest_traits"
 # Files whose sums, or blocks whose marks, share a file.
-_TOGETHER = 256
+_TOGETHER = 2**14
 # Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
 _MOST_ABSENT = 10_000
 
@@ -45,25 +49,27 @@ def sums_name(name: str) -> str:
 
 
 def create_sums(store: Location, names: Sequence[str]) -> None:
-    """Create the manifest of arrays, all sums 0."""
-    if names and not (store / MANIFEST).exists():
-        make_group(store / MANIFEST)
+    """Create the manifest of arrays, all sums 0; the group of the manifest comes with the seal."""
     for name in names:
-        form = Form.of(store / name)
-        shape = (*form.files, 1 + form.chunks_of_shard)
-        sums = np.zeros(shape, np.uint32)
-        make_array(store / sums_name(name), sums, (*together(shape[:-1]), shape[-1]))
+        _make_sums(store, name, Form.of(store / name), np.zeros((), np.uint32))
+
+
+def _make_sums(store: Location, name: str, form: Form, sums: Sums) -> None:
+    """Create the part of the manifest of an array; `sums` are broadcast to all its files."""
+    shape = (*form.files, 1 + form.chunks_of_shard)
+    values = np.broadcast_to(sums, shape)
+    make_array(store / sums_name(name), values, (*together(shape[:-1]), shape[-1]))
 
 
 def create_marks(store: Location, name: str, shape: tuple[int, ...], dims: Sequence[str]) -> None:
     """Create marks of blocks or of chunks of traits, all 0."""
-    marks = np.zeros(shape, np.uint8)
+    marks = np.zeros(shape, np.uint64)
     make_array(store / name, marks, together(shape), dims=tuple(dims))
 
 
-def together(shape: Sequence[int]) -> tuple[int, ...]:
+def together(shape: Sequence[int], most: int = _TOGETHER) -> tuple[int, ...]:
     """Sizes of the part of a grid that shares a file: along the first dimensions first."""
-    left, sizes = _TOGETHER, []
+    left, sizes = most, []
     for size in shape:
         sizes.append(max(1, min(size, left)))
         left = max(1, left // sizes[-1])
@@ -80,8 +86,53 @@ def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
 
 
 def marks(store: Location, name: str) -> Flags:
-    """Tell for every block, or for every chunk of traits, whether it is marked."""
+    """Tell for every block, or for every chunk of traits, whether it is marked.
+
+    Those that only the journal of a run tells of are marked too.
+    """
+    found = entered(store, name)
+    if not found.all():
+        for known in marked(store):
+            _set(found, known.get(name, ()), True)
+    return found
+
+
+def entered(store: Location, name: str) -> Flags:
+    """Tell the same without the journal, by the array alone."""
     return entries(store, name) > 0
+
+
+def recorded(store: Location, name: str, kind: str) -> dict[tuple[int, ...], Any]:
+    """Give what is recorded of the finished files of an array, by their index.
+
+    Parameters
+    ----------
+    store : Location
+        A result; what only the journal of a run tells counts too, as far as that is sound.
+    name : str
+        An array that is written with marks of this kind.
+    kind : str
+        `BLOCKS` or `TRAITS`.
+    """
+    sums = entries(store, sums_name(name))
+    done = map(tuple, np.argwhere(entered(store, kind)).tolist())
+    found = {index: sums[index] for index in (place(mark, sums.ndim - 1) for mark in done)}
+    for entry in entries_of(store):
+        if kind in entry:
+            of_marks = (place(mark, sums.ndim - 1) for mark in entry[kind].marks)
+            found |= dict(zip(of_marks, entry[kind].arrays[sums_name(name)], strict=True))
+    return found
+
+
+def _set(values: Any, places: Sequence[tuple[int, ...]], to: Any) -> None:
+    """Set the elements, or the rows, at some places of an array."""
+    if len(places):
+        values[tuple(np.array(places).T)] = to
+
+
+def mark_for(length: int) -> int:
+    """Mark of a block, or of a chunk of traits, whose files have so many bytes together."""
+    return 1 + length
 
 
 def entries(store: Location, name: str) -> Any:
@@ -105,19 +156,17 @@ def entries(store: Location, name: str) -> Any:
 
 def record(store: Location, names: Sequence[str]) -> None:
     """Write the checksums of all files of these arrays, once all are written."""
-    create_sums(store, names)
     for name in names:
-        array, sums = store / name, store / sums_name(name)
-        form, of_sums = Form.of(array), Form.of(sums)
-        found = np.zeros(of_sums.shape, np.uint32)
+        array = store / name
+        form = Form.of(array)
+        found = np.zeros((*form.files, 1 + form.chunks_of_shard), np.uint32)
         places = {index: array / form.path(index) for index in np.ndindex(form.files)}
         there = store.each(partial(sums_of, inner=form.chunks_of_shard), places.values())
         for (index, file), sums_there in zip(places.items(), there, strict=True):
             if sums_there is None:
                 raise StoreError(f"{array} lacks its file {file.below(array)}; {remedy(store)}")
             found[index] = sums_there
-        for index in np.ndindex(of_sums.files):
-            write_file(sums, of_sums, index, found[of_sums.region(index)])
+        _make_sums(store, name, form, found)
 
 
 def wrong_files(
@@ -132,8 +181,8 @@ def wrong_files(
     The bytes within the chunks are compared with their checksums only with `read`. `chosen` are the
     indices to look at, all by default.
     """
-    form, sums = Form.of(store / name), entries(store, sums_name(name))
-    inner = form.chunks_of_shard
+    form = Form.of(store / name)
+    inner, sums = form.chunks_of_shard, entries(store, sums_name(name))
     indices = list(np.ndindex(form.files) if chosen is None else chosen)
 
     def is_same(index: tuple[int, ...]) -> bool:
@@ -171,12 +220,35 @@ class Opening:
     ----------
     identity : str or None
         Its `identity`; None if the manifest does not list its files.
+    values : str or None
+        Digest of its values, if it was kept when the store was saved.
     token : str
         A text that is another each time the store is opened.
+    known : (Form, array) or None
+        Its form and checksums, if they are known in this process; not sent to workers.
     """
 
     identity: str | None
+    values: str | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    known: tuple[Form, Sums] | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.identity, self.values, self.token)
+
+    @classmethod
+    def of(cls, store: Location, name: str, attrs: Mapping[str, Any]) -> Self:
+        """An array of a store that is being opened, with these attributes.
+
+        What was read of a server is kept: it is not asked for again, and neither is whether the
+        store is the same, unless a file is another one than its checksums say.
+        """
+        opening = cls(identity(attrs, name), attrs.get(VALUES, {}).get(name))
+        if opening.identity is None or not store.is_far:
+            return opening
+        with suppress(StoreError):  # whoever reads the array is told
+            return replace(opening, known=(Form.of(store / name), entries(store, sums_name(name))))
+        return opening
 
     @classmethod
     def now(cls, store: Location, name: str) -> Self:
@@ -192,7 +264,6 @@ class Opening:
             )
 
 
-@lru_cache(maxsize=64)
 def opened_once(store: Location, name: str, opening: Opening) -> tuple[Form, Sums]:
     """Form and checksums of an array, once for all blocks that a process reads.
 
@@ -201,6 +272,11 @@ def opened_once(store: Location, name: str, opening: Opening) -> tuple[Form, Sum
     StoreError
         If the store was replaced since that opening.
     """
+    return opening.known or _looked_up(store, name, opening)
+
+
+@lru_cache(maxsize=64)
+def _looked_up(store: Location, name: str, opening: Opening) -> tuple[Form, Sums]:
     looks: tuple[Callable[[], Any], ...] = (
         lambda: Form.of(store / name),
         lambda: entries(store, sums_name(name)),

@@ -44,7 +44,9 @@ def seal(store: Location, attrs: Mapping[str, Any], listed: frozenset[str]) -> N
         Arrays whose files the manifest lists. All files of the others are written.
     """
     own = without_seal({**metadata_of(store)["attributes"], **attrs})
-    names = sorted(set(_nodes(store)) - {MANIFEST})
+    manifest = store / MANIFEST
+    listed_there = _nodes(manifest, f"{MANIFEST}/") if manifest.is_folder() else ()
+    names = sorted({*_nodes(store), *listed_there} - {MANIFEST})
     found = store.each(lambda name: _part(store, name, content=name not in listed), names)
     parts = dict(zip(names, found, strict=True))
     copy = _as_read({**own, PARTS: parts})

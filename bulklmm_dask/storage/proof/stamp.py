@@ -20,6 +20,8 @@ STAMP = (KIND, _FORMAT, _VERSION)
 FIRST, FORMAT = 1, 2
 # Attribute of a result: the path of the study that it was made from.
 OF = "bulklmm_study"
+# Attribute of a study: digests of the values of its genotypes and its traits, by their names.
+VALUES = "values"
 # Attributes of the seal of a store, which those of format 1 lack.
 PARTS, DIGEST = "parts", "digest"
 

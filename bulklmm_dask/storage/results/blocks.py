@@ -23,7 +23,7 @@ from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place
-from bulklmm_dask.storage.results.journal import Written
+from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.storage.summaries.of_blocks import summary_of
 from bulklmm_dask.typing import Sums
 
@@ -89,13 +89,17 @@ class ResultStore:
             written = list(
                 self.location.each(lambda item: self._write_part(mark, *item), values.items())
             )
-        sums = dict(zip(values, (own for _, own in written), strict=True))
-        return Written(mark, sums, tuple(file for file, _ in written))
+        return Written(
+            mark,
+            sums={name: sums for name, (_, sums, _) in zip(values, written, strict=True)},
+            files=tuple(file for file, _, _ in written),
+            length=sum(length for _, _, length in written),
+        )
 
     def _write_part(
         self, mark: tuple[int, ...], name: str, part: npt.NDArray[Any]
-    ) -> tuple[Location, Sums]:
-        """Write the part of an array; give its file, and the checksums in it."""
+    ) -> tuple[Location, Sums, int]:
+        """Write the part of an array; give its file, the checksums in it, and its length."""
         form = _form(self.location / name, self.held)
         index = place(mark, len(form.shape))
         shape = tuple(edge.stop - edge.start for edge in form.region(index))
@@ -107,5 +111,6 @@ class ResultStore:
         file = self.location / name / form.path(index)
         with file.replacing() as stream:
             sums = write(stream, form, part)
+            length = stream.tell()
         file.begin_sync()
-        return file, sums
+        return file, sums, length

@@ -1,71 +1,48 @@
-"""The journal of a run: what is finished, written for many blocks together.
+"""The journal of a run: what is finished, noted in one file for many blocks.
 
-That is: summaries and checksums, then the marks of the blocks.
+The file is written after the blocks that it vouches for. At the end of the run all that the journal
+tells is put into the arrays of the store (`ledger`), each file of which is written once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Self, cast
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.arrays.datasets import read_array, write_file
-from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
-from bulklmm_dask.storage.proof.manifest import BLOCKS, MANIFEST, TRAITS, place, sums_name
-from bulklmm_dask.storage.summaries.of_blocks import LOD, SUMMARY, BlockSummary, Notes
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.storage.proof.attributes import attributes_in
+from bulklmm_dask.storage.proof.entry import Entry, Finished, encoded, numbered
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, mark_for, sums_name
+from bulklmm_dask.storage.proof.stamp import DIGEST
+from bulklmm_dask.storage.results.ledger import fold
+from bulklmm_dask.storage.results.written import Written
+from bulklmm_dask.storage.summaries.notes import arrays_of
 
-# What is read before it is written, or to know where that is.
-_READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
-# Blocks, and seconds, after which the journal is written: what a killed run did since is lost.
-_BLOCKS, _SECONDS = 256, 10.0
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a task has written.
-
-    Attributes
-    ----------
-    mark : (int, int) or (int,)
-        Index of a block, or of a chunk of traits.
-    sums : mapping of str to array
-        Checksums in the file of every array there.
-    files : tuple of Location
-        These files.
-    summary : BlockSummary or None
-        Summary of the LODs of a block, if it has any.
-    """
-
-    mark: tuple[int, ...]
-    sums: Mapping[str, Sums]
-    files: tuple[Location, ...]
-    summary: BlockSummary | None = None
+# Blocks, bytes of their summaries, and seconds, after which an entry is written: what a killed run
+# did since is lost. Once many blocks are noted, an entry has a third as many, within the seconds.
+_BLOCKS, _MOST, _BYTES, _SECONDS = 256, 1024, 2**26, 10.0
 
 
 class Journal:
-    """Notes what is finished, and writes it to the store every 256 blocks or ten seconds.
+    """Notes what is finished, in an entry for every 256 blocks or more, or ten seconds.
 
-    A run has one, in the process that drives it: no other process writes these, and this one
-    only while it holds the lock. It is a context manager, which writes the rest also when an error
-    or Ctrl-C ends the run.
+    A run has one, in the process that drives it, for a store in which no entries of an earlier run
+    are left (`fold`); it writes only while it holds the lock. It is a context manager, which at the
+    end puts all into the arrays of the store, also when an error or Ctrl-C ends the run.
     """
 
     def __init__(self, store: Location, held: Held | None = None) -> None:
         """Begin the journal of a store, locked unless it is not yet under its name."""
-        self._store, self._held = store.opened(), held
-        # Nobody else writes these while the run has the lock.
-        self._store.fetch(lambda path: path.startswith(_READ))
-        self._rows: dict[str, _Rows] = {}
-        self._files: list[Location] = []
-        self._summaries: Notes | None = None
-        self._noted, self._written = 0, time.monotonic()
+        self._store, self._held = store, held
+        self._waiting: list[Written] = []
+        self._noted, self._bytes, self._number, self._written = 0, 0, 0, time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -73,76 +50,57 @@ class Journal:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         # If the run has failed, its error says more than a second one.
         with nullcontext() if error is None else suppress(StoreError):
-            self.write()
+            if error is not None and self._number:
+                self.write()
+            self._finish()
 
     def note(self, written: Written) -> None:
         """Note what is finished."""
-        for name, sums in written.sums.items():
-            rows = self._of(sums_name(name))
-            rows.set(place(written.mark, rows.ndim - 1), sums)
+        self._waiting.append(written)
         if written.summary is not None:
-            self.note_summary(written.mark, written.summary, written.sums[LOD])
-        self._of(_marks(written.mark)).set(written.mark, 1)
-        self._files += written.files
+            self._bytes += written.summary.nbytes
         self._noted += 1
-        if self._noted >= _BLOCKS or time.monotonic() - self._written >= _SECONDS:
+        most = min(max(_BLOCKS, self._noted // 3), _MOST)
+        is_late = time.monotonic() - self._written >= _SECONDS
+        if len(self._waiting) >= most or self._bytes >= _BYTES or is_late:
             self.write()
 
-    def note_summary(self, mark: tuple[int, ...], summary: BlockSummary, lod: Sums) -> None:
-        """Note the summary of a block, and the checksums in the file of its LODs."""
-        if self._summaries is None:
-            self._summaries = Notes(self._store)
-        self._summaries.note(cast("tuple[int, int]", mark), summary, lod)
-
-    def forget(self, mark: tuple[int, ...]) -> None:
-        """Take back the mark of a block or of a chunk of traits."""
-        self._of(_marks(mark)).set(mark, 0)
-
     def write(self) -> None:
-        """Write what was noted: the marks once all that they vouch for is on the disk."""
+        """Write an entry of what was noted, once all that it vouches for is on the disk."""
+        if not self._waiting:
+            return
         if self._held is not None:
             self._held.require(now=True)
         with explained(self._store):
-            self._store.sync(self._files)
-            summaries = [] if self._summaries is None else self._summaries.write()
-            for of_marks, files in ((False, summaries), (True, [])):
-                rows = [
-                    rows
-                    for name, rows in self._rows.items()
-                    if (name in (BLOCKS, TRAITS)) == of_marks
-                ]
-                self._store.sync([*files, *chain(*self._store.each(_Rows.write, rows))])
-        self._files.clear()
-        self._noted, self._written = 0, time.monotonic()
+            self._store.sync([file for written in self._waiting for file in written.files])
+            file = numbered(self._store, self._number)
+            with file.replacing() as stream:
+                stream.write(encoded(_entry(self._waiting), self._number, self._digest))
+            self._store.sync([file])
+        self._waiting.clear()
+        self._bytes, self._number, self._written = 0, self._number + 1, time.monotonic()
 
-    def _of(self, name: str) -> _Rows:
-        if name not in self._rows:
-            self._rows[name] = _Rows(self._store / name)
-        return self._rows[name]
+    def _finish(self) -> None:
+        """Put all into the arrays of the store."""
+        if self._number or self._waiting:
+            fold(self._store, self._held, self._waiting)
 
-
-def _marks(mark: tuple[int, ...]) -> str:
-    return BLOCKS if len(mark) == 2 else TRAITS
+    @cached_property
+    def _digest(self) -> str:
+        return str((attributes_in(self._store / METADATA) or {})[DIGEST])
 
 
-class _Rows:
-    """An array of the manifest in memory, and which of its files are to be written."""
-
-    def __init__(self, array: Location) -> None:
-        self._array, self._form = array, Form.of(array)
-        self._values = read_array(array, self._form)
-        self._changed: set[tuple[int, ...]] = set()
-        self.ndim = self._values.ndim
-
-    def set(self, index: tuple[int, ...], value: Any) -> None:
-        self._values[index] = value
-        index = (*index, *(0 for _ in range(self.ndim - len(index))))
-        self._changed.add(tuple(at // n for at, n in zip(index, self._form.file, strict=True)))
-
-    def write(self) -> list[Location]:
-        """Write what has changed; give the files."""
-        changed, self._changed = sorted(self._changed), set()
-        return [
-            write_file(self._array, self._form, index, self._values[self._form.region(index)])
-            for index in changed
-        ]
+def _entry(noted: list[Written]) -> Entry:
+    found = {}
+    for kind in (BLOCKS, TRAITS):
+        own = [written for written in noted if written.kind == kind]
+        if own:
+            arrays: dict[str, npt.NDArray[Any]] = {
+                sums_name(name): np.stack([written.sums[name] for written in own])
+                for name in own[0].sums
+            }
+            arrays[kind] = np.array([mark_for(written.length) for written in own], np.uint64)
+            summaries = [written.summary for written in own if written.summary is not None]
+            arrays |= arrays_of(summaries) if summaries else {}
+            found[kind] = Finished([written.mark for written in own], arrays)
+    return found

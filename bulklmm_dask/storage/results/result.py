@@ -21,7 +21,7 @@ from bulklmm_dask.storage.labels.restored import restored
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.frequency import OF_PATTERNS, of_traits
 from bulklmm_dask.storage.proof.lazy import lazily
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, identity
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, Opening
 from bulklmm_dask.storage.proof.stamp import DIGEST, OF, PARTS, STAMP
 from bulklmm_dask.storage.proof.unstamped import is_unstamped, open_unstamped
 from bulklmm_dask.storage.results.soundness import (
@@ -113,7 +113,7 @@ def _opened(store: Location, attrs: Mapping[str, Any]) -> xr.Dataset:
     require_parts(store, attrs, ds)
     sizes = block_sizes(attrs)
     for name in set(large) & set(ds.variables):
-        ds[name] = lazily(store, ds[name], sizes, identity=identity(attrs, name))
+        ds[name] = lazily(store, ds[name], sizes, opening=Opening.of(store, name, attrs))
     ds = plain(ds)
     require_map(store, ds)
     return ds

@@ -17,16 +17,17 @@ from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.location import Location, ServerError, explained
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import FIRST, format_of, refuse_first_format
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.journal import Journal
+from bulklmm_dask.storage.results.ledger import Ledger, fold
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.storage.results.soundness import (
     block_sizes,
     damaged_files,
     finished,
+    is_entered,
     readable,
     require_sealed,
     result_attributes,
@@ -34,6 +35,14 @@ from bulklmm_dask.storage.results.soundness import (
 from bulklmm_dask.storage.summaries.stored import StoredSummary
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted
+
+
+def looked_up(path: str | os.PathLike[str]) -> os.PathLike[str]:
+    """The result store of a run, or the right to write it, for all that is asked before it runs.
+
+    What is at a URL is looked up here, once.
+    """
+    return path if isinstance(path, Writer) else Location.of(path).opened(to_write=True)
 
 
 @contextmanager
@@ -55,7 +64,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     if isinstance(path, Writer):
         yield path
         return
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened(to_write=True)
     if store.exists():
         result_attributes(store)
     with _writing(store, BLOCKS) as writer:
@@ -104,7 +113,7 @@ def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
 
     Gives the compression of the store.
     """
-    store = writer.store
+    store = writer.store.opened()
     attrs = result_attributes(store)
     if format_of(store, attrs) == FIRST:
         done, total = finished(store)
@@ -132,14 +141,16 @@ def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
         own = _codec(store, attrs["statistics"], skeleton.compression)
         scores = [*attrs["statistics"], *attrs["of_traits"], BLOCKS, TRAITS]
         read_dataset(store, without=scores)  # raises if names or places are damaged
-        # To read what is finished takes 3% of the time that its scan took.
-        unfinished = not all(marks(store, name).all() for name in (BLOCKS, TRAITS))
-        damaged = list(damaged_files(store, attrs, read=unfinished))
-    with explained(store), Journal(store, writer.held) as journal:
-        for mark, file in damaged:
-            journal.forget(mark)
+        fold(store, writer.held)
+        damaged = list(damaged_files(store, attrs, read=not is_entered(store)))
+    with explained(store):
+        ledger = Ledger(store, writer.held)
+        for mark, _ in damaged:
+            ledger.forget(mark)
+        _summarise_again(store, layout, ledger, {mark for mark, _ in damaged})
+        ledger.write()
+        for _, file in damaged:
             file.remove()
-        _summarise_again(store, layout, journal, {mark for mark, _ in damaged})
         store.remove_partial_chunks()
     return own
 
@@ -172,7 +183,7 @@ def _codec(store: Location, names: Sequence[str], compression: Compression) -> C
 
 
 def _summarise_again(
-    store: Location, layout: Layout, journal: Journal, forgotten: set[tuple[int, ...]]
+    store: Location, layout: Layout, ledger: Ledger, forgotten: set[tuple[int, ...]]
 ) -> None:
     """Make the summaries anew that are not those of their blocks, of the LODs in these.
 
@@ -181,17 +192,21 @@ def _summarise_again(
     summary = StoredSummary.of(store)
     if summary is None:
         return
-    for i, j in np.argwhere(summary.wrong() & marks(store, BLOCKS)).tolist():
-        if (i, j) in forgotten:
-            continue
+    chosen = entered(store, BLOCKS)
+    for mark in forgotten:
+        if len(mark) == 2:
+            chosen[mark] = False
+    files, blocks = summary.doubtful(chosen)
+    for i, j in np.argwhere(summary.wrong(blocks)).tolist():
         try:
             made, sums = summary.made_anew(i, j, layout.region(i, j))
         except ServerError:
             raise
         except StoreError:
-            journal.forget((i, j))
+            ledger.forget((i, j))
         else:
-            journal.note_summary((i, j), made, sums)
+            ledger.note_summary((i, j), made, sums)
+    ledger.vouch(files)
 
 
 def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]) -> None:
@@ -218,7 +233,7 @@ def _require_fields(store: Location, layout: Layout, fields: Mapping[str, Field]
 
 def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, int] | None:
     """Block sizes of an existing result store with these dimensions, None if there is no store."""
-    store = Location.of(path).opened()
+    store = Location.of(path).opened(to_write=True)
     if not store.exists():
         return None
     sizes = block_sizes(result_attributes(store))
@@ -237,5 +252,5 @@ def digits_of(path: str | os.PathLike[str]) -> int | None:
     """
     if isinstance(path, Writer):
         return None
-    store = Location.of(path).recovered()
+    store = Location.of(path).opened(to_write=True)
     return result_attributes(store).get("digits") if store.exists() else None

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.chunks import missing_files
 from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.sums import SUM
 from bulklmm_dask.storage.labels.layout import Layout
-from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.places.lock import written_by
 from bulklmm_dask.storage.proof.attributes import attributes_of, require_attributes
+from bulklmm_dask.storage.proof.entry import JOURNAL
 from bulklmm_dask.storage.proof.first_format import cut_short
 from bulklmm_dask.storage.proof.frequency import OF_PATTERNS
-from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks, place, wrong_files
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    TRAITS,
+    entered,
+    entries,
+    marks,
+    place,
+    sums_name,
+    wrong_files,
+)
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import has_lost_root, require_seal
 from bulklmm_dask.storage.proof.stamp import (
@@ -65,8 +77,9 @@ def result_attributes(store: Location) -> dict[str, Any]:
         )
     sealed = () if format_of(store, attrs) == FIRST else (PARTS, DIGEST)
     require_attributes(store, attrs, ("block", "statistics", "of_traits", *sealed))
-    large = tuple(f"{name}/c/" for name in (*attrs["statistics"], OF_PATTERNS))
-    store.fetch(lambda path: not path.startswith((*large, f"{SUMMARY}/")))
+    of_pairs = (f"{name}/c/" for name in (*attrs["statistics"], OF_PATTERNS))
+    large = (*of_pairs, f"{SUMMARY}/", f"{JOURNAL}/")
+    store.fetch(lambda path: path.endswith(METADATA) or not path.startswith(large))
     return attrs
 
 
@@ -100,6 +113,11 @@ def finished(path: str | os.PathLike[str]) -> tuple[int, int]:
     return int(done.sum()), done.size
 
 
+def is_entered(store: Location) -> bool:
+    """Tell whether all is finished, and nothing of it stands in the journal of a run only."""
+    return all(entered(store, name).all() for name in (BLOCKS, TRAITS))
+
+
 def being_written(store: Location) -> str:
     """Say that a result is being written, and by whom; empty if it is not."""
     who = written_by(store, BLOCKS)
@@ -120,6 +138,16 @@ def require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
             f"{store} is unfinished: {there}; {repeat()} with the same store, and it goes on where "
             "it stopped"
         )
+    if not is_entered(store):
+        by = being_written(store)
+        raise StoreError(
+            f"{store} is unfinished: all blocks are there, but its journal is not yet put into the "
+            + (
+                f"manifest; it {by}; open it once that ends"
+                if by
+                else f"manifest: {repeat()} with the same store, which does that"
+            )
+        )
     if format_of(store, attrs) == FIRST:
         damaged = [file for _, file in damaged_files(store, attrs)]
     else:
@@ -136,20 +164,54 @@ def require_whole(store: Location, attrs: Mapping[str, Any]) -> None:
 def damaged_files(
     store: Location, attrs: Mapping[str, Any], *, read: bool = False
 ) -> Iterator[tuple[tuple[int, ...], Location]]:
-    """Yield mark and file of each file of a finished block that is not the one that was written.
+    """Yield mark and file of each file of a finished block that is lost or not as it was written.
 
-    With `read` all its bytes are looked at, else its checksums only.
+    Files of blocks are known by their lengths, which one listing tells, and on a disk by the
+    checksums at their ends: to read all of them would take long. Those of chunks of traits are few:
+    their checksums are compared, and with `read` all their bytes. The marks of older stores tell no
+    lengths: there all checksums are compared.
     """
     for name, arrays in ((BLOCKS, attrs["statistics"]), (TRAITS, attrs["of_traits"])):
         if format_of(store, attrs) == FIRST:
             yield from cut_short(store, name, arrays)
             continue
-        finished = np.argwhere(marks(store, name)).tolist()
+        found = entries(store, name)
+        if name == BLOCKS and found.dtype != np.uint8:
+            yield from _of_other_length(store, arrays, found)
+            continue
         for array in arrays:
             dimensions = len(Form.of(store / array).shape)
-            mark_of = {place(tuple(mark), dimensions): tuple(mark) for mark in finished}
+            finished = map(tuple, np.argwhere(found > 0).tolist())
+            mark_of = {place(mark, dimensions): mark for mark in finished}
             for index, file in wrong_files(store, array, list(mark_of), read=read):
                 yield mark_of[index], file
+
+
+def _of_other_length(
+    store: Location, arrays: Sequence[str], found: npt.NDArray[Any]
+) -> Iterator[tuple[tuple[int, ...], Location]]:
+    """Yield mark and files of each block whose files have not the bytes that its mark tells.
+
+    On a disk also those of which a file ends with another checksum.
+    """
+    done, wrong = found > 0, np.zeros(found.shape, bool)
+    total = np.ones(found.shape, np.int64)
+    paths = {name: list(Form.of(store / name).paths()) for name in arrays}
+    for name in arrays:
+        array, sizes = store / name, (store / name).sizes()
+        lengths = np.fromiter((sizes.get(path, -1) for path in paths[name]), np.int64, found.size)
+        lengths = lengths.reshape(found.shape)
+        wrong |= lengths < SUM
+        total += lengths
+        if not store.is_far:
+            at = np.flatnonzero(done & ~wrong)
+            files = [(paths[name][k], int(lengths.flat[k])) for k in at.tolist()]
+            ends = array.ends(files, SUM)
+            recorded = entries(store, sums_name(name)).reshape(found.size, -1)[at, 0]
+            wrong.flat[at] |= np.frombuffer(ends, "<u4") != recorded
+    bad = done & (wrong | (total != found.astype(np.int64)))
+    for mark, number in zip(np.argwhere(bad).tolist(), np.flatnonzero(bad).tolist(), strict=True):
+        yield from ((tuple(mark), store / name / paths[name][number]) for name in arrays)
 
 
 def require_parts(store: Location, attrs: Mapping[str, Any], ds: xr.Dataset) -> None:

@@ -3,12 +3,14 @@
 The group ``summary`` has, of every trait in each segment (`segments`), the highest LOD and the
 first marker that has it; of every block the counts of its LODs in cells (`cells`); and the
 checksums of both, by which they are known to be those of the block that is stored. All are those of
-the LODs as they are stored.
+the LODs as they are stored. The files of these arrays hold many blocks each and are written at the
+end of a run; their own checksums tell the next run which of them it need not decode (`files`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,17 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from bulklmm_dask.storage.arrays.datasets import (
-    make_array,
-    make_group,
-    read_array,
-    write_file,
-)
+from bulklmm_dask.storage.arrays.datasets import make_array, make_form, make_group, read_array
 from bulklmm_dask.storage.arrays.form import Form
-from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.codecs.compression import FAST
 from bulklmm_dask.storage.labels.layout import Field, Layout
-from bulklmm_dask.storage.places.location import Location, ServerError
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.manifest import together
 from bulklmm_dask.storage.summaries.cells import N_STORED, stored_counts
 from bulklmm_dask.storage.summaries.segments import Segments
@@ -38,8 +34,12 @@ from bulklmm_dask.typing import Real, Sums
 SUMMARY = "summary"
 HIGHEST, ROW = f"{SUMMARY}/highest", f"{SUMMARY}/row"
 COUNTS, CHECKSUM = f"{SUMMARY}/counts", f"{SUMMARY}/checksum"
+FILES = f"{SUMMARY}/files"
 LOD = "lod"
-_CONTIG, _FREEDOM = "variant_contig", "df"
+CONTIG, _FREEDOM = "variant_contig", "df"
+# What a file holds before compression: bytes of maxima, and blocks of counts (94 kB each).
+_MAXIMA, _COUNTED = 2**25, 1024
+_UINT = np.dtype(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,12 @@ class BlockSummary:
     highest: Real
     row: npt.NDArray[np.int32]
     counts: npt.NDArray[np.uint32] | None
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        counts = 0 if self.counts is None else self.counts.nbytes
+        return self.highest.nbytes + self.row.nbytes + counts
 
     @classmethod
     def of(cls, lod: Real, segments: Segments, i: int, *, counted: bool) -> BlockSummary:
@@ -102,35 +108,54 @@ def are_counted(values: Mapping[str, Any]) -> bool:
 def create_summaries(
     store: Location, template: xr.Dataset, layout: Layout, of_pairs: Mapping[str, Field]
 ) -> list[str]:
-    """Create the summaries of a result that has LODs, all empty; give the names of their arrays."""
+    """Create the summaries of a result that has LODs, without files; give the names of the arrays.
+
+    A file is there once a block in it is summarised.
+    """
     if not has_summaries(of_pairs):
         return []
-    contig = template[_CONTIG].values if _CONTIG in template else None
+    contig = template[CONTIG].values if CONTIG in template else None
     segments = Segments.of(contig, layout.shape[0], layout.block[0])
-    (rows, columns), n_traits = layout.blocks, layout.shape[1]
-    height, width = together((rows, columns))
+    lods, (rows, columns), n_traits = of_pairs[LOD].dtype, layout.blocks, layout.shape[1]
     shape = (segments.contig.size, n_traits)
+    one = -(-segments.contig.size // rows) * layout.block[1] * lods.itemsize
+    height, width = together((rows, columns), max(1, _MAXIMA // one))
     file = (-(-segments.contig.size * height // rows), min(width * layout.block[1], n_traits))
     dims, of_blocks = ("segments", "traits"), ("variant_blocks", "trait_blocks")
-    nothing = of_pairs[LOD].dtype.type(np.nan)
     made: dict[str, tuple[Any, ...]] = {
-        HIGHEST: (shape, file, nothing, dims),
-        ROW: (shape, file, np.int32(0), dims),
-        CHECKSUM: ((rows, columns, 2), (height, width, 2), np.uint32(0), (*of_blocks, "sums")),
+        HIGHEST: (shape, file, lods, dims),
+        ROW: (shape, file, np.dtype(np.int32), dims),
+        CHECKSUM: (
+            (rows, columns, 2),
+            (*together((rows, columns)), 2),
+            _UINT,
+            (*of_blocks, "sums"),
+        ),
     }
     if are_counted(of_pairs):
-        cells = (height, width, N_STORED)
-        made[COUNTS] = ((rows, columns, N_STORED), cells, np.uint32(0), (*of_blocks, "cells"))
+        cells = (*together((rows, columns), _COUNTED), N_STORED)
+        made[COUNTS] = ((rows, columns, N_STORED), cells, _UINT, (*of_blocks, "cells"))
     make_group(store / SUMMARY)
-    for name, (shape, file, value, dims) in made.items():
-        values = np.broadcast_to(value, shape)
-        make_array(store / name, values, file, FAST.codecs, dims=dims)
-    return list(made)
+    forms = {
+        name: Form.new(shape, dtype, file, FAST.codecs, dims=dims)
+        for name, (shape, file, dtype, dims) in made.items()
+    }
+    for name, form in forms.items():
+        make_form(store / name, form)
+    n_files = sum(math.prod(form.files) for form in forms.values())
+    make_array(store / FILES, np.zeros(n_files, np.uint32), dims=("summary_files",))
+    return [*forms, FILES]
+
+
+def forms_of(store: Location) -> dict[str, Form]:
+    """Forms of the arrays of the summary of a store, in the order of `FILES`."""
+    names = (HIGHEST, ROW, CHECKSUM, COUNTS)
+    return {name: Form.of(store / name) for name in names if (store / name).is_store()}
 
 
 def segments_of(store: Location) -> Segments:
     """Segments of a result store."""
-    lod, contig = Form.of(store / LOD), store / _CONTIG
+    lod, contig = Form.of(store / LOD), store / CONTIG
     codes = read_array(contig, Form.of(contig)) if contig.is_store() else None
     return Segments.of(codes, lod.shape[0], lod.file[0])
 
@@ -152,69 +177,3 @@ def summary_of(
 def _segments(store: Location, _: object) -> Segments:
     """Segments of a store, once for all blocks that a process writes."""
     return segments_of(store)
-
-
-class Notes:
-    """Summaries of finished blocks, written for many of them together."""
-
-    def __init__(self, store: Location) -> None:
-        """Begin with none, for a result store that has summaries."""
-        self._store, self._segments = store, segments_of(store)
-        self._width = Form.of(store / LOD).file[1]
-        self._parts: dict[str, list[tuple[Region, npt.NDArray[Any]]]] = {}
-
-    def note(self, mark: tuple[int, int], summary: BlockSummary, lod: Sums) -> None:
-        """Note the summary of a block, and the checksums in the file of its LODs."""
-        start = mark[1] * self._width
-        of_traits = slice(start, start + summary.highest.shape[1])
-        maxima = (self._segments.of_chunk(mark[0]), of_traits)
-        block = tuple(slice(at, at + 1) for at in mark)
-        self._add(HIGHEST, maxima, summary.highest)
-        self._add(ROW, maxima, summary.row)
-        sums = np.zeros((1, 1, 2), np.uint32)
-        sums[..., 0] = checksum(mark, lod, summary.highest, summary.row)
-        if summary.counts is not None:
-            sums[..., 1] = checksum(mark, lod, summary.counts)
-            self._add(COUNTS, (*block, slice(0, N_STORED)), summary.counts[None, None])
-        self._add(CHECKSUM, (*block, slice(0, 2)), sums)
-
-    def _add(self, name: str, region: Region, values: npt.NDArray[Any]) -> None:
-        self._parts.setdefault(name, []).append((region, values))
-
-    def write(self) -> list[Location]:
-        """Write what was noted; give the files."""
-        parts, self._parts = self._parts, {}
-        written = self._store.each(lambda item: _put(self._store, *item), parts.items())
-        return [file for files in written for file in files]
-
-
-def _put(
-    store: Location, name: str, parts: Sequence[tuple[Region, npt.NDArray[Any]]]
-) -> list[Location]:
-    """Write parts of an array, each of its files once; give the files."""
-    array = store / name
-    form = Form.of(array)
-    of_file: dict[tuple[int, ...], list[tuple[Region, npt.NDArray[Any]]]] = {}
-    for region, values in parts:
-        for index, of_piece, of_region in touched(region, form.file):
-            of_file.setdefault(index, []).append((of_piece, values[of_region]))
-    written = []
-    for index, some in of_file.items():
-        held = _held(array, form, index)
-        for region, values in some:
-            held[region] = values
-        written.append(write_file(array, form, index, held))
-    return written
-
-
-def _held(array: Location, form: Form, index: tuple[int, ...]) -> npt.NDArray[Any]:
-    """What a file holds; one that is damaged is begun anew.
-
-    Other blocks that it held have wrong checksums then, and are summarised again by the next run.
-    """
-    try:
-        return read_array(array, form, form.region(index))
-    except ServerError:
-        raise
-    except Exception:  # each codec fails in its own way
-        return form.blank(form.region(index))

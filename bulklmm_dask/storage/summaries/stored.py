@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,19 +15,24 @@ import xarray as xr
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.datasets import read_array
 from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.pieces import Region
 from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.proof.lazy import stored_behind
 from bulklmm_dask.storage.proof.manifest import Opening, opened_once, read_checked
 from bulklmm_dask.storage.summaries.cells import N_STORED
+from bulklmm_dask.storage.summaries.files import File, FileSums
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
+    CONTIG,
     COUNTS,
+    FILES,
     HIGHEST,
     LOD,
     ROW,
     SUMMARY,
     BlockSummary,
     checksum,
+    forms_of,
     segments_of,
 )
 from bulklmm_dask.storage.summaries.segments import Segments
@@ -38,6 +43,11 @@ _REMEDY = (
     "scan into the same store again, which makes its summary anew of the LODs, or save the part "
     "again that was saved"
 )
+
+
+# What is read of every summary that is asked for, before its values.
+_ARRAYS = (HIGHEST, ROW, COUNTS, CHECKSUM, LOD, CONTIG)
+_AHEAD = (METADATA, *(f"{name}/{METADATA}" for name in _ARRAYS), f"{CONTIG}/c/0")
 
 
 @contextmanager
@@ -97,8 +107,9 @@ class StoredSummary:
         stored = stored_behind(lod.variable)
         if stored is None or stored.name != LOD or stored.opening.identity is None:
             return None
-        stored.opening.require_same(stored.store, LOD)
-        return cls.of(stored.store, stored.opening)
+        store = stored.store.ahead(_AHEAD)
+        stored.opening.require_same(store, LOD)
+        return cls.of(store, stored.opening)
 
     @cached_property
     def segments(self) -> Segments:
@@ -126,8 +137,8 @@ class StoredSummary:
 
     def maxima(self) -> Iterator[Maxima]:
         """Read the highest LODs of all traits, some traits at a time."""
-        for traits in self._pieces():
-            found = self._maxima(traits)
+        self._require_file_sums()
+        for found in self.store.each(self._maxima, self._pieces(), large=True):
             self._refuse(list(self._wrong_maxima(found)))
             yield found
 
@@ -135,33 +146,73 @@ class StoredSummary:
         """Read the counts of all LODs, as `stored_counts` gives them; None if there are none."""
         if not self._is_counted:
             return None
+        self._require_file_sums()
         total = np.zeros(N_STORED, dtype=np.int64)
-        for rows in self._rows():
-            found = self._read(COUNTS, rows)
-            self._refuse(list(self._wrong_counts(rows, found)))
+        tiles = self._tiles()
+        counts = self.store.each(lambda blocks: self._read(COUNTS, *blocks), tiles, large=True)
+        for blocks, found in zip(tiles, counts, strict=True):
+            self._refuse(list(self._wrong_counts(blocks, found)))
             total += found.sum(axis=(0, 1), dtype=np.int64)
         return total
 
-    def wrong(self) -> Flags:
-        """Tell which blocks (i, j) have a summary that is damaged, or is not that of the block."""
+    def wrong(self, chosen: Flags) -> Flags:
+        """Tell which of some blocks have a summary that is damaged, or is not that of the block.
+
+        Parameters
+        ----------
+        chosen : array (blocks along variants, blocks along traits) of bool
+            The blocks to look at.
+        """
         out = np.zeros(self.lod.files, dtype=bool)
         for traits in self._pieces():
+            columns = self._columns(traits)
+            if not chosen[:, columns].any():
+                continue
             try:
                 for mark in self._wrong_maxima(self._maxima(traits)):
                     out[mark] = True
             except ServerError:
                 raise
             except StoreError:
-                out[:, self._columns(traits)] = True
-        for rows in self._rows() if self._is_counted else ():
+                out[:, columns] = True
+        for blocks in self._tiles() if self._is_counted else ():
+            if not chosen[blocks].any():
+                continue
             try:
-                for mark in self._wrong_counts(rows, self._read(COUNTS, rows)):
+                for mark in self._wrong_counts(blocks, self._read(COUNTS, *blocks)):
                     out[mark] = True
             except ServerError:
                 raise
             except StoreError:
-                out[rows] = True
-        return out
+                out[blocks] = True
+        return out & chosen
+
+    def doubtful(self, chosen: Flags) -> tuple[list[File], Flags]:
+        """Files with some of these blocks that are lost, damaged, or not those written last.
+
+        What is in the others was compared when they were written. With them, their blocks.
+        """
+        forms = forms_of(self.store)
+        sums, out = FileSums.of(self.store, forms), np.zeros_like(chosen)
+        files = [(name, index) for name, form in forms.items() for index in np.ndindex(form.files)]
+        blocks = {
+            (name, index): self._blocks_of(name, forms[name].region(index)) for name, index in files
+        }
+        looked = [file for file in files if chosen[blocks[file]].any()]
+        if sums is not None:
+            found = self.store.each(sums.found, looked, large=True)
+            pairs = zip(looked, found, strict=True)
+            looked = [file for file, one in pairs if not one or one != sums.get(file)]
+        for file in looked:
+            out[blocks[file]] = True
+        return looked, out & chosen
+
+    def _blocks_of(self, name: str, region: Region) -> tuple[slice, slice]:
+        """Blocks of a part of an array; of maxima, all along the markers."""
+        if name not in (HIGHEST, ROW):
+            return region[0], region[1]
+        columns = self._columns(region[1])
+        return slice(None), slice(columns.start, columns.stop)
 
     def made_anew(self, i: int, j: int, region: tuple[slice, slice]) -> tuple[BlockSummary, Sums]:
         """Summarise block (i, j) by its LODs, in this region; with the checksums in their file."""
@@ -169,6 +220,11 @@ class StoredSummary:
             lod = read_checked(self.store, LOD, region, self.opening)
         made = BlockSummary.of(lod, self.segments, i, counted=self._is_counted)
         return made, self.sums[i, j]
+
+    def _require_file_sums(self) -> None:
+        """Raise StoreError if what tells the next run which files are right is damaged."""
+        if (self.store / FILES).is_store():
+            self._read(FILES)
 
     @property
     def _is_counted(self) -> bool:
@@ -189,10 +245,11 @@ class StoredSummary:
         width, total = self._form(HIGHEST).file[1], self.lod.shape[1]
         return [slice(at, min(at + width, total)) for at in range(0, total, width)]
 
-    def _rows(self) -> list[slice]:
-        """Ranges of chunks of markers whose counts share files."""
-        height, total = self._form(COUNTS).file[0], self.lod.files[0]
-        return [slice(at, min(at + height, total)) for at in range(0, total, height)]
+    def _tiles(self) -> list[tuple[slice, slice]]:
+        """Blocks whose counts share a file, file by file."""
+        form = self._form(COUNTS)
+        regions = (form.region(index) for index in np.ndindex(form.files))
+        return [(region[0], region[1]) for region in regions]
 
     def _columns(self, traits: slice) -> range:
         """Numbers of the chunks of traits of a range."""
@@ -200,7 +257,13 @@ class StoredSummary:
 
     def _maxima(self, traits: slice) -> Maxima:
         region = slice(0, self.segments.contig.size), traits
-        return Maxima(traits, self._read(HIGHEST, *region), self._read(ROW, *region))
+        looks: tuple[Callable[[], Any], ...] = (
+            lambda: self._read(HIGHEST, *region),
+            lambda: self._read(ROW, *region),
+            lambda: self._checksum,
+        )
+        highest, row, _ = self.store.each(lambda look: look(), looks)
+        return Maxima(traits, highest, row)
 
     @cached_property
     def _checksum(self) -> Any:
@@ -208,21 +271,24 @@ class StoredSummary:
 
     def _wrong_maxima(self, found: Maxima) -> Iterator[tuple[int, int]]:
         """Blocks whose maxima have another checksum than is written."""
-        width, total = self.block[1], self.lod.shape[1]
+        (width, total), sums = (self.block[1], self.lod.shape[1]), self.sums
         for j in self._columns(found.traits):
             start = j * width - found.traits.start
             own = slice(start, min(start + width, total))
             for i in range(self._checksum.shape[0]):
                 rows, mark = self.segments.of_chunk(i), (i, j)
                 parts = found.highest[rows, own], found.row[rows, own]
-                if checksum(mark, self.sums[mark], *parts) != self._checksum[mark][0]:
+                if checksum(mark, sums[mark], *parts) != self._checksum[mark][0]:
                     yield mark
 
-    def _wrong_counts(self, rows: slice, found: Any) -> Iterator[tuple[int, int]]:
+    def _wrong_counts(
+        self, blocks: tuple[slice, slice], found: npt.NDArray[Any]
+    ) -> Iterator[tuple[int, int]]:
         """Blocks whose counts have another checksum than is written."""
+        sums = self.sums
         for i, j in np.ndindex(found.shape[:2]):
-            mark = (i + rows.start, j)
-            if checksum(mark, self.sums[mark], found[i, j]) != self._checksum[mark][1]:
+            mark = (i + blocks[0].start, j + blocks[1].start)
+            if checksum(mark, sums[mark], found[i, j]) != self._checksum[mark][1]:
                 yield mark
 
     def _refuse(self, wrong: list[tuple[int, int]]) -> None:

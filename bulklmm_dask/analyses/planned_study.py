@@ -1,0 +1,175 @@
+"""The study of a plan: its sizes and its model, whether it exists yet or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import xarray as xr
+
+from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
+from bulklmm_dask.analyses.loads import Shapes
+from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
+from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.labels.variables import LOCO
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.stamp import OF
+from bulklmm_dask.study.checks import whole_number
+from bulklmm_dask.study.origin import origin
+from bulklmm_dask.study.schema import validate
+from bulklmm_dask.surface import option
+
+
+@dataclass(frozen=True)
+class PlannedStudy:
+    """A study that is planned, which may not exist yet.
+
+    Attributes
+    ----------
+    shapes : Shapes
+        Its sizes.
+    options : ScanOptions
+        How it is scanned.
+    contigs : int
+        Number of its contigs, 0 if it has no map.
+    kinship_to_come : bool
+        Whether the kinship is still to be made.
+    on_disk : dict
+        Bytes on disk of its genotypes and its traits: None where they are not known, 0 for those
+        in memory.
+    """
+
+    shapes: Shapes
+    options: ScanOptions
+    contigs: int
+    kinship_to_come: bool
+    on_disk: dict[str, int | None]
+
+    def assumed(self) -> list[str]:
+        """What is taken for granted."""
+        out = []
+        if self.kinship_to_come:
+            out.append("the study has no kinship yet; it is planned as if it had")
+        if self.shapes.patterns is None:
+            out.append(
+                "all traits are taken as measured on the same samples; give "
+                f"{option('n_patterns')} where values are missing"
+            )
+        return out
+
+
+def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any]) -> PlannedStudy:
+    """Sizes and model of a study; lazy arrays are not read.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The study.
+    inputs : ModelInputs
+        Parts of the model. A kinship that the study lacks is one to come.
+    how : dict
+        Further arguments of `ScanOptions.of`.
+    """
+    ds = validate(ds)
+    options = ScanOptions.of(ds, inputs, **how)
+    options.require_fit(inputs)
+    made = {LOCO, "kinship"} if inputs.loco else {"kinship"}  # by `kinship`, if it is called
+    to_come = (
+        isinstance(inputs.kinship, str)
+        and inputs.kinship == "kinship"
+        and not made & set(ds.variables)
+    )
+    known = replace(inputs, kinship=None, loco=False) if to_come else inputs
+    study = prepare(ds, known)
+    shapes = Shapes.of(study)
+    contigs = ds.sizes.get("contigs", 0)
+    if to_come:
+        shapes = replace(shapes, relations=_relations(contigs, loco=inputs.loco))
+    calls = str(genotype_variable(ds, inputs.genotypes).name)
+    on_disk = {
+        what: _on_disk(ds, name)
+        for what, name in (("genotypes", calls), ("traits", "sample_trait"))
+    }
+    return PlannedStudy(shapes, options, contigs, to_come, on_disk)
+
+
+def _relations(contigs: int, *, loco: bool) -> int:
+    if loco and not contigs:
+        raise InputError(
+            f"{option('loco', True)} needs the number of chromosomes; give "
+            f"{option('n_contigs')}, or a study with a marker map"
+        )
+    return contigs if loco else 1
+
+
+def _on_disk(ds: xr.Dataset, name: str) -> int | None:
+    """Bytes on disk of a variable; 0 in memory, None where its files are not known."""
+    if not is_lazy(ds[name].data):
+        return 0
+    path = origin(ds).get(OF)
+    size = (Location.of(path).opened() / name).size() if path else 0
+    return size or None
+
+
+def planned_from_sizes(
+    sizes: Mapping[str, int | None],
+    beyond: Mapping[str, int | None],
+    n_covariates: int,
+    inputs: ModelInputs,
+    how: dict[str, Any],
+) -> PlannedStudy:
+    """Sizes and model of a study to come.
+
+    Parameters
+    ----------
+    sizes : mapping
+        ``n_samples``, ``n_variants`` and ``n_traits``, in this order; None where not given.
+    beyond : mapping
+        ``n_contigs`` and ``n_genotypes``, in this order; None where not given.
+    n_covariates : int
+        Covariates without the intercept.
+    inputs : ModelInputs
+        Parts of the model; those that name a part of a study are refused.
+    how : dict
+        Further arguments of `ScanOptions.made`.
+    """
+    missing = [option(name) for name, size in sizes.items() if size is None]
+    if missing:
+        raise InputError(
+            f"there is neither a study nor its sizes; give one, or {', '.join(missing)}"
+        )
+    named = {
+        name: getattr(inputs, name) for name in ("condition", "weights", "replicates", "prior")
+    }
+    named |= {"genotypes": inputs.genotypes, "kinship": inputs.kinship}
+    for name, value in named.items():
+        if value is not None and not (name == "kinship" and isinstance(value, str)):
+            raise InputError(f"{option(name)} names a part of a study, but only sizes are given")
+    if not isinstance(inputs.covariates, bool) and inputs.covariates is not None:
+        raise InputError(
+            f"{option('covariates')} names those of a study, but only sizes are given; give their "
+            f"number, {option('n_covariates')}"
+        )
+    n, p, t = (whole_number(size, option(name), 1) for name, size in sizes.items())
+    contigs, genotypes = (
+        None if size is None else whole_number(size, option(name), least)
+        for (name, size), least in zip(beyond.items(), (1, 2), strict=True)
+    )
+    interacting = strings(inputs.interaction, option("interaction"))
+    covariates = whole_number(n_covariates, option("n_covariates"), 0) if inputs.covariates else 0
+    options = ScanOptions.made(genotypes=genotypes, interaction=interacting, **how)
+    options.require_fit(inputs)
+    relations = 0 if inputs.kinship is None else _relations(contigs or 0, loco=inputs.loco)
+    shapes = Shapes(
+        n,
+        p,
+        t,
+        n_covariates=1 + max(covariates, len(interacting)),
+        relations=relations,
+        genotype_bytes=8 * (genotypes or 1),
+        genotypes=genotypes,
+    )
+    return PlannedStudy(shapes, options, contigs or 0, False, {"genotypes": None, "traits": None})

@@ -1,0 +1,53 @@
+"""The command that says what a scan or permutations would take: plan."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bulklmm_dask.analyses.options import PLAN
+from bulklmm_dask.analyses.plan import plan
+from bulklmm_dask.cli._base import Command, examples, show
+from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.storage.labels.variables import LOCO
+
+
+@click.command(
+    "plan",
+    cls=Command,
+    short_help="How large and how long a scan would be.",
+    epilog=examples(
+        "bulklmm plan bxd.zarr",
+        "bulklmm plan bxd.zarr --method alt-exact --workers 8 --threads 4 --memory 16GB",
+        "bulklmm plan bxd.zarr --method per-trait --permutations 1000 --json",
+        "bulklmm plan --samples 1000 --markers 10_000_000 --traits 1_000_000 --workers 64",
+        "bulklmm plan bxd.zarr --keep hits --threshold 6",
+    ),
+)
+@click.argument("study", required=False)
+@options_of(PLAN)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def plan_command(study: str | None, as_json: bool, **given: Any) -> None:
+    """Say what a scan of STUDY would take: blocks, bytes, operations, memory and time.
+
+    Nothing of the study is read but names, and nothing is written. Without STUDY, give the sizes of
+    a study to come. A second goes into measuring the speed of this machine.
+    """
+    if study is None:
+        kinship = None if given["kinship"] == "none" else given["kinship"]
+        wanted = ["lod", *given["statistics"]]
+        found = plan(**{**given, "kinship": kinship, "statistics": wanted} | _absent(given))
+    else:
+        ds = open_source(study)
+        to_come = given["kinship"] == "kinship" and not {"kinship", LOCO} & set(ds.variables)
+        arguments = arguments_of(ds, {**given, "kinship": "none"} if to_come else given)
+        found = plan(ds, **arguments | ({"kinship": "kinship"} if to_come else {}))
+    show(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+
+
+def _absent(given: dict[str, Any]) -> dict[str, None]:
+    """Options that are lists, of which the command gives none by an empty one."""
+    return {} if given["interaction"] else {"interaction": None}

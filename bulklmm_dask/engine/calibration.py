@@ -1,0 +1,259 @@
+"""Speed of one thread of this machine, measured in about a second on a small block.
+
+The block is one of the model that is planned, made by the functions of a real run: its null models
+are fitted, it is scanned, and its statistics are compressed.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
+from bulklmm_dask.lmm.footprint import Footprint
+from bulklmm_dask.lmm.operations import Operations
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
+from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.shard import write
+from bulklmm_dask.storage.codecs.compression import FAST, Compression
+from bulklmm_dask.typing import Array, Columns
+
+# Samples of the small block at most, its traits, and its first number of markers.
+_SAMPLES, _TRAITS, _FIRST, _MOST = 400, 512, 64, 512
+# Traits of the block of few.
+_FEW = 64
+# Seconds that the scan of the small block should take.
+_SECONDS = 0.12
+# Traits and permutations of a small block of permutations, and its markers.
+_PERMUTED, _PERMUTATIONS, _MARKERS = 2, 256, 2048
+# Samples of the kinship that is decomposed.
+_DECOMPOSED = 400
+_INNER = 128
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Speed of one thread, and how well blocks are compressed.
+
+    Attributes
+    ----------
+    product, rotation : float
+        Operations per second of matrix products in the precision of the scan, and in double.
+    basis : float
+        Operations per second of an eigendecomposition.
+    fit : float
+        Seconds per sample and trait of a fit.
+    pair : float
+        Seconds per pair of a scan, or of permutations, beside the products.
+    marker, trait : float
+        Seconds per sample that each marker, and each trait, adds to a block beside the products.
+    write : float
+        Bytes per second of statistics that are compressed and summed.
+    stored, stored_genotypes : float
+        Bytes that are stored for each byte of statistics, and of genotypes.
+    """
+
+    product: float
+    rotation: float
+    basis: float
+    fit: float
+    pair: float
+    marker: float
+    trait: float
+    write: float
+    stored: float
+    stored_genotypes: float
+
+
+def calibrate(
+    footprint: Footprint, compression: Compression = FAST, *, permuted: bool = False
+) -> Rates:
+    """Measure the speed of one thread.
+
+    Parameters
+    ----------
+    footprint : Footprint
+        What is computed; samples beyond 400 are left out.
+    compression : Compression
+        How statistics are written.
+    permuted : bool
+        Whether permutations are planned instead of a scan.
+    """
+    model, single = footprint.model, footprint.single
+    n = max(min(footprint.n_samples, _SAMPLES), footprint.n_covariates + model.interactions + 10)
+    rng = np.random.default_rng(0)
+    with one_blas_thread():
+        product = _product(n, np.dtype(np.float32 if single else np.float64), rng)
+        rotation = product if not single else _product(n, np.dtype(np.float64), rng)
+        decomposed, _ = _taken(lambda: _decompose(rng))
+        basis, covariates = _basis(n, max(footprint.n_covariates, 1 + model.interactions), rng)
+        samples = Samples(covariates, None, None, tuple(range(1, 1 + model.interactions)))
+        fitted_by = ModelOptions(reml=True) if permuted else model
+        y = _traits(basis, _TRAITS, rng)
+        few = fit_traits(y[:, :_FEW], samples, fitted_by, complete=basis)
+        took, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
+        work = Operations(model, n, covariates.shape[1])
+        if permuted:
+            pair, values = _of_permutations(footprint, work, basis, samples, product, rng)
+            marker = trait = 0.0
+        else:
+            scan = _Scan(model, work, single, product, rotation, rng)
+            pair, marker, trait, values = scan.measure(fitted, few)
+        written, size, stored = _compress(values, compression)
+    return Rates(
+        product,
+        rotation,
+        Operations(model, _DECOMPOSED).basis() / decomposed,
+        took / (n * _TRAITS),
+        pair,
+        marker / n,
+        trait / n,
+        size / written,
+        stored / size,
+        _stored_genotypes(n, rng),
+    )
+
+
+def _taken(action: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor time of this thread in seconds, and what the action gives."""
+    began = time.thread_time()
+    found = action()
+    return max(time.thread_time() - began, 1e-9), found
+
+
+def _product(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> float:
+    """Operations per second of a matrix product of blocks of markers and traits."""
+    left = rng.standard_normal((512, n)).astype(dtype)
+    right = rng.standard_normal((n, 1024)).astype(dtype)
+    left @ right
+    took = min(_taken(lambda: left @ right)[0] for _ in range(3))
+    return 2.0 * 512 * n * 1024 / took
+
+
+def _decompose(rng: np.random.Generator) -> Basis:
+    rows = rng.standard_normal((_DECOMPOSED, _DECOMPOSED))
+    return make_basis(rows @ rows.T / _DECOMPOSED, np.ones((_DECOMPOSED, 1)))
+
+
+def _basis(n: int, c: int, rng: np.random.Generator) -> tuple[Basis, Array]:
+    """An eigenbasis of n samples without a decomposition, and c covariates.
+
+    The eigenvectors are those of a reflection, which are orthonormal and dense.
+    """
+    axis = rng.standard_normal(n)
+    axis /= np.linalg.norm(axis)
+    vectors = np.eye(n) - 2.0 * np.outer(axis, axis)
+    values = np.sort(rng.gamma(2.0, size=n))[::-1]
+    covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
+    columns = np.linalg.qr(covariates)[0]
+    rotated = vectors.T @ columns
+    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, None, vectors), covariates
+
+
+def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:
+    h2 = rng.uniform(0.05, 0.8, count)
+    drawn = rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
+    assert basis.vectors is not None
+    return np.asarray(basis.vectors @ drawn)
+
+
+def _genotypes(variants: int, n: int, genotypes: int | None, rng: np.random.Generator) -> Array:
+    if genotypes is None:
+        return rng.integers(0, 3, (variants, n)).astype(np.float64)
+    return rng.dirichlet(np.full(genotypes, 0.5), (variants, n))
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """Scans of small blocks of one model, and what their products take."""
+
+    model: ModelOptions
+    work: Operations
+    single: bool
+    product: float
+    rotation: float
+    rng: np.random.Generator
+
+    def measure(self, many: FittedTraits, few: FittedTraits) -> tuple[float, float, float, Columns]:
+        """Seconds per pair, per marker and per trait beside the products, and the statistics.
+
+        They follow from three blocks: of many and of few traits, of all markers and of half.
+        """
+        self.scan(8, many)
+        took, _ = self.scan(_FIRST, many)
+        variants = 2 * int(np.clip(_FIRST * _SECONDS / took, _FIRST, _MOST) // 2)
+        cuts = (variants, many), (variants // 2, many), (variants, few)
+        tries = [[self.scan(*each) for each in cuts] for _ in range(2)]
+        values = tries[0][0][1]
+        whole, half, narrow = (min(took for took, _ in each) for each in zip(*tries, strict=True))
+        t, less = len(many.h2), len(few.h2)
+        of_traits = max(2 * half - whole, 0.0) / t
+        of_pairs = max((whole - narrow) / (t - less) - of_traits, 0.0) / variants
+        of_markers = max(whole / variants - of_pairs * t - of_traits * t / variants, 0.0)
+        return of_pairs, of_markers, of_traits, values
+
+    def scan(self, variants: int, fitted: FittedTraits) -> tuple[float, Columns]:
+        """Seconds of a block beside its products, and its statistics."""
+        x = _genotypes(variants, self.work.n_samples, self.model.genotypes, self.rng)
+        took, values = _taken(lambda: scan_block(x, fitted, self.model, single=self.single))
+        known = self.work.products(variants, len(fitted.h2)) / self.product
+        known += self.work.rotation(variants) / self.rotation
+        return max(took - known, 1e-9), values
+
+
+def _of_permutations(
+    footprint: Footprint,
+    work: Operations,
+    basis: Basis,
+    samples: Samples,
+    product: float,
+    rng: np.random.Generator,
+) -> tuple[float, Columns]:
+    """Seconds per marker, trait and permutation beside the products, and maxima."""
+    n, model = basis.n, footprint.model
+    y = _traits(basis, _PERMUTED, rng)
+    fitted: Any = fit_traits(y, samples, ModelOptions(reml=True), complete=basis)
+    orders = permutations(0, range(_PERMUTATIONS), np.zeros(n, np.int64))
+    variants = max(_MARKERS // model.columns**2, _FIRST)
+    x = split_markers(_genotypes(variants, n, model.genotypes, rng), np.zeros(variants, np.int64))
+    count = _PERMUTATIONS if not model.joint else 16
+
+    def scan() -> npt.NDArray[Any]:
+        given = x, 1, fitted, samples, orders[:count], model
+        return permuted_maxima(*given, single=footprint.single)[..., 0]
+
+    took, maxima = _taken(scan)
+    known = work.permuted(variants, _PERMUTED, count) / product
+    return max(took - known, 0.0) / (variants * _PERMUTED * count), {"max_lod": maxima}
+
+
+def _compress(values: Columns, compression: Compression) -> tuple[float, int, int]:
+    """Seconds of writing statistics, their bytes, and those that are stored."""
+    took, size, stored = 0.0, 0, 0
+    for each in values.values():
+        part = np.ascontiguousarray(compression.rounded(each))
+        inner = (part.shape[0], min(_INNER, part.shape[1]), *part.shape[2:])
+        form = Form.new(part.shape, part.dtype, part.shape, compression.codecs, inner=inner)
+        stream = io.BytesIO()
+        took += _taken(partial(write, stream, form, part))[0]
+        size += part.nbytes
+        stored += stream.tell()
+    return took, size, stored
+
+
+def _stored_genotypes(n: int, rng: np.random.Generator) -> float:
+    """Bytes that are stored for each byte of genotypes, of which three occur equally often."""
+    x = _genotypes(_MOST, n, None, rng)
+    _, size, stored = _compress({"call_dosage": x}, FAST)
+    return stored / size

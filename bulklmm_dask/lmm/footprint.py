@@ -1,0 +1,135 @@
+"""Memory that fits and scans take, in float64 numbers, from sizes alone.
+
+The numbers of arrays alive at once are those of the code of `basis`, `null`, `alt`, `joint` and
+`permute`, measured with ``tracemalloc`` (a test compares them again). They hold for samples and
+markers that are all distinct; copies take less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bulklmm_dask.lmm.options import ModelOptions
+
+# Points of a likelihood curve on the whole interval, and of the curve of the alt methods.
+_GRID, _CURVE = 55, 481
+# Largest number of nodes that variations of markers are interpolated from.
+_NODES = 48
+# Rows of a tile of the alt methods, and of permuted traits that are estimated together.
+_ROWS = 1024
+# Markers of a tile of the alt methods.
+_MARKERS = 512
+# Heritabilities that a permuted trait may take.
+_REFIT = 165
+# Tiles of the null methods and their copies.
+_TILES = 200_000
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Numbers that a step holds at once at its `peak`, and those that are `kept` after it."""
+
+    peak: float
+    kept: float
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Memory of fits and scans of one model, in float64 numbers.
+
+    Attributes
+    ----------
+    model : ModelOptions
+        What is estimated and tested.
+    n_samples, n_covariates : int
+        Samples, and columns of covariates with the intercept.
+    own : int
+        Covariates that each trait has of its own.
+    single : bool
+        Whether matrix products are in single precision.
+    """
+
+    model: ModelOptions
+    n_samples: int
+    n_covariates: int = 1
+    own: int = 0
+    single: bool = False
+
+    def basis(self) -> Cells:
+        """Eigenbasis of all samples, beside the kinship: LAPACK's work space and a copy."""
+        return Cells(3.0 * self.n_samples**2, 1.0 * self.n_samples**2)
+
+    def fit(self, traits: int, patterns: int = 1) -> Cells:
+        """Null models of a chunk of traits.
+
+        Traits of further patterns of missing values have bases of their own, which are kept.
+        """
+        n, c, t = self.n_samples, self.n_covariates, -(-traits // patterns)
+        between = 150 if self.model.joint else 290  # arrays of all samples at points of h2
+        peak = max(8.0 * n, 2.2 * n + _GRID * (4.9 * c + 3)) * t + between * n
+        each = n + _NODES + 3.0
+        if self.model.grid is not None:
+            peak = max(7.2 * n, 2.2 * n + len(self.model.grid) * (4.9 * c + 3)) * t + 150 * n
+        if self.model.alternative:
+            points = _CURVE if self.model.grid is None else len(self.model.grid)
+            each += 2 * points
+            curves = (2.2 * n + points * (4.2 * c + 2.9) * (1.1 if self.model.reml else 1.0)) * t
+            peak = max(peak, curves)
+            if self.model.grid is None:
+                peak = max(peak, each * t + (4.5 + 3 * c) * _CURVE * n)
+        elif self.model.joint:
+            each += n * (2 + self.model.with_effects)  # rows and scores are made at the first scan
+        peak += 3 * self.own * n * t
+        each += self.own * n
+        if patterns == 1:
+            return Cells(peak, each * traits)
+        kept = each * traits + patterns * n**2
+        return Cells(kept + max(peak, 4 * n**2) + n * traits, kept)
+
+    def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
+        """A block, from its genotypes, which are not counted, to its statistics, which are."""
+        pairs, out = variants * traits, variants * traits * pair_bytes / 8
+        vn, n, model = variants * self.n_samples, self.n_samples, self.model
+        if model.joint:
+            effects = 2 * sum(model.effects) * pairs if model.with_effects else 0
+            columns = model.columns
+            full = out + 2 * pairs * ("lod_interaction" in model.wanted) + _TILES
+            peak = max(6.3 * columns * vn, 2.2 * (columns + 1) * vn + full)
+            if effects:
+                peak = 6.3 * columns * vn + out + 1.25 * effects + 6 * pairs
+        elif model.alternative:
+            part = min(variants, _MARKERS) / _MARKERS
+            tiles = (
+                (0.6e6 * part + 6 * _ROWS * n) if self.single else 1.1e6 * part + 7.1 * _ROWS * n
+            )
+            if model.grid is None:
+                search = part * (10.6e6 if model.reml else 5.5e6)
+                tiles = max(tiles, search * (0.55 if self.single else 1.0))
+            peak = 4 * vn + out + tiles
+            if model.with_effects:
+                peak = max(peak, 3 * vn + out + 2 * pairs)
+        else:
+            extra = (vn + n * traits) / 2 if self.single else 0
+            own = self.own * n * traits / (2 if self.single else 1)
+            lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
+            peak = max(4 * vn, lods)
+            if model.with_effects:
+                tile = 2**16 * (3 + 4 * self.n_covariates)
+                peak = max(peak, 2 * vn + 4.5 * pairs + tile)
+            peak = max(peak, vn + out + 0.5 * pairs)
+        if patterns > 1:  # markers of some samples, and blocks of some traits beside the whole
+            peak += vn + out
+        return Cells(peak, out)
+
+    def permutations(self, variants: int, traits: int, count: int, pools: int = 1) -> Cells:
+        """Maxima of `count` permutations of traits over markers, from their genotypes."""
+        if self.model.joint:
+            fitted = self.fit(min(count, _ROWS // 2)).peak
+            block = self.scan(variants, min(count, _ROWS // 2), 4 + 2).peak
+            return Cells(fitted + block, count * traits * pools / 2)
+        n, half = self.n_samples, 0.5 if self.single else 1.0
+        rows = min(_ROWS, count * traits)
+        of_nodes = 80 * (1 + self.n_covariates) + _REFIT * half
+        markers = (3.7 + half) * variants * n + of_nodes * variants
+        fixed = half * 2**20 + 2 * _REFIT * n
+        return Cells(markers + 3.2 * rows * n + fixed, count * traits * pools / 2)

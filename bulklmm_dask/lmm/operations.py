@@ -1,0 +1,66 @@
+"""Floating-point operations of fits and scans, from sizes alone; a multiplication counts as one.
+
+Only products of matrices and decompositions are counted: what else a step does is measured as time
+for each pair or each trait (`engine.calibration`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bulklmm_dask.lmm.options import ModelOptions
+
+# Points of a likelihood curve on the whole interval, and nodes of `alt-exact`.
+_GRID, _CURVE, _NODES = 55, 481, 20
+# Nodes that variations of markers are interpolated from.
+_BETWEEN = 36
+# Points of the curve of a permuted trait.
+_REFIT = 41
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Operations of the steps of one model.
+
+    Attributes
+    ----------
+    model : ModelOptions
+        What is estimated and tested.
+    n_samples, n_covariates : int
+        Samples, and columns of covariates with the intercept.
+    """
+
+    model: ModelOptions
+    n_samples: int
+    n_covariates: int = 1
+
+    def basis(self) -> float:
+        """Eigendecomposition: about 9 n^3 with divide and conquer."""
+        return 9.0 * self.n_samples**3
+
+    def fit(self, traits: int) -> float:
+        """Null models of traits: their rotation, and likelihoods on a grid."""
+        n, model = self.n_samples, self.model
+        points = _GRID if model.grid is None else len(model.grid)
+        if model.alternative and model.grid is None:
+            points += _CURVE
+        return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
+
+    def rotation(self, variants: int) -> float:
+        """Rotation of markers into the eigenbasis."""
+        return 2.0 * variants * self.model.columns * self.n_samples**2
+
+    def products(self, variants: int, traits: int) -> float:
+        """Scores of all pairs, and what is interpolated for each."""
+        n, model = self.n_samples, self.model
+        if model.alternative:
+            nodes = _NODES if model.grid is None else len(model.grid)
+            return 2.0 * variants * traits * n * nodes
+        each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
+        return 2.0 * variants * traits * each
+
+    def permuted(self, variants: int, traits: int, count: int) -> float:
+        """Scores of permuted traits, their rotation and their likelihoods."""
+        n, columns = self.n_samples, self.model.columns
+        of_pairs = 2.0 * variants * n * columns
+        return traits * count * (of_pairs + 2.0 * n * (n + _REFIT * (self.n_covariates + 1)))

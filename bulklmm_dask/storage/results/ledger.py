@@ -1,0 +1,167 @@
+"""The arrays of a store that tell what is finished: summaries and checksums, then marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, cast
+
+import numpy as np
+
+from bulklmm_dask.storage.arrays.datasets import read_array, write_file
+from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.places.location import METADATA, Location, explained
+from bulklmm_dask.storage.places.lock import Held
+from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of
+from bulklmm_dask.storage.proof.manifest import (
+    BLOCKS,
+    MANIFEST,
+    TRAITS,
+    mark_for,
+    place,
+    sums_name,
+)
+from bulklmm_dask.storage.results.written import Written, kind_of
+from bulklmm_dask.storage.summaries.files import File
+from bulklmm_dask.storage.summaries.notes import Notes
+from bulklmm_dask.storage.summaries.of_blocks import HIGHEST, LOD, SUMMARY, BlockSummary
+from bulklmm_dask.typing import Sums
+
+# What is read before it is written, or to know where that is.
+_READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
+
+
+class Ledger:
+    """Notes what is finished, or is not any more, and writes it into these arrays.
+
+    No other process writes them than the one that drives the run, and this one only while it holds
+    the lock.
+    """
+
+    def __init__(self, store: Location, held: Held | None = None) -> None:
+        """Begin for a store, locked unless it is not yet under its name."""
+        self._store, self._held = store.opened(), held
+        # Nobody else writes these while the run has the lock.
+        self._store.fetch(lambda path: path.startswith(_READ))
+        self._rows: dict[str, _Rows] = {}
+        self._files: list[Location] = []
+        self._summaries: Notes | None = None
+
+    def note(self, written: Written) -> None:
+        """Note what is finished."""
+        for name in written.sums:
+            rows = self._of(sums_name(name))
+            rows.set(place(written.mark, rows.ndim - 1), written.sums[name])
+        if written.summary is not None:
+            self.note_summary(written.mark, written.summary, written.sums[LOD])
+        self._of(written.kind).set_mark(written.mark, mark_for(written.length))
+        self._files += written.files
+
+    def note_summary(self, mark: tuple[int, ...], summary: BlockSummary, lod: Sums) -> None:
+        """Note the summary of a block, and the checksums in the file of its LODs."""
+        self._notes().note(cast("tuple[int, int]", mark), summary, lod)
+
+    def vouch(self, files: Sequence[File]) -> None:
+        """Note that files of the summary, which others have written, are right."""
+        if files:
+            self._notes().vouch(files)
+
+    def note_entry(self, entry: Entry) -> None:
+        """Note what an entry of the journal tells; some of it may be written."""
+        for kind, finished in entry.items():
+            for name, values in finished.arrays.items():
+                if name.startswith(sums_name("")):
+                    rows = self._of(name)
+                    for mark, value in zip(finished.marks, values, strict=True):
+                        rows.set(place(mark, rows.ndim - 1), value)
+            if HIGHEST in finished.arrays:
+                lods = finished.arrays[sums_name(LOD)]
+                self._notes().note_all(finished.marks, finished.arrays, list(lods))
+            for mark, value in zip(finished.marks, finished.arrays[kind].tolist(), strict=True):
+                self._of(kind).set_mark(mark, value)
+
+    def forget(self, mark: tuple[int, ...]) -> None:
+        """Take back the mark of a block or of a chunk of traits."""
+        self._of(kind_of(mark)).set_mark(mark, 0)
+
+    def write(self) -> None:
+        """Write what was noted: the marks once all that they vouch for is on the disk."""
+        if self._held is not None:
+            self._held.require(now=True)
+        with explained(self._store):
+            self._store.sync(self._files)
+            summaries = [] if self._summaries is None else self._summaries.write()
+            for of_marks, files in ((False, summaries), (True, [])):
+                rows = [
+                    rows
+                    for name, rows in self._rows.items()
+                    if (name in (BLOCKS, TRAITS)) == of_marks
+                ]
+                self._store.sync([*files, *chain(*self._store.each(_Rows.write, rows))])
+        self._files.clear()
+
+    def _notes(self) -> Notes:
+        if self._summaries is None:
+            self._summaries = Notes(self._store)
+        return self._summaries
+
+    def _of(self, name: str) -> _Rows:
+        if name not in self._rows:
+            self._rows[name] = _Rows(self._store / name)
+        return self._rows[name]
+
+
+def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> None:
+    """Put what the journal of a run tells into the arrays of its store, and remove the journal.
+
+    Damaged entries tell of nothing. If this is cut off, it can be done again.
+
+    Parameters
+    ----------
+    store : Location
+        The store.
+    held : Held, optional
+        Its lock, unless it is not yet under its name.
+    others : sequence of Written
+        What is finished, but not in the journal.
+    """
+    has_journal = (store / JOURNAL).exists()
+    if not has_journal and not others:
+        return
+    with explained(store):
+        ledger = Ledger(store, held)
+        for entry in entries_of(store):
+            ledger.note_entry(entry)
+        for written in others:
+            ledger.note(written)
+        ledger.write()
+        if has_journal:
+            (store / JOURNAL).remove()
+
+
+class _Rows:
+    """An array of the manifest in memory, and which of its files are to be written."""
+
+    def __init__(self, array: Location) -> None:
+        self._array, self._form = array, Form.of(array)
+        self._values = read_array(array, self._form)
+        self._changed: set[tuple[int, ...]] = set()
+        self.ndim = self._values.ndim
+
+    def set(self, index: tuple[int, ...], value: Any) -> None:
+        """Set an element, or a row."""
+        self._values[index] = value
+        index = (*index, *(0 for _ in range(self.ndim - len(index))))
+        self._changed.add(tuple(at // n for at, n in zip(index, self._form.file, strict=True)))
+
+    def set_mark(self, index: tuple[int, ...], mark: int) -> None:
+        """Set a mark; those of older stores have a byte, and tell no length."""
+        self.set(index, min(mark, 1) if self._values.dtype == np.uint8 else mark)
+
+    def write(self) -> list[Location]:
+        """Write what has changed; give the files."""
+        changed, self._changed = sorted(self._changed), set()
+        return [
+            write_file(self._array, self._form, index, self._values[self._form.region(index)])
+            for index in changed
+        ]

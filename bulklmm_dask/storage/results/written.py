@@ -1,0 +1,46 @@
+"""What a task of a run has written, as it is noted by the process that drives the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS
+from bulklmm_dask.storage.summaries.of_blocks import BlockSummary
+from bulklmm_dask.typing import Sums
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a task has written.
+
+    Attributes
+    ----------
+    mark : (int, int) or (int,)
+        Index of a block, or of a chunk of traits.
+    sums : mapping of str to array
+        Checksums in the file of every array there.
+    files : tuple of Location
+        These files.
+    length : int
+        Bytes of these files together.
+    summary : BlockSummary or None
+        Summary of the LODs of a block, if it has any.
+    """
+
+    mark: tuple[int, ...]
+    sums: Mapping[str, Sums] = field(default_factory=dict)
+    files: tuple[Location, ...] = ()
+    length: int = 0
+    summary: BlockSummary | None = None
+
+    @property
+    def kind(self) -> str:
+        """Array that its mark is in."""
+        return kind_of(self.mark)
+
+
+def kind_of(mark: tuple[int, ...]) -> str:
+    """Array of marks of blocks, or of chunks of traits."""
+    return BLOCKS if len(mark) == 2 else TRAITS

@@ -1,0 +1,158 @@
+"""Summaries of finished blocks, put into the arrays of a store for many of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.storage.arrays.datasets import read_array
+from bulklmm_dask.storage.arrays.form import Form
+from bulklmm_dask.storage.arrays.pieces import Region, touched
+from bulklmm_dask.storage.arrays.shard import write
+from bulklmm_dask.storage.places.location import Location, ServerError
+from bulklmm_dask.storage.summaries.cells import N_STORED
+from bulklmm_dask.storage.summaries.files import File, FileSums
+from bulklmm_dask.storage.summaries.of_blocks import (
+    CHECKSUM,
+    COUNTS,
+    HIGHEST,
+    LOD,
+    ROW,
+    BlockSummary,
+    checksum,
+    forms_of,
+    segments_of,
+)
+from bulklmm_dask.typing import Sums
+
+# Bytes of what is held before some of it is written.
+_HELD = 2**28
+
+_Part = tuple[Region, npt.NDArray[Any]]
+
+
+class Notes:
+    """Summaries of finished blocks, which are written for many of them together."""
+
+    def __init__(self, store: Location) -> None:
+        """Begin with none, for a result store that has summaries."""
+        self._store, self._segments = store, segments_of(store)
+        lod = Form.of(store / LOD)
+        self._width, self._n_traits = lod.file[1], lod.shape[1]
+        self._forms = forms_of(store)
+        self._sums = FileSums.of(store, self._forms)
+        self._parts: dict[File, list[_Part]] = {}
+        self._held, self._recent = 0, set[File]()  # bytes, and files of the last call
+        self._written, self._is_changed = list[Location](), False
+
+    def note(self, mark: tuple[int, int], summary: BlockSummary, lod: Sums) -> None:
+        """Note the summary of a block, and the checksums in the file of its LODs."""
+        start = mark[1] * self._width
+        of_traits = slice(start, start + summary.highest.shape[1])
+        maxima = (self._segments.of_chunk(mark[0]), of_traits)
+        block = tuple(slice(at, at + 1) for at in mark)
+        self._add(HIGHEST, maxima, summary.highest)
+        self._add(ROW, maxima, summary.row)
+        sums = np.zeros((1, 1, 2), np.uint32)
+        sums[..., 0] = checksum(mark, lod, summary.highest, summary.row)
+        if summary.counts is not None:
+            sums[..., 1] = checksum(mark, lod, summary.counts)
+            self._add(COUNTS, (*block, slice(0, N_STORED)), summary.counts[None, None])
+        self._add(CHECKSUM, (*block, slice(0, 2)), sums)
+
+    def note_all(
+        self,
+        marks: Sequence[tuple[int, ...]],
+        arrays: Mapping[str, npt.NDArray[Any]],
+        lods: Sequence[Sums],
+    ) -> None:
+        """Note the summaries of blocks in `arrays_of` them; what was noted may be written."""
+        start = 0
+        for at, ((i, j), lod) in enumerate(zip(marks, lods, strict=True)):
+            segments = self._segments.of_chunk(i)
+            shape = (
+                segments.stop - segments.start,
+                min(self._width, self._n_traits - j * self._width),
+            )
+            stop = start + shape[0] * shape[1]
+            highest, row = (arrays[name][start:stop].reshape(shape) for name in (HIGHEST, ROW))
+            counts = arrays[COUNTS][at] if COUNTS in arrays else None
+            self.note((i, j), BlockSummary(highest, row, counts), lod)
+            start = stop
+        if self._held > _HELD:
+            self._put([file for file in self._parts if file not in self._recent])
+            if self._held > _HELD:
+                self._put(list(self._parts))
+        self._recent.clear()
+
+    def vouch(self, files: Iterable[File]) -> None:
+        """Note the checksums that files have whose blocks were found to be right."""
+        if self._sums is not None:
+            for file in files:
+                self._sums.set(file, self._sums.found(file))
+                self._is_changed = True
+
+    def write(self) -> list[Location]:
+        """Write what was noted; give the files, with those that were written before."""
+        self._put(list(self._parts))
+        written, self._written = self._written, []
+        if self._is_changed and self._sums is not None:
+            written.append(self._sums.write())
+        self._is_changed = False
+        return written
+
+    def _add(self, name: str, region: Region, values: npt.NDArray[Any]) -> None:
+        for index, of_file, of_region in touched(region, self._forms[name].file):
+            file = name, index
+            self._parts.setdefault(file, []).append((of_file, values[of_region]))
+            self._recent.add(file)
+        self._held += values.nbytes
+
+    def _put(self, files: Sequence[File]) -> None:
+        """Write files, with what was noted of each."""
+        parts = [self._parts.pop(file) for file in files]
+        self._held -= sum(values.nbytes for some in parts for _, values in some)
+        put = self._store.each(lambda item: self._put_file(*item), zip(files, parts, strict=True))
+        for file, (place, found) in zip(files, put, strict=True):
+            self._written.append(place)
+            if self._sums is not None:
+                self._sums.set(file, found)
+                self._is_changed = True
+
+    def _put_file(self, file: File, parts: Sequence[_Part]) -> tuple[Location, int]:
+        """Write a file; give it, and the checksum at its end."""
+        name, index = file
+        array, form = self._store / name, self._forms[name]
+        held = _held(array, form, index)
+        for region, values in parts:
+            held[region] = values
+        place = array / form.path(index)
+        with place.replacing() as stream:
+            (found,) = write(stream, form, held)
+        return place, int(found)
+
+
+def arrays_of(summaries: Sequence[BlockSummary]) -> dict[str, npt.NDArray[Any]]:
+    """Put the summaries of blocks into an array each of what they have, in their order."""
+    found = {
+        HIGHEST: np.concatenate([one.highest.ravel() for one in summaries]),
+        ROW: np.concatenate([one.row.ravel() for one in summaries]),
+    }
+    counts = [one.counts for one in summaries if one.counts is not None]
+    return found | ({COUNTS: np.stack(counts)} if counts else {})
+
+
+def _held(array: Location, form: Form, index: tuple[int, ...]) -> npt.NDArray[Any]:
+    """What a file holds; one that is damaged is begun anew.
+
+    Other blocks that it held have wrong checksums then, and are summarised again by the next run.
+    """
+    try:
+        return read_array(array, form, form.region(index))
+    except ServerError:
+        raise
+    except Exception:  # each codec fails in its own way
+        return form.blank(form.region(index))

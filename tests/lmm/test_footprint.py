@@ -1,0 +1,107 @@
+"""Memory of fits and scans as announced, against what NumPy allocates."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from bulklmm_dask.lmm.chunk import fit_traits, scan_block
+from bulklmm_dask.lmm.footprint import Footprint
+from bulklmm_dask.lmm.operations import Operations
+from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
+from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.statistics import statistics
+
+GRID = tuple(np.arange(10) / 10)
+MODELS = {
+    "null-exact": ModelOptions(),
+    "alt-exact": ModelOptions(alternative=True),
+    "alt-grid": ModelOptions(alternative=True, grid=GRID),
+    "null-grid": ModelOptions(grid=GRID),
+    "effects": ModelOptions(wanted=("beta", "se")),
+    "genotypes": ModelOptions(genotypes=4),
+    "interaction": ModelOptions(interactions=1),
+}
+SHAPES = {"wide": (200, 256, 1024), "tall": (400, 1024, 256)}
+
+
+def study(n, variants, traits, genotypes=None, interactions=0):
+    """Samples, traits of all heritabilities and genotypes, all of them distinct."""
+    rng = np.random.default_rng(0)
+    founders = rng.integers(0, 2, (800, n)) - 0.5
+    kinship = founders.T @ founders * (4 / 800) / 2 + 0.5
+    root = np.linalg.cholesky(kinship + 1e-6 * np.eye(n))
+    h2 = rng.uniform(0, 0.8, traits)
+    drawn = rng.standard_normal((2, n, traits))
+    y = root @ drawn[0] * np.sqrt(h2) + drawn[1] * np.sqrt(1 - h2)
+    x = rng.integers(0, 3, (variants, n)).astype(float)
+    if genotypes:
+        x = rng.dirichlet(np.full(genotypes, 0.3), (variants, n))
+    covariates = np.stack([np.ones(n), rng.standard_normal(n)], axis=1)
+    return Samples(covariates, kinship, None, (1,) * interactions), y, x
+
+
+def taken(action):
+    """What an action gives, its peak and what it leaves, in float64 numbers."""
+    tracemalloc.start()
+    found = action()
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return found, peak / 8, kept / 8
+
+
+def require_near(measured, planned):
+    assert planned / 1.2 < measured < 1.2 * planned
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", MODELS)
+def test_fits_and_blocks_take_what_is_announced(name, shape):
+    model, (n, variants, traits) = MODELS[name], SHAPES[shape]
+    samples, y, x = study(n, variants, traits, model.genotypes, model.interactions)
+    foot = Footprint(model, n, n_covariates=2)
+    basis, peak, kept = taken(samples.basis)
+    require_near(peak, foot.basis().peak)
+    require_near(kept, foot.basis().kept)
+    fitted, peak, _ = taken(lambda: fit_traits(y, samples, model, complete=basis))
+    require_near(peak, foot.fit(traits).peak)
+    pair_bytes = sum(kind.itemsize for kind in statistics(model, single=False).values())
+    scan_block(x[:5], fitted, model, single=False)  # what is made at the first scan
+    _, peak, _ = taken(lambda: scan_block(x, fitted, model, single=False))
+    require_near(peak, foot.scan(variants, traits, pair_bytes).peak)
+
+
+@pytest.mark.parametrize(("n", "variants", "count"), [(200, 4000, 256), (500, 2000, 1024)])
+def test_permutations_take_what_is_announced(n, variants, count):
+    samples, y, x = study(n, variants, 4)
+    fitted = fit_traits(y, samples, ModelOptions(reml=True))
+    orders = permutations(0, range(count), np.zeros(n, int))
+
+    def scan():
+        markers = split_markers(x, np.zeros(variants, int))
+        return permuted_maxima(markers, 1, fitted, samples, orders, ModelOptions(), single=True)
+
+    _, peak, _ = taken(scan)
+    foot = Footprint(ModelOptions(), n, 2, single=True)
+    require_near(peak, foot.permutations(variants, 4, count).peak)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_more_of_anything_takes_more(name):
+    foot = Footprint(MODELS[name], 300, 3)
+    work = Operations(MODELS[name], 300, 3)
+    for step in (
+        lambda k: foot.fit(100 * k).peak,
+        lambda k: foot.fit(100, patterns=k).peak,
+        lambda k: foot.scan(100 * k, 100, 8).peak,
+        lambda k: foot.scan(100, 100 * k, 8).peak,
+        lambda k: foot.permutations(100 * k, 10, 100).peak,
+        lambda k: Footprint(MODELS[name], 300 * k).basis().peak,
+        lambda k: work.fit(100 * k),
+        lambda k: work.rotation(k),
+        lambda k: work.products(100, k),
+        lambda k: work.permuted(100, k, 10),
+        lambda k: Operations(MODELS[name], 300 * k).basis(),
+    ):
+        assert step(1) <= step(2) <= step(4) < step(64)
