@@ -34,7 +34,7 @@ from distributed import Client, LocalCluster, Worker
 
 import bulklmm_dask as blmm
 
-N_SAMPLES, N_VARIANTS, SIDE = 248, 4096, 512
+N_SAMPLES, N_VARIANTS, SIDE = 248, 16_384, 2048
 GOAL = 0.9
 WORKERS = (10, 100, 1000)
 BLOCK_SECONDS = (0.1, 1.0, 10.0)
@@ -49,7 +49,7 @@ def made(folder: Path, n_traits: int) -> None:
     )
     ds["kinship"] = blmm.kinship(ds).compute()
     blmm.save(ds, folder / "study.zarr")
-    many = {"n_samples": 8 * N_SAMPLES, "n_variants": 4 * N_VARIANTS, "n_traits": 1}
+    many = {"n_samples": 8 * N_SAMPLES, "n_variants": N_VARIANTS, "n_traits": 1}
     blmm.save(blmm.simulate_study(n_strains=None, seed=2, **many), folder / "samples.zarr")
 
 
@@ -61,7 +61,7 @@ def analyses(folder: Path) -> dict[str, Callable[[], Any]]:
         return blmm.scan(blmm.open_dataset(path), chunks=chunks)
 
     def permuted() -> Any:
-        ds = blmm.open_dataset(path).isel(traits=slice(0, 128))
+        ds = blmm.open_dataset(path).isel(traits=slice(0, 64))
         return blmm.permute(ds, n_permutations=200, seed=1).max_lod.compute()
 
     def kinship() -> Any:
@@ -106,12 +106,13 @@ def timed(client: Client, action: Callable[[], Any]) -> tuple[float, float]:
 
 def scaling(folder: Path, repeats: int, only: list[str] | None) -> None:
     print(f"{'two workers of one thread, efficiency':<40} {'clock':>7} {'processor':>10}")
+    small, options, _ = tiny(100)
     with cluster(1) as one, cluster(2) as two:
+        for client in (one, two):
+            timed(client, lambda: blmm.max_lod(blmm.scan(small, **options)))  # imports
         for name, action in analyses(folder).items():
             if only and name not in only:
                 continue
-            for client in (one, two):
-                timed(client, action)  # imports
             pairs = [(timed(one, action), timed(two, action)) for _ in range(repeats)]
             clock, processor = (
                 median(alone[which] / (2 * beside[which]) for alone, beside in pairs)
@@ -217,7 +218,7 @@ def model(cost: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--traits", type=int, default=8192, help="of the study (%(default)s)")
+    parser.add_argument("--traits", type=int, default=16_384, help="of the study (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of runs (%(default)s)")
     parser.add_argument("--case", action="append", help="only this analysis; may be repeated")
     parser.add_argument("--blocks", type=int, default=2500, help="of the scheduler (%(default)s)")

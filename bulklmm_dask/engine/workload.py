@@ -170,7 +170,7 @@ class Workload:
         """Peak memory of one of several workers with so many threads each, by part.
 
         The peak is that of the eigenbases, of the fits or of the blocks, whichever takes most. Null
-        models that come from another worker bring a copy of their eigenbasis along.
+        models that come from another worker use the eigenbasis that is there (`fits.Fits`).
         """
         plan, n = self.plan, self.plan.n_samples
         blocks, columns = max(self.batches(), key=lambda batch: (batch[1], batch[0]))
@@ -183,7 +183,6 @@ class Workload:
             genotypes += n * self.size * self.grid[0]  # permutations of the samples
         fits = columns * max(kinships, 1)
         running = min(threads, fits)
-        copies = 0
         if workers > 1:
             own = -(-fits // workers)
             copies = min(max(fits - own, 1), _FOREIGN * threads)
@@ -192,10 +191,10 @@ class Workload:
         values = 2 * plan.traits * n * min(threads, columns)
         scanning = min(threads, max(blocks, 1) * (chunks if self.size else 1))
         bases = min(threads, kinships)
-        known, foreign = 2.0 * kinships * square, copies * square
-        waiting = max(fits - running, 0) * fit.kept + foreign
+        known = 2.0 * kinships * square
+        waiting = max(fits - running, 0) * fit.kept
         solving = known, 0.0, 0.0, 0.0, bases * 2.0 * square
         fitting = known, values, genotypes, waiting, running * fit.peak
-        scanned = known, 0.0, genotypes, fits * fit.kept + foreign, scanning * self.scan.peak
+        scanned = known, 0.0, genotypes, fits * fit.kept, scanning * self.scan.peak
         largest = max(solving, fitting, scanned, key=sum)
         return Memory(WORKER, *(int(_DOUBLE * cells) for cells in largest))
