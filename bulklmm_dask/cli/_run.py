@@ -27,8 +27,6 @@ def workers(**compute: Any) -> Iterator[local.Workers]:
         if where.dashboard is not None:
             say(f"dashboard: {where.dashboard}")
         yield where
-    if compute["performance_report"] is not None:
-        say(f"how the time was spent: {named(compute['performance_report'])}")
 
 
 def goes_on_from(store: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def require_report(path: str) -> Location:
 def reported(client: Client, file: Location | None) -> Iterator[None]:
     """Write Dask's performance report of the ``with`` block, also after an error or Ctrl-C.
 
-    The page needs no network: what draws it is in it.
+    The page needs no network: what draws it is in it. Where it cannot be drawn, that is a
+    StudyWarning, and what was computed is not lost.
     """
     if file is None:
         yield
@@ -161,6 +163,9 @@ def reported(client: Client, file: Location | None) -> Iterator[None]:
             yield
         finally:
             if client.status == "running":  # a cluster that is lost has nothing to tell
-                with client.as_current():
-                    report.__exit__(None, None, None)
-                file.write_text(page.read_text(encoding="utf-8"))
+                try:
+                    with client.as_current():
+                        report.__exit__(None, None, None)
+                    file.write_text(page.read_text(encoding="utf-8"))
+                except Exception as error:  # of Dask, or of a bokeh that does not suit it
+                    say(f"there is no performance report {file}: it could not be made ({error})")
