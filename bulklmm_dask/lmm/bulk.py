@@ -35,6 +35,8 @@ _NEWTON_STEP, _WIDTH = 1e-7, 1e-12
 _LEFT, _LEFT_ON_MESH = 1e-3, 1e-6
 # A likelihood is flat if no slope is above this share of what it may be: its maxima are rounding.
 _FLAT = 1e-10
+# Information below this share of that of log|V| is rounding of larger numbers.
+_FLAT_BEND = 1e-6
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class CompressedLikelihood:
                 found[k] = candidates._roots(mesh[edges], slope[edges, trait[k]])
             h2 = np.concatenate([np.repeat(ends, len(some)), found])
             who = np.concatenate([np.arange(2 * len(some)) % len(some), trait])
-            values, left = part.take(who)._values(h2)
+            values, left, _ = part.take(who)._values(h2)
             order = np.argsort(values, kind="stable")  # the last write of a trait is its best
             best[some[who[order]]] = h2[order]
             sure[some[who[left < _LEFT]]] = False
@@ -171,20 +173,60 @@ class CompressedLikelihood:
         s_slope -= np.einsum("ka,ka->k", x, b_slope + rest)
         s_bend += np.einsum("ka,kab,kb->k", x, a_bend, x) - 2.0 * np.einsum("ka,ka->k", x, b_bend)
         s_bend -= 2.0 * np.einsum("ka,kab,kb->k", rest, inverse, rest)
-        logdet_slope, logdet_bend = self.trace @ weights[0], self.trace @ weights[1]
-        if self.reml:
-            once = inverse @ a_slope
-            logdet_slope = logdet_slope + np.einsum("kaa->k", once)
-            logdet_bend = logdet_bend + np.einsum("kab,kba->k", inverse, a_bend)
-            logdet_bend -= np.einsum("kab,kba->k", once, once)
+        logdet_slope, logdet_bend = self._logdet(weights)
         ratio = s_slope / s
         return (
             -0.5 * (self.count * ratio + logdet_slope),
             -0.5 * (self.count * (s_bend / s - ratio * ratio) + logdet_bend),
         )
 
-    def _values(self, h2: Array) -> tuple[Array, Array]:
-        """Likelihood of each trait at its own h, in nats, and the share S / y'Wy; (traits,)."""
+    def _logdet(self, weights: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        """First two derivatives of log|V|, under REML of log|V| + log|A|, (traits,)."""
+        slope, bend = self.trace @ weights[0], self.trace @ weights[1]
+        if not self.reml:
+            return slope, bend
+        a, a_slope, a_bend = (self._gram(w) for w in weights)
+        inverse, _ = inverse_and_logdet(a)
+        once = inverse @ a_slope
+        slope = slope + np.einsum("kaa->k", once)
+        bend = bend + np.einsum("kab,kba->k", inverse, a_bend)
+        return slope, bend - np.einsum("kab,kba->k", once, once)
+
+    def evaluate(self, h2: Array) -> tuple[Array, Array, Array, Flags]:
+        """Likelihood of each trait at its own h, its slope, and S; whether they are exact enough.
+
+        All are (traits,), in the units of `likelihood.Profile`.
+        """
+        parts = []
+        for start in range(0, len(h2), _TOGETHER):
+            some = np.arange(start, min(start + _TOGETHER, len(h2)))
+            these = self.take(some)
+            value, left, s = these._values(h2[some])
+            parts.append((value, these._slope_and_bend(h2[some])[0], s, left > _LEFT))
+        value, slope, s, sure = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return value, slope, s, sure
+
+    def information(self, h2: Array) -> tuple[Array, Array, Array]:
+        """Observed information on h of each trait at its own h, the expected one, and a least one.
+
+        All are (traits,). Information that is not above the least is too inexact. The expected one
+        is that of the restricted likelihood, 1/2 [tr(MDMD) - tr(MD)^2 / (n - c)], D = V'(h), where
+        tr(MD) and -tr(MDMD) are the derivatives of log|V| + log|A|.
+        """
+        observed, expected, least = np.empty((3, len(h2)))
+        restricted = replace(self, reml=True)
+        for start in range(0, len(h2), _TOGETHER):
+            some = np.arange(start, min(start + _TOGETHER, len(h2)))
+            these, weights = self.take(some), self._weights(h2[some])
+            observed[some] = -these._slope_and_bend(h2[some])[1]
+            first, second = restricted._logdet(weights)
+            expected[some] = 0.5 * (-second - first**2 / restricted.count)
+            exact = these._values(h2[some])[1] > _LEFT
+            least[some] = np.where(exact, -_FLAT_BEND * (self.trace @ weights[1]), np.inf)
+        return observed, expected, least
+
+    def _values(self, h2: Array) -> tuple[Array, Array, Array]:
+        """Likelihood of each trait at its own h, in nats, the share S / y'Wy, and S; (traits,)."""
         value = self._weights(h2)[0]
         sums = np.einsum("qak,qk->ka", self.terms, value)
         total, b = sums[:, 0], sums[:, 1:]
@@ -197,7 +239,7 @@ class CompressedLikelihood:
         integral = np.where(change == 0.0, h2, integral / np.where(change == 0.0, 1.0, change))
         logdet = self.trace @ integral + self.reml * of_covariates
         left = s / total
-        return -0.5 * (self.count * np.log(np.maximum(s, 1e-300)) + logdet), left
+        return -0.5 * (self.count * np.log(np.maximum(s, 1e-300)) + logdet), left, s
 
     def _roots(self, edges: Array, slopes: Array) -> Array:
         """Roots (traits,) of the slope between edges (2, traits), positive and then not."""

@@ -27,6 +27,7 @@ Trait-specific covariates (`given`) are eliminated from all quadratic forms (`ow
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import attrgetter
 from typing import Self
 
@@ -199,17 +200,37 @@ class ProfileLikelihood:
 
         return self._combine(h2, at, condition(projected, form), projected[-1][2])
 
+    @cached_property
+    def compressed(self) -> CompressedLikelihood | None:
+        """The likelihoods from compressed sums; None with a prior or trait-specific covariates.
+
+        None also where no compression suffices.
+        """
+        simple = self.prior is None and (self.given is None or not len(self.given))
+        if not simple or not self.covariance.compression.suffices:
+            return None
+        return CompressedLikelihood.of(self.covariance, self.y, reml=self.reml)
+
+    def summed(self, h2: Array) -> Profile:
+        """As `at`, from compressed sums where they are exact enough."""
+        if self.compressed is None:
+            return self.at(h2)
+        value, slope, quadratic, sure = self.compressed.evaluate(h2)
+        rest = np.flatnonzero(~sure)
+        if len(rest):
+            exact = self.take(rest).at(h2[rest])
+            value[rest], slope[rest], quadratic[rest] = exact.value, exact.slope, exact.quadratic
+        return Profile(value, slope, quadratic, self.compressed.count)
+
     def maximise(self) -> Array:
         """Heritability (traits,) of the largest likelihood over [0, h2_max].
 
         Without a prior and trait-specific covariates all traits are searched together (`bulk`),
         except those whose sums would be too inexact.
         """
-        simple = self.prior is None and (self.given is None or not len(self.given))
-        if not simple or not self.covariance.compression.suffices:
+        if self.compressed is None:
             return self.search()
-        likelihood = CompressedLikelihood.of(self.covariance, self.y, reml=self.reml)
-        best, sure = likelihood.maximise()
+        best, sure = self.compressed.maximise()
         rest = np.flatnonzero(~sure)
         if len(rest):
             best[rest] = self.take(rest).search()

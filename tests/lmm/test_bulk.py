@@ -12,7 +12,7 @@ from bulklmm_dask.lmm.bulk import CompressedLikelihood
 from bulklmm_dask.lmm.compress import TOLERANCE, compress
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.null.fit import fit_null
-from bulklmm_dask.lmm.null.heritability import standard_error
+from bulklmm_dask.lmm.null.heritability import error_from_rows, standard_error
 from bulklmm_dask.lmm.prior import Prior
 
 SINGULAR = 1 - 1e-5
@@ -92,7 +92,7 @@ def test_slope_and_bend_are_derivatives_and_values_are_those_of_all_rows(c, reml
     likelihood = CompressedLikelihood.of(rows.covariance, rows.y, reml=reml)
     h2 = np.linspace(0.02, 0.95, 9)
     at = rows.at(h2)
-    value, left = likelihood._values(h2)
+    value, left, _ = likelihood._values(h2)
     slope, bend = likelihood._slope_and_bend(h2)
     np.testing.assert_allclose(value, at.value, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(slope, at.slope, rtol=1e-7, atol=1e-8)
@@ -159,3 +159,26 @@ def test_many_traits_are_evaluated_as_few(prior):
     if prior is None:
         errors = standard_error(rows, h2)
         np.testing.assert_allclose(errors[last], standard_error(rows.take(last), h2[last]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("c", [1, 4])
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+def test_standard_errors_and_likelihoods_are_those_of_all_rows(kind, c, reml):
+    rows = likelihoods(kind, c=c, m=60, reml=reml)
+    h2 = rows.maximise()
+    summed, exact = rows.summed(h2), rows.at(h2)
+    np.testing.assert_allclose(summed.value, exact.value, atol=1e-7, rtol=1e-10)
+    np.testing.assert_allclose(summed.quadratic, exact.quadratic, rtol=1e-8)
+    assert summed.count == exact.count
+    np.testing.assert_array_equal(summed.grows(h2), exact.grows(h2))
+    if kind == "unrelated":  # h2 is not determined, and its standard errors are rounding
+        assert (standard_error(rows, h2) > 1e6).all()
+        return
+    found, expected = standard_error(rows, h2), error_from_rows(rows, h2)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Where nothing is a maximum the observed information is that of the curvature all the same.
+    middle = np.full(60, 0.4)
+    np.testing.assert_allclose(
+        standard_error(rows, middle), error_from_rows(rows, middle), rtol=1e-6
+    )

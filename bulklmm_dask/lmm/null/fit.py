@@ -147,7 +147,7 @@ def fit_null(
         given=given,
     )
     estimate = likelihood.maximise() if grid is None else likelihood.best_of(grid)
-    best = likelihood.at(estimate)
+    best = likelihood.summed(estimate)
     if 0.0 < likelihood.covariance.h2_max < 1.0:
         at_bound = (estimate == likelihood.covariance.h2_max) & best.grows(estimate)
         status[np.flatnonzero(usable)[at_bound]] = UNBOUNDED

@@ -105,7 +105,7 @@ def _errors_and_likelihoods(
     """
     likelihood = ProfileLikelihood.of(basis, model.rotated, reml=reml)
     h2 = model.h2[model.fitted]
-    best, none = likelihood.at(h2), likelihood.at(np.zeros_like(h2))
+    best, none = likelihood.summed(h2), likelihood.summed(np.zeros_like(h2))
     rest = constant(basis, model.log_scale, reml=reml)
     grows = best.grows(h2)
     error = standard_error(likelihood, h2) * basis.slope_as_given(h2)
@@ -126,8 +126,21 @@ def standard_error(likelihood: ProfileLikelihood, h2: Array) -> Array:
     h2 : array (traits,)
         The heritability of each trait, a maximum of its profile likelihood.
     """
+    if likelihood.compressed is None:
+        return error_from_rows(likelihood, h2)
+    observed, expected, least = likelihood.compressed.information(h2)
+    at_bound = (h2 == 0.0) | (h2 == likelihood.covariance.h2_max)
+    information = np.where(at_bound, expected, observed)
+    error = 1.0 / np.sqrt(np.maximum(information, 1e-300))
+    rest = np.flatnonzero(~(information > least))
+    error[rest] = error_from_rows(likelihood.take(rest), h2[rest])
+    return error
+
+
+def error_from_rows(likelihood: ProfileLikelihood, h2: Array) -> Array:
+    """`standard_error` from all rows."""
     if len(h2) > TRAITS_TOGETHER:
-        parts = [standard_error(likelihood.take(some), h2[some]) for some in in_cache(len(h2))]
+        parts = [error_from_rows(likelihood.take(some), h2[some]) for some in in_cache(len(h2))]
         return np.concatenate(parts)
     covariance, at = likelihood.covariance, likelihood.covariance.at(h2)
     my, a = project(covariance, likelihood.y, at)
