@@ -32,6 +32,13 @@ _PATIENCE = "30s"
 # Bytes of a worker process that has no work yet: Python, and the libraries that a block uses.
 _LEAST = 300_000_000
 _SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
+# Worker processes keep memory that they have freed for the next arrays: to the C library's largest
+# threshold, 32 MiB, and twice that at the end of the heap. Dask has them give back all but 64 KiB,
+# and the kernel then clears the memory of every array anew, which takes as long as computing it.
+_MALLOC = {
+    f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": size
+    for name, size in (("MMAP", 2**25), ("TRIM", 2**26))
+}
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ def _processes(
     # Any free port unless one is asked for: runs may share a machine.
     where = dashboards.serving_address(dashboard or "")
     options = {"n_workers": number, "threads_per_worker": each, "memory_limit": limit}
-    with _environment_restored():
+    with _environment_restored(), dask.config.set(_MALLOC):
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")

@@ -29,8 +29,13 @@ def test_all_cores_by_default():
         assert dask.config.get("num_workers") == available_cores()
 
 
+def freed_memory_is_kept() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
+
+
 @pytest.mark.slow
-def test_worker_processes_come_and_go():
+def test_worker_processes_come_and_go(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "70000000")  # a user's own size stays
     environment = dict(os.environ)
     with workers(processes=1, threads=1, memory="1GB") as where:
         assert where.description.startswith("1 worker process of 1 thread")
@@ -39,6 +44,8 @@ def test_worker_processes_come_and_go():
         assert worker["memory_limit"] == 10**9
         other = process_of_a_task()
         assert other != os.getpid()
+        found = dask.delayed(freed_memory_is_kept)().compute()
+        assert found == {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": "70000000"}
     assert active_client() is None
     assert dict(os.environ) == environment | {"PYTEST_CURRENT_TEST": ANY}
     with pytest.raises(ProcessLookupError):
