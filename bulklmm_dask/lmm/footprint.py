@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from bulklmm_dask.lmm.options import ModelOptions
 
-# Points of a likelihood curve on the whole interval, and of the curve of the alt methods.
-_GRID, _CURVE = 55, 481
+# Points that a fit has the likelihood at, and of the curve of the alt methods.
+_MESH, _CURVE = 88, 481
+# Traits whose sums are compressed together, and of which likelihoods are followed together.
+_TOGETHER, _SHARED = 256, 1024
 # Largest number of nodes that variations of markers are interpolated from.
 _NODES = 48
 # Rows of a tile of the alt methods, and of permuted traits that are estimated together.
@@ -65,11 +67,18 @@ class Footprint:
         Traits of further patterns of missing values have bases of their own, which are kept.
         """
         n, c, t = self.n_samples, self.n_covariates, -(-traits // patterns)
-        between = 150 if self.model.joint else 290  # arrays of all samples at points of h2
-        peak = max(8.0 * n, 2.2 * n + _GRID * (4.9 * c + 3)) * t + between * n
+        points = _MESH if self.model.grid is None else len(self.model.grid)
+        # Numbers of a trait at points of h2.
+        curve = points * (4.9 * c + 3.0)
+        few, more = min(t, _TOGETHER), max(min(t, _SHARED) - _TOGETHER, 0)
+        rest = max(t - _SHARED, 0)
+        peak = 2.0 * n * t + (curve + 3.7 * n) * few
+        if self.model.grid is None:
+            peak += (curve + 0.8 * n) * more + (100.0 + 0.3 * n) * rest
+        else:
+            peak += (curve + 1.1 * n) * (more + rest)
+        peak = max(peak, 3.0 * n * t + 3.7 * n * few)
         each = n + _NODES + 3.0
-        if self.model.grid is not None:
-            peak = max(7.2 * n, 2.2 * n + len(self.model.grid) * (4.9 * c + 3)) * t + 150 * n
         if self.model.alternative:
             points = _CURVE if self.model.grid is None else len(self.model.grid)
             each += 2 * points

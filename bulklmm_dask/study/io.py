@@ -6,12 +6,12 @@ import os
 from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.arrays.chunks import files, is_whole, missing_files
-from bulklmm_dask.storage.arrays.datasets import forms_of, read_dataset
+from bulklmm_dask.storage.arrays.datasets import forms_of, read_array, read_dataset
+from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.codecs.compression import Compression, small_codecs
 from bulklmm_dask.storage.health.contents import require_own
 from bulklmm_dask.storage.labels.coordinates import arranged
@@ -155,7 +155,7 @@ def save(
         partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
         found = {name: array.values for name, array in beside.items() if name not in passing}
         for name in passing:
-            found[name] = np.asarray(partial.open_array(name)[...])
+            found[name] = read_array(partial / name, Form.of(partial / name))
             (partial / name).remove()
         missing = found.pop(_GAPS, None)
         values = values_kept({name.removeprefix(_DIGESTS): rows for name, rows in found.items()})

@@ -202,7 +202,9 @@ def test_nothing_is_told_where_columns_are_as_many_as_samples():
     ds = founders(n=20, p=6, m=2, k=8)
     ds.sample_trait.values[7:, 0] = np.nan
     ds.sample_trait.values[:7, 0] = np.arange(7.0)
-    with pytest.warns(blmm.StudyWarning, match=r"1 marker \('variant6'\) with a genotype that no"):
+    with pytest.warns(
+        blmm.StudyWarning, match=r"1 marker \('variant6'\) with a genotype that fewer"
+    ):
         result = blmm.scan(ds, kinship=None, covariates=False, statistics=("neg_log10_p",))
     result = result.compute()
     full = result.df[:, 0] >= 6

@@ -16,7 +16,14 @@ from bulklmm_dask.lmm.kinship import METHODS
 # Where a function reads and writes, and what the command says in another way, is no option.
 NO_OPTION = {"ds", "store", "progress"}
 NOT_ON_COMMAND_LINE = {"chunks"}
-COMPUTE = {"scheduler", "processes", "threads", "memory"}
+COMPUTE = {
+    "scheduler",
+    "processes",
+    "threads",
+    "memory",
+    "dashboard",
+    "performance_report",
+}
 FORM = {"as_json"}
 
 

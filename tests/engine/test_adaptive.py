@@ -73,20 +73,18 @@ def _slow_blocks(monkeypatch):
     monkeypatch.setattr(ResultStore, "write_block", slowly)
 
 
-@pytest.mark.parametrize("options", [{}, {"loco": True}], ids=str)
-def test_workers_that_come_late_compute(cluster, client, ds, tmp_path, options):
+def test_workers_that_come_late_compute(cluster, client, ds, tmp_path):
     first = set(client.scheduler_info()["workers"])
 
     def grow(done):
         if done == 5:
             cluster.scale(3)
 
-    same(scanned(ds, tmp_path / "s.zarr", grow, **options), ds, **options)
+    same(scanned(ds, tmp_path / "s.zarr", grow), ds)
     assert len(workers_of_blocks(client) - first) == 2
 
 
-@pytest.mark.parametrize("options", [{}, {"loco": True}], ids=str)
-def test_workers_that_leave_lose_nothing(cluster, client, ds, tmp_path, options):
+def test_workers_that_leave_lose_nothing(cluster, client, ds, tmp_path):
     cluster.scale(3)
     client.wait_for_workers(3)
 
@@ -94,7 +92,7 @@ def test_workers_that_leave_lose_nothing(cluster, client, ds, tmp_path, options)
         if done == 8:
             cluster.scale(1)
 
-    same(scanned(ds, tmp_path / "s.zarr", shrink, **options), ds, **options)
+    same(scanned(ds, tmp_path / "s.zarr", shrink, loco=True), ds, loco=True)
     assert len(client.scheduler_info()["workers"]) == 1
     assert len(workers_of_blocks(client)) == 3
 

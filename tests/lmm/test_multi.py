@@ -274,9 +274,11 @@ def test_interpolation_of_inverses_is_as_exact_as_it_says(kind, sizes):
     factor = np.linalg.inv(np.linalg.cholesky(inverses))
     worst = np.abs(np.linalg.eigvalsh(factor @ gap @ factor.swapaxes(2, 3))).max(axis=-1)
     rounding = 1e-15 * found.growth * np.linalg.cond(inverses)
-    # What the values at the nodes themselves are worth.
-    variances = spectrum.variances(h2)
-    rounding += 1e-16 * variances.max(axis=0) / variances.min(axis=0)
+    # What the values at the nodes themselves are worth, which are differences of larger numbers.
+    weights = 1 / spectrum.variances(found.nodes)[: designs.columns.shape[2]]
+    whole = np.einsum("iar,rq,ibr->iqab", designs.columns, weights, designs.columns)
+    share = np.einsum("iqab,baiq->iq", whole, nodes).max(axis=1, keepdims=True)
+    rounding = rounding + 5e-15 * share * found.growth
     assert (worst < 2 * TOLERANCE + rounding).all()
     assert found.growth.max() < 200
     b = np.random.default_rng(1).standard_normal(d)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-# Rows of a table that are converted together.
-_ROWS = 1024
+# Values of a table that are converted together: their copies take little memory.
+_TOGETHER = 2**16
 
 
 def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
@@ -18,7 +18,8 @@ def row_digests(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
 
     Values are hashed as float64, all NaN alike: dtype and chunks of a table do not matter.
     """
-    parts = (values[at : at + _ROWS] for at in range(0, len(values), _ROWS))
+    rows = max(1, _TOGETHER // max(1, values[:1].size))
+    parts = (values[at : at + rows] for at in range(0, len(values), rows))
     digests = b"".join(digest for part in parts for digest in _digests(part))
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
