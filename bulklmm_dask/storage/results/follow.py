@@ -85,7 +85,7 @@ class RunStatus:
         return f"{line}; {self.writer}, last sign of life {duration(self.seconds_silent)} ago"
 
     def to_dict(self) -> dict[str, Any]:
-        """All attributes, and `time`, that of the look in UTC: a line of JSON."""
+        """All attributes, and ``time``, that of the look in UTC: a line of JSON."""
         return {"time": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self)}
 
 
