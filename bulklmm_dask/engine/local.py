@@ -32,13 +32,10 @@ _PATIENCE = "30s"
 # Bytes of a worker process that has no work yet: Python, and the libraries that a block uses.
 _LEAST = 300_000_000
 _SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
-# Worker processes keep memory that they have freed for the next arrays: to the C library's largest
-# threshold, 32 MiB, and twice that at the end of the heap. Dask has them give back all but 64 KiB,
-# and the kernel then clears the memory of every array anew, which takes as long as computing it.
-_MALLOC = {
-    f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": size
-    for name, size in (("MMAP", 2**25), ("TRIM", 2**26))
-}
+# Arrays up to this size, the largest that the C library allows, come out of memory that was freed.
+# Dask sets how much of that a worker keeps, and with it this size is fixed at 128 KiB: the kernel
+# would clear the memory of every larger array anew, which takes nearly as long as computing it.
+_MALLOC = {"distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25}
 
 
 @dataclass(frozen=True)

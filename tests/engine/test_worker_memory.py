@@ -43,6 +43,9 @@ def peak() -> int:
 # Memory does not depend on the speed of a machine.
 RATES = Rates(5e10, 5e10, 2e10, 5e-7, 5e-9, 3e-8, 0.0, 4e8, 0.9, 0.15)
 
+# Gaps between arrays in memory that was freed and is used again.
+FREED = 2**25
+
 # Markers and samples that are all distinct: copies take less.
 RUNS = {
     "null-exact": ({"n_samples": 600, "n_variants": 2048, "n_traits": 4096}, {}),
@@ -93,4 +96,4 @@ def test_a_worker_keeps_to_its_plan(name, tmp_path, monkeypatch):
     assert of_work > 4e7  # more than the libraries of the worker may grow by
     assert 1 / 1.2 < before / planned.memory["worker"] < 1.2
     assert 1 / 1.2 < after / planned.memory_bytes < 1.2
-    assert 1 / 1.2 < (after - before) / of_work < 1.2
+    assert of_work / 1.2 < after - before < 1.2 * of_work + FREED
