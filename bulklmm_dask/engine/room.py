@@ -75,10 +75,7 @@ def room_of_workers() -> Room | None:
     client = active_client()
     if client is None:
         return None
-    try:
-        told = client.scheduler_info(n_workers=-1)["workers"]
-    except TypeError:  # Dask 2025.1 always gives all
-        told = client.scheduler_info()["workers"]
+    told = client.scheduler_info(n_workers=-1)["workers"]
     limits = [one.get("memory_limit") for one in told.values()]
     if not limits or not all(limits):
         return None
