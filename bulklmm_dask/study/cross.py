@@ -45,9 +45,10 @@ def put_cross(
     numbers : mapping of str to sequence of int
         cross_info by sample.
     """
+    places = ({name: at for at, name in enumerate(known)} for known in names)
     rows, columns = (
-        [{name: at for at, name in enumerate(known)}[name] for name in ds[dim].values.tolist()]
-        for known, dim in zip(names, ("variant_id", "sample_id"), strict=True)
+        [of_name[name] for name in ds[dim].values.tolist()]
+        for of_name, dim in zip(places, ("variant_id", "sample_id"), strict=True)
     )
     new: dict[str, object] = {CODES: (("variants", "samples"), codes[np.ix_(rows, columns)])}
     if founders is not None:
