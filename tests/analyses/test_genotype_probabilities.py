@@ -70,6 +70,21 @@ def test_as_in_r_qtl2(whole_reference, folder, file, step):
 
 @quiet
 @pytest.mark.reference
+def test_lods_as_in_r_qtl2_where_genotypes_are_rare(whole_reference):
+    """Of 19 founders some are expected in 0.0002 of all lines: R/qtl2 tests these too."""
+    base = whole_reference / "crosses" / "arabmagic"
+    cross = blmm.read_rqtl2(base / "arabmagic_tair9.zip")
+    ds = blmm.genotype_probabilities(cross, error_prob=0.002).compute()
+    assert ds.call_genotype_probability.sum("samples").min() < 1e-3
+    expected = pd.read_csv(base / "scan1_hk.csv.gz", index_col=0)
+    traits = [name for name in expected.columns if name in ds.traits.values]
+    assert len(traits) == 4
+    found = blmm.scan(ds, kinship=None).lod.sel(traits=traits)
+    np.testing.assert_allclose(found, expected.loc[ds.variants.values, traits], atol=1e-5)
+
+
+@quiet
+@pytest.mark.reference
 @CROSSES
 def test_alleles_as_in_r_qtl2(whole_reference, folder, file, step):
     base = whole_reference / "crosses" / folder
