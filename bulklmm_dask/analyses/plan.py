@@ -215,6 +215,7 @@ def plan(
         _refuse(of_scans, method, "a scan")
     else:
         _refuse({"by": by is not None}, method, option("method", _PERMUTE))
+    kept = compression_of(compression, digits)
     how = {
         "method": "null-exact" if permuted else method,
         "reml": reml,
@@ -222,7 +223,7 @@ def plan(
         "refine_above": refine_above,
         "statistics": statistics,
         "precision": precision or ("single" if permuted else "double"),
-        "digits": compression_of(compression, digits).digits,
+        "digits": kept.digits,
     }
     if ds is None:
         beyond = {"n_contigs": n_contigs, "n_genotypes": n_genotypes}
@@ -247,7 +248,6 @@ def plan(
     else:
         make = partial(scan_load, study.shapes, study.options)
     load = fitting(make, chunks, room)
-    kept = compression_of(compression, digits)
     rates = calibrate(load.plan.footprint, kept, permuted=permuted)
     found = forecast(load, rates, room)
     notes = _notes(load, found, room)

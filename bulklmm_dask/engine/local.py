@@ -35,7 +35,7 @@ _SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
 # Arrays up to this size, the largest that the C library allows, come out of memory that was freed.
 # Dask sets how much of that a worker keeps, and with it this size is fixed at 128 KiB: the kernel
 # would clear the memory of every larger array anew, which takes nearly as long as computing it.
-_MALLOC = {"distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25}
+_MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_", 2**25
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,8 @@ def _processes(
     # Any free port unless one is asked for: runs may share a machine.
     where = dashboards.serving_address(dashboard or "")
     options = {"n_workers": number, "threads_per_worker": each, "memory_limit": limit}
-    with _environment_restored(), dask.config.set(_MALLOC):
+    name, size = _MALLOC
+    with _environment_restored(), dask.config.set({name: dask.config.get(name, size)}):
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
