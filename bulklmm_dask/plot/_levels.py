@@ -10,10 +10,8 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
-from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.labels.restored import restored
 from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import number, real_numbers, refuse_huge
@@ -85,6 +83,8 @@ def levels_of(
     if threshold is None:
         return []
     if isinstance(threshold, xr.Dataset) and "max_lod" in threshold:
+        from bulklmm_dask.results.thresholds import thresholds  # of scipy
+
         threshold = thresholds(select(restored(threshold), "traits", traits))
     if not isinstance(threshold, xr.Dataset | xr.DataArray):
         one = isinstance(threshold, str) or not np.ndim(threshold)
@@ -136,6 +136,8 @@ def levels_of(
 
 def in_p_values(levels: list[Level], df: np.ndarray) -> list[Level]:
     """Thresholds of LODs as -log10 p at these degrees of freedom of the markers."""
+    from bulklmm_dask.lmm.statistics import neg_log10_p  # of scipy
+
     freedom = np.unique(df[df > 0]) if levels else np.ones(1)
     if freedom.size != 1:
         raise InputError(

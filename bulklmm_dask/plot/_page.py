@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # Letters stay letters, so that they can be searched and copied.
 _SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "picture"}
+_NOTHING = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # of what it is made with
 _POINTS = 72  # of an SVG, an inch
 _DIGITS = 6  # of places: a thousandth of a pixel
 
@@ -44,7 +45,7 @@ def page_of(figure: Figure, dpi: int) -> str:
     with _named_for_the_script(main):
         out = StringIO()
         with pyplot().rc_context(_SETTINGS):
-            figure.savefig(out, format="svg", dpi=dpi, metadata={"Date": None})
+            figure.savefig(out, format="svg", dpi=dpi, metadata=_NOTHING)
     svg = out.getvalue()
     width, height = (float(size) * _POINTS for size in figure.get_size_inches())
     scene = [_scene(ax, number, width, height) for number, ax in enumerate(main)]
