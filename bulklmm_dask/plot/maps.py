@@ -91,7 +91,7 @@ def eqtl(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Marker position (chromosome)', 'Trait position (chromosome)')
     >>> ax.get_legend().get_title().get_text()
-    '5 loci with a LOD of 4 or more'
+    '5 loci with a LOD of 4 or more; cis within 5 Mb'
     >>> ax.figure.savefig("map.png")
     """
     columns = ("trait", "contig", "position", "lod")
