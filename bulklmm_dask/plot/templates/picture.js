@@ -73,7 +73,7 @@ class Axis {
     const power = 10 ** Math.floor(Math.log10(rough));
     this.step = power * ([1, 2, 5, 10].find((times) => times * power >= rough) || 10);
     const found = [];
-    for (let k = Math.ceil(low / this.step); k * this.step <= high; k += 1) found.push(k * this.step);
+    for (let k = Math.ceil(low / this.step); k * this.step <= high; k += 1) found.push(k * this.step || 0);
     return found;
   }
   addTick(value, across) {
@@ -131,7 +131,7 @@ class Panel {
         const box = part.getBBox();
         Object.assign(leaf, {kind: "mark", x: box.x + box.width / 2, y: box.y + box.height / 2});
       }
-      if (leaf.kind === "path") part.setAttribute("vector-effect", "non-scaling-stroke");
+      if (leaf.kind === "path") keepStroke(part);
       this.leaves.push(leaf);
     }
   }
@@ -201,6 +201,14 @@ class Panel {
     const shown = value === null ? "not known" : String(value).replace("-", "\u2212");
     return {distance: 0, words: `${part.rows[row]}\n${part.columns[column]}\n${part.label} ${shown}`};
   }
+}
+
+// Lines keep their width and dashes, which the screen has in pixels, while what they outline grows.
+function keepStroke(path) {
+  const {strokeWidth, strokeDasharray} = getComputedStyle(path), scale = svg.getScreenCTM().a;
+  path.setAttribute("vector-effect", "non-scaling-stroke");
+  path.style.strokeWidth = `${parseFloat(strokeWidth) * scale}px`;
+  if (strokeDasharray !== "none") path.style.strokeDasharray = strokeDasharray.split(",").map((one) => parseFloat(one) * scale).join(",");
 }
 
 function interval(edges, value) {
