@@ -186,8 +186,9 @@ def _kinds_of_points(
     threshold: float,
 ) -> list[tuple[np.ndarray, PathCollection]]:
     """Draw cis and trans loci in their colours, areas by LOD; return which were drawn together."""
-    top = top_of_scale(lods[drawn], threshold)
-    share = np.clip((lods - threshold) / (top - threshold), 0.0, 1.0)
+    low = max(threshold, float(lods[drawn].min()))
+    top = top_of_scale(lods[drawn], low)
+    share = np.clip((lods - low) / (top - low), 0.0, 1.0)
     area = _AREA[0] + share * (_AREA[1] - _AREA[0])
     groups = []
     for code, name, colour in _KINDS:
@@ -199,7 +200,7 @@ def _kinds_of_points(
             groups.append((mine, points))
     high = float(lods[drawn].max()) > top
     for size, label in zip(
-        _AREA, (f"LOD {threshold:g}", f"LOD {top:.3g}" + (" or more" if high else "")), strict=True
+        _AREA, (f"LOD {low:.3g}", f"LOD {top:.3g}" + (" or more" if high else "")), strict=True
     ):
         ax.scatter([], [], size, color=GREY, linewidths=0, label=label)
     return groups

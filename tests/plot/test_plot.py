@@ -139,7 +139,7 @@ def test_the_map_has_a_title_and_a_legend_of_cis_and_trans(study, result):
     counts = {word.split(":")[0]: int(word.split(":")[1]) for word in words if ":" in word}
     assert list(counts) == ["trans", "cis"]
     assert sum(counts.values()) == number
-    assert words[2] == "LOD 5"
+    assert words[2] == f"LOD {maxima.lod[maxima.lod >= 5].min():.3g}"
     assert words[3].startswith("LOD 1")
     colours = {tuple(points.get_facecolor()[0][:3]) for points in ax.collections[:2]}
     assert len(colours) == 2
