@@ -34,7 +34,7 @@ def test_every_notebook_is_a_page_of_the_documentation():
     assert {path.resolve() for path in docs.glob("*.ipynb")} == set(NOTEBOOKS)
     text = (docs / "index.md").read_text()
     for path in NOTEBOOKS:
-        assert f"]({path.name})" in text
+        assert f" <{path.stem}>`" in text
         assert f"\n{path.stem}\n" in text
 
 
