@@ -40,7 +40,7 @@ _DIGITS = 6  # of places: a thousandth of a pixel
 
 def page_of(figure: Figure, dpi: int) -> str:
     """The whole page of a figure."""
-    figure.canvas.draw()  # the layout is known from now on
+    figure.draw_without_rendering()  # the layout is known from now on
     main = [ax for ax in figure.axes if ax.get_label() != "<colorbar>" and ax.axison]
     with _named_for_the_script(main):
         out = StringIO()
