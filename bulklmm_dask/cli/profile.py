@@ -42,7 +42,7 @@ from bulklmm_dask.text import counted
 @click.argument("trait")
 @click.option("--variant", metavar="NAME", help="A marker to put into the model.")
 @options_of((REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
-@click.option("--out", type=PATH, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
+@click.option("--out", type=PATH, metavar="PICTURE", help="Draw it: a png, pdf, svg or html file.")
 @click.option("--csv", "table", type=PATH, metavar="CSV", help="Write the curves as a table.")
 @overwrite_option
 def profile_command(
