@@ -64,6 +64,61 @@ def describe(path: str | os.PathLike[str]) -> str:
     return _study(open_dataset(store), f"{store}: study, {size} on disk")
 
 
+def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The same as `describe` says, as values of JSON.
+
+    Parameters
+    ----------
+    path : path
+        What to look at.
+
+    Returns
+    -------
+    dict
+        ``store``; ``title``, the first line of `describe`; ``kind``, "study", "result", "kinship"
+        or "files"; ``bytes`` on disk; of a result ``blocks``, those that are ``finished`` and all;
+        ``sizes`` by dimension, ``attributes`` and ``variables`` (dimensions and type).
+
+    Raises
+    ------
+    InputError, StoreError
+        As of `describe`.
+    """
+    title = describe(path).splitlines()[0]
+    store = Location.of(path).opened()
+    attrs = attributes_of(store) if store.is_store() else {}
+    kind = str(attrs.get(KIND, "files"))
+    facts: dict[str, Any] = {"store": str(store), "title": title, "kind": kind}
+    facts["bytes"] = store.size()
+    if kind == RESULT:
+        done, total = finished(store)
+        facts |= {"blocks": {"finished": done, "all": total}}
+        ds = look_into(store)
+    elif is_unstamped(store) and guess_format(store) != "vcf-zarr":
+        try:
+            ds = open_dataset(store)
+        except StoreError:
+            ds = open_result(store)
+    elif store.is_store() and KIND in attrs:
+        ds = open_dataset(store)
+    else:
+        name = guess_format(store)
+        reader = None if name is None else READERS[name]
+        if reader is not None and reader.needed is not None:
+            return facts | {"format": name, "needs": reader.needed}
+        ds = read_alone(store, name)
+        facts["format"] = name
+    return facts | {
+        "sizes": {str(name): size for name, size in ds.sizes.items()},
+        "attributes": {name: one for name, one in ds.attrs.items() if name not in _INTERNAL},
+        "variables": {
+            str(name): {"dims": list(map(str, one.dims)), "dtype": str(one.dtype)}
+            for name, one in ds.variables.items()
+            if name not in ds.dims
+        },
+    }
+
+
 def _of_xarray(store: Location) -> str:
     """Describe what ``to_zarr`` wrote of a study or a result."""
     title = f"{store}: {{}}, written by xarray, without checksums, {storage(store.size())} on disk"

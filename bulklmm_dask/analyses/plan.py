@@ -29,9 +29,9 @@ from bulklmm_dask.analyses.planned_study import (
 )
 from bulklmm_dask.analyses.prepare import ModelInputs, strings
 from bulklmm_dask.analyses.scan_options import PermuteOptions
+from bulklmm_dask.engine.allotted import allotted_memory, allotted_threads
 from bulklmm_dask.engine.calibration import Rates, calibrate
 from bulklmm_dask.engine.forecast import Forecast, forecast
-from bulklmm_dask.engine.local import available_cores, memory_here
 from bulklmm_dask.engine.room import Room, bytes_of, fitting, kinships_in_words
 from bulklmm_dask.engine.workload import SCHEDULING, Workload
 from bulklmm_dask.errors import InputError
@@ -186,10 +186,12 @@ def plan(
         threshold = number(threshold, option("threshold"), 0.0)
     limit = None if memory is None else bytes_of(memory)
     number_of = whole_number(workers, option("workers"), 1)
-    each = max(1, available_cores() // number_of)
-    room = Room(
-        number_of, each if threads is None else whole_number(threads, option("threads"), 1), limit
+    each = (
+        max(1, allotted_threads().amount // number_of)
+        if threads is None
+        else whole_number(threads, option("threads"), 1)
     )
+    room = Room(number_of, each, limit)
     sizes = {"n_samples": n_samples, "n_variants": n_variants, "n_traits": n_traits}
     inputs = ModelInputs(
         kinship=kinship,
@@ -325,7 +327,7 @@ def _written(load: Workload, rates: Rates, keep: Keep, threshold: float | None) 
 def _notes(load: Workload, found: Forecast, room: Room) -> list[str]:
     """What should be changed."""
     out = []
-    basis, here = room.memory(load).basis, memory_here()
+    basis, here = room.memory(load).basis, allotted_memory().amount
     if room.limit is None and basis > here:
         out.append(
             f"{kinships_in_words(load.relations)} need {storage(basis)}, but this machine has "

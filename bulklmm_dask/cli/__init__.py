@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bulklmm_dask.cli._lazy import LazyGroup
+from bulklmm_dask.cli._voice import version_option
 
 # Name of a command -> its object and its line in the help, in the order of use.
 _COMMANDS = {
@@ -60,6 +61,7 @@ _COMMANDS = {
 @click.group(
     "bulklmm",
     cls=LazyGroup,
+    params=[version_option()],
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
@@ -70,7 +72,6 @@ From files to peaks:
   bulklmm maxima bxd-lod.zarr --top 20   the highest of them
 """,
 )
-@click.version_option(package_name="bulklmm-dask")
 def main() -> None:
     """Test very many traits against every marker with a linear mixed model.
 

@@ -16,6 +16,7 @@ from bulklmm_dask.cli._base import (
     overwrite_option,
     require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._run import workers
@@ -93,4 +94,5 @@ def report_command(
             n_top=top,
             overwrite=overwrite,
         )
+    wrote(out)
     say(f"{named(out)} is written, {storage(Location.of(out).size())}: open it in a browser")

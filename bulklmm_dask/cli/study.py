@@ -13,11 +13,13 @@ from bulklmm_dask.cli._base import (
     PATH,
     Command,
     compute_options,
+    did,
     examples,
     names,
     overwrite_option,
     require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._model_options import options_of
@@ -152,6 +154,7 @@ def _codes(
 )
 @options_of([COMPRESSION])
 @overwrite_option
+@compute_options
 def import_command(
     words: tuple[str, ...],
     traits: Path | None,
@@ -169,6 +172,7 @@ def import_command(
     trait_positions: Path | None,
     compression: CompressionName | None,
     overwrite: bool,
+    **compute: Any,
 ) -> None:
     """Read SOURCE and keep it as the Zarr study STUDY."""
     name, source, study = _positions(words)
@@ -187,8 +191,11 @@ def import_command(
         "--codes": codes,
         "--trait-positions": trait_positions,
     }
-    ds = read(name, source, {key: value for key, value in given.items() if value is not None})
-    save(ds, study, overwrite=overwrite, compression=compression)
+    with workers(**compute):
+        ds = read(name, source, {key: value for key, value in given.items() if value is not None})
+        save(ds, study, overwrite=overwrite, compression=compression)
+    did(format=name, sizes=dict(ds.sizes))
+    wrote(study)
     say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 
@@ -268,6 +275,8 @@ def simulate_command(
         seed=seed,
     )
     save(ds, study, overwrite=overwrite)
+    did(sizes=dict(ds.sizes))
+    wrote(study)
     say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 

@@ -1,0 +1,139 @@
+"""Files of tables: the format follows from the name, and numbers have no noise of rounding."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.text import named
+from bulklmm_dask.typing import Array
+
+PARQUET = ".parquet"
+SEPARATORS = {"": ",", ".csv": ",", ".txt": ",", ".tsv": "\t"}
+# Significant digits of numbers in double precision: rounding changes the 16th, sums of many the
+# 14th. Single precision keeps its own.
+_DIGITS = 12
+# Where a number times a power of ten is exact, for `without_noise`.
+_LEAST, _MOST = 1e-10, 1e12
+
+
+@contextmanager
+def _zstd(path: str) -> Iterator[IO[bytes]]:
+    from numcodecs.zstd import compress
+
+    content = io.BytesIO()
+    yield content
+    Path(path).write_bytes(compress(content.getvalue(), 3))
+
+
+@contextmanager
+def _gzip(path: str) -> Iterator[gzip.GzipFile]:
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:
+        yield stream
+
+
+# Suffix -> a file that compresses what is written into it; the same table gives the same bytes.
+_PACKED: dict[str, Callable[[str], Any]] = {
+    ".gz": _gzip,
+    ".bz2": partial(bz2.open, mode="wb"),
+    ".xz": partial(lzma.open, mode="wb"),
+    ".zst": _zstd,
+}
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How a table is written.
+
+    Attributes
+    ----------
+    separator : str or None
+        What stands between fields; None for Parquet.
+    packed : str
+        Suffix of the compression; empty for none.
+    """
+
+    separator: str | None
+    packed: str = ""
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> TableFormat:
+        """The format that the name of a file asks for.
+
+        Raises
+        ------
+        InputError
+            If the name ends otherwise.
+        """
+        name = os.path.basename(os.fspath(path)).lower()
+        stem, suffix = os.path.splitext(name)
+        packed = suffix if suffix in _PACKED else ""
+        if packed:
+            suffix = os.path.splitext(stem)[1]
+        if suffix in SEPARATORS:
+            return cls(SEPARATORS[suffix], packed)
+        if suffix == PARQUET and not packed:
+            return cls(None)
+        raise InputError(
+            f"{named(path)} is no name of a table: end it with .csv, .tsv, .txt (commas) or "
+            f"{PARQUET}; {', '.join(_PACKED)} behind one of the first three compresses it"
+        )
+
+    def require_library(self) -> None:
+        """Raise InputError if what writes Parquet is not installed."""
+        if self.separator is None and find_spec("pyarrow") is None:
+            raise InputError(
+                "a name that ends with .parquet needs pyarrow, and it is not installed; install it "
+                "with: pip install pyarrow, or let the name end with .csv"
+            )
+
+    def write(self, table: pd.DataFrame, path: str) -> None:
+        """Write a table, without its index, to a file."""
+        if self.separator is None:
+            table.to_parquet(path, index=False)
+            return
+        with _PACKED[self.packed](path) if self.packed else open(path, "wb") as stream:
+            without_noise(table).to_csv(stream, sep=self.separator, index=False)
+
+
+def write_table_file(table: pd.DataFrame, out: str | os.PathLike[str]) -> None:
+    """Write a table in the format that its name asks for, complete or not at all."""
+    with Location.of(out).appearing_file() as partial:
+        TableFormat.of(out).write(table, partial.path)
+
+
+def without_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """Copy of a table, numbers in double precision rounded to 12 significant digits.
+
+    0.1 + 0.2 is 0.3, not 0.30000000000000004.
+    """
+    doubles = [name for name, kind in table.dtypes.items() if kind == np.float64]
+    return table.assign(**{str(name): rounded(table[name].to_numpy()) for name in doubles})
+
+
+def rounded(values: Array) -> Array:
+    """Round numbers to 12 significant digits: the number nearest to the decimal."""
+    out = np.array(values, dtype=np.float64)
+    size = np.abs(out)
+    common = (size > _LEAST) & (size < _MOST)
+    digits = _DIGITS - 1 - np.floor(np.log10(size[common]))
+    scale = 10.0**digits  # up to 1e22 powers of ten are exact, and so the quotient is the nearest
+    out[common] = np.rint(out[common] * scale) / scale
+    others = ~common & (size > 0) & np.isfinite(size)
+    out[others] = [float(f"{one:.{_DIGITS}g}") for one in out[others]]
+    return out
