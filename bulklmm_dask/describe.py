@@ -13,11 +13,12 @@ from bulklmm_dask.storage.labels.summary import kind_of, shape_of
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of
-from bulklmm_dask.storage.proof.stamp import KIND, RESULT, format_of
+from bulklmm_dask.storage.proof.stamp import KIND, KINSHIP, RESULT, format_of
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.storage.results.result import OWN, look_into, open_result
 from bulklmm_dask.storage.results.soundness import being_written, finished, is_entered
 from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.kinship_store import open_kinship
 from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone
@@ -29,7 +30,7 @@ _SWITCHES = ("reml", "loco")
 
 
 def describe(path: str | os.PathLike[str]) -> str:
-    """Describe a Zarr study, a result store (finished or not) or files of a known format.
+    """Describe a Zarr study, a result (finished or not), a kinship or files of a known format.
 
     Parameters
     ----------
@@ -61,6 +62,10 @@ def describe(path: str | os.PathLike[str]) -> str:
         format_of(store, attrs)
     if attrs.get(KIND) == RESULT:
         return _result(store, attrs, size)
+    if attrs.get(KIND) == KINSHIP:
+        return _kinship(
+            open_kinship(store), f"{store}: kinship with its eigenvectors, {size} on disk"
+        )
     return _study(open_dataset(store), f"{store}: study, {size} on disk")
 
 
@@ -99,7 +104,11 @@ def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
             ds = open_dataset(store)
         except StoreError:
             ds = open_result(store)
-    elif store.is_store() and KIND in attrs:
+    elif kind == KINSHIP:
+        matrix = open_kinship(store)
+        own = {name: one for name, one in matrix.attrs.items() if name in ("method", "n_variants")}
+        ds = matrix.to_dataset(name="kinship").assign_attrs(own)
+    elif kind != "files":
         ds = open_dataset(store)
     else:
         name = guess_format(store)
@@ -158,6 +167,15 @@ def _study(ds: xr.Dataset, title: str) -> str:
     known = [f"samples have: {by_name(metadata)}"] if metadata else []
     lines = [title, shape_of(ds), *kinships, *known, *_options(ds.attrs), "", *_variables(ds)]
     return "\n".join(lines)
+
+
+def _kinship(matrix: xr.DataArray, title: str) -> str:
+    by = f", {counted(len(matrix), 'chromosome')} left out in turn" if matrix.ndim == 3 else ""
+    method = matrix.attrs.get("method", "of unknown method")
+    lines = [title, f"{counted(matrix.sizes['samples_0'], 'sample')}{by}", f"kinship: {method}"]
+    if "n_variants" in matrix.attrs:
+        lines.append(f"markers: {matrix.attrs['n_variants']:,}")
+    return "\n".join([*lines, "", *_variables(matrix.to_dataset(name="kinship"))])
 
 
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:

@@ -29,7 +29,9 @@ COMMANDS = {
     "max_lod": "maxima",
     "read_probabilities": "import probabilities",
     "read_rqtl2": "import",
+    "open_kinship": "kinship",
     "save": "import",
+    "save_kinship": "kinship",
 }
 
 _commands = 0  # commands that run in this process

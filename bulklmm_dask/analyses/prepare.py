@@ -29,6 +29,7 @@ from bulklmm_dask.analyses.inputs.markers import (
 from bulklmm_dask.analyses.inputs.prior import PriorLike, prior_in_words, prior_of_traits
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_words
+from bulklmm_dask.analyses.kinship_store import kept_eigen_of
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study, checked_kinship
 from bulklmm_dask.errors import InputError
@@ -149,10 +150,14 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     markers = np.empty((len(samples), 0))
     if inputs.condition is not None:
         markers = shared_markers(ds, genotype_variable(ds, inputs.genotypes), inputs.condition)
+    fixed = np.concatenate([covariates, markers], axis=1)
+    kinship = kinship_matrix(ds, inputs.kinship, loco=inputs.loco)
+    gaps = bool(np.isnan(fixed).any())
     measured = Measurements(
         traits=traits.data,
-        covariates=np.concatenate([covariates, markers], axis=1),
-        kinship=kinship_matrix(ds, inputs.kinship, loco=inputs.loco),
+        covariates=fixed,
+        kinship=kinship,
+        eigen=kept_eigen_of(ds, inputs.kinship, kinship, weighted=weights is not None, gaps=gaps),
         sample_names=samples,
         trait_names=trait_names,
         covariate_names=tuple(columns.columns),
@@ -200,7 +205,8 @@ def prepare_trait(
     kinship = measured.kinship
     if is_lazy(kinship):
         kinship = checked_kinship(np.asarray(kinship))
-    everyone = Samples(measured.covariates, kinship, measured.weights)
+    eigen = None if measured.eigen is None else measured.eigen[0]
+    everyone = Samples(measured.covariates, kinship, measured.weights, eigen=eigen)
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]
     return TraitData(measured, values[used, 0], everyone.take(used), own)

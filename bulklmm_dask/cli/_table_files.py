@@ -27,9 +27,10 @@ PARQUET = ".parquet"
 SEPARATORS = {"": ",", ".csv": ",", ".txt": ",", ".tsv": "\t"}
 # Significant digits of numbers in double precision: rounding changes the 16th, sums of many the
 # 14th. Single precision keeps its own.
-_DIGITS = 12
+DIGITS = 12
 # Where a number times a power of ten is exact, for `without_noise`.
-_LEAST, _MOST = 1e-10, 1e12
+_LEAST, _MOST = 1e-6, 1e12
+_WHOLE = 2.0**24  # from here on numbers in single precision are whole
 
 
 @contextmanager
@@ -102,38 +103,46 @@ class TableFormat:
                 "with: pip install pyarrow, or let the name end with .csv"
             )
 
-    def write(self, table: pd.DataFrame, path: str) -> None:
-        """Write a table, without its index, to a file."""
+    def write(self, table: pd.DataFrame, path: str, digits: int) -> None:
+        """Write a table, without its index, to a file; numbers as `without_noise` gives them."""
         if self.separator is None:
             table.to_parquet(path, index=False)
             return
         with _PACKED[self.packed](path) if self.packed else open(path, "wb") as stream:
-            without_noise(table).to_csv(stream, sep=self.separator, index=False)
+            without_noise(table, digits).to_csv(stream, sep=self.separator, index=False)
 
 
-def write_table_file(table: pd.DataFrame, out: str | os.PathLike[str]) -> None:
+def write_table_file(
+    table: pd.DataFrame, out: str | os.PathLike[str], digits: int = DIGITS
+) -> None:
     """Write a table in the format that its name asks for, complete or not at all."""
     with Location.of(out).appearing_file() as partial:
-        TableFormat.of(out).write(table, partial.path)
+        TableFormat.of(out).write(table, partial.path, digits)
 
 
-def without_noise(table: pd.DataFrame) -> pd.DataFrame:
-    """Copy of a table, numbers in double precision rounded to 12 significant digits.
+def without_noise(table: pd.DataFrame, digits: int = DIGITS) -> pd.DataFrame:
+    """Copy of a table whose numbers have no digits but their own: 0.1 + 0.2 is 0.3.
 
-    0.1 + 0.2 is 0.3, not 0.30000000000000004.
+    Those that were stored in single precision have its digits, 0.7 and not 0.699999988079071;
+    others are rounded to `digits` significant digits.
     """
-    doubles = [name for name, kind in table.dtypes.items() if kind == np.float64]
-    return table.assign(**{str(name): rounded(table[name].to_numpy()) for name in doubles})
+    floats = [name for name, kind in table.dtypes.items() if kind in (np.float32, np.float64)]
+    return table.assign(**{str(name): rounded(table[name].to_numpy(), digits) for name in floats})
 
 
-def rounded(values: Array) -> Array:
-    """Round numbers to 12 significant digits: the number nearest to the decimal."""
+def rounded(values: Array, digits: int = DIGITS) -> Array:
+    """Give the numbers nearest to the decimals of `without_noise`."""
     out = np.array(values, dtype=np.float64)
     size = np.abs(out)
-    common = (size > _LEAST) & (size < _MOST)
-    digits = _DIGITS - 1 - np.floor(np.log10(size[common]))
-    scale = 10.0**digits  # up to 1e22 powers of ten are exact, and so the quotient is the nearest
+    with np.errstate(over="ignore"):
+        single = out.astype(np.float32)
+    # Of a number in double precision, one in 500 million is one in single precision by chance.
+    stored = (single == out) & (size < _WHOLE) & (out != np.rint(out))
+    out[stored] = single[stored].astype(str).astype(np.float64)
+    common = (size > _LEAST) & (size < _MOST) & ~stored
+    # Up to 1e22 powers of ten are exact, and so the quotient is the nearest.
+    scale = 10.0 ** (digits - 1 - np.floor(np.log10(size[common])))
     out[common] = np.rint(out[common] * scale) / scale
-    others = ~common & (size > 0) & np.isfinite(size)
-    out[others] = [float(f"{one:.{_DIGITS}g}") for one in out[others]]
+    others = ~common & ~stored & (size > 0) & np.isfinite(size)
+    out[others] = [float(f"{one:.{digits}g}") for one in out[others]]
     return out

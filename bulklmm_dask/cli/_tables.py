@@ -20,6 +20,7 @@ from bulklmm_dask.cli._base import (
     wrote,
 )
 from bulklmm_dask.cli._table_files import (
+    DIGITS,
     PARQUET,
     SEPARATORS,
     TableFormat,
@@ -66,8 +67,8 @@ def require_table(out: Path | None, *, overwrite: bool) -> None:
                 "--out - and --json both write to standard output: leave one of them out"
             )
         return
-    TableFormat.of(out).require_library()
     require_new(out, overwrite=overwrite)
+    TableFormat.of(out).require_library()
 
 
 def is_stdout(out: Path | None) -> bool:
@@ -126,7 +127,8 @@ def give_table(table: pd.DataFrame, out: Path | None) -> None:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as objects; numbers keep their precision, and what is missing is null."""
+    """Rows as objects; what is missing is null."""
+    table = without_noise(table)
     columns = {
         str(name): [None if missing else cell for cell, missing in zip(cells, gaps, strict=True)]
         for name, cells, gaps in ((one, table[one].array, table[one].isna()) for one in table)
@@ -138,11 +140,11 @@ def _shown(cell: object) -> object:
     return printable(cell) if isinstance(cell, str) else cell
 
 
-def write_table(table: pd.DataFrame, out: Path) -> None:
+def write_table(table: pd.DataFrame, out: Path, digits: int = DIGITS) -> None:
     """Write a table, without its index, and report its number of rows."""
     if is_stdout(out):
-        click.echo(without_noise(table).to_csv(index=False), nl=False)
+        click.echo(without_noise(table, digits).to_csv(index=False), nl=False)
         return
-    write_table_file(table, out)
+    write_table_file(table, out, digits)
     wrote(out)
     say(f"{counted(len(table), 'row')} written to {named(out)}")

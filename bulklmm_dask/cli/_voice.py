@@ -130,10 +130,8 @@ def as_json(value: Any) -> Any:
         return [as_json(one) for one in value]
     if isinstance(value, PurePath):
         return str(value)
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        # A number in single precision has the digits of its own precision.
-        single = str(value.dtype) == "float32" and not getattr(value, "shape", ())
-        return as_json(float(str(value)) if single else value.tolist())
+    if hasattr(value, "tolist"):  # of NumPy
+        return as_json(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else None
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -68,7 +68,11 @@ def _samples_nodes(measured: Measurements) -> list[da.Array]:
     matrices = [measured.kinship] if one else list(measured.kinship)
     rest = measured.covariates, measured.weights, measured.interacting
     if not is_lazy(measured.kinship):
-        return [held_object("samples", _samples(matrix, rest)) for matrix in matrices]
+        known = measured.eigen or (None,) * len(matrices)
+        return [
+            held_object("samples", replace(_samples(matrix, rest), eigen=eigen))
+            for matrix, eigen in zip(matrices, known, strict=True)
+        ]
     beside = held_object("covariates", rest)
     return [
         per_block(

@@ -13,6 +13,7 @@ import numpy as np
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.engine.watch import computed
+from bulklmm_dask.lmm.basis import Eigen
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array, Flags, Index, Names
@@ -63,6 +64,8 @@ class Measurements:
         Prior on the residual variance of every trait.
     own_markers : OwnMarkers or None
         Markers used as trait-specific covariates.
+    eigen : tuple of pairs of arrays, or None
+        Eigenvalues and eigenvectors of each kinship, if they are known; without weights.
     """
 
     traits: Any
@@ -75,6 +78,7 @@ class Measurements:
     interacting: tuple[int, ...] = ()
     prior: Prior | None = None
     own_markers: OwnMarkers | None = None
+    eigen: tuple[Eigen, ...] | None = None
 
     @property
     def complete(self) -> Flags:
