@@ -113,7 +113,7 @@ def open_kinship(path: str | os.PathLike[str]) -> xr.DataArray:
     if matrix.ndim == 3:
         coords["contigs"] = text(_read(store, _CONTIGS))
     own = {name: one for name, one in attrs.items() if name in ("method", "n_variants", VALUES)}
-    named_by = {"source": named(path), STORE: store.path}
+    named_by = {"source": named(path), STORE: store.fixed.path}
     dims = (*(("contigs",) if matrix.ndim == 3 else ()), *_DIMS)
     return xr.DataArray(matrix, coords, dims, "kinship", own | named_by)
 
