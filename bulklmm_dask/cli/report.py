@@ -21,6 +21,7 @@ from bulklmm_dask.cli._base import (
 from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._tables import is_stdout
 from bulklmm_dask.reporting import report
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.result import open_result
@@ -83,6 +84,8 @@ def report_command(
     repeat the scan. It is one file, and needs no network. It needs matplotlib: pip install
     'bulklmm-dask[plot]'.
     """
+    if is_stdout(out):
+        raise click.UsageError("--out - is for tables: give the page a name, such as report.html")
     require_new(out, overwrite=overwrite)
     with workers(**compute):
         report(

@@ -223,7 +223,9 @@ def test_other_stores_are_told_from_it(ds, stores, tmp_path):
     with pytest.raises(blmm.StoreError, match="there is no store"):
         blmm.open_kinship(tmp_path / "none.zarr")
     assert not is_kinship_store(tmp_path / "study.zarr")
-    with pytest.raises(blmm.StoreError, match="'kinship'"):
+    with pytest.raises(
+        blmm.StoreError, match="holds a kinship, no study; open it with open_kinship"
+    ):
         blmm.open_dataset(stores / "K.zarr")
     with pytest.raises(blmm.StoreError, match="is a kinship, not a result store"):
         blmm.open_result(stores / "K.zarr")

@@ -282,6 +282,7 @@ def test_a_table_on_standard_output_is_the_file(here, tmp_path):
     assert run(*words, "-").stdout == (tmp_path / "hits.csv").read_text()
     told = run(*words, "-", "--json", code=2).stderr
     assert "--out - and --json both write to standard output" in told
+    assert "--out - is for tables" in run("report", "scan.zarr", "--out", "-", code=2).stderr
 
 
 def test_results_without_rows_keep_their_columns(here):
