@@ -28,9 +28,13 @@ _COMPUTE = ("scheduler", "processes", "threads", "memory", "dashboard", "perform
 
 @contextmanager
 def workers(**compute: Any) -> Iterator[local.Workers]:
-    """Compute on the workers that the options of `compute_options` ask for; say what they are."""
+    """Compute on the workers that the options of `compute_options` ask for; say what they are.
+
+    That they are all of the machine is said by commands that take long only: `work_in_words`.
+    """
     with local.workers(**compute) as where:
-        say(f"computes on {where}")
+        if not where.usual:
+            say(f"computes on {where}")
         did(workers=str(where))
         if where.dashboard is not None:
             say(f"dashboard: {where.dashboard}")
@@ -71,10 +75,10 @@ def run_into(
         Options of the command, including those of `compute_options`.
     """
     goes_on_from(store)
-    with workers(**compute_of(given)):
+    with workers(**compute_of(given)) as where:
         ds = open_source(study)
         arguments = arguments_of(ds, given)
-        say(in_words(ds))
+        say(work_in_words(in_words(ds), where))
         did(**{name: ds.sizes[name] for name in ("traits", "variants", "samples")})
         was_complete = is_complete(store)
         with progress_bar() as bar:
@@ -84,6 +88,11 @@ def run_into(
     wrote(store)
     if was_complete:
         say(f"{named(store)} was complete already: nothing is computed")
+
+
+def work_in_words(size: str, where: local.Workers) -> str:
+    """The size of the work, with the workers if they were not said before."""
+    return f"{size}; {where}" if where.usual else size
 
 
 def is_complete(store: Path) -> bool:

@@ -49,8 +49,10 @@ Threads of a command: --threads, else the first of these that is set:
 
 --workers N starts worker processes, which share the threads. Each has the memory of --memory, else
 an equal share of the least of SLURM_MEM_PER_NODE (or SLURM_MEM_PER_CPU times the processors), the
-limit of the cgroup, and the machine. --scheduler uses a running Dask scheduler.
+limit of the cgroup, and the machine. Blocks fit into that, also on threads of the command itself.
+--scheduler uses a running Dask scheduler.
 
-What is used, and what says so, is the first line on standard error.""",
+What is used, and what says so, is the first line on standard error, unless that is all of the
+machine; scans say that too.""",
     ),
 }

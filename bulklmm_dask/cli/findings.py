@@ -27,7 +27,7 @@ from bulklmm_dask.cli._base import (
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
-from bulklmm_dask.cli._run import compute_of, workers
+from bulklmm_dask.cli._run import compute_of, work_in_words, workers
 from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
 from bulklmm_dask.cli._table_files import PARQUET
 from bulklmm_dask.cli._tables import (
@@ -37,6 +37,7 @@ from bulklmm_dask.cli._tables import (
     require_table,
     table_option,
 )
+from bulklmm_dask.engine.local import Workers
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.peaks import DROP, THRESHOLD, find_peaks
@@ -171,8 +172,8 @@ def hits_command(
     if folder is None:
         require_table(out, overwrite=overwrite)
     level = level_of(threshold, perm, alpha)
-    with workers(**compute_of(given)):
-        result = _scanned(source, given)
+    with workers(**compute_of(given)) as where:
+        result = _scanned(source, given, where)
         options: dict[str, Any] = {
             "threshold": level,
             "fdr": fdr,
@@ -190,12 +191,13 @@ def hits_command(
     give_table(with_p(table, perm), out)
 
 
-def _scanned(source: str, given: dict[str, Any]) -> xr.Dataset:
+def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
     """A result, or the lazy scan of a study with the options given."""
     found = open_source_or_result(source)
     if not is_result(found):
         arguments = arguments_of(found, given)
-        say(f"{scan_in_words(found)}; of the LODs only the hits are kept")
+        size = work_in_words(scan_in_words(found), where)
+        say(f"{size}; of the LODs only the hits are kept")
         return scan(found, **arguments)
     context = click.get_current_context()
     for row in PASSING_SCAN:

@@ -352,7 +352,7 @@ def kinship_command(
             raise conflict(
                 "--loco",
                 f"--out {named(out)}",
-                f"a table holds one kinship; give a name that ends with {_STORE}",
+                f"--out writes one table; give a name that ends with {_STORE}, or leave --loco out",
             )
         _require_matrix_table(out, overwrite=overwrite)
     did(method=method, loco=loco)
@@ -363,7 +363,7 @@ def kinship_command(
         if not overwrite and (out is None or stored) and _has_already(ds, out, method, loco=loco):
             did(computed=False)
             where = named(out if stored else study)
-            say(f"{where} has its {which} already: nothing is computed")
+            say(f"{where} has its {which} already: nothing is computed, but with --overwrite")
             return
         if out is None and not overwrite:
             require_no_kinship(ds, study, loco=loco)

@@ -16,6 +16,7 @@ from pathlib import Path
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.surface import either, option
 
+ALL, MACHINE = "all processors", "the machine"
 # Set by users and batch systems; the first that is not empty counts.
 _THREADS = ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS", "DASK_NUM_WORKERS")
 _PER_NODE, _PER_CPU = "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU"
@@ -71,12 +72,17 @@ def allotted_memory() -> Allotted:
     InputError
         If a variable of SLURM is no amount of memory.
     """
-    from distributed.system import memory_limit  # also the limit of the process
+    known = [*_of_slurm(), *(Allotted(limit, "the limit of the cgroup") for limit in _limits())]
+    known.append(Allotted(_memory_of_the_machine(), MACHINE))
+    return min(known, key=lambda one: one.amount)  # the first of equal ones
 
-    known = [Allotted(int(memory_limit()), "the machine")]
-    known += [Allotted(limit, "the limit of the cgroup") for limit in _limits()]
-    known += _of_slurm()
-    return min(known, key=lambda one: one.amount)
+
+def _memory_of_the_machine() -> int:
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    from distributed.system import memory_limit  # takes a third of a second to import
+
+    return int(memory_limit())
 
 
 def _of_slurm() -> Iterator[Allotted]:
@@ -126,8 +132,8 @@ def _processors() -> Allotted:
         allowed = len(os.sched_getaffinity(0))
         if allowed < machine:
             return Allotted(allowed, "the processors that this process may use")
-        return Allotted(allowed, "all processors")
-    return Allotted(machine, "all processors")
+        return Allotted(allowed, ALL)
+    return Allotted(machine, ALL)
 
 
 def _quotas() -> Iterator[float]:

@@ -10,15 +10,21 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import dask
 
 from bulklmm_dask.engine import dashboard as dashboards
-from bulklmm_dask.engine.allotted import Allotted, allotted_memory, allotted_threads
-from bulklmm_dask.engine.room import bytes_of
+from bulklmm_dask.engine.allotted import (
+    ALL,
+    MACHINE,
+    Allotted,
+    allotted_memory,
+    allotted_threads,
+)
+from bulklmm_dask.engine.room import Room, bytes_of, room_here
 from bulklmm_dask.engine.watch import watched
 from bulklmm_dask.errors import ClusterError, InputError
 from bulklmm_dask.storage.places.location import Location
@@ -50,10 +56,13 @@ class Workers:
     dashboard : str or None
         Address of their dashboard, for a browser; None if none is served, or none was asked of a
         running scheduler.
+    usual : bool
+        Whether they are threads of this process, as many as the machine has processors.
     """
 
     description: str
     dashboard: str | None = None
+    usual: bool = False
 
     def __str__(self) -> str:
         return self.description
@@ -129,9 +138,10 @@ def workers(
         elif dashboard is not None or report is not None:
             yield running.enter_context(_seen_threads(threads, dashboard, report))
         else:
-            own = _threads(threads)
+            own, room = _threads(threads), _room_here()
             running.enter_context(dask.config.set(scheduler="threads", num_workers=own.amount))
-            yield Workers(_of_this_process(own))
+            running.enter_context(room_here(replace(room, threads=own.amount) if room else None))
+            yield Workers(_of_this_process(own, room), usual=own.source == ALL and room is None)
 
 
 def _threads(asked: int | None) -> Allotted:
@@ -139,8 +149,17 @@ def _threads(asked: int | None) -> Allotted:
     return allotted_threads() if asked is None else Allotted(asked, option("threads"))
 
 
-def _of_this_process(threads: Allotted) -> str:
-    return f"{counted(threads.amount, 'thread')} of this process (from {threads.source})"
+def _room_here() -> Room | None:
+    """What a job or a control group leaves this process; None where the machine is the limit."""
+    memory = allotted_memory()
+    if memory.source == MACHINE:
+        return None
+    return Room(limit=memory.amount, source=memory.source)
+
+
+def _of_this_process(threads: Allotted, room: Room | None) -> str:
+    memory = "" if room is None else f" and {storage(room.limit or 0)} (from {room.source})"
+    return f"{counted(threads.amount, 'thread')} of this process (from {threads.source}){memory}"
 
 
 @contextmanager
@@ -177,14 +196,15 @@ def _seen_threads(
     threads: int | None, dashboard: str | None, report: Location | None
 ) -> Iterator[Workers]:
     """Threads of this process, with a scheduler of Dask beside them that shows what they do."""
-    asked = _threads(threads)
+    asked, room = _threads(threads), _room_here()
     where = dashboards.serving_address(dashboard or "")
     options = {"n_workers": 1, "threads_per_worker": asked.amount, "memory_limit": 0}
     with (
         _local_cluster(where, processes=False, **options) as (client, link),
         _used(client, report),
+        room_here(replace(room, threads=asked.amount) if room else None),
     ):
-        yield Workers(_of_this_process(asked), link)
+        yield Workers(_of_this_process(asked, room), link)
 
 
 @contextmanager

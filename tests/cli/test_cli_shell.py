@@ -30,6 +30,7 @@ from bulklmm_dask.cli._base import FAILED, STOPPED, TERMINATED
 from bulklmm_dask.cli._table_files import rounded
 from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli._topics import TOPICS
+from bulklmm_dask.engine import allotted
 
 PAGE = (ROOT / "docs/guide/shell.md").read_text()
 COMMANDS = {" ".join(names): command for names, command in every_command()}
@@ -477,12 +478,29 @@ def test_the_suffixes_of_tables_are_those_of_the_page():
         assert ending in TOPICS["tables"][1]
 
 
+def test_all_of_the_machine_is_said_by_scans_alone(here, tmp_path, monkeypatch):
+    every = allotted.Allotted(5, allotted.ALL)
+    monkeypatch.setattr("bulklmm_dask.engine.local.allotted_threads", lambda: every)
+    memory = allotted.Allotted(10**10, allotted.MACHINE)
+    monkeypatch.setattr("bulklmm_dask.engine.local.allotted_memory", lambda: memory)
+    assert not run("maxima", "scan.zarr").stderr
+    told = run("scan", "study.zarr", tmp_path / "x.zarr").stderr
+    assert "24 samples; 5 threads of this process (from all processors)\n" in told
+    told = run("scan", "study.zarr", tmp_path / "y.zarr", "--threads", "1").stderr
+    assert told.startswith("computes on 1 thread of this process (from --threads)\n3 traits")
+    assert told.count("1 thread") == 1
+    told = run("hits", "study.zarr", "--threshold", "2").stderr
+    assert "24 samples; 5 threads of this process (from all processors); of the LODs" in told
+
+
 def test_the_first_line_says_the_threads_and_their_source(here, monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     line, *_ = run("maxima", "scan.zarr").stderr.splitlines()
-    assert line == "computes on 3 threads of this process (from SLURM_CPUS_PER_TASK)"
+    assert line.startswith("computes on 3 threads of this process (from SLURM_CPUS_PER_TASK)")
     line, *_ = run("maxima", "scan.zarr", "--threads", "1").stderr.splitlines()
-    assert line == "computes on 1 thread of this process (from --threads)"
+    assert line.startswith("computes on 1 thread of this process (from --threads)")
+    (line,) = run("heritability", "study.zarr", "--threads", "1").stderr.splitlines()
+    assert "(from --threads)" in line
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "lots")
     told = run("maxima", "scan.zarr", code=1).stderr
     assert "SLURM_CPUS_PER_TASK='lots', which is no number of threads" in told

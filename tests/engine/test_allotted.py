@@ -1,12 +1,17 @@
 """Threads and memory from the variables of a job, its control groups, and the processors."""
 
 import os
+import re
+from functools import partial
 
 import pytest
 
+from bulklmm_dask.analyses.loads import Shapes, scan_load
+from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.engine import allotted
 from bulklmm_dask.engine.allotted import allotted_memory, allotted_threads
 from bulklmm_dask.engine.local import workers
+from bulklmm_dask.engine.room import bytes_of, fitting, room_of_workers
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.surface import command_line
 
@@ -20,6 +25,14 @@ VARIABLES = (
 )
 
 
+# A scan whose usual blocks need some 1 GB.
+MAKE = partial(
+    scan_load,
+    Shapes(1000, 10**6, 10**5),
+    ScanOptions(method="null-exact", reml=False, precision="double"),
+)
+
+
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
     """A machine of 16 processors and 64 GB, without a job and control groups."""
@@ -28,7 +41,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(allotted, "_PROC", tmp_path)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    monkeypatch.setattr("distributed.system.memory_limit", lambda: 64 * 10**9)
+    monkeypatch.setattr(allotted, "_memory_of_the_machine", lambda: 64 * 10**9)
     return tmp_path
 
 
@@ -151,6 +164,37 @@ def test_memory_of_the_job(monkeypatch, machine):
     assert allotted_memory().amount == 6000 * 2**20
     cgroup2(machine, {"system/job_7/memory.max": "1000000000\n"})
     assert allotted_memory().source == "the limit of the cgroup"
+
+
+def test_the_machine_has_memory(monkeypatch):
+    monkeypatch.undo()
+    assert 10**8 < allotted_memory().amount <= allotted._memory_of_the_machine()
+
+
+def test_blocks_of_threads_fit_into_the_memory_of_the_job(monkeypatch):
+    with workers(threads=2):
+        assert room_of_workers() is None
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "600")
+    with workers(threads=2) as where:
+        assert str(where).endswith("and 629 MB (from SLURM_MEM_PER_NODE)")
+        room = room_of_workers()
+        assert (room.threads, room.limit, room.usable) == (2, 600 * 2**20, 600 * 2**20)
+        load = fitting(MAKE, "auto", room)
+        assert room.memory(load).total <= room.usable < room.memory(MAKE("auto")).total
+    assert room_of_workers() is None
+
+
+def test_too_little_memory_of_the_job_is_told(monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "250")
+    with workers(threads=4):
+        room = room_of_workers()
+        with pytest.raises(InputError) as error:
+            fitting(MAKE, "auto", room)
+    needed = room.memory(MAKE({"variants": 256, "traits": 128})).total
+    words = str(error.value)
+    assert "this process may use 262 MB (from SLURM_MEM_PER_NODE) for 4 threads, but" in words
+    (said,) = re.findall(r"give it (\S+ MB) or more, or fewer threads$", words)
+    assert needed <= bytes_of(said) < 1.01 * needed
 
 
 @pytest.mark.parametrize("name", ["SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU"])

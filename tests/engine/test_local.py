@@ -19,7 +19,7 @@ def process_of_a_task() -> int:
 
 def test_threads_are_of_this_process():
     with workers(threads=3) as where:
-        assert str(where) == "3 threads of this process (from threads)"
+        assert str(where).startswith("3 threads of this process (from threads)")
         assert dask.config.get("num_workers") == 3
         assert process_of_a_task() == os.getpid()
     assert dask.config.get("num_workers", None) is None
