@@ -15,6 +15,7 @@ import click
 
 from bulklmm_dask.text import printable
 
+_PROGRAM = "bulklmm"
 QUIET, JSON = "bulklmm_dask.quiet", "bulklmm_dask.json"  # keys of ctx.meta
 
 
@@ -59,9 +60,11 @@ _voices: list[Voice] = []
 @contextmanager
 def speaking(ctx: click.Context) -> Iterator[Voice]:
     """Let the functions of this module speak as the options of a command ask."""
-    root = ctx.find_root().command_path
-    name = ctx.command_path.removeprefix(root).strip() or root
-    _voices.append(Voice(name, bool(ctx.meta.get(QUIET)), bool(ctx.meta.get(JSON))))
+    words, above = list[str](), ctx
+    while above.parent is not None and above.command.name != _PROGRAM:  # which may be below dask
+        words.insert(0, str(above.info_name))
+        above = above.parent
+    _voices.append(Voice(" ".join(words), bool(ctx.meta.get(QUIET)), bool(ctx.meta.get(JSON))))
     try:
         yield _voices[-1]
     finally:
@@ -169,7 +172,7 @@ def version_option() -> click.Option:
         if value and not ctx.resilient_parsing:
             from bulklmm_dask._version import __version__
 
-            click.echo(f"bulklmm, version {__version__}")
+            click.echo(f"{_PROGRAM}, version {__version__}")
             ctx.exit()
 
     return click.Option(

@@ -34,6 +34,7 @@ from bulklmm_dask.typing import Array, Names
 STORE = "kinship_store"
 _MATRIX = "matrix_digest"
 _DIMS = ("samples_0", "samples_1")
+_FILE_BYTES = 2**28  # of a file before compression: codecs take less than 2 GiB at a time
 _SAMPLES, _CONTIGS = "sample_id", "contig_id"
 
 
@@ -58,8 +59,8 @@ def write_kinship_store(
     vectors = np.stack([one for _, one in eigen]).reshape(matrix.shape)
     with target.appearing(require_own if overwrite else None) as partial:
         make_group(partial)
-        # One file for each contig, for one is read at a time.
-        file = (1,) * len(loco) + matrix.shape[len(loco) :]
+        n = len(samples)
+        file = (*(1 for _ in loco), max(1, min(n, _FILE_BYTES // (8 * n))), n)
         make_array(partial / "kinship", matrix, file, dims=(*loco, *_DIMS))
         make_array(partial / "eigenvalues", values, dims=(*loco, "vectors"))
         make_array(partial / "eigenvectors", vectors, file, dims=(*loco, _DIMS[0], "vectors"))

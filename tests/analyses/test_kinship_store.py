@@ -167,6 +167,24 @@ def test_a_saved_study_is_known_without_reading_it(ds, stores, tmp_path):
         blmm.scan(study, kinship=blmm.open_kinship(stores / "K.zarr"))
 
 
+def test_large_kinships_are_of_several_files(ds, tmp_path, monkeypatch):
+    monkeypatch.setattr("bulklmm_dask.study.kinship_store._FILE_BYTES", 8 * 30 * 7)
+    for loco in (False, True):
+        path, matrix = tmp_path / f"{loco}.zarr", blmm.kinship(ds, loco=loco).compute()
+        blmm.save_kinship(matrix, path)
+        files = [file for file in (path / "eigenvectors/c").rglob("*") if file.is_file()]
+        assert len(files) == 5 * (len(matrix) if loco else 1)
+        kinship = blmm.open_kinship(path)
+        np.testing.assert_array_equal(kinship.values, matrix.values)
+        found = blmm.scan(ds, kinship=kinship, loco=loco).lod.values
+        expected = blmm.scan(ds, kinship=matrix_of(kinship), loco=loco).lod.values
+        np.testing.assert_array_equal(found, expected)
+        assert len(blmm.verify(path)) == 0
+        next(iter(files)).unlink()
+        with pytest.raises(blmm.StoreError, match="damaged"):
+            blmm.open_kinship(path)
+
+
 def test_every_damaged_file_is_noticed(ds, stores, tmp_path):
     path = tmp_path / "K.zarr"
     blmm.save_kinship(blmm.kinship(ds), path, ds)

@@ -74,7 +74,7 @@ def test_versions_name_this_program_also_below_dask():
         assert run(*words).stdout == expected
         assert CliRunner().invoke(dask, ["bulklmm", *words]).stdout == expected
     told = CliRunner().invoke(dask, ["bulklmm", "help", "scan", "--json"])
-    assert json.loads(told.stdout)["command"] == "bulklmm help"
+    assert json.loads(told.stdout)["command"] == "help"
     assert "Scan every trait" in json.loads(told.stdout)["text"]
 
 
