@@ -13,12 +13,12 @@ from bulklmm_dask.storage.labels.summary import kind_of, shape_of
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of
-from bulklmm_dask.storage.proof.stamp import KIND, KINSHIP, RESULT, format_of
+from bulklmm_dask.storage.proof.stamp import KIND, RESULT, format_of
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.storage.results.result import OWN, look_into, open_result
 from bulklmm_dask.storage.results.soundness import being_written, finished, is_entered
 from bulklmm_dask.study.io import open_dataset
-from bulklmm_dask.study.kinship_store import open_kinship
+from bulklmm_dask.study.kinship_store import is_kinship_store, open_kinship
 from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone
@@ -62,7 +62,7 @@ def describe(path: str | os.PathLike[str]) -> str:
         format_of(store, attrs)
     if attrs.get(KIND) == RESULT:
         return _result(store, attrs, size)
-    if attrs.get(KIND) == KINSHIP:
+    if is_kinship_store(store):
         return _kinship(
             open_kinship(store), f"{store}: kinship with its eigenvectors, {size} on disk"
         )
@@ -104,7 +104,7 @@ def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
             ds = open_dataset(store)
         except StoreError:
             ds = open_result(store)
-    elif kind == KINSHIP:
+    elif is_kinship_store(store):
         matrix = open_kinship(store)
         own = {name: one for name, one in matrix.attrs.items() if name in ("method", "n_variants")}
         ds = matrix.to_dataset(name="kinship").assign_attrs(own)

@@ -30,8 +30,8 @@ COMMANDS = {
     "read_probabilities": "import probabilities",
     "read_rqtl2": "import",
     "open_kinship": "kinship",
-    "save": "import",
     "save_kinship": "kinship",
+    "save": "import",
 }
 
 _commands = 0  # commands that run in this process

@@ -1,34 +1,26 @@
-"""The function `save_kinship`, and eigenvectors that a store keeps of the kinship in use."""
+"""The function `save_kinship`."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.kinship import KinshipLike
-from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.analyses.inputs.kept_eigen import genotype_digests
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.basis import Eigen, eigen_of
+from bulklmm_dask.lmm.basis import eigen_of
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.storage.labels.encoding import text
-from bulklmm_dask.storage.proof.fingerprint import of_rows
-from bulklmm_dask.storage.proof.lazy import kept_digest
 from bulklmm_dask.storage.proof.stamp import VALUES
-from bulklmm_dask.study.digests import digests_of_rows
 from bulklmm_dask.study.kinship_store import (
-    STORE,
     is_kinship_store,
-    kept_eigen,
     open_kinship,
     write_kinship_store,
 )
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function
-from bulklmm_dask.text import counted
 
 _GENOTYPES = ("call_dosage", "call_genotype_probability")
 
@@ -107,53 +99,10 @@ def save_kinship(
     checked = np.stack(each).reshape(values.shape)
     attrs = {name: one for name, one in matrix.attrs.items() if name in ("method", "n_variants")}
     if ds is not None:
-        attrs[VALUES] = _digests(ds)
+        attrs[VALUES] = genotype_digests(ds)
     write_kinship_store(
         path, checked, names[0], contigs, list(map(eigen_of, each)), attrs, overwrite=overwrite
     )
-
-
-def kept_eigen_of(
-    ds: xr.Dataset, kinship: KinshipLike, matrix: Any, *, weighted: bool, gaps: bool
-) -> tuple[Eigen, ...] | None:
-    """Eigenvectors that a store keeps of the kinship of an analysis; None where they do not serve.
-
-    Parameters
-    ----------
-    ds : Dataset
-        The study.
-    kinship : str, array, DataArray, DataFrame or None
-        The kinship as given.
-    matrix : array
-        The same as `kinship_matrix` gives it.
-    weighted, gaps : bool
-        Whether samples have weights, or some lack a covariate: then another matrix is decomposed.
-
-    Warns
-    -----
-    StudyWarning
-        If the kinship is from a store whose eigenvectors do not serve, or of other genotypes.
-    """
-    path = kinship.attrs.get(STORE) if isinstance(kinship, xr.DataArray) else None
-    if path is None or is_lazy(matrix):
-        return None
-    assert isinstance(kinship, xr.DataArray)
-    name = kinship.attrs.get("source", path)
-    samples = text(ds["sample_id"].values).tolist()
-    _warn_of_other_genotypes(ds, kinship, samples, name)
-    why = "samples have weights" if weighted else "some samples lack a covariate" if gaps else ""
-    if not why:
-        found = kept_eigen(path, matrix, samples)
-        if found is not None:
-            return tuple(found)
-        of = kinship.sizes[kinship.dims[-1]]
-        why = (
-            f"the study has {len(samples):,} of its {counted(of, 'sample')}"
-            if of != len(samples)
-            else "the kinship is not the one in the store"
-        )
-    say(f"the eigenvectors in {name} do not serve, for {why}: they are computed anew")
-    return None
 
 
 def is_kinship_of(ds: xr.Dataset, path: str | os.PathLike[str], *, method: str, loco: bool) -> bool:
@@ -166,34 +115,5 @@ def is_kinship_of(ds: xr.Dataset, path: str | os.PathLike[str], *, method: str, 
     return (
         same
         and np.array_equal(names, text(ds["sample_id"].values))
-        and found.attrs.get(VALUES) == _digests(ds)
+        and found.attrs.get(VALUES) == genotype_digests(ds)
     )
-
-
-def _digests(ds: xr.Dataset) -> dict[str, str]:
-    """Digests of the genotypes of a study, as its store keeps them."""
-    found = {}
-    for name in _GENOTYPES:
-        if name in ds:
-            found[name] = kept_digest(ds[name].data) or of_rows(
-                digests_of_rows(ds[[name]])[name].values
-            )
-    return found
-
-
-def _warn_of_other_genotypes(
-    ds: xr.Dataset, kinship: xr.DataArray, samples: list[str], name: str
-) -> None:
-    """Warn if a kinship of the same samples was computed from other genotypes than the study's."""
-    kept = kinship.attrs.get(VALUES, {})
-    if not kept or text(kinship[kinship.dims[-1]].values).tolist() != samples:
-        return
-    # Lazy genotypes without a digest are not read for this.
-    known = [one for one in _GENOTYPES if one in ds]
-    if any(is_lazy(ds[one].data) and kept_digest(ds[one].data) is None for one in known):
-        return
-    if _digests(ds) != kept:
-        say(
-            f"the kinship {name} was computed from other genotypes than those of the study; "
-            "compute it again, unless that is meant"
-        )

@@ -17,6 +17,7 @@ from bulklmm_dask.analyses.inputs.covariates import (
     model_columns,
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
+from bulklmm_dask.analyses.inputs.kept_eigen import with_kept_eigen
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_in_words, kinship_matrix
 from bulklmm_dask.analyses.inputs.markers import (
     ConditionLike,
@@ -29,7 +30,6 @@ from bulklmm_dask.analyses.inputs.markers import (
 from bulklmm_dask.analyses.inputs.prior import PriorLike, prior_in_words, prior_of_traits
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_words
-from bulklmm_dask.analyses.kinship_store import kept_eigen_of
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study, checked_kinship
 from bulklmm_dask.errors import InputError
@@ -150,14 +150,10 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     markers = np.empty((len(samples), 0))
     if inputs.condition is not None:
         markers = shared_markers(ds, genotype_variable(ds, inputs.genotypes), inputs.condition)
-    fixed = np.concatenate([covariates, markers], axis=1)
-    kinship = kinship_matrix(ds, inputs.kinship, loco=inputs.loco)
-    gaps = bool(np.isnan(fixed).any())
     measured = Measurements(
         traits=traits.data,
-        covariates=fixed,
-        kinship=kinship,
-        eigen=kept_eigen_of(ds, inputs.kinship, kinship, weighted=weights is not None, gaps=gaps),
+        covariates=np.concatenate([covariates, markers], axis=1),
+        kinship=kinship_matrix(ds, inputs.kinship, loco=inputs.loco),
         sample_names=samples,
         trait_names=trait_names,
         covariate_names=tuple(columns.columns),
@@ -167,7 +163,7 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
         own_markers=own_markers(ds, inputs.condition),
     )
     warn_of_few_degrees(measured)
-    return measured
+    return with_kept_eigen(ds, inputs.kinship, measured)
 
 
 @dataclass(frozen=True)
@@ -205,8 +201,7 @@ def prepare_trait(
     kinship = measured.kinship
     if is_lazy(kinship):
         kinship = checked_kinship(np.asarray(kinship))
-    eigen = None if measured.eigen is None else measured.eigen[0]
-    everyone = Samples(measured.covariates, kinship, measured.weights, eigen=eigen)
+    everyone = Samples(measured.covariates, kinship, measured.weights, eigen=measured.eigen_of(0))
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]
     return TraitData(measured, values[used, 0], everyone.take(used), own)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulklmm_dask.cli._base import PATH, overwrite_option, require_new, say, wrote
+from bulklmm_dask.cli._base import PATH, overwrite_option, require_new, say
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._files import keep
 from bulklmm_dask.text import named
@@ -55,5 +55,4 @@ def require_picture(path: Path, *, overwrite: bool) -> None:
 def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:
     """Write a picture and report its path."""
     keep(ax, path, dpi)
-    wrote(path)
     say(f"picture written to {named(path)}")

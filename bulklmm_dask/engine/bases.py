@@ -68,10 +68,9 @@ def _samples_nodes(measured: Measurements) -> list[da.Array]:
     matrices = [measured.kinship] if one else list(measured.kinship)
     rest = measured.covariates, measured.weights, measured.interacting
     if not is_lazy(measured.kinship):
-        known = measured.eigen or (None,) * len(matrices)
         return [
-            held_object("samples", replace(_samples(matrix, rest), eigen=eigen))
-            for matrix, eigen in zip(matrices, known, strict=True)
+            held_object("samples", replace(_samples(matrix, rest), eigen=measured.eigen_of(number)))
+            for number, matrix in enumerate(matrices)
         ]
     beside = held_object("covariates", rest)
     return [

@@ -58,14 +58,14 @@ class Measurements:
         Names of the covariates in the model, without the intercept.
     weights : array (samples,) or None
         Residual weights.
+    eigen : tuple of pairs of arrays, or None
+        Eigenvalues and eigenvectors of each kinship, if they are known; without weights.
     interacting : tuple of int
         Columns of `covariates` whose product with the genotype is tested.
     prior : Prior or None
         Prior on the residual variance of every trait.
     own_markers : OwnMarkers or None
         Markers used as trait-specific covariates.
-    eigen : tuple of pairs of arrays, or None
-        Eigenvalues and eigenvectors of each kinship, if they are known; without weights.
     """
 
     traits: Any
@@ -75,15 +75,19 @@ class Measurements:
     trait_names: Names
     covariate_names: tuple[str, ...] = ()
     weights: Array | None = None
+    eigen: tuple[Eigen, ...] | None = None
     interacting: tuple[int, ...] = ()
     prior: Prior | None = None
     own_markers: OwnMarkers | None = None
-    eigen: tuple[Eigen, ...] | None = None
 
     @property
     def complete(self) -> Flags:
         """Mask (samples,) of the samples that have all covariates."""
         return np.asarray(~np.isnan(self.covariates).any(axis=1))
+
+    def eigen_of(self, number: int) -> Eigen | None:
+        """Eigenvalues and eigenvectors of a kinship, if they are known."""
+        return None if self.eigen is None else self.eigen[number]
 
     @property
     def relations(self) -> int | None:
