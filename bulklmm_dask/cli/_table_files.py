@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.packing import PACKING
 from bulklmm_dask.text import named
 from bulklmm_dask.typing import Array
 
@@ -31,30 +23,6 @@ DIGITS = 12
 # Where a number times a power of ten is exact, for `without_noise`.
 _LEAST, _MOST = 1e-6, 1e12
 _WHOLE = 2.0**24  # from here on numbers in single precision are whole
-
-
-@contextmanager
-def _zstd(path: str) -> Iterator[IO[bytes]]:
-    from numcodecs.zstd import compress
-
-    content = io.BytesIO()
-    yield content
-    Path(path).write_bytes(compress(content.getvalue(), 3))
-
-
-@contextmanager
-def _gzip(path: str) -> Iterator[gzip.GzipFile]:
-    with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:
-        yield stream
-
-
-# Suffix -> a file that compresses what is written into it; the same table gives the same bytes.
-_PACKED: dict[str, Callable[[str], Any]] = {
-    ".gz": _gzip,
-    ".bz2": partial(bz2.open, mode="wb"),
-    ".xz": partial(lzma.open, mode="wb"),
-    ".zst": _zstd,
-}
 
 
 @dataclass(frozen=True)
@@ -83,7 +51,7 @@ class TableFormat:
         """
         name = os.path.basename(os.fspath(path)).lower()
         stem, suffix = os.path.splitext(name)
-        packed = suffix if suffix in _PACKED else ""
+        packed = suffix if suffix in PACKING else ""
         if packed:
             suffix = os.path.splitext(stem)[1]
         if suffix in SEPARATORS:
@@ -92,7 +60,7 @@ class TableFormat:
             return cls(None)
         raise InputError(
             f"{named(path)} is no name of a table: end it with .csv, .tsv, .txt (commas) or "
-            f"{PARQUET}; {', '.join(_PACKED)} behind one of the first three compresses it"
+            f"{PARQUET}; {', '.join(PACKING)} behind one of the first three compresses it"
         )
 
     def require_library(self) -> None:
@@ -108,7 +76,7 @@ class TableFormat:
         if self.separator is None:
             table.to_parquet(path, index=False)
             return
-        with _PACKED[self.packed](path) if self.packed else open(path, "wb") as stream:
+        with PACKING[self.packed](path) if self.packed else open(path, "wb") as stream:
             without_noise(table, digits).to_csv(stream, sep=self.separator, index=False)
 
 

@@ -31,6 +31,7 @@ from bulklmm_dask.cli._table_files import rounded
 from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli._topics import TOPICS
 from bulklmm_dask.engine import allotted
+from bulklmm_dask.storage.places.packing import PACKING
 
 PAGE = (ROOT / "docs/guide/shell.md").read_text()
 COMMANDS = {" ".join(names): command for names, command in every_command()}
@@ -473,7 +474,7 @@ def test_help_of_commands_and_topics():
 
 
 def test_the_suffixes_of_tables_are_those_of_the_page():
-    for ending in (*_table_files.SEPARATORS, *_table_files._PACKED, _table_files.PARQUET):
+    for ending in (*_table_files.SEPARATORS, *PACKING, _table_files.PARQUET):
         assert f"`{ending}`" in PAGE or not ending
         assert ending in TOPICS["tables"][1]
 
