@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.analyses.inputs.kept_eigen import genotype_digests
+from bulklmm_dask.engine.eigen import eigen_of_each
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.basis import eigen_of
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.proof.stamp import VALUES
@@ -21,8 +21,6 @@ from bulklmm_dask.study.kinship_store import (
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function
-
-_GENOTYPES = ("call_dosage", "call_genotype_probability")
 
 
 def save_kinship(
@@ -101,7 +99,7 @@ def save_kinship(
     if ds is not None:
         attrs[VALUES] = genotype_digests(ds)
     write_kinship_store(
-        path, checked, names[0], contigs, list(map(eigen_of, each)), attrs, overwrite=overwrite
+        path, checked, names[0], contigs, eigen_of_each(each), attrs, overwrite=overwrite
     )
 
 

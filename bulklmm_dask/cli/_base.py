@@ -68,8 +68,12 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        known = {flag for one in self.params for flag in one.opts}
-        self.params += voice_options(known)
+        self._shared = list(voice_options({flag for one in self.params for flag in one.opts}))
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Own options, those of all commands, and --help."""
+        *own, last = super().get_params(ctx)
+        return [*own, *self._shared, last]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 1 after an error of ours."""
