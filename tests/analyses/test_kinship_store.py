@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,19 @@ def test_the_size_of_a_kinship_does_not_matter(ds, tmp_path, size):
     found = blmm.scan(ds, kinship=kinship)
     expected = blmm.scan(ds, kinship=matrix_of(kinship))
     np.testing.assert_array_equal(found.lod.values, expected.lod.values)
+
+
+def test_the_path_of_a_store_is_as_good(ds, stores, undecomposed, tmp_path):
+    path = str(stores / "K.zarr")
+    expected = blmm.scan(ds, kinship=blmm.open_kinship(path))
+    found = blmm.scan(ds, kinship=path)
+    np.testing.assert_array_equal(found.lod.values, expected.lod.values)
+    assert found.attrs["kinship"] == path
+    loco = blmm.scan(ds, kinship=str(stores / "loco.zarr"), loco=True)
+    assert loco.lod.shape == found.lod.shape
+    for name in ("none.zarr", "", "kinships", str(stores), "s3:/odd"):
+        with pytest.raises(blmm.InputError, match="no variable"):
+            blmm.scan(ds, kinship=name)
 
 
 def test_some_of_the_samples_are_decomposed_anew(ds, stores):
@@ -271,6 +285,13 @@ def test_commands_take_a_store(ds, tmp_path, monkeypatch):
         assert kept in run(*words).stderr
     expected = blmm.scan(ds, kinship=blmm.open_kinship("K.zarr")).lod.values
     np.testing.assert_array_equal(blmm.open_result("lod.zarr").lod.values, expected)
+    assert blmm.open_result("lod.zarr").attrs["kinship"] == "K.zarr"
+    assert "already: nothing is computed" in run("scan", "study.zarr", "lod.zarr", *given).stderr
+    block = Path("lod.zarr/lod/c/0/0")
+    before = block.read_bytes()
+    block.unlink()
+    assert "1 finding, 1 of them mended" in run("verify", "lod.zarr", "--mend").stderr
+    assert block.read_bytes() == before
     assert "30 samples\nkinship: rqtl2" in run("info", "K.zarr").stdout
     assert json.loads(run("info", "K.zarr", "--json").stdout)["kind"] == "kinship"
     assert "as it was written" in run("verify", "K.zarr").stderr

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike, opened
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.storage.labels.encoding import text
@@ -39,6 +39,7 @@ def with_kept_eigen(ds: xr.Dataset, kinship: KinshipLike, measured: Measurements
     StudyWarning
         If the kinship is from a store whose eigenvectors do not serve, or of other genotypes.
     """
+    kinship = opened(ds, kinship)
     path = kinship.attrs.get(STORE) if isinstance(kinship, xr.DataArray) else None
     if path is None or is_lazy(measured.kinship):
         return measured
