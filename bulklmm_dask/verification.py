@@ -22,8 +22,9 @@ from bulklmm_dask.storage.health.repair import (
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import Attributes
 from bulklmm_dask.storage.proof.manifest import BLOCKS
+from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import has_lost_root
-from bulklmm_dask.storage.proof.stamp import KIND, OF, RESULT, STUDY, is_first
+from bulklmm_dask.storage.proof.stamp import KIND, KINSHIP, OF, RESULT, STUDY, is_first
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.origin import remember
 from bulklmm_dask.surface import either, option
@@ -54,7 +55,7 @@ def verify(
     Parameters
     ----------
     store : path
-        A study, or a result, finished or not.
+        A study, a kinship, or a result, finished or not.
     mend : bool
         Whether to mend what is damaged, and to finish what is unfinished.
     study : Dataset or path, optional
@@ -186,6 +187,8 @@ def _mend(
     if attrs.get(KIND) == STUDY:
         _mend_study(place, attrs, found)
         return
+    if attrs.get(KIND) == KINSHIP:
+        raise UnmendableError(f"it is of a kinship: {remedy(place)}")
     if attrs.get(KIND) != RESULT or is_first(attrs):
         raise UnmendableError(
             "only results of bulklmm_dask 0.2.0 and later keep what mending needs: make it again "

@@ -105,8 +105,8 @@ def scan(
     method : {"null-exact", "null-grid", "alt-exact", "alt-grid"}
         Estimate h2 once a trait or again for every pair, in all of [0, 1] or on a grid.
     kinship : str, array (samples, samples), DataArray, DataFrame or None
-        A variable of the study, or a matrix; labelled ones are matched to the samples by name.
-        None is ordinary regression.
+        A variable of the study, a matrix, or the path of a store of `save_kinship`; labelled ones
+        are matched to the samples by name. None is ordinary regression.
     loco : bool
         Scan each contig with the kinship of all others: (contigs, samples, samples), from
         ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``.

@@ -14,9 +14,11 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
+    did,
     examples,
     overwrite_option,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import workers
@@ -89,4 +91,6 @@ def probabilities_command(
         if alleles:
             ds = allele_probabilities(ds)
         save(ds, out, overwrite=overwrite, compression=compression)
+    did(sizes=dict(ds.sizes))
+    wrote(out)
     say(f"{named(out)}: {shape_of(ds)}; next: bulklmm kinship {named(out)}")

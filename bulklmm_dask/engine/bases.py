@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -68,7 +68,10 @@ def _samples_nodes(measured: Measurements) -> list[da.Array]:
     matrices = [measured.kinship] if one else list(measured.kinship)
     rest = measured.covariates, measured.weights, measured.interacting
     if not is_lazy(measured.kinship):
-        return [held_object("samples", _samples(matrix, rest)) for matrix in matrices]
+        return [
+            held_object("samples", replace(_samples(matrix, rest), eigen=measured.eigen_of(number)))
+            for number, matrix in enumerate(matrices)
+        ]
     beside = held_object("covariates", rest)
     return [
         per_block(
