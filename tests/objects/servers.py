@@ -24,9 +24,15 @@ def _moto(port: int, folder: Path) -> list[str]:
     return ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
 
 
+# Python's servers let five connections wait; the next is tried again by the system after a second.
+_PATIENT = """import runpy, socketserver
+socketserver.TCPServer.request_queue_size = 128
+runpy.run_module("localbucket", run_name="__main__", alter_sys=True)"""
+
+
 def _localbucket(port: int, folder: Path) -> list[str]:
     (folder / "buckets").mkdir()
-    return ["-m", "localbucket", "--port", str(port), "buckets"]
+    return ["-c", _PATIENT, "--port", str(port), "buckets"]
 
 
 # Servers that cannot remove many objects at one request, and need the proxy for that.

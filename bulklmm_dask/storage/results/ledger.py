@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
@@ -29,6 +30,10 @@ from bulklmm_dask.typing import Sums
 
 # What is read before it is written, or to know where that is.
 _READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
+
+
+# Seconds after which it is looked again whether the lock is held: `fold` looks with all else.
+_NOW = 1.0
 
 
 class Ledger:
@@ -87,17 +92,18 @@ class Ledger:
     def write(self) -> None:
         """Write what was noted: the marks once all that they vouch for is on the disk."""
         if self._held is not None:
-            self._held.require(now=True)
+            self._held.require(within=_NOW)
         with explained(self._store):
             self._store.sync(self._files)
-            summaries = [] if self._summaries is None else self._summaries.write()
-            for of_marks, files in ((False, summaries), (True, [])):
+            summaries = [] if self._summaries is None else [self._summaries.write]
+            for of_marks, others in ((False, summaries), (True, [])):
                 rows = [
-                    rows
+                    rows.write
                     for name, rows in self._rows.items()
                     if (name in (BLOCKS, TRAITS)) == of_marks
                 ]
-                self._store.sync([*files, *chain(*self._store.each(_Rows.write, rows))])
+                written = self._store.each(lambda write: write(), [*others, *rows])
+                self._store.sync([*chain(*written)])
         self._files.clear()
 
     def _notes(self) -> Notes:
@@ -111,7 +117,7 @@ class Ledger:
         return self._rows[name]
 
 
-def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> None:
+def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> Location:
     """Put what the journal of a run tells into the arrays of its store, and remove the journal.
 
     Damaged entries tell of nothing. If this is cut off, it can be done again.
@@ -124,11 +130,17 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
         Its lock, unless it is not yet under its name.
     others : sequence of Written
         What is finished, but not in the journal.
+
+    Returns
+    -------
+    Location
+        The store, opened: what was looked up is known, with what was written.
     """
-    store = store.opened()
+    require = (lambda: None) if held is None else partial(held.require, within=0.0)
+    store, _ = store.each(lambda look: look(), (store.opened, require))
     has_journal = (store / JOURNAL).exists()
     if not has_journal and not others:
-        return
+        return store
     with explained(store):
         ledger = Ledger(store, held)
         for entry in entries_of(store):
@@ -138,6 +150,7 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
         ledger.write()
         if has_journal:
             (store / JOURNAL).remove()
+    return store
 
 
 class _Rows:

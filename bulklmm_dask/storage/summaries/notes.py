@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,10 +99,8 @@ class Notes:
 
     def write(self) -> list[Location]:
         """Write what was noted; give the files, with those that were written before."""
-        self._put(list(self._parts))
+        self._put(list(self._parts), last=True)
         written, self._written = self._written, []
-        if self._is_changed and self._sums is not None:
-            written.append(self._sums.write())
         self._is_changed = False
         return written
 
@@ -111,28 +111,41 @@ class Notes:
             self._recent.add(file)
         self._held += values.nbytes
 
-    def _put(self, files: Sequence[File]) -> None:
-        """Write files, with what was noted of each."""
+    def _put(self, files: Sequence[File], *, last: bool = False) -> None:
+        """Write files, with what was noted of each; the `last` ones with the list of all.
+
+        The list need not come after them: a file that is not the one it tells of is looked into.
+        """
         parts = [self._parts.pop(file) for file in files]
         self._held -= sum(values.nbytes for some in parts for _, values in some)
-        put = self._store.each(lambda item: self._put_file(*item), zip(files, parts, strict=True))
-        for file, (place, found) in zip(files, put, strict=True):
-            self._written.append(place)
+        made = list(self._store.each(lambda one: self._made(*one), zip(files, parts, strict=True)))
+        for file, (_, found, _) in zip(files, made, strict=True):
             if self._sums is not None:
                 self._sums.set(file, found)
                 self._is_changed = True
+        writes: list[Callable[[], Location]] = [
+            partial(_write, place, data) for place, _, data in made
+        ]
+        if last and self._is_changed and self._sums is not None:
+            writes.append(self._sums.write)
+        self._written += self._store.each(lambda one: one(), writes)
 
-    def _put_file(self, file: File, parts: Sequence[_Part]) -> tuple[Location, int]:
-        """Write a file; give it, and the checksum at its end."""
+    def _made(self, file: File, parts: Sequence[_Part]) -> tuple[Location, int, Any]:
+        """Make the bytes of a file; give its location, and the checksum at its end, with them."""
         name, index = file
         array, form = self._store / name, self._forms[name]
         held = _held(array, form, index)
         for region, values in parts:
             held[region] = values
-        place = array / form.path(index)
-        with place.replacing() as stream:
-            (found,) = write(stream, form, held)
-        return place, int(found)
+        stream = io.BytesIO()
+        (found,) = write(stream, form, held)
+        return array / form.path(index), int(found), stream.getbuffer()
+
+
+def _write(place: Location, data: Any) -> Location:
+    with place.replacing() as stream:
+        stream.write(data)
+    return place
 
 
 def arrays_of(summaries: Sequence[BlockSummary]) -> dict[str, npt.NDArray[Any]]:
