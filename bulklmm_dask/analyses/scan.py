@@ -308,7 +308,7 @@ def _lazy(
     if is_lazy(study.genotypes.values) and study.genotypes.values.ndim == 3:
         say_absent_uncounted()
     bases = lazy_bases(study.measured)
-    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
+    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases, by_block=True)
     of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
     columns |= frequency_columns(study, lazy.markers.values)

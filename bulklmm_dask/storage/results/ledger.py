@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, cast
@@ -136,7 +136,9 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
     Location
         The store, opened: what was looked up is known, with what was written.
     """
-    require = (lambda: None) if held is None else partial(held.require, within=0.0)
+    require: Callable[[], None] = (
+        (lambda: None) if held is None else partial(held.require, within=0.0)
+    )
     store, _ = store.each(lambda look: look(), (store.opened, require))
     has_journal = (store / JOURNAL).exists()
     if not has_journal and not others:
