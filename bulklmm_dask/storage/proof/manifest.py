@@ -36,7 +36,7 @@ from bulklmm_dask.storage.proof.entry import entries_of, marked
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS, VALUES
 from bulklmm_dask.text import counted
-from bulklmm_dask.typing import Flags, Sums
+from bulklmm_dask.typing import Flags, Index, Sums
 
 MANIFEST = "manifest"
 # Bytes of files that are read ahead (`ahead`), by their URLs and the tokens of their openings.
@@ -87,6 +87,13 @@ def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
     """
     rest = (0,) * (dimensions - len(mark))
     return (*rest, *mark) if len(mark) == 1 else (*mark, *rest)
+
+
+def places(marks: Index, dimensions: int) -> Index:
+    """Do for marks (marks, 1 or 2) what `place` does for one."""
+    count, size = marks.shape
+    rest = np.zeros((count, dimensions - size), np.int64)
+    return np.concatenate([rest, marks] if size == 1 else [marks, rest], axis=1)
 
 
 def marks(store: Location, name: str) -> Flags:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.storage.arrays.datasets import read_array, write_file
 from bulklmm_dask.storage.arrays.form import Form
@@ -20,13 +21,14 @@ from bulklmm_dask.storage.proof.manifest import (
     TRAITS,
     mark_for,
     place,
+    places,
     sums_name,
 )
 from bulklmm_dask.storage.results.written import Written, kind_of
 from bulklmm_dask.storage.summaries.files import File
 from bulklmm_dask.storage.summaries.notes import Notes
 from bulklmm_dask.storage.summaries.of_blocks import HIGHEST, LOD, SUMMARY, BlockSummary
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.typing import Index, Sums
 
 # What is read before it is written, or to know where that is.
 _READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
@@ -74,16 +76,15 @@ class Ledger:
     def note_entry(self, entry: Entry) -> None:
         """Note what an entry of the journal tells; some of it may be written."""
         for kind, finished in entry.items():
+            marks = np.array(finished.marks, np.int64)
             for name, values in finished.arrays.items():
                 if name.startswith(sums_name("")):
                     rows = self._of(name)
-                    for mark, value in zip(finished.marks, values, strict=True):
-                        rows.set(place(mark, rows.ndim - 1), value)
+                    rows.set_all(places(marks, rows.ndim - 1), values)
             if HIGHEST in finished.arrays:
                 lods = finished.arrays[sums_name(LOD)]
-                self._notes().note_all(finished.marks, finished.arrays, list(lods))
-            for mark, value in zip(finished.marks, finished.arrays[kind].tolist(), strict=True):
-                self._of(kind).set_mark(mark, value)
+                self._notes().note_all(marks, finished.arrays, lods)
+            self._of(kind).set_all(marks, finished.arrays[kind])
 
     def forget(self, mark: tuple[int, ...]) -> None:
         """Take back the mark of a block or of a chunk of traits."""
@@ -136,10 +137,10 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
     Location
         The store, opened: what was looked up is known, with what was written.
     """
-    require: Callable[[], None] = (
-        (lambda: None) if held is None else partial(held.require, within=0.0)
-    )
-    store, _ = store.each(lambda look: look(), (store.opened, require))
+    looks: list[Callable[[], Any]] = [store.opened]
+    if held is not None:
+        looks.append(partial(held.require, within=0.0))
+    store, *_ = store.each(lambda look: look(), looks)
     has_journal = (store / JOURNAL).exists()
     if not has_journal and not others:
         return store
@@ -173,6 +174,15 @@ class _Rows:
     def set_mark(self, index: tuple[int, ...], mark: int) -> None:
         """Set a mark; those of older stores have a byte, and tell no length."""
         self.set(index, min(mark, 1) if self._values.dtype == np.uint8 else mark)
+
+    def set_all(self, indices: Index, values: npt.NDArray[Any]) -> None:
+        """Set the elements, or the rows, at indices (elements, dimensions); marks too."""
+        if self._values.dtype == np.uint8:
+            values = np.minimum(values, 1)
+        self._values[tuple(indices.T)] = values
+        rest = (0,) * (self.ndim - indices.shape[1])
+        found = np.unique(indices // self._form.file[: indices.shape[1]], axis=0)
+        self._changed.update((*file, *rest) for file in map(tuple, found.tolist()))
 
     def write(self) -> list[Location]:
         """Write what has changed; give the files."""
