@@ -53,6 +53,17 @@ class MarkerChunk:
         """Numbers of the kinships that the markers are scanned with, ascending."""
         return [int(number) for number in np.unique(self.relation)]
 
+    @classmethod
+    def joined(cls, chunks: Sequence[MarkerChunk]) -> MarkerChunk:
+        """The markers of some chunks, one after the other."""
+        if len(chunks) == 1:
+            return chunks[0]
+        names, relation, pool = (
+            np.concatenate([getattr(chunk, name) for chunk in chunks])
+            for name in ("names", "relation", "pool")
+        )
+        return cls(names, relation, chunks[0].maximum, pool)
+
     def take(self, rows: Flags) -> MarkerChunk:
         """Some of the markers."""
         return replace(
