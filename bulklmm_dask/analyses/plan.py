@@ -311,7 +311,8 @@ def _read(study: PlannedStudy, load: Workload, rates: Rates, keep: Keep) -> int:
         name: whole[name] * shares[name] if size is None else size
         for name, size in study.on_disk.items()
     }
-    genotypes = passes + load.marker_reads / plan.shape[0]
+    # A block of a result that is not stored reads its own genotypes.
+    genotypes = passes + (load.marker_reads / plan.shape[0] if stored else plan.shape[1])
     traits = (2 if stored else 0) + load.trait_reads / plan.shape[1]
     return int(genotypes * sizes["genotypes"] + traits * sizes["traits"])
 
