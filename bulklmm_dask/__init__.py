@@ -54,6 +54,7 @@ _HOMES = {
     "trait_fdr": "bulklmm_dask.results.thresholds",
     "verify": "bulklmm_dask.verification",
     "with_traits": "bulklmm_dask.study.with_traits",
+    "x_covariates": "bulklmm_dask.analyses.x_covariates",
 }
 __all__ = [
     "ClusterError",
@@ -103,6 +104,7 @@ __all__ = [
     "trait_fdr",
     "verify",
     "with_traits",
+    "x_covariates",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
@@ -117,6 +119,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
+    from bulklmm_dask.analyses.x_covariates import x_covariates
     from bulklmm_dask.engine.progress import Progress
     from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior

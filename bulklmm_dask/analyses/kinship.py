@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.cross import founder_shares
 from bulklmm_dask.analyses.inputs.genotypes import allele_shares, genotype_arrays, strains_of
 from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.analyses.package import package
@@ -42,8 +43,9 @@ def kinship(
         over the samples, and ``"standardized"`` that of the same divided by the variance of d:
         ``-gk 1`` and ``-gk 2`` of GEMMA (Zhou and Stephens 2012). From genotype probabilities the
         first two are the mean over markers of sum_a p_ia p_ja, with p_ia the expected share of
-        allele a in sample i. Genotypes named by two letters each, homozygotes among them (SS, SB,
-        BB), have two alleles; others are alleles themselves (founders).
+        allele a in sample i, those of `genotype_probabilities` the founders'. Other genotypes named
+        by two letters each, homozygotes among them (SS, SB, BB), have two alleles; others are
+        alleles themselves (founders).
     loco : bool
         One kinship a contig, from the markers of all others (leave one chromosome out).
 
@@ -122,7 +124,10 @@ def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
         )
     probability = ds["call_genotype_probability"]
     names = ds["genotype_id"].values if "genotype_id" in ds else None
-    return probability, allele_shares(names, probability.sizes["genotypes"])
+    shares = founder_shares(ds)
+    if shares is None:
+        shares = allele_shares(names, probability.sizes["genotypes"])
+    return probability, shares
 
 
 def _require_contigs(ds: xr.Dataset) -> None:

@@ -17,11 +17,13 @@ from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import Shapes, permute_load
-from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Precision
+from bulklmm_dask.analyses.options import GenotypeVariable, Model, PermuteMethod, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
+from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.bases import Bases, kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.permute import LazyPermutations, Pools, run_permutations
@@ -44,7 +46,6 @@ from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, CompressionName, Index
@@ -64,11 +65,13 @@ def permute(
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    x_covariates: XCovariatesLike = None,
     interaction: str | Sequence[str] | None = None,
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
     reml: bool = False,
     genotypes: GenotypeVariable | None = None,
+    model: Model = "full",
     strata: StrataLike = None,
     seed: int = 0,
     by: By | None = None,
@@ -103,7 +106,8 @@ def permute(
         through its h2, and interpolating between them gives every trait its own in seconds. It
         relies on residuals that are close to normal. All traits share its chance error: take
         several thousand draws, which are cheap.
-    kinship, loco, covariates, interaction, weights, replicates, reml, genotypes
+    kinship, loco, covariates, x_covariates, interaction : optional
+    weights, replicates, reml, genotypes, model : optional
         As in the scan that the maxima are for. Where a marker has several columns (genotype
         probabilities, interactions), the permuted traits go through a whole scan, as much slower
         than with one column as a scan is. Priors and conditions are not permuted under; the dosage
@@ -172,7 +176,7 @@ def permute(
     >>> levels.values[:3].round(2)
     array([2.3 , 2.34, 2.38])
     """
-    ds = validate(ds)
+    ds = study_to_test(ds, genotypes, model)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,
@@ -181,6 +185,8 @@ def permute(
         weights=weights,
         replicates=replicates,
         genotypes=genotypes,
+        model=model,
+        x_covariates=x_covariates,
     )
     store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)

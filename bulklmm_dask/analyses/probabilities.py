@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.cross import RawCross, labels_of, letters_of, raw_cross
+from bulklmm_dask.analyses.inputs.cross import (
+    RawCross,
+    founder_shares,
+    labels_of,
+    letters_of,
+    raw_cross,
+    with_x,
+)
 from bulklmm_dask.analyses.inputs.genetic_map import ContigMap, genetic_map
 from bulklmm_dask.crosses.hmm import Chromosome
 from bulklmm_dask.crosses.maps import MAP_FUNCTIONS, MapFunction, recombination
@@ -19,9 +26,8 @@ from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import number, require_choice
 from bulklmm_dask.study.cross import CODES
-from bulklmm_dask.study.schema import locate, validate
+from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import function, option
-from bulklmm_dask.text import listing
 
 
 def genotype_probabilities(
@@ -31,6 +37,7 @@ def genotype_probabilities(
     error_prob: float = 1e-4,
     map_function: MapFunction = "haldane",
     positions: Mapping[str, Sequence[float]] | None = None,
+    x_contigs: str | Sequence[str] | None = None,
 ) -> xr.Dataset:
     r"""Compute the probability of each true genotype from the calls of a cross.
 
@@ -52,6 +59,9 @@ def genotype_probabilities(
         Recombination fraction by the distance in cM.
     positions : mapping of str to sequence of float, optional
         Positions in cM by contig, instead of those of `step`.
+    x_contigs : str or sequence of str, optional
+        Contigs that are X chromosomes, by default those of the attribute ``x_chr``, which readers
+        set, else the one called X (or chrX).
 
     Returns
     -------
@@ -109,7 +119,7 @@ def genotype_probabilities(
     c1.loc13   0.495  0.5  0.005
     m2         0.000  1.0  0.000
     """
-    ds = validate(ds)
+    ds = with_x(validate(ds), x_contigs)
     require_choice(map_function, "map_function", MAP_FUNCTIONS)
     error = number(error_prob, option("error_prob"), 0, 0.5)
     if not 0 < error < 0.5:
@@ -131,7 +141,7 @@ def genotype_probabilities(
     out = _placed(out, ds, places)
     letters = text(cross.letters)
     out = out.assign_coords(founders=letters, founder_id=("founders", letters))
-    return _with_genotypes(out, probability, labels)
+    return with_genotypes(out, probability, labels)
 
 
 def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
@@ -192,19 +202,12 @@ def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
             "the study has no genotype probabilities of a cross; make them with "
             f"{function('genotype_probabilities')}"
         )
-    cross = cross_of(name)
-    letters = letters_of(ds, cross)
-    share_of = {}
-    for state in cross.states(x=True):
-        founders = [allele for allele in state.alleles if allele < len(letters)]
-        share = np.bincount(founders, minlength=len(letters)) / len(founders)
-        share_of[state.label(letters)] = share.astype(np.float32)
-    what = f"genotypes of a {name} of {listing(letters, 8)} are not {{}}"
-    labels = list(map(str, ds["genotype_id"].values))
-    locate(share_of, labels, what, f"make them with {function('genotype_probabilities')}")
-    shares = np.stack([share_of[label] for label in labels])
-    alleles = ds["call_genotype_probability"].data @ shares
-    return _with_genotypes(ds.drop_dims("genotypes"), alleles, letters)
+    shares = founder_shares(ds)
+    if shares is None:
+        return ds
+    letters = letters_of(ds, cross_of(name))
+    alleles = ds["call_genotype_probability"].data @ shares.astype(np.float32)
+    return with_genotypes(ds.drop_dims("genotypes"), alleles, letters)
 
 
 def _contig(cross: RawCross, place: ContigMap, map_function: str, labels: list[str]) -> Contig:
@@ -245,7 +248,7 @@ def _placed(out: xr.Dataset, ds: xr.Dataset, places: list[ContigMap]) -> xr.Data
     )
 
 
-def _with_genotypes(ds: xr.Dataset, probability: Any, labels: list[str]) -> xr.Dataset:
+def with_genotypes(ds: xr.Dataset, probability: Any, labels: list[str]) -> xr.Dataset:
     """Add probabilities (variants, samples, genotypes); of two genotypes dosages of the second."""
     names = text(labels)
     ds = ds.assign_coords(genotypes=names, genotype_id=("genotypes", names)).assign(

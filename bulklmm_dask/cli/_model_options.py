@@ -129,6 +129,7 @@ def _prior(
 _PARSERS = {
     "chunks": _block,
     "covariates": _covariates,
+    "x_covariates": _covariates,
     "h2_grid": _grid,
     "interaction": _names,
     "prior": _prior,

@@ -32,6 +32,7 @@ from bulklmm_dask.study.readers._crosses import (
     PARTIAL,
     dosages,
     on_x,
+    with_placeholders,
 )
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
@@ -248,6 +249,8 @@ class _Genotypes:
             (self.variants, self.samples),
             self.label,
         )
+        if self.cross is not None:
+            values = with_placeholders(values, self.values)
         names = {"samples": text(self.samples), "variants": text(self.variants)}
         return xr.DataArray(values.T, dims=("samples", "variants"), coords=names)
 
