@@ -19,6 +19,7 @@ _HOMES = {
     "adjusted_p": "bulklmm_dask.results.thresholds",
     "allele_probabilities": "bulklmm_dask.analyses.probabilities",
     "bayes_interval": "bulklmm_dask.results.peaks",
+    "blup": "bulklmm_dask.analyses.blup",
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
     "find_peaks": "bulklmm_dask.results.peaks",
@@ -69,6 +70,7 @@ __all__ = [
     "adjusted_p",
     "allele_probabilities",
     "bayes_interval",
+    "blup",
     "create_dataset",
     "find_hits",
     "find_peaks",
@@ -110,6 +112,7 @@ __all__ = [
 if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask import plot
     from bulklmm_dask._version import __version__ as __version__
+    from bulklmm_dask.analyses.blup import blup
     from bulklmm_dask.analyses.heritability import heritability
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship

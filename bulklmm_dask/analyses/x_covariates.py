@@ -14,7 +14,7 @@ from bulklmm_dask.study.schema import validate
 
 
 def x_covariates(ds: xr.Dataset, *, x_contigs: str | Sequence[str] | None = None) -> xr.DataArray:
-    r"""Make the covariates of tests on the X: sex, and the direction of the cross.
+    """Make the covariates of tests on the X: sex, and the direction of the cross.
 
     Males have one X, and in an intercross the females of each direction lack one homozygote. A
     trait that differs between sexes or directions would therefore seem to be linked to the whole X
@@ -44,25 +44,10 @@ def x_covariates(ds: xr.Dataset, *, x_contigs: str | Sequence[str] | None = None
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> _ = Path("cross.yaml").write_text('''crosstype: f2
-    ... geno: geno.csv
-    ... pheno: pheno.csv
-    ... gmap: gmap.csv
-    ... covar: covar.csv
-    ... sex: {covar: sex, f: female, m: male}
-    ... cross_info: {covar: dir}
-    ... ''')
-    >>> _ = Path("geno.csv").write_text("id,m1,x1\na,A,A\\nb,H,B\\nc,B,A\\n")
-    >>> _ = Path("pheno.csv").write_text("id,weight\\na,20.1\\nb,22.5\\nc,19.8\\n")
-    >>> _ = Path("gmap.csv").write_text("marker,chr,pos\\nm1,1,3\\nx1,X,23\\n")
-    >>> _ = Path("covar.csv").write_text("id,sex,dir\\na,f,0\\nb,f,1\\nc,m,0\\n")
-    >>> blmm.x_covariates(blmm.read_rqtl2("cross.yaml")).to_pandas()
-    x_covariates  sex  direction
-    samples
-    a             0.0        0.0
-    b             0.0        1.0
-    c             1.0        0.0
+    >>> sexes = np.where(np.arange(120) % 2, "male", "female").astype(object)
+    >>> study = ds.assign_coords(sample_sex=("samples", sexes))
+    >>> blmm.x_covariates(study, x_contigs="3")[:4].values.ravel()
+    array([0., 1., 0., 1.])
     """
     ds = with_x(validate(ds), x_contigs)
     columns = x_columns(ds)

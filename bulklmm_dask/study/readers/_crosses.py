@@ -108,8 +108,8 @@ def with_placeholders(values: Single, genotypes: npt.NDArray[np.uint8]) -> Singl
     Such calls become 0, for a study drops markers without a dosage; `study.cross.put_cross` makes
     them missing again.
     """
-    partial = np.asarray(np.isin(genotypes, PARTIAL))
-    rows = np.isnan(values).all(axis=1) & partial.any(axis=1)
+    partial = np.isin(genotypes, PARTIAL)
+    rows: Flags = np.asarray(np.isnan(values).all(axis=1) & partial.any(axis=1))
     return np.where(partial & rows[:, None], np.float32(0), values) if rows.any() else values
 
 
