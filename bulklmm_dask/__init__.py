@@ -51,6 +51,7 @@ _HOMES = {
     "save": "bulklmm_dask.study.io",
     "scan": "bulklmm_dask.analyses.scan",
     "simulate_study": "bulklmm_dask.simulate",
+    "snp_probabilities": "bulklmm_dask.analyses.snps",
     "thresholds": "bulklmm_dask.results.thresholds",
     "trait_fdr": "bulklmm_dask.results.thresholds",
     "verify": "bulklmm_dask.verification",
@@ -102,6 +103,7 @@ __all__ = [
     "save",
     "scan",
     "simulate_study",
+    "snp_probabilities",
     "thresholds",
     "trait_fdr",
     "verify",
@@ -122,6 +124,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
+    from bulklmm_dask.analyses.snps import snp_probabilities
     from bulklmm_dask.analyses.x_covariates import x_covariates
     from bulklmm_dask.engine.progress import Progress
     from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning

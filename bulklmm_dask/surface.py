@@ -30,6 +30,7 @@ COMMANDS = {
     "read_probabilities": "import probabilities",
     "read_rqtl2": "import",
     "save": "import",
+    "snp_probabilities": "snps",
 }
 
 _commands = 0  # commands that run in this process

@@ -167,6 +167,8 @@ def _predicted(study: Study, *, reml: bool) -> Columns:
         samples = Samples(measured.covariates_on(contig), kinship, measured.weights)
         estimates = NullEstimates.unknown(measures, samples)
         for group in fit_groups(measures, samples, estimates, reml=reml):
+            if not len(mine):
+                continue
             probabilities = without_absent(x[mine][:, group.rows])
             null = group.model
             for j, own in enumerate(null.h2[null.fitted]):

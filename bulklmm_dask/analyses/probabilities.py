@@ -25,7 +25,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import number, require_choice
-from bulklmm_dask.study.cross import CODES
+from bulklmm_dask.study.cross import CODES, FOUNDERS
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import function, option
 
@@ -135,12 +135,11 @@ def genotype_probabilities(
         error,
         len(labels),
     )
-    out = _without_markers(ds).assign_attrs(
+    out = without_markers(ds).assign_attrs(
         error_prob=error, map_function=map_function, step=float(step)
     )
     out = _placed(out, ds, places)
-    letters = text(cross.letters)
-    out = out.assign_coords(founders=letters, founder_id=("founders", letters))
+    out = _with_founders(out, ds, cross, places)
     return with_genotypes(out, probability, labels)
 
 
@@ -228,7 +227,21 @@ def _contig(cross: RawCross, place: ContigMap, map_function: str, labels: list[s
     return Contig(chromosome, rows, x, kinds, which, columns)
 
 
-def _without_markers(ds: xr.Dataset) -> xr.Dataset:
+def _with_founders(
+    out: xr.Dataset, ds: xr.Dataset, cross: RawCross, places: list[ContigMap]
+) -> xr.Dataset:
+    """Add the founders, and their alleles at the markers of a cross of several."""
+    if FOUNDERS not in ds:
+        letters = text(cross.letters)
+        return out.assign_coords(founders=letters, founder_id=("founders", letters))
+    marker = np.concatenate([one.marker for one in places])
+    alleles = np.where(marker[:, None] < 0, 0, cross.founders[marker]).astype(np.uint8)
+    names = text(ds["founder_id"].values)
+    out = out.assign_coords(founders=names, founder_id=("founders", names))
+    return out.assign({FOUNDERS: (("variants", "founders"), alleles)})
+
+
+def without_markers(ds: xr.Dataset) -> xr.Dataset:
     """The study without what it has of markers, genotypes and founders."""
     return ds.drop_dims([dim for dim in ("variants", "genotypes", "founders") if dim in ds.dims])
 

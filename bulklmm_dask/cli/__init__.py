@@ -14,6 +14,10 @@ _COMMANDS = {
         "bulklmm_dask.cli.probabilities:probabilities_command",
         "Genotype probabilities from the calls of a cross.",
     ),
+    "snps": (
+        "bulklmm_dask.cli.crosses:snps_command",
+        "A study of SNPs from the alleles of a cross's founders.",
+    ),
     "kinship": ("bulklmm_dask.cli.study:kinship_command", "Compute the kinship of a study."),
     "plan": ("bulklmm_dask.cli.plan:plan_command", "How large and how long a scan would be."),
     "scan": ("bulklmm_dask.cli.scan:scan_command", "Test every trait against every marker."),
@@ -41,6 +45,10 @@ _COMMANDS = {
     "heritability": (
         "bulklmm_dask.cli.heritability:heritability_command",
         "h2 of every trait, with standard error and test.",
+    ),
+    "blup": (
+        "bulklmm_dask.cli.crosses:blup_command",
+        "Effects of genotypes along the genome, shrunk towards their mean.",
     ),
     "profile": (
         "bulklmm_dask.cli.profile:profile_command",

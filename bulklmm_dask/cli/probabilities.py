@@ -15,6 +15,7 @@ from bulklmm_dask.cli._base import (
     Command,
     compute_options,
     examples,
+    names,
     overwrite_option,
     say,
 )
@@ -26,6 +27,10 @@ from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
 from bulklmm_dask.text import named
 from bulklmm_dask.typing import CompressionName
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else names(value)
 
 
 @click.command(
@@ -62,6 +67,12 @@ from bulklmm_dask.typing import CompressionName
     show_default=True,
     help="Recombination fraction by the distance.",
 )
+@click.option(
+    "--x-contigs",
+    metavar="NAMES",
+    callback=_names,
+    help="X chromosomes, with commas between.  [default: x_chr of the cross, or X]",
+)
 @click.option("--alleles", is_flag=True, help="Keep the shares of the founders' alleles instead.")
 @options_of([COMPRESSION])
 @overwrite_option
@@ -72,6 +83,7 @@ def probabilities_command(
     step: float,
     error_prob: float,
     map_function: MapFunction,
+    x_contigs: list[str] | None,
     alleles: bool,
     compression: CompressionName | None,
     overwrite: bool,
@@ -84,7 +96,11 @@ def probabilities_command(
     """
     with workers(**compute):
         ds = genotype_probabilities(
-            open_source(study), step=step, error_prob=error_prob, map_function=map_function
+            open_source(study),
+            step=step,
+            error_prob=error_prob,
+            map_function=map_function,
+            x_contigs=x_contigs,
         )
         if alleles:
             ds = allele_probabilities(ds)

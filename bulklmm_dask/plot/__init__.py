@@ -10,6 +10,7 @@ from bulklmm_dask._lazy import lazy_names
 
 # Public name -> the module that defines it, which is imported when the name is first used.
 _HOMES = {
+    "coefficients": "bulklmm_dask.plot.founders",
     "effects": "bulklmm_dask.plot.genotypes",
     "eqtl": "bulklmm_dask.plot.maps",
     "heatmap": "bulklmm_dask.plot.heat",
@@ -22,6 +23,7 @@ _HOMES = {
     "qq": "bulklmm_dask.plot.pvalues",
 }
 __all__ = [
+    "coefficients",
     "effects",
     "eqtl",
     "heatmap",
@@ -37,6 +39,7 @@ __all__ = [
 if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.plot.counts import hotspots
     from bulklmm_dask.plot.curves import lod
+    from bulklmm_dask.plot.founders import coefficients
     from bulklmm_dask.plot.genotypes import effects
     from bulklmm_dask.plot.heat import heatmap
     from bulklmm_dask.plot.likelihood import profile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,15 +118,13 @@ def _columns(ds: xr.Dataset, given: XCovariatesLike) -> dict[str, Array]:
         given = _as_frame(given)
     if isinstance(given, pd.DataFrame):
         return _of_table(ds, given)
-    try:
-        names = names_of(given) if given is not None and not isinstance(given, bool) else []
-    except TypeError:
-        names = []
-    if not names or not all(isinstance(name, str) for name in names):
+    several: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
+    if not several or not all(isinstance(name, str) for name in several):
         raise InputError(
             f"{option(_WHAT)} is {given!r}; give True for those of the cross "
             f"({function(_WHAT)}), names, or a table of samples x covariates"
         )
+    names = names_of(given) if isinstance(given, str) else several
     own = x_columns(ds) if {"sex", "direction"} & set(names) else {}
     found: dict[str, Array] = {}
     for name in names:

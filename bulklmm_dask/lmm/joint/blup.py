@@ -17,12 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.typing import Array, Columns
+from bulklmm_dask.typing import Array, Columns, Flags
 
 # Values of theta, relative to the mean of d, between which the maximum is looked for: a grid, then
-# golden sections.
-_LOWEST, _HIGHEST, _POINTS, _SECTIONS = -5.0, 5.0, 41, 40
-_GOLDEN = (5.0**0.5 - 1.0) / 2.0
+# halvings by the derivative.
+_LOWEST, _HIGHEST, _POINTS, _HALVINGS = -5.0, 5.0, 41, 50
 # Markers at a time.
 _PIECE = 64
 
@@ -82,24 +81,32 @@ def _of_markers(basis: Basis, root: Array, inside: Array, y: Array, x: Array) ->
 
 def _best(b: Array, d: Array, total: float, freedom: int, scale: Array) -> Array:
     """The theta (variants,) of the highest likelihood, 0 if none is higher than there."""
+    square, eigenvalues = (b * b)[:, None], d[:, None]
+
+    def grown_and_rest(power: Array) -> tuple[Array, Array, Array]:
+        """Theta (variants, m, 1), 1 + theta d and the residual form, at 10^power / scale."""
+        theta = (10.0**power / scale[:, None])[:, :, None]
+        grown = 1.0 + theta * eigenvalues
+        rest = total - (theta * square / grown).sum(axis=2)
+        return theta, grown, np.maximum(rest, np.finfo(float).tiny)
 
     def likelihood(power: Array) -> Array:
-        """Log-likelihoods (variants, m) at theta = 10^power / scale, power (variants, m)."""
-        theta = 10.0**power / scale[:, None]
-        grown = 1.0 + theta[:, :, None] * d[:, None]
-        rest = total - (theta[:, :, None] * (b * b)[:, None] / grown).sum(axis=2)
-        rest = np.maximum(rest, np.finfo(float).tiny)
+        _, grown, rest = grown_and_rest(power)
         return np.asarray(-0.5 * (freedom * np.log(rest) + np.log(grown).sum(axis=2)))
 
+    def rises(power: Array) -> Flags:
+        """Whether the likelihood rises with theta, by its derivative."""
+        _, grown, rest = grown_and_rest(power[:, None])
+        gain = freedom * (square / grown**2).sum(axis=2) / rest
+        return np.asarray(gain > (eigenvalues / grown).sum(axis=2))[:, 0]
+
     powers = np.linspace(_LOWEST, _HIGHEST, _POINTS)
-    on_grid = likelihood(np.tile(powers, (len(b), 1)))
-    at = on_grid.argmax(axis=1)
+    at = likelihood(np.tile(powers, (len(b), 1))).argmax(axis=1)
     low, high = powers[np.maximum(at - 1, 0)], powers[np.minimum(at + 1, _POINTS - 1)]
-    for _ in range(_SECTIONS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        both = likelihood(np.stack([left, right], axis=1))
-        lower = both[:, 0] < both[:, 1]
-        low, high = np.where(lower, left, low), np.where(lower, high, right)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = rises(middle)
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
     power = (low + high) / 2
     found = likelihood(power[:, None])[:, 0]
     nothing = -0.5 * freedom * np.log(max(total, np.finfo(float).tiny))
