@@ -13,6 +13,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.fields import attributes_of, columns_of, trait_fields
+from bulklmm_dask.analyses.inputs.cross import contigs_on_x
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
@@ -37,6 +38,7 @@ from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
+from bulklmm_dask.results.thresholds import LENGTH, ON_X
 from bulklmm_dask.storage.codecs.compression import Compression
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
@@ -235,6 +237,18 @@ def _pools(ds: xr.Dataset, by: str | None) -> Pools:
     return Pools(contigs_of(ds), ds.sizes["contigs"])
 
 
+def _contigs(ds: xr.Dataset) -> dict[str, Any]:
+    """Length of each contig between its outer positions, and whether it is an X chromosome."""
+    unit = "cM" if "variant_genetic_position" in ds else ds["variant_position"].attrs.get("units")
+    name = "variant_genetic_position" if "variant_genetic_position" in ds else "variant_position"
+    position = ds[name].to_series().groupby(contigs_of(ds))
+    length = (position.max() - position.min()).reindex(range(ds.sizes["contigs"]), fill_value=0.0)
+    return {
+        LENGTH: ("contigs", length.fillna(0.0).to_numpy(), {"units": unit or ""}),
+        ON_X: ("contigs", contigs_on_x(ds)),
+    }
+
+
 @dataclass(frozen=True)
 class _Task:
     """Permutations of a study, with checked inputs and options.
@@ -360,7 +374,8 @@ class _Task:
     def _names(self) -> xr.Dataset:
         """Names of traits and contigs, without those that a variable of the result replaces."""
         own = [*self._fields()[0], *self._fields()[1], "null_h2", "trait_pattern"]
-        return labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
+        names = labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
+        return names if self.pools.together else names.assign_coords(_contigs(self.ds))
 
     def _template(self) -> xr.Dataset:
         return template(self._names(), (), self.attrs | origin(self.ds))

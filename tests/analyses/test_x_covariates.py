@@ -128,6 +128,10 @@ def test_permutations_have_them_too(f2):
         f2, n_permutations=100, kinship=None, x_covariates=True, by="contig", seed=1
     ).compute()
     assert perm.h2.dims == ("contigs", "traits")
+    np.testing.assert_allclose(perm.contig_length, 45)
+    assert perm.contig_on_x.values.tolist() == [False, False, True]
+    levels = blmm.thresholds(perm, 0.2, by="x").threshold
+    assert levels.sizes["contigs"] == 3
     # t1 depends on the sex: without the covariates its maxima on the X would all be as high.
     scanned = blmm.scan(f2, kinship=None).lod.sel(traits="t1").values
     assert perm.max_lod.sel(contigs="X", traits="t1").max() < scanned[-1]
