@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import xarray as xr
@@ -28,6 +28,9 @@ from bulklmm_dask.study.checks import number, require_choice
 from bulklmm_dask.study.cross import CODES, FOUNDERS
 from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import function, option
+
+ShareType: TypeAlias = Literal["float32", "float16"]
+SHARE_TYPES: tuple[ShareType, ...] = get_args(ShareType)
 
 
 def genotype_probabilities(
@@ -143,13 +146,16 @@ def genotype_probabilities(
     return with_genotypes(out, probability, labels)
 
 
-def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
+def allele_probabilities(ds: xr.Dataset, *, dtype: ShareType = "float32") -> xr.Dataset:
     """Sum genotype probabilities of a cross to shares of its founders' alleles.
 
     Parameters
     ----------
     ds : Dataset
         A study from `genotype_probabilities`, also one that was saved and opened.
+    dtype : {"float32", "float16"}
+        How shares are kept. ``"float16"`` takes half the room; each share is then within 2^-12
+        (2.5e-4), which changed LODs of a Diversity Outbred cross by up to 2e-3.
 
     Returns
     -------
@@ -162,7 +168,7 @@ def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        If `ds` has no genotype probabilities of a cross.
+        If `ds` has no genotype probabilities of a cross, or `dtype` is none of these.
 
     Examples
     --------
@@ -194,6 +200,7 @@ def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
     c1.loc13   0.745  0.255
     m2         0.500  0.500
     """
+    require_choice(dtype, "dtype", SHARE_TYPES)
     ds = validate(ds)
     name = ds.attrs.get("crosstype")
     if "call_genotype_probability" not in ds or "founder_id" not in ds or not isinstance(name, str):
@@ -203,9 +210,11 @@ def allele_probabilities(ds: xr.Dataset) -> xr.Dataset:
         )
     shares = founder_shares(ds)
     if shares is None:
-        return ds
+        kept = ds["call_genotype_probability"].astype(dtype)
+        return ds.assign(call_genotype_probability=kept)
     letters = letters_of(ds, cross_of(name))
     alleles = ds["call_genotype_probability"].data @ shares.astype(np.float32)
+    alleles = alleles.astype(dtype)
     return with_genotypes(ds.drop_dims("genotypes"), alleles, letters)
 
 
