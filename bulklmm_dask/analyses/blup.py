@@ -78,7 +78,8 @@ def blup(
     Dataset
         ``beta`` (variants, traits, genotypes), float64, in memory: deviations from the mean of all
         genotypes, in units of the trait; ``se``, their conditional standard deviations; ``h2`` as
-        in a result of `scan`. NaN for a trait without a null model. `plot.coefficients` draws it.
+        in a result of `scan`. NaN for a trait without a null model, and for genotypes that a
+        contig does not have. `plot.coefficients` draws it.
 
     Raises
     ------

@@ -119,10 +119,8 @@ def coefficients(
             rasterized=x.size > MANY,
         )
     ax.set_ylabel("Effect", fontsize=NORMAL)
-    ax.set_title(named(trait), loc="left", fontsize=NORMAL)
     tidy(ax)
     if known.any():
-        ax.set_title("")
         height = legend_above(ax, title=named(trait), across=True)
         if own:
             cast("Figure", ax.figure).set_figheight(_SIZE[1] + height)

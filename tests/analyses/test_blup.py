@@ -94,6 +94,20 @@ def test_effects_shrink_towards_their_mean():
     np.testing.assert_allclose(shrunk, plain, rtol=0.2, atol=0.2)
 
 
+def test_genotypes_that_no_sample_has_are_left_out():
+    """As if they had not been given: contigs of a cross have genotypes of their own."""
+    ds = study()
+    more = np.insert(ds.call_genotype_probability.values, [1, 4], 0.0, axis=2)
+    other = ds.drop_dims("genotypes").assign(
+        call_genotype_probability=(("variants", "samples", "genotypes"), more)
+    )
+    found, expected = (blmm.blup(one, "trait1") for one in (other, ds))
+    assert np.isnan(found.beta[:, :, [1, 5]]).all()
+    assert np.isnan(found.se[:, :, [1, 5]]).all()
+    for name in ("beta", "se"):
+        np.testing.assert_allclose(found[name][:, :, [0, 2, 3, 4]], expected[name], atol=1e-9)
+
+
 def test_units_of_the_trait_and_shifts():
     ds = study()
     one = blmm.blup(ds, "trait1")

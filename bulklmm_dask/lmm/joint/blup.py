@@ -43,9 +43,8 @@ def predictors(basis: Basis, rotated: Array, h2: float, x: Array) -> Columns:
     Returns
     -------
     dict
-        ``beta`` (variants, genotypes), deviations from their mean; ``se``, their conditional
-        standard deviations; ``explained`` (variants,), theta d / (1 + theta d) with the mean of d:
-        0 where nothing speaks for any effect.
+        ``beta`` (variants, genotypes), deviations from their mean, and ``se``, their conditional
+        standard deviations; NaN for genotypes that no sample has.
     """
     root = np.sqrt(basis.at(np.array([h2])).weights[:, 0])
     inside = np.linalg.qr(root[:, None] * basis.covariates)[0]
@@ -72,11 +71,15 @@ def _of_markers(basis: Basis, root: Array, inside: Array, y: Array, x: Array) ->
     shrunk = 1.0 / (1.0 + theta[:, None] * d)
     rest = np.maximum(y @ y - theta * (b * b * shrunk).sum(axis=1), 0.0)
     beta = theta[:, None] * np.einsum("vki,vi->vk", u, shrunk * b)
-    apart = u - u.mean(axis=1, keepdims=True)  # deviations from the mean of all genotypes
+    there = x.any(axis=1)
+    share = there / np.maximum(there.sum(axis=1, keepdims=True), 1)
+    # Deviations from the mean of the genotypes that there are.
+    apart = u - (share[:, None] @ u)
     variance = rest / freedom * theta
     se = np.sqrt(variance[:, None] * np.einsum("vki,vi,vki->vk", apart, shrunk, apart))
-    beta -= beta.mean(axis=1, keepdims=True)
-    return {"beta": beta, "se": se, "explained": theta * scale / (1.0 + theta * scale)}
+    beta -= (share * beta).sum(axis=1, keepdims=True)
+    beta[~there] = se[~there] = np.nan
+    return {"beta": beta, "se": se}
 
 
 def _best(b: Array, d: Array, total: float, freedom: int, scale: Array) -> Array:
