@@ -37,6 +37,22 @@ def test_calls_are_scanned_where_they_are_asked_for_without_a_warning(raw):
 
 
 @quiet
+def test_the_kinship_of_r_qtl2_is_that_of_probabilities(raw):
+    with pytest.warns(StudyWarning, match="genotype probabilities of this f2 at its markers"):
+        found = blmm.kinship(raw, method="rqtl2")
+    p = blmm.genotype_probabilities(raw).call_genotype_probability.values
+    second = p @ [0, 0.5, 1, 0.5, 0, 1]  # SS, SB, BB, BS, SY, BY
+    expected = (second.T @ second + (1 - second).T @ (1 - second)) / len(p)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    physical = raw.copy()
+    physical["variant_position"].attrs["units"] = "Mb"
+    with pytest.warns(StudyWarning, match="kinship is that of the calls of this f2, because"):
+        found = blmm.kinship(physical, method="rqtl2")
+    expected = blmm.kinship(raw.drop_vars("call_code"), method="rqtl2")
+    np.testing.assert_array_equal(found, expected)
+
+
+@quiet
 def test_permutations_and_plans_take_them_too(raw):
     found = blmm.permute(raw, n_permutations=10, kinship=None, seed=2)
     expected = blmm.permute(

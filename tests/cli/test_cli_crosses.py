@@ -40,6 +40,19 @@ def test_scans_take_covariates_of_the_x_and_additive_models(folder):
     assert "--genotypes call_dosage" in said
 
 
+def test_thresholds_of_autosomes_and_the_x(folder):
+    run(
+        *("permute", folder / "f2.zarr", folder / "perm.zarr", "--kinship", "none"),
+        *("--x-covariates", "all", "--by", "contig", "--permutations", "60"),
+    )
+    run("thresholds", folder / "perm.zarr", "--by=x", "--alpha=0.3", "--out", folder / "t.csv")
+    table = pd.read_csv(folder / "t.csv", dtype={"contig": str})
+    perm = blmm.open_result(folder / "perm.zarr")
+    expected = blmm.thresholds(perm, 0.3, by="x").threshold.values.ravel()
+    np.testing.assert_allclose(table["lod_0.3"], expected, atol=1e-5)
+    assert table.contig.tolist() == ["1", "2", "X"] * 2
+
+
 def test_blups_as_a_table(folder):
     run(
         *("blup", folder / "f2.zarr", "t1", "--contig", "1", "--kinship", "none"),
