@@ -133,7 +133,6 @@ X_COVARIATES = Option(
     "x_covariates",
     "--x-covariates",
     "Covariates of markers on the X only: all those of the cross (sex, direction), or by name.",
-    on_command_line="none",
     metavar="all|none|NAMES",
 )
 PRECISION = Option(

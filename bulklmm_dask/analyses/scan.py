@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.advice import (
     advise_loco,
+    advise_x,
     warn_of_far_covariates,
     warn_of_few_degrees,
     warn_of_scale,
@@ -221,7 +222,8 @@ def scan(
         For samples left out because they lack a covariate; for texts read as covariates; for fewer
         than five samples more than columns of covariates; for a kinship with eigenvalues that are
         negative through rounding of its entries; for genotypes that no sample has; for calls of a
-        cross that are scanned as probabilities; for `x_covariates` left out; and once
+        cross that are scanned as probabilities; for `x_covariates` left out; and once in a
+        process, where a cross with an X is scanned without them; and once
         in a process, where a scan of fewer than 500 samples takes a kinship of the whole genome and
         `loco` would gain power.
 
@@ -289,6 +291,7 @@ def scan(
     study = prepare(ds, inputs)
     options.require_fit(inputs)
     advise_loco(ds, kinship, loco=loco)
+    advise_x(ds, study.measured, x_covariates)
     if options.model.grid is not None:
         warn_of_scale(study.measured, options.model.grid)
     if options.genotypes and options.model.with_effects and not options.interaction:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -177,3 +179,29 @@ def test_a_study_without_them_is_told_that_they_change_nothing(f2):
         result = blmm.scan(males, kinship=None, x_covariates=True)
     assert result.h2.dims == ("traits",)
     assert "x_covariates" not in result.attrs
+
+
+def test_a_scan_without_them_is_told_once_that_the_x_needs_them(f2, monkeypatch):
+    def said(ds, **options):
+        monkeypatch.setattr("bulklmm_dask.study.warn._said", set())
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                blmm.scan(ds, kinship=None, **options)
+        return [str(one.message) for one in found if "be linked to the whole X" in str(one.message)]
+
+    (words,) = said(f2)
+    assert "depend on 'sex', 'direction'" in words
+    assert "x_covariates=True" in words
+    assert not said(f2, x_covariates=True)
+    assert not said(f2, x_covariates=False)
+    assert not said(f2.isel(variants=f2.variant_contig.values < 2))
+    assert not said(f2.drop_vars("sample_sex"))
+    assert not said(f2.isel(samples=f2.sample_sex.values == "male"))
+    females = f2.isel(samples=f2.sample_sex.values == "female")
+    direction = blmm.x_covariates(females).values
+    with_direction = females.assign(
+        sample_covariate=(("samples", "covariates"), direction)
+    ).assign_coords(covariate_id=("covariates", ["direction"]), covariates=["direction"])
+    assert said(females)
+    assert not said(with_direction)

@@ -350,7 +350,8 @@ def _unlisted_heterozygotes(control: Control, meaning: dict[int, int]) -> set[st
     listed = {meaning[code] for code in control.codes.values() if code in meaning}
     if AB in listed or not {AA, BB} <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
         return set()
-    one, two = _alleles(control)
+    alleles = _alleles(control)
+    one, two = alleles if len(alleles) == 2 else marker_alleles(control)
     pairs = {f"{a}{sep}{b}" for a, b in ((one, two), (two, one)) for sep in ("", "/", "|")}
     return pairs if "H" in (one, two) else pairs | {"H"}
 
