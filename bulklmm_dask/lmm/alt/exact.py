@@ -1,0 +1,238 @@
+r"""``alt-exact``: h2 of every pair maximises its likelihood over the whole interval.
+
+The maximum is first looked for near the null estimate of the trait, for all pairs at once in single
+precision (`climb`). Where that may not suffice, all local maxima of the pair are found from sums of
+a few terms (`sums`), and so are those of all pairs with a LOD of at least `refine_above`, which
+start from what was found. Where a marker explains nearly all of a trait, so that these sums have
+lost their digits, the pair is optimised on the rows themselves (`pairs`).
+
+Under REML, h2 maximises the restricted likelihood of the model with the marker among the
+covariates, and the LOD is the ratio of the full likelihoods at the two estimates of h2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from bulklmm_dask.lmm.alt.climb import Climb, Climbed
+from bulklmm_dask.lmm.alt.local import Expansion
+from bulklmm_dask.lmm.alt.pairs import TOGETHER, log_ratios, optimise_pairs
+from bulklmm_dask.lmm.alt.scan import SEARCH_ERROR, TO_LOD, Alternative, Scores, settle
+from bulklmm_dask.lmm.alt.sums import PairSums
+from bulklmm_dask.lmm.alt.tiles import PairTraits
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.compress import terms_at
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.lod import largest_lod
+from bulklmm_dask.lmm.markers import Markers
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.projected import LogVolume, Projected
+from bulklmm_dask.typing import Array, Columns, Flags, Index
+
+
+@dataclass(frozen=True)
+class AltExact(Alternative):
+    """Scanner of alt-exact.
+
+    Attributes
+    ----------
+    refine_above : float
+        Pairs with at least this LOD are optimised on the likelihood itself, as are all pairs for
+        which polynomials do not suffice.
+    """
+
+    refine_above: float
+
+    @classmethod
+    def of(
+        cls,
+        basis: Basis,
+        model: NullModel,
+        *,
+        reml: bool,
+        refine_above: float,
+        effects: bool = False,
+    ) -> Self:
+        """Prepare the traits that a null model could be fitted to."""
+        traits = PairTraits.of_model(basis, model, reml=reml)
+        # 0 means all pairs, also those whose LOD is slightly negative before.
+        above = refine_above - SEARCH_ERROR if refine_above > 0 else -np.inf
+        return cls(traits, effects, above)
+
+    @cached_property
+    def folded(self) -> Expansion:
+        """Expansion for markers without a part in the null space of the kinship."""
+        spectrum, y = fold(self.traits.basis, self.traits.rotated)
+        return self._expanded(Projected.of(spectrum, folded=True), y)
+
+    @cached_property
+    def _unfolded(self) -> Expansion:
+        basis = self.traits.basis
+        if basis.rank == basis.rows:
+            return self.folded
+        return self._expanded(Projected.of(basis, folded=False), self.traits.rotated)
+
+    def _expanded(self, projected: Projected, y: Array) -> Expansion:
+        traits = self.traits
+        return Expansion.of(projected, y, traits.h2, traits.count, reml=traits.reml)
+
+    def _scores(self, markers: Markers, *, single: bool) -> Columns:
+        traits = self.traits
+        width = markers.rotated.shape[1]
+        expansion = self.folded if width <= traits.basis.rank else self._unfolded
+        out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
+        tested = np.flatnonzero(markers.tested)
+        x = markers.rotated[tested] @ expansion.projected.vectors[:width]
+        block = _Block(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
+        waiting = _Waiting([], 0)
+        for tile in block.climb():
+            lod = tile.value * np.float32(TO_LOD)
+            rows = tested[tile.rows]
+            out.lod[rows, tile.columns] = lod.T
+            out.h2_alt[rows, tile.columns] = tile.h2.T
+            waiting.add(tile, tile.unsure | (lod >= self.refine_above))
+            if waiting.count >= TOGETHER:
+                self._refine(block, waiting, tested, out)
+                waiting = _Waiting([], 0)
+        self._refine(block, waiting, tested, out)
+        settle(out, traits, markers)
+        return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
+
+    def _refine(self, block: _Block, waiting: _Waiting, tested: Index, out: Scores) -> None:
+        """Optimise the waiting pairs on the likelihood itself."""
+        for i, j, start, unsure in waiting.batches():
+            h2, lod = block.maxima(i, j, start, unsure)
+            rows = tested[i]
+            out.lod[rows, j] = np.minimum(lod, largest_lod(self.traits.basis.n))
+            out.h2_alt[rows, j] = h2
+            out.refined[rows, j] = True
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block of markers, and the traits of a group.
+
+    Attributes
+    ----------
+    traits : PairTraits
+    expansion : Expansion
+    x : array (markers, r)
+        Projected markers, none of them without variation.
+    squares : array (markers, q)
+        Terms of their squares.
+    """
+
+    traits: PairTraits
+    expansion: Expansion
+    x: Array
+    squares: Array
+
+    def climb(self) -> Iterator[Climbed]:
+        """Maxima near the null estimates, tile by tile."""
+        traits = self.traits
+        if not len(self.x):
+            return iter(())
+        return iter(
+            Climb(
+                self.expansion,
+                self.x,
+                self.squares,
+                traits.basis.n,
+                traits.count,
+                reml=traits.reml,
+            )
+        )
+
+    @cached_property
+    def _volumes(self) -> tuple[LogVolume, LogVolume]:
+        projected = self.expansion.projected
+        full = projected.log_volume(reml=False)
+        return full, projected.log_volume(reml=True) if self.traits.reml else full
+
+    def _sums(self, i: Index, j: Index) -> PairSums:
+        """Terms of markers i and traits j, (pairs,)."""
+        traits, expansion = self.traits, self.expansion
+        terms = np.zeros((3, len(expansion.terms), len(i)))
+        terms[0] = expansion.terms[:, j]
+        terms[1, :-1] = expansion.projected.left @ (self.x[i].T * expansion.inside[:, j])
+        terms[2, :-1] = self.squares[i].T
+        return PairSums(
+            expansion.projected.with_null,
+            terms,
+            *self._volumes,
+            traits.basis.n,
+            traits.count,
+            traits.reml,
+        )
+
+    def maxima(self, i: Index, j: Index, start: Array, unsure: Flags) -> tuple[Array, Array]:
+        """Heritability and LOD, (pairs,), of markers i and traits j.
+
+        From `start`, unless it is `unsure` that the maximum is there.
+        """
+        spectrum = self.expansion.projected.spectrum
+        sums = self._sums(i, j)
+        h2, full = np.empty((2, len(i)))
+        near = np.flatnonzero(~unsure)
+        h2[near], full[near], sure = sums.take(near).climb(start[near], spectrum.h2_max)
+        far = np.concatenate([np.flatnonzero(unsure), near[~sure]])
+        if not len(far):
+            return h2, self._lods(j, full)
+        h2[far], full[far], sure = sums.take(far).search(spectrum.mesh)
+        lod = self._lods(j, full)
+        rest = far[~sure]
+        if len(rest):
+            h2[rest], lod[rest] = self._on_rows(i[rest], j[rest])
+        return h2, lod
+
+    def _lods(self, j: Index, full: Array) -> Array:
+        """LOD of traits j, with S_yy(h0) = 1, from the full likelihoods of pairs."""
+        return (full + 0.5 * self._volumes[0].at(self.expansion.h0[j])) * TO_LOD
+
+    def _on_rows(self, i: Index, j: Index) -> tuple[Array, Array]:
+        """The same on the projected rows themselves, for markers that explain nearly a trait."""
+        traits, expansion = self.traits, self.expansion
+        projected = expansion.projected
+        spectrum, mesh = projected.spectrum, projected.spectrum.mesh
+        x, y = projected.vectors @ self.x[i].T, expansion.y[:, j]
+        sums = self._sums(i, j)
+        yy, _, xx = sums.forms(terms_at(sums.poles, mesh)[0])
+        curves = -0.5 * traits.count * (np.log(yy).T + log_ratios(spectrum, x, y, mesh))
+        curves -= 0.5 * self._volumes[1].at(mesh)
+        if traits.reml:
+            curves -= 0.5 * np.log(xx).T
+        h2, full = optimise_pairs(spectrum, x, y, mesh, curves, reml=traits.reml)
+        null = ProfileLikelihood(spectrum, y, reml=False).at(traits.h2[j])
+        return h2, (full - null.value) * TO_LOD
+
+
+class _Waiting:
+    """Pairs collected from several tiles: markers, traits, heritabilities, whether unsure."""
+
+    def __init__(self, parts: list[tuple[Index, Index, Array, Flags]], count: int) -> None:
+        self.parts, self.count = parts, count
+
+    def add(self, tile: Climbed, wanted: Flags) -> None:
+        """Add the wanted pairs (traits, markers) of a tile."""
+        flat = np.flatnonzero(wanted)
+        if not len(flat):
+            return
+        c, r = np.divmod(flat, wanted.shape[1])
+        start = tile.h2.reshape(-1)[flat].astype(np.float64)
+        unsure = tile.unsure.reshape(-1)[flat]
+        self.parts.append((r + tile.rows.start, c + tile.columns.start, start, unsure))
+        self.count += len(flat)
+
+    def batches(self) -> Iterator[tuple[Index, Index, Array, Flags]]:
+        """Yield the pairs in batches of `TOGETHER`, whose vectors stay in cache."""
+        if not self.parts:
+            return
+        i, j, start, unsure = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        for first in range(0, len(i), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            yield i[some], j[some], start[some], unsure[some]
