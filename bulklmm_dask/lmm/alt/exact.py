@@ -21,9 +21,9 @@ import numpy as np
 
 from bulklmm_dask.lmm.alt.climb import Climb, Climbed
 from bulklmm_dask.lmm.alt.local import Expansion
-from bulklmm_dask.lmm.alt.pairs import TOGETHER, log_ratios, optimise_pairs
+from bulklmm_dask.lmm.alt.pairs import log_ratios, optimise_pairs
 from bulklmm_dask.lmm.alt.scan import SEARCH_ERROR, TO_LOD, Alternative, Scores, settle
-from bulklmm_dask.lmm.alt.sums import PairSums
+from bulklmm_dask.lmm.alt.sums import LEFT, PairSums
 from bulklmm_dask.lmm.alt.tiles import PairTraits
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.compress import terms_at
@@ -33,6 +33,9 @@ from bulklmm_dask.lmm.markers import Markers
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.projected import LogVolume, Projected
 from bulklmm_dask.typing import Array, Columns, Flags, Index
+
+# Pairs that are optimised together, and whose rows are multiplied together.
+_TOGETHER, _IN_CACHE = 2048, 512
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class AltExact(Alternative):
             out.lod[rows, tile.columns] = lod.T
             out.h2_alt[rows, tile.columns] = tile.h2.T
             waiting.add(tile, tile.unsure | (lod >= self.refine_above))
-            if waiting.count >= TOGETHER:
+            if waiting.count >= _TOGETHER:
                 self._refine(block, waiting, tested, out)
                 waiting = _Waiting([], 0)
         self._refine(block, waiting, tested, out)
@@ -106,7 +109,9 @@ class AltExact(Alternative):
     def _refine(self, block: _Block, waiting: _Waiting, tested: Index, out: Scores) -> None:
         """Optimise the waiting pairs on the likelihood itself."""
         for i, j, start, unsure in waiting.batches():
-            h2, lod = block.maxima(i, j, start, unsure)
+            # Of a perfect fit nothing is left, which is found out.
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                h2, lod = block.maxima(i, j, start, unsure)
             rows = tested[i]
             out.lod[rows, j] = np.minimum(lod, largest_lod(self.traits.basis.n))
             out.h2_alt[rows, j] = h2
@@ -159,7 +164,7 @@ class _Block:
         traits, expansion = self.traits, self.expansion
         terms = np.zeros((3, len(expansion.terms), len(i)))
         terms[0] = expansion.terms[:, j]
-        terms[1, :-1] = expansion.projected.left @ (self.x[i].T * expansion.inside[:, j])
+        terms[1, :-1] = self._products(i, j).T
         terms[2, :-1] = self.squares[i].T
         return PairSums(
             expansion.projected.with_null,
@@ -170,6 +175,15 @@ class _Block:
             traits.reml,
         )
 
+    def _products(self, i: Index, j: Index) -> Array:
+        """Terms of S_xy, (pairs, q)."""
+        matrix = self.expansion.projected.compression.matrix
+        out = np.empty((len(i), matrix.shape[1]))
+        for start in range(0, len(i), _IN_CACHE):
+            some = slice(start, start + _IN_CACHE)
+            np.matmul(self.x[i[some]] * self.expansion.inside[j[some]], matrix, out=out[some])
+        return out
+
     def maxima(self, i: Index, j: Index, start: Array, unsure: Flags) -> tuple[Array, Array]:
         """Heritability and LOD, (pairs,), of markers i and traits j.
 
@@ -177,13 +191,25 @@ class _Block:
         """
         spectrum = self.expansion.projected.spectrum
         sums = self._sums(i, j)
-        h2, full = np.empty((2, len(i)))
-        near = np.flatnonzero(~unsure)
-        h2[near], full[near], sure = sums.take(near).climb(start[near], spectrum.h2_max)
-        far = np.concatenate([np.flatnonzero(unsure), near[~sure]])
+        mesh = spectrum.mesh
+        h2, value, full, sure = sums.climb(start, spectrum.h2_max)
+        doubtful = np.flatnonzero(sure & unsure)
+        if len(doubtful):
+            at_end, between = sums.take(doubtful).rivals(mesh, h2[doubtful])
+            sure[doubtful] = ~between
+            some = doubtful[at_end]
+            pairs = sums.take(some)
+            for end in mesh[[0, -1]]:
+                there = pairs.values(np.full(len(some), end))
+                better = there[0] > value[some]
+                for into, part in zip((value, full), there[:2], strict=True):
+                    into[some[better]] = part[better]
+                h2[some[better]] = end
+                sure[some[better]] &= there[2][better] > LEFT
+        far = np.flatnonzero(~sure)
         if not len(far):
             return h2, self._lods(j, full)
-        h2[far], full[far], sure = sums.take(far).search(spectrum.mesh)
+        h2[far], full[far], sure = sums.take(far).search(mesh)
         lod = self._lods(j, full)
         rest = far[~sure]
         if len(rest):
@@ -229,10 +255,10 @@ class _Waiting:
         self.count += len(flat)
 
     def batches(self) -> Iterator[tuple[Index, Index, Array, Flags]]:
-        """Yield the pairs in batches of `TOGETHER`, whose vectors stay in cache."""
+        """Yield the pairs in batches of `_TOGETHER`, whose vectors stay in cache."""
         if not self.parts:
             return
         i, j, start, unsure = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        for first in range(0, len(i), TOGETHER):
-            some = slice(first, first + TOGETHER)
+        for first in range(0, len(i), _TOGETHER):
+            some = slice(first, first + _TOGETHER)
             yield i[some], j[some], start[some], unsure[some]

@@ -10,7 +10,7 @@ The factor 1 + s c cancels in r2. So, with S_yy(h0) = 1 and y(t) = (1 + s c) S_y
 a(t) = sum_k x_k y_k / (v0 (1 - t u)),   g(t) = y(t) sum_k x_k^2 / (v0 (1 - t u)),   r2 = a^2 / g.
 
 a(t) is a_0 + a_1 t + a_2 t^2 + ... with a_k = sum x y u^k / v0: four products, and a_4 and a_5 from
-these, because u^4 and u^5 are nearly cubic polynomials in u. g(t) is a polynomial of degree 6 from
+these, because u^4 and u^5 are nearly cubic polynomials in u. g(t) is a polynomial of degree 8 from
 compressed x^2, and so is what does not depend on the marker. The likelihood with the
 marker, F(t) = L(t) - (N/2) ln(1 - r2) and -1/2 ln S_xx under REML, and its derivatives follow
 without further products.
@@ -33,11 +33,11 @@ from bulklmm_dask.lmm.projected import LogVolume, Projected
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Largest |t|, and how much a side of the range shrinks where a polynomial is too inexact.
-_REACH, _SHRINK, _ROUNDS = 0.3, 0.6, 8
+_REACH, _SHRINK, _ROUNDS = 0.4, 0.6, 8
 # Degree of the polynomials of what depends on the trait alone, and of g; powers of u in products.
-DEGREE, POWERS = 6, 4
+DEGREE, POWERS = 8, 4
 # Largest error of a trait's own polynomials, in nats, and of y.
-_FIT = 3e-5
+_FIT = 1e-4
 # Nodes of the mesh at which other maxima are looked for: every `_EVERY`th.
 _EVERY = 4
 # Null likelihoods this many nats below their maximum cannot win, for pairs below LOD 3.
@@ -91,7 +91,7 @@ class Expansion:
         Traits in the rows of its spectrum.
     h0 : array (traits,)
         Null estimates.
-    inside : array (r, traits)
+    inside : array (traits, r)
         Projected traits, with S_yy(h0) = 1.
     terms : array (q + 1, traits)
         Terms of S_yy in the same units.
@@ -157,7 +157,7 @@ class Expansion:
             projected,
             y,
             h0,
-            inside,
+            np.ascontiguousarray(inside.T),
             terms,
             centre,
             width,
@@ -180,7 +180,7 @@ class Expansion:
         v0 = 1.0 + change * self.h0[columns]
         u = -(change / v0 - self.centre[columns]) / self.width[columns]
         out = np.empty((POWERS, *u.T.shape))
-        score = self.inside[:, columns] / v0
+        score = self.inside[columns].T / v0
         for k in range(POWERS):
             out[k] = score.T
             score *= u
@@ -383,7 +383,8 @@ def _elsewhere(null: _Null, h0: Array, curves: _Curves, moments: _Moments, v0: A
     # Within its range the polynomials of a trait say it, unless it is at an end.
     useful = (top > -_DEEP) & (outside[index] | at_end)
     count = useful.sum(axis=0)
-    order = np.argsort(-top, axis=0, kind="stable")[: int(count.max(initial=0))]
+    first = np.where(useful, -top, np.inf)
+    order = np.argsort(first, axis=0, kind="stable")[: int(count.max(initial=0))]
     poles = null.projected.poles[:, None]
     h2 = mesh[index]
     found = [moments.regress(v0 / (1.0 + (poles - 1.0) * h), v0) for h in h2]

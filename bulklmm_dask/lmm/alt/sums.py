@@ -24,14 +24,16 @@ from bulklmm_dask.lmm.projected import LogVolume
 from bulklmm_dask.lmm.roots import bracketed_roots
 from bulklmm_dask.typing import Array, Flags, Index
 
-# Steps of Newton from a start near the maximum. The second is of the order of the square of the
-# first, which is at most `_NEAR` nats if there is to be no search.
-_STEPS, _NEAR = 2, 3e-3
+# Newton's steps end when one promises less than this, in nats: what is left is of the order of its
+# square. Under REML the full likelihood is not stationary there. More steps are left to a search.
+_SETTLED, _SETTLED_REML, _MOST_STEPS = 1e-5, 1e-9, 8
 # With a smaller share of S_yy left beside the marker, R has lost too many digits.
-_LEFT = 1e-3
+LEFT = 1e-3
 # Another maximum is followed only if the likelihood on the mesh comes this near the highest, in
 # nats, besides what its slope promises within a cell.
 _HOPEFUL = 0.01
+# A peak on the mesh this many nats lower than another may be the higher one between its points.
+_RIVAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class PairSums:
         (yy, xy, xx), slopes = self.forms(weights[0]), self.forms(weights[1])
         b = xy / xx
         rest = yy - b * xy
-        sure = (rest > _LEFT * yy).all(axis=0)
+        sure = (rest > LEFT * yy).all(axis=0)
         rest = np.maximum(rest, 1e-300)
         slope = self.count * (slopes[0] - b * (2.0 * slopes[1] - b * slopes[2])) / rest
         slope += self.restricted.derivatives(mesh)[0][:, None]
@@ -122,18 +124,57 @@ class PairSums:
             value += np.log(xx)
         return -0.5 * value, -0.5 * slope, np.asarray(sure)
 
-    def climb(self, start: Array, h2_max: float) -> tuple[Array, Array, Flags]:
-        """Maximum near each start: h2, full likelihood, and whether Newton's steps found it."""
-        every = np.arange(len(start))
+    def climb(self, start: Array, h2_max: float) -> tuple[Array, Array, Array, Flags]:
+        """Maximum near each start: h2, likelihood, full one, and whether Newton's steps found it.
+
+        All are (pairs,).
+        """
         h2, sure = start.copy(), np.ones(len(start), np.bool_)
-        for _ in range(_STEPS):
-            slope, bend = self.derivatives(every, h2)
-            at_end = (h2 == 0.0) & (slope <= 0.0) | (h2 == h2_max) & (slope >= 0.0)
+        some, at = np.arange(len(start)), self
+        settled = _SETTLED_REML if self.reml else _SETTLED
+        for _ in range(_MOST_STEPS):
+            h = h2[some]
+            slope, bend = at.derivatives(np.arange(len(some)), h)
+            at_end = (h == 0.0) & (slope <= 0.0) | (h == h2_max) & (slope >= 0.0)
             step = np.where(at_end, 0.0, -slope / np.where(bend < 0.0, bend, -1.0))
-            sure &= at_end | (bend < 0.0) & (np.abs(step * slope) <= _NEAR)
-            h2 = np.clip(h2 + step, 0.0, h2_max)
-        _, full, left = self.values(h2)
-        return h2, full, sure & (left > _LEFT)
+            h2[some] = np.clip(h + step, 0.0, h2_max)
+            promise = np.abs((h2[some] - h) * slope)
+            sure[some] = at_end | (bend < 0.0) & (promise <= settled)
+            going = np.flatnonzero(~at_end & (bend < 0.0) & (promise > settled))
+            if not len(going):
+                break
+            if len(going) < len(some):
+                some = some[going]
+                at = self.take(some)
+        value, full, left = self.values(h2)
+        return h2, value, full, sure & (left > LEFT)
+
+    def rivals(self, mesh: Array, h2: Array) -> tuple[Flags, Flags]:
+        """Whether an end of the mesh, or a peak between them not near h2, may be the highest point.
+
+        Both are (pairs,). Points count that are at most `_RIVAL` nats below the highest on the mesh.
+        """
+        yy, xy, xx = self.forms(terms_at(self.poles, mesh)[0])
+        xy *= xy
+        xy /= xx
+        np.subtract(yy, xy, out=yy)
+        volume = self.restricted.at(mesh)
+        if self.reml:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                cost = np.log(yy.astype(np.float32)) * np.float32(self.count)
+                cost += np.log(xx.astype(np.float32))
+            cost += volume[:, None].astype(np.float32)
+            limit = cost.min(axis=0) + np.float32(2.0 * _RIVAL)
+        else:  # without a logarithm: R times a root of |V|
+            cost = yy * np.exp((volume - volume.min()) / self.count)[:, None]
+            limit = cost.min(axis=0) * np.exp(2.0 * _RIVAL / self.count)
+        falls = cost[1:] >= cost[:-1]
+        high = cost <= limit
+        peak = high[1:-1]
+        peak &= ~falls[:-1]
+        peak &= falls[1:]
+        near = (mesh[2:, None] >= h2) & (mesh[:-2, None] <= h2)
+        return high[0] | high[-1], np.asarray((peak & ~near).any(axis=0))
 
     def search(self, mesh: Array) -> tuple[Array, Array, Flags]:
         """Largest maximum of all: h2, full likelihood, and whether the sums were exact enough."""
@@ -148,10 +189,10 @@ class PairSums:
         candidates = self.take(pair)
         found = bracketed_roots(candidates.derivatives, mesh[edges], slope[edges, pair])
         top, full, left = candidates.values(found)
-        sure[pair[left <= _LEFT]] = False
+        sure[pair[left <= LEFT]] = False
         end = np.where(value[-1] > value[0], mesh[-1], mesh[0])
         end_top, end_full, end_left = self.values(end)
-        sure &= end_left > _LEFT
+        sure &= end_left > LEFT
         order = np.argsort(top, kind="stable")  # the last write of a pair is its best
         best, best_full = np.full(len(end), -np.inf), np.empty(len(end))
         h2 = np.empty(len(end))
