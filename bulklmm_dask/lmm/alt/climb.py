@@ -21,7 +21,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.alt.local import DEGREE, POWERS, Expansion
 from bulklmm_dask.lmm.compress import terms_at
-from bulklmm_dask.typing import Array, Flags, Real, Single
+from bulklmm_dask.typing import Array, Flags, Single
 
 # Traits and markers of a tile.
 TRAITS, MARKERS = 64, 512
@@ -70,18 +70,31 @@ class Climb:
         Terms of their squares.
     n, count : int
         Samples, and effective degrees of freedom of the likelihood to maximise.
+    reml : bool
+        Maximise the restricted instead of the full likelihood.
+    single : bool
+        Compute also the products for t = 0 in single precision.
     """
 
     def __init__(
-        self, expansion: Expansion, x: Array, squares: Array, n: int, count: int, *, reml: bool
+        self,
+        expansion: Expansion,
+        x: Array,
+        squares: Array,
+        n: int,
+        count: int,
+        *,
+        reml: bool,
+        single: bool,
     ) -> None:
         self.expansion, self.n, self.count, self.reml = expansion, n, count, reml
         weights = terms_at(expansion.projected.poles, expansion.elsewhere.h2)[0]
         sxx = np.maximum(squares @ weights, 1e-300)
         # Markers are scaled, so that numbers stay in the range of single precision.
         size = sxx[:, 0]
-        self._x = np.ascontiguousarray((x / np.sqrt(size)[:, None]).T.astype(np.float32))
-        self._squares = np.ascontiguousarray((squares / size[:, None]).T.astype(np.float32))
+        x, squares = x.T / np.sqrt(size), squares.T / size
+        self._double = None if single else (x, squares)
+        self._x, self._squares = x.astype(np.float32), squares.astype(np.float32)
         inverse = (size[:, None] / sxx).T
         self._inverse = np.ascontiguousarray(inverse.astype(np.float32))
         # exp(-2/N (-1/2 ln S_xx)), by which 1 - r2 at a node is divided under REML.
@@ -97,8 +110,15 @@ class Climb:
 
     def _tile(self, trait: _Traits, columns: slice, rows: slice) -> Climbed:
         height = columns.stop - columns.start
-        a = (trait.scores @ self._x[:, rows]).reshape(POWERS, height, -1)
+        a = np.empty((POWERS, height, rows.stop - rows.start), np.float32)
+        below = 0 if self._double is None else height
+        np.matmul(trait.scores[below:], self._x[:, rows], out=a.reshape(-1, a.shape[2])[below:])
         g = (trait.weights @ self._squares[:, rows]).reshape(DEGREE + 1, height, -1)
+        if self._double is not None:
+            a[0], g[0] = (
+                first @ values[:, rows]
+                for first, values in zip(trait.first, self._double, strict=True)
+            )
         pair = _Pairs(trait, a, g, self.n, self.count, self.reml)
         with np.errstate(all="ignore"):
             value, objective, t, unsure = pair.climb()
@@ -180,7 +200,7 @@ class _Pairs:
 
     @cached_property
     def _halves(self) -> tuple[np.float32, np.float32]:
-        """h and k (module)."""
+        """Factors h and k of the logarithms (module)."""
         half = 0.5 * self.count
         return np.float32(half), np.float32(half - 0.5 * self.reml)
 
@@ -265,8 +285,7 @@ class _Pairs:
         rest = g - a
         a_slope /= rest  # D'/D
         of_g /= g
-        rest /= g
-        np.log(rest, out=rest)
+        _log_of_rest(a / g, rest)
         if self.reml:
             full, full_slope = _polynomial([*trait.full], t)
             n_half = np.float32(0.5 * self.n)
@@ -338,6 +357,8 @@ class _Traits:
         self.scores = scores.reshape(-1, scores.shape[2]).astype(np.float32)
         weights = expansion.weights[:, order]
         self.weights = weights.reshape(-1, weights.shape[2]).astype(np.float32)
+        # a_0 and g_0 are products in double precision in a scan of double precision.
+        self.first = np.ascontiguousarray(scores[0]), np.ascontiguousarray(weights[0])
         self.power4, self.power5 = (
             column(power.T) for power in (expansion.power4, expansion.power5)
         )
@@ -365,6 +386,19 @@ class _Traits:
         self.alpha = np.ascontiguousarray(alpha.astype(np.float32))
         self.bound = column((e.bound * np.sqrt(e.size)).T)
         self.factor = column(e.factor.T)
+
+
+def _log_of_rest(r2: Single, out: Single) -> None:
+    """Write ln(1 - r2) into `out`; `r2` is overwritten.
+
+    The rounding of 1 - r2 is compensated: ln(a - b) = ln a - b/a.
+    """
+    np.subtract(np.float32(1.0), r2, out=out)
+    r2 -= np.float32(1.0)
+    r2 += out
+    r2 /= out
+    np.log(out, out=out)
+    out -= r2
 
 
 def _combined(coefficients: Single, a: Single) -> Single:

@@ -93,7 +93,7 @@ class AltExact(Alternative):
         x = markers.rotated[tested] @ expansion.projected.vectors[:width]
         block = _Block(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
         waiting = _Waiting([], 0)
-        for tile in block.climb():
+        for tile in block.climb(single=single):
             lod = tile.value * np.float32(TO_LOD)
             rows = tested[tile.rows]
             out.lod[rows, tile.columns] = lod.T
@@ -137,7 +137,7 @@ class _Block:
     x: Array
     squares: Array
 
-    def climb(self) -> Iterator[Climbed]:
+    def climb(self, *, single: bool) -> Iterator[Climbed]:
         """Maxima near the null estimates, tile by tile."""
         traits = self.traits
         if not len(self.x):
@@ -150,6 +150,7 @@ class _Block:
                 traits.basis.n,
                 traits.count,
                 reml=traits.reml,
+                single=single,
             )
         )
 

@@ -38,10 +38,14 @@ _REACH, _SHRINK, _ROUNDS = 0.4, 0.6, 8
 DEGREE, POWERS = 8, 4
 # Largest error of a trait's own polynomials, in nats, and of y.
 _FIT = 1e-4
+# Ridge of regressions, which keeps coefficients small, and error of their sums; relative.
+_RIDGE, _INEXACT = 1e-7, 1e-9
 # Nodes of the mesh at which other maxima are looked for: every `_EVERY`th.
 _EVERY = 4
-# Null likelihoods this many nats below their maximum cannot win, for pairs below LOD 3.
-_DEEP = 6.0
+# A node is left out if its null likelihood is more than `_DEEP` s lower, in nats, s being the sine
+# of the angle between the scores of a random marker there and at h0. Half the difference of the
+# squares of two such normal scores exceeds d with a probability of about exp(-d/s).
+_DEEP = 14.0
 # Only a likelihood higher by this, in nats, makes a pair searched; at an end of the interval also
 # one that is lower by less than `_AT_END`, and than a quarter of what the null likelihood is lower.
 _HIGHER, _AT_END = 1e-3, 0.02
@@ -175,7 +179,7 @@ class Expansion:
         )
 
     def scores(self, columns: Index) -> Array:
-        """y u^k / v0 of some traits, (POWERS, traits, r): their products with markers are a_k."""
+        """Scores y u^k / v0 of some traits, (POWERS, traits, r), whose products with x are a_k."""
         change = self.projected.mu[:, None] - 1.0
         v0 = 1.0 + change * self.h0[columns]
         u = -(change / v0 - self.centre[columns]) / self.width[columns]
@@ -268,7 +272,10 @@ class _Curves:
             exact = [gap <= _FIT for gap in error]
             if all(side.all() for side in exact):
                 break
-            low, high = np.where(exact[0], low, _SHRINK * low), np.where(exact[1], high, _SHRINK * high)
+            low, high = (
+                np.where(exact[0], low, _SHRINK * low),
+                np.where(exact[1], high, _SHRINK * high),
+            )
         usable = exact[0] & exact[1]
         found = np.where(usable, found, 0.0)
         return cls(
@@ -286,7 +293,9 @@ class _Curves:
 
     def weights(self, v0: Array, u: Array) -> Array:
         """Weights (DEGREE + 1, traits, q) of the terms of x^2 in the coefficients of g."""
-        values = np.stack([size / (v0 * (1.0 - t * u)) for t, size in zip(self.nodes, self.size, strict=True)])
+        values = np.stack(
+            [size / (v0 * (1.0 - t * u)) for t, size in zip(self.nodes, self.size, strict=True)]
+        )
         return np.ascontiguousarray(_fit(self.nodes, values).swapaxes(1, 2))
 
 
@@ -345,15 +354,18 @@ class _Moments:
             each = each * u
         powers = np.stack(sums)
         gram = powers[np.add.outer(np.arange(POWERS), np.arange(POWERS))].transpose(2, 0, 1)
-        ridge = 1e-9 * np.maximum(powers[0], 1e-300)[:, None, None] * np.eye(POWERS)
+        ridge = _RIDGE * np.maximum(powers[0], 1e-300)[:, None, None] * np.eye(POWERS)
         return cls(terms, u, powers, gram, np.linalg.inv(gram + ridge))
 
     def solve(self, products: Array) -> Array:
         """Coefficients (4, traits) from sums of products with 1 to u^3, (4, traits)."""
         return np.einsum("jab,bj->aj", self.inverse, products)
 
-    def regress(self, ratio: Array, v0: Array) -> tuple[Array, Array]:
-        """Coefficients (4, traits) of v0/v, (q, traits), and the root mean square of what is left."""
+    def regress(self, ratio: Array, v0: Array) -> tuple[Array, Array, Array]:
+        """Coefficients (4, traits) of v0/v, (q, traits), and the root mean square of what is left.
+
+        And the sine of the angle between v0/v and a constant.
+        """
         each = self.terms / v0 * ratio
         square = (each * ratio).sum(axis=0)
         products = np.empty((POWERS, each.shape[1]))
@@ -363,7 +375,11 @@ class _Moments:
         alpha = self.solve(products)
         inside = 2.0 * (alpha * products).sum(axis=0)
         inside -= np.einsum("aj,jab,bj->j", alpha, self.gram, alpha)
-        return alpha, np.sqrt(np.maximum(square - inside, 0.0) + 1e-10 * np.abs(square))
+        left = np.maximum(square - inside, 0.0)
+        # What sums of few terms, and large coefficients of single precision, leave uncertain.
+        left += _INEXACT * (np.sqrt(np.abs(square)) + np.abs(alpha).sum(axis=0)) ** 2
+        cosine = products[0] * products[0] / np.maximum(square * self.of_powers[0], 1e-300)
+        return alpha, np.sqrt(left), np.sqrt(np.maximum(1.0 - cosine, 0.0))
 
 
 def _elsewhere(null: _Null, h0: Array, curves: _Curves, moments: _Moments, v0: Array) -> Elsewhere:
@@ -380,14 +396,14 @@ def _elsewhere(null: _Null, h0: Array, curves: _Curves, moments: _Moments, v0: A
     middle = np.concatenate([[0], (index[1:] + index[:-1]) // 2, [len(mesh) - 1]])
     for i, (start, stop) in enumerate(pairwise(middle)):
         np.maximum(top[i], beside[start : stop + 1].max(axis=0) + _BETWEEN, out=top[i])
-    # Within its range the polynomials of a trait say it, unless it is at an end.
-    useful = (top > -_DEEP) & (outside[index] | at_end)
-    count = useful.sum(axis=0)
-    first = np.where(useful, -top, np.inf)
-    order = np.argsort(first, axis=0, kind="stable")[: int(count.max(initial=0))]
     poles = null.projected.poles[:, None]
     h2 = mesh[index]
     found = [moments.regress(v0 / (1.0 + (poles - 1.0) * h), v0) for h in h2]
+    # Within its range the polynomials of a trait say it, unless it is at an end.
+    useful = (top > -_DEEP * np.stack([each[2] for each in found])) & (outside[index] | at_end)
+    count = useful.sum(axis=0)
+    first = np.where(useful, -top, np.inf)
+    order = np.argsort(first, axis=0, kind="stable")[: int(count.max(initial=0))]
 
     def chosen(values: Array) -> Array:
         return np.take_along_axis(values, order, axis=0).T

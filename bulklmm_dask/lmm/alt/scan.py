@@ -170,7 +170,7 @@ def _is_tied(likelihood: Real, best: Index) -> Flags:
     return np.asarray(likelihood.max(axis=1) > top - _TIED)
 
 
-def settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
+def settle(out: Scores, traits: PairTraits, markers: Markers) -> None:
     """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative."""
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
@@ -201,6 +201,7 @@ class AltSearch(Alternative):
         Pairs with at least this LOD are optimised on the likelihood itself.
     """
 
+    traits: AltTraits
     curve: Curve
     nodes: GainNodes
     first: Index

@@ -152,7 +152,7 @@ class PairSums:
     def rivals(self, mesh: Array, h2: Array) -> tuple[Flags, Flags]:
         """Whether an end of the mesh, or a peak between them not near h2, may be the highest point.
 
-        Both are (pairs,). Points count that are at most `_RIVAL` nats below the highest on the mesh.
+        Both are (pairs,). Points count that are at most `_RIVAL` nats below the highest.
         """
         yy, xy, xx = self.forms(terms_at(self.poles, mesh)[0])
         xy *= xy
