@@ -36,8 +36,9 @@ from bulklmm_dask.typing import Array, Flags, Index
 _REACH, _SHRINK, _ROUNDS = 0.4, 0.6, 8
 # Degree of the polynomials of what depends on the trait alone, and of g; powers of u in products.
 DEGREE, POWERS = 8, 4
-# Largest error of a trait's own polynomials, in nats, and of y.
-_FIT = 1e-4
+# Largest error of a trait's own polynomials, in nats, and of y. It is smaller under REML, where the
+# LOD is not stationary in h2.
+_FIT, _FIT_REML = 1e-4, 2e-5
 # Ridge of regressions, which keeps coefficients small, and error of their sums; relative.
 _RIDGE, _INEXACT = 1e-7, 1e-9
 # Nodes of the mesh at which other maxima are looked for: every `_EVERY`th.
@@ -269,7 +270,7 @@ class _Curves:
                 points = np.array([0.3, 0.6, 0.85, 1.0])[:, None] * side
                 gaps = [np.abs(_value(found, t) - values(t)).max(axis=0) for t in points]
                 error.append(np.max(gaps, axis=0))
-            exact = [gap <= _FIT for gap in error]
+            exact = [gap <= (_FIT_REML if null.reml else _FIT) for gap in error]
             if all(side.all() for side in exact):
                 break
             low, high = (
