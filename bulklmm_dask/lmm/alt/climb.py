@@ -128,6 +128,8 @@ class Climb:
             np.subtract(trait.width, h2, out=h2)
             np.divide(t, h2, out=h2)
             h2 += trait.h0
+            np.maximum(h2, np.float32(0.0), out=h2)
+            np.minimum(h2, np.float32(self.expansion.projected.spectrum.h2_max), out=h2)
         unsure |= ~np.isfinite(value)
         back = trait.back
         return Climbed(columns, rows, value[back], h2[back], unsure[back])

@@ -65,7 +65,9 @@ class AltExact(Alternative):
         traits = PairTraits.of_model(basis, model, reml=reml)
         # 0 means all pairs, also those whose LOD is slightly negative before.
         above = refine_above - SEARCH_ERROR if refine_above > 0 else -np.inf
-        return cls(traits, effects, above)
+        scanner = cls(traits, effects, above)
+        _ = scanner.folded  # with the fit, not with the first block
+        return scanner
 
     @cached_property
     def folded(self) -> Expansion:
