@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.compress import log_integrals, terms_at
+from bulklmm_dask.lmm.compress import log_integrals, terms_at, weights_at
 from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.projection import inverse_and_logdet
 from bulklmm_dask.lmm.roots import bracketed_roots
@@ -223,7 +223,7 @@ class CompressedLikelihood:
 
     def _values(self, h2: Array) -> tuple[Array, Array, Array]:
         """Likelihood of each trait at its own h, in nats, the share S / y'Wy, and S; (traits,)."""
-        value = terms_at(self.mu, h2)[0]
+        value = weights_at(self.mu, h2)
         sums = np.einsum("qak,qk->ka", self.terms, value)
         total, b = sums[:, 0], sums[:, 1:]
         inverse, of_covariates = inverse_and_logdet(self._gram(value))

@@ -75,10 +75,15 @@ def compress(eigenvalues: Array, h2_max: float) -> Compression:
     return Compression(mu, out, error)
 
 
+def weights_at(poles: Array, h2: Array) -> Array:
+    """1/v of terms (q,) at heritabilities (k,), (q, k)."""
+    return np.asarray(1.0 / (poles[:, None] * h2 + (1.0 - h2)))
+
+
 def terms_at(poles: Array, h2: Array) -> tuple[Array, Array, Array]:
     """1/v of terms (q,) at heritabilities (k,), and its first two derivatives in h, each (q, k)."""
     change = (poles - 1.0)[:, None]
-    value = 1.0 / (poles[:, None] * h2 + (1.0 - h2))
+    value = weights_at(poles, h2)
     moved = change * value
     first = -value * moved
     return value, first, -2.0 * first * moved

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from bulklmm_dask.lmm.alt.local import DEGREE, POWERS, Expansion
-from bulklmm_dask.lmm.compress import terms_at
+from bulklmm_dask.lmm.compress import weights_at
 from bulklmm_dask.typing import Array, Flags, Single
 
 # Traits and markers of a tile.
@@ -88,7 +88,7 @@ class Climb:
         single: bool,
     ) -> None:
         self.expansion, self.n, self.count, self.reml = expansion, n, count, reml
-        weights = terms_at(expansion.projected.poles, expansion.elsewhere.h2)[0]
+        weights = weights_at(expansion.projected.poles, expansion.elsewhere.h2)
         sxx = np.maximum(squares @ weights, 1e-300)
         # Markers are scaled, so that numbers stay in the range of single precision.
         size = sxx[:, 0]

@@ -12,12 +12,13 @@ covariates, and the LOD is the ratio of the full likelihoods at the two estimate
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.lmm.alt.climb import Climb, Climbed
 from bulklmm_dask.lmm.alt.local import Expansion
@@ -26,7 +27,7 @@ from bulklmm_dask.lmm.alt.scan import SEARCH_ERROR, TO_LOD, Alternative, Scores,
 from bulklmm_dask.lmm.alt.sums import LEFT, PairSums
 from bulklmm_dask.lmm.alt.tiles import PairTraits
 from bulklmm_dask.lmm.basis import Basis, fold
-from bulklmm_dask.lmm.compress import terms_at
+from bulklmm_dask.lmm.compress import weights_at
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.lod import largest_lod
 from bulklmm_dask.lmm.markers import Markers
@@ -94,30 +95,16 @@ class AltExact(Alternative):
         tested = np.flatnonzero(markers.tested)
         x = markers.rotated[tested] @ expansion.projected.vectors[:width]
         block = _Block(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
-        waiting = _Waiting([], 0)
+        refined = _Refined(block, tested, out)
         for tile in block.climb(single=single):
             lod = tile.value * np.float32(TO_LOD)
             rows = tested[tile.rows]
             out.lod[rows, tile.columns] = lod.T
             out.h2_alt[rows, tile.columns] = tile.h2.T
-            waiting.add(tile, tile.unsure | (lod >= self.refine_above))
-            if waiting.count >= _TOGETHER:
-                self._refine(block, waiting, tested, out)
-                waiting = _Waiting([], 0)
-        self._refine(block, waiting, tested, out)
+            refined.add(tile, tile.unsure | (lod >= self.refine_above))
+        refined.finish()
         settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
-
-    def _refine(self, block: _Block, waiting: _Waiting, tested: Index, out: Scores) -> None:
-        """Optimise the waiting pairs on the likelihood itself."""
-        for i, j, start, unsure in waiting.batches():
-            # Of a perfect fit nothing is left, which is found out.
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                h2, lod = block.maxima(i, j, start, unsure)
-            rows = tested[i]
-            out.lod[rows, j] = np.minimum(lod, largest_lod(self.traits.basis.n))
-            out.h2_alt[rows, j] = h2
-            out.refined[rows, j] = True
 
 
 @dataclass(frozen=True)
@@ -162,6 +149,11 @@ class _Block:
         full = projected.log_volume(reml=False)
         return full, projected.log_volume(reml=True) if self.traits.reml else full
 
+    @cached_property
+    def _null(self) -> Array:
+        """Full likelihood (traits,) of the null models, with S_yy(h0) = 1."""
+        return -0.5 * self._volumes[0].at(self.expansion.h0)
+
     def _sums(self, i: Index, j: Index) -> PairSums:
         """Terms of markers i and traits j, (pairs,)."""
         traits, expansion = self.traits, self.expansion
@@ -187,14 +179,16 @@ class _Block:
             np.matmul(self.x[i[some]] * self.expansion.inside[j[some]], matrix, out=out[some])
         return out
 
-    def maxima(self, i: Index, j: Index, start: Array, unsure: Flags) -> tuple[Array, Array]:
-        """Heritability and LOD, (pairs,), of markers i and traits j.
+    def climbed(
+        self, i: Index, j: Index, start: Array, unsure: Flags
+    ) -> tuple[Array, Array, Flags]:
+        """Heritability and LOD of markers i and traits j, and whether the maximum was found.
 
-        From `start`, unless it is `unsure` that the maximum is there.
+        All are (pairs,). The maximum is that near `start`, or an end of the interval; where it is
+        `unsure` that it is the largest, the likelihood must have no other peak as high on a mesh.
         """
         spectrum = self.expansion.projected.spectrum
-        sums = self._sums(i, j)
-        mesh = spectrum.mesh
+        sums, mesh = self._sums(i, j), spectrum.mesh
         h2, value, full, sure = sums.climb(start, spectrum.h2_max)
         doubtful = np.flatnonzero(sure & unsure)
         if len(doubtful):
@@ -203,25 +197,26 @@ class _Block:
             some = doubtful[at_end]
             pairs = sums.take(some)
             for end in mesh[[0, -1]]:
-                there = pairs.values(np.full(len(some), end))
+                there = pairs.values_at(float(end))
                 better = there[0] > value[some]
                 for into, part in zip((value, full), there[:2], strict=True):
                     into[some[better]] = part[better]
                 h2[some[better]] = end
                 sure[some[better]] &= there[2][better] > LEFT
-        far = np.flatnonzero(~sure)
-        if not len(far):
-            return h2, self._lods(j, full)
-        h2[far], full[far], sure = sums.take(far).search(mesh)
+        return h2, self._lods(j, full), sure
+
+    def searched(self, i: Index, j: Index) -> tuple[Array, Array]:
+        """Heritability and LOD of markers i and traits j, (pairs,), from all local maxima."""
+        h2, full, sure = self._sums(i, j).search(self.expansion.projected.spectrum.mesh)
         lod = self._lods(j, full)
-        rest = far[~sure]
+        rest = np.flatnonzero(~sure)
         if len(rest):
             h2[rest], lod[rest] = self._on_rows(i[rest], j[rest])
         return h2, lod
 
     def _lods(self, j: Index, full: Array) -> Array:
         """LOD of traits j, with S_yy(h0) = 1, from the full likelihoods of pairs."""
-        return (full + 0.5 * self._volumes[0].at(self.expansion.h0[j])) * TO_LOD
+        return (full - self._null[j]) * TO_LOD
 
     def _on_rows(self, i: Index, j: Index) -> tuple[Array, Array]:
         """The same on the projected rows themselves, for markers that explain nearly a trait."""
@@ -230,7 +225,7 @@ class _Block:
         spectrum, mesh = projected.spectrum, projected.spectrum.mesh
         x, y = projected.vectors @ self.x[i].T, expansion.y[:, j]
         sums = self._sums(i, j)
-        yy, _, xx = sums.forms(terms_at(sums.poles, mesh)[0])
+        yy, _, xx = sums.forms(weights_at(sums.poles, mesh))
         curves = -0.5 * traits.count * (np.log(yy).T + log_ratios(spectrum, x, y, mesh))
         curves -= 0.5 * self._volumes[1].at(mesh)
         if traits.reml:
@@ -240,11 +235,17 @@ class _Block:
         return h2, (full - null.value) * TO_LOD
 
 
-class _Waiting:
-    """Pairs collected from several tiles: markers, traits, heritabilities, whether unsure."""
+class _Refined:
+    """Optimises pairs of a block on the likelihood itself, many at a time.
 
-    def __init__(self, parts: list[tuple[Index, Index, Array, Flags]], count: int) -> None:
-        self.parts, self.count = parts, count
+    Pairs wait until there are `_TOGETHER`: first for the climb from where their tile found a
+    maximum, and then, if that has not found the largest, for a search of all maxima.
+    """
+
+    def __init__(self, block: _Block, rows: Index, out: Scores) -> None:
+        self._block, self._rows, self._out = block, rows, out
+        self._climbing: list[tuple[Index, Index, Array, Flags]] = []
+        self._searching: list[tuple[Index, Index]] = []
 
     def add(self, tile: Climbed, wanted: Flags) -> None:
         """Add the wanted pairs (traits, markers) of a tile."""
@@ -254,14 +255,45 @@ class _Waiting:
         c, r = np.divmod(flat, wanted.shape[1])
         start = tile.h2.reshape(-1)[flat].astype(np.float64)
         unsure = tile.unsure.reshape(-1)[flat]
-        self.parts.append((r + tile.rows.start, c + tile.columns.start, start, unsure))
-        self.count += len(flat)
+        self._climbing.append((r + tile.rows.start, c + tile.columns.start, start, unsure))
+        if sum(len(part[0]) for part in self._climbing) >= _TOGETHER:
+            self._climb()
 
-    def batches(self) -> Iterator[tuple[Index, Index, Array, Flags]]:
-        """Yield the pairs in batches of `_TOGETHER`, whose vectors stay in cache."""
-        if not self.parts:
-            return
-        i, j, start, unsure = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        for first in range(0, len(i), _TOGETHER):
-            some = slice(first, first + _TOGETHER)
-            yield i[some], j[some], start[some], unsure[some]
+    def finish(self) -> None:
+        """Optimise all pairs that still wait."""
+        self._climb()
+        if self._searching:
+            self._search()
+
+    def _climb(self) -> None:
+        for i, j, start, unsure in _batches(self._climbing):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # perfect fits
+                h2, lod, sure = self._block.climbed(i, j, start, unsure)
+            self._write(i[sure], j[sure], h2[sure], lod[sure])
+            self._searching.append((i[~sure], j[~sure]))
+        self._climbing.clear()
+        if sum(len(part[0]) for part in self._searching) >= _TOGETHER:
+            self._search()
+
+    def _search(self) -> None:
+        for i, j in _batches(self._searching):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # perfect fits
+                h2, lod = self._block.searched(i, j)
+            self._write(i, j, h2, lod)
+        self._searching.clear()
+
+    def _write(self, i: Index, j: Index, h2: Array, lod: Array) -> None:
+        rows, out = self._rows[i], self._out
+        out.lod[rows, j] = np.minimum(lod, largest_lod(self._block.traits.basis.n))
+        out.h2_alt[rows, j] = h2
+        out.refined[rows, j] = True
+
+
+def _batches(parts: Sequence[tuple[npt.NDArray[Any], ...]]) -> Iterator[list[npt.NDArray[Any]]]:
+    """Yield the arrays, joined, in batches of about `_TOGETHER`, whose vectors stay in cache."""
+    if not parts:
+        return
+    whole = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    count = -(-len(whole[0]) // _TOGETHER)
+    for some in np.array_split(np.arange(len(whole[0])), count) if count else ():
+        yield [part[some] for part in whole]

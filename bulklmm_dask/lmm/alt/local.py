@@ -28,7 +28,7 @@ from typing import Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.compress import terms_at
+from bulklmm_dask.lmm.compress import weights_at
 from bulklmm_dask.lmm.projected import LogVolume, Projected
 from bulklmm_dask.typing import Array, Flags, Index
 
@@ -144,7 +144,7 @@ class Expansion:
         """
         inside = projected.vectors.T @ y
         terms = projected.square_terms(y, inside)
-        size = np.einsum("qj,qj->j", terms, terms_at(projected.with_null, h0)[0])
+        size = np.einsum("qj,qj->j", terms, weights_at(projected.with_null, h0))
         inside /= np.sqrt(size)
         terms = terms / size
         change = projected.mu[:, None] - 1.0
@@ -209,7 +209,7 @@ class _Null:
 
     def at(self, h2: Array) -> tuple[Array, Array, Array]:
         """Likelihood to maximise and full one, in nats, and S_yy, (traits,), each at its h."""
-        yy = np.einsum("qj,qj->j", self.terms, terms_at(self.projected.with_null, h2)[0])
+        yy = np.einsum("qj,qj->j", self.terms, weights_at(self.projected.with_null, h2))
         volume = self.volumes[0].at(h2)
         full = -0.5 * (self.projected.spectrum.n * np.log(yy) + volume)
         if not self.reml:
@@ -218,7 +218,7 @@ class _Null:
 
     def on_mesh(self, mesh: Array) -> tuple[Array, Array]:
         """Likelihood to maximise and S_yy, (mesh, traits)."""
-        yy = terms_at(self.projected.with_null, mesh)[0].T @ self.terms
+        yy = weights_at(self.projected.with_null, mesh).T @ self.terms
         return -0.5 * (self.count * np.log(yy) + self.volumes[1].at(mesh)[:, None]), yy
 
 

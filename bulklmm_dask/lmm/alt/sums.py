@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.compress import terms_at
+from bulklmm_dask.lmm.compress import terms_at, weights_at
 from bulklmm_dask.lmm.projected import LogVolume
 from bulklmm_dask.lmm.roots import bracketed_roots
 from bulklmm_dask.typing import Array, Flags, Index
@@ -92,7 +92,15 @@ class PairSums:
 
     def values(self, h2: Array) -> tuple[Array, Array, Array]:
         """Likelihood to maximise, full likelihood and share R / S_yy, (pairs,), each at its h."""
-        yy, xy, xx = self._sums(terms_at(self.poles, h2)[0])
+        return self._likelihood(self._sums(weights_at(self.poles, h2)), h2)
+
+    def values_at(self, h2: float) -> tuple[Array, Array, Array]:
+        """The same, all pairs at one h."""
+        at = np.array([h2])
+        return self._likelihood(self.forms(weights_at(self.poles, at))[:, 0], at)
+
+    def _likelihood(self, sums: Array, h2: Array) -> tuple[Array, Array, Array]:
+        yy, xy, xx = sums
         rest = yy - xy * xy / xx
         left = rest / yy
         log_rest = np.log(np.maximum(rest, 1e-300))
@@ -154,7 +162,7 @@ class PairSums:
 
         Both are (pairs,). Points count that are at most `_RIVAL` nats below the highest.
         """
-        yy, xy, xx = self.forms(terms_at(self.poles, mesh)[0])
+        yy, xy, xx = self.forms(weights_at(self.poles, mesh))
         xy *= xy
         xy /= xx
         np.subtract(yy, xy, out=yy)
