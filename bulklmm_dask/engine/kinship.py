@@ -20,8 +20,8 @@ from bulklmm_dask.lmm.kinship import Products, added, cross_products, finish
 from bulklmm_dask.study.gaps import gaps_in_words, missing_calls
 from bulklmm_dask.typing import Array, Index, Names, Real
 
-# Partial kinships (n x n each) added per task, so that few of them are in memory at a time.
-_FAN_IN = 8
+# Partial kinships (n x n each) added per task: few, so that workers add beside each other.
+_FAN_IN = 4
 # A partial kinship is of as many markers as samples times the first, for it takes as long to add or
 # to send to another worker as some n/10 markers; of fewer where that gave few tasks.
 _MARKERS, _TASKS = 4, 8

@@ -132,7 +132,9 @@ def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | Non
         raise InputError("a kinship needs at least one marker with calls, but there are none")
     if method not in ("bulklmm", "rqtl2"):
         return products.total / products.count
-    kinship = 2.0 * products.total / products.count + 0.5
+    kinship = 2.0 * products.total
+    kinship /= products.count
+    kinship += 0.5
     if method == "bulklmm":
         if strains is None:
             np.fill_diagonal(kinship, 1.0)

@@ -93,7 +93,7 @@ def test_a_scan_reads_each_chunk_whole_and_once_a_pass(bucket, wide, endpoint):
 ROUNDS = {
     "save": 18,
     "open_dataset": 6,
-    "scan": 18,
+    "scan": 16,
     "open_result": 6,
     "max_lod": 5,
     "verify": 14,

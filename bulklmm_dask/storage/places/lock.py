@@ -75,6 +75,8 @@ class Writer(os.PathLike[str]):
         The lock, once there is a store.
     repair : callable or None
         Puts a damaged store right, given a new one of the same analysis without scores.
+    is_lent : bool
+        Whether the run of an analysis has it from a caller, who still needs it then.
     """
 
     def __init__(self, store: Location, folder: str) -> None:
@@ -87,6 +89,7 @@ class Writer(os.PathLike[str]):
         self._record = signs.new_record()
         self._made: Location | None = None
         self._is_released = False
+        self.is_lent = False
 
     def __fspath__(self) -> str:
         return self.store.path
@@ -122,7 +125,10 @@ class Writer(os.PathLike[str]):
 
     @contextmanager
     def given_back(self) -> Iterator[None]:
-        """Give the lock back meanwhile, once all is written."""
+        """Give the lock back meanwhile, once all is written; whoever lent it gives it back."""
+        if self.is_lent:
+            yield
+            return
         thread = threading.Thread(target=files.cleaning, args=(self.release,))
         thread.start()
         try:

@@ -62,6 +62,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
         If a run that wrote into it is dead, and its lock is taken over.
     """
     if isinstance(path, Writer):
+        path.is_lent = True
         yield path
         return
     store = Location.of(path).opened(to_write=True)
