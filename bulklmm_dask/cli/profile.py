@@ -45,7 +45,7 @@ from bulklmm_dask.text import counted
 @click.argument("trait")
 @click.option("--variant", metavar="NAME", help="A marker to put into the model.")
 @options_of((REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
-@click.option("--out", type=PATH, metavar="PICTURE", help="Draw it: a png, pdf or svg file.")
+@click.option("--out", type=PATH, metavar="PICTURE", help="Draw it: a png, pdf, svg or html file.")
 @table_option("--csv", "table", text="Write the curves as a table here")
 @overwrite_option
 @compute_options
