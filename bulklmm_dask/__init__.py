@@ -19,6 +19,7 @@ _HOMES = {
     "adjusted_p": "bulklmm_dask.results.thresholds",
     "allele_probabilities": "bulklmm_dask.analyses.probabilities",
     "bayes_interval": "bulklmm_dask.results.peaks",
+    "blup": "bulklmm_dask.analyses.blup",
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
     "find_peaks": "bulklmm_dask.results.peaks",
@@ -52,10 +53,12 @@ _HOMES = {
     "save_kinship": "bulklmm_dask.analyses.kinship_store",
     "scan": "bulklmm_dask.analyses.scan",
     "simulate_study": "bulklmm_dask.simulate",
+    "snp_probabilities": "bulklmm_dask.analyses.snps",
     "thresholds": "bulklmm_dask.results.thresholds",
     "trait_fdr": "bulklmm_dask.results.thresholds",
     "verify": "bulklmm_dask.verification",
     "with_traits": "bulklmm_dask.study.with_traits",
+    "x_covariates": "bulklmm_dask.analyses.x_covariates",
 }
 __all__ = [
     "ClusterError",
@@ -70,6 +73,7 @@ __all__ = [
     "adjusted_p",
     "allele_probabilities",
     "bayes_interval",
+    "blup",
     "create_dataset",
     "find_hits",
     "find_peaks",
@@ -103,15 +107,18 @@ __all__ = [
     "save_kinship",
     "scan",
     "simulate_study",
+    "snp_probabilities",
     "thresholds",
     "trait_fdr",
     "verify",
     "with_traits",
+    "x_covariates",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask import plot
     from bulklmm_dask._version import __version__ as __version__
+    from bulklmm_dask.analyses.blup import blup
     from bulklmm_dask.analyses.heritability import heritability
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
@@ -122,6 +129,8 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
+    from bulklmm_dask.analyses.snps import snp_probabilities
+    from bulklmm_dask.analyses.x_covariates import x_covariates
     from bulklmm_dask.engine.progress import Progress
     from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior

@@ -13,6 +13,7 @@ from bulklmm_dask.storage.labels.summary import kind_of, shape_of
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks
 from bulklmm_dask.storage.proof.stamp import KIND, RESULT, format_of
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.storage.results.result import OWN, look_into, open_result
@@ -181,9 +182,10 @@ def _kinship(matrix: xr.DataArray, title: str) -> str:
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
     whole = done == total and is_entered(path)
-    state = "finished" if whole else f"{done / total:.0%} finished: run it again to go on"
+    share = "all blocks" if done == total else f"{min(done / total, 0.99):.0%}"
+    state = "finished" if whole else f"{share} finished: {_rest(path)}"
     if by := being_written(path):
-        state = f"{done / total:.0%} finished, {by}"
+        state = f"{share} finished, {by}"
     ds = look_into(path)
     known = whole and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])
@@ -198,6 +200,15 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     if status:
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])
+
+
+def _rest(path: Location) -> str:
+    """What the next run of an unfinished result does."""
+    if not marks(path, BLOCKS).all():
+        return "run it again to go on"
+    if not marks(path, TRAITS).all():
+        return "run it again for the statistics of the traits"
+    return "run it again, which only puts its journal into the manifest"
 
 
 def _options(attrs: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ COMMANDS = {
     "open_kinship": "kinship",
     "save_kinship": "kinship",
     "save": "import",
+    "snp_probabilities": "snps",
 }
 
 _commands = 0  # commands that run in this process

@@ -112,7 +112,7 @@ def verify(
     >>> len(blmm.verify("scan.zarr"))
     0
     """
-    place = Location.of(store).recovered()
+    place = Location.of(store).opened()
     _require_store(place)
     if study is not None and not mend:
         raise InputError(
@@ -122,14 +122,14 @@ def verify(
     found = _findings(place, mend, progress)
     if not mend:
         return _table(place, found)
-    why, left = "", found
+    place, why, left = place.anew, "", found
     if found:
         try:
             _mend(place, study, found, progress)
         except UnmendableError as error:
             why = str(error)
         else:
-            left = _findings(place, mend, progress)
+            left = _findings(place.opened(), mend, progress)
     reasons = {finding: why or _reason(finding) for finding in left}
     found = list(dict.fromkeys([*found, *left]))  # damaged metadata hide what else is wrong
     table = _table(place, found)
@@ -166,7 +166,7 @@ def _findings(place: Location, mend: bool, progress: _Progress | None) -> list[F
         if progress is not None:
             progress(min(done, total), total)
 
-    found = list(examine(place.opened(), read))
+    found = list(examine(place, read))
     if done < total:
         read(total - done)
     if mend and not is_finished(place):

@@ -14,11 +14,13 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import permute_load, scan_load
 from bulklmm_dask.analyses.options import (
     METHODS,
     GenotypeVariable,
     Keep,
+    Model,
     PlanMethod,
     Precision,
 )
@@ -63,6 +65,7 @@ def plan(
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    x_covariates: XCovariatesLike = None,
     interaction: str | Sequence[str] | None = None,
     condition: ConditionLike = None,
     weights: VectorLike | None = None,
@@ -73,6 +76,7 @@ def plan(
     refine_above: float | None = None,
     statistics: str | Sequence[str] = ("lod",),
     genotypes: GenotypeVariable | None = None,
+    model: Model = "full",
     precision: Precision | None = None,
     chunks: str | Mapping[str, int] = "auto",
     compression: CompressionName | None = None,
@@ -116,10 +120,10 @@ def plan(
         Number of patterns of missing trait values: each has an eigenbasis of its own in every chunk
         of traits. By default they are counted where traits are in memory, and taken as one
         otherwise.
-    kinship, loco, covariates, interaction, condition, weights, replicates : optional
+    kinship, loco, covariates, x_covariates, interaction, condition, weights, replicates : optional
         Parts of the model, as in `scan`. A kinship that the study does not have yet is planned as
         if it had it.
-    reml, prior, h2_grid, refine_above, statistics, genotypes : optional
+    reml, prior, h2_grid, refine_above, statistics, genotypes, model : optional
         How it is estimated and what is tested, as in `scan`.
     chunks, compression, digits : optional
         Size of a block and how it is stored, as in `scan` or `permute`.
@@ -205,6 +209,8 @@ def plan(
         replicates=replicates,
         prior=prior,
         genotypes=genotypes,
+        model=model,
+        x_covariates=x_covariates,
     )
     permuted = method == _PERMUTE
     if permuted:
@@ -311,7 +317,8 @@ def _read(study: PlannedStudy, load: Workload, rates: Rates, keep: Keep) -> int:
         name: whole[name] * shares[name] if size is None else size
         for name, size in study.on_disk.items()
     }
-    genotypes = passes + load.marker_reads / plan.shape[0]
+    # A block of a result that is not stored reads its own genotypes.
+    genotypes = passes + (load.marker_reads / plan.shape[0] if stored else plan.shape[1])
     traits = (2 if stored else 0) + load.trait_reads / plan.shape[1]
     return int(genotypes * sizes["genotypes"] + traits * sizes["traits"])
 

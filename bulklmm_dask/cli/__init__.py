@@ -38,6 +38,10 @@ _COMMANDS = {
             f"{_CLI}.heritability:heritability_command",
             "h2 of every trait, with standard error and test.",
         ),
+        "blup": (
+            f"{_CLI}.crosses:blup_command",
+            "Effects of genotypes along the genome, shrunk towards their mean.",
+        ),
         "profile": (
             f"{_CLI}.profile:profile_command",
             "Profile likelihood of h2 of one trait.",
@@ -52,6 +56,10 @@ _COMMANDS = {
         "probabilities": (
             f"{_CLI}.probabilities:probabilities_command",
             "Genotype probabilities from the calls of a cross.",
+        ),
+        "snps": (
+            f"{_CLI}.crosses:snps_command",
+            "A study of SNPs from the alleles of a cross's founders.",
         ),
     },
     "Runs and stores": {

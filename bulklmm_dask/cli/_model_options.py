@@ -79,6 +79,12 @@ def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool 
     return known.get(value, names(value))
 
 
+def _x_covariates(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> bool | list[str] | None:
+    return None if value is None else _covariates(ctx, param, value)
+
+
 def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
     """Parse 0,0.1,0.2 or START:STEP:STOP with STOP included."""
     if value is None:
@@ -132,6 +138,7 @@ def _prior(
 _PARSERS = {
     "chunks": _block,
     "covariates": _covariates,
+    "x_covariates": _x_covariates,
     "h2_grid": _grid,
     "interaction": _names,
     "prior": _prior,

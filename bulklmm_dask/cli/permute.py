@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -80,13 +80,18 @@ def permute_command(study: str, result: Path, n_permutations: int, **given: Any)
     metavar="LEVELS",
     help="Probabilities alpha, with commas between.",
 )
-@click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
+@click.option(
+    "--by",
+    type=click.Choice(["contig", "x"]),
+    help="One row a trait and chromosome: each by itself, or one threshold for all autosomes and "
+    "one for the X, alpha being for both together.",
+)
 @out_option
 @compute_options
 def thresholds_command(
     perm: Path,
     alpha: list[float],
-    by: By | None,
+    by: By | Literal["x"] | None,
     out: Path | None,
     overwrite: bool,
     **compute: Any,

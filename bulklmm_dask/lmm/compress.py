@@ -79,6 +79,32 @@ def compress(eigenvalues: Array, h2_max: float) -> Compression:
     return Compression(mu, out, error)
 
 
+def weights_at(poles: Array, h2: Array) -> Array:
+    """1/v of terms (q,) at heritabilities (k,), (q, k)."""
+    return np.asarray(1.0 / (poles[:, None] * h2 + (1.0 - h2)))
+
+
+def terms_at(poles: Array, h2: Array) -> tuple[Array, Array, Array]:
+    """1/v of terms (q,) at heritabilities (k,), and its first two derivatives in h, each (q, k)."""
+    change = (poles - 1.0)[:, None]
+    value = weights_at(poles, h2)
+    moved = change * value
+    first = -value * moved
+    return value, first, -2.0 * first * moved
+
+
+def log_integrals(poles: Array, h2: Array) -> Array:
+    """Integrals of 1/v from 0 to h, log(v)/(mu - 1), of terms (q,) at heritabilities (k,): (q, k).
+
+    If tr(V^-1 V') is the sum of t/v(mu, h), log|V| is the sum of t times the integral.
+    """
+    change = (poles - 1.0)[:, None]
+    near = np.abs(change) < 1e-3
+    log_v = np.log(poles[:, None] * h2 + (1.0 - h2))
+    integral = np.where(near, np.log1p(np.where(near, change * h2, 0.0)), log_v)
+    return np.where(change == 0.0, h2, integral / np.where(change == 0.0, 1.0, change))
+
+
 def _v(lam: Array | float, h2: Array | float) -> Array:
     """Variances v(lam, h)."""
     return np.asarray(lam * h2 + (1.0 - h2))
