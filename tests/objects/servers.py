@@ -21,8 +21,8 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_R
 
 
 # Both send the head of an answer and its body apart: by default the body then waits 40 ms for the
-# other side's word that the head has come. They let five connections wait; the system tries the next
-# again after a second.
+# other side's word that the head has come. They let five connections wait; the system tries the
+# next again after a second.
 _AT_ONCE = """
 import runpy, socketserver, sys
 socketserver.StreamRequestHandler.disable_nagle_algorithm = True
