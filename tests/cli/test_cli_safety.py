@@ -20,7 +20,7 @@ RED = "\x1b[31mred\x1b[0m"
 )
 def test_every_command_that_writes_a_file_has_overwrite(names, command):
     flags = {option.opts[0] for option in command.params}
-    studies = ("import", "simulate", "kinship", "probabilities")
+    studies = ("import", "simulate", "kinship", "probabilities", "snps")
     writes = flags & {"--out", "--csv"} or names[0] in studies
     assert ("--overwrite" in flags) == bool(writes)
 
