@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulklmm_dask.cli._base import PATH, overwrite_option, require_new, say
+from bulklmm_dask.cli._base import PATH, overwrite_option, require_new, say, wrote
 from bulklmm_dask.plot._files import DPI, keep
 from bulklmm_dask.plot._files import require_picture as require_format
 from bulklmm_dask.text import named
@@ -49,4 +49,5 @@ def require_picture(path: Path, *, overwrite: bool) -> None:
 def write_picture(ax: Axes, path: Path, dpi: int = DPI) -> None:
     """Write a picture and report its path."""
     keep(ax, path, dpi)
+    wrote(path)
     say(f"picture written to {named(path)}")

@@ -26,15 +26,16 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
+    did,
     examples,
     overwrite_option,
-    require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.cli._tables import give_table, out_option
+from bulklmm_dask.cli._tables import give_table, out_option, require_table
 from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
 from bulklmm_dask.study.tables.read import read_text
@@ -76,7 +77,7 @@ def blup_command(
     STUDY has genotype probabilities, or is a raw cross. One row a marker, trait and genotype: the
     effect as deviation from the mean of all genotypes, and its conditional standard deviation.
     """
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     with workers(**compute_of(given)):
         ds = open_source(study)
         found = blup(ds, traits, contig=contig, reml=reml, **arguments_of(ds, given))
@@ -137,4 +138,6 @@ def snps_command(
             table = pd.DataFrame(read_text(open_table(snps)).by_column(names=True))
         ds = snp_probabilities(open_source(study), table)
         save(ds, out, overwrite=overwrite, compression=compression)
+    did(sizes=dict(ds.sizes))
+    wrote(out)
     say(f"{named(out)}: {shape_of(ds)}; next: bulklmm scan {named(out)}")

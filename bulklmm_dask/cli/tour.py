@@ -18,6 +18,7 @@ from bulklmm_dask.cli._base import (
     examples,
     overwrite_option,
     show,
+    wrote,
 )
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._voice import give_object
@@ -130,3 +131,4 @@ def demo_command(
     ctx.meta[RESUME] = "; the same command goes on from the blocks that are finished"
     with workers(**compute):
         run_demo(study=study, out=out, n_traits=traits, echo=show, overwrite=overwrite)
+    wrote(out)

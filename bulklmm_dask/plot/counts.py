@@ -24,6 +24,7 @@ from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout, 
 from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.study.checks import LARGEST, number
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     genome = layout(study)
     contig = contig_index(genome, counts["contig"])
     unit = study["variant_position"].attrs.get("units", "")
+    threshold, alpha, window = (_attribute(counts, name) for name in _ATTRIBUTES)
     ax = axes(ax, _SIZE)
     chromosomes(ax, genome, "x", shade=True)
     x, y = along(
@@ -84,7 +86,6 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     at = counts["position"].to_numpy(np.float64), counts["traits"].to_numpy(np.float64)
     tell(ax, Points(line, genome.place(contig, at[0]), at[1], lambda: _words(counts, unit)))
     ax.fill_between(x, 0, y, linewidth=0, alpha=0.35, **style)
-    threshold, alpha, window = (_attribute(counts, name) for name in _ATTRIBUTES)
     ax.set_ylim(0, 1.06 * max([1.0, threshold or 0.0, *counts["traits"]]))
     wide = "" if window is None else f" of {window:g} {named(unit)}".rstrip()
     ax.set_ylabel(f"Traits with a locus\nin a window{wide}", fontsize=NORMAL)
@@ -106,4 +107,5 @@ def _words(counts: pd.DataFrame, unit: str) -> list[str]:
 def _attribute(counts: pd.DataFrame, name: str) -> float | None:
     """A number among the attributes of the counts, None if it is absent."""
     value = counts.attrs.get(name)
-    return None if value is None else number(value, f"attrs[{name!r}] of the counts", 0.0, LARGEST)
+    what = either(f"attrs[{name!r}] of the counts", option(name))
+    return None if value is None else number(value, what, 0.0, LARGEST)

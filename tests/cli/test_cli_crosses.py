@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from commands import run
+from doc_pages import ROOT
 from intercross import intercross
 
 import bulklmm_dask as blmm
@@ -51,6 +55,31 @@ def test_thresholds_of_autosomes_and_the_x(folder):
     expected = blmm.thresholds(perm, 0.3, by="x").threshold.values.ravel()
     np.testing.assert_allclose(table["lod_0.3"], expected, atol=1e-5)
     assert table.contig.tolist() == ["1", "2", "X"] * 2
+
+
+def test_columns_of_blups_are_those_of_the_page(folder):
+    words = ("blup", folder / "f2.zarr", "t1", "--contig", "1", "--kinship", "none", "--out", "-")
+    shown = run(*words).stdout.splitlines()[0]
+    page = (ROOT / "docs/guide/shell.md").read_text()
+    (row,) = re.findall(r"^\| `blup` \| (.*) \|$", page, re.M)
+    assert shown == row.replace(" ", "").replace("(", "").replace(")", "")
+
+
+def test_a_kinship_in_a_store_serves_crosses(folder, tmp_path):
+    run("kinship", folder / "f2.zarr", "--out", tmp_path / "K.zarr")
+    ds, matrix = blmm.open_dataset(folder / "f2.zarr"), blmm.open_kinship(tmp_path / "K.zarr")
+    given = ("--kinship", tmp_path / "K.zarr")
+    words = ("scan", folder / "f2.zarr", tmp_path / "lod.zarr", "--x-covariates", "all")
+    run(*words, *given)
+    expected = blmm.scan(ds, kinship=matrix.drop_attrs(), x_covariates=True)
+    found = blmm.open_result(tmp_path / "lod.zarr")
+    np.testing.assert_array_equal(found.lod.values, expected.lod.values)
+    words = ("blup", folder / "f2.zarr", "t1", "--contig", "X", "--json")
+    told = json.loads(run(*words, *given).stdout)
+    expected = blmm.blup(ds, "t1", contig="X", kinship=matrix.drop_attrs())
+    beta = expected.beta.values.ravel()
+    found = [row["beta"] for row in told["table"]]
+    np.testing.assert_allclose(sorted(found), sorted(beta[~np.isnan(beta)]), rtol=1e-9, atol=1e-12)
 
 
 def test_blups_as_a_table(folder):

@@ -182,6 +182,9 @@ def test_json_of_other_commands(here, tmp_path):
     told = json.loads(run(*words_of("profile marker", here), "--json").stdout)
     assert told["null"]["h2"] == pytest.approx(float(expected.null_h2), rel=1e-11)
     assert "lod" in told
+    picture = str(tmp_path / "kinship.png")
+    told = json.loads(run("plot", "kinship", "study.zarr", "--out", picture, "--json").stdout)
+    assert (told["command"], told["files"]) == ("plot kinship", [picture])
     assert json.loads(run("verify", "scan.zarr", "--json").stdout)["findings"] == []
     assert json.loads(run("info", "study.zarr", "--json").stdout)["sizes"]["samples"] == 24
     assert json.loads(run("plan", "study.zarr", "--json").stdout)["command"] == "plan"

@@ -55,8 +55,6 @@ CALLS = {
 }
 # Told by click, or waited for; tried elsewhere.
 NOT_TRIED = {"scheduler", "processes", "threads", "memory", "dashboard", "performance_report"}
-# Of a picture that says it in the words of Python still.
-LATER = {("plot hotspots", "threshold")}
 SLOW = ("plot", "report", "demo", "hotspots", "plan")  # they draw, or measure the machine
 
 
@@ -152,8 +150,6 @@ def test_wrong_values_are_told_in_the_words_of_the_shell(folder, tmp_path, monke
     monkeypatch.chdir(folder)
     tried = 0
     for param in options_of(COMMANDS[name]):
-        if (name, param.name) in LATER:
-            continue
         for value in wrong_values(param):
             new = tmp_path / str(tried)
             new.mkdir()
