@@ -32,6 +32,7 @@ _HOMES = {
     "lod_interval": "bulklmm_dask.results.peaks",
     "max_lod": "bulklmm_dask.results.maxima",
     "open_dataset": "bulklmm_dask.study.io",
+    "open_kinship": "bulklmm_dask.study.kinship_store",
     "open_result": "bulklmm_dask.storage.results.result",
     "open_vcf_zarr": "bulklmm_dask.study.readers.vcf_zarr",
     "permute": "bulklmm_dask.analyses.permute",
@@ -49,6 +50,7 @@ _HOMES = {
     "read_rqtl2": "bulklmm_dask.study.readers.rqtl2",
     "report": "bulklmm_dask.reporting",
     "save": "bulklmm_dask.study.io",
+    "save_kinship": "bulklmm_dask.analyses.kinship_store",
     "scan": "bulklmm_dask.analyses.scan",
     "simulate_study": "bulklmm_dask.simulate",
     "snp_probabilities": "bulklmm_dask.analyses.snps",
@@ -84,6 +86,7 @@ __all__ = [
     "lod_interval",
     "max_lod",
     "open_dataset",
+    "open_kinship",
     "open_result",
     "open_vcf_zarr",
     "permute",
@@ -101,6 +104,7 @@ __all__ = [
     "read_rqtl2",
     "report",
     "save",
+    "save_kinship",
     "scan",
     "simulate_study",
     "snp_probabilities",
@@ -118,6 +122,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.heritability import heritability
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
+    from bulklmm_dask.analyses.kinship_store import save_kinship
     from bulklmm_dask.analyses.permute import permute
     from bulklmm_dask.analyses.plan import plan
     from bulklmm_dask.analyses.planned import Plan
@@ -142,6 +147,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.storage.results.result import open_result
     from bulklmm_dask.study.create import create_dataset
     from bulklmm_dask.study.io import open_dataset, save
+    from bulklmm_dask.study.kinship_store import open_kinship
     from bulklmm_dask.study.kinships import read_kinship
     from bulklmm_dask.study.readers.bimbam import read_bimbam
     from bulklmm_dask.study.readers.csv import read_csv

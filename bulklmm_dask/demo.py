@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, indent, shorten
 
 import numpy as np
 import pandas as pd
@@ -30,12 +32,42 @@ from bulklmm_dask.text import quantity
 _THRESHOLD = 5.0
 _NEAR = 5.0  # Mb between a peak and the true locus
 _SHOWN = 10  # peaks
-_DPI = 200
-_PICTURES = ("lod.png", "eqtl.png", "report.html")
+# Files of the folder besides the stores, and what there is to see in them.
+_FILES = {
+    "report.html": "open it in a browser: the highest peaks in a table to sort and search, curves, "
+    "the map, hotspots, p-values, and how to make it again",
+    "lod.png": "the LOD curve of the trait with the highest peak; dashed are its thresholds",
+    "eqtl.html": "open it in a browser: every locus against the place of its trait. The wheel "
+    "zooms, a locus under the pointer says its name. Cis loci lie on the diagonal, a hotspot is a "
+    "column",
+    "maxima.csv": "the highest LOD of every trait, one a row, for a spreadsheet or pandas",
+}
 _DRAWS, _ALPHA = 200, 0.05
 _WIDTH = 50  # most characters of a trait's description
+_LINE = 92  # letters
 
 Echo = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the tour reads and writes: a folder, and a study in it or elsewhere."""
+
+    folder: Path
+    study: Path
+
+    @property
+    def scan(self) -> Path:
+        """The scan; it tells that the folder is one of a tour."""
+        return self.folder / f"{self.study.stem}-scan.zarr"
+
+    @property
+    def perm(self) -> Path:
+        return self.folder / f"{self.study.stem}-perm.zarr"
+
+    def file(self, name: str) -> Path:
+        assert name in _FILES
+        return self.folder / name
 
 
 class _Tour:
@@ -52,12 +84,17 @@ class _Tour:
     def code(self, line: str) -> None:
         self._echo(f"   >>> {line}")
 
-    def command(self, line: str) -> None:
-        self._echo(f"   $ bulklmm {line}")
+    def command(self, *words: object) -> None:
+        self._echo(f"   $ bulklmm {shlex.join(map(str, words))}")
 
     def note(self, text: str) -> None:
         for line in text.splitlines():
             self._echo(f"   {line}")
+
+    def file(self, path: Path, words: str) -> None:
+        """Say what there is to see in a file."""
+        self.note(str(path))
+        self.note(indent(fill(words, _LINE), "    "))
 
 
 def run_demo(
@@ -79,7 +116,8 @@ def run_demo(
         PLINK's. By default a study is simulated: 248 samples of 50 inbred lines, 7,321 markers on
         20 chromosomes.
     out : path
-        Folder for the study, the LOD scores, ``lod.png``, ``eqtl.png`` and ``report.html``.
+        Folder for the study, the LOD scores, ``report.html``, ``lod.png``, ``eqtl.html`` and
+        ``maxima.csv``.
     n_traits : int
         Number of traits to simulate.
     echo : callable
@@ -100,82 +138,88 @@ def run_demo(
         If the folder cannot be written, or holds the scan of another study.
     """
     folder = Location.of(out).local
-    Location.of(folder / _PICTURES[0]).require_writable()
+    Location.of(folder / "lod.png").require_writable()
     tour = _Tour(echo)
     echo("The same by hand: in Python what follows >>>, or in a shell what follows $.")
     tour.code("import bulklmm_dask as blmm")
-    ds, path = _study(study, folder, n_traits, tour, overwrite=overwrite)
-    store = _scan_in(folder, path)
-    result = _scan(ds, path, store, tour)
+    ds, at = _study(study, folder, n_traits, tour, overwrite=overwrite)
+    result = _scan(ds, at, tour)
     maxima = max_lod(result)
-    _tell_peaks(ds, maxima, store, tour)
-    _draw(ds, result, maxima, folder, tour)
-    perm = _tell_chance(ds, path, maxima, folder, tour)
-    _write_report(ds, result, perm, folder, store, tour)
+    _tell_peaks(ds, maxima, at, tour)
+    perm = _tell_chance(ds, maxima, at, tour)
+    _draw(ds, result, maxima, perm, at, tour)
+    _write_report(ds, result, perm, at, tour)
+    _tell_where(at, tour)
     return maxima
 
 
 def _study(
     source: str | Path | None, folder: Path, n_traits: int, tour: _Tour, *, overwrite: bool
-) -> tuple[xr.Dataset, Path]:
+) -> tuple[xr.Dataset, _Places]:
     """Read or simulate the study and its kinship; make it a Zarr study if it is none."""
     tour.step("The study: genotypes and traits of the same samples")
     if source is None:
         path = folder / f"simulated-{n_traits}.zarr"
-        tour.command(f"simulate {path} --traits {n_traits}")
+        tour.command("simulate", path, "--traits", n_traits, *_again(path))
         tour.code(f"ds = blmm.simulate_study(n_traits={n_traits})")
         ds = simulate_study(n_traits=n_traits)
     elif Location.of(source).is_store():
         path = Location.of(source).local
-        tour.code(f'ds = blmm.open_dataset("{path}")')
+        tour.code(f"ds = blmm.open_dataset({str(path)!r})")
         ds = open_dataset(path)
     else:
         path = folder / f"{Location.of(source).local.stem}.zarr"
         name = guess_format(source)
-        tour.command(f"import {source} {path}")
+        tour.command("import", source, path, *_again(path))
         ds = read_alone(source, name)
-        tour.code(f'ds = blmm.{READERS[str(name)].python}("{source}")')
+        tour.code(f"ds = blmm.{READERS[str(name)].python}({str(source)!r})")
     tour.note(shape_of(ds))
     folder.mkdir(parents=True, exist_ok=True)
     is_new = source is None or path != Location.of(source).local
-    if not _scan_in(folder, path).exists():  # else this tour was here before
-        for one in [*(folder / name for name in _PICTURES), *([path] if is_new else [])]:
+    at = _Places(folder, path)
+    if not at.scan.exists():  # else this tour was here before
+        for one in [*(folder / name for name in _FILES), *([path] if is_new else [])]:
             Location.of(one).require_free(overwrite=overwrite)
     tour.step("The kinship: how alike the samples are over all markers; kept with the study")
     if "kinship" not in ds:
-        tour.command(f"kinship {path}")
+        tour.command("kinship", path)
         tour.code('ds["kinship"] = blmm.kinship(ds)')
         ds["kinship"] = kinship(ds)
     if is_new:
-        tour.code(f'blmm.save(ds, "{path}", overwrite=True)')
+        tour.code(f"blmm.save(ds, {str(path)!r}, overwrite=True)")
         save(ds, path, overwrite=True)
-        tour.code(f'ds = blmm.open_dataset("{path}")')
+        tour.code(f"ds = blmm.open_dataset({str(path)!r})")
         ds = open_dataset(path)
-    return ds, path
+    return ds, at
 
 
-def _scan_in(folder: Path, study: Path) -> Path:
-    """Path of the scan of a study; it tells that the folder is one of a tour."""
-    return folder / f"{study.stem}-scan.zarr"
+def _again(path: Path) -> list[str]:
+    """Option of a command that replaces what an earlier tour has left."""
+    return ["--overwrite"] if path.exists() else []
 
 
-def _scan(ds: xr.Dataset, path: Path, store: Path, tour: _Tour) -> xr.Dataset:
+def _scan(ds: xr.Dataset, at: _Places, tour: _Tour) -> xr.Dataset:
     tests = ds.sizes["variants"] * ds.sizes["traits"]
     tour.step(f"The scan: a LOD score for each of {quantity(tests)} pairs of trait and marker")
     tour.note(
         "The heritability of each trait is estimated exactly. The LODs go to disk block by block,\n"
         "so that a scan that was stopped goes on where it was."
     )
-    tour.command(f"scan {path} {store}")
-    tour.code(f'result = blmm.scan(ds, store="{store}")')
+    tour.command("scan", at.study, at.scan)
+    tour.code(f"result = blmm.scan(ds, store={str(at.scan)!r})")
     with ProgressBar() as bar:
-        return scan(ds, store=store, progress=bar)
+        return scan(ds, store=at.scan, progress=bar)
 
 
-def _tell_peaks(ds: xr.Dataset, maxima: pd.DataFrame, store: Path, tour: _Tour) -> None:
+def _tell_peaks(ds: xr.Dataset, maxima: pd.DataFrame, at: _Places, tour: _Tour) -> None:
     tour.step("The peaks: the highest LOD of each trait; the traits with the highest of all")
-    tour.command(f"maxima {store} --top {_SHOWN}")
+    path = at.file("maxima.csv")
+    tour.command("maxima", at.scan, "--out", path, "--overwrite")
+    tour.command("maxima", at.scan, "--top", _SHOWN)
     tour.code("peaks = blmm.max_lod(result)")
+    tour.code(f"peaks.to_csv({str(path)!r}, index=False)")
+    with Location.of(path).appearing_file() as partial:
+        maxima.to_csv(partial, index=False)
     known = "trait_true_variant" in ds
     table = _with_truth(ds, maxima) if known else maxima.assign(**_descriptions(ds))
     top = table.sort_values("lod", ascending=False, kind="stable").head(_SHOWN)
@@ -217,28 +261,13 @@ def _descriptions(ds: xr.Dataset) -> dict[str, list[str]]:
     return {"description": [shorten(str(text), _WIDTH, placeholder=" ...") for text in texts]}
 
 
-def _draw(
-    ds: xr.Dataset, result: xr.Dataset, maxima: pd.DataFrame, folder: Path, tour: _Tour
-) -> None:
-    tour.step("The pictures: the LOD curve of the first trait above, and the map of all loci")
-    best = maxima["trait"][maxima["lod"].fillna(-1).argmax()]
-    curve, dots = (folder / name for name in _PICTURES[:2])
-    tour.code(f'blmm.plot.lod(result, "{best}").figure.savefig("{curve}", dpi={_DPI})')
-    keep(plot.lod(result, best), curve, _DPI)
-    tour.code(f'blmm.plot.eqtl(peaks, ds).figure.savefig("{dots}", dpi={_DPI})')
-    keep(plot.eqtl(maxima, ds, threshold=_THRESHOLD), dots, _DPI)
-
-
-def _tell_chance(
-    ds: xr.Dataset, path: Path, maxima: pd.DataFrame, folder: Path, tour: _Tour
-) -> xr.Dataset:
+def _tell_chance(ds: xr.Dataset, maxima: pd.DataFrame, at: _Places, tour: _Tour) -> xr.Dataset:
     tour.step("The thresholds: how high the LOD of each trait is by chance alone")
     tour.note("Random residuals stand in for those of all traits, at some heritabilities.")
-    store = folder / f"{path.stem}-perm.zarr"
     options = f'method="shared", n_permutations={_DRAWS}'
-    tour.command(f"permute {path} {store} --method shared --permutations {_DRAWS}")
-    tour.code(f'perm = blmm.permute(ds, {options}, store="{store}")')
-    perm = permute(ds, method="shared", n_permutations=_DRAWS, store=store)
+    tour.command("permute", at.study, at.perm, "--method", "shared", "--permutations", _DRAWS)
+    tour.code(f"perm = blmm.permute(ds, {options}, store={str(at.perm)!r})")
+    perm = permute(ds, method="shared", n_permutations=_DRAWS, store=at.perm)
     tour.code("found = blmm.trait_fdr(perm, peaks)")
     found = trait_fdr(perm, maxima)
     levels = thresholds(perm, _ALPHA)["threshold"]
@@ -251,11 +280,47 @@ def _tell_chance(
     return perm
 
 
+def _draw(
+    ds: xr.Dataset,
+    result: xr.Dataset,
+    maxima: pd.DataFrame,
+    perm: xr.Dataset,
+    at: _Places,
+    tour: _Tour,
+) -> None:
+    tour.step("The pictures: the LOD curve of the first trait above, and the map of all loci")
+    best = str(maxima["trait"][maxima["lod"].fillna(-1).argmax()])
+    curve, dots, table = (at.file(name) for name in ("lod.png", "eqtl.html", "maxima.csv"))
+    tour.command("plot", "lod", at.scan, best, "--perm", at.perm, "--out", curve, "--overwrite")
+    tour.code(f"ax = blmm.plot.lod(result, {best!r}, threshold=perm)")
+    tour.code(f"blmm.plot.save(ax, {str(curve)!r}, overwrite=True)")
+    keep(plot.lod(result, best, threshold=perm), curve)
+    tour.command("plot", "eqtl", table, at.study, "--out", dots, "--overwrite")
+    tour.code("ax = blmm.plot.eqtl(peaks, ds)")
+    tour.code(f"blmm.plot.save(ax, {str(dots)!r}, overwrite=True)")
+    keep(plot.eqtl(maxima, ds), dots)
+
+
 def _write_report(
-    ds: xr.Dataset, result: xr.Dataset, perm: xr.Dataset, folder: Path, store: Path, tour: _Tour
+    ds: xr.Dataset, result: xr.Dataset, perm: xr.Dataset, at: _Places, tour: _Tour
 ) -> None:
     tour.step("The report: all of it on one page, with tables to sort and how to repeat it")
-    page = folder / _PICTURES[2]
-    tour.command(f"report {store} --out {page} --overwrite")
-    tour.code(f'blmm.report(result, "{page}", study=ds, perm=perm, overwrite=True)')
+    page = at.file("report.html")
+    given = ("--study", at.study, "--perm", at.perm)
+    tour.command("report", at.scan, "--out", page, *given, "--overwrite")
+    tour.code(f"blmm.report(result, {str(page)!r}, study=ds, perm=perm, overwrite=True)")
     report(result, page, study=ds, perm=perm, overwrite=True)
+
+
+def _tell_where(at: _Places, tour: _Tour) -> None:
+    tour.step("What to look at")
+    for name, words in _FILES.items():
+        tour.file(at.file(name), words)
+    tour.file(
+        at.scan, "the LODs of all pairs: blmm.open_result opens it, bulklmm info describes it"
+    )
+    tour.file(at.perm, "what chance alone gives every trait")
+    tour.note(
+        "The same with files of your own: bulklmm demo --study FILE, or step by step as above,\n"
+        "beginning with bulklmm import."
+    )

@@ -29,6 +29,8 @@ COMMANDS = {
     "max_lod": "maxima",
     "read_probabilities": "import probabilities",
     "read_rqtl2": "import",
+    "open_kinship": "kinship",
+    "save_kinship": "kinship",
     "save": "import",
     "snp_probabilities": "snps",
 }

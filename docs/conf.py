@@ -17,7 +17,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_copybutton",
-    "myst_parser",
+    "myst_nb",  # MyST's Markdown, and notebooks
     "commands",  # this and the next two are in _ext
     "mathml",
     "tables",
@@ -30,6 +30,10 @@ nitpicky = True
 # Pages are Markdown; formulas stand between dollars.
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
+
+# Notebooks are shown as they are: `make test` executes them.
+nb_execution_mode = "off"
+nb_merge_streams = True
 
 # The API reference comes from NumPy docstrings. A name in single backticks becomes a link where
 # it is a public name, and stays emphasis where it is an argument.

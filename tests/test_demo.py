@@ -1,9 +1,13 @@
 import json
+import shlex
 import zipfile
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+from commands import run
 
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.permute import permute
@@ -11,6 +15,7 @@ from bulklmm_dask.demo import run_demo
 from bulklmm_dask.results.thresholds import trait_fdr
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
@@ -30,11 +35,11 @@ def test_it_scans_the_reference_shape_draws_and_reports(tour):
     out, said, maxima = tour
     assert "248 samples of 50 strains, 7,321 markers on 20 chromosomes, 25 traits" in said
     assert len(maxima) == 25
-    for name in ("lod.png", "eqtl.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG")
-    page = (out / "report.html").read_text()
-    assert page.startswith("<!DOCTYPE html>")
-    assert page.rstrip().endswith("</html>")
+    assert (out / "lod.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("report.html", "eqtl.html"):
+        page = (out / name).read_text()
+        assert page.startswith("<!DOCTYPE html>")
+        assert page.rstrip().endswith("</html>")
     assert dict(open_dataset(out / "simulated-25.zarr").sizes)["samples_0"] == 248
 
 
@@ -66,7 +71,49 @@ def test_the_python_that_it_shows_does_what_it_did(tour, tmp_path):
     space: dict[str, object] = {}
     exec("\n".join(shown).replace(str(out), str(tmp_path)), space)
     assert space["peaks"].equals(maxima)
-    assert (tmp_path / "lod.png").stat().st_size == (out / "lod.png").stat().st_size
+    for name in ("lod.png", "eqtl.html", "maxima.csv"):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_it_ends_with_what_to_look_at(tour):
+    out, said, _ = tour
+    last = said.split("What to look at")[1]
+    for line in last.splitlines():
+        if line.strip().startswith(str(out)):
+            assert Path(line.strip()).exists(), line
+    shown = {path.name for path in out.iterdir()} - {"simulated-25.zarr"}
+    assert not [name for name in shown if f"{out / name}\n" not in last]
+
+
+def shell_lines(said):
+    """The commands that a tour shows, as words without the name of the program."""
+    return [shlex.split(line.split("$ ")[1])[1:] for line in said if line.strip().startswith("$ ")]
+
+
+@pytest.mark.parametrize("kind", ["a Zarr study", "R/qtl2 files"])
+def test_the_shell_lines_that_it_shows_do_what_it_did(small, tmp_path, kind):
+    """Run in an empty folder of another name, they give the same files."""
+    if kind == "a Zarr study":
+        source = tmp_path / "my study.zarr"  # its name needs quotation marks
+        save(small, source)
+    else:
+        source = tmp_path / "cross.zip"
+        with zipfile.ZipFile(source, "w") as file:
+            for name, content in _rqtl2_files(small).items():
+                file.writestr(name, content)
+    out, again = tmp_path / "by demo", tmp_path / "by hand"
+    said: list[str] = []
+    run_demo(study=source, out=out, echo=said.append)
+    again.mkdir()
+    for words in shell_lines(said):
+        run(*(word.replace(str(out), str(again)) for word in words))
+    assert {path.name for path in again.iterdir()} == {path.name for path in out.iterdir()}
+    for name in ("lod.png", "eqtl.html"):
+        assert (again / name).read_bytes() == (out / name).read_bytes(), name
+    tables = [pd.read_csv(folder / "maxima.csv") for folder in (out, again)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+    stores = [next(folder.glob("*-scan.zarr")) for folder in (out, again)]
+    assert open_result(stores[0]).lod.equals(open_result(stores[1]).lod)
 
 
 def test_run_again_it_finds_what_is_done(tour, capsys):

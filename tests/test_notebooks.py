@@ -2,6 +2,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from doc_pages import commands, parse
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -26,3 +27,19 @@ def test_a_notebook_keeps_its_outputs_and_no_path_of_a_machine(path):
 def _texts(output):
     data = output.get("data", {})
     return [output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")]
+
+
+def test_every_notebook_is_a_page_of_the_documentation():
+    docs = Path(__file__).parents[1] / "docs" / "notebooks"
+    assert {path.resolve() for path in docs.glob("*.ipynb")} == set(NOTEBOOKS)
+    text = (docs / "index.md").read_text()
+    for path in NOTEBOOKS:
+        assert f" <{path.stem}>`" in text
+        assert f"\n{path.stem}\n" in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_commands_of_a_notebook_parse(path):
+    cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    for line in commands("\n\n".join(cells)):
+        parse(line)

@@ -75,9 +75,10 @@ KINSHIP = Option(
     "kinship",
     "--kinship",
     "A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it now; "
-    "a table, such as GEMMA's .cXX.txt; or none for ordinary regression.",
+    "a store from 'bulklmm kinship --out'; a table, such as GEMMA's .cXX.txt; or none for ordinary "
+    "regression.",
     default="kinship",
-    metavar="NAME|none|FILE",
+    metavar="NAME|none|PATH",
 )
 LOCO = Option(
     "loco",

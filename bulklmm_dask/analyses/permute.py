@@ -301,8 +301,9 @@ class _Task:
         prints = self._prints(study, plan)
         skeleton = Skeleton(self._template(), layout, *self._fields(), prints, compression)
         target = open_or_create(writer, skeleton)
-        run_permutations(target, self._lay_out(study, bases, plan, size), progress)
-        result = open_result(writer.store)
+        written = run_permutations(target, self._lay_out(study, bases, plan, size), progress)
+        with writer.given_back():
+            result = open_result(written)
         warn_of_few_degrees(study.measured, result["n_samples"].values)
         return result
 

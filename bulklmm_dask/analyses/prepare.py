@@ -17,6 +17,7 @@ from bulklmm_dask.analyses.inputs.covariates import (
     model_columns,
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
+from bulklmm_dask.analyses.inputs.kept_eigen import with_kept_eigen
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_in_words, kinship_matrix
 from bulklmm_dask.analyses.inputs.markers import (
     ConditionLike,
@@ -178,7 +179,7 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
         of_x=x_covariates_of(ds, inputs.x_covariates, fixed),
     )
     warn_of_few_degrees(measured)
-    return measured
+    return with_kept_eigen(ds, inputs.kinship, measured)
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def prepare_trait(
     kinship = measured.kinship
     if is_lazy(kinship):
         kinship = checked_kinship(np.asarray(kinship))
-    everyone = Samples(measured.covariates, kinship, measured.weights)
+    everyone = Samples(measured.covariates, kinship, measured.weights, eigen=measured.eigen_of(0))
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]
     return TraitData(measured, values[used, 0], everyone.take(used), own)

@@ -38,7 +38,7 @@ from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
-from bulklmm_dask.engine.overlap import overlapping
+from bulklmm_dask.engine.overlap import begun, overlapping, reading_early
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
@@ -46,11 +46,12 @@ from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.storage.codecs.compression import Compression
-from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.coordinates import FREQUENCY, arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
+from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.result import open_result, with_derived
 from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
@@ -109,8 +110,8 @@ def scan(
     method : {"null-exact", "null-grid", "alt-exact", "alt-grid"}
         Estimate h2 once a trait or again for every pair, in all of [0, 1] or on a grid.
     kinship : str, array (samples, samples), DataArray, DataFrame or None
-        A variable of the study, or a matrix; labelled ones are matched to the samples by name.
-        None is ordinary regression.
+        A variable of the study, a matrix, or the path of a store of `save_kinship`; labelled ones
+        are matched to the samples by name. None is ordinary regression.
     loco : bool
         Scan each contig with the kinship of all others: (contigs, samples, samples), from
         ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``.
@@ -275,41 +276,47 @@ def scan(
         model=model,
         x_covariates=x_covariates,
     )
-    store = None if store is None else looked_up(store)
-    kept = stored_as(store, compression, digits)
-    options = ScanOptions.of(
-        ds,
-        inputs,
-        method=method,
-        reml=reml,
-        h2_grid=h2_grid,
-        refine_above=refine_above,
-        statistics=statistics,
-        precision=precision,
-        digits=kept.digits,
-    )
-    study = prepare(ds, inputs)
-    options.require_fit(inputs)
-    advise_loco(ds, kinship, loco=loco)
-    advise_x(ds, study.measured, x_covariates)
-    if options.model.grid is not None:
-        warn_of_scale(study.measured, options.model.grid)
-    if options.genotypes and options.model.with_effects and not options.interaction:
-        warn_of_far_covariates(study.measured)
-    if store is not None and chunks == "auto":
-        chunks = block_of(store, Layout.dims) or "auto"
-    make = partial(scan_load, Shapes.of(study), options)
-    load = fitting(make, chunks, None if store is None else room_of_workers())
-    attrs = options.attributes() | inputs.of_tests(ds, study.measured)
-    if {"beta", "se"} & set(options.statistics):
-        maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
-        attrs["effect_unit"] = options.effect_unit(maximum)
-    names = _names(ds, options)
-    if store is None:
-        return _lazy(names, study, load.plan, options, attrs)
-    say_if_small(load)
-    with writing(store) as writer:
-        return _run(names, study, load.plan, options, attrs | origin(ds), writer, kept, progress)
+    with reading_early() as early:
+        if store is not None:
+            early(ds["sample_trait"].data)
+            store = looked_up(store)
+        kept = stored_as(store, compression, digits)
+        options = ScanOptions.of(
+            ds,
+            inputs,
+            method=method,
+            reml=reml,
+            h2_grid=h2_grid,
+            refine_above=refine_above,
+            statistics=statistics,
+            precision=precision,
+            digits=kept.digits,
+        )
+        study = prepare(ds, inputs)
+        options.require_fit(inputs)
+        advise_loco(ds, kinship, loco=loco)
+        advise_x(ds, study.measured, x_covariates)
+        if options.model.grid is not None:
+            warn_of_scale(study.measured, options.model.grid)
+        if options.genotypes and options.model.with_effects and not options.interaction:
+            warn_of_far_covariates(study.measured)
+        if store is not None and chunks == "auto":
+            chunks = block_of(store, Layout.dims) or "auto"
+        make = partial(scan_load, Shapes.of(study), options)
+        load = fitting(make, chunks, None if store is None else room_of_workers())
+        attrs = options.attributes() | inputs.of_tests(ds, study.measured)
+        if {"beta", "se"} & set(options.statistics):
+            maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
+            attrs["effect_unit"] = options.effect_unit(maximum)
+        names = _names(ds, options)
+        if store is None:
+            return _lazy(names, study, load.plan, options, attrs)
+        say_if_small(load)
+        attrs |= origin(ds)
+        with writing(store) as writer:
+            if writer.held is None:
+                early(study.genotypes.values)
+            return _run(names, study, load.plan, options, attrs, writer, kept, progress)
 
 
 def _lazy(
@@ -319,7 +326,7 @@ def _lazy(
     if is_lazy(study.genotypes.values) and study.genotypes.values.ndim == 3:
         say_absent_uncounted()
     bases = lazy_bases(study.measured)
-    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
+    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases, by_block=True)
     of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
     columns |= frequency_columns(study, lazy.markers.values)
@@ -345,13 +352,17 @@ def _run(
     beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
     with overlapping(None, plan.block_bytes, study.genotypes.values, study.measured.traits):
+        if writer.held is None and FREQUENCY in frequencies and is_far(study.genotypes.values):
+            dims, values, *rest = frequencies[FREQUENCY]
+            frequencies[FREQUENCY] = (dims, begun(values), *rest)
         prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
         layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
         beside = beside.assign_coords(frequencies)
         skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
         target = open_or_create(writer, skeleton)
-    run_into(target, lazy, progress)
-    result = open_result(writer.store)
+    written = run_into(target, lazy, progress)
+    with writer.given_back():
+        result = open_result(written)
     warn_of_few_degrees(study.measured, result["n_samples"].values)
     return result
 

@@ -15,6 +15,7 @@ from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.study.kinship_store import STORE
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
 from bulklmm_dask.study.tables.tablefile import open_table
@@ -56,7 +57,9 @@ def _option(row: Option) -> Callable[[Function], Function]:
 def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     """Arguments of an analysis of `ds`, from the options given to its command."""
     found = dict(given)
-    found["kinship"] = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
+    relation = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
+    stored = isinstance(relation, xr.DataArray) and STORE in relation.attrs
+    found["kinship"] = given["kinship"] if stored else relation  # the result keeps its path
     for name in {"weights", "replicates"} & set(given):
         found[name] = _vector(given[name])
     if "strata" in given:

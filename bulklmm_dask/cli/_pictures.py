@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulklmm_dask.cli._base import PATH, overwrite_option, require_new, say
-from bulklmm_dask.errors import InputError
-from bulklmm_dask.plot._files import keep
+from bulklmm_dask.plot._files import DPI, keep
+from bulklmm_dask.plot._files import require_picture as require_format
 from bulklmm_dask.text import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_DPI = 300
-_PICTURES = (".png", ".pdf", ".svg")
 
 
 def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,16 +23,16 @@ def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--dpi",
             type=click.IntRange(36, 2400),
-            default=_DPI,
+            default=DPI,
             show_default=True,
-            help="Dots per inch; in a pdf or svg only for parts with very many points.",
+            help="Dots per inch; in a pdf, svg or html only for parts with very many points.",
         ),
         click.option(
             "--out",
             type=PATH,
             metavar="PICTURE",
             required=True,
-            help="File to write: png, pdf or svg.",
+            help="File to write: png, pdf, svg, or html to zoom and point at.",
         ),
         overwrite_option,
     ):
@@ -45,14 +42,11 @@ def out_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def require_picture(path: Path, *, overwrite: bool) -> None:
     """Raise InputError, before any work, unless a picture can be written there."""
-    if path.suffix.lower() not in _PICTURES:
-        raise InputError(
-            f"{named(path)} is not a picture; end its name with {' or '.join(_PICTURES)}"
-        )
+    require_format(path)
     require_new(path, overwrite=overwrite)
 
 
-def write_picture(ax: Axes, path: Path, dpi: int = _DPI) -> None:
+def write_picture(ax: Axes, path: Path, dpi: int = DPI) -> None:
     """Write a picture and report its path."""
     keep(ax, path, dpi)
     say(f"picture written to {named(path)}")

@@ -19,12 +19,11 @@ from bulklmm_dask.cli._base import (
     compute_options,
     examples,
     numbers,
-    require_new,
     say,
 )
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import run_into, workers
-from bulklmm_dask.cli._tables import give_table, out_option
+from bulklmm_dask.cli._tables import give_table, out_option, require_table
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import counted, named
@@ -98,7 +97,7 @@ def thresholds_command(
     **compute: Any,
 ) -> None:
     """Give the thresholds of every trait of PERM, one row a trait, one column a level."""
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     with workers(**compute):
         found = thresholds(open_result(perm), alpha, by=by)
     values = found["threshold"].transpose("traits", ..., "alpha").values.round(6)

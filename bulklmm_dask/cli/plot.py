@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 
 _result = click.argument("result", type=PATH)
 _contig = click.option("--contig", metavar="NAME", help="Draw this chromosome only.")
+_perm = click.option(
+    "--perm",
+    type=PATH,
+    metavar="PERM",
+    help="Permutation store from 'bulklmm permute'; draws thresholds.",
+)
 _alpha = click.option(
     "--alpha",
     callback=numbers,
@@ -79,12 +85,7 @@ def _kind(name: str, short_help: str, *lines: str) -> Callable[[Callable[..., Ax
 @click.option(
     "--threshold", callback=numbers, metavar="LODS", help="LODs at which dashed lines are drawn."
 )
-@click.option(
-    "--perm",
-    type=PATH,
-    metavar="PERM",
-    help="Permutation store from 'bulklmm permute'; draws thresholds.",
-)
+@_perm
 @_alpha
 @click.option(
     "--intervals",
@@ -103,18 +104,23 @@ def lod(
     contig: str | None,
 ) -> Axes:
     """Draw the LOD curves of TRAITS of RESULT along the genome or one chromosome."""
-    if threshold is not None and perm is not None:
-        raise click.UsageError("--threshold and --perm exclude each other: choose one")
-    levels: list[float] | xr.Dataset | None = threshold
-    if perm is not None:
-        levels = _thresholds(open_result(perm), list(traits), alpha)
+    levels = _levels(threshold, perm, list(traits), alpha)
     table = None if intervals is None else read_table(intervals)
     return plot.lod(open_result(result), traits, threshold=levels, intervals=table, contig=contig)
 
 
-def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.Dataset:
-    """Thresholds of some traits."""
-    return thresholds(select(perm, "traits", traits), alpha)
+def _levels(
+    threshold: list[float] | None, perm: Path | None, traits: list[str], alpha: list[float]
+) -> list[float] | xr.Dataset | None:
+    """Thresholds of some traits: numbers, or those of their permutations."""
+    if threshold is not None and perm is not None:
+        raise click.UsageError(
+            f"--threshold {','.join(f'{level:g}' for level in threshold)} and --perm {named(perm)} "
+            "exclude each other: choose one"
+        )
+    if perm is None:
+        return threshold
+    return thresholds(select(open_result(perm), "traits", traits), alpha)
 
 
 @_kind(
@@ -126,16 +132,24 @@ def _thresholds(perm: xr.Dataset, traits: list[str], alpha: list[float]) -> xr.D
 @click.argument("findings", type=PATH)
 @click.argument("study", type=SOURCE)
 @click.option("--threshold", type=float, default=5.0, show_default=True, help="Lowest LOD to draw.")
-def eqtl(findings: Path, study: str, threshold: float) -> Axes:
+@click.option(
+    "--cis-window",
+    type=float,
+    metavar="DISTANCE",
+    help="Largest distance of a cis locus from its trait, in the unit of the positions.  "
+    "[default: the column cis of FINDINGS, or 5 Mb or cM]",
+)
+def eqtl(findings: Path, study: str, threshold: float, cis_window: float | None) -> Axes:
     """Draw the loci of FINDINGS (from 'bulklmm peaks', 'hits' or 'maxima') against their traits.
 
     Traits are placed at their positions on the genome if STUDY has them, otherwise in their order.
+    Cis and trans loci have their own colours where the positions are known.
     """
     table = read_table(findings)
     columns = ("trait", "contig", "position", "lod")
     remedy = "'bulklmm peaks' writes such a table"
     table = require_table(table, columns, f"{named(findings)} has", remedy, numbers=columns[2:])
-    return plot.eqtl(table, open_source(study), threshold=threshold)
+    return plot.eqtl(table, open_source(study), threshold=threshold, cis_window=cis_window)
 
 
 @_kind(
@@ -177,10 +191,70 @@ def heatmap(
     metavar="VALUES",
     help="Values of -log10 p at which dashed lines are drawn.",
 )
+@_perm
+@_alpha
 @_contig
-def manhattan(result: Path, trait: str, threshold: list[float] | None, contig: str | None) -> Axes:
+def manhattan(
+    result: Path,
+    trait: str,
+    threshold: list[float] | None,
+    perm: Path | None,
+    alpha: list[float],
+    contig: str | None,
+) -> Axes:
     """Draw -log10 p of TRAIT at every marker of RESULT."""
-    return plot.manhattan(open_result(result), trait, threshold=threshold, contig=contig)
+    levels = _levels(threshold, perm, [trait], alpha)
+    return plot.manhattan(open_result(result), trait, threshold=levels, contig=contig)
+
+
+@_kind(
+    "miami",
+    "p-values of two scans, one upwards and one downwards.",
+    "bulklmm plot miami null-lod.zarr alt-lod.zarr 10001 --labels null,alt --out miami.png",
+    "bulklmm plot miami liver.zarr lung.zarr 10001 --perm perm.zarr --out miami.html",
+    "bulklmm plot miami lod.zarr lod.zarr 10001 --lower-trait 10002 --contig 7 --out two.pdf",
+)
+@click.argument("upper", type=PATH)
+@click.argument("lower", type=PATH)
+@click.argument("trait")
+@click.option("--lower-trait", metavar="NAME", help="Trait of LOWER, if it is another one.")
+@click.option(
+    "--labels",
+    metavar="NAMES",
+    help="Names of the two halves, with a comma between.  [default: the traits, or upper,lower]",
+)
+@click.option(
+    "--threshold",
+    callback=numbers,
+    metavar="VALUES",
+    help="Values of -log10 p at which dashed lines are drawn in both halves.",
+)
+@_perm
+@_alpha
+@_contig
+def miami(
+    upper: Path,
+    lower: Path,
+    trait: str,
+    lower_trait: str | None,
+    labels: str | None,
+    threshold: list[float] | None,
+    perm: Path | None,
+    alpha: list[float],
+    contig: str | None,
+) -> Axes:
+    """Draw -log10 p of TRAIT in the results UPPER and LOWER, which have the same markers."""
+    traits = list(dict.fromkeys((trait, lower_trait or trait)))
+    halves: Any = None if labels is None else tuple(names(labels))
+    return plot.miami(
+        open_result(upper),
+        open_result(lower),
+        trait,
+        lower_trait=lower_trait,
+        labels=halves,
+        threshold=_levels(threshold, perm, traits, alpha),
+        contig=contig,
+    )
 
 
 @_kind(
@@ -307,7 +381,9 @@ def permutations(
 ) -> Axes:
     """Draw a histogram of the highest LODs of TRAIT in PERM, from 'bulklmm permute'."""
     if observed is not None and result is not None:
-        raise click.UsageError("--observed and --result exclude each other: choose one")
+        raise click.UsageError(
+            f"--observed {observed:g} and --result {named(result)} exclude each other: choose one"
+        )
     if result is not None:
         scanned = select(open_result(result), "traits", [trait])
         highest = float(max_lod(scanned)["lod"].iloc[0])
@@ -323,6 +399,7 @@ def permutations(
         eqtl,
         heatmap,
         manhattan,
+        miami,
         qq,
         hotspots,
         kinship,
@@ -339,7 +416,10 @@ def permutations(
     ),
 )
 def plot_group() -> None:
-    """Draw the findings of a scan for a screen (png) or a paper (pdf, svg).
+    """Draw the findings of a scan for a screen (png), a paper (pdf, svg) or a browser (html).
+
+    A page of html zooms, moves and says what is under the pointer; it is one file that needs no
+    network.
 
     Every picture has its own --help. Colours suit colour-blind readers; very many points are stored
     as pixels. Needs matplotlib: pip install 'bulklmm-dask[plot]'.

@@ -19,10 +19,12 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
+    did,
     examples,
     names,
     overwrite_option,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import workers
@@ -120,4 +122,6 @@ def probabilities_command(
         if alleles:
             ds = allele_probabilities(ds, dtype=dtype)
         save(ds, out, overwrite=overwrite, compression=compression)
+    did(sizes=dict(ds.sizes))
+    wrote(out)
     say(f"{named(out)}: {shape_of(ds)}; next: bulklmm kinship {named(out)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -81,7 +81,8 @@ def _node(measured: Measurements, contig: int) -> da.Array:
     matrix = measured.kinship[contig] if measured.by_contig else measured.kinship
     rest = measured.covariates_on(contig), measured.weights, measured.interacting
     if not is_lazy(measured.kinship):
-        return held_object("samples", _samples(matrix, rest))
+        eigen = measured.eigen_of(contig)
+        return held_object("samples", replace(_samples(matrix, rest), eigen=eigen))
     beside = held_object("covariates", rest)
     return per_block(
         _checked_samples,

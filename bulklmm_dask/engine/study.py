@@ -13,6 +13,7 @@ import numpy as np
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.engine.watch import computed
+from bulklmm_dask.lmm.basis import Eigen
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array, Flags, Index, Names
@@ -75,6 +76,8 @@ class Measurements:
         Names of the covariates in the model, without the intercept.
     weights : array (samples,) or None
         Residual weights.
+    eigen : tuple of pairs of arrays, or None
+        Eigenvalues and eigenvectors of each kinship, if they are known; without weights.
     interacting : tuple of int
         Columns of `covariates` whose product with the genotype is tested.
     prior : Prior or None
@@ -92,6 +95,7 @@ class Measurements:
     trait_names: Names
     covariate_names: tuple[str, ...] = ()
     weights: Array | None = None
+    eigen: tuple[Eigen, ...] | None = None
     interacting: tuple[int, ...] = ()
     prior: Prior | None = None
     own_markers: OwnMarkers | None = None
@@ -101,6 +105,10 @@ class Measurements:
     def complete(self) -> Flags:
         """Mask (samples,) of the samples that have all covariates."""
         return np.asarray(~np.isnan(self.covariates).any(axis=1))
+
+    def eigen_of(self, contig: int) -> Eigen | None:
+        """Eigenvalues and eigenvectors of the kinship for a contig, if they are known."""
+        return None if self.eigen is None else self.eigen[contig if self.by_contig else 0]
 
     @property
     def relations(self) -> int | None:

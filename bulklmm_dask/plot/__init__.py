@@ -1,7 +1,8 @@
 """Pictures of results: Dataset or DataFrame in, matplotlib Axes out.
 
 matplotlib is the extra ``plot`` and is imported only when a picture is asked for. Nothing is shown
-and no setting of matplotlib is changed; ``ax.figure.savefig(...)`` keeps a picture.
+and no setting of matplotlib is changed; ``save(ax, "picture.pdf")`` keeps a picture, and
+``save(ax, "picture.html")`` a page on which it can be zoomed.
 """
 
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ _HOMES = {
     "kinship": "bulklmm_dask.plot.relations",
     "lod": "bulklmm_dask.plot.curves",
     "manhattan": "bulklmm_dask.plot.pvalues",
+    "miami": "bulklmm_dask.plot.pvalues",
     "permutations": "bulklmm_dask.plot.nulls",
     "profile": "bulklmm_dask.plot.likelihood",
-    "qq": "bulklmm_dask.plot.pvalues",
+    "qq": "bulklmm_dask.plot.quantiles",
+    "save": "bulklmm_dask.plot._files",
 }
 __all__ = [
     "coefficients",
@@ -31,12 +34,15 @@ __all__ = [
     "kinship",
     "lod",
     "manhattan",
+    "miami",
     "permutations",
     "profile",
     "qq",
+    "save",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
+    from bulklmm_dask.plot._files import save
     from bulklmm_dask.plot.counts import hotspots
     from bulklmm_dask.plot.curves import lod
     from bulklmm_dask.plot.founders import coefficients
@@ -45,7 +51,8 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.plot.likelihood import profile
     from bulklmm_dask.plot.maps import eqtl
     from bulklmm_dask.plot.nulls import permutations
-    from bulklmm_dask.plot.pvalues import manhattan, qq
+    from bulklmm_dask.plot.pvalues import manhattan, miami
+    from bulklmm_dask.plot.quantiles import qq
     from bulklmm_dask.plot.relations import kinship
 else:
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

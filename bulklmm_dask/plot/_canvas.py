@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from bulklmm_dask.surface import either
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
     from matplotlib.ft2font import FT2Font
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, darkest first.
@@ -27,6 +29,7 @@ SHADE = "0.945"
 RULE = "0.88"
 SMALL, NORMAL = 7, 8  # points
 _LONGEST, _HEAD, _TAIL = 50, 32, 12  # letters of a name in a picture
+BESIDE = "beside"  # gid of texts that move with the heights beside which they stand
 MANY = 20_000  # more marks than this are stored as pixels in a PDF or SVG
 
 _POINT = 1 / 72  # inches
@@ -142,9 +145,9 @@ def _dark_enough(name: str) -> Any:
 
 def coloured_points(
     ax: Axes, x: np.ndarray, y: np.ndarray, lods: np.ndarray, threshold: float
-) -> None:
+) -> PathCollection:
     """Draw points coloured by LOD, from the threshold to the 95th percentile, with a colour bar."""
-    top = max(float(np.percentile(lods, 95)), threshold + 1)
+    top = top_of_scale(lods, threshold)
     points = ax.scatter(
         x,
         y,
@@ -158,6 +161,12 @@ def coloured_points(
         zorder=3,
     )
     colour_bar(ax, points, label_of("lod"), extend=extension(lods, threshold, top))
+    return points
+
+
+def top_of_scale(lods: np.ndarray, threshold: float) -> float:
+    """Upper end of a scale of LODs that begins at the threshold: the 95th percentile."""
+    return max(float(np.percentile(lods, 95)), threshold + 1)
 
 
 def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -172,19 +181,19 @@ def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(cell, return_index=True)[1])
 
 
-def name_levels(ax: Axes, levels: dict[str, float]) -> None:
+def name_levels(ax: Axes, levels: Iterable[tuple[str, float]]) -> None:
     """Label heights at the right end of the picture, moved apart where labels would overlap."""
     low, high = ax.get_ylim()
     gap = 1.15 * text_size("")[1] / inches(ax)[1]
     place: dict[str, Any] = {"transform": ax.transAxes, "va": "center", "ha": "left"}
-    named = sorted(levels, key=lambda name: levels[name])
-    at = [(levels[name] - low) / (high - low) for name in named]
+    named = sorted(levels, key=lambda level: level[1])
+    at = [(value - low) / (high - low) for _, value in named]
     for _ in named:
         for i in range(len(at) - 1):
             middle, half = (at[i] + at[i + 1]) / 2, max(at[i + 1] - at[i], gap) / 2
             at[i : i + 2] = middle - half, middle + half
-    for name, y in zip(named, at, strict=True):
-        ax.text(1.008, y, name, fontsize=SMALL, color=GREY, **place)
+    for (name, _), y in zip(named, at, strict=True):
+        ax.text(1.008, y, name, fontsize=SMALL, color=GREY, gid=BESIDE, **place)
 
 
 def legend_above(ax: Axes, *, title: str | None = None, across: bool = False) -> float:

@@ -15,6 +15,7 @@ from bulklmm_dask.results.checks import require_map
 from bulklmm_dask.results.cis import same_unit
 from bulklmm_dask.results.form import require_places_form
 from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.text import position_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,6 +148,23 @@ def along(
     breaks = np.flatnonzero(np.diff(contig[order])) + 1
     curve = np.asarray(curve, dtype=np.float64)
     return np.insert(x[order], breaks, np.nan), np.insert(curve[order], breaks, np.nan)
+
+
+def place_words(contig: object, position: float, unit: str) -> str:
+    """Name a place on the genome: chr 7, 34.22 Mb; without its position where that is unknown."""
+    at = position_text(float(position), unit)
+    return f"chr {contig}" + (f", {at} {unit}".rstrip() if at else "")
+
+
+def marker_words(shown: xr.Dataset) -> list[str]:
+    """Name every marker of a result with its place."""
+    contigs, unit = shown["contig_id"].values, shown["variant_position"].attrs.get("units", "")
+    known = "variants" in shown.coords
+    names = shown["variants"].values if known else np.arange(shown.sizes["variants"])
+    places = zip(
+        names, shown["variant_contig"].values, shown["variant_position"].values, strict=True
+    )
+    return [f"{name} ({place_words(contigs[on], at, unit)})" for name, on, at in places]
 
 
 def chromosomes(

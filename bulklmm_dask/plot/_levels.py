@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,11 +12,13 @@ import xarray as xr
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import GREY, at_level
 from bulklmm_dask.plot._genome import Genome
+from bulklmm_dask.storage.labels.restored import restored
 from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import number, real_numbers, refuse_huge
 from bulklmm_dask.study.contigs import match_contigs
 from bulklmm_dask.study.schema import require_form, require_unique, select
 from bulklmm_dask.surface import option
+from bulklmm_dask.text import listing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,12 +44,15 @@ class Level:
         LOD on the whole genome, or on each contig; NaN for a contig without one.
     dash : tuple
         Dash pattern of matplotlib.
+    is_number : bool
+        Whether its label is the LOD itself, not its level.
     """
 
     trait: str | None
     label: str
     values: np.ndarray
     dash: Dash = _LONG
+    is_number: bool = False
 
     @property
     def top(self) -> float:
@@ -55,24 +60,44 @@ class Level:
         return float(np.nanmax(self.values))
 
 
+def kept_threshold(result: xr.Dataset) -> Threshold | None:
+    """Thresholds that a result keeps: its variable or attribute ``threshold``."""
+    if "threshold" in result.variables:
+        kept = result["threshold"]  # of one trait, where one is drawn
+        return (
+            kept
+            if "traits" in kept.dims or "traits" not in kept.coords
+            else kept.expand_dims("traits")
+        )
+    found = result.attrs.get("threshold")
+    return None if found is None else np.ravel(found).tolist()
+
+
 def levels_of(
     threshold: Threshold | None, traits: list[str], genome: Genome, contig: str | None
 ) -> list[Level]:
-    """Thresholds to draw: numbers, or what `thresholds` returns, for some traits and one contig."""
+    """Thresholds to draw, for some traits and one contig.
+
+    They are numbers, what `thresholds` returns, or the permutations that it takes.
+    """
     if threshold is None:
         return []
+    if isinstance(threshold, xr.Dataset) and "max_lod" in threshold:
+        from bulklmm_dask.results.thresholds import thresholds  # of scipy
+
+        threshold = thresholds(select(restored(threshold), "traits", traits))
     if not isinstance(threshold, xr.Dataset | xr.DataArray):
         one = isinstance(threshold, str) or not np.ndim(threshold)
         given: Any = [threshold] if one else threshold
         values = [number(value, option("threshold"), -np.inf) for value in given]
         finite = [value for value in values if np.isfinite(value)]
         refuse_huge(np.array(finite), "the thresholds", "give LODs or -log10 p")
-        return [Level(None, f"{value:.3g}", np.array([value])) for value in finite]
+        return [Level(None, f"{value:.3g}", np.array([value]), is_number=True) for value in finite]
     found = threshold if isinstance(threshold, xr.DataArray) else threshold.get("threshold")
     if found is None or "traits" not in found.dims or "alpha" not in found.coords:
         raise InputError(
             "threshold is no number, and has no threshold (traits, alpha); give what "
-            "bulklmm_dask.thresholds returns"
+            "bulklmm_dask.thresholds or permute returns"
         )
     form = Variable(_LEVELS, "fiu", "LODs of traits at levels alpha")
     require_form(found.to_dataset(name="threshold"), {"threshold": form}, turned=True)
@@ -107,6 +132,26 @@ def levels_of(
         for j, alpha in enumerate(found["alpha"].values)
     ]
     return [level for level in levels if np.isfinite(level.values).any()]
+
+
+def in_p_values(levels: list[Level], df: np.ndarray) -> list[Level]:
+    """Thresholds of LODs as -log10 p at these degrees of freedom of the markers."""
+    from bulklmm_dask.lmm.statistics import neg_log10_p  # of scipy
+
+    freedom = np.unique(df[df > 0]) if levels else np.ones(1)
+    if freedom.size != 1:
+        raise InputError(
+            "thresholds of LODs are no p-values where the degrees of freedom differ between "
+            f"markers, here {listing(freedom.tolist())}; give {option('threshold')} as -log10 p"
+        )
+    return [
+        replace(
+            level,
+            values=neg_log10_p(level.values, freedom[0]),
+            label=f"LOD {level.label}" if level.is_number else level.label,
+        )
+        for level in levels
+    ]
 
 
 def draw_levels(ax: Axes, levels: list[Level], genome: Genome, colours: dict[str, str]) -> None:

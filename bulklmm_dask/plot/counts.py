@@ -20,9 +20,11 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
-from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout
+from bulklmm_dask.plot._genome import along, chromosomes, contig_index, layout, place_words
+from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.study.checks import LARGEST, number
+from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,25 +73,34 @@ def hotspots(counts: pd.DataFrame, study: xr.Dataset, *, ax: Axes | None = None)
     counts = require_table(counts, columns, "the counts have", remedy, numbers=columns[1:])
     genome = layout(study)
     contig = contig_index(genome, counts["contig"])
+    unit = study["variant_position"].attrs.get("units", "")
     ax = axes(ax, _SIZE)
     chromosomes(ax, genome, "x", shade=True)
     x, y = along(
         genome, contig, counts["position"].to_numpy(np.float64), counts["traits"].to_numpy()
     )
     style: dict[str, Any] = {"color": COLOURS[0], "rasterized": x.size > MANY, "zorder": 3}
-    ax.plot(x, y, linewidth=0.8, **style)
+    (line,) = ax.plot(x, y, linewidth=0.8, **style)
+    at = counts["position"].to_numpy(np.float64), counts["traits"].to_numpy(np.float64)
+    tell(ax, Points(line, genome.place(contig, at[0]), at[1], lambda: _words(counts, unit)))
     ax.fill_between(x, 0, y, linewidth=0, alpha=0.35, **style)
     threshold, alpha, window = (_attribute(counts, name) for name in _ATTRIBUTES)
     ax.set_ylim(0, 1.06 * max([1.0, threshold or 0.0, *counts["traits"]]))
-    unit = study["variant_position"].attrs.get("units", "")
     wide = "" if window is None else f" of {window:g} {named(unit)}".rstrip()
     ax.set_ylabel(f"Traits with a locus\nin a window{wide}", fontsize=NORMAL)
     count_up(ax)
     tidy(ax)
     if threshold is not None:
         ax.axhline(threshold, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
-        name_levels(ax, {f"{threshold:g}" if alpha is None else at_level(alpha): threshold})
+        name = f"{threshold:g}" if alpha is None else at_level(alpha)
+        name_levels(ax, [(name, threshold)])
     return ax
+
+
+def _words(counts: pd.DataFrame, unit: str) -> list[str]:
+    """What is said of every window."""
+    rows = zip(counts["contig"], counts["position"], counts["traits"], strict=True)
+    return [f"{place_words(c, at, unit)}\n{counted(int(n), 'trait')}" for c, at, n in rows]
 
 
 def _attribute(counts: pd.DataFrame, name: str) -> float | None:

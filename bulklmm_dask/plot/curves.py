@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import cycle, product
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,8 +26,23 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
-from bulklmm_dask.plot._genome import Genome, along, contig_index, draw_stage, staged
-from bulklmm_dask.plot._levels import Threshold, common, dashes, draw_levels, levels_of
+from bulklmm_dask.plot._genome import (
+    Genome,
+    along,
+    contig_index,
+    draw_stage,
+    marker_words,
+    staged,
+)
+from bulklmm_dask.plot._levels import (
+    Threshold,
+    common,
+    dashes,
+    draw_levels,
+    kept_threshold,
+    levels_of,
+)
+from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.results.checks import require_result, require_table
 from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import select
@@ -35,6 +51,7 @@ from bulklmm_dask.text import listing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _SIZE = (7.2, 2.5)  # inches
 # Height of a row of intervals, and of all rows at most, as shares of the height of the curves.
@@ -61,7 +78,10 @@ def lod(
         Names of one or several traits.
     threshold : float, sequence of float, or Dataset, optional
         LODs of dashed lines; or what ``thresholds`` returns, to draw those of every trait, in its
-        colour where there are several traits.
+        colour where there are several traits; or what ``permute`` returns, for its levels 0.1 and
+        0.05. If not given, thresholds that the result keeps are drawn: its variable ``threshold``
+        (``result.assign(threshold=levels.threshold)``), or the LODs in its attribute of that name;
+        an empty list draws none.
     intervals : DataFrame, optional
         What ``find_peaks`` returns: intervals of these traits are drawn below the curves as bars,
         their peaks as dots.
@@ -93,6 +113,12 @@ def lod(
 
     >>> peaks = blmm.find_peaks(result, threshold=4)
     >>> ax = blmm.plot.lod(result, "trait06", intervals=peaks, contig="2")
+
+    The thresholds of the trait, kept with the result:
+
+    >>> perm = blmm.permute(ds, n_permutations=100, seed=1)
+    >>> result = result.assign(threshold=blmm.thresholds(perm).threshold)
+    >>> ax = blmm.plot.lod(result, "trait06")
     """
     names = [traits] if isinstance(traits, str) else list(traits)
     if not names:
@@ -100,7 +126,8 @@ def lod(
     result = require_result(result, "plot.lod")
     result = select(result, "traits", names)
     shown, genome = staged(result, contig)
-    levels = levels_of(threshold, names, genome, contig)
+    given = kept_threshold(result) if threshold is None else threshold
+    levels = levels_of(given, names, genome, contig)
     rows = None if intervals is None else _of_interest(intervals, names, contig, genome)
     curves = shown["lod"].transpose("traits", "variants").values.astype(np.float64)
     refuse_huge(curves, f"the LODs of {listing(names)}", "scan these traits again")
@@ -112,7 +139,9 @@ def lod(
         names, curves, cycle(product(DASHES, COLOURS)), strict=False
     ):
         x, y = along(genome, *places, curve)
-        _draw_curve(ax, x, y, dash, color=colour, label=labelled(name))
+        line = _draw_curve(ax, x, y, dash, color=colour, label=labelled(name))
+        words = partial(_words, shown, name, curve)
+        tell(ax, Points(line, genome.place(*places), curve, words))
         colours[name] = colour
     draw_levels(ax, levels, genome, colours)
     top = np.fmax.reduce(curves, axis=None, initial=max([1.0, *(level.top for level in levels)]))
@@ -122,7 +151,7 @@ def lod(
     tidy(ax)
     if rows is not None:
         _draw_intervals(ax, rows, genome, colours)
-    name_levels(ax, common(levels))
+    name_levels(ax, common(levels).items())
     for label, pattern in dashes(levels).items():
         ax.plot([], [], color=GREY, linewidth=0.8, linestyle=pattern, label=label)
     if len(names) == 1:
@@ -134,7 +163,13 @@ def lod(
     return ax
 
 
-def _draw_curve(ax: Axes, x: np.ndarray, y: np.ndarray, dash: str, **style: Any) -> None:
+def _words(shown: xr.Dataset, trait: str, curve: np.ndarray) -> list[str]:
+    """What is said of every marker of a curve."""
+    markers = marker_words(shown)
+    return [f"{trait}\n{of}\nLOD {lod:.2f}" for of, lod in zip(markers, curve, strict=True)]
+
+
+def _draw_curve(ax: Axes, x: np.ndarray, y: np.ndarray, dash: str, **style: Any) -> Line2D:
     """Draw a curve; a contig with a single marker gets a dot."""
     gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
     alone = np.flatnonzero(gap[:-2] & gap[2:] & ~gap[1:-1]).tolist()
@@ -142,6 +177,7 @@ def _draw_curve(ax: Axes, x: np.ndarray, y: np.ndarray, dash: str, **style: Any)
     (line,) = ax.plot(x, y, dash, linewidth=0.9, zorder=3, rasterized=many, **style)
     if alone:
         line.set(marker="o", markersize=2.4, markeredgewidth=0, markevery=alone)
+    return line
 
 
 def _of_interest(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,8 @@ from bulklmm_dask.plot._canvas import (
     text_size,
     tidy,
 )
+from bulklmm_dask.plot._genome import place_words
+from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.results.checks import has_map
 from bulklmm_dask.storage.labels.restored import require_contigs, restored
 from bulklmm_dask.storage.labels.variables import VARIABLES
@@ -32,10 +35,11 @@ from bulklmm_dask.study.schema import (
     require_form,
     select,
 )
-from bulklmm_dask.text import counted, position_text
+from bulklmm_dask.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
 
 _HEIGHT, _MARGIN, _EACH, _WIDEST = 3.0, 1.2, 0.75, 7.2  # inches
 _JITTER = 0.5  # width of a cloud of points, as a share of the distance between genotypes
@@ -46,6 +50,9 @@ _USED = (
     *("sample_trait", "call_dosage", "call_genotype_probability", "genotype_id", "variant_allele"),
     *("variant_contig", "variant_position", "contig_id"),
 )
+
+# Which samples, their points, and where these are in the direction of x.
+_Cloud: TypeAlias = "tuple[np.ndarray, PathCollection, np.ndarray]"
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     study : Dataset
         A study. Genotypes are the most probable ones of ``call_genotype_probability``, if more
         probable than 0.5. Without it, dosages are rounded to 0, 1 and 2 copies if nearly all are
-        close to these; otherwise they are drawn as they are, with the regression line.
+        close to these; otherwise they are drawn as they are, with the regression line. Genotypes
+        are written by the alleles of ``variant_allele`` where it names two, such as BB, BD and DD.
     trait, variant : str
         Their names.
     ax : Axes, optional
@@ -105,12 +113,19 @@ def effects(study: xr.Dataset, trait: str, variant: str, *, ax: Axes | None = No
     y, x = values[used], genotypes.value[used]
     classes = np.unique(x) if genotypes.names else np.arange(4)
     ax = axes(ax, (min(_WIDEST, _MARGIN + _EACH * max(3, classes.size)), _HEIGHT))
+    names = here["samples"].values[used] if "samples" in here.coords else np.flatnonzero(used)
     if genotypes.names is None:
-        _draw_line(ax, x, y)
+        called_as = [f"dosage {dosage:.3g}" for dosage in x]
+        points = _draw_line(ax, x, y)
+        _name_dosages(ax, here, x)
     else:
-        _draw_classes(
+        called_as = [genotypes.names[int(number)] for number in x]
+        points = _draw_classes(
             ax, x, y, {int(number): named(genotypes.names[int(number)]) for number in classes}
         )
+    for mine, cloud, across in points:
+        words = partial(_words, names[mine], [called_as[i] for i in mine], y[mine])
+        tell(ax, Points(cloud, across, y[mine], words))
     missing = {"trait value": (~measured).sum(), "genotype": (measured & ~called).sum()}
     lost = [f"{number:,} without {what}" for what, number in missing.items() if number]
     kind = "Genotype" if genotypes.names else "Dosage"
@@ -156,15 +171,42 @@ def _refuse_outside(here: xr.Dataset, calls: np.ndarray, maximum: int) -> None:
 
 def _of_copies(here: xr.Dataset) -> list[str]:
     """Names of the genotypes with 0, 1 and 2 copies of the counted allele, or their dosages."""
-    alleles = (
-        [str(name) for name in here["variant_allele"].values] if "variant_allele" in here else []
-    )
-    alleles = [name for name in alleles if name]
+    return _letters(here) or [
+        f"{0.5 * maximum_of(here['call_dosage']) * copies:g}" for copies in range(3)
+    ]
+
+
+def _letters(here: xr.Dataset) -> list[str]:
+    """Genotypes with 0, 1 and 2 copies of the counted allele by their alleles; none if unknown."""
+    known = here["variant_allele"].values if "variant_allele" in here else ()
+    alleles = [str(name) for name in known if str(name)]
     if len(alleles) != 2:
-        return [f"{0.5 * maximum_of(here['call_dosage']) * copies:g}" for copies in range(3)]
+        return []
     between = "" if max(map(len, alleles)) == 1 else "/"
     (one, two) = alleles
     return [between.join(pair) for pair in ((one, one), (one, two), (two, two))]
+
+
+def _name_dosages(ax: Axes, here: xr.Dataset, x: np.ndarray) -> None:
+    """Write the genotype beside the dosages of 0, 1 and 2 copies, if alleles have names."""
+    letters, copy = _letters(here), 0.5 * maximum_of(here["call_dosage"])
+    if not letters:
+        return
+    at = [(copy * copies, name) for copies, name in enumerate(letters)]
+    margin = 0.1 * copy
+    low, high = x.min(initial=at[-1][0]), x.max(initial=0.0)
+    shown = [(place, name) for place, name in at if low - margin <= place <= high + margin]
+    ticks = sorted({place for place, _ in shown} | {0.5 * copy * step for step in range(5)})
+    inside = [tick for tick in ticks if low - margin <= tick <= high + margin]
+    names = dict(shown)
+    labels = [f"{tick:g}" + (f"\n{named(names[tick])}" if tick in names else "") for tick in inside]
+    ax.set_xticks(inside, labels, fontsize=SMALL)
+
+
+def _words(samples: np.ndarray, genotypes: list[str], values: np.ndarray) -> list[str]:
+    """What is said of every sample."""
+    rows = zip(samples, genotypes, values, strict=True)
+    return [f"{sample}\n{genotype}\n{value:.4g}" for sample, genotype, value in rows]
 
 
 def _unit_of(here: xr.Dataset) -> str:
@@ -181,18 +223,19 @@ def _place(here: xr.Dataset, variant: str) -> str:
         return variant
     contig = here["contig_id"].values[int(here["variant_contig"])]
     unit = here["variant_position"].attrs.get("units", "")
-    position = position_text(float(here["variant_position"]), unit)
-    where = f", {position} {unit}".rstrip() if position else ""
-    return f"{variant} (chr {contig}{where})"
+    return f"{variant} ({place_words(contig, float(here['variant_position']), unit)})"
 
 
-def _draw_classes(ax: Axes, x: np.ndarray, y: np.ndarray, names: dict[int, str]) -> None:
+def _draw_classes(ax: Axes, x: np.ndarray, y: np.ndarray, names: dict[int, str]) -> list[_Cloud]:
     """Draw a cloud of points for each genotype, with its mean and interval."""
-    groups = [y[x == number] for number in names]
-    for place, group in enumerate(groups):
+    clouds, groups = [], []
+    for place, number in enumerate(names):
+        mine = np.flatnonzero(x == number)
+        group = y[mine]
         rank = np.argsort(np.argsort(group, kind="stable"))
         across = place + _JITTER * ((rank * _GOLDEN) % 1.0 - 0.5)
-        _draw_points(ax, across, group)
+        clouds.append((mine, _draw_points(ax, across, group), across))
+        groups.append(group)
     size = np.array([group.size for group in groups])
     mean = np.array([group.mean() for group in groups])
     several = np.maximum(size - 1, 1)
@@ -213,22 +256,24 @@ def _draw_classes(ax: Axes, x: np.ndarray, y: np.ndarray, names: dict[int, str])
     labels = [joint.join(pair) for pair in zip(names.values(), sizes, strict=True)]
     ax.set_xticks(np.arange(size.size), labels, rotation=90 if long else 0, fontsize=SMALL)
     ax.set_xlim(-0.6, max(size.size, 1) - 0.4)
+    return clouds
 
 
-def _draw_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def _draw_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> list[_Cloud]:
     """Draw points at their dosages, and the regression line."""
-    _draw_points(ax, x, y)
+    points = _draw_points(ax, x, y)
     if np.unique(x).size > 1:
         ends = np.array([x.min(), x.max()])
         slope, at_zero = np.polyfit(x, y, 1)
         ax.plot(ends, at_zero + slope * ends, color="black", linewidth=1.1, zorder=4)
+    return [(np.arange(x.size), points, x)]
 
 
-def _draw_points(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def _draw_points(ax: Axes, x: np.ndarray, y: np.ndarray) -> PathCollection:
     style: dict[str, Any] = {
         "linewidths": 0,
         "alpha": 0.75,
         "rasterized": x.size > MANY,
         "zorder": 3,
     }
-    ax.scatter(x, y, s=9, color=COLOURS[-1], **style)
+    return ax.scatter(x, y, s=9, color=COLOURS[-1], **style)

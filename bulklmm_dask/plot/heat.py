@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,7 +22,8 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
-from bulklmm_dask.plot._genome import Genome, chromosomes, layout
+from bulklmm_dask.plot._genome import Genome, chromosomes, layout, place_words
+from bulklmm_dask.plot._told import Cells, names_of_runs, tell
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.downsampled import highest_lods
 from bulklmm_dask.storage.summaries.highest import highest_of_runs
@@ -106,8 +108,21 @@ def heatmap(
     ax.set_facecolor(RULE)
     tidy(ax)
     _name_rows(ax, names, order)
+    unit = result["variant_position"].attrs.get("units", "")
+    columns, rows = partial(_places, genome, edges, unit), partial(names_of_runs, names, starts)
+    tell(ax, Cells(drawn, edges, starts, columns, rows, image, label_of("lod")))
     colour_bar(ax, drawn, label_of("lod"), extend=extension(image, low, top))
     return ax
+
+
+def _places(genome: Genome, edges: np.ndarray, unit: str) -> list[str]:
+    """Name the place of the middle of every column."""
+    middle = (edges[:-1] + edges[1:]) / 2.0
+    contig = np.clip(np.searchsorted(genome.edges, middle, side="right") - 1, 0, None)
+    at = (middle - genome.offset[contig]) / genome.scale
+    return [
+        place_words(genome.names[on], place, unit) for on, place in zip(contig, at, strict=True)
+    ]
 
 
 def _columns(genome: Genome) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
+from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import require_form
@@ -83,6 +85,8 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         at = int(np.argmin(np.abs(values["h2"].values - best)))
         (line,) = ax.plot(values["h2"].values, height, "-o", markevery=[at], color=colour, zorder=3)
         line.set(linewidth=1.1, markersize=4, label=_described(values, name))
+        h2 = values["h2"].values
+        tell(ax, Points(line, h2, height, partial(_words, _described(values, name), h2, height)))
         ax.vlines(best, bottom - margin, height[at], color=colour, linewidth=0.7, linestyle=":")
     low, high = values["null_interval"].values
     label = f"95% interval without a marker: {low:.2f} to {high:.2f}"
@@ -94,6 +98,12 @@ def profile(values: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     tidy(ax)
     legend_above(ax, title=named(values.attrs["trait"]))
     return ax
+
+
+def _words(name: str, h2: np.ndarray, height: np.ndarray) -> list[str]:
+    """What is said of every point of a curve."""
+    rows = zip(h2, height, strict=True)
+    return [f"{name}\nh² {at:.3f}: {value:.2f} nats" for at, value in rows]
 
 
 def _require_profile(values: Any) -> None:

@@ -21,6 +21,7 @@ from bulklmm_dask.plot._canvas import (
     say_empty,
     tidy,
 )
+from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.results.null_maxima import null_maxima
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.labels.restored import restored
@@ -96,7 +97,10 @@ def permutations(
         return ax
     bins = int(np.clip(np.sqrt(maxima.size), *_BINS))
     label = counted(maxima.size, "permutation")
-    ax.hist(maxima, bins=bins, histtype="stepfilled", color=COLOURS[-1], label=label)
+    height, edges = np.histogram(maxima, bins=bins)
+    bars = ax.stairs(height, edges, fill=True, color=COLOURS[-1], label=label)
+    middle = (edges[:-1] + edges[1:]) / 2.0
+    tell(ax, Points(bars, middle, height, lambda: _words(edges, height)))
     for level, value in zip(found["alpha"].values, found.values[0], strict=True):
         dash = "--" if level == found["alpha"].values[-1] else ":"
         words = f"{at_level(level)}: LOD {value:.2f}"
@@ -107,6 +111,14 @@ def permutations(
     ax.set_xlim(left=0)
     legend_above(ax, title=named(trait))
     return ax
+
+
+def _words(edges: np.ndarray, height: np.ndarray) -> list[str]:
+    """What is said of every bin."""
+    rows = zip(edges[:-1], edges[1:], height, strict=True)
+    return [
+        f"LOD {low:.2f} to {high:.2f}\n{counted(int(n), 'permutation')}" for low, high, n in rows
+    ]
 
 
 def _p(maxima: np.ndarray, value: float) -> str:

@@ -1,14 +1,13 @@
-"""p-values: along the genome (Manhattan plot) and against their expectation (QQ plot)."""
+"""p-values of traits along the genome: of one scan, or of two in a mirror."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
-from scipy.special import betaincinv, chdtri
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
@@ -17,36 +16,43 @@ from bulklmm_dask.plot._canvas import (
     GREY,
     MANY,
     NORMAL,
-    RULE,
     axes,
     distinct,
     label_of,
-    legend_above,
     name_levels,
     named,
     say_empty,
     tidy,
 )
-from bulklmm_dask.plot._genome import draw_stage, staged
-from bulklmm_dask.plot._levels import common, draw_levels, levels_of
-from bulklmm_dask.results.checks import require_result, require_table
-from bulklmm_dask.results.pvalue_counts import pvalue_counts
+from bulklmm_dask.plot._genome import Genome, draw_stage, marker_words, place_words, staged
+from bulklmm_dask.plot._levels import (
+    Level,
+    Threshold,
+    common,
+    draw_levels,
+    in_p_values,
+    kept_threshold,
+    levels_of,
+)
+from bulklmm_dask.plot._told import Points, tell
+from bulklmm_dask.results.checks import require_map, require_result
 from bulklmm_dask.study.checks import refuse_huge
-from bulklmm_dask.study.schema import select
+from bulklmm_dask.study.schema import require_unique, select
+from bulklmm_dask.surface import either
+from bulklmm_dask.text import counted, listing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDE, _SQUARE = (7.2, 2.5), (3.4, 3.4)  # inches
-_STEEPEST = 3.0  # largest height of a QQ plot, as a multiple of its width in -log10 p
-_RANKS = 300  # at which the band is computed
+_WIDE, _MIRRORED = (7.2, 2.5), (7.2, 4.0)  # inches
+_CLOSE = 1e-6  # relative difference of positions that are the same
 
 
 def manhattan(
     result: xr.Dataset,
     trait: str,
     *,
-    threshold: float | Sequence[float] | None = None,
+    threshold: Threshold | None = None,
     contig: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -59,8 +65,9 @@ def manhattan(
         it has none, p is computed from the LODs (chi-square with ``df`` degrees of freedom, or 1).
     trait : str
         Its name.
-    threshold : float or sequence of float, optional
-        Values of -log10 p of dashed lines.
+    threshold : float, sequence of float, or Dataset, optional
+        Values of -log10 p of dashed lines; or LODs, drawn at their p, as `lod` takes them: what
+        ``thresholds`` or ``permute`` returns. If not given, those that the result keeps are drawn.
     contig : str, optional
         Draw this chromosome only.
     ax : Axes, optional
@@ -89,17 +96,208 @@ def manhattan(
     result = require_result(result, "plot.manhattan")
     result = select(result, "traits", [trait])
     shown, genome = staged(result, contig)
-    levels = levels_of(threshold, [trait], genome, contig)
     one = shown.isel(traits=0)
+    values, levels = _p_values(one, trait), _levels(one, trait, threshold, genome, contig)
+    ax = axes(ax, _WIDE)
+    draw_stage(ax, shown, genome, contig, curves=False)
+    known = _draw_points(ax, one, genome, contig, values, trait)
+    draw_levels(ax, levels, genome, {})
+    ax.set_ylim(0, _top(values[known], levels))
+    ax.set_ylabel(label_of("neg_log10_p"), fontsize=NORMAL)
+    ax.set_title(named(trait), loc="left", fontsize=NORMAL)
+    tidy(ax)
+    name_levels(ax, common(levels).items())
+    if not known.any():
+        say_empty(ax, "no p-values")
+    return ax
+
+
+def miami(
+    upper: xr.Dataset,
+    lower: xr.Dataset,
+    trait: str,
+    *,
+    lower_trait: str | None = None,
+    labels: tuple[str, str] | None = None,
+    threshold: Threshold | None = None,
+    contig: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw -log10 p of two scans: one upwards, the other downwards, on the same scale.
+
+    Parameters
+    ----------
+    upper, lower : Dataset
+        Results of ``scan`` or ``open_result`` of the same markers, in any order; such as scans by
+        two methods, with and without a covariate, or of two tissues.
+    trait : str
+        Its name, in both results.
+    lower_trait : str, optional
+        Name of the trait in `lower`, where that is another one.
+    labels : (str, str), optional
+        What is written beside the upper and the lower half; the names of the traits where they
+        differ, otherwise "upper" and "lower".
+    threshold : float, sequence of float, or Dataset, optional
+        As in `manhattan`, in both halves. If not given, each half has those that its result keeps.
+    contig : str, optional
+        Draw this chromosome only.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+        Chromosomes to scale side by side (x) and -log10 p (y), which grows in both directions from
+        the line in the middle.
+
+    Raises
+    ------
+    InputError
+        If a trait or contig is not in a result, the results have other markers or other maps, or
+        matplotlib is not installed.
+
+    Examples
+    --------
+    Without and with relatives in the model:
+
+    >>> plain = blmm.scan(ds, kinship=None)
+    >>> ax = blmm.plot.miami(blmm.scan(ds), plain, "trait06", labels=("mixed model", "regression"))
+    >>> ax.get_xlabel()
+    'Chromosome'
+    >>> ax.figure.savefig("miami.png")
+    """
+    upper, lower = (require_result(one, "plot.miami") for one in (upper, lower))
+    traits = (trait, trait if lower_trait is None else lower_trait)
+    upper, lower = (
+        select(one, "traits", [name]) for one, name in zip((upper, lower), traits, strict=True)
+    )
+    lower = _on_the_same_map(upper, lower)
+    words = labels or (traits if traits[0] != traits[1] else ("upper", "lower"))
+    if isinstance(words, str) or len(words) != 2:
+        raise InputError(f"labels is {labels!r}; give two, of the upper and of the lower half")
+    shown, genome = staged(upper, contig)
+    halves = [shown.isel(traits=0), staged(lower, contig)[0].isel(traits=0)]
+    given = list(zip(halves, traits, strict=True))
+    values = [_p_values(one, name) for one, name in given]
+    levels = [_levels(one, name, threshold, genome, contig) for one, name in given]
+    ax = axes(ax, _MIRRORED)
+    draw_stage(ax, shown, genome, contig, curves=False)
+    top = 0.0
+    for sign, (one, name), p, lines in zip((1.0, -1.0), given, values, levels, strict=True):
+        known = _draw_points(ax, one, genome, contig, p, name, sign=sign)
+        flipped = [replace(line, values=sign * line.values) for line in lines]
+        draw_levels(ax, flipped, genome, {})
+        top = max(top, _top(p[known], lines))
+    ax.set_ylim(-top, top)
+    ax.axhline(0, color=GREY, linewidth=0.6, zorder=2)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    ax.set_ylabel(label_of("neg_log10_p"), fontsize=NORMAL)
+    if traits[0] == traits[1]:
+        ax.set_title(named(trait), loc="left", fontsize=NORMAL)
+    tidy(ax)
+    for height, word, side in zip((0.985, 0.015), words, ("top", "bottom"), strict=True):
+        place: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "va": side}
+        box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
+        ax.text(0.995, height, named(word), fontsize=NORMAL, bbox=box, zorder=5, **place)
+    below = [(name, -value) for name, value in common(levels[1]).items()]
+    name_levels(ax, [*common(levels[0]).items(), *below])
+    if not any(np.isfinite(p).any() for p in values):
+        say_empty(ax, "no p-values")
+    return ax
+
+
+def _on_the_same_map(upper: xr.Dataset, lower: xr.Dataset) -> xr.Dataset:
+    """The lower result with the markers of the upper one, in their order; or InputError."""
+    for one in (upper, lower):
+        if "variants" not in one.indexes:
+            raise InputError(
+                "a result has no names of markers, by which two are compared; scan a study that "
+                "has variant_id"
+            )
+    names, others = upper.indexes["variants"], lower.indexes["variants"]
+    for index, which in ((names, "upper"), (others, "lower")):
+        require_unique(map(str, index), f"the markers of the {which} result", "give each once")
+    absent, more = names[~names.isin(others)], others[~others.isin(names)]
+    if len(absent) or len(more):
+        parts = [
+            f"{counted(len(only), 'marker')} only in the {which} result: {listing(only, 3)}"
+            for only, which in ((absent, "upper"), (more, "lower"))
+            if len(only)
+        ]
+        raise InputError(
+            f"the two results have other markers, {'; '.join(parts)}; "
+            + either(
+                "select those of both: result.sel(variants=names)",
+                "scan the same markers twice",
+            )
+        )
+    lower = lower.isel(variants=others.get_indexer(names))
+    maps = [require_map(one, "plot.miami") for one in (upper, lower)]
+    contigs = [one["contig_id"].values[one["variant_contig"].values] for one in maps]
+    places = [one["variant_position"].values.astype(np.float64) for one in maps]
+    units = [str(one["variant_position"].attrs.get("units", "")) for one in maps]
+    if units[0] != units[1]:
+        raise InputError(
+            f"positions are in {units[0] or 'no unit'} in the upper result, in "
+            f"{units[1] or 'no unit'} in the lower one; convert one of them"
+        )
+    close = np.isclose(places[0], places[1], rtol=_CLOSE, atol=0.0, equal_nan=True)
+    same = close & (contigs[0].astype(str) == contigs[1].astype(str))
+    if not same.all():
+        first = int(np.flatnonzero(~same)[0])
+        at = [
+            place_words(on[first], place[first], units[0])
+            for on, place in zip(contigs, places, strict=True)
+        ]
+        raise InputError(
+            f"{counted(int((~same).sum()), 'marker')} of the two results at other places, the "
+            f"first {names[first]!r}: {at[0]} and {at[1]}; scan with one marker map"
+        )
+    return lower
+
+
+def _p_values(one: xr.Dataset, trait: str) -> np.ndarray:
+    """-log10 p of a trait at every marker, from the result or from its LODs."""
     if "neg_log10_p" in one:
         values = one["neg_log10_p"].values.astype(np.float64)
     else:
-        values = neg_log10_p(one["lod"].values, one["df"].values if "df" in one else 1)
+        values = neg_log10_p(one["lod"].values, _freedom(one))
     refuse_huge(values, f"the p-values of trait {trait!r}", "scan it again")
-    ax = axes(ax, _WIDE)
-    draw_stage(ax, shown, genome, contig, curves=False)
-    where = shown["variant_contig"].values
-    x = genome.place(where, shown["variant_position"].values)
+    return values
+
+
+def _freedom(one: xr.Dataset) -> np.ndarray:
+    """Degrees of freedom of the tests of a trait."""
+    return one["df"].values if "df" in one else np.ones(1, dtype=int)
+
+
+def _levels(
+    one: xr.Dataset,
+    trait: str,
+    threshold: Threshold | None,
+    genome: Genome,
+    contig: str | None,
+) -> list[Level]:
+    """Thresholds as -log10 p: numbers are, what was found by permutations are LODs."""
+    given = kept_threshold(one) if threshold is None else threshold
+    levels = levels_of(given, [trait], genome, contig)
+    of_lods = threshold is None or isinstance(threshold, xr.Dataset | xr.DataArray)
+    return in_p_values(levels, _freedom(one)) if of_lods else levels
+
+
+def _draw_points(
+    ax: Axes,
+    one: xr.Dataset,
+    genome: Genome,
+    contig: str | None,
+    values: np.ndarray,
+    trait: str,
+    *,
+    sign: float = 1.0,
+) -> np.ndarray:
+    """Draw a point for each marker, in two colours in turn; return which could be drawn."""
+    where = one["variant_contig"].values
+    x = genome.place(where, one["variant_position"].values)
     known = np.isfinite(values) & np.isfinite(x)
     turn = np.cumsum(np.diff(genome.edges) > 0) if contig is None else np.ones(len(genome.names))
     for side, colour in enumerate((COLOURS[-1], COLOURS[0])):
@@ -107,109 +305,18 @@ def manhattan(
         if mine.size:
             mine = mine[distinct(x[mine], values[mine])]
             style: dict[str, Any] = {"linewidths": 0, "rasterized": known.sum() > MANY, "zorder": 3}
-            ax.scatter(x[mine], values[mine], s=4, color=colour, **style)
-    draw_levels(ax, levels, genome, {})
-    least = max([1.0, *(level.top for level in levels)])
-    ax.set_ylim(0, 1.06 * float(np.max(values[known], initial=least)))
-    ax.set_ylabel(label_of("neg_log10_p"), fontsize=NORMAL)
-    ax.set_title(named(trait), loc="left", fontsize=NORMAL)
-    tidy(ax)
-    name_levels(ax, common(levels))
-    if not known.any():
-        say_empty(ax, "no p-values")
-    return ax
+            points = ax.scatter(x[mine], sign * values[mine], s=4, color=colour, **style)
+            words = partial(_words, one, mine, values[mine], trait)
+            tell(ax, Points(points, x[mine], sign * values[mine], words))
+    return known
 
 
-def qq(counts: pd.DataFrame | xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Draw observed against expected -log10 p of all tests.
-
-    Parameters
-    ----------
-    counts : DataFrame or Dataset
-        What ``pvalue_counts`` returns: ``neg_log10_p``, the lower edges of bins, and ``count``. Or
-        a result, whose p-values are then counted block by block.
-    ax : Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    Axes
-        Expected (x) and observed (y) -log10 p, one point for each bin: its lower edge, whose rank
-        is the number of tests in this and all higher bins. The band contains 95% of the values of
-        each rank (a Beta distribution) if tests are independent, which those of neighbouring
-        markers are not. The legend gives lambda, the ratio of the median chi-square (one degree of
-        freedom) to its expectation. Values more than three times as high as the highest expected
-        are drawn as triangles at the upper edge.
-
-    Raises
-    ------
-    InputError
-        If a column is missing, there are no p-values, or matplotlib is not installed.
-
-    Examples
-    --------
-    >>> result = blmm.scan(ds)
-    >>> ax = blmm.plot.qq(result)
-    >>> ax.get_legend_handles_labels()[1][-1]
-    '720 tests, λ = 0.694'
-    >>> ax.figure.savefig("qq.png")
-    """
-    if isinstance(counts, xr.Dataset):
-        counts = pvalue_counts(counts)
-    columns = ("neg_log10_p", "count")
-    remedy = "give what pvalue_counts returns"
-    counts = require_table(counts, columns, "the counts have", remedy, numbers=columns)
-    counts = counts[counts["count"] > 0].sort_values("neg_log10_p")
-    if counts.empty:
-        raise InputError("there are no p-values: the counts are all zero")
-    observed = counts["neg_log10_p"].to_numpy(np.float64)
-    rank = np.cumsum(counts["count"].to_numpy(np.float64)[::-1])[::-1]
-    tests = rank[0]
-    expected = -np.log10(rank / (tests + 1.0))
-    ax = axes(ax, _SQUARE)
-    ranks = np.unique(np.geomspace(1.0, tests, _RANKS).round())
-    place = -np.log10(ranks / (tests + 1.0))
-    ends = [-np.log10(betaincinv(ranks, tests + 1.0 - ranks, q)) for q in (0.975, 0.025)]
-    ax.fill_between(place, *ends, color=RULE, linewidth=0, label="95% band, independent tests")
-    ax.plot([0, place[0]], [0, place[0]], color=GREY, linewidth=0.8, zorder=2)
-    highest = float(ends[1].max())
-    _draw_observed(ax, expected, observed, rank, highest)
-    ax.set_xlabel(f"Expected {label_of('neg_log10_p')}", fontsize=NORMAL)
-    ax.set_ylabel(f"Observed {label_of('neg_log10_p')}", fontsize=NORMAL)
-    tidy(ax)
-    legend_above(ax)
-    return ax
+def _words(one: xr.Dataset, mine: np.ndarray, values: np.ndarray, trait: str) -> list[str]:
+    """What is said of the markers at these positions."""
+    markers = marker_words(one.isel(variants=mine))
+    return [f"{trait}\n{of}\n-log10 p {p:.2f}" for of, p in zip(markers, values, strict=True)]
 
 
-def _draw_observed(
-    ax: Axes, expected: np.ndarray, observed: np.ndarray, rank: np.ndarray, highest: float
-) -> None:
-    """Draw the points of a QQ plot; those above the upper edge as triangles at it.
-
-    `rank` counts the values at least as high as `observed`; `highest` is the top of the band.
-    """
-    widest = max(float(expected.max()), 0.1)
-    limit = max(_STEEPEST * widest, highest)
-    inside = observed <= limit
-    label = f"{int(rank[0]):,} tests, λ = {_inflation(observed, rank):.3f}"
-    style: dict[str, Any] = {"color": COLOURS[0], "linewidths": 0, "zorder": 3}
-    style["rasterized"] = observed.size > MANY
-    ax.scatter(expected[inside], observed[inside], s=6, label=label, **style)
-    height = limit
-    if inside.all():
-        height = max(float(observed.max()), highest)
-    else:
-        beyond = f"{int(rank[~inside][0]):,} beyond, up to {observed.max():.0f}"
-        top = np.full((~inside).sum(), limit)
-        ax.scatter(expected[~inside], top, s=12, marker="^", label=beyond, **style)
-    ax.set_xlim(0, 1.04 * widest)
-    ax.set_ylim(0, 1.04 * height)
-
-
-def _inflation(observed: np.ndarray, rank: np.ndarray) -> float:
-    """Lambda: median chi-square of one degree of freedom over its expectation.
-
-    `observed` ascends; `rank` counts the values that are at least as high.
-    """
-    middle = np.interp(-0.5 * (rank[0] + 1.0), -rank, observed)
-    return float(chdtri(1, 10.0**-middle) / chdtri(1, 0.5))
+def _top(values: np.ndarray, levels: list[Level]) -> float:
+    """Upper end of the axis of p-values."""
+    return 1.06 * float(np.max(values, initial=max([1.0, *(level.top for level in levels)])))

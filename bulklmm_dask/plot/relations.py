@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.plot._canvas import HEAT, NORMAL, SMALL, axes, colour_bar, extension, named
+from bulklmm_dask.plot._told import Cells, names_of_runs, tell
 from bulklmm_dask.study.checks import real_numbers, refuse_huge
 from bulklmm_dask.surface import either
 
@@ -82,6 +84,9 @@ def kinship(
     else:
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(f"{n:,} samples, {how}", fontsize=NORMAL)
+    starts = _starts(n)
+    words = partial(_samples, np.arange(n) if names is None else names, arranged, starts)
+    tell(ax, Cells(drawn, starts, starts, words, words, image, "Kinship"))
     method = matrix.attrs.get("method")
     colour_bar(
         ax,
@@ -137,10 +142,19 @@ def _clustered(values: np.ndarray) -> np.ndarray:
     return np.asarray(leaves_list(linkage(distance, "average")))
 
 
+def _starts(n: int) -> np.ndarray:
+    """Edges of the cells, in samples."""
+    return np.linspace(0, n, min(n, _CELLS) + 1).astype(int)
+
+
+def _samples(names: np.ndarray, arranged: np.ndarray, starts: np.ndarray) -> list[str]:
+    """Name the sample of every row, or the first of several with their number."""
+    return names_of_runs(np.asarray(names)[arranged], starts)
+
+
 def _averaged(values: np.ndarray, arranged: np.ndarray) -> np.ndarray:
     """The matrix in a new order; neighbours are averaged where it is larger than the picture."""
-    n = len(values)
-    starts = np.linspace(0, n, min(n, _CELLS) + 1).astype(int)
+    starts = _starts(len(values))
     size = np.diff(starts)
     rows = [
         np.add.reduceat(values[arranged[low:high]].mean(axis=0)[arranged], starts[:-1]) / size

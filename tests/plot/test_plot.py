@@ -3,6 +3,7 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -109,18 +110,68 @@ def test_a_trait_without_lods_is_drawn_as_nothing(result):
 def test_the_map_sets_markers_against_traits(study, result):
     maxima = max_lod(result)
     ax = plot.eqtl(maxima, study, threshold=5)
-    points = ax.collections[0]
-    assert len(points.get_offsets()) == (maxima.lod >= 5).sum() > 10
-    assert points.get_rasterized()
-    assert (np.diff(points.get_array()) >= 0).all()  # the highest on top
     hits = maxima[maxima.lod >= 5].sort_values("lod")
     own = study.sel(traits=hits.trait.values)
     same = study.contig_id.values[own.trait_contig.values] == hits.contig
-    x, y = points.get_offsets().data.T
-    np.testing.assert_allclose((y - x)[same], (own.trait_position.values - hits.position)[same])
-    assert same.sum() > 10
+    apart = own.trait_position.values - hits.position.values
+    near = (same & (np.abs(apart) <= 5)).to_numpy()
+    trans, cis = ax.collections[:2]
+    for points, mine in ((trans, ~near), (cis, near)):
+        assert len(points.get_offsets()) == mine.sum() > 5
+        assert points.get_rasterized()
+        assert (np.diff(points.get_sizes()) >= 0).all()  # the highest on top, and largest
+        x, y = points.get_offsets().data.T
+        kept = same.to_numpy()[mine]
+        np.testing.assert_allclose((y - x)[kept], apart[mine][kept])
     assert ax.get_xlim() == ax.get_ylim()
     ax.figure.canvas.draw()
+
+
+def test_the_map_has_a_title_and_a_legend_of_cis_and_trans(study, result):
+    maxima = max_lod(result)
+    number = int((maxima.lod >= 5).sum())
+    ax = plot.eqtl(maxima, study, threshold=5)
+    legend = ax.get_legend()
+    words = [text.get_text() for text in legend.get_texts()]
+    assert (
+        legend.get_title().get_text() == f"{number} loci with a LOD of 5 or more; cis within 5 Mb"
+    )
+    counts = {word.split(":")[0]: int(word.split(":")[1]) for word in words if ":" in word}
+    assert list(counts) == ["trans", "cis"]
+    assert sum(counts.values()) == number
+    assert words[2] == f"LOD {maxima.lod[maxima.lod >= 5].min():.3g}"
+    assert words[3].startswith("LOD 1")
+    colours = {tuple(points.get_facecolor()[0][:3]) for points in ax.collections[:2]}
+    assert len(colours) == 2
+
+
+def test_what_cis_is_may_be_given(study, result):
+    maxima = max_lod(result)
+    wide = plot.eqtl(maxima, study, threshold=5, cis_window=1000).get_legend().get_texts()
+    assert int(wide[1].get_text().split(": ")[1]) > 13
+    marked = maxima.assign(cis=["True", "False"] * 20)  # as a CSV file has it
+    ax = plot.eqtl(marked, result, threshold=5)  # a result without positions of traits
+    shown = [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()[:2]]
+    assert shown == ["trans", "cis"]
+    high = marked[marked.lod >= 5]
+    assert len(ax.collections[1].get_offsets()) == (high.cis == "True").sum()
+    unknown = plot.eqtl(marked.assign(cis=pd.NA), study, threshold=5)
+    assert unknown.get_legend().get_texts()[0].get_text().startswith("not known: ")
+    with pytest.raises(
+        InputError, match="cis_window is 3, but the study has no positions of traits"
+    ):
+        plot.eqtl(maxima, result, cis_window=3)
+
+
+def test_traits_of_unknown_place_are_counted(study, result):
+    maxima = max_lod(result)
+    place = study.trait_position.values.copy()
+    place[-4:] = np.nan
+    some = study.assign(trait_position=("traits", place, study.trait_position.attrs))
+    title = plot.eqtl(maxima, some, threshold=5).get_legend().get_title().get_text()
+    assert "; 4 others of traits of unknown place" in title
+    none = study.assign(trait_position=("traits", place * np.nan, study.trait_position.attrs))
+    assert plot.eqtl(maxima, none).texts[0].get_text() == "the place of no trait is known"
 
 
 def test_without_trait_positions_the_traits_stand_in_order(result):

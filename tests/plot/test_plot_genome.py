@@ -80,6 +80,37 @@ def test_a_trait_without_a_threshold_has_no_line():
     assert len(heights(plot.lod(GENOME, "trait0", threshold=levels))) == 2
 
 
+def test_permutations_give_their_thresholds():
+    maxima = np.random.default_rng(0).uniform(2, 5, (60, 3))
+    perm = xr.Dataset(
+        {"max_lod": (("permutations", "traits"), maxima)}, {"traits": GENOME.traits.values}
+    )
+    expected = [np.quantile(maxima[:, 1], q) for q in (0.9, 0.95)]
+    np.testing.assert_allclose(heights(plot.lod(GENOME, "trait1", threshold=perm)), expected)
+    drawn = plot.manhattan(GENOME, "trait1", threshold=perm)
+    np.testing.assert_allclose(heights(drawn), neg_log10_p(expected, 1))
+
+
+@pytest.mark.parametrize("draw", [plot.lod, plot.manhattan])
+def test_thresholds_that_the_result_keeps_are_drawn(draw):
+    scale = neg_log10_p if draw is plot.manhattan else lambda lod, df: lod
+    kept = GENOME.assign(threshold=LEVELS.threshold)
+    np.testing.assert_allclose(heights(draw(kept, "trait1")), scale([3.2, 3.4], 1))
+    ax = draw(GENOME.assign_attrs(threshold=[3, 4.5]), "trait1")
+    np.testing.assert_allclose(heights(ax), scale([3, 4.5], 1))
+    assert heights(draw(kept, "trait1", threshold=[])) == []
+    assert heights(draw(kept, "trait1", threshold=6)) == [6]
+
+
+def test_thresholds_of_lods_are_no_p_where_degrees_of_freedom_differ():
+    freedom = GENOME.lod.astype("int16") * 0 + 1
+    freedom[3:] = 2
+    with pytest.raises(InputError, match=r"differ between markers, here '1', '2'; give threshold"):
+        plot.manhattan(GENOME.assign(df=freedom), "trait1", threshold=LEVELS)
+    two = plot.manhattan(GENOME.assign(df=freedom * 0 + 2), "trait1", threshold=LEVELS)
+    np.testing.assert_allclose(heights(two), neg_log10_p([3.2, 3.4], 2))
+
+
 def test_intervals_lie_below_their_curves_where_they_belong():
     peaks = blmm.find_peaks(GENOME, threshold=3)
     ax = plot.lod(GENOME, ["trait1", "trait2"], intervals=peaks)

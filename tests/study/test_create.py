@@ -18,11 +18,11 @@ TRAITS = np.array([[1.5, -2], [0.25, 3], [4, 0.5]])
 
 
 def named_calls(samples="abc"):
-    return pd.DataFrame(CALLS, index=list(samples), columns=["m1", "m2", "m3", "m4"])
+    return pd.DataFrame(CALLS.copy(), index=list(samples), columns=["m1", "m2", "m3", "m4"])
 
 
 def named_traits(samples="abc"):
-    return pd.DataFrame(TRAITS, index=list(samples), columns=["t1", "t2"])
+    return pd.DataFrame(TRAITS.copy(), index=list(samples), columns=["t1", "t2"])
 
 
 def test_arrays_give_a_valid_study():
