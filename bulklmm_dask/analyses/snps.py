@@ -18,6 +18,7 @@ from bulklmm_dask.analyses.probabilities import (
 )
 from bulklmm_dask.crosses.emission import AA, BB
 from bulklmm_dask.crosses.types import cross_of
+from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
@@ -37,6 +38,8 @@ _POSITION = ("pos", "position", "bp", "mb")
 _SDP = ("sdp",)
 # A SNP this near to a position of the study, in its unit, lies on it.
 _AT = 1e-8
+# SNPs at a time, of genotypes in memory.
+_PIECE = 512
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,7 @@ def snp_probabilities(ds: xr.Dataset, snps: pd.DataFrame | None = None) -> xr.Da
     wanted = _markers(ds, letters) if snps is None else _of_table(ds, letters, snps)
     order = np.lexsort((wanted.position, wanted.contig))
     wanted = wanted.take(order)
-    left, right = _beside(ds, wanted)
-    share = ds["call_genotype_probability"].data
-    pattern = wanted.second.astype(np.float32)[:, None, :]
-    dosage = (share[left] * pattern).sum(axis=2)
-    if (left != right).any():
-        dosage = (dosage + (share[right] * pattern).sum(axis=2)) / 2
+    dosage = _dosages(ds["call_genotype_probability"].data, *_beside(ds, wanted), wanted.second)
     out = without_markers(ds)
     names = text(wanted.names)
     out = out.assign_coords(
@@ -153,6 +151,28 @@ def snp_probabilities(ds: xr.Dataset, snps: pd.DataFrame | None = None) -> xr.Da
     ).assign(call_dosage=(("variants", "samples"), dosage.clip(0, 1), {"maximum": 1}))
     out.attrs = {name: value for name, value in out.attrs.items() if name != "crosstype"}
     return arranged(validate(out))
+
+
+def _dosages(share: Any, left: Index, right: Index, second: Flags) -> Any:
+    """Dosages (snps, samples) of the second allele from shares (positions, samples, founders).
+
+    SNPs of one pattern at one place have the same, which are computed once.
+    """
+    key = np.column_stack([left, right, np.packbits(second, axis=1)])
+    _, first, again = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    pattern = second[first].astype(np.float32)[:, None, :]
+    left, right = left[first], right[first]
+
+    def of(some: slice) -> Any:
+        found = (share[left[some]] * pattern[some]).sum(axis=2)
+        if (left[some] == right[some]).all():
+            return found
+        return (found + (share[right[some]] * pattern[some]).sum(axis=2)) / 2
+
+    if is_lazy(share):
+        return of(slice(None))[again.ravel()]
+    starts = range(0, len(first), _PIECE)
+    return np.concatenate([of(slice(start, start + _PIECE)) for start in starts])[again.ravel()]
 
 
 def _markers(ds: xr.Dataset, letters: list[str]) -> _Snps:

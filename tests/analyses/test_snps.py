@@ -62,6 +62,24 @@ def test_dosages_are_the_shares_of_founders_with_the_second_allele(shares, how):
     np.testing.assert_allclose(lod, -N / 2 * np.log10(1 - r * r), atol=1e-5)
 
 
+def test_many_snps_of_few_patterns(shares, monkeypatch):
+    monkeypatch.setattr("bulklmm_dask.analyses.snps._PIECE", 3)
+    rng = np.random.default_rng(5)
+    snps = pd.DataFrame(
+        {
+            "snp": [f"s{i}" for i in range(80)],
+            "chr": rng.choice(["1", "X"], 80),
+            "pos": rng.uniform(-2, 25, 80).round(1),
+            "sdp": rng.integers(1, 7, 80),
+        }
+    )
+    whole = blmm.snp_probabilities(shares, snps)
+    assert whole.sizes["variants"] == 80
+    for name in ("s0", "s33", "s79"):
+        one = blmm.snp_probabilities(shares, snps[snps.snp == name])
+        np.testing.assert_array_equal(one.call_dosage[0], whole.call_dosage.sel(variants=name))
+
+
 def test_lazily_as_in_memory(shares):
     lazy = shares.assign(
         call_genotype_probability=shares.call_genotype_probability.chunk(variants=1)
