@@ -19,6 +19,7 @@ _HOMES = {
     "adjusted_p": "bulklmm_dask.results.thresholds",
     "allele_probabilities": "bulklmm_dask.analyses.probabilities",
     "bayes_interval": "bulklmm_dask.results.peaks",
+    "blup": "bulklmm_dask.analyses.blup",
     "create_dataset": "bulklmm_dask.study.create",
     "find_hits": "bulklmm_dask.results.hits",
     "find_peaks": "bulklmm_dask.results.peaks",
@@ -31,6 +32,7 @@ _HOMES = {
     "lod_interval": "bulklmm_dask.results.peaks",
     "max_lod": "bulklmm_dask.results.maxima",
     "open_dataset": "bulklmm_dask.study.io",
+    "open_kinship": "bulklmm_dask.study.kinship_store",
     "open_result": "bulklmm_dask.storage.results.result",
     "open_vcf_zarr": "bulklmm_dask.study.readers.vcf_zarr",
     "permute": "bulklmm_dask.analyses.permute",
@@ -48,12 +50,15 @@ _HOMES = {
     "read_rqtl2": "bulklmm_dask.study.readers.rqtl2",
     "report": "bulklmm_dask.reporting",
     "save": "bulklmm_dask.study.io",
+    "save_kinship": "bulklmm_dask.analyses.kinship_store",
     "scan": "bulklmm_dask.analyses.scan",
     "simulate_study": "bulklmm_dask.simulate",
+    "snp_probabilities": "bulklmm_dask.analyses.snps",
     "thresholds": "bulklmm_dask.results.thresholds",
     "trait_fdr": "bulklmm_dask.results.thresholds",
     "verify": "bulklmm_dask.verification",
     "with_traits": "bulklmm_dask.study.with_traits",
+    "x_covariates": "bulklmm_dask.analyses.x_covariates",
 }
 __all__ = [
     "ClusterError",
@@ -68,6 +73,7 @@ __all__ = [
     "adjusted_p",
     "allele_probabilities",
     "bayes_interval",
+    "blup",
     "create_dataset",
     "find_hits",
     "find_peaks",
@@ -80,6 +86,7 @@ __all__ = [
     "lod_interval",
     "max_lod",
     "open_dataset",
+    "open_kinship",
     "open_result",
     "open_vcf_zarr",
     "permute",
@@ -97,26 +104,33 @@ __all__ = [
     "read_rqtl2",
     "report",
     "save",
+    "save_kinship",
     "scan",
     "simulate_study",
+    "snp_probabilities",
     "thresholds",
     "trait_fdr",
     "verify",
     "with_traits",
+    "x_covariates",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask import plot
     from bulklmm_dask._version import __version__ as __version__
+    from bulklmm_dask.analyses.blup import blup
     from bulklmm_dask.analyses.heritability import heritability
     from bulklmm_dask.analyses.hotspot_baseline import hotspot_baseline
     from bulklmm_dask.analyses.kinship import kinship
+    from bulklmm_dask.analyses.kinship_store import save_kinship
     from bulklmm_dask.analyses.permute import permute
     from bulklmm_dask.analyses.plan import plan
     from bulklmm_dask.analyses.planned import Plan
     from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
     from bulklmm_dask.analyses.profile import profile
     from bulklmm_dask.analyses.scan import scan
+    from bulklmm_dask.analyses.snps import snp_probabilities
+    from bulklmm_dask.analyses.x_covariates import x_covariates
     from bulklmm_dask.engine.progress import Progress
     from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior
@@ -133,6 +147,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.storage.results.result import open_result
     from bulklmm_dask.study.create import create_dataset
     from bulklmm_dask.study.io import open_dataset, save
+    from bulklmm_dask.study.kinship_store import open_kinship
     from bulklmm_dask.study.kinships import read_kinship
     from bulklmm_dask.study.readers.bimbam import read_bimbam
     from bulklmm_dask.study.readers.csv import read_csv

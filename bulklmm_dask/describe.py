@@ -13,11 +13,13 @@ from bulklmm_dask.storage.labels.summary import kind_of, shape_of
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of
+from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, marks
 from bulklmm_dask.storage.proof.stamp import KIND, RESULT, format_of
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.storage.results.result import OWN, look_into, open_result
 from bulklmm_dask.storage.results.soundness import being_written, finished, is_entered
 from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.kinship_store import is_kinship_store, open_kinship
 from bulklmm_dask.study.metadata import by_name, metadata_names
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import READERS, read_alone
@@ -29,7 +31,7 @@ _SWITCHES = ("reml", "loco")
 
 
 def describe(path: str | os.PathLike[str]) -> str:
-    """Describe a Zarr study, a result store (finished or not) or files of a known format.
+    """Describe a Zarr study, a result (finished or not), a kinship or files of a known format.
 
     Parameters
     ----------
@@ -61,7 +63,70 @@ def describe(path: str | os.PathLike[str]) -> str:
         format_of(store, attrs)
     if attrs.get(KIND) == RESULT:
         return _result(store, attrs, size)
+    if is_kinship_store(store):
+        return _kinship(
+            open_kinship(store), f"{store}: kinship with its eigenvectors, {size} on disk"
+        )
     return _study(open_dataset(store), f"{store}: study, {size} on disk")
+
+
+def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The same as `describe` says, as values of JSON.
+
+    Parameters
+    ----------
+    path : path
+        What to look at.
+
+    Returns
+    -------
+    dict
+        ``store``; ``title``, the first line of `describe`; ``kind``, "study", "result", "kinship"
+        or "files"; ``bytes`` on disk; of a result ``blocks``, those that are ``finished`` and all;
+        ``sizes`` by dimension, ``attributes`` and ``variables`` (dimensions and type).
+
+    Raises
+    ------
+    InputError, StoreError
+        As of `describe`.
+    """
+    title = describe(path).splitlines()[0]
+    store = Location.of(path).opened()
+    attrs = attributes_of(store) if store.is_store() else {}
+    kind = str(attrs.get(KIND, "files"))
+    facts: dict[str, Any] = {"store": str(store), "title": title, "kind": kind}
+    facts["bytes"] = store.size()
+    if kind == RESULT:
+        done, total = finished(store)
+        facts |= {"blocks": {"finished": done, "all": total}}
+        ds = look_into(store)
+    elif is_unstamped(store) and guess_format(store) != "vcf-zarr":
+        try:
+            ds = open_dataset(store)
+        except StoreError:
+            ds = open_result(store)
+    elif is_kinship_store(store):
+        matrix = open_kinship(store)
+        own = {name: one for name, one in matrix.attrs.items() if name in ("method", "n_variants")}
+        ds = matrix.to_dataset(name="kinship").assign_attrs(own)
+    elif kind != "files":
+        ds = open_dataset(store)
+    else:
+        name = guess_format(store)
+        reader = None if name is None else READERS[name]
+        if reader is not None and reader.needed is not None:
+            return facts | {"format": name, "needs": reader.needed}
+        ds = read_alone(store, name)
+        facts["format"] = name
+    return facts | {
+        "sizes": {str(name): size for name, size in ds.sizes.items()},
+        "attributes": {name: one for name, one in ds.attrs.items() if name not in _INTERNAL},
+        "variables": {
+            str(name): {"dims": list(map(str, one.dims)), "dtype": str(one.dtype)}
+            for name, one in ds.variables.items()
+            if name not in ds.dims
+        },
+    }
 
 
 def _of_xarray(store: Location) -> str:
@@ -105,12 +170,22 @@ def _study(ds: xr.Dataset, title: str) -> str:
     return "\n".join(lines)
 
 
+def _kinship(matrix: xr.DataArray, title: str) -> str:
+    by = f", {counted(len(matrix), 'chromosome')} left out in turn" if matrix.ndim == 3 else ""
+    method = matrix.attrs.get("method", "of unknown method")
+    lines = [title, f"{counted(matrix.sizes['samples_0'], 'sample')}{by}", f"kinship: {method}"]
+    if "n_variants" in matrix.attrs:
+        lines.append(f"markers: {matrix.attrs['n_variants']:,}")
+    return "\n".join([*lines, "", *_variables(matrix.to_dataset(name="kinship"))])
+
+
 def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     done, total = finished(path)
     whole = done == total and is_entered(path)
-    state = "finished" if whole else f"{done / total:.0%} finished: run it again to go on"
+    share = "all blocks" if done == total else f"{min(done / total, 0.99):.0%}"
+    state = "finished" if whole else f"{share} finished: {_rest(path)}"
     if by := being_written(path):
-        state = f"{done / total:.0%} finished, {by}"
+        state = f"{share} finished, {by}"
     ds = look_into(path)
     known = whole and "trait_status" in ds
     status = Counter(ds["trait_status"].values.tolist() if known else [])
@@ -125,6 +200,15 @@ def _result(path: Location, attrs: dict[str, Any], size: str) -> str:
     if status:
         lines.append("traits: " + ", ".join(f"{n:,} {name}" for name, n in status.most_common()))
     return "\n".join([*lines, "", *_variables(ds)])
+
+
+def _rest(path: Location) -> str:
+    """What the next run of an unfinished result does."""
+    if not marks(path, BLOCKS).all():
+        return "run it again to go on"
+    if not marks(path, TRAITS).all():
+        return "run it again for the statistics of the traits"
+    return "run it again, which only puts its journal into the manifest"
 
 
 def _options(attrs: dict[str, Any]) -> list[str]:

@@ -29,7 +29,10 @@ COMMANDS = {
     "max_lod": "maxima",
     "read_probabilities": "import probabilities",
     "read_rqtl2": "import",
+    "open_kinship": "kinship",
+    "save_kinship": "kinship",
     "save": "import",
+    "snp_probabilities": "snps",
 }
 
 _commands = 0  # commands that run in this process

@@ -22,8 +22,9 @@ from bulklmm_dask.storage.health.repair import (
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import Attributes
 from bulklmm_dask.storage.proof.manifest import BLOCKS
+from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import has_lost_root
-from bulklmm_dask.storage.proof.stamp import KIND, OF, RESULT, STUDY, is_first
+from bulklmm_dask.storage.proof.stamp import KIND, KINSHIP, OF, RESULT, STUDY, is_first
 from bulklmm_dask.study.io import open_dataset
 from bulklmm_dask.study.origin import remember
 from bulklmm_dask.surface import either, option
@@ -54,7 +55,7 @@ def verify(
     Parameters
     ----------
     store : path
-        A study, or a result, finished or not.
+        A study, a kinship, or a result, finished or not.
     mend : bool
         Whether to mend what is damaged, and to finish what is unfinished.
     study : Dataset or path, optional
@@ -111,7 +112,7 @@ def verify(
     >>> len(blmm.verify("scan.zarr"))
     0
     """
-    place = Location.of(store).recovered()
+    place = Location.of(store).opened()
     _require_store(place)
     if study is not None and not mend:
         raise InputError(
@@ -121,14 +122,14 @@ def verify(
     found = _findings(place, mend, progress)
     if not mend:
         return _table(place, found)
-    why, left = "", found
+    place, why, left = place.anew, "", found
     if found:
         try:
             _mend(place, study, found, progress)
         except UnmendableError as error:
             why = str(error)
         else:
-            left = _findings(place, mend, progress)
+            left = _findings(place.opened(), mend, progress)
     reasons = {finding: why or _reason(finding) for finding in left}
     found = list(dict.fromkeys([*found, *left]))  # damaged metadata hide what else is wrong
     table = _table(place, found)
@@ -165,7 +166,7 @@ def _findings(place: Location, mend: bool, progress: _Progress | None) -> list[F
         if progress is not None:
             progress(min(done, total), total)
 
-    found = list(examine(place.opened(), read))
+    found = list(examine(place, read))
     if done < total:
         read(total - done)
     if mend and not is_finished(place):
@@ -186,6 +187,8 @@ def _mend(
     if attrs.get(KIND) == STUDY:
         _mend_study(place, attrs, found)
         return
+    if attrs.get(KIND) == KINSHIP:
+        raise UnmendableError(f"it is of a kinship: {remedy(place)}")
     if attrs.get(KIND) != RESULT or is_first(attrs):
         raise UnmendableError(
             "only results of bulklmm_dask 0.2.0 and later keep what mending needs: make it again "

@@ -31,4 +31,5 @@ def every_command(group=main, *names):
 
 def flags_of(command):
     """Every spelling of every option of a command."""
-    return {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
+    every = command.get_params(click.Context(command))
+    return {flag for one in every for flag in (*one.opts, *one.secondary_opts)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 
 import pytest
 from commands import run
@@ -34,6 +35,8 @@ def test_examples_run(path, tmp_path, monkeypatch):
     """In order and in one namespace, as a reader would paste them."""
     plt = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.chdir(tmp_path)
+    for cross in (ROOT / "tests" / "data" / "crosses").glob("*.zip"):
+        shutil.copy(cross, tmp_path)
     names: dict[str, object] = {}
     for code in blocks(path.read_text(), "python", to_run=True):
         exec(compile(code, str(path.relative_to(ROOT)), "exec"), names)

@@ -70,7 +70,7 @@ BELOW = {
     "demo": _DATA
     | {"analyses", "describe", "plot", "progress", "reporting", "results", "simulate"},
 }
-BELOW["cli"] = BELOW["demo"] | {"crosses", "demo", "engine", "lmm", "verification"}
+BELOW["cli"] = BELOW["demo"] | {"_version", "crosses", "demo", "engine", "lmm", "verification"}
 
 
 def modules() -> dict[str, Path]:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.cross import contigs_on_x
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike, x_columns
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
+from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.study.warn import say, say_once
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
@@ -126,3 +130,27 @@ def advise_loco(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool) -> None:
         f"the kinship is of the whole genome, the tested locus included; of {n} samples (fewer "
         f"than {FEW_SAMPLES}) that costs power; to leave the chromosome of the locus out: {how}",
     )
+
+
+def advise_x(ds: xr.Dataset, measured: Measurements, given: XCovariatesLike) -> None:
+    """Say once that tests on the X of a cross need sex and direction, where these are in no model.
+
+    Only of a cross whose samples have a known sex.
+    """
+    if given is not None or not isinstance(ds.attrs.get("crosstype"), str):
+        return
+    markers = ds["variant_contig"].values if "variant_contig" in ds else np.empty(0, np.int64)
+    if not contigs_on_x(ds)[np.unique(markers)].any():
+        return
+    try:
+        columns = x_columns(ds)
+    except InputError:  # of unknown sex
+        return
+    both = np.column_stack([measured.covariates, *columns.values()])[measured.complete]
+    if both.shape[1] - len(independent_columns(both)[1]) > measured.covariates.shape[1]:
+        say_once(
+            "x covariates",
+            f"genotypes on the X depend on {listing(columns)}: a trait that differs by that seems "
+            "to be linked to the whole X; take it into the models of the X: "
+            f"{option('x_covariates', True)}",
+        )

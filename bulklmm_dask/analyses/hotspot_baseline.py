@@ -20,6 +20,7 @@ from bulklmm_dask.analyses.package import labels, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.plan import make_plan
 from bulklmm_dask.engine.progress import Meter, Progress, Work
@@ -40,12 +41,12 @@ from bulklmm_dask.storage.results.resumed import block_of, open_or_create, writi
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.origin import origin
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import Array
 
 # Options of a scan that have no meaning here, and why.
 REFUSED = {
+    "x_covariates": "null data sets keep one model for all markers",
     "condition": "markers among the covariates are not in the null model of a baseline",
     "statistics": "only LODs are counted",
     "compression": "its store holds a number for each data set",
@@ -155,7 +156,10 @@ def hotspot_baseline(
     20      1    185.51       2         0.1
     30      2     54.23       2         0.1
     """
-    ds = require_map(validate(ds), "a hotspot baseline")
+    ds = study_to_test(
+        ds, options.get("genotypes"), options.pop("model", "full"), method=options.get("method", "")
+    )
+    ds = require_map(ds, "a hotspot baseline")
     n_permutations = whole_number(n_permutations, option("n_permutations"), 1)
     seed = whole_number(seed, option("seed"), 0)
     for name, reason in REFUSED.items():

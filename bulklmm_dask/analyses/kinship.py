@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.cross import founder_shares, is_raw_cross
 from bulklmm_dask.analyses.inputs.genotypes import allele_shares, genotype_arrays, strains_of
 from bulklmm_dask.analyses.options import KinshipMethod
 from bulklmm_dask.analyses.package import package
+from bulklmm_dask.analyses.probabilities import genotype_probabilities
 from bulklmm_dask.engine.kinship import lazy_kinship
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
@@ -15,7 +17,8 @@ from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import require_choice
 from bulklmm_dask.study.gaps import is_uncounted
 from bulklmm_dask.study.schema import validate
-from bulklmm_dask.surface import either, option
+from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import either, function, option
 from bulklmm_dask.typing import Array
 
 # Methods that take genotype probabilities too.
@@ -42,8 +45,10 @@ def kinship(
         over the samples, and ``"standardized"`` that of the same divided by the variance of d:
         ``-gk 1`` and ``-gk 2`` of GEMMA (Zhou and Stephens 2012). From genotype probabilities the
         first two are the mean over markers of sum_a p_ia p_ja, with p_ia the expected share of
-        allele a in sample i. Genotypes named by two letters each, homozygotes among them (SS, SB,
-        BB), have two alleles; others are alleles themselves (founders).
+        allele a in sample i, those of `genotype_probabilities` the founders'
+        (``"rqtl2"`` computes them for a raw cross, and says so). Other genotypes named
+        by two letters each, homozygotes among them (SS, SB, BB), have two alleles; others are
+        alleles themselves (founders).
     loco : bool
         One kinship a contig, from the markers of all others (leave one chromosome out).
 
@@ -61,7 +66,8 @@ def kinship(
     Warns
     -----
     StudyWarning
-        For missing calls of lazy genotypes that nobody has counted yet, when it is computed.
+        For missing calls of lazy genotypes that nobody has counted yet, when it is computed; for
+        calls of a raw cross, of which ``"rqtl2"`` takes the genotype probabilities.
 
     Examples
     --------
@@ -83,6 +89,8 @@ def kinship(
     """
     require_choice(method, "kinship method", METHODS)
     ds = validate(ds)
+    if method == "rqtl2":
+        ds = _as_in_rqtl2(ds)
     for dim, what in (("variants", "markers"), ("samples", "samples")):
         if not ds.sizes[dim]:
             raise InputError(
@@ -109,6 +117,27 @@ def kinship(
     return package(xr.Dataset(coords=names), columns, {})["kinship"]
 
 
+def _as_in_rqtl2(ds: xr.Dataset) -> xr.Dataset:
+    """The study; a raw cross with its genotype probabilities, as R/qtl2's calc_kinship takes."""
+    if not is_raw_cross(ds) or "call_genotype_probability" in ds:
+        return ds
+    name = ds.attrs["crosstype"]
+    try:
+        found = genotype_probabilities(ds)
+    except InputError as error:
+        say(
+            f"the kinship is that of the calls of this {name}, because its genotype probabilities "
+            f"cannot be computed: {error}"
+        )
+        return ds
+    say(
+        f"the kinship is that of the genotype probabilities of this {name} at its markers, by the "
+        f"defaults of {function('genotype_probabilities')}; compute them beforehand for other "
+        "options"
+    )
+    return found
+
+
 def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
     """The genotypes to use, and for probabilities the shares of alleles (genotypes, alleles)."""
     if "call_dosage" in ds:
@@ -122,7 +151,10 @@ def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
         )
     probability = ds["call_genotype_probability"]
     names = ds["genotype_id"].values if "genotype_id" in ds else None
-    return probability, allele_shares(names, probability.sizes["genotypes"])
+    shares = founder_shares(ds)
+    if shares is None:
+        shares = allele_shares(names, probability.sizes["genotypes"])
+    return probability, shares
 
 
 def _require_contigs(ds: xr.Dataset) -> None:

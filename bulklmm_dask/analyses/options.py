@@ -19,8 +19,10 @@ Precision = Literal["double", "single"]
 KinshipMethod = Literal["bulklmm", "rqtl2", "centered", "standardized"]
 PlanMethod = Literal["null-exact", "null-grid", "alt-exact", "alt-grid", "per-trait"]
 Keep = Literal["lods", "hits", "maxima"]
+Model = Literal["full", "additive"]
 GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 
+MODELS: tuple[Model, ...] = get_args(Model)
 METHODS: tuple[Method, ...] = get_args(Method)
 PERMUTE_METHODS: tuple[PermuteMethod, ...] = get_args(PermuteMethod)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -73,9 +75,10 @@ KINSHIP = Option(
     "kinship",
     "--kinship",
     "A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it now; "
-    "a table, such as GEMMA's .cXX.txt; or none for ordinary regression.",
+    "a store from 'bulklmm kinship --out'; a table, such as GEMMA's .cXX.txt; or none for ordinary "
+    "regression.",
     default="kinship",
-    metavar="NAME|none|FILE",
+    metavar="NAME|none|PATH",
 )
 LOCO = Option(
     "loco",
@@ -118,6 +121,20 @@ GENOTYPES = Option(
     "--genotypes",
     "Genotypes to test; by default the probabilities if there are three genotypes or more.",
     choices=get_args(GenotypeVariable),
+)
+MODEL = Option(
+    "model",
+    "--model",
+    "What is tested of genotype probabilities: every genotype, or additive, the share of each "
+    "allele.",
+    default="full",
+    choices=MODELS,
+)
+X_COVARIATES = Option(
+    "x_covariates",
+    "--x-covariates",
+    "Covariates of markers on the X only: all those of the cross (sex, direction), or by name.",
+    metavar="all|none|NAMES",
 )
 PRECISION = Option(
     "precision",
@@ -171,6 +188,7 @@ SCAN = (
     KINSHIP,
     LOCO,
     COVARIATES,
+    X_COVARIATES,
     INTERACTION,
     Option(
         "condition",
@@ -188,6 +206,7 @@ SCAN = (
         metavar="VARIANCE,SIZE",
     ),
     GENOTYPES,
+    MODEL,
     Option(
         "statistics",
         "--statistics",
@@ -255,10 +274,12 @@ PERMUTE = (
     KINSHIP,
     LOCO,
     COVARIATES,
+    X_COVARIATES,
     INTERACTION,
     WEIGHTS,
     REPLICATES,
     GENOTYPES,
+    MODEL,
     replace(PRECISION, default="single", help="Precision of the matrix products."),
     *OF_STORES,
 )

@@ -13,15 +13,18 @@ import xarray as xr
 
 from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.fields import attributes_of, columns_of, trait_fields
+from bulklmm_dask.analyses.inputs.cross import contigs_on_x
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import Shapes, permute_load
-from bulklmm_dask.analyses.options import GenotypeVariable, PermuteMethod, Precision
+from bulklmm_dask.analyses.options import GenotypeVariable, Model, PermuteMethod, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import HASHED, ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
+from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.bases import Bases, kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
 from bulklmm_dask.engine.permute import LazyPermutations, Pools, run_permutations
@@ -35,6 +38,7 @@ from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
+from bulklmm_dask.results.thresholds import LENGTH, ON_X
 from bulklmm_dask.storage.codecs.compression import Compression
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
@@ -44,7 +48,6 @@ from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.surface import option
 from bulklmm_dask.typing import By, CompressionName, Index
@@ -64,11 +67,13 @@ def permute(
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    x_covariates: XCovariatesLike = None,
     interaction: str | Sequence[str] | None = None,
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
     reml: bool = False,
     genotypes: GenotypeVariable | None = None,
+    model: Model = "full",
     strata: StrataLike = None,
     seed: int = 0,
     by: By | None = None,
@@ -103,7 +108,8 @@ def permute(
         through its h2, and interpolating between them gives every trait its own in seconds. It
         relies on residuals that are close to normal. All traits share its chance error: take
         several thousand draws, which are cheap.
-    kinship, loco, covariates, interaction, weights, replicates, reml, genotypes
+    kinship, loco, covariates, x_covariates, interaction : optional
+    weights, replicates, reml, genotypes, model : optional
         As in the scan that the maxima are for. Where a marker has several columns (genotype
         probabilities, interactions), the permuted traits go through a whole scan, as much slower
         than with one column as a scan is. Priors and conditions are not permuted under; the dosage
@@ -172,7 +178,7 @@ def permute(
     >>> levels.values[:3].round(2)
     array([2.3 , 2.34, 2.38])
     """
-    ds = validate(ds)
+    ds = study_to_test(ds, genotypes, model)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,
@@ -181,6 +187,8 @@ def permute(
         weights=weights,
         replicates=replicates,
         genotypes=genotypes,
+        model=model,
+        x_covariates=x_covariates,
     )
     store = None if store is None else looked_up(store)
     kept = stored_as(store, compression, digits)
@@ -227,6 +235,18 @@ def _pools(ds: xr.Dataset, by: str | None) -> Pools:
             f"map, or leave out {option('by')}"
         )
     return Pools(contigs_of(ds), ds.sizes["contigs"])
+
+
+def _contigs(ds: xr.Dataset) -> dict[str, Any]:
+    """Length of each contig between its outer positions, and whether it is an X chromosome."""
+    unit = "cM" if "variant_genetic_position" in ds else ds["variant_position"].attrs.get("units")
+    name = "variant_genetic_position" if "variant_genetic_position" in ds else "variant_position"
+    position = ds[name].to_series().groupby(contigs_of(ds))
+    length = (position.max() - position.min()).reindex(range(ds.sizes["contigs"]), fill_value=0.0)
+    return {
+        LENGTH: ("contigs", length.fillna(0.0).to_numpy(), {"units": unit or ""}),
+        ON_X: ("contigs", contigs_on_x(ds)),
+    }
 
 
 @dataclass(frozen=True)
@@ -281,8 +301,9 @@ class _Task:
         prints = self._prints(study, plan)
         skeleton = Skeleton(self._template(), layout, *self._fields(), prints, compression)
         target = open_or_create(writer, skeleton)
-        run_permutations(target, self._lay_out(study, bases, plan, size), progress)
-        result = open_result(writer.store)
+        written = run_permutations(target, self._lay_out(study, bases, plan, size), progress)
+        with writer.given_back():
+            result = open_result(written)
         warn_of_few_degrees(study.measured, result["n_samples"].values)
         return result
 
@@ -354,7 +375,8 @@ class _Task:
     def _names(self) -> xr.Dataset:
         """Names of traits and contigs, without those that a variable of the result replaces."""
         own = [*self._fields()[0], *self._fields()[1], "null_h2", "trait_pattern"]
-        return labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
+        names = labels(self.ds, {"traits", "contigs"}).drop_vars(own, errors="ignore")
+        return names if self.pools.together else names.assign_coords(_contigs(self.ds))
 
     def _template(self) -> xr.Dataset:
         return template(self._names(), (), self.attrs | origin(self.ds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy.typing as npt
 import xarray as xr
@@ -13,11 +14,13 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import permute_load, scan_load
 from bulklmm_dask.analyses.options import (
     METHODS,
     GenotypeVariable,
     Keep,
+    Model,
     PlanMethod,
     Precision,
 )
@@ -29,9 +32,9 @@ from bulklmm_dask.analyses.planned_study import (
 )
 from bulklmm_dask.analyses.prepare import ModelInputs, strings
 from bulklmm_dask.analyses.scan_options import PermuteOptions
+from bulklmm_dask.engine.allotted import allotted_memory, allotted_threads
 from bulklmm_dask.engine.calibration import Rates, calibrate
 from bulklmm_dask.engine.forecast import Forecast, forecast
-from bulklmm_dask.engine.local import available_cores, memory_here
 from bulklmm_dask.engine.room import Room, bytes_of, fitting, kinships_in_words
 from bulklmm_dask.engine.workload import SCHEDULING, Workload
 from bulklmm_dask.errors import InputError
@@ -62,6 +65,7 @@ def plan(
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    x_covariates: XCovariatesLike = None,
     interaction: str | Sequence[str] | None = None,
     condition: ConditionLike = None,
     weights: VectorLike | None = None,
@@ -72,6 +76,7 @@ def plan(
     refine_above: float | None = None,
     statistics: str | Sequence[str] = ("lod",),
     genotypes: GenotypeVariable | None = None,
+    model: Model = "full",
     precision: Precision | None = None,
     chunks: str | Mapping[str, int] = "auto",
     compression: CompressionName | None = None,
@@ -115,10 +120,10 @@ def plan(
         Number of patterns of missing trait values: each has an eigenbasis of its own in every chunk
         of traits. By default they are counted where traits are in memory, and taken as one
         otherwise.
-    kinship, loco, covariates, interaction, condition, weights, replicates : optional
+    kinship, loco, covariates, x_covariates, interaction, condition, weights, replicates : optional
         Parts of the model, as in `scan`. A kinship that the study does not have yet is planned as
         if it had it.
-    reml, prior, h2_grid, refine_above, statistics, genotypes : optional
+    reml, prior, h2_grid, refine_above, statistics, genotypes, model : optional
         How it is estimated and what is tested, as in `scan`.
     chunks, compression, digits : optional
         Size of a block and how it is stored, as in `scan` or `permute`.
@@ -178,18 +183,21 @@ def plan(
     require_choice(method, "method", (*METHODS, _PERMUTE))
     require_choice(keep, "keep", ("lods", "hits", "maxima"))
     if (threshold is not None) != (keep == "hits"):
+        none = "" if threshold is None else f", but {option('keep', keep)} keeps none"
         raise InputError(
-            f"{option('threshold')} is the LOD of hits: give it with {option('keep', 'hits')}, and "
-            "only then"
+            f"{option('threshold', threshold)} is the LOD of hits{none}: give it with "
+            f"{option('keep', 'hits')}, and only then"
         )
     if threshold is not None:
         threshold = number(threshold, option("threshold"), 0.0)
     limit = None if memory is None else bytes_of(memory)
     number_of = whole_number(workers, option("workers"), 1)
-    each = max(1, available_cores() // number_of)
-    room = Room(
-        number_of, each if threads is None else whole_number(threads, option("threads"), 1), limit
+    each = (
+        max(1, allotted_threads().amount // number_of)
+        if threads is None
+        else whole_number(threads, option("threads"), 1)
     )
+    room = Room(number_of, each, limit)
     sizes = {"n_samples": n_samples, "n_variants": n_variants, "n_traits": n_traits}
     inputs = ModelInputs(
         kinship=kinship,
@@ -201,20 +209,23 @@ def plan(
         replicates=replicates,
         prior=prior,
         genotypes=genotypes,
+        model=model,
+        x_covariates=x_covariates,
     )
     permuted = method == _PERMUTE
     if permuted:
-        of_scans = {
-            "condition": condition is not None,
-            "prior": prior is not None,
-            "h2_grid": h2_grid is not None,
-            "refine_above": refine_above is not None,
-            "statistics": set(strings(statistics, option("statistics"))) != {"lod"},
-            "keep": keep != "lods",
+        wanted = strings(statistics, option("statistics"))
+        of_scans: dict[str, Any] = {
+            "condition": condition,
+            "prior": prior,
+            "h2_grid": h2_grid,
+            "refine_above": refine_above,
+            "statistics": None if set(wanted) == {"lod"} else wanted,
+            "keep": None if keep == "lods" else keep,
         }
         _refuse(of_scans, method, "a scan")
     else:
-        _refuse({"by": by is not None}, method, option("method", _PERMUTE))
+        _refuse({"by": by}, method, option("method", _PERMUTE))
     kept = compression_of(compression, digits)
     how = {
         "method": "null-exact" if permuted else method,
@@ -234,7 +245,8 @@ def plan(
         given = [name for name, size in (sizes | others).items() if size is not None]
         if given:
             raise InputError(
-                f"{option(given[0])} is given beside a study, which has its own; leave one out"
+                f"{option(given[0], (sizes | others)[given[0]])} is given beside a study, which "
+                "has its own; leave one out"
             )
         study = planned_from_study(ds, inputs, how)
     if n_patterns is not None:
@@ -279,12 +291,14 @@ def plan(
     )
 
 
-def _refuse(given: Mapping[str, bool], method: str, of: str) -> None:
-    """Raise InputError for options that a method does not have."""
-    for name, is_given in given.items():
-        if is_given:
+def _refuse(given: Mapping[str, Any], method: str, of: str) -> None:
+    """Raise InputError for options that are given, and that a method does not have."""
+    for name, value in given.items():
+        if value is not None:
+            shown = value if isinstance(value, str | float | int) else None
             raise InputError(
-                f"{option(name)} is an option of {of}, and method {method!r} has none; leave it out"
+                f"{option(name, shown)} is an option of {of}, and {option('method', method)} has "
+                "none; leave it out"
             )
 
 
@@ -303,7 +317,8 @@ def _read(study: PlannedStudy, load: Workload, rates: Rates, keep: Keep) -> int:
         name: whole[name] * shares[name] if size is None else size
         for name, size in study.on_disk.items()
     }
-    genotypes = passes + load.marker_reads / plan.shape[0]
+    # A block of a result that is not stored reads its own genotypes.
+    genotypes = passes + (load.marker_reads / plan.shape[0] if stored else plan.shape[1])
     traits = (2 if stored else 0) + load.trait_reads / plan.shape[1]
     return int(genotypes * sizes["genotypes"] + traits * sizes["traits"])
 
@@ -325,7 +340,7 @@ def _written(load: Workload, rates: Rates, keep: Keep, threshold: float | None) 
 def _notes(load: Workload, found: Forecast, room: Room) -> list[str]:
     """What should be changed."""
     out = []
-    basis, here = room.memory(load).basis, memory_here()
+    basis, here = room.memory(load).basis, allotted_memory().amount
     if room.limit is None and basis > here:
         out.append(
             f"{kinships_in_words(load.relations)} need {storage(basis)}, but this machine has "

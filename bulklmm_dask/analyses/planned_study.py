@@ -12,6 +12,7 @@ from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
 from bulklmm_dask.analyses.loads import Shapes
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
 from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.labels.variables import LOCO
@@ -19,7 +20,6 @@ from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.stamp import OF
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.study.origin import origin
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.surface import option
 
 
@@ -73,7 +73,9 @@ def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any])
     how : dict
         Further arguments of `ScanOptions.of`.
     """
-    ds = validate(ds)
+    ds = study_to_test(
+        ds, inputs.genotypes, inputs.model, method=how["method"], condition=inputs.condition
+    )
     options = ScanOptions.of(ds, inputs, **how)
     options.require_fit(inputs)
     made = {LOCO, "kinship"} if inputs.loco else {"kinship"}  # by `kinship`, if it is called
@@ -145,6 +147,7 @@ def planned_from_sizes(
         name: getattr(inputs, name) for name in ("condition", "weights", "replicates", "prior")
     }
     named |= {"genotypes": inputs.genotypes, "kinship": inputs.kinship}
+    named |= {"x_covariates": inputs.x_covariates or None}
     for name, value in named.items():
         if value is not None and not (name == "kinship" and isinstance(value, str)):
             raise InputError(f"{option(name)} names a part of a study, but only sizes are given")

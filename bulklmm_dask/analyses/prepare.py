@@ -17,6 +17,7 @@ from bulklmm_dask.analyses.inputs.covariates import (
     model_columns,
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
+from bulklmm_dask.analyses.inputs.kept_eigen import with_kept_eigen
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_in_words, kinship_matrix
 from bulklmm_dask.analyses.inputs.markers import (
     ConditionLike,
@@ -29,6 +30,12 @@ from bulklmm_dask.analyses.inputs.markers import (
 from bulklmm_dask.analyses.inputs.prior import PriorLike, prior_in_words, prior_of_traits
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.weights import sample_weights, weights_in_words
+from bulklmm_dask.analyses.inputs.x_covariates import (
+    XCovariatesLike,
+    x_covariates_in_words,
+    x_covariates_of,
+)
+from bulklmm_dask.analyses.options import Model
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements, Study, checked_kinship
 from bulklmm_dask.errors import InputError
@@ -41,7 +48,9 @@ from bulklmm_dask.study.schema import validate
 from bulklmm_dask.typing import Array
 
 # Attributes left out of the options fingerprint, because the arrays they name are hashed.
-HASHED = frozenset({"kinship", "covariates", "strata", "weights", "replicates", "prior"})
+HASHED = frozenset(
+    {"kinship", "covariates", "strata", "weights", "replicates", "prior", "x_covariates"}
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,8 @@ class ModelInputs:
     replicates: VectorLike | None = None
     prior: PriorLike = None
     genotypes: str | None = None
+    model: Model = "full"
+    x_covariates: XCovariatesLike = None
 
     def columns(self, ds: xr.Dataset) -> ModelColumns:
         """Covariates of the model, and which of them interact with a marker."""
@@ -84,6 +95,10 @@ class ModelInputs:
             "loco": int(self.loco),
             "genotypes": str(genotype_variable(ds, self.genotypes).name),
         }
+        if self.model != "full":
+            attrs["model"] = self.model
+        if measured.of_x is not None:
+            attrs["x_covariates"] = x_covariates_in_words(ds, self.x_covariates)
         if self.condition is not None:
             attrs["condition"] = condition_in_words(self.condition)
         if measured.prior is not None:
@@ -124,7 +139,7 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
         raise InputError(f"nothing to scan: the study has sizes {dict(ds.sizes)}")
     if is_uncounted(calls) and not _is_computed(ds, inputs):
         say_uncounted()
-    return Study(measured, genotype_arrays(ds, calls, loco=inputs.loco))
+    return Study(measured, genotype_arrays(ds, calls, loco=measured.relations is not None))
 
 
 def _is_computed(ds: xr.Dataset, inputs: ModelInputs) -> bool:
@@ -149,9 +164,10 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     markers = np.empty((len(samples), 0))
     if inputs.condition is not None:
         markers = shared_markers(ds, genotype_variable(ds, inputs.genotypes), inputs.condition)
+    fixed = np.concatenate([covariates, markers], axis=1)
     measured = Measurements(
         traits=traits.data,
-        covariates=np.concatenate([covariates, markers], axis=1),
+        covariates=fixed,
         kinship=kinship_matrix(ds, inputs.kinship, loco=inputs.loco),
         sample_names=samples,
         trait_names=trait_names,
@@ -160,9 +176,10 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
         interacting=columns.interacting_positions,
         prior=prior_of_traits(inputs.prior, ds),
         own_markers=own_markers(ds, inputs.condition),
+        of_x=x_covariates_of(ds, inputs.x_covariates, fixed),
     )
     warn_of_few_degrees(measured)
-    return measured
+    return with_kept_eigen(ds, inputs.kinship, measured)
 
 
 @dataclass(frozen=True)
@@ -200,7 +217,7 @@ def prepare_trait(
     kinship = measured.kinship
     if is_lazy(kinship):
         kinship = checked_kinship(np.asarray(kinship))
-    everyone = Samples(measured.covariates, kinship, measured.weights)
+    everyone = Samples(measured.covariates, kinship, measured.weights, eigen=measured.eigen_of(0))
     used = np.flatnonzero(~np.isnan(values[:, 0]) & everyone.complete)
     own = None if dosage is None else dosage[used]
     return TraitData(measured, values[used, 0], everyone.take(used), own)

@@ -12,7 +12,7 @@ from bulklmm_dask.storage.labels.portable import names_of
 # Attributes of options that were given as arrays or tables.
 _GIVEN = ("given", "given as a matrix", "by trait")
 # Options of several names, which are one text in the attributes.
-_NAMES = ("covariates", "interaction", "condition")
+_NAMES = ("covariates", "x_covariates", "interaction", "condition")
 
 
 @dataclass

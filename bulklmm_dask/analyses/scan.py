@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.advice import (
     advise_loco,
+    advise_x,
     warn_of_far_covariates,
     warn_of_few_degrees,
     warn_of_scale,
@@ -27,15 +28,17 @@ from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import Shapes, scan_load
-from bulklmm_dask.analyses.options import GenotypeVariable, Method, Precision
+from bulklmm_dask.analyses.options import GenotypeVariable, Method, Model, Precision
 from bulklmm_dask.analyses.package import labels, package, template
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import ScanOptions
+from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
-from bulklmm_dask.engine.overlap import overlapping
+from bulklmm_dask.engine.overlap import begun, overlapping, reading_early
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
@@ -43,16 +46,16 @@ from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.storage.codecs.compression import Compression
-from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.coordinates import FREQUENCY, arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
+from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.result import open_result, with_derived
 from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
-from bulklmm_dask.study.schema import validate
 from bulklmm_dask.study.stored import stored_as
 from bulklmm_dask.typing import CompressionName
 
@@ -64,6 +67,7 @@ def scan(
     kinship: KinshipLike = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
+    x_covariates: XCovariatesLike = None,
     interaction: str | Sequence[str] | None = None,
     condition: ConditionLike = None,
     weights: VectorLike | None = None,
@@ -74,6 +78,7 @@ def scan(
     refine_above: float | None = None,
     statistics: str | Sequence[str] = ("lod",),
     genotypes: GenotypeVariable | None = None,
+    model: Model = "full",
     precision: Precision = "double",
     chunks: str | Mapping[str, int] = "auto",
     store: str | os.PathLike[str] | None = None,
@@ -105,8 +110,8 @@ def scan(
     method : {"null-exact", "null-grid", "alt-exact", "alt-grid"}
         Estimate h2 once a trait or again for every pair, in all of [0, 1] or on a grid.
     kinship : str, array (samples, samples), DataArray, DataFrame or None
-        A variable of the study, or a matrix; labelled ones are matched to the samples by name.
-        None is ordinary regression.
+        A variable of the study, a matrix, or the path of a store of `save_kinship`; labelled ones
+        are matched to the samples by name. None is ordinary regression.
     loco : bool
         Scan each contig with the kinship of all others: (contigs, samples, samples), from
         ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``.
@@ -117,6 +122,11 @@ def scan(
         ``name[text]`` for each but the first. Among names, ``"all"`` stands for the covariates of
         the study, and ``"-name"`` leaves one out. One text may hold several: ``"age, sex"``, as
         the attribute of a result does.
+    x_covariates : bool, str, sequence of str, DataFrame or DataArray, optional
+        Covariates of markers on the X only, in their null model too: True for those of the cross
+        (`bulklmm_dask.x_covariates`), names of these or of other covariates, or a table of samples
+        x covariates. Those that follow from other covariates are left out (said). h2 is then
+        estimated by contig.
     interaction : str or sequence of str, optional
         Covariates whose product with the genotype is tested along with it, against the model with
         the covariates alone (R/qtl2's intcovar). Metadata named here become covariates too, unless
@@ -153,7 +163,12 @@ def scan(
     genotypes : {"call_dosage", "call_genotype_probability"}, optional
         What to test; by default the probabilities where there are more than two genotypes. Of k
         genotypes k - 1 are tested together, LOD = (n/2) log10(RSS0 / RSS1); one that fewer
-        than 0.0001 samples have, by the sum of their probabilities, counts as absent.
+        than 0.0001 samples have, by the sum of their probabilities, counts as absent. The calls of
+        a raw cross are tested as `genotype_probabilities` at its markers (said), unless this is
+        ``"call_dosage"``.
+    model : {"full", "additive"}
+        Test every genotype, or of each the share of its alleles: 1 degree of freedom in an
+        intercross, k - 1 with k founders (`allele_probabilities`).
     precision : {"double", "single"}
         Precision of the matrix products. No LOD under 100 differs by more than 1e-4 between the
         two.
@@ -178,20 +193,19 @@ def scan(
     -------
     Dataset
         ``lod`` (variants, traits), lazy, in float32 (float64 from the alt methods in double
-        precision), and the statistics asked for; ``h2`` and ``sigma2`` (traits), with `loco`
-        (contigs, traits); ``n_samples`` (traits) used; ``variant_frequency``, the frequency of the
-        effect allele (the last of ``variant_allele``) among these samples: (variants), or
-        (variants, traits) where traits were measured on different samples; none for genotype
-        probabilities; ``trait_status`` (traits): "ok", or
-        "all-missing", "constant" or "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood
-        has no maximum below h2 = 1: the estimate is the bound, 1 - 1e-5; prefer REML or an
-        uncentred kinship). The alt
-        methods add ``h2_alt`` (variants, traits), the heritability with the marker in the model;
+        precision), and the statistics asked for; ``h2`` and ``sigma2`` (traits), with `loco` or
+        `x_covariates` (contigs, traits); ``n_samples`` (traits) used; ``variant_frequency``, the
+        frequency of the effect allele (the last of ``variant_allele``) among these samples:
+        (variants), or (variants, traits) where traits were measured on different samples; none for
+        genotype probabilities; ``trait_status`` (traits): "ok", or "all-missing", "constant" or
+        "too-few-samples" (LOD is NaN), or "unbounded" (the likelihood has no maximum below h2 = 1:
+        the estimate is the bound, 1 - 1e-5; prefer REML or an uncentred kinship). The alt methods
+        add ``h2_alt`` (variants, traits), the heritability with the marker in the model;
         ``"alt-exact"`` also ``refined`` (variants, traits), which pairs were optimised by
-        themselves, and ``n_refined`` (traits), how many. Where several columns are tested
-        together, ``df`` (variants, traits) is their rank beside the covariates, and effects have a
-        third dimension: ``genotypes``, the mean of each with the other covariates at zero
-        (R/qtl2's scan1coef before it takes their mean out), or with an interaction ``effects``.
+        themselves, and ``n_refined`` (traits), how many. Where several columns are tested together,
+        ``df`` (variants, traits) is their rank beside the covariates, and effects have a third
+        dimension: ``genotypes``, the mean of each with the other covariates at zero (R/qtl2's
+        scan1coef before it takes their mean out), or with an interaction ``effects``.
 
     Raises
     ------
@@ -208,7 +222,9 @@ def scan(
     StudyWarning
         For samples left out because they lack a covariate; for texts read as covariates; for fewer
         than five samples more than columns of covariates; for a kinship with eigenvalues that are
-        negative through rounding of its entries; for genotypes that no sample has; and once
+        negative through rounding of its entries; for genotypes that no sample has; for calls of a
+        cross that are scanned as probabilities; for `x_covariates` left out; and once in a
+        process, where a cross with an X is scanned without them; and once
         in a process, where a scan of fewer than 500 samples takes a kinship of the whole genome and
         `loco` would gain power.
 
@@ -246,7 +262,7 @@ def scan(
     >>> round(float(alt.lod.sel(variants="2:54233555", traits="trait06")), 2)
     9.28
     """
-    ds = validate(ds)
+    ds = study_to_test(ds, genotypes, model, method=method, condition=condition)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,
@@ -257,41 +273,50 @@ def scan(
         replicates=replicates,
         prior=prior,
         genotypes=genotypes,
+        model=model,
+        x_covariates=x_covariates,
     )
-    store = None if store is None else looked_up(store)
-    kept = stored_as(store, compression, digits)
-    options = ScanOptions.of(
-        ds,
-        inputs,
-        method=method,
-        reml=reml,
-        h2_grid=h2_grid,
-        refine_above=refine_above,
-        statistics=statistics,
-        precision=precision,
-        digits=kept.digits,
-    )
-    study = prepare(ds, inputs)
-    options.require_fit(inputs)
-    advise_loco(ds, kinship, loco=loco)
-    if options.model.grid is not None:
-        warn_of_scale(study.measured, options.model.grid)
-    if options.genotypes and options.model.with_effects and not options.interaction:
-        warn_of_far_covariates(study.measured)
-    if store is not None and chunks == "auto":
-        chunks = block_of(store, Layout.dims) or "auto"
-    make = partial(scan_load, Shapes.of(study), options)
-    load = fitting(make, chunks, None if store is None else room_of_workers())
-    attrs = options.attributes() | inputs.of_tests(ds, study.measured)
-    if {"beta", "se"} & set(options.statistics):
-        maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
-        attrs["effect_unit"] = options.effect_unit(maximum)
-    names = _names(ds, options)
-    if store is None:
-        return _lazy(names, study, load.plan, options, attrs)
-    say_if_small(load)
-    with writing(store) as writer:
-        return _run(names, study, load.plan, options, attrs | origin(ds), writer, kept, progress)
+    with reading_early() as early:
+        if store is not None:
+            early(ds["sample_trait"].data)
+            store = looked_up(store)
+        kept = stored_as(store, compression, digits)
+        options = ScanOptions.of(
+            ds,
+            inputs,
+            method=method,
+            reml=reml,
+            h2_grid=h2_grid,
+            refine_above=refine_above,
+            statistics=statistics,
+            precision=precision,
+            digits=kept.digits,
+        )
+        study = prepare(ds, inputs)
+        options.require_fit(inputs)
+        advise_loco(ds, kinship, loco=loco)
+        advise_x(ds, study.measured, x_covariates)
+        if options.model.grid is not None:
+            warn_of_scale(study.measured, options.model.grid)
+        if options.genotypes and options.model.with_effects and not options.interaction:
+            warn_of_far_covariates(study.measured)
+        if store is not None and chunks == "auto":
+            chunks = block_of(store, Layout.dims) or "auto"
+        make = partial(scan_load, Shapes.of(study), options)
+        load = fitting(make, chunks, None if store is None else room_of_workers())
+        attrs = options.attributes() | inputs.of_tests(ds, study.measured)
+        if {"beta", "se"} & set(options.statistics):
+            maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
+            attrs["effect_unit"] = options.effect_unit(maximum)
+        names = _names(ds, options)
+        if store is None:
+            return _lazy(names, study, load.plan, options, attrs)
+        say_if_small(load)
+        attrs |= origin(ds)
+        with writing(store) as writer:
+            if writer.held is None:
+                early(study.genotypes.values)
+            return _run(names, study, load.plan, options, attrs, writer, kept, progress)
 
 
 def _lazy(
@@ -301,7 +326,7 @@ def _lazy(
     if is_lazy(study.genotypes.values) and study.genotypes.values.ndim == 3:
         say_absent_uncounted()
     bases = lazy_bases(study.measured)
-    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
+    lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases, by_block=True)
     of_pairs, of_traits = _fields(study, options, attrs)
     columns = columns_of(of_pairs | of_traits, lazy.per_pair() | lazy.per_trait())
     columns |= frequency_columns(study, lazy.markers.values)
@@ -327,13 +352,17 @@ def _run(
     beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
     with overlapping(None, plan.block_bytes, study.genotypes.values, study.measured.traits):
+        if writer.held is None and FREQUENCY in frequencies and is_far(study.genotypes.values):
+            dims, values, *rest = frequencies[FREQUENCY]
+            frequencies[FREQUENCY] = (dims, begun(values), *rest)
         prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
         layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
         beside = beside.assign_coords(frequencies)
         skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
         target = open_or_create(writer, skeleton)
-    run_into(target, lazy, progress)
-    result = open_result(writer.store)
+    written = run_into(target, lazy, progress)
+    with writer.given_back():
+        result = open_result(written)
     warn_of_few_degrees(study.measured, result["n_samples"].values)
     return result
 

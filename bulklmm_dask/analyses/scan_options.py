@@ -22,7 +22,7 @@ from bulklmm_dask.study.checks import (
     require_flag,
     whole_number,
 )
-from bulklmm_dask.surface import option
+from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import listing
 
 DEFAULT_REFINE_ABOVE = 3.0
@@ -115,8 +115,9 @@ class ScanOptions:
             self._check_grid(self.h2_grid)
         if self.refine_above is not None and self.method != "alt-exact":
             raise InputError(
-                f"{option('refine_above')} is {self.refine_above}, but method {self.method!r} "
-                f"refines no pair; use {option('method', 'alt-exact')}, or leave it out"
+                f"{option('refine_above')} is {self.refine_above}, but "
+                f"{option('method', self.method)} refines no pair; use "
+                f"{option('method', 'alt-exact')}, or leave it out"
             )
         if self.refine_above is not None and not self.refine_above >= 0.0:
             raise InputError(
@@ -136,10 +137,11 @@ class ScanOptions:
 
     def _check_grid(self, grid: tuple[float, ...]) -> None:
         if not self.method.endswith("-grid"):
+            shown = either(f"={list(grid)}", " " + ",".join(f"{h:g}" for h in grid))
             raise InputError(
-                f"{option('h2_grid')} is given, but method {self.method!r} searches the whole "
-                f"interval; use {option('method', self.method.replace('exact', 'grid'))}, "
-                "or leave it out"
+                f"{option('h2_grid')}{shown} is given, but {option('method', self.method)} "
+                "searches the whole interval; use "
+                f"{option('method', self.method.replace('exact', 'grid'))}, or leave it out"
             )
         outside = [h for h in grid if not 0.0 <= h <= 1.0]
         if outside or not grid:

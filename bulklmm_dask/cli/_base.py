@@ -14,6 +14,11 @@ from typing import Any, TextIO
 
 import click
 
+from bulklmm_dask.cli._voice import complain, give_object, note, speaking, voice_options
+from bulklmm_dask.cli._voice import did as did
+from bulklmm_dask.cli._voice import say as say
+from bulklmm_dask.cli._voice import show as show
+from bulklmm_dask.cli._voice import wrote as wrote
 from bulklmm_dask.engine.dashboard import address_in
 from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
 from bulklmm_dask.storage.places.location import Location
@@ -56,22 +61,40 @@ class Terminated(KeyboardInterrupt):
 
 
 class Command(click.Command):
-    """A command that reports an error in one line and warnings as notes, with exit code 1."""
+    """A command that reports an error in one line and warnings as notes, with exit code 1.
+
+    Every command has --quiet, --json and --version, unless it declares one of its own.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._shared = list(voice_options({flag for one in self.params for flag in one.opts}))
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Own options, those of all commands, and --help."""
+        *own, last = super().get_params(ctx)
+        return [*own, *self._shared, last]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 1 after an error of ours."""
-        with command_line(), warnings.catch_warnings():
+        with command_line(), speaking(ctx) as voice, warnings.catch_warnings():
             warnings.simplefilter("always", StudyWarning)
             _say_notes()
             try:
-                return super().invoke(ctx)
+                value = super().invoke(ctx)
             except (
                 BrokenPipeError
             ):  # the reader of our output has closed the pipe: click handles it
                 raise
             except (ClusterError, InputError, StoreError, OSError) as error:
-                say(f"error: {' '.join(str(error).split())}")
+                words = " ".join(str(error).split())
+                complain(f"error: {words}")
+                if voice.as_json:
+                    give_object({**voice.object(), "error": printable(words)})
                 ctx.exit(FAILED)
+            if voice.as_json:
+                give_object(voice.object())
+            return value
 
 
 @contextmanager
@@ -115,10 +138,10 @@ class Group(click.Group):
             try:
                 return super().invoke(ctx)
             except Terminated:
-                say(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
+                complain(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
                 ctx.exit(TERMINATED)
             except KeyboardInterrupt:
-                say(f"\nstopped{ctx.meta.get(RESUME, '')}")
+                complain(f"\nstopped{ctx.meta.get(RESUME, '')}")
                 ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -139,7 +162,7 @@ def _say_notes() -> None:
         line: str | None = None,
     ) -> None:
         if issubclass(category, StudyWarning):
-            say(f"note: {message}")
+            note(str(message))
         else:
             usual(message, category, filename, lineno, file, line)
 
@@ -159,14 +182,9 @@ def require_new(path: Path | None, *, overwrite: bool) -> None:
         Location.of(path).require_free_file(overwrite=overwrite)
 
 
-def say(message: str) -> None:
-    """Write a message to standard error; standard output is for results."""
-    click.echo(printable(message, lines=True), err=True)
-
-
-def show(text: str) -> None:
-    """Write a result to standard output, control characters of names as escapes."""
-    click.echo(printable(text, lines=True))
+def conflict(first: str, second: str, remedy: str) -> click.UsageError:
+    """Say that two options, each with its value, exclude each other."""
+    return click.UsageError(f"{first} and {second} exclude each other: {remedy}")
 
 
 def examples(*lines: str) -> str:
@@ -185,7 +203,10 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 
 def compute_options(function: Function) -> Function:
-    """Add the options for threads, worker processes, a scheduler, and to see what they do."""
+    """Add the options for threads, worker processes, a scheduler, and to see what they do.
+
+    Every command that computes has all of them.
+    """
     for option in (
         click.option(
             "--performance-report",
@@ -205,13 +226,16 @@ def compute_options(function: Function) -> Function:
         click.option(
             "--memory",
             metavar="LIMIT",
-            help="Memory limit of each worker process, such as 4GB.",
+            help="Memory limit of each worker process, such as 4GB.  [default: an equal share of "
+            "the memory of the job, the cgroup or the machine]",
         ),
         click.option(
             "--threads",
             metavar="N",
             type=click.IntRange(min=1),
-            help="Threads in this process, or in each worker process.  [default: all cores]",
+            help="Threads in this process, or in each worker process.  [default: by "
+            "SLURM_CPUS_PER_TASK, OMP_NUM_THREADS, DASK_NUM_WORKERS, the quota of the cgroup or "
+            "the processors that the process may use]",
         ),
         click.option(
             "--workers",

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from bulklmm_dask.cli._base import Group
 
@@ -53,17 +54,29 @@ class LazyGroup(Group):
 
     Parameters
     ----------
-    lazy : mapping of str to a pair of str
-        Name of a command -> its object as ``module:object``, and its line in the help of the
-        group, which is the command's short help.
+    lazy : mapping of str to a mapping
+        Section of the help -> name of a command -> its object as ``module:object``, and its line in
+        the help of the group, which is the command's short help.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, Mapping[str, tuple[str, str]]], **options: Any
+    ) -> None:
         super().__init__(*args, **options)
-        self.commands = LazyCommands({name: home for name, (home, _) in lazy.items()})
-        self.lines = {name: line for name, (_, line) in lazy.items()}
+        rows = {name: row for section in lazy.values() for name, row in section.items()}
+        self.commands = LazyCommands({name: home for name, (home, _) in rows.items()})
+        self.lines = {name: line for name, (_, line) in rows.items()}
+        self._sections = {section: list(names) for section, names in lazy.items()}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands with their lines, without importing a command."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.lines.items()))
+        """List the commands with their lines by section, without importing a command."""
+        spacing = max(map(len, self.lines))
+        for section, names in self._sections.items():
+            with formatter.section(section):
+                formatter.write_dl([(f"{name:<{spacing}}", self.lines[name]) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, without importing one."""
+        names = [name for name in self.lines if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=self.lines[name]) for name in names]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)

@@ -15,6 +15,7 @@ from bulklmm_dask.cli._base import Function, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.study.kinship_store import STORE
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
 from bulklmm_dask.study.tables.tablefile import open_table
@@ -56,7 +57,9 @@ def _option(row: Option) -> Callable[[Function], Function]:
 def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     """Arguments of an analysis of `ds`, from the options given to its command."""
     found = dict(given)
-    found["kinship"] = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
+    relation = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
+    stored = isinstance(relation, xr.DataArray) and STORE in relation.attrs
+    found["kinship"] = given["kinship"] if stored else relation  # the result keeps its path
     for name in {"weights", "replicates"} & set(given):
         found[name] = _vector(given[name])
     if "strata" in given:
@@ -74,6 +77,12 @@ def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool 
     if value not in known and not names(value):
         raise click.BadParameter(f"{value!r} names no covariate; give all, none or names")
     return known.get(value, names(value))
+
+
+def _x_covariates(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> bool | list[str] | None:
+    return None if value is None else _covariates(ctx, param, value)
 
 
 def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> list[float] | None:
@@ -129,6 +138,7 @@ def _prior(
 _PARSERS = {
     "chunks": _block,
     "covariates": _covariates,
+    "x_covariates": _x_covariates,
     "h2_grid": _grid,
     "interaction": _names,
     "prior": _prior,

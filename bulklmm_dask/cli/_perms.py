@@ -10,7 +10,7 @@ import click
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.cli._base import PATH
+from bulklmm_dask.cli._base import PATH, conflict
 from bulklmm_dask.results.thresholds import adjusted_p, thresholds
 from bulklmm_dask.storage.results.result import open_result
 
@@ -41,9 +41,11 @@ def level_of(
     if alpha is None:
         return threshold
     if perm is None:
-        raise click.UsageError("--alpha needs --perm, the permutations that give the thresholds")
+        raise click.UsageError(
+            f"--alpha {alpha:g} needs --perm, the permutations that give the thresholds"
+        )
     if threshold is not None:
-        raise click.UsageError("--threshold and --alpha exclude each other: choose one")
+        raise conflict(f"--threshold {threshold:g}", f"--alpha {alpha:g}", "choose one")
     return thresholds(open_result(perm), alpha)["threshold"].isel(alpha=0)
 
 

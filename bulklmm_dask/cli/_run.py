@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 import click
 import xarray as xr
 
-from bulklmm_dask.cli._base import RESUME, say
+from bulklmm_dask.cli._base import RESUME, did, say, wrote
 from bulklmm_dask.cli._model_options import arguments_of
 from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._voice import is_quiet
 from bulklmm_dask.engine import local
+from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.errors import StoreError
 from bulklmm_dask.progress import ProgressBar
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.results.soundness import finished, is_entered
 from bulklmm_dask.text import named
 
 _COMPUTE = ("scheduler", "processes", "threads", "memory", "dashboard", "performance_report")
@@ -22,8 +28,14 @@ _COMPUTE = ("scheduler", "processes", "threads", "memory", "dashboard", "perform
 
 @contextmanager
 def workers(**compute: Any) -> Iterator[local.Workers]:
-    """Compute on the workers that the options of `compute_options` ask for; say what shows them."""
+    """Compute on the workers that the options of `compute_options` ask for; say what they are.
+
+    That they are all of the machine is said by commands that take long only: `work_in_words`.
+    """
     with local.workers(**compute) as where:
+        if not where.usual:
+            say(f"computes on {where}")
+        did(workers=str(where))
         if where.dashboard is not None:
             say(f"dashboard: {where.dashboard}")
         yield where
@@ -66,6 +78,37 @@ def run_into(
     with workers(**compute_of(given)) as where:
         ds = open_source(study)
         arguments = arguments_of(ds, given)
-        say(f"{in_words(ds)}; {where}")
-        with ProgressBar() as bar:
+        say(work_in_words(in_words(ds), where))
+        did(**{name: ds.sizes[name] for name in ("traits", "variants", "samples")})
+        was_complete = is_complete(store)
+        with progress_bar() as bar:
             analysis(ds, **arguments, store=store, progress=bar)
+    _, blocks = finished(store)
+    did(blocks=blocks, computed=not was_complete)
+    wrote(store)
+    if was_complete:
+        say(f"{named(store)} was complete already: nothing is computed")
+
+
+def work_in_words(size: str, where: local.Workers) -> str:
+    """The size of the work, with the workers if they were not said before."""
+    return f"{size}; {where}" if where.usual else size
+
+
+def is_complete(store: Path) -> bool:
+    """Tell whether a run into a store is finished; False where there is none that can be read."""
+    place = Location.of(store).opened()
+    try:
+        return place.is_store() and operator.eq(*finished(place)) and is_entered(place)
+    except StoreError:  # which the run explains
+        return False
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None] | None]:
+    """Show the progress of a run on standard error, unless --quiet is given."""
+    if is_quiet():
+        yield None
+        return
+    with ProgressBar() as bar:
+        yield bar

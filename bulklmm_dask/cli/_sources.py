@@ -9,7 +9,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.kinship import kinship
 from bulklmm_dask.analyses.options import KinshipMethod
-from bulklmm_dask.cli._base import names
+from bulklmm_dask.cli._base import names, say
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.storage.labels.variables import LOCO
@@ -19,10 +19,11 @@ from bulklmm_dask.storage.proof.stamp import KIND, STUDY
 from bulklmm_dask.storage.proof.unstamped import is_unstamped
 from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.io import open_dataset
+from bulklmm_dask.study.kinship_store import open_kinship
 from bulklmm_dask.study.kinships import read_kinship
 from bulklmm_dask.study.readers.guess import guess_format
 from bulklmm_dask.study.readers.registry import read_alone
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, named
 
 
 def open_source(path: str | Path) -> xr.Dataset:
@@ -61,7 +62,7 @@ def scan_in_words(ds: xr.Dataset) -> str:
 
 
 def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.DataArray | None:
-    """Kinship for a name: a variable of the study, none, a method to compute it, or a table."""
+    """Kinship for a name: a variable of the study, none, a method, a table, or a store."""
     if name == "none":
         return None
     stored = LOCO if loco and name == "kinship" and LOCO in ds else name
@@ -69,6 +70,11 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
         return name
     if name in METHODS:
         return kinship(ds, method=cast(KinshipMethod, name), loco=loco)
+    if Location.of(name).opened().is_store():
+        found = open_kinship(name)
+        size = counted(found.sizes["samples_0"], "sample")
+        say(f"the kinship is that of {size} in {named(name)}, which keeps its eigenvectors")
+        return found
     if loco:
         raise InputError(
             f"the study has no kinship {name!r} by chromosome: compute it with 'bulklmm kinship "
@@ -77,8 +83,8 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
     if Location.of(name).is_file():
         return read_kinship(name, ds)
     raise InputError(
-        f"the study has no kinship {name!r}, and there is no such table: compute it with "
-        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a table or none"
+        f"the study has no kinship {name!r}, and there is no such table or store: compute it with "
+        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a table, a store or none"
     )
 
 

@@ -18,16 +18,25 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
+    conflict,
+    did,
     examples,
     overwrite_option,
-    require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
-from bulklmm_dask.cli._run import compute_of, workers
+from bulklmm_dask.cli._run import compute_of, work_in_words, workers
 from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
-from bulklmm_dask.cli._tables import PARQUET, give_table, out_option, read_table
+from bulklmm_dask.cli._table_files import PARQUET
+from bulklmm_dask.cli._tables import (
+    give_table,
+    out_option,
+    read_table,
+    require_table,
+    table_option,
+)
 from bulklmm_dask.engine.local import Workers
 from bulklmm_dask.results.hits import find_hits
 from bulklmm_dask.results.maxima import max_lod
@@ -92,7 +101,7 @@ def maxima_command(
     With permutations also its genome-wide adjusted p and, unless by chromosome, the false discovery
     rate over traits.
     """
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     with workers(**compute):
         table = max_lod(open_result(result), by=by)
     if perm is not None and by is None:
@@ -128,12 +137,10 @@ def maxima_command(
 @click.option(
     "--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest hits of each trait."
 )
-@click.option(
+@table_option(
     "--out",
-    metavar="CSV|PARQUET",
-    type=PATH,
-    help="Write a CSV table or, if the name ends with .parquet, a folder of Parquet files, which "
-    "may be larger than memory.",
+    text="Write the table here instead of showing it; with .parquet a folder of Parquet files, "
+    "which may be larger than memory",
 )
 @overwrite_option
 @perm_options
@@ -163,7 +170,7 @@ def hits_command(
     """
     folder = out if out is not None and out.suffix == PARQUET else None
     if folder is None:
-        require_new(out, overwrite=overwrite)
+        require_table(out, overwrite=overwrite)
     level = level_of(threshold, perm, alpha)
     with workers(**compute_of(given)) as where:
         result = _scanned(source, given, where)
@@ -176,6 +183,8 @@ def hits_command(
         }
         if folder is not None:
             rows = find_hits(result, store=folder, overwrite=overwrite, **options)
+            did(rows=rows)
+            wrote(folder)
             say(f"{counted(rows, 'row')} written to {named(folder)}")
             return
         table = find_hits(result, **options)
@@ -187,7 +196,8 @@ def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
     found = open_source_or_result(source)
     if not is_result(found):
         arguments = arguments_of(found, given)
-        say(f"{scan_in_words(found)}; {where}; of the LODs only the hits are kept")
+        size = work_in_words(scan_in_words(found), where)
+        say(f"{size}; of the LODs only the hits are kept")
         return scan(found, **arguments)
     context = click.get_current_context()
     for row in PASSING_SCAN:
@@ -254,9 +264,9 @@ def peaks_command(
 
     A row has the position of the peak, its LOD, and the ends of its interval with their markers.
     """
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     if drop is not None and prob is not None:
-        raise click.UsageError("--drop and --prob exclude each other: choose one interval")
+        raise conflict(f"--drop {drop:g}", f"--prob {prob:g}", "choose one interval")
     level = level_of(threshold, perm, alpha)
     with workers(**compute):
         found = open_result(result)

@@ -12,19 +12,19 @@ import xarray as xr
 from bulklmm_dask.analyses.heritability import heritability
 from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, REPLICATES, WEIGHTS
 from bulklmm_dask.cli._base import (
-    PATH,
     SOURCE,
     Command,
     compute_options,
+    did,
     examples,
     overwrite_option,
-    require_new,
+    say,
     show,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.cli._tables import write_csv
+from bulklmm_dask.cli._tables import give_table, is_stdout, require_table, table_option
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.text import counted
 
@@ -44,12 +44,7 @@ _LEVEL = 0.05
 @click.argument("study", type=SOURCE)
 @click.option("--reml/--ml", default=True, show_default=True, help="Likelihood to maximise.")
 @options_of((KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
-@click.option(
-    "--out",
-    metavar="CSV",
-    type=PATH,
-    help="Write a CSV table here, one row a trait.",
-)
+@table_option("--out", text="Write the table here, one row a trait")
 @overwrite_option
 @compute_options
 def heritability_command(
@@ -62,15 +57,17 @@ def heritability_command(
     standard error, the total variance, both log-likelihoods, the test, the number of samples and
     the status.
     """
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     with workers(**compute_of(given)):
         ds = open_source(study)
         found = heritability(ds, reml=reml, **arguments_of(ds, given))
-    show("\n".join(_summary(found)))
+    summary = "\n".join(_summary(found))
+    (say if is_stdout(out) else show)(summary)
+    did(traits=found.sizes["traits"], status=Counter(found["trait_status"].values.tolist()))
     if out is not None:
         status = found["trait_status"].variable
         table = found.reset_coords(drop=True).assign(trait_status=status).to_dataframe()
-        write_csv(table.rename_axis("trait"), out, index=True)
+        give_table(table.rename_axis("trait").reset_index(), out)
 
 
 def _summary(found: xr.Dataset) -> list[str]:

@@ -22,16 +22,17 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
+    did,
     examples,
-    require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
-from bulklmm_dask.cli._run import compute_of, goes_on_from, workers
+from bulklmm_dask.cli._run import compute_of, goes_on_from, is_complete, progress_bar, workers
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.cli._tables import give_table, out_option, read_table
-from bulklmm_dask.progress import ProgressBar
+from bulklmm_dask.cli._tables import give_table, out_option, read_table, require_table
 from bulklmm_dask.results.hotspots import hotspots
+from bulklmm_dask.text import named
 
 
 @click.command(
@@ -111,7 +112,7 @@ def hotspots_command(
     FINDINGS is a table from 'bulklmm peaks' or 'bulklmm hits'. With --permutations it should be
     of peaks: these are counted in the data sets without loci.
     """
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     table = read_table(findings)
     ds = None if study is None else open_source(study)
     if permutations is None:
@@ -123,7 +124,8 @@ def hotspots_command(
         raise click.UsageError("--permutations needs --study and --threshold, as for the findings")
     if store is not None:
         goes_on_from(store)
-    with workers(**compute_of(given)), ProgressBar() as bar:
+    was_complete = store is not None and is_complete(store)
+    with workers(**compute_of(given)), progress_bar() as bar:
         baseline = hotspot_baseline(
             ds,
             window=window,
@@ -135,7 +137,12 @@ def hotspots_command(
             store=store,
             progress=bar,
         )
+    if store is not None:
+        wrote(store)
+        if was_complete:
+            say(f"{named(store)} was complete already: nothing is computed")
     counts = hotspots(table, ds, window=window, step=step, baseline=baseline, alpha=alpha)
     most = counts.attrs["threshold"]
     say(f"more than {most} traits in one window have a probability of {alpha:g} by chance")
+    did(threshold=most, permutations=permutations)
     give_table(counts, out)

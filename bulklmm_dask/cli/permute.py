@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -19,12 +19,11 @@ from bulklmm_dask.cli._base import (
     compute_options,
     examples,
     numbers,
-    require_new,
     say,
 )
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import run_into, workers
-from bulklmm_dask.cli._tables import give_table, out_option
+from bulklmm_dask.cli._tables import give_table, out_option, require_table
 from bulklmm_dask.results.thresholds import thresholds
 from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.text import counted, named
@@ -81,19 +80,24 @@ def permute_command(study: str, result: Path, n_permutations: int, **given: Any)
     metavar="LEVELS",
     help="Probabilities alpha, with commas between.",
 )
-@click.option("--by", type=click.Choice(["contig"]), help="One row a trait and chromosome.")
+@click.option(
+    "--by",
+    type=click.Choice(["contig", "x"]),
+    help="One row a trait and chromosome: each by itself, or one threshold for all autosomes and "
+    "one for the X, alpha being for both together.",
+)
 @out_option
 @compute_options
 def thresholds_command(
     perm: Path,
     alpha: list[float],
-    by: By | None,
+    by: By | Literal["x"] | None,
     out: Path | None,
     overwrite: bool,
     **compute: Any,
 ) -> None:
     """Give the thresholds of every trait of PERM, one row a trait, one column a level."""
-    require_new(out, overwrite=overwrite)
+    require_table(out, overwrite=overwrite)
     with workers(**compute):
         found = thresholds(open_result(perm), alpha, by=by)
     values = found["threshold"].transpose("traits", ..., "alpha").values.round(6)

@@ -45,7 +45,10 @@ def plan_command(study: str | None, as_json: bool, **given: Any) -> None:
         to_come = given["kinship"] == "kinship" and not {"kinship", LOCO} & set(ds.variables)
         arguments = arguments_of(ds, {**given, "kinship": "none"} if to_come else given)
         found = plan(ds, **arguments | ({"kinship": "kinship"} if to_come else {}))
-    show(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if as_json:
+        click.echo(json.dumps({"command": "plan", **found.to_dict()}, indent=2))
+    else:
+        show(str(found))
 
 
 def _absent(given: dict[str, Any]) -> dict[str, None]:

@@ -11,6 +11,8 @@ import click
 import xarray as xr
 
 from bulklmm_dask import plot
+from bulklmm_dask.analyses.blup import blup
+from bulklmm_dask.analyses.options import COVARIATES, KINSHIP, LOCO, MODEL, X_COVARIATES
 from bulklmm_dask.cli._base import (
     PATH,
     SOURCE,
@@ -21,9 +23,10 @@ from bulklmm_dask.cli._base import (
     names,
     numbers,
 )
+from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._pictures import out_options, require_picture, write_picture
-from bulklmm_dask.cli._run import workers
-from bulklmm_dask.cli._sources import kinship_of, open_source
+from bulklmm_dask.cli._run import compute_of, workers
+from bulklmm_dask.cli._sources import kinship_of, open_source, open_source_or_result
 from bulklmm_dask.cli._tables import read_table
 from bulklmm_dask.cli.profile import profile_command
 from bulklmm_dask.errors import InputError
@@ -334,6 +337,30 @@ def effects(study: str, trait: str, variant: str) -> Axes:
 
 
 @_kind(
+    "coefficients",
+    "Effects of genotypes or founders along the genome.",
+    "bulklmm plot coefficients alleles.zarr weight --contig 2 --out chr2.png",
+    "bulklmm plot coefficients lod-and-beta.zarr weight --out effects.pdf",
+)
+@click.argument("source", type=SOURCE)
+@click.argument("trait")
+@_contig
+@options_of((KINSHIP, LOCO, COVARIATES, X_COVARIATES, MODEL))
+@compute_options
+def coefficients(source: str, trait: str, contig: str | None, **given: Any) -> Axes:
+    """Draw the effects on TRAIT of the genotypes at each marker, a line for each.
+
+    SOURCE is a study with genotype probabilities, whose BLUPs are computed (the options of the
+    model are for that), or a result with effects (scan --statistics beta).
+    """
+    with workers(**compute_of(given)):
+        found = open_source_or_result(source)
+        if "sample_trait" in found:
+            found = blup(found, trait, contig=contig, **arguments_of(found, given))
+        return plot.coefficients(found, trait, contig=contig)
+
+
+@_kind(
     "permutations",
     "Null distribution of the highest LOD of a trait.",
     "bulklmm plot permutations bxd-perm.zarr 10001 --result bxd-lod.zarr --out null.png",
@@ -378,6 +405,7 @@ def permutations(
         kinship,
         profile_command,
         effects,
+        coefficients,
         permutations,
     ],
     short_help="Pictures of results and studies.",

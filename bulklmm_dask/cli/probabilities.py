@@ -8,15 +8,23 @@ from typing import Any
 import click
 
 from bulklmm_dask.analyses.options import COMPRESSION
-from bulklmm_dask.analyses.probabilities import allele_probabilities, genotype_probabilities
+from bulklmm_dask.analyses.probabilities import (
+    SHARE_TYPES,
+    ShareType,
+    allele_probabilities,
+    genotype_probabilities,
+)
 from bulklmm_dask.cli._base import (
     PATH,
     SOURCE,
     Command,
     compute_options,
+    did,
     examples,
+    names,
     overwrite_option,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import workers
@@ -26,6 +34,10 @@ from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
 from bulklmm_dask.text import named
 from bulklmm_dask.typing import CompressionName
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else names(value)
 
 
 @click.command(
@@ -62,7 +74,20 @@ from bulklmm_dask.typing import CompressionName
     show_default=True,
     help="Recombination fraction by the distance.",
 )
+@click.option(
+    "--x-contigs",
+    metavar="NAMES",
+    callback=_names,
+    help="X chromosomes, with commas between.  [default: x_chr of the cross, or X]",
+)
 @click.option("--alleles", is_flag=True, help="Keep the shares of the founders' alleles instead.")
+@click.option(
+    "--dtype",
+    type=click.Choice(SHARE_TYPES),
+    default="float32",
+    show_default=True,
+    help="Of the shares of alleles: float16 takes half the room, each within 2.5e-4.",
+)
 @options_of([COMPRESSION])
 @overwrite_option
 @compute_options
@@ -72,7 +97,9 @@ def probabilities_command(
     step: float,
     error_prob: float,
     map_function: MapFunction,
+    x_contigs: list[str] | None,
     alleles: bool,
+    dtype: ShareType,
     compression: CompressionName | None,
     overwrite: bool,
     **compute: Any,
@@ -82,11 +109,19 @@ def probabilities_command(
     STUDY is a cross in R/qtl2's format, or a Zarr study imported from one. The positions are the
     markers, and with --step pseudomarkers between them, named as in R/qtl2: c1.loc5.
     """
+    if dtype != SHARE_TYPES[0] and not alleles:
+        raise click.UsageError("--dtype is of the shares of alleles: give it with --alleles")
     with workers(**compute):
         ds = genotype_probabilities(
-            open_source(study), step=step, error_prob=error_prob, map_function=map_function
+            open_source(study),
+            step=step,
+            error_prob=error_prob,
+            map_function=map_function,
+            x_contigs=x_contigs,
         )
         if alleles:
-            ds = allele_probabilities(ds)
+            ds = allele_probabilities(ds, dtype=dtype)
         save(ds, out, overwrite=overwrite, compression=compression)
+    did(sizes=dict(ds.sizes))
+    wrote(out)
     say(f"{named(out)}: {shape_of(ds)}; next: bulklmm kinship {named(out)}")

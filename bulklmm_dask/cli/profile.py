@@ -15,15 +15,18 @@ from bulklmm_dask.cli._base import (
     PATH,
     SOURCE,
     Command,
+    compute_options,
+    did,
     examples,
     overwrite_option,
-    require_new,
+    say,
     show,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._pictures import require_picture, write_picture
+from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
-from bulklmm_dask.cli._tables import write_csv
+from bulklmm_dask.cli._tables import give_table, is_stdout, require_table, table_option
 from bulklmm_dask.text import counted
 
 
@@ -43,8 +46,9 @@ from bulklmm_dask.text import counted
 @click.option("--variant", metavar="NAME", help="A marker to put into the model.")
 @options_of((REML, KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
 @click.option("--out", type=PATH, metavar="PICTURE", help="Draw it: a png, pdf, svg or html file.")
-@click.option("--csv", "table", type=PATH, metavar="CSV", help="Write the curves as a table.")
+@table_option("--csv", "table", text="Write the curves as a table here")
 @overwrite_option
+@compute_options
 def profile_command(
     study: str,
     trait: str,
@@ -60,17 +64,33 @@ def profile_command(
     admissible interval, its 95% likelihood interval and the log-likelihood at the optimum; with a
     marker also the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
     """
-    require_new(table, overwrite=overwrite)
+    require_table(table, overwrite=overwrite)
     if out is not None:
         require_picture(out, overwrite=overwrite)
-    ds = open_source(study)
-    found = profile(ds, trait, variant=variant, **arguments_of(ds, given))
-    show("\n".join(_summary(found)))
+    with workers(**compute_of(given)):
+        ds = open_source(study)
+        found = profile(ds, trait, variant=variant, **arguments_of(ds, given))
+    summary = "\n".join(_summary(found))
+    (say if is_stdout(table) else show)(summary)
+    did(**_facts(found))
     curves = found[[name for name in ("null", "alternative") if name in found]].to_dataframe()
     if table is not None:
-        write_csv(curves, table, index=True)
+        give_table(curves.reset_index(), table)
     if out is not None:
         write_picture(plot.profile(found), out)
+
+
+def _facts(found: xr.Dataset) -> dict[str, Any]:
+    """The optimum of each model and the LOD, as numbers."""
+    facts: dict[str, Any] = {name: found.attrs[name] for name in ("trait", "n_samples")}
+    for name in ("null", "alternative"):
+        if name in found:
+            facts[name] = {
+                "h2": found[f"{name}_h2"].values,
+                "interval": found[f"{name}_interval"].values,
+                "log_likelihood": float(found[name].max()),
+            }
+    return facts | ({"lod": float(found["lod"])} if "lod" in found else {})
 
 
 def _summary(found: xr.Dataset) -> list[str]:

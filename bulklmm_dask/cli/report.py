@@ -16,10 +16,12 @@ from bulklmm_dask.cli._base import (
     overwrite_option,
     require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._perms import perm_option
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._tables import is_stdout
 from bulklmm_dask.reporting import report
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.result import open_result
@@ -82,6 +84,8 @@ def report_command(
     repeat the scan. It is one file, and needs no network. It needs matplotlib: pip install
     'bulklmm-dask[plot]'.
     """
+    if is_stdout(out):
+        raise click.UsageError("--out - is for tables: give the page a name, such as report.html")
     require_new(out, overwrite=overwrite)
     with workers(**compute):
         report(
@@ -93,4 +97,5 @@ def report_command(
             n_top=top,
             overwrite=overwrite,
         )
+    wrote(out)
     say(f"{named(out)} is written, {storage(Location.of(out).size())}: open it in a browser")

@@ -6,32 +6,46 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
+import xarray as xr
 
 from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.kinship_store import is_kinship_of, save_kinship
 from bulklmm_dask.analyses.options import COMPRESSION, KinshipMethod
 from bulklmm_dask.cli._base import (
     PATH,
+    SOURCE,
     Command,
     compute_options,
+    conflict,
+    did,
     examples,
     names,
     overwrite_option,
-    require_new,
     say,
+    wrote,
 )
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._model_options import options_of
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
+from bulklmm_dask.cli._table_files import TableFormat
+from bulklmm_dask.cli._tables import is_stdout, require_table, write_table
+from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.storage.labels.summary import shape_of
+from bulklmm_dask.storage.labels.variables import LOCO
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.io import save
-from bulklmm_dask.study.kinships import add_kinship, require_no_kinship, write_kinship
+from bulklmm_dask.study.kinships import add_kinship, require_no_kinship
 from bulklmm_dask.study.readers._crosses import CROSSES
 from bulklmm_dask.study.readers.registry import READERS, with_option
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import CompressionName
+
+_STORE = ".zarr"  # a name that ends so is that of a store
+_DIGITS = 15  # of the entries of a kinship: all that are free of noise
 
 _IMPORT_HELP = f"""Read SOURCE and keep it as the Zarr study STUDY.
 
@@ -152,6 +166,7 @@ def _codes(
 )
 @options_of([COMPRESSION])
 @overwrite_option
+@compute_options
 def import_command(
     words: tuple[str, ...],
     traits: Path | None,
@@ -169,6 +184,7 @@ def import_command(
     trait_positions: Path | None,
     compression: CompressionName | None,
     overwrite: bool,
+    **compute: Any,
 ) -> None:
     """Read SOURCE and keep it as the Zarr study STUDY."""
     name, source, study = _positions(words)
@@ -187,8 +203,11 @@ def import_command(
         "--codes": codes,
         "--trait-positions": trait_positions,
     }
-    ds = read(name, source, {key: value for key, value in given.items() if value is not None})
-    save(ds, study, overwrite=overwrite, compression=compression)
+    with workers(**compute):
+        ds = read(name, source, {key: value for key, value in given.items() if value is not None})
+        save(ds, study, overwrite=overwrite, compression=compression)
+    did(format=name, sizes=dict(ds.sizes))
+    wrote(study)
     say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 
@@ -268,6 +287,8 @@ def simulate_command(
         seed=seed,
     )
     save(ds, study, overwrite=overwrite)
+    did(sizes=dict(ds.sizes))
+    wrote(study)
     say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
 
 
@@ -278,9 +299,10 @@ def simulate_command(
     epilog=examples(
         "bulklmm kinship bxd.zarr --method rqtl2",
         "bulklmm kinship bxd.zarr --loco",
+        "bulklmm kinship bxd.zarr --out K.zarr",
     ),
 )
-@click.argument("study", type=PATH)
+@click.argument("study", type=SOURCE)
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -294,12 +316,17 @@ def simulate_command(
     help="One kinship per chromosome, from the markers of all others; stored as kinship_loco.",
 )
 @click.option(
-    "--out", type=PATH, metavar="CSV", help="Write a CSV table instead of changing STUDY."
+    "--out",
+    type=PATH,
+    metavar="STORE|TABLE",
+    help="Leave STUDY as it is. A name that ends with .zarr makes a store of the kinship with its "
+    "eigenvectors, for --kinship of other commands; other names a table: .csv or .tsv, also with "
+    ".gz, .bz2, .xz or .zst behind; - is standard output.",
 )
 @overwrite_option
 @compute_options
 def kinship_command(
-    study: Path,
+    study: str,
     method: KinshipMethod,
     loco: bool,
     out: Path | None,
@@ -308,23 +335,89 @@ def kinship_command(
 ) -> None:
     """Compute the kinship of the samples of STUDY and keep it there, as scans expect it.
 
+    With --out it goes into a store of its own, or a table, and STUDY may be files that
+    'bulklmm import' reads.
+
     With dosages x in 0..1, the method bulklmm is the mean over markers of x x' + (1-x)(1-x)' with
     ones on the diagonal; rqtl2 is the same with the diagonal unchanged (R/qtl2 itself uses
     twice this matrix); centered and standardized are GEMMA's -gk 1 and -gk 2.
     """
-    if loco and out is not None:
-        raise click.UsageError("--out writes one table; leave it or --loco out")
-    require_new(out, overwrite=overwrite)
+    stored = out is not None and str(out).rstrip("/").endswith(_STORE)
+    if stored:
+        place = _place(out)
+        if not place.exists():
+            place.require_free(overwrite=overwrite)
+    elif out is not None:
+        if loco:
+            raise conflict(
+                "--loco",
+                f"--out {named(out)}",
+                f"--out writes one table; give a name that ends with {_STORE}, or leave --loco out",
+            )
+        _require_matrix_table(out, overwrite=overwrite)
+    did(method=method, loco=loco)
+    which = f"{method} {'kinships by chromosome' if loco else 'kinship'}"
     with workers(**compute):
         ds = open_source(study)
+        did(samples=ds.sizes["samples"], variants=ds.sizes["variants"])
+        if not overwrite and (out is None or stored) and _has_already(ds, out, method, loco=loco):
+            did(computed=False)
+            where = named(out if stored else study)
+            say(f"{where} has its {which} already: nothing is computed, but with --overwrite")
+            return
         if out is None and not overwrite:
             require_no_kinship(ds, study, loco=loco)
+        if stored:
+            _place(out).require_free(overwrite=overwrite)
         matrix = kinship(ds, method=method, loco=loco).load()
-    if out is not None:
-        write_kinship(matrix, ds["sample_id"].values, out)
-        say(f"{method} kinship of {counted(ds.sizes['samples'], 'sample')} written to {named(out)}")
-    else:
+        if stored:
+            assert out is not None
+            save_kinship(matrix, out, ds, overwrite=overwrite)
+    did(computed=True)
+    option = " --loco" if loco else ""
+    name = named(study)
+    if out is None:
         add_kinship(study, matrix, overwrite=overwrite)
-        which, option = ("kinships by chromosome", " --loco") if loco else ("kinship", "")
-        name = named(study)
-        say(f"{name} has its {method} {which}; next: bulklmm scan {name} RESULT.zarr{option}")
+        wrote(study)
+        say(f"{name} has its {which}; next: bulklmm scan {name} RESULT.zarr{option}")
+        return
+    if stored:
+        wrote(out)
+        say(
+            f"{named(out)} has the {which} of {counted(ds.sizes['samples'], 'sample')}, with "
+            f"eigenvectors; next: bulklmm scan {name} RESULT.zarr --kinship {named(out)}{option}"
+        )
+        return
+    table = pd.DataFrame(matrix.values, columns=ds["sample_id"].values.astype(str))
+    table.insert(0, "sample", table.columns.to_numpy())
+    write_table(table, out, _DIGITS)
+    say(f"{method} kinship of {counted(ds.sizes['samples'], 'sample')} written to {named(out)}")
+
+
+def _place(out: Path | None) -> Location:
+    """The store of a kinship."""
+    assert out is not None
+    return Location.of(out).opened(to_write=True)
+
+
+def _require_matrix_table(out: Path, *, overwrite: bool) -> None:
+    """Raise an error, before any work, unless a table of a kinship can be written there."""
+    require_table(out, overwrite=overwrite)
+    if not is_stdout(out) and TableFormat.of(out).separator is None:
+        raise InputError(
+            f"{named(out)} is no name of a kinship: --kinship reads text; end it with .csv or "
+            f".tsv, or with {_STORE} for a store"
+        )
+
+
+def _has_already(ds: xr.Dataset, store: Path | None, method: KinshipMethod, *, loco: bool) -> bool:
+    """Tell whether a study, or a store, has just the kinship that is asked for."""
+    if store is None:
+        found = ds.get(LOCO if loco else "kinship")
+        return found is not None and (
+            found.attrs.get("method") == method
+            and found.attrs.get("n_variants") == ds.sizes["variants"]
+        )
+    return Location.of(store).opened().exists() and is_kinship_of(
+        ds, store, method=method, loco=loco
+    )

@@ -20,8 +20,9 @@ from bulklmm_dask.cli._base import (
     show,
 )
 from bulklmm_dask.cli._run import workers
+from bulklmm_dask.cli._voice import give_object
 from bulklmm_dask.demo import run_demo
-from bulklmm_dask.describe import describe
+from bulklmm_dask.describe import describe, facts_of
 from bulklmm_dask.storage.results.follow import RunStatus, follow
 from bulklmm_dask.text import printable
 
@@ -32,6 +33,7 @@ from bulklmm_dask.text import printable
     short_help="Describe a study, a result or input files.",
     epilog=examples(
         "bulklmm info bxd-lod.zarr",
+        "bulklmm info bxd-lod.zarr --json",
         "bulklmm info --follow bxd-lod.zarr",
         "bulklmm info --follow --json --every 60 s3://bucket/bxd-lod.zarr",
     ),
@@ -51,17 +53,20 @@ from bulklmm_dask.text import printable
     show_default=True,
     help="Time between looks with --follow.",
 )
-@click.option("--json", "as_json", is_flag=True, help="With --follow: an object of JSON a look.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object; with --follow one a look."
+)
 def info_command(store: Path, followed: bool, every: float, as_json: bool) -> None:
     """Describe STORE: a Zarr study, a result (finished or not), or files that import can read.
 
     With --follow the exit code is 0 once the run is finished, 1 if it was stopped or has given no
     sign of life for two minutes.
     """
-    if as_json and not followed:
-        raise click.UsageError("--json goes with --follow")
     if not followed:
-        show(describe(store))
+        if as_json:
+            give_object({"command": "info", **facts_of(store)})
+        else:
+            show(describe(store))
     elif as_json:
         for status in follow(store, every):
             show(json.dumps(status.to_dict()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Self
@@ -10,9 +9,11 @@ from typing import Any, Self
 import click
 import pandas as pd
 import xarray as xr
+from click.core import ParameterSource
 
-from bulklmm_dask.cli._base import PATH, Command, examples, say, show
+from bulklmm_dask.cli._base import PATH, Command, compute_options, did, examples, say
 from bulklmm_dask.cli._tables import give_table
+from bulklmm_dask.cli._voice import is_json, is_quiet
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.text import counted, named, storage
@@ -44,20 +45,30 @@ from bulklmm_dask.verification import verify
     help="With --mend: the study that the results were made from.  [default: the one that each "
     "result names]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
-def verify_command(stores: tuple[Path, ...], mend: bool, study: str | None, as_json: bool) -> None:
+@compute_options
+@click.pass_context
+def verify_command(
+    ctx: click.Context,
+    /,
+    stores: tuple[Path, ...],
+    mend: bool,
+    study: str | None,
+    **compute: Any,
+) -> None:
     """Read every byte of STORES once, and list the parts that are not as they were written.
 
     Studies and results, finished or not. Exits with 1 if anything is wrong, with --mend if anything
     was not mended. What cannot be mended is listed with the reason: the genotypes and traits of a
     study; a result whose kinship, weights or the like were given as tables, which it does not keep.
     """
-    tables, failed = (_mended if mend else _all_verified)(stores, study)
+    if mend:
+        tables, failed = _mended(stores, study, compute)
+    else:
+        _refuse_unused(ctx, compute)
+        tables, failed = _all_verified(stores, study)
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    if as_json:
-        findings = found.to_dict(orient="records")
-        show(json.dumps({"stores": [str(store) for store in stores], "findings": findings}))
-    elif len(found):
+    did(stores=[str(store) for store in stores], findings=found.to_dict(orient="records"))
+    if len(found) and not is_json():
         give_table(found, None)
     left = [table[~table["mended"]] if mend else table for table in tables]
     wrong = sum(len(table) > 0 for table in left)
@@ -72,6 +83,17 @@ def verify_command(stores: tuple[Path, ...], mend: bool, study: str | None, as_j
         ]
     if failed:
         raise StoreError("; ".join(dict.fromkeys(failed)))
+
+
+def _refuse_unused(ctx: click.Context, compute: dict[str, Any]) -> None:
+    """Refuse options of what computes where nothing is computed."""
+    for param in ctx.command.params:
+        given = param.name in compute and ctx.get_parameter_source(str(param.name))
+        if given and given != ParameterSource.DEFAULT:
+            raise click.UsageError(
+                f"{param.opts[0]} {compute[str(param.name)]} is of what --mend computes, and "
+                "without --mend nothing is computed: leave it out, or add --mend"
+            )
 
 
 _Found = tuple[list[pd.DataFrame], list[str]]
@@ -92,11 +114,11 @@ def _all_verified(
     return tables, failed
 
 
-def _mended(stores: tuple[Path, ...], study: str | None) -> _Found:
-    from bulklmm_dask.cli._sources import open_source  # only who mends waits for these
-    from bulklmm_dask.engine.local import workers
+def _mended(stores: tuple[Path, ...], study: str | None, compute: dict[str, Any]) -> _Found:
+    from bulklmm_dask.cli._run import workers  # only who mends waits for these
+    from bulklmm_dask.cli._sources import open_source
 
-    with workers():
+    with workers(**compute):
         source = None if study is None else open_source(study)
         return _all_verified(stores, source, mend=True)
 
@@ -123,7 +145,7 @@ class _Bars:
                 length=total,
                 label=self._label,
                 file=sys.stderr,
-                hidden=not sys.stderr.isatty(),
+                hidden=is_quiet() or not sys.stderr.isatty(),
             )
         self._bar.update(done - self._bar.pos)
 

@@ -1,8 +1,9 @@
 """Forward and backward: probabilities of the true genotypes given all calls of a chromosome.
 
-Alpha moves left to right and is multiplied by the probabilities of the calls, beta right to left;
-their product, scaled to the sum 1, is the posterior at a position. Both are scaled on the way,
-which the last scaling undoes, instead of being logarithms.
+Alpha moves left to right and is multiplied by the probabilities of the calls, beta right to left.
+The sum of their product over the states is the likelihood of all calls at every position, so beta
+begins at its inverse, and each product is the posterior. Alpha is divided by its sum now and then,
+instead of being logarithms, and beta by the same number when it comes there.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy.typing as npt
 
 from bulklmm_dask.crosses.chains import Chain
 from bulklmm_dask.crosses.emission import expected, likelihoods
-from bulklmm_dask.crosses.steps import family, steps_of
-from bulklmm_dask.typing import Array, Index, Single
+from bulklmm_dask.crosses.steps import NEAR, family, steps_of
+from bulklmm_dask.typing import Array, Flags, Index, Single
 
-# Decimal places that vectors may lose before they are scaled; doubles have 308.
-_PLACES = 150.0
+# Sums of vectors are looked at before they may have lost so many decimal places, and vectors are
+# divided by them where they are below _LOW. What is kept is in single precision, which has 38
+# places; a step leaves a state at most 18 below the others (two changes of 1e-8 each).
+_PLACES, _LOW = 10.0, 1e-5
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,17 @@ def posterior(
         chosen = [chains[number] for number in members]
         place = np.searchsorted(members, which[mine])
         place_of, column = _as_slice(mine), _as_slice(columns[members[0]])
+        in_place = isinstance(place_of, slice) and isinstance(column, slice)
         if not isinstance(place_of, slice) and not isinstance(column, slice):
             place_of = place_of[:, None]
-        for position, vectors in _forward_backward(
+        for position, forward, backward in _forward_backward(
             chromosome, chosen, place, calls[:, mine], error
         ):
-            out[position][place_of, column] = vectors.T
+            if in_place:
+                own = out[position, place_of, column]
+                np.multiply(forward, backward, out=own, casting="same_kind")
+            else:
+                out[position][place_of, column] = forward * backward
     return out
 
 
@@ -105,46 +113,54 @@ def _forward_backward(
     which: Index,
     calls: npt.NDArray[np.integer],
     error: float,
-) -> Iterator[tuple[int, Array]]:
-    """Yield the posterior (states, individuals) of each position, from the last to the first.
+) -> Iterator[tuple[int, Single, Array]]:
+    """Yield two arrays (individuals, states) for each position, from the last to the first.
 
-    The array is overwritten at the next position.
+    Their product is the posterior. The second array is overwritten at the next position.
     """
     first = chains[0]
     steps = steps_of(chains, which, chromosome.fraction)
     table = likelihoods(first.seen, error)
     rows = expected(first.states, chromosome.founders)
-    marker, last = chromosome.marker, len(chromosome.marker) - 1
-    often = max(1, int(_PLACES / -np.log10(table.min())))
+    tells: Flags = np.asarray(rows.any(axis=1))
+    by_call = np.ascontiguousarray(table.T)
+    last = len(chromosome.marker) - 1
+    seen = [int(row) if row >= 0 and tells[row] else -1 for row in chromosome.marker]
+    often = max(1, int(_PLACES / -np.log10(min(table.min(), NEAR))))
 
-    told = np.empty((len(first.states), len(which)))
+    told = np.empty((len(which), len(first.states)))
 
-    def see(position: int, vectors: Array) -> None:
-        """Multiply by the probabilities of the calls, which may tell nothing."""
-        row = marker[position]
-        if row >= 0 and rows[row].any():
-            np.take(table[:, calls[row]], rows[row], axis=0, out=told, mode="clip")
-            vectors *= told
+    def see(row: int, vectors: Array, out: Array) -> None:
+        """Multiply by the probabilities of the calls of a marker."""
+        by_call[:, rows[row]].take(calls[row], axis=0, out=told, mode="clip")
+        np.multiply(vectors, told, out=out)
 
-    kept = np.empty((last + 1, *told.shape))
-    alpha = kept[0]
-    alpha[:] = first.start[:, None]
-    see(0, alpha)
-    for position in range(1, last + 1):
-        before, alpha = alpha, kept[position]
-        steps.forward(position - 1, before, alpha)
-        see(position, alpha)
-        if position % often == 0:
-            alpha /= alpha.sum(0)
-    ones = np.ones(len(told))
-    beta, new, both = np.ones(told.shape), np.empty(told.shape), np.empty(told.shape)
+    # Before the calls at each position; after them, and divided by their sum now and then.
+    before = np.empty((last + 1, *told.shape), np.float32)
+    alpha, new = np.empty((2, *told.shape))
+    ones, sums = np.ones((len(first.states), 1)), dict[int, Array]()
+    new[:] = first.start
+    for position, row in enumerate(seen):
+        if position:
+            if position % often == 0:
+                total = alpha @ ones
+                if total.min() < _LOW or total.max() > 1 / _LOW:
+                    sums[position] = total
+                    alpha /= total
+            steps.forward(position - 1, alpha, new)
+        np.copyto(before[position], new, casting="same_kind")
+        if row >= 0:
+            see(row, new, alpha)
+        else:
+            alpha, new = new, alpha
+    beta = np.empty(told.shape)
+    beta[:] = 1 / (alpha @ ones)
     for position in range(last, -1, -1):
-        if position < last:
-            see(position + 1, beta)
-            steps.backward(position, beta, new)
+        if seen[position] >= 0:
+            see(seen[position], beta, beta)
+        yield position, before[position], beta
+        if position:
+            steps.backward(position - 1, beta, new)
             beta, new = new, beta
-        if position % often == 0:
-            beta /= beta.max(0)
-        np.multiply(kept[position], beta, out=both)
-        both /= ones @ both
-        yield position, both
+            if position in sums:
+                beta /= sums[position]

@@ -1,7 +1,8 @@
 """One step of a chain along a chromosome, for many individuals at once.
 
-Vectors of states are columns: arrays (states, individuals), so that what differs between
-individuals (their generations) is a row.
+Vectors of states are rows: arrays (individuals, states). A step may be scaled by a number for each
+individual and interval, the same in both directions: every interval is passed once in a product of
+a forward and a backward vector, so that its sum is the same at all positions.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from typing import Protocol
 import numpy as np
 
 from bulklmm_dask.crosses.chains import Chain, Mixing, MixingPair
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, Flags, Index
+
+# Shares of what keeps its state, below which a step is not divided by them.
+NEAR = 0.01
 
 
 class Steps(Protocol):
     """Steps of the chains of some individuals over all intervals."""
 
     def forward(self, interval: int, vectors: Array, out: Array) -> None:
-        """Move probabilities over an interval, left to right: T' p."""
+        """Move probabilities over an interval, left to right: p T, scaled."""
         ...
 
     def backward(self, interval: int, vectors: Array, out: Array) -> None:
-        """Move likelihoods over an interval, right to left: T b; overwrites `vectors`."""
+        """Move likelihoods over an interval, right to left: b T', scaled."""
         ...
 
 
@@ -43,10 +47,9 @@ def steps_of(chains: Sequence[Chain], which: Index, fraction: Array) -> Steps:
     if not isinstance(first, Mixing | MixingPair):
         return _Product(first.transition(fraction))
     stay = np.stack([one.stay(fraction) for one in chains if isinstance(one, type(first))], 1)
-    if len(chains) > 1:
-        stay = stay[:, which]
-    weights = np.array(first.weights)[:, None]
-    return _Mixed(stay, weights) if isinstance(first, Mixing) else _MixedPair(stay, first)
+    if isinstance(first, Mixing):
+        return _mixed(stay, first, which)
+    return _mixed_pair(stay, first, which)
 
 
 def family(chain: Chain) -> object:
@@ -63,65 +66,76 @@ class _Product:
         self._transition = transition
 
     def forward(self, interval: int, vectors: Array, out: Array) -> None:
-        np.matmul(self._transition[interval].T, vectors, out=out)
+        np.matmul(vectors, self._transition[interval], out=out)
 
     def backward(self, interval: int, vectors: Array, out: Array) -> None:
-        np.matmul(self._transition[interval], vectors, out=out)
+        np.matmul(vectors, self._transition[interval].T, out=out)
 
 
-class _Mixed:
-    """`Mixing`: one sum over the states."""
+class _Kept:
+    """Chains T = k I + A diag(c) B of low rank, with k and c by interval and kind of individual.
 
-    def __init__(self, stay: Array, weights: Array) -> None:
-        self._stay, self._weights = stay, weights
-        self._ones = np.ones(len(weights))
+    Where k is not small, T / k = I + A diag(c / k) B is used: k is then 1, and its product spared.
+    """
+
+    def __init__(self, kept: Array, factors: tuple[Array, Array, Array], which: Index) -> None:
+        """Take k (intervals, kinds), and A (states, rank), c (intervals, kinds, rank) and B."""
+        first, middle, last = factors
+        self._is_near: Flags = np.asarray((kept > NEAR).all(axis=1))
+        scale = np.where(self._is_near[:, None], kept, 1.0)
+        self._middle, self._kept = middle / scale[:, :, None], kept
+        # BLAS is quicker with factors that lie in order.
+        self._right = np.ascontiguousarray(first), np.ascontiguousarray(last)
+        self._left = np.ascontiguousarray(last.T), np.ascontiguousarray(first.T)
+        self._which = which if kept.shape[1] > 1 else None
+        self._sums, self._own = np.empty((2, len(which), len(last)))
 
     def forward(self, interval: int, vectors: Array, out: Array) -> None:
-        stay = self._stay[interval]
-        np.multiply(self._weights, (1 - stay) * (self._ones @ vectors), out=out)
-        out += vectors * stay
+        self._move(interval, vectors, *self._right, out)
 
     def backward(self, interval: int, vectors: Array, out: Array) -> None:
-        stay = self._stay[interval]
-        total = (1 - stay) * (self._weights[:, 0] @ vectors)
-        np.multiply(vectors, stay, out=out)
-        out += total
+        self._move(interval, vectors, *self._left, out)
+
+    def _move(self, interval: int, vectors: Array, first: Array, last: Array, out: Array) -> None:
+        sums, middle, which = self._sums, self._middle[interval], self._which
+        np.matmul(vectors, first, out=sums)
+        if which is None:
+            np.matmul(sums, middle[0][:, None] * last, out=out)
+        else:
+            np.take(middle, which, axis=0, out=self._own, mode="clip")
+            sums *= self._own
+            np.matmul(sums, last, out=out)
+        if self._is_near[interval]:
+            out += vectors
+        else:
+            kept = self._kept[interval]
+            out += vectors * (kept[0] if which is None else kept[which][:, None])
 
 
-class _MixedPair:
+def _mixed(stay: Array, chain: Mixing, which: Index) -> _Kept:
+    """`Mixing`: one sum over the states, a I + (1 - a) 1 w'."""
+    weights = np.array(chain.weights)[None]
+    return _Kept(stay, (np.ones(weights.T.shape), (1 - stay)[:, :, None], weights), which)
+
+
+def _mixed_pair(stay: Array, chain: MixingPair, which: Index) -> _Kept:
     """`MixingPair`: sums by founder.
 
     With P the symmetric matrix of ordered pairs, m its row sums and t their sum, a step gives
-    a^2 P + a b (m w' + w m') + b^2 t w w', where b = 1 - a. `_share` (founders, states) makes m
-    from the unordered pairs, `_spread` (states, founders) m w' + w m' from m, and of w/2 w w'.
+    a^2 P + a b (m w' + w m') + b^2 t w w', where b = 1 - a. `share` (states, founders) makes m from
+    the unordered pairs, `spread` (founders, states) m w' + w m' from m, and of w/2 w w'.
     """
-
-    def __init__(self, stay: Array, chain: MixingPair) -> None:
-        pairs = np.array([state.alleles for state in chain.states])
-        states, founders = len(pairs), len(chain.weights)
-        self._weights = np.array(chain.weights)
-        self._share = np.zeros((founders, states))
-        self._spread = np.zeros((states, founders))
-        for one, other in (pairs.T, pairs.T[::-1]):
-            self._share[one, np.arange(states)] += 0.5
-            self._spread[np.arange(states), one] += 2 * self._weights[other]
-        self._spread[pairs[:, 0] == pairs[:, 1]] /= 2
-        move = 1 - stay
-        self._kept, self._one, self._two = stay**2, stay * move, move**2 / 2
-
-    def forward(self, interval: int, vectors: Array, out: Array) -> None:
-        sums = self._share @ vectors
-        total = self._two[interval] * sums.sum(0)
-        sums *= self._one[interval]
-        sums += self._weights[:, None] * total
-        np.matmul(self._spread, sums, out=out)
-        out += vectors * self._kept[interval]
-
-    def backward(self, interval: int, vectors: Array, out: Array) -> None:
-        sums = self._spread.T @ vectors
-        total = self._two[interval] * (self._weights @ sums)
-        sums *= self._one[interval]
-        sums += total
-        np.matmul(self._share.T, sums, out=out)
-        vectors *= self._kept[interval]
-        out += vectors
+    pairs = np.array([state.alleles for state in chain.states])
+    weights = np.array(chain.weights)
+    count, founders = len(pairs), len(weights)
+    share, spread = np.zeros((count, founders)), np.zeros((founders, count))
+    for one, other in (pairs.T, pairs.T[::-1]):
+        share[np.arange(count), one] += 0.5
+        spread[one, np.arange(count)] += 2 * weights[other]
+    spread[:, pairs[:, 0] == pairs[:, 1]] /= 2
+    move = 1 - stay
+    middle = np.repeat((stay * move)[:, :, None], founders, axis=2)
+    middle = np.concatenate([middle, (move**2 / 2)[:, :, None]], axis=2)
+    first = np.concatenate([share, np.ones((count, 1))], axis=1)
+    last = np.concatenate([spread, (weights @ spread)[None]])
+    return _Kept(stay**2, (first, middle, last), which)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -64,24 +64,35 @@ def _basis(samples: Samples) -> Basis:
 
 
 def _samples_nodes(measured: Measurements) -> list[da.Array]:
-    one = measured.relations is None
-    matrices = [measured.kinship] if one else list(measured.kinship)
-    rest = measured.covariates, measured.weights, measured.interacting
+    """Samples of each model; contigs without a kinship of their own share those on or off the X."""
+    if measured.by_contig:
+        return [_node(measured, contig) for contig in range(len(measured.kinship))]
+    if measured.of_x is None:
+        return [_node(measured, 0)]
+    contigs = measured.of_x.contigs
+    of_kind = {
+        bool(contigs[at]): _node(measured, at)
+        for at in (int(contigs.argmin()), int(contigs.argmax()))
+    }
+    return [of_kind[bool(on_x)] for on_x in contigs]
+
+
+def _node(measured: Measurements, contig: int) -> da.Array:
+    matrix = measured.kinship[contig] if measured.by_contig else measured.kinship
+    rest = measured.covariates_on(contig), measured.weights, measured.interacting
     if not is_lazy(measured.kinship):
-        return [held_object("samples", _samples(matrix, rest)) for matrix in matrices]
+        eigen = measured.eigen_of(contig)
+        return held_object("samples", replace(_samples(matrix, rest), eigen=eigen))
     beside = held_object("covariates", rest)
-    return [
-        per_block(
-            _checked_samples,
-            "",
-            matrix.rechunk(matrix.shape),
-            "ij",
-            beside,
-            "",
-            name=f"samples-{tokenize(matrix.name, beside.name)}",
-        )
-        for matrix in matrices
-    ]
+    return per_block(
+        _checked_samples,
+        "",
+        matrix.rechunk(matrix.shape),
+        "ij",
+        beside,
+        "",
+        name=f"samples-{tokenize(matrix.name, beside.name)}",
+    )
 
 
 def _samples(kinship: Array | None, rest: tuple[Any, Any, Any]) -> Samples:

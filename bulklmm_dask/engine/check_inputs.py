@@ -96,7 +96,10 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
         "traits": fingerprint([values["traits"], measured.trait_names]),
         "samples": fingerprint([measured.sample_names]),
         "kinship": fingerprint([measured.kinship]),
-        "covariates": fingerprint([measured.covariates, measured.interacting]),
+        "covariates": fingerprint(
+            [measured.covariates, measured.interacting]
+            + ([] if measured.of_x is None else _parts(measured.of_x))
+        ),
         "weights": fingerprint([measured.weights]),
         "prior": fingerprint(_parts(measured.prior)),
         "conditions": fingerprint(_parts(measured.own_markers)),

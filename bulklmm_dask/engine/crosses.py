@@ -18,7 +18,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.engine.held import held_array, held_objects
 from bulklmm_dask.typing import Index, Single
 
-# Bytes of the forward probabilities that a task keeps.
+# Bytes of the forward probabilities, in single precision, that a task keeps.
 _FORWARD = 2**27
 
 
@@ -78,7 +78,7 @@ def lazy_probabilities(
         count * max(map(len, one.columns)) for count, one in zip(positions, contigs, strict=True)
     )
     markers = tuple(len(one.rows) for one in contigs)
-    block = max(1, min(samples, _FORWARD // (8 * largest)))
+    block = max(1, min(samples, _FORWARD // (4 * largest)))
     mine = as_dask(calls[np.concatenate([one.rows for one in contigs])], (markers, block), "calls")
     kinds = held_array(np.stack([one.which for one in contigs]), (1, block), "kinds")
     # Each block takes the kinds of its own samples only.

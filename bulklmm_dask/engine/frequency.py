@@ -11,6 +11,7 @@ from dask.base import tokenize
 from bulklmm_dask.engine.arrays import as_dask, only, per_block
 from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.patterns import Patterns
+from bulklmm_dask.engine.tasks import taken
 from bulklmm_dask.lmm.frequency import allele_frequencies
 from bulklmm_dask.typing import Single
 
@@ -24,7 +25,7 @@ def lazy_frequencies(dosages: da.Array, maximum: float, patterns: Patterns) -> d
     Parameters
     ----------
     dosages : dask array (variants, samples)
-        In chunks of markers.
+        In chunks of markers (`tasks.Markers.values`).
     maximum : float
         Largest possible dosage, 1 or 2.
     patterns : Patterns
@@ -50,5 +51,6 @@ def lazy_frequencies(dosages: da.Array, maximum: float, patterns: Patterns) -> d
 
 
 def _of_chunk(dosage: Any, used: Any, *, maximum: float) -> Single:
+    dosage = taken(dosage)
     with computing():
-        return allele_frequencies(only(dosage), only(used), maximum)
+        return allele_frequencies(dosage, only(used), maximum)

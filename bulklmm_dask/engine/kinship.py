@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import reduce
-from operator import add
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dask.array as da
@@ -17,14 +14,19 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from bulklmm_dask.engine.arrays import as_dask, is_lazy
 from bulklmm_dask.engine.held import held_object
 from bulklmm_dask.engine.study import Genotypes
-from bulklmm_dask.engine.tasks import MarkerChunk, Markers
+from bulklmm_dask.engine.tasks import MarkerChunk, Markers, taken
 from bulklmm_dask.engine.telling import tell
-from bulklmm_dask.lmm.kinship import Products, cross_products, finish
+from bulklmm_dask.lmm.kinship import Products, added, cross_products, finish
 from bulklmm_dask.study.gaps import gaps_in_words, missing_calls
 from bulklmm_dask.typing import Array, Index, Names, Real
 
 # Partial kinships (n x n each) added per task, so that few of them are in memory at a time.
 _FAN_IN = 8
+# A partial kinship is of as many markers as samples times the first, for it takes as long to add or
+# to send to another worker as some n/10 markers; of fewer where that gave few tasks.
+_MARKERS, _TASKS = 4, 8
+# Genotypes that are put together for one product.
+_CELLS = 2**21
 
 
 def lazy_kinship(
@@ -66,8 +68,10 @@ def lazy_kinship(
     n = shape[1]
     lazy = is_lazy(genotypes.values)
     size = genotypes.values.chunks[0] if lazy else max(1, 2**22 // max(n, 1))
-    values = as_dask(genotypes.values, (size, *shape[1:]), "genotypes")
-    markers = Markers.of(replace(genotypes, values=values), values.chunks[0])
+    sizes = as_dask(genotypes.values, (size, *shape[1:]), "genotypes").chunks[0]
+    # Missing calls are counted in the chunks that are read.
+    markers = Markers.of(genotypes, sizes, by_block=not tell_gaps)
+    values = markers.values
     held = [held_object("sample-names", sample_names), held_object("strains", strains)]
     held += [held_object("marker-names", genotypes.names)] if tell_gaps else []
     inputs: list[Any] = [values, markers.chunks, *held]
@@ -75,15 +79,20 @@ def lazy_kinship(
     graph = _Graph(token)
     names, of_strains, *of_markers = (TaskRef((each.name,)) for each in held)
 
-    def products(i: int, number: int) -> TaskRef:
-        block = TaskRef((values.name, i, *(0 for _ in shape[1:])))
-        chunk = TaskRef((markers.chunks.name, i))
-        return graph.add("kinship-block", _products, block, chunk, names, number, method, alleles)
+    def products(some: list[int], number: int) -> TaskRef:
+        blocks = List(*(TaskRef((values.name, i, *(0 for _ in shape[1:]))) for i in some))
+        chunks = List(*(TaskRef((markers.chunks.name, i)) for i in some))
+        return graph.add("kinship-block", _products, blocks, chunks, names, number, method, alleles)
 
-    parts_of: dict[int, list[TaskRef]] = {number: [] for number in range(relations or 1)}
+    chunks_of: dict[int, list[int]] = {number: [] for number in range(relations or 1)}
     for i, numbers in enumerate(markers.relations):
         for number in numbers:
-            parts_of[number].append(products(i, number))
+            chunks_of[number].append(i)
+    most = min(_MARKERS * n, shape[0] // _TASKS)
+    parts_of = {
+        number: [products(some, number) for some in _together(mine, sizes, most)]
+        for number, mine in chunks_of.items()
+    }
     own = [graph.sum(parts, n) for parts in parts_of.values()]
     everything = graph.sum(own, n)
     if tell_gaps:
@@ -97,13 +106,20 @@ def lazy_kinship(
     name = f"kinship-{token}"
     if relations is None:
         graph.put((name, 0, 0), _finish, everything, None, method, of_strains)
-        sizes: tuple[tuple[int, ...], ...] = ((n,), (n,))
+        cut: tuple[tuple[int, ...], ...] = ((n,), (n,))
     else:
         for number, mine in enumerate(own):
             graph.put((name, number, 0, 0), _finish, everything, mine, method, of_strains)
-        sizes = ((1,) * relations, (n,), (n,))
+        cut = ((1,) * relations, (n,), (n,))
     whole = HighLevelGraph.from_collections(name, MaterializedLayer(graph.tasks), inputs)
-    return da.Array(whole, name, sizes, meta=np.empty((0,) * len(sizes)))
+    return da.Array(whole, name, cut, meta=np.empty((0,) * len(cut)))
+
+
+def _together(chunks: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Cut numbers of chunks into runs of about equal length, of about so many markers each."""
+    markers = sum(sizes[i] for i in chunks)
+    count = min(len(chunks), -(-markers // max(most, 1)))
+    return [some.tolist() for some in np.array_split(chunks, count)] if count else []
 
 
 class _Graph:
@@ -128,7 +144,7 @@ class _Graph:
             return self.add("kinship-sum", _none, n)
         while len(parts) > 1:
             groups = [parts[i : i + _FAN_IN] for i in range(0, len(parts), _FAN_IN)]
-            parts = [self.add("kinship-sum", _summed, List(*group)) for group in groups]
+            parts = [self.add("kinship-sum", added, List(*group)) for group in groups]
         return parts[0]
 
 
@@ -136,22 +152,42 @@ def _none(n: int) -> Products:
     return Products(np.zeros((n, n)), 0)
 
 
-def _summed(parts: list[Products]) -> Products:
-    return reduce(add, parts)
-
-
 def _products(
-    genotypes: Real,
-    chunk: MarkerChunk,
+    parts: list[Any],
+    chunks: list[MarkerChunk],
     names: Names,
     number: int,
     method: str,
     alleles: Array | None,
 ) -> Products:
-    """Products of the markers of a chunk that belong to a contig, or to the only kinship."""
-    if len(chunk.relations) > 1:
-        rows = chunk.relation == number
-        genotypes, chunk = genotypes[rows], chunk.take(rows)
+    """Products of the markers of some chunks that belong to a contig, or to the only kinship."""
+    return added(
+        _of_markers(genotypes, MarkerChunk.joined(some), names, method, alleles)
+        for genotypes, some in _batches(parts, chunks, number)
+    )
+
+
+def _batches(
+    parts: list[Any], chunks: list[MarkerChunk], number: int
+) -> Iterator[tuple[Real, list[MarkerChunk]]]:
+    """Put the genotypes of a contig together, as many as are multiplied at a time."""
+    held, some = list[Real](), list[MarkerChunk]()
+    for part, chunk in zip(parts, chunks, strict=True):
+        genotypes = taken(part)
+        if len(chunk.relations) > 1:
+            rows = chunk.relation == number
+            genotypes, chunk = genotypes[rows], chunk.take(rows)
+        if some and sum(each.size for each in held) + genotypes.size > _CELLS:
+            yield np.concatenate(held), some
+            held, some = [], []
+        held.append(genotypes)
+        some.append(chunk)
+    yield held[0] if len(held) == 1 else np.concatenate(held), some
+
+
+def _of_markers(
+    genotypes: Real, chunk: MarkerChunk, names: Names, method: str, alleles: Array | None
+) -> Products:
     with chunk.guarded(genotypes, names):
         return cross_products(genotypes, method, chunk.maximum, alleles)
 

@@ -10,14 +10,21 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import dask
 
 from bulklmm_dask.engine import dashboard as dashboards
-from bulklmm_dask.engine.room import bytes_of
+from bulklmm_dask.engine.allotted import (
+    ALL,
+    MACHINE,
+    Allotted,
+    allotted_memory,
+    allotted_threads,
+)
+from bulklmm_dask.engine.room import Room, bytes_of, room_here
 from bulklmm_dask.engine.watch import watched
 from bulklmm_dask.errors import ClusterError, InputError
 from bulklmm_dask.storage.places.location import Location
@@ -45,14 +52,17 @@ class Workers:
     Attributes
     ----------
     description : str
-        In words, such as "4 threads of this process".
+        In words, with what sets their number.
     dashboard : str or None
         Address of their dashboard, for a browser; None if none is served, or none was asked of a
         running scheduler.
+    usual : bool
+        Whether they are threads of this process, as many as the machine has processors.
     """
 
     description: str
     dashboard: str | None = None
+    usual: bool = False
 
     def __str__(self) -> str:
         return self.description
@@ -77,10 +87,11 @@ def workers(
     processes : int
         Number of worker processes to start on this machine; 0 computes in this process.
     threads : int, optional
-        Threads in this process, or in each worker process; by default as many as there are cores in
-        all.
+        Threads in this process, or in each worker process; by default those that `allotted` finds,
+        in all.
     memory : str, optional
-        Memory limit of each worker process, such as ``"4GB"``.
+        Memory limit of each worker process, such as ``"4GB"``; by default an equal share of the
+        memory that `allotted` finds.
     dashboard : str, optional
         Serve a dashboard at this address (`dashboard.serving_address`); empty for any free port of
         this machine. Worker processes have one unasked where bokeh is installed. A running
@@ -98,7 +109,8 @@ def workers(
     InputError
         If options exclude each other, no scheduler answers, or `memory` is not an amount, or less
         than a worker takes before it has any work; if there is no bokeh to draw what is to be seen,
-        or `dashboard` is no address of this machine.
+        or `dashboard` is no address of this machine; if a variable of the environment gives no
+        number of threads or amount of memory.
     StoreError
         If the report cannot be written.
     ClusterError
@@ -126,13 +138,28 @@ def workers(
         elif dashboard is not None or report is not None:
             yield running.enter_context(_seen_threads(threads, dashboard, report))
         else:
-            number = threads or available_cores()
-            running.enter_context(dask.config.set(scheduler="threads", num_workers=number))
-            yield Workers(_of_this_process(number))
+            own, room = _threads(threads), _room_here()
+            running.enter_context(dask.config.set(scheduler="threads", num_workers=own.amount))
+            running.enter_context(room_here(replace(room, threads=own.amount) if room else None))
+            yield Workers(_of_this_process(own, room), usual=own.source == ALL and room is None)
 
 
-def _of_this_process(threads: int) -> str:
-    return f"{counted(threads, 'thread')} of this process"
+def _threads(asked: int | None) -> Allotted:
+    """Threads of this process: as asked for, else as allotted."""
+    return allotted_threads() if asked is None else Allotted(asked, option("threads"))
+
+
+def _room_here() -> Room | None:
+    """What a job or a control group leaves this process; None where the machine is the limit."""
+    memory = allotted_memory()
+    if memory.source == MACHINE:
+        return None
+    return Room(limit=memory.amount, source=memory.source)
+
+
+def _of_this_process(threads: Allotted, room: Room | None) -> str:
+    memory = "" if room is None else f" and {storage(room.limit or 0)} (from {room.source})"
+    return f"{counted(threads.amount, 'thread')} of this process (from {threads.source}){memory}"
 
 
 @contextmanager
@@ -169,14 +196,15 @@ def _seen_threads(
     threads: int | None, dashboard: str | None, report: Location | None
 ) -> Iterator[Workers]:
     """Threads of this process, with a scheduler of Dask beside them that shows what they do."""
-    number = threads or available_cores()
+    asked, room = _threads(threads), _room_here()
     where = dashboards.serving_address(dashboard or "")
-    options = {"n_workers": 1, "threads_per_worker": number, "memory_limit": 0}
+    options = {"n_workers": 1, "threads_per_worker": asked.amount, "memory_limit": 0}
     with (
         _local_cluster(where, processes=False, **options) as (client, link),
         _used(client, report),
+        room_here(replace(room, threads=asked.amount) if room else None),
     ):
-        yield Workers(_of_this_process(number), link)
+        yield Workers(_of_this_process(asked, room), link)
 
 
 @contextmanager
@@ -216,31 +244,20 @@ def _logs_silenced() -> Iterator[None]:
         logging.disable(before)
 
 
-def available_cores() -> int:
-    """Count the cores that this process may use (a batch job has fewer than its machine)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def memory_here() -> int:
-    """Bytes of memory that this process may use (a batch job has less than its machine)."""
-    from distributed.system import MEMORY_LIMIT
-
-    return int(MEMORY_LIMIT)
-
-
 def _require_one_kind(
     scheduler: str | None, processes: int, threads: int | None, memory: str | None
 ) -> None:
-    if scheduler is not None and (processes or threads is not None or memory is not None):
+    asked = {"workers": processes or None, "threads": threads, "memory": memory}
+    given = [option(name, value) for name, value in asked.items() if value is not None]
+    if scheduler is not None and given:
         raise InputError(
-            f"the scheduler {scheduler!r} has its own workers: leave out the number of workers, "
-            "threads and memory, or the scheduler"
+            f"{option('scheduler', scheduler)} and {' and '.join(given)} exclude each other: a "
+            "running scheduler has its own workers; leave one of them out"
         )
     if memory is not None and processes == 0:
         raise InputError(
-            f"a memory limit ({memory!r}) holds for worker processes: ask for at least one worker"
+            f"{option('memory', memory)} holds for worker processes, and {option('workers', 0)} "
+            f"starts none; give {option('workers', 1)} or more, or leave the limit out"
         )
 
 
@@ -279,9 +296,11 @@ def _processes(
     report: Location | None,
 ) -> Iterator[Workers]:
     """Start worker processes on this machine, each under a nanny that restarts it if it dies."""
-    each = threads or max(1, available_cores() // number)
-    limit = "auto" if memory is None else bytes_of(memory)
-    if isinstance(limit, int) and 0 < limit < _LEAST:
+    shared = _threads(threads)
+    each = shared.amount if threads is not None else max(1, shared.amount // number)
+    room = _memory(memory, number)
+    limit = room.amount
+    if memory is not None and 0 < limit < _LEAST:
         raise InputError(
             f"memory {memory!r} is less than a worker takes without any work; give "
             f"{storage(_LEAST)} or more, and the blocks come on top"
@@ -300,7 +319,20 @@ def _processes(
         ):
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
             shown = link if dashboards.can_draw() else None
-            yield Workers(f"{kind} of {counted(each, 'thread')}", shown)
+            amount = storage(limit) if limit else "no limit of memory"
+            yield Workers(
+                f"{kind} of {counted(each, 'thread')} (from {shared.source}) and {amount} "
+                f"(from {room.source})",
+                shown,
+            )
+
+
+def _memory(asked: str | None, number: int) -> Allotted:
+    """Memory limit of each of `number` worker processes: as asked for, else an equal share."""
+    if asked is not None:
+        return Allotted(bytes_of(asked), option("memory"))
+    allotted = allotted_memory()
+    return Allotted(max(allotted.amount // number, 1), allotted.source)
 
 
 @contextmanager

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import dask
+import dask.array as da
+from dask._task_spec import Task
 from dask.base import get_scheduler
 from dask.threaded import get as threads_of_dask
 
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof.ahead import reading_ahead
 from bulklmm_dask.storage.proof.lazy import is_far
 
 # Threads that may wait for a server, and bytes of the blocks that they hold meanwhile.
@@ -46,9 +50,8 @@ def overlapping(store: Location | None, task_bytes: int, *arrays: Any) -> Iterat
         What is read.
     """
     global _turns
-    here = get_scheduler() in (None, threads_of_dask) and dask.config.get("pool", None) is None
     far = (store is not None and store.is_far) or any(map(is_far, arrays))
-    if not (far and here) or _turns is not None:
+    if not (far and _is_here()) or _turns is not None:
         yield
         return
     cores = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
@@ -59,6 +62,40 @@ def overlapping(store: Location | None, task_bytes: int, *arrays: Any) -> Iterat
             yield
     finally:
         _turns = None
+
+
+@contextmanager
+def reading_early() -> Iterator[Callable[..., None]]:
+    """Give a function that begins to read arrays of servers, if threads of this process use them.
+
+    What it reads is held until the end, up to `ahead.MOST` bytes.
+    """
+    with reading_ahead() as begin:
+        yield begin if _is_here() else _not_here
+
+
+def begun(array: da.Array) -> da.Array:
+    """Begin to compute an array of one chunk, whose graph waits for a server, in the background.
+
+    Whoever computes what is returned waits for it, and is told of errors.
+    """
+    if not _is_here() or array.npartitions > 1:
+        return array
+    pool = ThreadPoolExecutor(1)
+    found = pool.submit(array.compute, scheduler=get_scheduler() or threads_of_dask)
+    pool.shutdown(wait=False)
+    name = f"begun-{array.name}"
+    key = (name, *(0 for _ in array.shape))
+    return da.Array({key: Task(key, found.result)}, name, array.chunks, meta=array)
+
+
+def _not_here(*_: Any) -> None:
+    """Leave reading to the workers."""
+
+
+def _is_here() -> bool:
+    """Whether tasks run in threads of this process, which may be more."""
+    return get_scheduler() in (None, threads_of_dask) and dask.config.get("pool", None) is None
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.study.checks import whole_number
@@ -258,7 +259,7 @@ def run_permutations(
     store: ResultStore,
     lazy: LazyPermutations,
     progress: Callable[[Progress], None] | None = None,
-) -> None:
+) -> Location:
     """Compute the missing blocks of a store and write each, as `run.run_into` does."""
     rows, columns = lazy.chunks
     markers = lazy.scan.plan.n_variants
@@ -276,7 +277,7 @@ def run_permutations(
         made = ruled(_write_block, "pt", held, "", maxima, along, name=name, with_index=True)
         return made, (maxima,)
 
-    run_blocks(store, lazy.scan.fits, blocks, work, progress, task_bytes=lazy.task_bytes)
+    return run_blocks(store, lazy.scan.fits, blocks, work, progress, task_bytes=lazy.task_bytes)
 
 
 def _write_block(block: BlockIndex, store: ResultStore, values: Single) -> Written:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -41,16 +42,24 @@ class Room:
         Threads of a worker.
     limit : int or None
         Memory limit of a worker in bytes; None for no limit.
+    source : str
+        What limits this process, if it is the worker; empty for other processes.
     """
 
     workers: int = 1
     threads: int = 1
     limit: int | None = None
+    source: str = ""
 
     @property
     def usable(self) -> float:
         """Bytes that a worker may use before dask moves what it holds to its disk."""
-        return math.inf if self.limit is None else _usable_share() * self.limit
+        return math.inf if self.limit is None else self.share * self.limit
+
+    @property
+    def share(self) -> float:
+        """Share of the limit that may be used: threads of this process move nothing."""
+        return 1.0 if self.source else _usable_share()
 
     def memory(self, load: Workload) -> Memory:
         """Peak memory of a worker by part."""
@@ -70,11 +79,25 @@ def bytes_of(memory: str | int) -> int:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
 
 
+_here: Room | None = None  # what this process has, while its threads are the workers
+
+
+@contextmanager
+def room_here(room: Room | None) -> Iterator[None]:
+    """Let runs on threads of this process fit into what it has."""
+    global _here
+    before, _here = _here, room
+    try:
+        yield
+    finally:
+        _here = before
+
+
 def room_of_workers() -> Room | None:
-    """What the workers of the active client have; None without workers whose memory is limited."""
+    """What the workers in use have; None where their memory is not limited."""
     client = active_client()
-    if client is None:
-        return None
+    if client is None or _here is not None:
+        return _here
     told = client.scheduler_info(n_workers=-1)["workers"]
     limits = [one.get("memory_limit") for one in told.values()]
     if not limits or not all(limits):
@@ -170,18 +193,23 @@ def _too_little(load: Workload, room: Room, *, smallest: bool) -> str:
         "block": f"{counted(room.threads, 'block')} at a time",
     }
     parts = [f"{storage(size)} for {names[name]}" for name, size in vars(memory).items() if size]
-    enough = storage(_rounded_up(memory.total / _usable_share()))
-    remedies = [
-        either(f"workers with {enough}", f"--memory {enough.replace(' ', '')}") + " or more"
-    ]
+    enough = storage(_rounded_up(memory.total / room.share))
+    if room.source:
+        has = f"this process may use {storage(room.limit)} (from {room.source})"
+        remedies = [f"it {enough} or more"]
+    else:
+        has = f"a worker has {storage(room.limit)}"
+        remedies = [
+            either(f"workers with {enough}", f"--memory {enough.replace(' ', '')}") + " or more"
+        ]
     if room.threads > 1:
         remedies.append("fewer threads")
     if not smallest:
         remedies.append(f"smaller {option('chunks')}, or none")
     if load.relations > 1:
         remedies.append(f"no {option('loco')}")
+    lets = "" if room.source else f", of which dask lets it use {storage(int(room.usable))}"
     return (
-        f"a worker has {storage(room.limit)} for {counted(room.threads, 'thread')}, of which dask "
-        f"lets it use {storage(int(room.usable))}, but {block} needs {storage(memory.total)}: "
-        f"{', '.join(parts)}; give {', or '.join(remedies)}"
+        f"{has} for {counted(room.threads, 'thread')}{lets}, but {block} needs "
+        f"{storage(memory.total)}: {', '.join(parts)}; give {', or '.join(remedies)}"
     )

@@ -23,6 +23,7 @@ from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.blocks import ResultStore
 from bulklmm_dask.storage.results.journal import Journal
 from bulklmm_dask.storage.results.written import Written
@@ -44,7 +45,7 @@ def run_into(
     store: ResultStore,
     scan: LazyScan,
     progress: Callable[[Progress], None] | None = None,
-) -> None:
+) -> Location:
     """Compute the missing blocks of a store and write each when it is finished.
 
     A block is marked as finished after its data are written, so that the same call resumes a run
@@ -58,10 +59,15 @@ def run_into(
         Graph of the scan.
     progress : callable, optional
         Called with a `Progress` at the start and after each block.
+
+    Returns
+    -------
+    Location
+        The store, as it was looked up at the end (`run_blocks`).
     """
     plan = scan.plan
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
-    run_blocks(
+    return run_blocks(
         store, scan.fits, partial(_blocks, scan), work, progress, task_bytes=plan.block_bytes
     )
 
@@ -100,7 +106,7 @@ def run_blocks(
     progress: Callable[[Progress], None] | None = None,
     *,
     task_bytes: int,
-) -> None:
+) -> Location:
     """Write the missing blocks of a store on dask's current scheduler, note and report each.
 
     What is finished is noted also when an error or Ctrl-C stops the run.
@@ -118,6 +124,12 @@ def run_blocks(
     task_bytes : int
         Memory that a task takes, about, for messages.
 
+    Returns
+    -------
+    Location
+        The store, as it was looked up when all was put into its arrays, so that it can be opened
+        without looking again.
+
     Raises
     ------
     ClusterError
@@ -126,7 +138,7 @@ def run_blocks(
     pending, traits = store.pending_blocks(), store.pending_traits().tolist()
     meter = Meter(work, pending, progress)
     if not pending and not traits:
-        return
+        return store.location
     finished = set[tuple[int, ...]]()
     client = active_client()
     with Journal(store.location, store.held) as journal:
@@ -152,6 +164,7 @@ def run_blocks(
                     if _run_distributed(client, batches(), count, watch, words, last=not left):
                         break
             store.location.remove_partial_chunks()  # of workers that were killed
+    return journal.store
 
 
 def _size(store: ResultStore, task_bytes: int, block: BlockIndex) -> str:

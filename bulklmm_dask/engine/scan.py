@@ -24,6 +24,7 @@ from bulklmm_dask.engine.tasks import (
     Traits,
     per_marker_block,
     sample_names,
+    taken,
 )
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block
@@ -129,6 +130,7 @@ def lazy_scan(
     single: bool,
     bases: Bases,
     pool: Index | None = None,
+    by_block: bool = False,
 ) -> LazyScan:
     """Make the graph of a scan; nothing is computed.
 
@@ -146,6 +148,8 @@ def lazy_scan(
         From `bases.lazy_bases` or `bases.kept_bases`.
     pool : array (variants,) of int, optional
         Pool of each marker (`tasks.MarkerChunk`).
+    by_block : bool
+        Let each block read its genotypes by itself (`Markers.of`).
     """
     measured = study.measured
     names = sample_names(measured)
@@ -169,7 +173,7 @@ def lazy_scan(
                 options=options,
             )
         )
-    markers = Markers.of(study.genotypes, plan.variant_chunks, pool)
+    markers = Markers.of(study.genotypes, plan.variant_chunks, pool, by_block=by_block)
     return LazyScan(study, plan, options, single, markers, names, bases, tuple(fits))
 
 
@@ -249,7 +253,7 @@ def score_block(
 
     `chosen` are the null models for the kinships of the markers, in their order, then the bases.
     """
-    genotypes = only(genotypes)
+    genotypes = taken(genotypes)
     count = len(chunk.relations)
     fits = attached(chosen[:count], chosen[count:])
     out: Columns = {}

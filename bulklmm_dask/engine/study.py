@@ -13,6 +13,7 @@ import numpy as np
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.engine.watch import computed
+from bulklmm_dask.lmm.basis import Eigen
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array, Flags, Index, Names
@@ -40,6 +41,24 @@ class OwnMarkers:
 
 
 @dataclass(frozen=True)
+class XCovariates:
+    """Covariates of the models of markers on the X chromosome only.
+
+    Attributes
+    ----------
+    columns : array (samples, q)
+        None missing, independent of each other and of the covariates of all markers.
+    names : tuple of str
+    contigs : array (contigs,) of bool
+        Which contigs are X chromosomes.
+    """
+
+    columns: Array
+    names: tuple[str, ...]
+    contigs: Flags
+
+
+@dataclass(frozen=True)
 class Measurements:
     """Traits, covariates, kinship and weights of the samples, and the prior.
 
@@ -57,12 +76,16 @@ class Measurements:
         Names of the covariates in the model, without the intercept.
     weights : array (samples,) or None
         Residual weights.
+    eigen : tuple of pairs of arrays, or None
+        Eigenvalues and eigenvectors of each kinship, if they are known; without weights.
     interacting : tuple of int
         Columns of `covariates` whose product with the genotype is tested.
     prior : Prior or None
         Prior on the residual variance of every trait.
     own_markers : OwnMarkers or None
         Markers used as trait-specific covariates.
+    of_x : XCovariates or None
+        Covariates of markers on the X only.
     """
 
     traits: Any
@@ -72,19 +95,43 @@ class Measurements:
     trait_names: Names
     covariate_names: tuple[str, ...] = ()
     weights: Array | None = None
+    eigen: tuple[Eigen, ...] | None = None
     interacting: tuple[int, ...] = ()
     prior: Prior | None = None
     own_markers: OwnMarkers | None = None
+    of_x: XCovariates | None = None
 
     @property
     def complete(self) -> Flags:
         """Mask (samples,) of the samples that have all covariates."""
         return np.asarray(~np.isnan(self.covariates).any(axis=1))
 
+    def eigen_of(self, contig: int) -> Eigen | None:
+        """Eigenvalues and eigenvectors of the kinship for a contig, if they are known."""
+        return None if self.eigen is None else self.eigen[contig if self.by_contig else 0]
+
     @property
     def relations(self) -> int | None:
-        """Number of kinships, one per contig; None where one serves all markers."""
-        return len(self.kinship) if np.ndim(self.kinship) == 3 else None
+        """Number of models of a trait, one per contig; None where one serves all markers."""
+        if self.by_contig:
+            return len(self.kinship)
+        return None if self.of_x is None else len(self.of_x.contigs)
+
+    @property
+    def by_contig(self) -> bool:
+        """Whether each contig has a kinship of its own."""
+        return np.ndim(self.kinship) == 3
+
+    @property
+    def different_models(self) -> int:
+        """Number of models of a trait that differ in their kinship or covariates."""
+        return (self.relations or 1) if self.by_contig or self.of_x is None else 2
+
+    def covariates_on(self, contig: int) -> Array:
+        """Covariates (samples, c) of the markers of a contig."""
+        if self.of_x is None or not self.of_x.contigs[contig]:
+            return self.covariates
+        return np.concatenate([self.covariates, self.of_x.columns], axis=1)
 
 
 @dataclass(frozen=True)
@@ -100,7 +147,8 @@ class Genotypes:
     names : array (variants,) of str
         Names of the markers.
     relation : array (variants,) of int
-        Number of the kinship that each marker is scanned with; zeros if there is only one.
+        Number of the model, kinship and covariates, that each marker is scanned with; zeros if
+        there is only one.
     """
 
     values: Any
@@ -128,8 +176,10 @@ class Study:
         if not is_lazy(kinship):
             return self  # checked when the study was prepared
         (values,) = computed(kinship)
-        one = self.measured.relations is None
-        checked = checked_kinship(values) if one else np.stack(list(map(checked_kinship, values)))
+        several = self.measured.by_contig
+        checked = (
+            np.stack(list(map(checked_kinship, values))) if several else checked_kinship(values)
+        )
         return replace(self, measured=replace(self.measured, kinship=checked))
 
 

@@ -157,7 +157,22 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     return folded, np.concatenate([y[:rank], inside, length[None]])
 
 
-def make_basis(kinship: Array | None, covariates: Array, weights: Array | None = None) -> Basis:
+Eigen = tuple[Array, Array]  # eigenvalues, falling, and eigenvectors in columns
+
+
+def eigen_of(kinship: Array) -> Eigen:
+    """Eigenvalues and eigenvectors of a kinship as given, to keep them for `make_basis`."""
+    unit = unit_of(_typical_variance(kinship, None)) if len(kinship) else 1.0
+    values, vectors = _eigenvectors(kinship if unit == 1.0 else kinship / unit)
+    return values * unit, vectors
+
+
+def make_basis(
+    kinship: Array | None,
+    covariates: Array,
+    weights: Array | None = None,
+    eigen: Eigen | None = None,
+) -> Basis:
     """Compute the eigenbasis of the kinship of n samples and rotate the covariates.
 
     Parameters
@@ -169,6 +184,8 @@ def make_basis(kinship: Array | None, covariates: Array, weights: Array | None =
     weights : array (n,), optional
         Residual weights w > 0 of the model Var(y) = s2 [h2 K + (1 - h2) diag(1/w^2)]. With y, C
         and the markers multiplied by w, and K by w on both sides, it is the unweighted model.
+    eigen : pair of arrays, optional
+        What `eigen_of` gave for this kinship; it serves where there are no weights.
 
     Raises
     ------
@@ -184,7 +201,9 @@ def make_basis(kinship: Array | None, covariates: Array, weights: Array | None =
         of_weights = 1.0 if wide else None
         return Basis(np.ones(n), np.ones(n), columns, 0.0, of_weights, None, weights)
     kinship = kinship if unit == 1.0 else kinship / unit
-    if weights is None:
+    if weights is None and eigen is not None:
+        values, vectors = eigen[0] / unit, eigen[1]
+    elif weights is None:
         values, vectors = _eigenvectors(kinship)
     elif wide:
         values, vectors = _graded_eigenvectors(kinship, weights)

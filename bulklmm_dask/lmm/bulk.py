@@ -19,17 +19,14 @@ from typing import Self
 
 import numpy as np
 
+from bulklmm_dask.lmm.compress import log_integrals, terms_at, weights_at
 from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.projection import inverse_and_logdet
+from bulklmm_dask.lmm.roots import bracketed_roots
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Traits whose sums are made, and candidates that are iterated, at a time: they stay in cache.
 _TRAITS, _TOGETHER = 1024, 1024
-# Largest number of iterations: bisection alone halves a bracket as often.
-_ITERATIONS = 60
-# An iteration ends after a step of Newton below this share of h and of 1 - h, since the next would
-# be of the order of its square, or when the bracket is as narrow as the other.
-_NEWTON_STEP, _WIDTH = 1e-7, 1e-12
 # With a smaller share of y'Wy left beside the covariates, S has lost too many digits: at a maximum,
 # and for the sign of the slope.
 _LEFT, _LEFT_ON_MESH = 1e-3, 1e-6
@@ -118,7 +115,9 @@ class CompressedLikelihood:
                 k = slice(first, first + _TOGETHER)
                 edges = np.stack([cell[k], cell[k] + 1])
                 candidates = part.take(trait[k])
-                found[k] = candidates._roots(mesh[edges], slope[edges, trait[k]])
+                found[k] = bracketed_roots(
+                    candidates._derivatives, mesh[edges], slope[edges, trait[k]]
+                )
             h2 = np.concatenate([np.repeat(ends, len(some)), found])
             who = np.concatenate([np.arange(2 * len(some)) % len(some), trait])
             values, left, _ = part.take(who)._values(h2)
@@ -127,14 +126,6 @@ class CompressedLikelihood:
             sure[some[who[left < _LEFT]]] = False
         return best, sure
 
-    def _weights(self, h2: Array) -> tuple[Array, Array, Array]:
-        """1/v and its first two derivatives in h, each (q, k), at heritabilities (k,)."""
-        change = (self.mu - 1.0)[:, None]
-        value = 1.0 / (self.mu[:, None] * h2 + (1.0 - h2))
-        moved = change * value
-        first = -value * moved
-        return value, first, -2.0 * first * moved
-
     def _gram(self, weights: Array) -> Array:
         """A or a derivative of it, (k, c, c), from the weights or theirs, (q, k)."""
         c = self.covariance.n_covariates
@@ -142,7 +133,7 @@ class CompressedLikelihood:
 
     def _slope_on(self, mesh: Array) -> tuple[Array, Flags]:
         """S times the slope of the likelihoods on a mesh, (g, traits), and whether it is exact."""
-        value, first, _ = self._weights(mesh)
+        value, first, _ = terms_at(self.mu, mesh)
         columns, shape = self.terms.reshape(len(self.mu), -1), (len(mesh), *self.terms.shape[1:])
         sums, slopes = (value.T @ columns).reshape(shape), (first.T @ columns).reshape(shape)
         total, s_slope, b = sums[:, 0], slopes[:, 0], sums[:, 1:]
@@ -159,9 +150,14 @@ class CompressedLikelihood:
         flat = (np.abs(slope) <= _FLAT * self.count * change * s).all(axis=0)
         return slope, np.asarray((s > _LEFT_ON_MESH * total).all(axis=0) & ~flat)
 
+    def _derivatives(self, some: Index, h2: Array) -> tuple[Array, Array]:
+        """First two derivatives of the likelihoods of some traits, each at its own h."""
+        every = len(some) == self.terms.shape[2]
+        return (self if every else self.take(some))._slope_and_bend(h2)
+
     def _slope_and_bend(self, h2: Array) -> tuple[Array, Array]:
         """First two derivatives of the likelihood of each trait at its own h, (traits,)."""
-        weights = self._weights(h2)
+        weights = terms_at(self.mu, h2)
         sums = [np.einsum("qak,qk->ka", self.terms, w) for w in weights]
         s, s_slope, s_bend = (each[:, 0] for each in sums)
         b, b_slope, b_bend = (each[:, 1:] for each in sums)
@@ -217,7 +213,7 @@ class CompressedLikelihood:
         restricted = replace(self, reml=True)
         for start in range(0, len(h2), _TOGETHER):
             some = np.arange(start, min(start + _TOGETHER, len(h2)))
-            these, weights = self.take(some), self._weights(h2[some])
+            these, weights = self.take(some), terms_at(self.mu, h2[some])
             observed[some] = -these._slope_and_bend(h2[some])[1]
             first, second = restricted._logdet(weights)
             expected[some] = 0.5 * (-second - first**2 / restricted.count)
@@ -227,41 +223,11 @@ class CompressedLikelihood:
 
     def _values(self, h2: Array) -> tuple[Array, Array, Array]:
         """Likelihood of each trait at its own h, in nats, the share S / y'Wy, and S; (traits,)."""
-        value = self._weights(h2)[0]
+        value = weights_at(self.mu, h2)
         sums = np.einsum("qak,qk->ka", self.terms, value)
         total, b = sums[:, 0], sums[:, 1:]
         inverse, of_covariates = inverse_and_logdet(self._gram(value))
         s = total - np.einsum("ka,kab,kb->k", b, inverse, b)
-        # log|V| is the integral of its slope, the trace, from h = 0 on.
-        change = (self.mu - 1.0)[:, None]
-        near = np.abs(change) < 1e-3
-        integral = np.where(near, np.log1p(np.where(near, change * h2, 0.0)), -np.log(value))
-        integral = np.where(change == 0.0, h2, integral / np.where(change == 0.0, 1.0, change))
-        logdet = self.trace @ integral + self.reml * of_covariates
+        logdet = self.trace @ log_integrals(self.mu, h2) + self.reml * of_covariates
         left = s / total
         return -0.5 * (self.count * np.log(np.maximum(s, 1e-300)) + logdet), left, s
-
-    def _roots(self, edges: Array, slopes: Array) -> Array:
-        """Roots (traits,) of the slope between edges (2, traits), positive and then not."""
-        low, high = edges.copy()
-        part = slopes[0] / np.where(slopes[0] > slopes[1], slopes[0] - slopes[1], 1.0)
-        h2 = low + (high - low) * np.clip(part, 0.05, 0.95)
-        out, at, active = h2.copy(), self, np.arange(len(h2))
-        for iteration in range(_ITERATIONS):
-            slope, bend = at._slope_and_bend(h2)
-            low, high = np.where(slope > 0.0, h2, low), np.where(slope > 0.0, high, h2)
-            newton = h2 - slope / np.where(bend < 0.0, bend, -1.0)
-            inside = (bend < 0.0) & (newton > low) & (newton < high)
-            # Newton's steps that stay inside may still be slow: bisection takes turns after some.
-            inside &= iteration < 10 or iteration % 2 == 0
-            following = np.where(inside, newton, 0.5 * (low + high))
-            step, h2 = np.abs(following - h2), following
-            out[active] = h2
-            size = np.minimum(h2, 1.0 - h2)
-            going = np.where(inside, step > _NEWTON_STEP * size, high - low > _WIDTH * size)
-            if not going.any():
-                break
-            if not going.all():
-                active, h2, low, high = active[going], h2[going], low[going], high[going]
-                at = at.take(np.flatnonzero(going))
-        return out

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
 from bulklmm_dask.lmm.kinship import impute
-from bulklmm_dask.lmm.markers import distinct_markers
+from bulklmm_dask.lmm.markers import changes, distinct_markers, without_repeats
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples
@@ -137,10 +137,15 @@ def scan_block(
     kinds = statistics(options, single=single)
     shape = (len(x), len(fitted.h2))
     out: Columns = {}
+    changed = None
     for group in fitted.groups:
-        everyone = len(group.samples) == x.shape[1]
-        mine = x if everyone else x[:, group.samples]
+        mine, among = x, None
+        if len(group.samples) < x.shape[1]:
+            changed = changes(x) if changed is None else changed
+            mine, among = without_repeats(x, changed, group.samples)
         found = scan_group(group, mine, options, single=single)
+        if among is not None:
+            found = {name: values[among] for name, values in found.items()}
         if len(group.columns) == shape[1]:
             out = found  # one group is the whole chunk: nothing to scatter
             break

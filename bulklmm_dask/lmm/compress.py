@@ -44,7 +44,7 @@ class Compression:
     mu : array (q,)
         Eigenvalues of the terms.
     matrix : array (rows, q)
-        P_q(lam_k).
+        P_q(lam_k); zeros where too many terms would be needed.
     error : float
         Largest relative error.
     """
@@ -65,14 +65,44 @@ def compress(eigenvalues: Array, h2_max: float) -> Compression:
     if not len(positive) or h2_max == 0.0:
         return Compression(np.zeros(1), np.ones((len(eigenvalues), 1)), 0.0)
     cells = np.unique(np.floor(_CELLS * np.log2(positive)).astype(np.int64))
-    mu, h2, error = _terms(len(positive) < len(eigenvalues), tuple(cells.tolist()), h2_max)
-    lam, out = eigenvalues[:, None], np.ones((len(eigenvalues), len(mu)))
-    for i, (pole, point) in enumerate(zip(mu, h2, strict=True)):
-        ratio = _v(mu, point) / _v(lam, point)  # by turns, so that the product stays in range
-        other = np.arange(len(mu)) != i
-        distance = np.where(other, mu - pole, 1.0)
-        out *= ratio * np.where(other, (lam - pole) / distance, 1.0)
+    mu, h2, size, error = _terms(len(positive) < len(eigenvalues), tuple(cells.tolist()), h2_max)
+    if error > TOLERANCE:
+        return Compression(mu, np.zeros((len(eigenvalues), len(mu))), error)
+    lam = eigenvalues[:, None]
+    distance = lam - mu
+    # prod_i (lam - mu_i) / v(lam, h_i) of all terms together, less the factor of each.
+    shared = (distance / _v(lam, h2)).prod(axis=1, keepdims=True)
+    at_term = distance == 0.0
+    out = shared * size / np.where(at_term, 1.0, distance)
+    rows = at_term.any(axis=1)
+    out[rows] = at_term[rows]
     return Compression(mu, out, error)
+
+
+def weights_at(poles: Array, h2: Array) -> Array:
+    """1/v of terms (q,) at heritabilities (k,), (q, k)."""
+    return np.asarray(1.0 / (poles[:, None] * h2 + (1.0 - h2)))
+
+
+def terms_at(poles: Array, h2: Array) -> tuple[Array, Array, Array]:
+    """1/v of terms (q,) at heritabilities (k,), and its first two derivatives in h, each (q, k)."""
+    change = (poles - 1.0)[:, None]
+    value = weights_at(poles, h2)
+    moved = change * value
+    first = -value * moved
+    return value, first, -2.0 * first * moved
+
+
+def log_integrals(poles: Array, h2: Array) -> Array:
+    """Integrals of 1/v from 0 to h, log(v)/(mu - 1), of terms (q,) at heritabilities (k,): (q, k).
+
+    If tr(V^-1 V') is the sum of t/v(mu, h), log|V| is the sum of t times the integral.
+    """
+    change = (poles - 1.0)[:, None]
+    near = np.abs(change) < 1e-3
+    log_v = np.log(poles[:, None] * h2 + (1.0 - h2))
+    integral = np.where(near, np.log1p(np.where(near, change * h2, 0.0)), log_v)
+    return np.where(change == 0.0, h2, integral / np.where(change == 0.0, 1.0, change))
 
 
 def _v(lam: Array | float, h2: Array | float) -> Array:
@@ -81,8 +111,13 @@ def _v(lam: Array | float, h2: Array | float) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _terms(singular: bool, cells: tuple[int, ...], h2_max: float) -> tuple[Array, Array, float]:
-    """The mu_i, the h_i and the error for eigenvalues in some cells, and 0 if singular."""
+def _terms(
+    singular: bool, cells: tuple[int, ...], h2_max: float
+) -> tuple[Array, Array, Array, float]:
+    """Terms for eigenvalues in some cells, and 0 if singular: mu_q, h_q and a factor of P_q.
+
+    The factor is prod_i v(mu_q, h_i) / prod_(j != q) (mu_q - mu_j); the last value is the error.
+    """
     ladder = 2.0 ** ((np.array(cells)[:, None] + np.linspace(0.0, 1.0, _IN_CELL)) / _CELLS)
     low, high = float(ladder[0, 0]), float(ladder[-1, -1])
     candidates = np.concatenate([[0.0] * singular, ladder.ravel()])
@@ -107,4 +142,10 @@ def _terms(singular: bool, cells: tuple[int, ...], h2_max: float) -> tuple[Array
             of_mu = np.log(np.abs(candidates - pole)) - np.log(_v(candidates, point))
             of_h2 = np.log(np.abs(points - point)) - np.log(_v(pole, points))
             both += of_mu[:, None] + of_h2
-    return np.array(mu), np.array(h2), error
+    chosen, points = np.array(mu), np.array(h2)
+    if error > TOLERANCE:
+        return chosen, points, np.zeros(len(chosen)), error
+    apart = chosen[:, None] - chosen
+    np.fill_diagonal(apart, 1.0)
+    size = (_v(chosen[:, None], points) / apart).prod(axis=1)
+    return chosen, points, size, error

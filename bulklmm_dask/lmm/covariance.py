@@ -23,6 +23,8 @@ from bulklmm_dask.typing import Array, Flags
 
 # Heritabilities a decade of h/(1-h) in the grid of a kinship with eigenvalues of any size.
 _PER_DECADE = 8
+# Least distance of points of a mesh, as a share of h or of 1 - h.
+_APART = 1e-3
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,10 @@ class Spectrum:
         rest = np.geomspace(last, 0.1, max(2, int(4 * np.log10(0.1 / last)) + 2))
         first = min(1e-2, 0.03 / positive[0])
         near = np.geomspace(first, 0.1, max(2, int(4 * np.log10(0.1 / first)) + 2))
-        return np.unique(np.concatenate([grid, np.minimum(1.0 - rest, self.h2_max), near]))
+        points = np.unique(np.concatenate([grid, np.minimum(1.0 - rest, self.h2_max), near]))
+        # Points that are nearly the same would say of rounding that it is a peak.
+        apart = np.diff(points) > _APART * np.minimum(points[1:], 1.0 - points[:-1])
+        return points[np.append(True, apart)]
 
     @cached_property
     def compression(self) -> Compression:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from bulklmm_dask.lmm.options import ModelOptions
 
-# Points that a fit has the likelihood at, and of the curve of the alt methods.
-_MESH, _CURVE = 88, 481
+# Points that a fit has the likelihood at.
+_MESH = 88
 # Traits whose sums are compressed together, and of which likelihoods are followed together.
 _TOGETHER, _SHARED = 256, 1024
 # Largest number of nodes that variations of markers are interpolated from.
@@ -79,20 +79,21 @@ class Footprint:
             peak += (curve + 1.1 * n) * (more + rest)
         peak = max(peak, 3.0 * n * t + 3.7 * n * few)
         each = n + _NODES + 3.0
-        if self.model.alternative:
-            points = _CURVE if self.model.grid is None else len(self.model.grid)
+        square = 0.0
+        if self.model.alternative and self.model.grid is None:
+            each, square = 2.0 * n + 345.0, 1.4 * n**2
+            peak = max(peak, (4.7 * n + 850.0) * t + 1.1 * n**2, 2.7 * n**2)
+        elif self.model.alternative:
             each += 2 * points
             curves = (2.2 * n + points * (4.2 * c + 2.9) * (1.1 if self.model.reml else 1.0)) * t
             peak = max(peak, curves)
-            if self.model.grid is None:
-                peak = max(peak, each * t + (4.5 + 3 * c) * _CURVE * n)
         elif self.model.joint:
             each += n * (2 + self.model.with_effects)  # rows and scores are made at the first scan
         peak += 3 * self.own * n * t
         each += self.own * n
         if patterns == 1:
-            return Cells(peak, each * traits)
-        kept = each * traits + patterns * n**2
+            return Cells(peak, each * traits + square)
+        kept = each * traits + patterns * (n**2 + square)
         return Cells(kept + max(peak, 4 * n**2) + n * traits, kept)
 
     def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
@@ -108,13 +109,11 @@ class Footprint:
                 peak = 6.3 * columns * vn + out + 1.25 * effects + 6 * pairs
         elif model.alternative:
             part = min(variants, _MARKERS) / _MARKERS
-            tiles = (
-                (0.6e6 * part + 6 * _ROWS * n) if self.single else 1.1e6 * part + 7.1 * _ROWS * n
-            )
             if model.grid is None:
-                search = part * (11.8e6 if model.reml else 6.0e6)
-                tiles = max(tiles, search * (0.55 if self.single else 1.0))
-            peak = 4 * vn + out + tiles
+                peak = (5.6 if self.single else 6.5) * vn + out + 1.35e6
+            else:
+                single = 0.6e6 * part + 6 * _ROWS * n
+                peak = 4 * vn + out + (single if self.single else 1.1e6 * part + 7.1 * _ROWS * n)
             if model.with_effects:
                 peak = max(peak, 3 * vn + out + 2 * pairs)
         else:

@@ -29,6 +29,7 @@ not depend on which other traits are in its chunk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -83,7 +84,7 @@ class Interpolation:
 
 
 def interpolate_inverses(
-    h2: Array, eigenvalues: tuple[float, float], h2_max: float
+    h2: Array, eigenvalues: Callable[[], tuple[float, float]], h2_max: float
 ) -> Interpolation:
     """Nodes and weights for P at the heritabilities (traits,) of a group of traits.
 
@@ -93,8 +94,8 @@ def interpolate_inverses(
     ----------
     h2 : array (traits,)
         Heritabilities.
-    eigenvalues : tuple of float
-        Lower and upper bound of the eigenvalues of K~.
+    eigenvalues : callable
+        Gives a lower and an upper bound of the eigenvalues of K~; called if they are needed.
     h2_max : float
         Upper end of the admissible heritabilities.
     """
@@ -102,7 +103,7 @@ def interpolate_inverses(
     if len(distinct) <= FEW:
         weights = np.eye(len(distinct))[:, where]
         return Interpolation(distinct, weights, np.zeros(len(h2)), np.ones(len(h2)))
-    low, high = eigenvalues
+    low, high = eigenvalues()
     nodes, poles = _nodes_and_poles(low, high, h2_max)
     weights = _weights(nodes, poles, distinct)
     ladder = _ladder(low, high, h2_max, _POLES)

@@ -18,6 +18,7 @@ genotypes are filled with the mean of their marker.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,19 @@ class Products:
 
     def __sub__(self, other: Products) -> Products:
         return Products(self.total - other.total, self.count - other.count)
+
+
+def added(parts: Iterable[Products]) -> Products:
+    """Add up partial sums, of which there is at least one; none of them is changed."""
+    left = iter(parts)
+    total, few = next(left), True
+    for part in left:
+        if few:  # a new array, to which the others are added in place
+            total, few = total + part, False
+        else:
+            np.add(total.total, part.total, out=total.total)
+            total = Products(total.total, total.count + part.count)
+    return total
 
 
 def cross_products(

@@ -9,7 +9,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.covariance import Covariance
-from bulklmm_dask.lmm.projection import covariate_gram, inverse_and_logdet
+from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array, Flags, Index
 
 # A marker is not tested if less than this share of its variation is left beside the covariates.
@@ -34,7 +34,39 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
     _, first, where = np.unique(rows, return_index=True, return_inverse=True)
     if len(first) > 0.8 * len(x):
         return x, None
-    return x[first], where
+    place = np.empty_like(first)
+    place[np.argsort(first)] = np.arange(len(first))  # in the order of the chromosome
+    return x[np.sort(first)], place[where]
+
+
+def changes(x: Array) -> Flags:
+    """Whether a sample differs from itself at the marker before, (samples, variants).
+
+    Parameters
+    ----------
+    x : array (variants, samples) or (variants, samples, genotypes)
+    """
+    out = np.ones((x.shape[1], len(x)), dtype=bool)
+    differ = x[1:] != x[:-1]
+    out[:, 1:] = (differ if x.ndim == 2 else differ.any(axis=2)).T
+    return out
+
+
+def without_repeats(x: Array, changed: Flags, samples: Index) -> tuple[Array, Index]:
+    """Markers of some samples without those that equal the one before.
+
+    Few samples have few recombinations: of 2,048 markers of the BXD strains, 30 strains tell 400
+    apart.
+
+    Returns
+    -------
+    x : array (k, n, ...)
+        The markers that differ from the one before in these n samples.
+    where : array (variants,)
+        Position of each original marker among these.
+    """
+    differs = changed[samples].any(axis=0)
+    return x[differs].take(samples, axis=1), np.cumsum(differs) - 1
 
 
 @dataclass(frozen=True)
@@ -44,8 +76,9 @@ class Markers:
     Attributes
     ----------
     rotated : array (variants, r)
-        Centred dosages in the eigenbasis. Trailing entries that are zero for every marker of the
-        block are cut off; with replicated samples r is about the number of distinct genotypes.
+        Centred dosages in the eigenbasis. Trailing entries in the null space of the kinship that
+        are zero for every marker of the block are cut off; with replicated samples r is about the
+        number of distinct genotypes.
     tested : array (variants,) of bool
         False where no variation is left after projecting out the covariates.
     """
@@ -70,8 +103,11 @@ def prepare_markers(basis: Basis, dosage: Array) -> Markers:
     If the weights are of very different size, the covariates are projected out as well: the mean of
     the samples leaves large values where weights are large, which would cancel later.
     """
-    rotated = basis.rotate_rows(dosage - dosage.mean(axis=1, keepdims=True))
+    mean = dosage.mean(axis=1, keepdims=True)
+    centred = dosage - mean
+    rotated = basis.rotate_rows(centred)
     size = np.einsum("ik,ik->i", rotated, rotated)
+    spread = size if basis.weights is None else np.einsum("ik,ik->i", centred, centred)
     if basis.graded:
         rotated = outside_covariates(basis, rotated)
         left = np.einsum("ik,ik->i", rotated, rotated)
@@ -80,10 +116,11 @@ def prepare_markers(basis: Basis, dosage: Array) -> Markers:
         left = size - np.einsum("ic,ic->i", inside, inside)
     tested = left > basis.share_left(NO_VARIATION) * np.maximum(size, 1e-300)
     # What centring leaves of a constant row, through rounding of its mean, is no variation.
-    tested &= size > 1e-20 * np.einsum("ik,ik->i", dosage, dosage)
+    tested &= size > 1e-20 * (spread + basis.n * mean[:, 0] ** 2)
     rounding = 1e-12 * np.sqrt((left if basis.graded else size).max(initial=0.0))
-    reach = np.flatnonzero(np.abs(rotated).max(axis=0, initial=0.0) > rounding)
-    width = int(reach[-1]) + 1 if len(reach) else 0
+    beyond = rotated[:, basis.rank :]
+    reach = np.flatnonzero(np.abs(beyond).max(axis=0, initial=0.0) > rounding)
+    width = basis.rank + (int(reach[-1]) + 1 if len(reach) else 0)
     return Markers(np.ascontiguousarray(rotated[:, :width]), tested)
 
 
@@ -111,10 +148,14 @@ def variation(basis: Basis, markers: Markers, nodes: Array) -> Array:
     out = (x * x) @ w[:width]
     c = basis.n_covariates
     if c:
-        inverse, _ = inverse_and_logdet(covariate_gram(basis, w))
-        weighted = basis.covariates[:width, :, None] * w[:width, None, :]
-        b = (x @ weighted.reshape(width, c * len(nodes))).reshape(len(x), c, len(nodes))
-        out -= np.einsum("iaq,qab,ibq->iq", b, inverse, b, optimize=True)
+        # With C'WC = LL', the covariates take |L^-1 C'Wx|^2 from x'Wx.
+        factor = np.linalg.cholesky(covariate_gram(basis, w))
+        by_node = w[:width].T[:, None, :] * basis.covariates[:width].T
+        solved = np.linalg.solve(factor, by_node)  # (nodes, c, width)
+        for k in range(c):
+            part = x @ solved[:, k].T
+            np.multiply(part, part, out=part)
+            out -= part
     return out
 
 

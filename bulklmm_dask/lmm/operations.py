@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from bulklmm_dask.lmm.options import ModelOptions
 
-# Points of a likelihood curve on the whole interval, and nodes of `alt-exact`.
-_GRID, _CURVE, _NODES = 55, 481, 20
+# Points of a likelihood curve on the whole interval.
+_GRID = 55
+# Products of `alt-exact` over the samples, one in double precision, and over few terms.
+_SERIES, _TERMS = 2.5, 115
 # Nodes that variations of markers are interpolated from.
 _BETWEEN = 36
 # Points of the curve of a permuted trait.
@@ -42,8 +44,6 @@ class Operations:
         """Null models of traits: their rotation, and likelihoods on a grid."""
         n, model = self.n_samples, self.model
         points = _GRID if model.grid is None else len(model.grid)
-        if model.alternative and model.grid is None:
-            points += _CURVE
         return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
 
     def rotation(self, variants: int) -> float:
@@ -54,8 +54,8 @@ class Operations:
         """Scores of all pairs, and what is interpolated for each."""
         n, model = self.n_samples, self.model
         if model.alternative:
-            nodes = _NODES if model.grid is None else len(model.grid)
-            return 2.0 * variants * traits * n * nodes
+            each = _SERIES * n + _TERMS if model.grid is None else float(n * len(model.grid))
+            return 2.0 * variants * traits * each
         each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
         return 2.0 * variants * traits * each
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.basis import Basis, Eigen, make_basis
 from bulklmm_dask.typing import Array, Index
 
 
@@ -29,12 +29,15 @@ class Samples:
         Residual weights w > 0, Var(e) = s2 (1 - h2) diag(1/w^2); None for ones.
     interacting : tuple of int
         Columns of `covariates` whose product with the genotype is tested together with it.
+    eigen : pair of arrays or None
+        Eigenvalues and eigenvectors of the kinship, if they are known; without weights.
     """
 
     covariates: Array
     kinship: Array | None
     weights: Array | None = None
     interacting: tuple[int, ...] = ()
+    eigen: Eigen | None = None
 
     def __len__(self) -> int:
         return len(self.covariates)
@@ -46,6 +49,8 @@ class Samples:
 
     def take(self, rows: Index) -> Samples:
         """Some of the samples."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
         return Samples(
             self.covariates[rows],
             None if self.kinship is None else self.kinship[np.ix_(rows, rows)],
@@ -55,7 +60,7 @@ class Samples:
 
     def basis(self) -> Basis:
         """Compute the eigenbasis of these samples."""
-        return make_basis(self.kinship, self.covariates, self.weights)
+        return make_basis(self.kinship, self.covariates, self.weights, self.eigen)
 
 
 def sample_groups(

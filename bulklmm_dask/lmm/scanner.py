@@ -6,7 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from bulklmm_dask.lmm.alt.scan import AltExact, AltGrid
+from bulklmm_dask.lmm.alt.exact import AltExact
+from bulklmm_dask.lmm.alt.scan import AltGrid, AltSearch
 from bulklmm_dask.lmm.groups import FittedGroup
 from bulklmm_dask.lmm.joint.scanner import JointScan
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -60,4 +61,7 @@ def make_scanner(
         grid = basis.in_use(np.array(options.grid))
         return AltGrid.of(basis, model, grid, reml=options.reml, effects=effects)
     above = options.refine_above
-    return AltExact.of(basis, model, reml=options.reml, refine_above=above, effects=effects)
+    # Where a few terms do not suffice, gains are interpolated instead.
+    few = not basis.graded and basis.h2_max > 0.0 and basis.compression.suffices
+    kind = AltExact if few else AltSearch
+    return kind.of(basis, model, reml=options.reml, refine_above=above, effects=effects)

@@ -11,6 +11,7 @@ from bulklmm_dask._lazy import lazy_names
 
 # Public name -> the module that defines it, which is imported when the name is first used.
 _HOMES = {
+    "coefficients": "bulklmm_dask.plot.founders",
     "effects": "bulklmm_dask.plot.genotypes",
     "eqtl": "bulklmm_dask.plot.maps",
     "heatmap": "bulklmm_dask.plot.heat",
@@ -25,6 +26,7 @@ _HOMES = {
     "save": "bulklmm_dask.plot._files",
 }
 __all__ = [
+    "coefficients",
     "effects",
     "eqtl",
     "heatmap",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.plot._files import save
     from bulklmm_dask.plot.counts import hotspots
     from bulklmm_dask.plot.curves import lod
+    from bulklmm_dask.plot.founders import coefficients
     from bulklmm_dask.plot.genotypes import effects
     from bulklmm_dask.plot.heat import heatmap
     from bulklmm_dask.plot.likelihood import profile

@@ -155,9 +155,10 @@ def find_hits(
             f"{option('top')} goes with either"
         )
     if threshold is not None and fdr is not None:
+        level = threshold if isinstance(threshold, int | float) else None
         raise InputError(
-            f"{option('threshold')} and {option('fdr')} ({fdr!r}) exclude each other: give one of "
-            "them"
+            f"{option('threshold', level)} and {option('fdr', fdr)} exclude each other: give one "
+            "of them"
         )
     if top is not None:
         top = whole_number(top, option("top"), 1)

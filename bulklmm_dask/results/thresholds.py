@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array, By, Flags, Index, Names
 
+# Coordinates of permutations by contig: length, and whether it is an X chromosome.
+LENGTH, ON_X = "contig_length", "contig_on_x"
 # A tail is fitted to this share of the maxima, if these are at least so many.
 _TAIL, _LEAST = 0.1, 20
 
@@ -27,7 +29,10 @@ COUNTED, FITTED = "counted", "tail"
 
 
 def thresholds(
-    perm: xr.Dataset, alpha: float | Sequence[float] = (0.10, 0.05), *, by: By | None = None
+    perm: xr.Dataset,
+    alpha: float | Sequence[float] = (0.10, 0.05),
+    *,
+    by: By | Literal["x"] | None = None,
 ) -> xr.Dataset:
     """LOD that chance alone exceeds anywhere on the genome with probability alpha, for each trait.
 
@@ -39,22 +44,25 @@ def thresholds(
         What `permute` returns, or `open_result` of its store.
     alpha : float or sequence of float
         Between 0 and 1, no smaller than 1/(1 + number of permutations).
-    by : None or "contig"
-        One threshold for the whole genome, or one for each contig by itself, which needs maxima
-        kept by contig: ``permute(..., by="contig")``.
+    by : None, "contig" or "x"
+        One threshold for the whole genome; one for each contig by itself; or one for all autosomes
+        and one for the X (Broman et al. 2006), such that alpha is the probability of a false
+        finding on either: with L the lengths of the two and of both, the autosomes have the level
+        1 - (1 - alpha)^(L_A / L) and the X 1 - (1 - alpha)^(L_X / L), as R/qtl2's perm_Xsp. These
+        need maxima kept by contig: ``permute(..., by="contig")``.
 
     Returns
     -------
     Dataset
         ``threshold`` (traits, alpha[, contigs]), a LOD: the quantile 1 - alpha of the maxima,
         interpolated linearly between two of them (the default of R and NumPy); NaN for a trait
-        without a null model.
+        without a null model. With ``by="x"`` all autosomes have one threshold, and all X another.
 
     Raises
     ------
     InputError
-        If `perm` holds no maxima, `alpha` is out of range for their number, or `by` is "contig"
-        and they were not kept by contig.
+        If `perm` holds no maxima, `alpha` is out of range for their number, or `by` is given and
+        they were not kept by contig; with ``by="x"`` if lengths of contigs are unknown.
     StoreError
         If maxima are missing from a store.
 
@@ -69,11 +77,12 @@ def thresholds(
     trait02  2.02  2.25
     trait03  2.18  2.51
     """
-    maxima = NullMaxima.of(perm, by)
+    maxima = NullMaxima.of(perm, "contig" if by == "x" else by)
     perm = maxima.perm
     levels = _levels(alpha, maxima.count)
+    quantiles = _quantiles if by != "x" else _x_specific(perm, levels, maxima.count)
     parts = [
-        np.moveaxis(np.quantile(values, 1.0 - levels, axis=0), 0, 1)[null]
+        np.moveaxis(quantiles(values, levels), 0, 1)[null]
         for _, null, values in maxima.chunks(np.arange(perm.sizes["traits"]))
     ]
     found = np.concatenate(parts)
@@ -86,6 +95,46 @@ def thresholds(
     names["alpha"] = ("alpha", levels, {"long_name": "significance level"})
     columns = {"threshold": (dims, found, {"long_name": "threshold of the LOD score"})}
     return arranged(xr.Dataset(columns, names)).assign_attrs(perm.attrs)
+
+
+def _quantiles(values: Array, levels: Array) -> Array:
+    """Quantiles (levels, nulls, contigs) of maxima (permutations, nulls, contigs)."""
+    return np.asarray(np.quantile(values, 1.0 - levels, axis=0))
+
+
+def _x_specific(perm: xr.Dataset, levels: Array, count: int) -> Callable[[Array, Array], Array]:
+    """Quantiles of the maxima over all autosomes and over the X, each at its part of a level."""
+    absent = [name for name in (LENGTH, ON_X) if name not in perm]
+    if absent:
+        raise InputError(
+            f"the permutations have no {' and no '.join(absent)} by contig; permute a study with "
+            "positions of its markers"
+        )
+    on_x = np.asarray(perm[ON_X].values, dtype=bool)
+    length = np.asarray(perm[LENGTH].values, dtype=np.float64)
+    if on_x.all() or not on_x.any():
+        raise InputError(
+            f"{ON_X} says that {'all' if on_x.any() else 'none'} of the contigs are X chromosomes, "
+            f"so there is one threshold; leave {option('by', 'x')} out"
+        )
+    parts = {is_x: length[on_x == is_x].sum() / length.sum() for is_x in (False, True)}
+    own = {is_x: 1.0 - (1.0 - levels) ** share for is_x, share in parts.items()}
+    least = min(float(each.min()) for each in own.values())
+    if least < 1.0 / (1.0 + count):
+        raise InputError(
+            f"the X is {parts[True]:.1%} of the genome, so the lowest level of {option('alpha')} "
+            f"becomes {least:.3g}, for which {count:,} permutations are too few; take at least "
+            f"{int(np.ceil(1.0 / least)):,}"
+        )
+
+    def quantiles(values: Array, levels: Array) -> Array:
+        out = np.empty((len(levels), *values.shape[1:]))
+        for is_x, each in own.items():
+            highest = np.fmax.reduce(values[:, :, on_x == is_x], axis=2)
+            out[:, :, on_x == is_x] = _quantiles(highest, each)[:, :, None]
+        return out
+
+    return quantiles
 
 
 def _levels(alpha: float | Sequence[float], count: int) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.crosses.emission import NOT_AA, NOT_BB
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 
@@ -28,7 +29,7 @@ def put_cross(
     letters: Sequence[str],
     numbers: Mapping[str, Sequence[int]],
 ) -> xr.Dataset:
-    """Add a raw cross to a study.
+    """Add a raw cross to a study; calls that tell a genotype in part have no dosage.
 
     Parameters
     ----------
@@ -50,7 +51,11 @@ def put_cross(
         [of_name[name] for name in ds[dim].values.tolist()]
         for of_name, dim in zip(places, ("variant_id", "sample_id"), strict=True)
     )
-    new: dict[str, object] = {CODES: (("variants", "samples"), codes[np.ix_(rows, columns)])}
+    mine = codes[np.ix_(rows, columns)]
+    new: dict[str, object] = {CODES: (("variants", "samples"), mine)}
+    partial = np.isin(mine, (NOT_BB, NOT_AA))
+    if partial.any():
+        new["call_dosage"] = ds["call_dosage"].where(~partial)
     if founders is not None:
         more = [f"founder{at + 1}" for at in range(len(letters), founders.shape[1])]
         known = text([*letters, *more])

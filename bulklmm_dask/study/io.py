@@ -26,6 +26,7 @@ from bulklmm_dask.storage.proof.stamp import (
     DIGEST,
     FIRST,
     KIND,
+    KINSHIP,
     PARTS,
     RESULT,
     STAMP,
@@ -278,6 +279,11 @@ def _require_study(store: Location) -> dict[str, Any]:
         raise StoreError(
             f"{store} holds a result, no study; "
             + either("open it with open_result", f"give a store of {IMPORT}")
+        )
+    if kind == KINSHIP:
+        raise StoreError(
+            f"{store} holds a kinship, no study; "
+            + either("open it with open_kinship", f"give it as --kinship, and a store of {IMPORT}")
         )
     if kind != STUDY:
         raise StoreError(

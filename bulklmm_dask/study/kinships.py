@@ -1,4 +1,4 @@
-"""Kinships added to a stored study, and kinships in CSV tables for other tools."""
+"""Kinships added to a stored study, and kinships in tables."""
 
 from __future__ import annotations
 
@@ -96,15 +96,6 @@ def require_no_kinship(ds: xr.Dataset, path: str | os.PathLike[str], *, loco: bo
             f"{Location.of(path)} has a kinship already (method: {method}); "
             f"{option('overwrite', True)} replaces it"
         )
-
-
-def write_kinship(matrix: xr.DataArray, names: np.ndarray, path: str | os.PathLike[str]) -> None:
-    """Write a kinship as a CSV table with the sample names in its first row and column."""
-    frame = xr.DataArray(
-        matrix.values, dims=("sample", "samples"), coords={"sample": names, "samples": names}
-    ).to_pandas()
-    with Location.of(path).appearing_file() as partial:
-        frame.to_csv(partial)
 
 
 def read_kinship(path: str | os.PathLike[str], ds: xr.Dataset | None = None) -> xr.DataArray:

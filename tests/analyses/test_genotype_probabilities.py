@@ -321,6 +321,26 @@ def test_alleles_sum_to_one_and_are_halved_in_heterozygotes(cross):
 
 
 @quiet
+def test_shares_in_half_precision_are_near_and_take_half_the_room(cross, tmp_path):
+    ds = blmm.genotype_probabilities(cross(), step=1)
+    whole = blmm.allele_probabilities(ds).call_genotype_probability
+    blmm.save(blmm.allele_probabilities(ds, dtype="float16"), tmp_path / "half.zarr")
+    found = blmm.open_dataset(tmp_path / "half.zarr")
+    assert found.call_genotype_probability.dtype == np.float16
+    assert found.call_genotype_probability.nbytes == whole.nbytes / 2
+    np.testing.assert_allclose(found.call_genotype_probability, whole, atol=2.0**-12, rtol=0)
+    again = blmm.allele_probabilities(blmm.allele_probabilities(ds), dtype="float16")
+    np.testing.assert_array_equal(again.call_genotype_probability, found.call_genotype_probability)
+    np.testing.assert_allclose(
+        blmm.kinship(found, method="rqtl2"),
+        blmm.kinship(blmm.allele_probabilities(ds), method="rqtl2"),
+        atol=2.0**-11,
+    )
+    with pytest.raises(InputError, match="unknown dtype 'uint8'"):
+        blmm.allele_probabilities(ds, dtype="uint8")
+
+
+@quiet
 def test_alleles_of_what_is_no_cross_are_refused(cross):
     with pytest.raises(InputError, match="no genotype probabilities of a cross"):
         blmm.allele_probabilities(cross())

@@ -228,17 +228,20 @@ WRONG = {
     "memory": ({**SIZES, "memory": "much"}, "memory 'much' is not an amount"),
     "workers": ({**SIZES, "workers": 0}, "workers is 0"),
     "threads": ({**SIZES, "threads": 0}, "threads is 0"),
-    "threshold": ({**SIZES, "threshold": 5}, "threshold is the LOD of hits"),
+    "threshold": (
+        {**SIZES, "threshold": 5},
+        "threshold=5 is the LOD of hits, but keep='lods' keeps none",
+    ),
     "hits": ({**SIZES, "keep": "hits"}, "threshold is the LOD of hits"),
     "low": ({**SIZES, "keep": "hits", "threshold": -1}, "threshold is -1"),
     "keep": ({**SIZES, "keep": "all"}, "unknown keep 'all'"),
     "chunks": ({**SIZES, "chunks": "small"}, "chunks is 'small'"),
-    "grid": ({**SIZES, "h2_grid": [0.1]}, "h2_grid is given"),
+    "grid": ({**SIZES, "h2_grid": [0.1]}, r"h2_grid=\[0.1\] is given"),
     "none": ({**SIZES, "kinship": None, "method": "alt-exact"}, "none without a kinship"),
-    "pools": ({**SIZES, "by": "contig"}, "by is an option of method='per-trait'"),
+    "pools": ({**SIZES, "by": "contig"}, "by='contig' is an option of method='per-trait'"),
     "permuted": (
         {**SIZES, "method": "per-trait", "statistics": "beta"},
-        "statistics is an option of a scan, and method 'per-trait' has none",
+        "statistics is an option of a scan, and method='per-trait' has none",
     ),
     "patterns": ({**SIZES, "n_patterns": 0}, "n_patterns is 0"),
     "tiny": ({**SIZES, "memory": "200MB"}, "the smallest block, 256 variants x 128 traits, needs"),
@@ -254,7 +257,7 @@ def test_what_cannot_be_planned_is_told(rates, name):
 
 def test_a_study_and_sizes_are_one_too_many(rates):
     for name in ("n_traits", "n_contigs", "n_covariates", "n_genotypes"):
-        with pytest.raises(blmm.InputError, match=f"{name} is given beside a study"):
+        with pytest.raises(blmm.InputError, match=f"{name}=.* is given beside a study"):
             blmm.plan(studies.study(), **{name: 5})
 
 

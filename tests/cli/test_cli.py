@@ -44,7 +44,7 @@ def result(study):
 
 def test_commands_are_listed_in_the_order_of_use():
     out = run("--help").stdout
-    listed = ["import", "simulate", "kinship", "scan", "maxima", "profile", "info", "demo"]
+    listed = ["import", "kinship", "scan", "maxima", "profile", "report", "simulate", "info"]
     places = [out.index(f"\n  {name} ") for name in listed]
     assert places == sorted(places)
 

@@ -42,7 +42,10 @@ def said(folder, monkeypatch, *arguments, code=1):
     ("arguments", "expected"),
     [
         (["hits", "scan.zarr"], "give --threshold 5, or --fdr 0.05, or --top 10"),
-        (["hits", "scan.zarr", "--threshold", 3, "--fdr", 0.1], "--threshold and --fdr (0.1)"),
+        (
+            ["hits", "scan.zarr", "--threshold", 3, "--fdr", 0.1],
+            "--threshold 3.0 and --fdr 0.1",
+        ),
         (["hits", "scan.zarr", "--fdr", 2], "--fdr is 2.0"),
         (["hits", "perm.zarr", "--threshold", 3], "give a store of 'bulklmm scan'"),
         (["hits", "scan.zarr", "--threshold", 3, "--cis-window", 5], "give --trait-positions"),
@@ -55,7 +58,7 @@ def said(folder, monkeypatch, *arguments, code=1):
         (["thresholds", "scan.zarr"], "give a store of 'bulklmm permute'"),
         (["maxima", "none.zarr"], "'bulklmm scan' or 'bulklmm permute' makes one"),
         (["scan", "scan.zarr", "new.zarr"], "give a store of 'bulklmm import'"),
-        (["kinship", "study.zarr"], "--overwrite replaces it"),
+        (["kinship", "study.zarr", "--method", "centered"], "--overwrite replaces it"),
         (["simulate", "study.zarr"], "replace it with --overwrite"),
         (["simulate", "new.zarr", "--samples", 0], "--samples is 0"),
         (["scan", "study.zarr", "new.zarr", "--chunks", "0,4"], "--chunks names 0 variants"),

@@ -67,7 +67,8 @@ def test_what_cannot_be_planned_is_told(arguments, words):
 
 
 def test_a_study_and_sizes_are_one_too_many(study):
-    assert "--traits is given beside a study" in run("plan", study, *SIZES[4:], code=1).stderr
+    told = run("plan", study, *SIZES[4:], code=1).stderr
+    assert f"--traits {int(SIZES[5])} is given beside a study" in told
 
 
 @pytest.mark.slow

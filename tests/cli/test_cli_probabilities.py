@@ -53,3 +53,10 @@ def test_a_study_without_calls_is_refused_in_one_line(folder):
     assert "'bulklmm import'" in said
     said = run("probabilities", folder / "cross.yaml", folder / "o.zarr", "--step=-1", code=1)
     assert "--step is -1" in said.stderr
+
+
+def test_shares_in_half_precision(folder):
+    run("probabilities", folder / "cross.yaml", folder / "h.zarr", "--alleles", "--dtype=float16")
+    assert blmm.open_dataset(folder / "h.zarr").call_genotype_probability.dtype == np.float16
+    said = run("probabilities", folder / "cross.yaml", folder / "o.zarr", "--dtype=float16", code=2)
+    assert "give it with --alleles" in said.stderr

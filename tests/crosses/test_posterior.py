@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from bulklmm_dask.crosses.chains import Listed
+from bulklmm_dask.crosses.emission import expected as expected_of
+from bulklmm_dask.crosses.emission import likelihoods
 from bulklmm_dask.crosses.hmm import Chromosome, posterior
 from bulklmm_dask.crosses.steps import steps_of
 from bulklmm_dask.crosses.types import cross_of
@@ -134,17 +136,21 @@ def test_as_the_sum_over_all_paths(name, infos, x):
 def test_steps_by_sums_are_those_by_products(name, info):
     rng = np.random.default_rng(2)
     chain = cross_of(name).chain(info, x=False, female=True)
-    r = np.array([0.001, 0.3])
+    r = np.array([0.001, 0.3, 0.5])
     which = np.zeros(7, dtype=np.int64)
     plain = steps_of([Listed(chain.states, chain.transition, chain.seen)], which, r)
     fast = steps_of([chain], which, r)
-    vectors = rng.random((len(chain.states), 7))
-    for interval in range(2):
+    vectors = rng.random((7, len(chain.states)))
+    for interval in range(3):
+        scales = []
         for way in ("forward", "backward"):
             found, expected = np.empty_like(vectors), np.empty_like(vectors)
             getattr(fast, way)(interval, vectors.copy(), found)
             getattr(plain, way)(interval, vectors.copy(), expected)
-            np.testing.assert_allclose(found, expected, rtol=1e-13)
+            scales.append(found / expected)
+        # Up to one scale for each individual, the same in both directions.
+        own = scales[0][:, :1]
+        np.testing.assert_allclose(scales, np.broadcast_to(own, (2, *vectors.shape)), rtol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -187,3 +193,53 @@ def test_calls_are_read_by_what_a_hemizygous_male_can_have():
         chromosome = Chromosome(np.empty(0), np.zeros(1, np.int64), np.int8([[1, 3]]))
         args = (chromosome, [chain], np.zeros(1, np.int64), [np.arange(2)], np.int8([[call]]))
         assert posterior(*args, 1e-4, 2)[0, 0].tolist() == list(expected)
+
+
+def plain_posterior(chain, chromosome, calls, error):
+    """Forward and backward of one individual by products of matrices, scaled at each position."""
+    table = likelihoods(chain.seen, error)
+    rows = expected_of(chain.states, chromosome.founders)
+    count = len(chromosome.marker)
+    seen = np.ones((count, len(chain.states)))
+    for position, row in enumerate(chromosome.marker):
+        if row >= 0:
+            seen[position] = table[rows[row], calls[row]]
+    steps = chain.transition(chromosome.fraction)
+    before, after = np.empty((2, *seen.shape))
+    before[0] = chain.start
+    for position in range(1, count):
+        alpha = before[position - 1] * seen[position - 1]
+        before[position] = alpha / alpha.sum() @ steps[position - 1]
+    after[-1] = 1
+    for position in range(count - 1, 0, -1):
+        beta = after[position] * seen[position]
+        after[position - 1] = steps[position - 1] @ (beta / beta.sum())
+    whole = before * seen * after
+    return whole / whole.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["do", "f2", "magic19", "riself8"])
+def test_long_chromosomes_of_contradicting_calls(name):
+    """Vectors that lose hundreds of decimal places, gaps without linkage, and no distance."""
+    rng = np.random.default_rng(4)
+    cross = cross_of(name)
+    infos = {"do": [(4,), (9,), (30,)], "riself8": [(*range(1, 9),)]}.get(
+        name, [cross.info.default]
+    )
+    chains = [cross.chain(info, x=False, female=True) for info in infos]
+    positions, individuals = 160, 7
+    marker = np.where(
+        np.arange(positions) % 5 == 4, -1, np.cumsum(np.arange(positions) % 5 < 4) - 1
+    )
+    founders = rng.choice([0, 1, 3], (marker.max() + 1, cross.founders), p=[0.1, 0.45, 0.45])
+    if cross.two_way:
+        founders = np.tile([1, 3], (len(founders), 1))
+    fraction = rng.choice([1e-8, 1e-5, 0.002, 0.1, 0.5], positions - 1)
+    chromosome = Chromosome(fraction, marker, founders)
+    calls = rng.choice([0, 1, 2, 3, 5], (len(founders), individuals)).astype(np.uint8)
+    which = rng.integers(0, len(chains), individuals)
+    columns = [np.arange(len(chains[0].states))] * len(chains)
+    found = posterior(chromosome, chains, which, columns, calls, 1e-4, len(chains[0].states))
+    for individual, number in enumerate(which):
+        expected = plain_posterior(chains[number], chromosome, calls[:, individual], 1e-4)
+        np.testing.assert_allclose(found[:, individual], expected, atol=3e-7)

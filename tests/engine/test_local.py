@@ -6,7 +6,8 @@ from unittest.mock import ANY
 import dask
 import pytest
 
-from bulklmm_dask.engine.local import available_cores, workers
+from bulklmm_dask.engine.allotted import allotted_threads
+from bulklmm_dask.engine.local import workers
 from bulklmm_dask.engine.watch import active_client
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.surface import command_line, option
@@ -18,7 +19,7 @@ def process_of_a_task() -> int:
 
 def test_threads_are_of_this_process():
     with workers(threads=3) as where:
-        assert str(where) == "3 threads of this process"
+        assert str(where).startswith("3 threads of this process (from threads)")
         assert dask.config.get("num_workers") == 3
         assert process_of_a_task() == os.getpid()
     assert dask.config.get("num_workers", None) is None
@@ -26,7 +27,7 @@ def test_threads_are_of_this_process():
 
 def test_all_cores_by_default():
     with workers():
-        assert dask.config.get("num_workers") == available_cores()
+        assert dask.config.get("num_workers") == allotted_threads().amount
 
 
 def freed_memory_is_kept() -> dict[str, str]:

@@ -274,7 +274,7 @@ def test_interpolation_is_as_exact_as_it_says(kind, folded):
     kinship = some_kinship(n, kind)
     basis = make_basis(kinship, np.column_stack([np.ones(n), rng.standard_normal((n, 2))]))
     h2 = np.concatenate([rng.uniform(0, basis.h2_max, 300), basis.grid()])
-    found = interpolate_inverses(h2, eigenvalue_bounds(basis, folded=folded), basis.h2_max)
+    found = interpolate_inverses(h2, lambda: eigenvalue_bounds(basis, folded=folded), basis.h2_max)
     assert len(found.nodes) > FEW
     assert found.error.max() <= TOLERANCE
     dosage = rng.binomial(2, 0.3, size=(50, n)).astype(float)
@@ -314,7 +314,8 @@ def test_the_nodes_do_not_depend_on_the_traits():
     basis = make_basis(some_kinship(60, "even"), np.ones((60, 1)))
     bounds, rng = eigenvalue_bounds(basis, folded=True), np.random.default_rng(0)
     few, many = (
-        interpolate_inverses(np.append(rng.uniform(0, 1, k), 0.3), bounds, 1.0) for k in (20, 2000)
+        interpolate_inverses(np.append(rng.uniform(0, 1, k), 0.3), lambda: bounds, 1.0)
+        for k in (20, 2000)
     )
     np.testing.assert_array_equal(few.nodes, many.nodes)
     np.testing.assert_array_equal(few.weights[:, -1], many.weights[:, -1])
@@ -403,3 +404,24 @@ def test_a_slope_that_is_rounding_brackets_no_maximum_and_is_none(monkeypatch):
     h2 = flat.maximise()
     assert ((h2 >= 0.0) & (h2 <= basis.h2_max)).all()
     np.testing.assert_allclose(flat.at(h2).value, flat.at(np.zeros(30)).value, atol=1e-9)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+def test_few_traits_score_like_many(monkeypatch, own, single):
+    rng = np.random.default_rng(5)
+    kinship, n = some_kinship(60, "strains"), 60
+    x = rng.integers(0, 3, (40, n)).astype(float)
+    x[3] = 1.0  # nothing to test
+    y = rng.normal(size=(n, 6))
+    y[:, 2] = x[7] + 1e-5 * y[:, 2]  # nearly perfect
+    basis = make_basis(kinship, np.column_stack([np.ones(n), x[11] + 1e-3 * rng.normal(size=n)]))
+    extra = x[rng.integers(0, 40, 6)].T[:, :, None] if own else None
+    scanner = NullScan.of(basis, fit_null(basis, y, reml=False, extra=extra))
+    few = scanner.scan(x, single=single)["lod"]
+    monkeypatch.setattr("bulklmm_dask.lmm.null.scan._FEW_TRAITS", 0)
+    many = scanner.scan(x, single=single)["lod"]
+    assert few.dtype == many.dtype == np.float32
+    assert (few[3] == 0.0).all()
+    assert few[7, 2] > 100.0
+    np.testing.assert_allclose(many, few, atol=1e-4 if single else 5e-6, rtol=2e-6)

@@ -8,10 +8,9 @@ import pytest
 
 from bulklmm_dask.lmm.alt import gains
 from bulklmm_dask.lmm.alt.pairs import optimise_pairs, pair_profile
+from bulklmm_dask.lmm.alt.scan import AltSearch
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.chunk import fit_traits, scan_block
-from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.samples import Samples
+from bulklmm_dask.lmm.null.fit import fit_null
 
 both = pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 
@@ -71,13 +70,14 @@ def test_the_climb_finds_the_maximum_wherever_it_starts(reml, rank):
 
 def test_too_few_nodes_leave_every_pair_to_the_full_likelihood(monkeypatch):
     kinship, covariates, x, y = pairs(60)
-    options = ModelOptions(alternative=True)
-    enough = fit_traits(y, Samples(covariates, kinship), options)
+    basis = make_basis(kinship, covariates)
+    model = fit_null(basis, y, reml=False)
+    enough = AltSearch.of(basis, model, reml=False, refine_above=3.0)
     monkeypatch.setattr(gains, "_MOST", gains._LEAST)
-    fitted = fit_traits(y, Samples(covariates, kinship), options)
-    assert enough.groups[0].scanner.nodes.suffice
-    assert not fitted.groups[0].scanner.nodes.suffice
-    found = scan_block(x.T, fitted, options, single=False)
+    scanner = AltSearch.of(basis, model, reml=False, refine_above=3.0)
+    assert enough.nodes.suffice
+    assert not scanner.nodes.suffice
+    found = scanner.scan(x.T, single=False)
     assert found["refined"].all()
     for i, j in ((0, 0), (2, 5)):
         lod, h2 = brute.alternative(x[:, i], y[:, j], covariates, kinship)

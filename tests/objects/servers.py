@@ -20,13 +20,25 @@ KEY, SECRET = "test-key-AKIA000", "test-secret-6d1f0b5e"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
 
+# Both send the head of an answer and its body apart: by default the body then waits 40 ms for the
+# other side's word that the head has come. They let five connections wait; the system tries the
+# next again after a second.
+_AT_ONCE = """
+import runpy, socketserver, sys
+socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+socketserver.TCPServer.request_queue_size = 128
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
 def _moto(port: int, folder: Path) -> list[str]:
-    return ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    return ["moto.server", "-H", "127.0.0.1", "-p", str(port)]
 
 
 def _localbucket(port: int, folder: Path) -> list[str]:
     (folder / "buckets").mkdir()
-    return ["-m", "localbucket", "--port", str(port), "buckets"]
+    return ["localbucket", "--port", str(port), "buckets"]
 
 
 # Servers that cannot remove many objects at one request, and need the proxy for that.
@@ -49,7 +61,7 @@ def running(name: str, folder: Path) -> Iterator[tuple[str, int]]:
     port = _free_port()
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *SERVERS[name](port, folder)],
+            [sys.executable, "-c", _AT_ONCE, *SERVERS[name](port, folder)],
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,

@@ -54,6 +54,34 @@ def test_thresholds_are_quantiles():
     assert float(found.threshold.sel(traits="t1", alpha=0.2)) > 0.8
 
 
+def test_autosomes_and_the_x_share_the_level_by_their_lengths():
+    values = np.random.default_rng(0).random((999, 2, 3)).astype(np.float32)
+    values[5, :, 0] = np.nan
+    perm = maxima(values).assign_coords(
+        contig_length=("contigs", [100.0, 20.0, 60.0]),
+        contig_on_x=("contigs", [False, True, False]),
+    )
+    found = blmm.thresholds(perm, (0.2, 0.05), by="x").threshold
+    assert found.dims == ("traits", "alpha", "contigs")
+    level = 1 - 0.95 ** (160 / 180)
+    expected = np.quantile(np.nanmax(values[:, :, [0, 2]], axis=2), 1 - level, axis=0)
+    for autosome in (0, 2):
+        np.testing.assert_allclose(found[:, 1, autosome], expected, rtol=1e-6)
+    expected = np.quantile(values[:, :, 1], 0.95 ** (20 / 180), axis=0)
+    np.testing.assert_allclose(found[:, 1, 1], expected, rtol=1e-6)
+    # Either is exceeded with the probability that was asked for.
+    above = (values > found[:, 0].values).any(axis=2).mean(axis=0)
+    np.testing.assert_allclose(above, 0.2, atol=0.03)
+    with pytest.raises(
+        blmm.InputError, match=r"X is 11.1% of the genome.*0.0011.*take at least 896"
+    ):
+        blmm.thresholds(perm.isel(permutations=slice(200)), 0.01, by="x")
+    with pytest.raises(blmm.InputError, match="no contig_length and no contig_on_x"):
+        blmm.thresholds(maxima(values), 0.2, by="x")
+    with pytest.raises(blmm.InputError, match="none of the contigs are X"):
+        blmm.thresholds(perm.assign_coords(contig_on_x=("contigs", [False] * 3)), 0.2, by="x")
+
+
 def test_variables_of_other_dimensions_are_left_alone():
     ds = studies.study(n=30, p=20, m=3, seed=1)
     perm = blmm.permute(ds, n_permutations=40, seed=2).compute()

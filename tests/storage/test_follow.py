@@ -122,7 +122,9 @@ def test_the_command_ends_as_the_run_does(ds, part):
     assert set(told) == {"time", *RunStatus.__dataclass_fields__}
     assert (told["state"], told["done"], told["total"]) == ("finished", 15, 15)
     assert run("info", "--follow", part).stdout == "100%, 15/15 blocks, finished\n"
-    assert "--json goes with --follow" in run("info", part, "--json", code=2).stderr
+    described = json.loads(run("info", part, "--json").stdout)
+    assert described["kind"] == "result"
+    assert described["blocks"] == {"finished": 15, "all": 15}
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from bulklmm_dask.storage.proof.manifest import (
 )
 from bulklmm_dask.storage.results import journal, ledger, skeleton
 from bulklmm_dask.storage.results.soundness import finished
+from bulklmm_dask.storage.summaries import notes, of_blocks
 from bulklmm_dask.storage.summaries.of_blocks import create_summaries
 
 CHUNKS = {"variants": 4, "traits": 3}  # 8 x 4 blocks
@@ -245,7 +246,9 @@ def test_folding_that_is_cut_off_is_done_again(study, stores, tmp_path, whole, w
     if where != "before it is gone":
         with pytest.raises(blmm.StoreError, match=r"unfinished: .* with the same store"):
             blmm.open_result(path)
-        assert "100% finished: run it again to go on" in describe(path)
+        assert "all blocks finished: run it again, which only puts its journal into" in describe(
+            path
+        )
     steps = []
     scan(study, path, steps.append)
     assert len(steps) == 1
@@ -367,3 +370,25 @@ def test_an_entry_is_read_as_it_was_written(tmp_path):
     for name, values in arrays.items():
         np.testing.assert_array_equal(found[BLOCKS].arrays[name], values)
         assert found[BLOCKS].arrays[name].dtype == values.dtype
+
+
+@pytest.mark.parametrize("alone", [1, 10**9])
+def test_entries_are_put_in_place_together_as_one_by_one(
+    study, whole, tmp_path, alone, monkeypatch
+):
+    """Of whatever size the maxima of a block are."""
+    path = killed(study, tmp_path / "r.zarr", 25)
+    monkeypatch.setattr(notes, "_ALONE", alone)
+    scan(study, path)
+    assert content_of(path) == content_of(whole)
+
+
+def test_many_small_blocks_are_not_counted(study, tmp_path, monkeypatch):
+    counted = scan(study, tmp_path / "counted.zarr")
+    monkeypatch.setattr(of_blocks, "_FEW", 16)
+    result = scan(study, tmp_path / "r.zarr")
+    assert (tmp_path / "counted.zarr" / of_blocks.COUNTS).exists()
+    assert not (tmp_path / "r.zarr" / of_blocks.COUNTS).exists()
+    assert blmm.verify(tmp_path / "r.zarr").empty
+    assert blmm.find_hits(result, fdr=0.5).equals(blmm.find_hits(counted, fdr=0.5))
+    assert blmm.pvalue_counts(result).equals(blmm.pvalue_counts(counted))

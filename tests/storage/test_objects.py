@@ -566,7 +566,8 @@ def test_a_kinship_is_added_without_copying_the_study(bucket, ds, requests):
     assert written == set()
     np.testing.assert_allclose(blmm.open_dataset(url).kinship, blmm.kinship(ds))
     assert len(blmm.verify(url)) == 0
-    assert "has a kinship already" in run("kinship", url, code=1).output
+    assert "kinship already: nothing is computed" in run("kinship", url).output
+    assert "has a kinship already" in run("kinship", url, "--method", "rqtl2", code=1).output
     run("kinship", url, "--overwrite", "--method", "rqtl2")
     assert blmm.open_dataset(url).kinship.attrs["method"] == "rqtl2"
 

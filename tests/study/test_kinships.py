@@ -7,7 +7,11 @@ from studies import told
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.study.kinships import add_kinship, read_kinship, write_kinship
+from bulklmm_dask.study.kinships import add_kinship, read_kinship
+
+
+def write(matrix, path):
+    matrix.to_pandas().to_csv(path)
 
 
 @pytest.fixture
@@ -17,7 +21,7 @@ def ds():
 
 def test_a_table_comes_back_as_it_was(ds, tmp_path):
     matrix = blmm.kinship(ds).compute()
-    write_kinship(matrix, ds["sample_id"].values, tmp_path / "k.csv")
+    write(matrix, tmp_path / "k.csv")
     found = read_kinship(tmp_path / "k.csv")
     np.testing.assert_array_equal(found.values, matrix.values)
     assert list(found["samples_0"].values) == list(ds["sample_id"].values)
@@ -26,7 +30,7 @@ def test_a_table_comes_back_as_it_was(ds, tmp_path):
 def test_a_table_in_another_order_is_matched_by_name(ds, tmp_path):
     matrix = blmm.kinship(ds).compute()
     turned = matrix[::-1, ::-1]
-    write_kinship(turned, ds["sample_id"].values[::-1], tmp_path / "k.csv")
+    write(turned, tmp_path / "k.csv")
     expected = blmm.scan(ds, kinship=matrix).lod.values
     found = blmm.scan(ds, kinship=read_kinship(tmp_path / "k.csv")).lod.values
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -14,13 +14,15 @@ from bulklmm_dask.crosses.info import Info
 from bulklmm_dask.crosses.states import State
 from bulklmm_dask.crosses.types import Cross, cross_of
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.labels.portable import names_of
+from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.cross import CODES, FOUNDERS, NUMBERS
 from bulklmm_dask.study.readers._crosses import on_x
-from bulklmm_dask.study.schema import require_unique
+from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import function
+from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing
-from bulklmm_dask.typing import Flags, Index
+from bulklmm_dask.typing import Array, Flags, Index
 
 _SEX = "sample_sex"
 
@@ -74,18 +76,46 @@ def raw_cross(ds: xr.Dataset) -> RawCross:
         if not ds.sizes[dim]:
             raise InputError(f"the study has no {dim}, so it has no genotypes; select some")
     cross = cross_of(name)
-    contigs = ds["contig_id"].values.tolist() if "contig_id" in ds else []
-    declared = ds.attrs.get("x_chr", ())
-    x = on_x(contigs, [declared] if isinstance(declared, str) else list(map(str, declared)))
+    x = contigs_on_x(ds)
     any_x = bool(x.any())
+    every = np.ones(ds.sizes["samples"], dtype=bool)
     return RawCross(
         cross,
         letters_of(ds, cross),
         _founders(ds, cross),
         x,
         _infos(ds, cross, any_x),
-        _female(ds, needed=any_x and cross.sexed),
+        sexes(ds) if any_x and cross.sexed else every,
     )
+
+
+def contigs_on_x(ds: xr.Dataset) -> Flags:
+    """Which contigs are X chromosomes: those of the attribute x_chr, or of the name X."""
+    contigs = ds["contig_id"].values.tolist() if "contig_id" in ds else []
+    declared = ds.attrs.get("x_chr", ())
+    return on_x(contigs, [declared] if isinstance(declared, str) else list(map(str, declared)))
+
+
+def with_x(ds: xr.Dataset, names: str | Sequence[str] | None) -> xr.Dataset:
+    """The study with these contigs as its X chromosomes; those it had, if None."""
+    if names is None:
+        return ds
+    wanted = names_of(names)
+    if not wanted:
+        raise InputError(f"{option('x_contigs')} names no contig; leave it out")
+    known = ds["contig_id"].values.tolist() if "contig_id" in ds else []
+    at = locate_contigs(known, wanted, f"{option('x_contigs')} names the contig {{}}")
+    found = [str(known[i]) for i in at]
+    return ds.assign_attrs(x_chr=found[0] if len(found) == 1 else found)
+
+
+def second_direction(ds: xr.Dataset, cross: Cross) -> Flags:
+    """Whether each sample (samples,) is of a direction that gives females other genotypes on X."""
+    if len(cross.info.samples) < 2:
+        return np.zeros(ds.sizes["samples"], dtype=bool)
+    infos = _infos(ds, cross, any_x=True)
+    first, *_ = (cross.chain(info, x=True, female=True).states for info in cross.info.samples)
+    return np.array([cross.chain(info, x=True, female=True).states != first for info in infos])
 
 
 def letters_of(ds: xr.Dataset, cross: Cross) -> list[str]:
@@ -102,6 +132,40 @@ def letters_of(ds: xr.Dataset, cross: Cross) -> list[str]:
             f"{cross.founders}; name each of them"
         )
     return found[: cross.founders]
+
+
+def is_raw_cross(ds: xr.Dataset) -> bool:
+    """Whether a study has the calls of a cross."""
+    return CODES in ds and isinstance(ds.attrs.get("crosstype"), str)
+
+
+def founder_shares(ds: xr.Dataset) -> Array | None:
+    """Share of each founder's alleles in each genotype, (genotypes, founders), of a cross.
+
+    None if the study has no genotypes of a cross, or has shares of alleles already.
+
+    Raises
+    ------
+    InputError
+        If a genotype is none of the cross.
+    """
+    name = ds.attrs.get("crosstype")
+    if not isinstance(name, str) or "genotype_id" not in ds or "founder_id" not in ds:
+        return None
+    cross = cross_of(name)
+    letters = letters_of(ds, cross)
+    labels = list(map(str, ds["genotype_id"].values))
+    if labels == letters:
+        return None
+    share_of = {}
+    for state in cross.states(x=True):
+        founders = [allele for allele in state.alleles if allele < len(letters)]
+        share_of[state.label(letters)] = np.bincount(founders, minlength=len(letters)) / len(
+            founders
+        )
+    what = f"genotypes of a {name} of {listing(letters, 8)} are not {{}}"
+    locate(share_of, labels, what, f"make them with {function('genotype_probabilities')}")
+    return np.stack([share_of[label] for label in labels])
 
 
 def labels_of(states: Sequence[State], letters: Sequence[str]) -> list[str]:
@@ -159,16 +223,14 @@ def _infos(ds: xr.Dataset, cross: Cross, any_x: bool) -> list[Info]:
     return infos
 
 
-def _female(ds: xr.Dataset, *, needed: bool) -> Flags:
-    """Whether each sample is female; where it does not matter, all are."""
-    if not needed:
-        return np.ones(ds.sizes["samples"], dtype=bool)
-    sexes: Any = ds[_SEX].values if _SEX in ds else np.full(ds.sizes["samples"], "")
-    unknown = ~np.isin(sexes, ("female", "male"))
+def sexes(ds: xr.Dataset) -> Flags:
+    """Whether each sample (samples,) is female; InputError if that is not known of all."""
+    known: Any = ds[_SEX].values if _SEX in ds else np.full(ds.sizes["samples"], "")
+    unknown = ~np.isin(known, ("female", "male"))
     if unknown.any():
         raise InputError(
             f"the sex of {counted(int(unknown.sum()), 'sample')} is not known "
             f"({listing(ds['sample_id'].values[unknown])}), and genotypes on the X depend on it; "
             f"set {_SEX} to female or male, or leave the markers of the X out"
         )
-    return np.asarray(sexes == "female")
+    return np.asarray(known == "female")

@@ -56,11 +56,18 @@ def strains_of(ds: xr.Dataset) -> Index | None:
     return pd.factorize(ds["sample_strain"].values)[0].astype(np.int64)
 
 
+def allele_names(names: Names | None) -> list[str] | None:
+    """Letters of the alleles in the names of genotypes; None for names of another form."""
+    if names is None or any(len(name) != 2 or not name.isalpha() for name in names):
+        return None
+    alleles = sorted(set("".join(names)))
+    # Otherwise they are names of founders, such as AJ.
+    return alleles if all(2 * allele in names for allele in alleles) else None
+
+
 def allele_shares(names: Names | None, count: int) -> Array:
     """Share of each allele in each genotype, (genotypes, alleles), by the names of genotypes."""
-    if names is None or any(len(name) != 2 or not name.isalpha() for name in names):
-        return np.eye(count)
-    alleles = sorted(set("".join(names)))
-    if any(2 * allele not in names for allele in alleles):  # names of founders, such as AJ
+    alleles = allele_names(names)
+    if names is None or alleles is None:
         return np.eye(count)
     return np.array([[name.count(allele) / 2 for allele in alleles] for name in names])

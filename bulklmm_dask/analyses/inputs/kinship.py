@@ -16,6 +16,7 @@ from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.checks import array_of, real_numbers
 from bulklmm_dask.study.contigs import locate_contigs
+from bulklmm_dask.study.kinship_store import is_kinship_store, open_kinship
 from bulklmm_dask.study.labelled import index_names, say_counted
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
@@ -50,6 +51,13 @@ def kinship_in_words(kinship: KinshipLike) -> str:
     return "none" if kinship is None else "given as a matrix"
 
 
+def opened(ds: xr.Dataset, kinship: KinshipLike) -> KinshipLike:
+    """The kinship as given, or that in the store whose path is given for a name."""
+    if not isinstance(kinship, str) or kinship in ds or not kinship.strip():
+        return kinship
+    return open_kinship(kinship) if is_kinship_store(kinship) else kinship
+
+
 def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) -> Any:
     """The kinship as an array in the order of the samples; checked if it is in memory.
 
@@ -72,7 +80,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
                 f"{option('loco', True)} needs a kinship for each contig, but {_is_none()}"
             )
         return None
-    name = "the kinship"
+    name, kinship = "the kinship", opened(ds, kinship)
     if isinstance(kinship, xr.DataArray) and "source" in kinship.attrs:
         name += f" {named(kinship.attrs['source'])}"
     if isinstance(kinship, str):

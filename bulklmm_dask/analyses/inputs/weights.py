@@ -23,9 +23,10 @@ def sample_weights(
     if weights is None and replicates is None:
         return None
     if weights is not None and replicates is not None:
+        both = (_with_value("weights", weights), _with_value("replicates", replicates))
         raise InputError(
-            f"{option('weights')} and {option('replicates')} are both given; replicates n stand "
-            "for weights sqrt(n), so give one of them"
+            f"{' and '.join(both)} are both given; replicates n stand for weights sqrt(n), so give "
+            "one of them"
         )
     given = replicates if weights is None else weights
     what = name_of("replicates" if weights is None else "weights", given)
@@ -49,6 +50,11 @@ def sample_weights(
             f"{_EXTREME:g}: {remedy}"
         )
     return weights
+
+
+def _with_value(name: str, given: VectorLike) -> str:
+    """The option with the name of its variable or its table, if it was given by name."""
+    return option(name, given) if isinstance(given, str) else name_of(name, given)
 
 
 def _ends(ds: xr.Dataset, weights: Array) -> list[tuple[int, str]]:

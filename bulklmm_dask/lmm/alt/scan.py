@@ -28,7 +28,7 @@ import numpy as np
 from bulklmm_dask.lmm.alt.gains import STEPS, Curve, GainNodes, gain_nodes
 from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
-from bulklmm_dask.lmm.alt.tiles import AltTraits, Tile, Tiles
+from bulklmm_dask.lmm.alt.tiles import AltTraits, PairTraits, Tile, Tiles
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.lod import largest_lod
 from bulklmm_dask.lmm.markers import Markers, prepare_markers
@@ -45,7 +45,7 @@ _REACH = 8.0
 # best.
 _MARGIN = 1.0
 # Largest error of a LOD found by the search.
-_SEARCH_ERROR = 0.01
+SEARCH_ERROR = 0.01
 # Error of the optimum due to grid spacing on a flat likelihood, in nats.
 _APART = 2e-5
 # Error of a likelihood due to rounding, in nats.
@@ -53,7 +53,7 @@ _ROUNDING = {"float64": 0.0, "float32": 1e-5}
 # Likelihoods of a grid that differ by fewer nats are compared in double precision.
 _TIED = 2e-4
 
-_TO_LOD = 1.0 / np.log(10.0)
+TO_LOD = 1.0 / np.log(10.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class _Alternative(ABC):
+class Alternative(ABC):
     """Traits whose h2 is estimated again with every marker.
 
     Attributes
@@ -93,7 +93,7 @@ class _Alternative(ABC):
         Whether `scan` computes effects and their standard errors, each pair at its own h2.
     """
 
-    traits: AltTraits
+    traits: PairTraits
     effects: bool
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
@@ -112,8 +112,10 @@ class _Alternative(ABC):
 
 
 @dataclass(frozen=True)
-class AltGrid(_Alternative):
+class AltGrid(Alternative):
     """Scanner of alt-grid: h2 of every pair is chosen from a grid, the points of `traits`."""
+
+    traits: AltTraits
 
     @classmethod
     def of(
@@ -143,7 +145,7 @@ class AltGrid(_Alternative):
             value = np.take_along_axis(tile.logs, best[:, None], axis=1)[:, 0]
             value *= -0.5 * traits.basis.n
             value += np.take_along_axis(full[tile.columns], best, axis=1)
-            out.lod[tile.rows, tile.columns] = value.T * _TO_LOD
+            out.lod[tile.rows, tile.columns] = value.T * TO_LOD
             out.h2_alt[tile.rows, tile.columns] = traits.points[best].T
         if again:
             i, j = (np.concatenate(part) for part in zip(*again, strict=True))
@@ -151,9 +153,9 @@ class AltGrid(_Alternative):
             best = (tiles.exact_gains(logs, i) + traits.objective[j]).argmax(axis=1)
             pair = np.arange(len(i))
             value = logs[pair, best] * (-0.5 * traits.basis.n) + traits.full[j, best]
-            out.lod[i, j] = np.minimum(value * _TO_LOD, largest_lod(traits.basis.n))
+            out.lod[i, j] = np.minimum(value * TO_LOD, largest_lod(traits.basis.n))
             out.h2_alt[i, j] = traits.points[best]
-        _settle(out, traits, markers)
+        settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
 
 
@@ -168,7 +170,7 @@ def _is_tied(likelihood: Real, best: Index) -> Flags:
     return np.asarray(likelihood.max(axis=1) > top - _TIED)
 
 
-def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
+def settle(out: Scores, traits: PairTraits, markers: Markers) -> None:
     """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative."""
     out.lod[~markers.tested] = 0.0
     out.h2_alt[~markers.tested] = traits.h2
@@ -177,7 +179,7 @@ def _settle(out: Scores, traits: AltTraits, markers: Markers) -> None:
 
 
 @dataclass(frozen=True)
-class AltExact(_Alternative):
+class AltSearch(Alternative):
     """Scanner of alt-exact: h2 of every pair maximises the likelihood over the whole interval.
 
     Attributes
@@ -199,6 +201,7 @@ class AltExact(_Alternative):
         Pairs with at least this LOD are optimised on the likelihood itself.
     """
 
+    traits: AltTraits
     curve: Curve
     nodes: GainNodes
     first: Index
@@ -223,7 +226,7 @@ class AltExact(_Alternative):
         nodes = gain_nodes(fold(basis, model.rotated)[0], traits.points, reml=reml)
         first, stride = _rows_of_points(traits.objective)
         # 0 means all pairs, also those whose LOD by the search is slightly negative.
-        above = refine_above - _SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
+        above = refine_above - SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
         return cls(
             traits,
             effects,
@@ -245,7 +248,7 @@ class AltExact(_Alternative):
             gains = tiles.gains(tile)
             found, unsure = self._near_null(tiles, tile, gains)
             where = (tile.rows, tile.columns)
-            lod = found.value * _TO_LOD
+            lod = found.value * TO_LOD
             out.lod[where] = lod.T
             out.h2_alt[where] = self.curve.h2(found.place / STEPS).T
             inexact = tiles.inexact(tile)
@@ -256,7 +259,7 @@ class AltExact(_Alternative):
                 self._look_closer(tiles, waiting, out)
                 waiting = _Waiting([], 0)
         self._look_closer(tiles, waiting, out)
-        _settle(out, traits, markers)
+        settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
     def _near_null(self, tiles: Tiles, tile: Tile, gains: Real) -> tuple[Summit, Flags]:
@@ -306,7 +309,7 @@ class AltExact(_Alternative):
                 alone = (gains - tiles.added[:, i].T) * (traits.basis.n / traits.count)
                 full = alone @ self.nodes.weights.T + traits.full[j]
             found = summit(curves, full, error=self._error(tiles))
-            lod = np.minimum(found.value * _TO_LOD, largest_lod(traits.basis.n))
+            lod = np.minimum(found.value * TO_LOD, largest_lod(traits.basis.n))
             out.lod[i, j] = lod
             out.h2_alt[i, j] = self.curve.h2(found.place / STEPS)
             exact = np.flatnonzero(found.unsure | (lod >= self.refine_above))
@@ -331,7 +334,7 @@ class AltExact(_Alternative):
             reml=traits.reml,
             error=error,
         )
-        lod = (full - traits.reference[j]) * _TO_LOD
+        lod = (full - traits.reference[j]) * TO_LOD
         out.lod[i, j] = np.minimum(lod, largest_lod(traits.basis.n))
         out.h2_alt[i, j] = h2
         out.refined[i, j] = True

@@ -28,8 +28,8 @@ _TILE_ROWS, _TILE_MARKERS = 1024, 512
 
 
 @dataclass(frozen=True)
-class AltTraits:
-    """Traits of one group, with their null likelihoods at some heritabilities.
+class PairTraits:
+    """Traits of one group whose h2 is estimated again with every marker.
 
     Attributes
     ----------
@@ -41,16 +41,6 @@ class AltTraits:
         Heritabilities of the null models.
     reml : bool
         Maximise the restricted instead of the full likelihood.
-    points : array (p,)
-        Heritabilities.
-    objective : array (traits, p)
-        Part of the likelihood to maximise that does not depend on the marker, in nats: `full`
-        under ML, and under REML that part of the restricted likelihood with the marker. The
-        likelihood of a pair is `objective` plus its gain.
-    full : array (traits, p)
-        Full (ML) null likelihood in nats, minus `reference`.
-    reference : array (traits,)
-        Full null likelihood at the null estimate, in nats.
     scale, exponent : array (traits,)
         As in `NullModel`.
     count : int
@@ -61,40 +51,21 @@ class AltTraits:
     rotated: Array
     h2: Array
     reml: bool
-    points: Array
-    objective: Array
-    full: Array
-    reference: Array
     scale: Array
     exponent: Index
     count: int
 
     @classmethod
-    def of(cls, basis: Basis, model: NullModel, points: Array, *, reml: bool) -> Self:
-        """Evaluate the null likelihoods of the traits that a null model could be fitted to."""
-        likelihood = ProfileLikelihood.of(basis, model.rotated, reml=False)
-        h2 = model.h2[model.fitted]
-        reference = likelihood.at(h2).value
-        full = (likelihood.on_grid(points).value - reference).T
-        objective, count = full, basis.n
-        if reml:
-            restricted = replace(likelihood, reml=True).on_grid(points)
-            # One degree of freedom fewer than in the null model: that of the marker.
-            objective = (restricted.value + 0.5 * np.log(restricted.quadratic)).T
-            objective = objective - objective.max(axis=1, keepdims=True)
-            count = basis.n - basis.n_covariates - 1
-        return cls(
+    def of_model(cls, basis: Basis, model: NullModel, *, reml: bool) -> PairTraits:
+        """Take the traits that a null model could be fitted to."""
+        return PairTraits(
             basis,
             model.rotated,
-            h2,
+            model.h2[model.fitted],
             reml,
-            points,
-            np.ascontiguousarray(objective),
-            np.ascontiguousarray(full),
-            reference,
             model.scale,
             model.exponent,
-            count,
+            basis.n - (basis.n_covariates + 1) * reml,
         )
 
     def effects(self, markers: Markers, h2: Real) -> tuple[Real, Real]:
@@ -120,6 +91,57 @@ class AltTraits:
         if markers.rotated.shape[1] <= self.basis.rank:
             return fold(self.basis, self.rotated)
         return self.basis, self.rotated
+
+
+@dataclass(frozen=True)
+class AltTraits(PairTraits):
+    """The same with their null likelihoods at some heritabilities.
+
+    Attributes
+    ----------
+    points : array (p,)
+        Heritabilities.
+    objective : array (traits, p)
+        Part of the likelihood to maximise that does not depend on the marker, in nats: `full`
+        under ML, and under REML that part of the restricted likelihood with the marker. The
+        likelihood of a pair is `objective` plus its gain.
+    full : array (traits, p)
+        Full (ML) null likelihood in nats, minus `reference`.
+    reference : array (traits,)
+        Full null likelihood at the null estimate, in nats.
+    """
+
+    points: Array
+    objective: Array
+    full: Array
+    reference: Array
+
+    @classmethod
+    def of(cls, basis: Basis, model: NullModel, points: Array, *, reml: bool) -> Self:
+        """Evaluate the null likelihoods of the traits that a null model could be fitted to."""
+        traits = cls.of_model(basis, model, reml=reml)
+        likelihood = ProfileLikelihood.of(basis, model.rotated, reml=False)
+        reference = likelihood.at(traits.h2).value
+        full = (likelihood.on_grid(points).value - reference).T
+        objective = full
+        if reml:
+            restricted = replace(likelihood, reml=True).on_grid(points)
+            # One degree of freedom fewer than in the null model: that of the marker.
+            objective = (restricted.value + 0.5 * np.log(restricted.quadratic)).T
+            objective = objective - objective.max(axis=1, keepdims=True)
+        return cls(
+            basis,
+            traits.rotated,
+            traits.h2,
+            reml,
+            traits.scale,
+            traits.exponent,
+            traits.count,
+            points,
+            np.ascontiguousarray(objective),
+            np.ascontiguousarray(full),
+            reference,
+        )
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class TraitRows:
         projected = project(spectrum, y, spectrum.at(h2))[0]
         size = np.sqrt(np.einsum("kj,kj->j", y, projected))
         eigenvalues = eigenvalue_bounds(spectrum, folded=folded)
-        interpolation = interpolate_inverses(h2, eigenvalues, spectrum.h2_max)
+        interpolation = interpolate_inverses(h2, lambda: eigenvalues, spectrum.h2_max)
         largest = h2 * eigenvalues[1] + 1.0 - h2
         return cls(spectrum, h2, y / size, projected / size, largest, interpolation)
 

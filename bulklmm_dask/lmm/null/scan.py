@@ -61,6 +61,8 @@ _DOUBLE_ERROR = 4e-6
 _LOD_ERROR, _ROUNDING = 2e-6, 1e-15
 # Largest relative error of r2 due to rounding S_xy, its square, 1/S_xx, and both products.
 ROUNDING_OF_R2 = 5.0 * ROUNDING
+# Up to this many traits are scanned without tiles, in double precision.
+_FEW_TRAITS = 8
 # Numbers of the pairs that are computed again at a time.
 _PAIR_CELLS = 1 << 20
 
@@ -110,16 +112,17 @@ class NullScan:
 
     @cached_property
     def _folded(self) -> Interpolation:
-        return interpolate_inverses(
-            self.h2, eigenvalue_bounds(self.basis, folded=True), self.basis.h2_max
-        )
+        return self._interpolation(folded=True)
 
     @cached_property
     def _unfolded(self) -> Interpolation:
         if self.basis.rank == self.basis.rows:
             return self._folded
+        return self._interpolation(folded=False)
+
+    def _interpolation(self, *, folded: bool) -> Interpolation:
         return interpolate_inverses(
-            self.h2, eigenvalue_bounds(self.basis, folded=False), self.basis.h2_max
+            self.h2, lambda: eigenvalue_bounds(self.basis, folded=folded), self.basis.h2_max
         )
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
@@ -144,6 +147,8 @@ class NullScan:
         interpolation if the marker explains almost all of the trait or the covariates of the trait
         almost all of the marker. If these leave less than 1e-7 of it, the LOD is 0.
         """
+        if len(self.h2) <= _FEW_TRAITS:
+            return self._lods_of_few(markers)
         out = np.empty((len(markers.tested), len(self.h2)), dtype=np.float32)
         block = _Block.of(self, markers, single=single)
         tiles = [
@@ -158,6 +163,13 @@ class NullScan:
             few = nearly_fixed(self.basis, markers)
             out[few] = self.lods(markers.take(few), single=False)
         return out
+
+    def _lods_of_few(self, markers: Markers) -> Single:
+        """`lods` of a few traits: each S_xx itself costs less than what serves many traits."""
+        ratio, _, _ = self._exactly(markers, np.arange(len(self.h2)))
+        out = lod_of_ratio(ratio, self.basis.n).astype(np.float32)
+        out[~markers.tested] = 0.0
+        return out + np.float32(0.0)
 
     def interpolation(self, markers: Markers) -> Interpolation:
         """Nodes and weights for 1/S_xx of a block of markers."""

@@ -10,7 +10,7 @@ from bulklmm_dask.storage.places.base import GUARD, LOCK
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.entry import JOURNAL
 from bulklmm_dask.storage.proof.manifest import MANIFEST
-from bulklmm_dask.storage.proof.stamp import KIND, RESULT, STUDY
+from bulklmm_dask.storage.proof.stamp import KIND, KINSHIP, RESULT, STUDY
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
 from bulklmm_dask.surface import function
 from bulklmm_dask.text import counted, listing
@@ -39,7 +39,7 @@ def require_own(store: Location) -> None:
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store, {kept}")
     kind = _kind(store)
-    if kind not in (STUDY, RESULT):
+    if kind not in (STUDY, RESULT, KINSHIP):
         raise StoreError(
             f"{store} is a Zarr store that {function('save')} has not written (its attribute "
             f"{KIND} is {kind!r}), {kept}"

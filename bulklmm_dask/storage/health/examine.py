@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ LOST, SHORT, CHANGED, ANOTHER, UNREADABLE, SURPLUS = (
     "unreadable",
     "surplus",
 )
+
+
+_LARGE = 2**21  # bytes of a file, decoded, of which few are read together
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ def examine(store: Location, read: Callable[[int], None]) -> Iterator[Finding]:
             copy = store / MANIFEST / METADATA
             yield Finding(MANIFEST, f"{MANIFEST}/{METADATA}", CHANGED if copy.is_file() else LOST)
             return
+    large = tuple(f"{name}/c/" for name in attrs[PARTS] if sums_name(name) in attrs[PARTS])
+    store.fetch(lambda path: not path.startswith(large))
     expected, unknown, wrong = {METADATA, f"{MANIFEST}/{METADATA}"}, list[str](), set[str]()
     for name, part in attrs[PARTS].items():
         metadata = f"{name}/{METADATA}"
@@ -131,14 +137,18 @@ def _of_array(
     recorded, inner = _recorded(store, name, form, attrs), form.chunks_of_shard
     wrong = False
     absent = unwritten(store, name) if name.startswith(f"{SUMMARY}/") else ()
-    for index in np.ndindex(form.files):
-        if recorded is not None and index not in recorded:
-            continue
+    chosen = list(np.ndindex(form.files) if recorded is None else sorted(recorded))
+
+    def look(index: tuple[int, ...]) -> tuple[Location, int, str | None]:
         file = store / name / form.path(index)
         if index in absent and not file.is_file():
-            continue
+            return file, 0, None
         problem = _problem(file, inner, None if recorded is None else recorded[index])
-        read(file.size())
+        return file, file.size(), problem
+
+    large = math.prod(form.file) * form.dtype.itemsize > _LARGE
+    for file, size, problem in store.each(look, chosen, large=large):
+        read(size)
         if problem is not None:
             wrong = True
             yield Finding(name, file.below(store), problem)

@@ -62,7 +62,9 @@ class Output(Place):
             )
 
     @contextmanager
-    def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Self]:
+    def appearing(
+        self, replaceable: Replaceable | None = None, *, locked: bool = False
+    ) -> Iterator[Self]:
         """Give an empty folder beside this one to write to; move it here once it is complete."""
         place = self._followed
         partial, aside = place._beside(PART), place._beside(OLD)

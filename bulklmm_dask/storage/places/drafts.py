@@ -6,7 +6,8 @@ written until all of it can be put in place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -69,6 +70,11 @@ class Draft(Seen):
                 self._late.add(key)
                 return
         self.put(key, data)
+
+    def meanwhile(self, action: Callable[[], None]) -> None:
+        """Do something in the background, which `flush` waits for."""
+        with self._lock:
+            self._waiting[uuid.uuid4().hex] = self._pool.submit(action)
 
     def _begin(self, key: str, content: bytes) -> None:
         before = self._waiting.get(key)

@@ -8,6 +8,7 @@ Readers need no lock.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,10 +46,10 @@ class Held:
     file: Location
     record: bytes
 
-    def require(self, *, now: bool = False) -> None:
-        """Raise StoreError if the lock is lost; looks once in ten seconds, or `now`."""
+    def require(self, within: float = _CHECKED) -> None:
+        """Raise StoreError if the lock is lost; looks unless it did `within` so many seconds."""
         time_now = signs.now()
-        if not now and time_now - _checked.get(self, float("-inf")) < _CHECKED:
+        if time_now - _checked.get(self, float("-inf")) < within:
             return
         with explained(self.store):
             found = self.file.record()
@@ -85,6 +86,7 @@ class Writer(os.PathLike[str]):
         self._heart: signs.Heart | None = None
         self._record = signs.new_record()
         self._made: Location | None = None
+        self._is_released = False
 
     def __fspath__(self) -> str:
         return self.store.path
@@ -111,20 +113,27 @@ class Writer(os.PathLike[str]):
 
     def put_into(self, new: Location) -> None:
         """Put the lock into a store that is being made, while the rest of it is written."""
-        looks: tuple[Callable[[], object], ...] = (
-            lambda: self._file(new).create(self._record),
-            lambda: new.sync([]),
-        )
-        for _ in new.each(lambda look: look(), looks):
-            pass
+        new.meanwhile(lambda: self._file(new).create(self._record))
         self._made = new
 
     def keep(self) -> None:
         """Begin to renew the lock, once the store that it was put into has its name."""
         self._keep(self._file(self.store))
 
+    @contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Give the lock back meanwhile, once all is written."""
+        thread = threading.Thread(target=files.cleaning, args=(self.release,))
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
     def release(self) -> None:
-        """Give the lock back, if it is still held."""
+        """Give the lock back, if it is still held; once."""
+        if self._is_released:
+            return
         if self._heart is not None:
             self._heart.stop()
             self.store.disown()
@@ -132,6 +141,7 @@ class Writer(os.PathLike[str]):
             self._file(self.store).discard(self._record)
         except (OSError, StoreError):  # then others take it over once it is stale
             signs.give_up(self._record)
+        self._is_released = True
 
     def _file(self, store: Location) -> Location:
         return (store / self._folder / LOCK).fixed

@@ -189,6 +189,10 @@ class Place(Location):
     def fetch(self, chosen: Callable[[str], bool]) -> None:
         """Do nothing."""
 
+    def meanwhile(self, action: Callable[[], None]) -> None:
+        """Do it now."""
+        action()
+
     def ahead(self, paths: Iterable[str]) -> Self:
         """Give itself."""
         return self

@@ -90,7 +90,9 @@ class Location(Group):
         self.require_free(overwrite=overwrite)
 
     @contextmanager
-    def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Location]:
+    def appearing(
+        self, replaceable: Replaceable | None = None, *, locked: bool = False
+    ) -> Iterator[Location]:
         """Give an empty folder to write to; all of it appears here once it is complete.
 
         Whatever goes wrong before, nothing is left behind and an older folder stays as it was.
@@ -100,6 +102,8 @@ class Location(Group):
         replaceable : callable, optional
             Gets this location, and raises unless the older folder may go. Without it there must be
             none.
+        locked : bool
+            Whether it gets a lock, so that a claim to it may end a moment later (`disown`).
 
         Raises
         ------
@@ -188,6 +192,13 @@ class Location(Group):
 
     def make_folder(self) -> None:
         """Make a folder, unless it is there."""
+        raise NotImplementedError
+
+    def meanwhile(self, action: Callable[[], None]) -> None:
+        """Do something for a folder that is being written; on a server in the background.
+
+        It is done once all is written; errors are raised then.
+        """
         raise NotImplementedError
 
     def begin_sync(self) -> None:

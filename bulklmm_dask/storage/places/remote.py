@@ -145,6 +145,9 @@ class RemotePlace(Location):
 
     def size(self) -> int:
         """Bytes of an object, or of all objects below it; 0 where there is none."""
+        below = self.source.below(self.key) if isinstance(self.known, Seen) else {}
+        if below:  # it is known to be a folder
+            return sum(below.values())
         with suppress(FileNotFoundError):
             if self.is_file():
                 return self.source.size(self.key)
@@ -314,6 +317,13 @@ class RemotePlace(Location):
 
     def remove_partial_chunks(self) -> None:
         """Do nothing: there are none."""
+
+    def meanwhile(self, action: Callable[[], None]) -> None:
+        """Do it in the background, if the folder is new."""
+        if isinstance(self.known, Draft):
+            self.known.meanwhile(action)
+        else:
+            action()
 
     def begin_sync(self) -> None:
         """Do nothing: what is written is kept."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any, Self
 
 from bulklmm_dask.errors import StoreError
@@ -32,6 +33,10 @@ from bulklmm_dask.surface import repeat
 # In a claim: the folder where what replaces this one is written; or the same once it is complete,
 # and the names that go from this one, None for all; or once all of it is copied.
 _STATES = _DRAFT, _NEW, _GONE, _COPIED = "draft", "new", "gone", "copied"
+
+
+# Claims that are being given back, by the URL of the folder.
+_releases: dict[str, Thread] = {}
 
 
 class Remote(RemoteRecord, of_urls=True):
@@ -57,9 +62,11 @@ class Remote(RemoteRecord, of_urls=True):
         return replace(self.recovered(), known=Seen(self.source, self.key))
 
     @contextmanager
-    def appearing(self, replaceable: Replaceable | None = None) -> Iterator[Location]:
+    def appearing(
+        self, replaceable: Replaceable | None = None, *, locked: bool = False
+    ) -> Iterator[Location]:
         """Give a folder to write to: this one, or one beside it where something is replaced."""
-        with _Claim.of(self) as claim:
+        with _Claim.of(self, locked=locked) as claim:
             there = self.anew.exists()
             if there and replaceable is None:
                 raise StoreError(
@@ -72,8 +79,10 @@ class Remote(RemoteRecord, of_urls=True):
             try:
                 with explained(self), owned.writing(place.path, draft):
                     yield replace(place, known=draft)
-                    draft.flush()
-                    claim.require()
+                    for _ in self.each(lambda wait: wait(), (draft.flush, claim.require)):
+                        pass
+                    if not claim.is_fresh:  # the rest took long
+                        claim.require()
                     if not there:
                         draft.finish()
                     else:
@@ -86,6 +95,13 @@ class Remote(RemoteRecord, of_urls=True):
                 claim.clean(place.key, error)
                 raise
             draft.close()
+
+    def disown(self) -> None:
+        """Note that others may write here, once its claim is given back."""
+        super().disown()
+        release = _releases.pop(self.path, None)
+        if release is not None:
+            release.join()
 
     @contextmanager
     def scratch(self) -> Iterator[Location]:
@@ -185,8 +201,11 @@ class _Claim:
 
     @classmethod
     @contextmanager
-    def of(cls, place: Remote) -> Iterator[Self]:
-        """Hold the claim of a folder; StoreError if another process has it."""
+    def of(cls, place: Remote, *, locked: bool = False) -> Iterator[Self]:
+        """Hold the claim of a folder; StoreError if another process has it.
+
+        That of a folder with a lock is given back in the background.
+        """
         claim = cls(place)
         if not claim._is_made():
             place.anew.recovered()
@@ -197,15 +216,23 @@ class _Claim:
         try:
             claim.begin()
             yield claim
-        finally:
+        except BaseException:
+            files.cleaning(claim.release)
+            raise
+        if locked:
+            _releases[place.path] = Thread(target=claim.release)
+            _releases[place.path].start()
+        else:
             files.cleaning(claim.release)
 
     def _is_made(self) -> bool:
         """Make it; tell whether it is held then."""
+        began = signs.now()
         try:
             self.file.create(self.record)
         except FileExistsError:
             return self.is_held()  # it is if the answer was lost, and obstore has asked again
+        self._seen = began
         return True
 
     def note(self, state: dict[str, Any]) -> None:
@@ -229,6 +256,11 @@ class _Claim:
         """Raise StoreError unless it is still held."""
         if not self.is_held():
             raise self._lost()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was held so short a time ago that nobody can have taken it over since."""
+        return signs.now() - self._seen < signs.BEAT
 
     def clean(self, folder: str, error: BaseException) -> None:
         """Remove what was written below a folder before an error, if nobody else writes there.
@@ -310,8 +342,7 @@ class _Claim:
         if self._is_left:
             return
         try:
-            # Nobody takes it over within that time. Objects are removed without a condition.
-            if signs.now() - self._seen < signs.BEAT or self.is_held():
+            if self.is_fresh or self.is_held():  # objects are removed without a condition
                 self.file.bucket.delete([self.file.key])
         except ServerError:  # whoever comes next does so
             signs.give_up(self.record)

@@ -89,6 +89,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "of_traits": _TEXTS,
     "parts": (_is_map_of_parts, "a description of each array"),
     "digest": _TEXT,
+    "matrix_digest": _TEXT,
     "fingerprints": (_is_map_of_texts, "a text for each input"),
     "values": (_is_map_of_texts, "a text for each array"),
     **dict.fromkeys(

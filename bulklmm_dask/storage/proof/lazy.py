@@ -77,7 +77,7 @@ def kept_digest(array: Any) -> str | None:
 
     None for an array in memory, for one that is computed, and for a part of one.
     """
-    found = _behind(array)
+    found = behind(array)
     return found.opening.values if isinstance(found, Stored) else None
 
 
@@ -87,16 +87,17 @@ def deferred_behind(variable: xr.Variable) -> Deferred | None:
     Its chunks are the only layer of the graph above the array: whatever changes, selects or
     rearranges values adds another one, with another name.
     """
-    return _behind(variable.data)
+    return behind(variable.data)
 
 
 def is_far(array: Any) -> bool:
     """Tell whether an array is read from a server, all of it and unchanged."""
-    found = _behind(array)
+    found = behind(array)
     return found is not None and found.is_far
 
 
-def _behind(array: Any) -> Deferred | None:
+def behind(array: Any) -> Deferred | None:
+    """Find the array that a dask array reads, as `deferred_behind` does for a variable."""
     graph = getattr(array, "dask", None)
     base = f"original-{array.name}" if graph is not None else ""
     if graph is None or base not in getattr(graph, "layers", ()):

@@ -10,9 +10,11 @@ journal has them (`entry`).
 
 from __future__ import annotations
 
+import io
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -34,9 +36,11 @@ from bulklmm_dask.storage.proof.entry import entries_of, marked
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import DIGEST, PARTS, VALUES
 from bulklmm_dask.text import counted
-from bulklmm_dask.typing import Flags, Sums
+from bulklmm_dask.typing import Flags, Index, Sums
 
 MANIFEST = "manifest"
+# Bytes of files that are read ahead (`ahead`), by their URLs and the tokens of their openings.
+early_files: dict[tuple[str, str], Future[bytes]] = {}
 # Files whose sums, or blocks whose marks, share a file.
 _TOGETHER = 2**14
 # Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
@@ -83,6 +87,13 @@ def place(mark: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
     """
     rest = (0,) * (dimensions - len(mark))
     return (*rest, *mark) if len(mark) == 1 else (*mark, *rest)
+
+
+def places(marks: Index, dimensions: int) -> Index:
+    """Do for marks (marks, 1 or 2) what `place` does for one."""
+    count, size = marks.shape
+    rest = np.zeros((count, dimensions - size), np.int64)
+    return np.concatenate([rest, marks] if size == 1 else [marks, rest], axis=1)
 
 
 def marks(store: Location, name: str) -> Flags:
@@ -286,6 +297,15 @@ def _looked_up(store: Location, name: str, opening: Opening) -> tuple[Form, Sums
     return form, sums
 
 
+def _early(file: Location, opening: Opening) -> io.BytesIO | None:
+    """The bytes of a file that was read ahead; None if it was not, or could not be."""
+    early = early_files.get((file.path, opening.token))
+    try:
+        return None if early is None else io.BytesIO(early.result())
+    except (OSError, StoreError, CancelledError):
+        return None
+
+
 def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Opening) -> Any:
     """Read a part of an array; what is read is compared with the checksums that are recorded.
 
@@ -311,7 +331,7 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Open
     for index, of_file, of_region in touched(region, form.file):
         file = store / name / form.path(index)
         try:
-            with file.open() as stream:
+            with _early(file, opening) or file.open() as stream:
                 out[of_region] = read(stream, form, of_file, sums[index])
         except (FileNotFoundError, NotADirectoryError, ValueError, RuntimeError) as error:
             opening.require_same(store, name)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bulklmm_dask.storage.places.location import METADATA, Location
-from bulklmm_dask.storage.proof.stamp import KIND, RESULT, STUDY, is_first
+from bulklmm_dask.storage.proof.stamp import KIND, KINSHIP, RESULT, STUDY, is_first
 from bulklmm_dask.surface import either, repeat
 from bulklmm_dask.text import named
 
@@ -23,6 +23,8 @@ def remedy(store: Location) -> str:
     kind = attrs.get(KIND)
     if kind == STUDY:
         return either("save the study again", "import the study again")
+    if kind == KINSHIP:
+        return either("save the kinship again", "make it again with 'bulklmm kinship'")
     if kind == RESULT and is_first(attrs):
         return f"{repeat()} with another store"
     path = store.path

@@ -9,7 +9,7 @@ from bulklmm_dask._version import __version__
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places.location import Location
 
-KIND, STUDY, RESULT = "bulklmm_store", "study", "result"
+KIND, STUDY, RESULT, KINSHIP = "bulklmm_store", "study", "result", "kinship"
 _FORMAT, _VERSION = "format", "bulklmm_version"
 
 # Attributes of the root group that describe the store, not its content.
@@ -20,7 +20,8 @@ STAMP = (KIND, _FORMAT, _VERSION)
 FIRST, FORMAT = 1, 2
 # Attribute of a result: the path of the study that it was made from.
 OF = "bulklmm_study"
-# Attribute of a study: digests of the values of its genotypes and its traits, by their names.
+# Attribute of a study: digests of the values of its genotypes and its traits, by their names. Of a
+# kinship: those of the genotypes that it was computed from.
 VALUES = "values"
 # Attributes of the seal of a store, which those of format 1 lack.
 PARTS, DIGEST = "parts", "digest"

@@ -43,6 +43,7 @@ class Journal:
         self._store, self._held = store, held
         self._waiting: list[Written] = []
         self._noted, self._bytes, self._number, self._written = 0, 0, 0, time.monotonic()
+        self._folded: Location | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +54,11 @@ class Journal:
             if error is not None and self._number:
                 self.write()
             self._finish()
+
+    @property
+    def store(self) -> Location:
+        """The store; after the end of the journal, as it was looked up to put all into it."""
+        return self._folded or self._store
 
     def note(self, written: Written) -> None:
         """Note what is finished."""
@@ -70,7 +76,7 @@ class Journal:
         if not self._waiting:
             return
         if self._held is not None:
-            self._held.require(now=True)
+            self._held.require(within=0.0)
         with explained(self._store):
             self._store.sync([file for written in self._waiting for file in written.files])
             file = numbered(self._store, self._number)
@@ -83,7 +89,7 @@ class Journal:
     def _finish(self) -> None:
         """Put all into the arrays of the store."""
         if self._number or self._waiting:
-            fold(self._store, self._held, self._waiting)
+            self._folded = fold(self._store, self._held, self._waiting)
 
     @cached_property
     def _digest(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.storage.arrays.datasets import read_array, write_file
 from bulklmm_dask.storage.arrays.form import Form
@@ -19,16 +21,21 @@ from bulklmm_dask.storage.proof.manifest import (
     TRAITS,
     mark_for,
     place,
+    places,
     sums_name,
 )
 from bulklmm_dask.storage.results.written import Written, kind_of
 from bulklmm_dask.storage.summaries.files import File
 from bulklmm_dask.storage.summaries.notes import Notes
 from bulklmm_dask.storage.summaries.of_blocks import HIGHEST, LOD, SUMMARY, BlockSummary
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.typing import Index, Sums
 
 # What is read before it is written, or to know where that is.
 _READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
+
+
+# Seconds after which it is looked again whether the lock is held: `fold` looks with all else.
+_NOW = 1.0
 
 
 class Ledger:
@@ -69,16 +76,15 @@ class Ledger:
     def note_entry(self, entry: Entry) -> None:
         """Note what an entry of the journal tells; some of it may be written."""
         for kind, finished in entry.items():
+            marks = np.array(finished.marks, np.int64)
             for name, values in finished.arrays.items():
                 if name.startswith(sums_name("")):
                     rows = self._of(name)
-                    for mark, value in zip(finished.marks, values, strict=True):
-                        rows.set(place(mark, rows.ndim - 1), value)
+                    rows.set_all(places(marks, rows.ndim - 1), values)
             if HIGHEST in finished.arrays:
                 lods = finished.arrays[sums_name(LOD)]
-                self._notes().note_all(finished.marks, finished.arrays, list(lods))
-            for mark, value in zip(finished.marks, finished.arrays[kind].tolist(), strict=True):
-                self._of(kind).set_mark(mark, value)
+                self._notes().note_all(marks, finished.arrays, lods)
+            self._of(kind).set_all(marks, finished.arrays[kind])
 
     def forget(self, mark: tuple[int, ...]) -> None:
         """Take back the mark of a block or of a chunk of traits."""
@@ -87,17 +93,18 @@ class Ledger:
     def write(self) -> None:
         """Write what was noted: the marks once all that they vouch for is on the disk."""
         if self._held is not None:
-            self._held.require(now=True)
+            self._held.require(within=_NOW)
         with explained(self._store):
             self._store.sync(self._files)
-            summaries = [] if self._summaries is None else self._summaries.write()
-            for of_marks, files in ((False, summaries), (True, [])):
+            summaries = [] if self._summaries is None else [self._summaries.write]
+            for of_marks, others in ((False, summaries), (True, [])):
                 rows = [
-                    rows
+                    rows.write
                     for name, rows in self._rows.items()
                     if (name in (BLOCKS, TRAITS)) == of_marks
                 ]
-                self._store.sync([*files, *chain(*self._store.each(_Rows.write, rows))])
+                written = self._store.each(lambda write: write(), [*others, *rows])
+                self._store.sync([*chain(*written)])
         self._files.clear()
 
     def _notes(self) -> Notes:
@@ -111,7 +118,7 @@ class Ledger:
         return self._rows[name]
 
 
-def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> None:
+def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> Location:
     """Put what the journal of a run tells into the arrays of its store, and remove the journal.
 
     Damaged entries tell of nothing. If this is cut off, it can be done again.
@@ -124,11 +131,19 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
         Its lock, unless it is not yet under its name.
     others : sequence of Written
         What is finished, but not in the journal.
+
+    Returns
+    -------
+    Location
+        The store, opened: what was looked up is known, with what was written.
     """
-    store = store.opened()
+    looks: list[Callable[[], Any]] = [store.opened]
+    if held is not None:
+        looks.append(partial(held.require, within=0.0))
+    store, *_ = store.each(lambda look: look(), looks)
     has_journal = (store / JOURNAL).exists()
     if not has_journal and not others:
-        return
+        return store
     with explained(store):
         ledger = Ledger(store, held)
         for entry in entries_of(store):
@@ -138,6 +153,7 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
         ledger.write()
         if has_journal:
             (store / JOURNAL).remove()
+    return store
 
 
 class _Rows:
@@ -158,6 +174,15 @@ class _Rows:
     def set_mark(self, index: tuple[int, ...], mark: int) -> None:
         """Set a mark; those of older stores have a byte, and tell no length."""
         self.set(index, min(mark, 1) if self._values.dtype == np.uint8 else mark)
+
+    def set_all(self, indices: Index, values: npt.NDArray[Any]) -> None:
+        """Set the elements, or the rows, at indices (elements, dimensions); marks too."""
+        if self._values.dtype == np.uint8:
+            values = np.minimum(values, 1)
+        self._values[tuple(indices.T)] = values
+        rest = (0,) * (self.ndim - indices.shape[1])
+        found = np.unique(indices // self._form.file[: indices.shape[1]], axis=0)
+        self._changed.update((*file, *rest) for file in map(tuple, found.tolist()))
 
     def write(self) -> list[Location]:
         """Write what has changed; give the files."""

@@ -95,7 +95,7 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
     elif writer.held is None:
         store.require_writable(skeleton.nbytes)
         try:
-            with store.appearing() as partial:
+            with store.appearing(locked=True) as partial:
                 skeleton.write(partial)
                 writer.put_into(partial)
             writer.keep()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,15 +25,18 @@ from bulklmm_dask.storage.summaries.of_blocks import (
     ROW,
     BlockSummary,
     checksum,
+    checksums,
     forms_of,
     segments_of,
 )
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.typing import Index, Sums
 
 # Bytes of what is held before some of it is written.
 _HELD = 2**28
+# Maxima of a block that are put in place by themselves; fewer go together with those of others.
+_ALONE = 2**10
 
-_Part = tuple[Region, npt.NDArray[Any]]
+_Part = tuple[Region | tuple[Index, ...], npt.NDArray[Any]]
 
 
 class Notes:
@@ -64,29 +69,80 @@ class Notes:
         self._add(CHECKSUM, (*block, slice(0, 2)), sums)
 
     def note_all(
-        self,
-        marks: Sequence[tuple[int, ...]],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        lods: Sequence[Sums],
+        self, marks: Index, arrays: Mapping[str, npt.NDArray[Any]], lods: npt.NDArray[np.uint32]
     ) -> None:
-        """Note the summaries of blocks in `arrays_of` them; what was noted may be written."""
-        start = 0
-        for at, ((i, j), lod) in enumerate(zip(marks, lods, strict=True)):
-            segments = self._segments.of_chunk(i)
-            shape = (
-                segments.stop - segments.start,
-                min(self._width, self._n_traits - j * self._width),
-            )
-            stop = start + shape[0] * shape[1]
-            highest, row = (arrays[name][start:stop].reshape(shape) for name in (HIGHEST, ROW))
-            counts = arrays[COUNTS][at] if COUNTS in arrays else None
-            self.note((i, j), BlockSummary(highest, row, counts), lod)
-            start = stop
+        """Note the summaries of blocks in `arrays_of` them; what was noted may be written.
+
+        Parameters
+        ----------
+        marks : array (blocks, 2) of int
+            The blocks.
+        arrays : mapping of str to array
+            From `arrays_of`.
+        lods : array (blocks, sums)
+            Checksums in the files of their LODs.
+        """
+        starts = self._segments.starts
+        heights = starts[marks[:, 0] + 1] - starts[marks[:, 0]]
+        widths = np.minimum(self._width, self._n_traits - marks[:, 1] * self._width)
+        ends = np.cumsum(heights * widths)
+        counts = arrays.get(COUNTS)
+        for shape in dict.fromkeys(zip(heights.tolist(), widths.tolist(), strict=True)):
+            mine = np.flatnonzero((heights == shape[0]) & (widths == shape[1]))
+            within = (ends - heights * widths)[mine, None] + np.arange(shape[0] * shape[1])
+            highest, row = (arrays[name][within].reshape(-1, *shape) for name in (HIGHEST, ROW))
+            is_all = len(mine) == len(marks)
+            own = counts if counts is None or is_all else counts[mine]
+            self._note_equal(marks[mine], highest, row, own, lods[mine])
         if self._held > _HELD:
             self._put([file for file in self._parts if file not in self._recent])
             if self._held > _HELD:
                 self._put(list(self._parts))
         self._recent.clear()
+
+    def _note_equal(
+        self,
+        marks: Index,
+        highest: npt.NDArray[Any],
+        row: npt.NDArray[np.int32],
+        counts: npt.NDArray[np.uint32] | None,
+        lods: npt.NDArray[np.uint32],
+    ) -> None:
+        """Note the summaries of blocks of equal shape, one after the other if they are large."""
+        if highest[0].size >= _ALONE:
+            for at, (i, j) in enumerate(marks.tolist()):
+                own = None if counts is None else counts[at]
+                self.note((i, j), BlockSummary(highest[at], row[at], own), lods[at])
+            return
+        _, height, width = highest.shape
+        rows = self._segments.starts[marks[:, 0], None, None] + np.arange(height)[:, None]
+        columns = marks[:, 1, None, None] * self._width + np.arange(width)
+        where = [each.ravel() for each in np.broadcast_arrays(rows, columns)]
+        self._scatter(HIGHEST, where, highest.ravel())
+        self._scatter(ROW, where, row.ravel())
+        sums = np.zeros((len(marks), 2), np.uint32)
+        sums[:, 0] = checksums(marks, lods, highest, row)
+        if counts is not None:
+            sums[:, 1] = checksums(marks, lods, counts)
+            for at, mark in enumerate(marks.tolist()):
+                block = tuple(slice(place, place + 1) for place in mark)
+                self._add(COUNTS, (*block, slice(0, N_STORED)), counts[at, None, None])
+        self._scatter(CHECKSUM, list(marks.T), sums)
+
+    def _scatter(self, name: str, where: Sequence[Index], values: npt.NDArray[Any]) -> None:
+        """Note elements, or rows, of an array by their indices along its first dimensions."""
+        form = self._forms[name]
+        cut = list(zip(where, form.file, strict=False))
+        files = np.ravel_multi_index([at // size for at, size in cut], form.files[: len(cut)])
+        for number in np.unique(files).tolist():
+            mine = slice(None) if (files == number).all() else files == number
+            index = np.unravel_index(number, form.files[: len(cut)])
+            rest = (0,) * (len(form.file) - len(cut))
+            file = name, (*map(int, index), *rest)
+            within = tuple((at % size)[mine] for at, size in cut)
+            self._parts.setdefault(file, []).append((within, values[mine]))
+            self._recent.add(file)
+        self._held += values.nbytes
 
     def vouch(self, files: Iterable[File]) -> None:
         """Note the checksums that files have whose blocks were found to be right."""
@@ -97,10 +153,8 @@ class Notes:
 
     def write(self) -> list[Location]:
         """Write what was noted; give the files, with those that were written before."""
-        self._put(list(self._parts))
+        self._put(list(self._parts), last=True)
         written, self._written = self._written, []
-        if self._is_changed and self._sums is not None:
-            written.append(self._sums.write())
         self._is_changed = False
         return written
 
@@ -111,28 +165,41 @@ class Notes:
             self._recent.add(file)
         self._held += values.nbytes
 
-    def _put(self, files: Sequence[File]) -> None:
-        """Write files, with what was noted of each."""
+    def _put(self, files: Sequence[File], *, last: bool = False) -> None:
+        """Write files, with what was noted of each; the `last` ones with the list of all.
+
+        The list need not come after them: a file that is not the one it tells of is looked into.
+        """
         parts = [self._parts.pop(file) for file in files]
         self._held -= sum(values.nbytes for some in parts for _, values in some)
-        put = self._store.each(lambda item: self._put_file(*item), zip(files, parts, strict=True))
-        for file, (place, found) in zip(files, put, strict=True):
-            self._written.append(place)
+        made = list(self._store.each(lambda one: self._made(*one), zip(files, parts, strict=True)))
+        for file, (_, found, _) in zip(files, made, strict=True):
             if self._sums is not None:
                 self._sums.set(file, found)
                 self._is_changed = True
+        writes: list[Callable[[], Location]] = [
+            partial(_write, place, data) for place, _, data in made
+        ]
+        if last and self._is_changed and self._sums is not None:
+            writes.append(self._sums.write)
+        self._written += self._store.each(lambda one: one(), writes)
 
-    def _put_file(self, file: File, parts: Sequence[_Part]) -> tuple[Location, int]:
-        """Write a file; give it, and the checksum at its end."""
+    def _made(self, file: File, parts: Sequence[_Part]) -> tuple[Location, int, Any]:
+        """Make the bytes of a file; give its location, and the checksum at its end, with them."""
         name, index = file
         array, form = self._store / name, self._forms[name]
         held = _held(array, form, index)
         for region, values in parts:
             held[region] = values
-        place = array / form.path(index)
-        with place.replacing() as stream:
-            (found,) = write(stream, form, held)
-        return place, int(found)
+        stream = io.BytesIO()
+        (found,) = write(stream, form, held)
+        return array / form.path(index), int(found), stream.getbuffer()
+
+
+def _write(place: Location, data: Any) -> Location:
+    with place.replacing() as stream:
+        stream.write(data)
+    return place
 
 
 def arrays_of(summaries: Sequence[BlockSummary]) -> dict[str, npt.NDArray[Any]]:

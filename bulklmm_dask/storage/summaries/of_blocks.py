@@ -29,7 +29,7 @@ from bulklmm_dask.storage.proof.manifest import together
 from bulklmm_dask.storage.summaries.cells import N_STORED, stored_counts
 from bulklmm_dask.storage.summaries.segments import Segments
 from bulklmm_dask.storage.summaries.slabs import Slabs
-from bulklmm_dask.typing import Real, Sums
+from bulklmm_dask.typing import Index, Real, Sums
 
 SUMMARY = "summary"
 HIGHEST, ROW = f"{SUMMARY}/highest", f"{SUMMARY}/row"
@@ -39,6 +39,8 @@ LOD = "lod"
 CONTIG, _FREEDOM = "variant_contig", "df"
 # What a file holds before compression: bytes of maxima, and blocks of counts (94 kB each).
 _MAXIMA, _COUNTED = 2**25, 1024
+# Blocks that are counted, however small they are.
+_FEW = 2**12
 _UINT = np.dtype(np.uint32)
 
 
@@ -94,6 +96,17 @@ def checksum(mark: tuple[int, int], lod: Sums, *parts: npt.NDArray[Any]) -> int:
     return int(found)
 
 
+def checksums(
+    marks: Index, lods: npt.NDArray[np.uint32], *parts: npt.NDArray[Any]
+) -> npt.NDArray[np.uint32]:
+    """Do what `checksum` does for many blocks (blocks, ...)."""
+    first = np.concatenate([marks.astype("<u4"), lods.astype("<u4")], axis=1)
+    found = np.zeros(len(marks), np.uint32)
+    for at, rows in enumerate(zip(first, *parts, strict=True)):
+        found[at] = google_crc32c.value(b"".join([row.tobytes() for row in rows]))
+    return found
+
+
 def has_summaries(values: Mapping[str, Any]) -> bool:
     """Tell whether statistics of pairs, arrays or fields, have LODs that are summarised."""
     lod = values.get(LOD)
@@ -103,6 +116,11 @@ def has_summaries(values: Mapping[str, Any]) -> bool:
 def are_counted(values: Mapping[str, Any]) -> bool:
     """Tell whether LODs are counted: cells of LODs are cells of p-values if all have one df."""
     return _FREEDOM not in values
+
+
+def _are_worth(layout: Layout) -> bool:
+    """Tell whether counts are quicker to read than the LODs of the blocks, if there are many."""
+    return math.prod(layout.blocks) <= _FEW or math.prod(layout.block) >= N_STORED
 
 
 def create_summaries(
@@ -132,7 +150,7 @@ def create_summaries(
             (*of_blocks, "sums"),
         ),
     }
-    if are_counted(of_pairs):
+    if are_counted(of_pairs) and _are_worth(layout):
         cells = (*together((rows, columns), _COUNTED), N_STORED)
         made[COUNTS] = ((rows, columns, N_STORED), cells, _UINT, (*of_blocks, "cells"))
     make_group(store / SUMMARY)
@@ -169,11 +187,11 @@ def summary_of(
     """
     if not has_summaries(values):
         return None
-    segments = _segments(store, held)
-    return BlockSummary.of(values[LOD], segments, i, counted=are_counted(values))
+    segments, counted = _kept(store, held)
+    return BlockSummary.of(values[LOD], segments, i, counted=counted)
 
 
 @lru_cache(maxsize=8)
-def _segments(store: Location, _: object) -> Segments:
-    """Segments of a store, once for all blocks that a process writes."""
-    return segments_of(store)
+def _kept(store: Location, _: object) -> tuple[Segments, bool]:
+    """Segments of a store, and whether it has counts, once for all blocks of a process."""
+    return segments_of(store), (store / COUNTS).is_store()

@@ -102,6 +102,17 @@ def dosages(
     return out
 
 
+def with_placeholders(values: Single, genotypes: npt.NDArray[np.uint8]) -> Single:
+    """Dosages (variants, samples) that keep markers of which all calls tell a genotype in part.
+
+    Such calls become 0, for a study drops markers without a dosage; `study.cross.put_cross` makes
+    them missing again.
+    """
+    partial = np.isin(genotypes, PARTIAL)
+    rows: Flags = np.asarray(np.isnan(values).all(axis=1) & partial.any(axis=1))
+    return np.where(partial & rows[:, None], np.float32(0), values) if rows.any() else values
+
+
 def _refuse_third(
     genotypes: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],

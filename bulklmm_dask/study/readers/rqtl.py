@@ -16,7 +16,7 @@ from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.cross import put_cross
 from bulklmm_dask.study.readers._codes import Meaning, kind_of_cross, read_codes
-from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x
+from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x, with_placeholders
 from bulklmm_dask.study.readers._head import Head, find_head
 from bulklmm_dask.study.readers._markers import place_markers
 from bulklmm_dask.study.readers._phenotypes import DIRECTION, ID, SEX, Phenotypes, phenotypes_of
@@ -125,6 +125,8 @@ def read_rqtl(
         (markers, own.names),
         sheet.label,
     )
+    if is_cross(kind):
+        values = with_placeholders(values, genotypes)
     placed, placed_markers = None, markers
     if head.contigs is not None:
         frame = pd.DataFrame({"contig": head.contigs, "position": head.positions}, index=markers)

@@ -32,6 +32,7 @@ from bulklmm_dask.study.readers._crosses import (
     PARTIAL,
     dosages,
     on_x,
+    with_placeholders,
 )
 from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
@@ -248,6 +249,8 @@ class _Genotypes:
             (self.variants, self.samples),
             self.label,
         )
+        if self.cross is not None:
+            values = with_placeholders(values, self.values)
         names = {"samples": text(self.samples), "variants": text(self.variants)}
         return xr.DataArray(values.T, dims=("samples", "variants"), coords=names)
 
@@ -347,7 +350,8 @@ def _unlisted_heterozygotes(control: Control, meaning: dict[int, int]) -> set[st
     listed = {meaning[code] for code in control.codes.values() if code in meaning}
     if AB in listed or not {AA, BB} <= listed or control.crosstype in _WITHOUT_HETEROZYGOTE:
         return set()
-    one, two = _alleles(control)
+    alleles = _alleles(control)
+    one, two = alleles if len(alleles) == 2 else marker_alleles(control)
     pairs = {f"{a}{sep}{b}" for a, b in ((one, two), (two, one)) for sep in ("", "/", "|")}
     return pairs if "H" in (one, two) else pairs | {"H"}
 

@@ -59,6 +59,12 @@ def test_alleles_of_founders_are_kept_and_known_or_not(tmp_path):
     assert codes == [[1, 0, 3], [0, 3, 1], [1, 3, 3], [0, 0, 0]]
 
 
+def test_lines_whose_control_file_lists_no_heterozygote(tmp_path):
+    ds = blmm.read_rqtl2(write(tmp_path, genotypes={"A": 1, "B": 3}, crosstype="ail3"))
+    assert ds.call_code.sel(variants="m1", samples=["a", "c"]).values.tolist() == [1, 1]
+    assert ds.call_code.sel(variants="m2", samples="a").item() == 2  # H can only be that
+
+
 def test_founders_in_rows(tmp_path):
     files = {"founders.csv": "id,m1,m2\nU,A,-\nV,H,B\nW,B,A\n"}
     ds = blmm.read_rqtl2(write(tmp_path, files, founder_geno_transposed=None))

@@ -1,6 +1,7 @@
 """read_rqtl2: control files in full, calls, maps and covariates, and what goes wrong."""
 
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -466,3 +467,27 @@ def test_names_that_start_with_another_sign_than_that_of_comments(tmp_path):
     files = {key: text.replace("\nb,", "\n#b,") for key, text in FILES.items()}
     ds, _ = read(write(tmp_path, files, **{"comment.char": "%"}))
     assert list(ds["sample_id"].values) == ["a", "#b", "c"]
+
+
+def test_time_grows_with_the_markers_not_their_square(tmp_path):
+    def seconds(count: int) -> float:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        names = [f"m{i}" for i in range(count)]
+        geno = "".join(
+            f"{name},{'L,C,L,C' if i % 2 else 'C,C,L,L'}\n" for i, name in enumerate(names)
+        )
+        gmap = "".join(f"{name},1,{i}\n" for i, name in enumerate(names))
+        files = {
+            "geno.csv": f"id,a,b,c,d\n{geno}",
+            "gmap.csv": f"marker,chr,pos\n{gmap}",
+            "pheno.csv": "id,t1\na,1.5\nb,2\nc,0.25\nd,3\n",
+        }
+        path = write(folder, files, geno_transposed=True)
+        start = time.process_time()
+        assert read_rqtl2(path).sizes["variants"] == count
+        return time.process_time() - start
+
+    seconds(10)
+    # Ten times as many markers take up to ten times as long; a hundred times, if each looks at all.
+    assert seconds(30_000) < 30 * max(seconds(3_000), 0.05)

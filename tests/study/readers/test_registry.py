@@ -33,6 +33,8 @@ def test_the_command_has_the_options_of_all_formats():
     flags = {
         option.opts[0] for option in import_command.params if isinstance(option, click.Option)
     } - {"--overwrite", "--compression"}  # those of every store
+    flags -= {"--threads", "--workers", "--memory", "--scheduler"}  # of all that computes
+    flags -= {"--dashboard", "--performance-report"}
     assert flags == {flag for reader in READERS.values() for flag in reader.options}
     text = import_command.help
     for name, reader in READERS.items():

@@ -1,0 +1,185 @@
+"""What a command says: results on standard output, words on standard error, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import click
+
+from bulklmm_dask.text import printable
+
+_PROGRAM = "bulklmm"
+QUIET, JSON = "bulklmm_dask.quiet", "bulklmm_dask.json"  # keys of ctx.meta
+
+
+@dataclass
+class Voice:
+    """How the command that runs speaks, and what it has done.
+
+    Attributes
+    ----------
+    command : str
+        Its name.
+    quiet : bool
+        Whether nothing but errors goes to standard error.
+    as_json : bool
+        Whether standard output gets one object at the end, and nothing else.
+    facts : dict
+        What was done, by name, for the object.
+    files : list of str
+        Files and stores that were written.
+    notes : list of str
+        Notes that were said.
+    """
+
+    command: str
+    quiet: bool = False
+    as_json: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def object(self) -> dict[str, Any]:
+        """What was done, as the object of ``--json``."""
+        told = {"command": self.command, **self.facts, "files": self.files, "notes": self.notes}
+        return told | {"seconds": round(time.monotonic() - self.started, 3)}
+
+
+# Warnings of tasks come from other threads, which have no context of click.
+_voices: list[Voice] = []
+
+
+@contextmanager
+def speaking(ctx: click.Context) -> Iterator[Voice]:
+    """Let the functions of this module speak as the options of a command ask."""
+    words, above = list[str](), ctx
+    while above.parent is not None and above.command.name != _PROGRAM:  # which may be below dask
+        words.insert(0, str(above.info_name))
+        above = above.parent
+    _voices.append(Voice(" ".join(words), bool(ctx.meta.get(QUIET)), bool(ctx.meta.get(JSON))))
+    try:
+        yield _voices[-1]
+    finally:
+        _voices.pop()
+
+
+def is_quiet() -> bool:
+    """Tell whether only errors are said."""
+    return bool(_voices) and _voices[-1].quiet
+
+
+def is_json() -> bool:
+    """Tell whether standard output gets one object at the end."""
+    return bool(_voices) and _voices[-1].as_json
+
+
+def say(message: str) -> None:
+    """Write a message to standard error, unless --quiet is given."""
+    if not is_quiet():
+        complain(message)
+
+
+def complain(message: str) -> None:
+    """Write an error to standard error, also with --quiet."""
+    click.echo(printable(message, lines=True), err=True)
+
+
+def note(message: str) -> None:
+    """Say that something was dropped, filled in or reinterpreted."""
+    if _voices:
+        _voices[-1].notes.append(message)
+    say(f"note: {message}")
+
+
+def show(text: str) -> None:
+    """Write a result to standard output, control characters of names as escapes.
+
+    With --json it is left to the object, to which `did` adds the same as numbers.
+    """
+    if not is_json():
+        click.echo(printable(text, lines=True))
+
+
+def did(**facts: Any) -> None:
+    """Add what was done to the object of --json."""
+    if _voices:
+        _voices[-1].facts.update(facts)
+
+
+def wrote(path: object) -> None:
+    """Add a file or a store to those that the object of --json names."""
+    if _voices:
+        _voices[-1].files.append(str(path))
+
+
+def give_object(told: dict[str, Any]) -> None:
+    """Write an object of JSON to standard output, on one line."""
+    click.echo(json.dumps(as_json(told)))
+
+
+def as_json(value: Any) -> Any:
+    """Give a value as JSON has it: null for what is not finite, numbers as in tables."""
+    if isinstance(value, dict):
+        return {str(name): as_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(one) for one in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):  # of NumPy
+        return as_json(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def keep(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        ctx.meta[name] = value
+
+    return keep
+
+
+def voice_options(known: set[str]) -> Iterator[click.Option]:
+    """Options that every command has, but those of `known` flags."""
+    rows = {
+        "--quiet": (QUIET, "Say nothing but errors."),
+        "--json": (
+            JSON,
+            "Print one JSON object instead: what was done, counts, files, notes and seconds.",
+        ),
+    }
+    for flag, (key, text) in rows.items():
+        if flag not in known:
+            yield click.Option(
+                [flag], is_flag=True, expose_value=False, callback=_set(key), help=text
+            )
+    if "--version" not in known:
+        yield version_option()
+
+
+def version_option() -> click.Option:
+    """The option --version, which names this program also below ``dask``."""
+
+    def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            from bulklmm_dask._version import __version__
+
+            click.echo(f"{_PROGRAM}, version {__version__}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show_version,
+        help="Show the version and exit.",
+    )

@@ -1,0 +1,299 @@
+r"""``alt-exact``: h2 of every pair maximises its likelihood over the whole interval.
+
+The maximum is first looked for near the null estimate of the trait, for all pairs at once in single
+precision (`climb`). Where that may not suffice, all local maxima of the pair are found from sums of
+a few terms (`sums`), and so are those of all pairs with a LOD of at least `refine_above`, which
+start from what was found. Where a marker explains nearly all of a trait, so that these sums have
+lost their digits, the pair is optimised on the rows themselves (`pairs`).
+
+Under REML, h2 maximises the restricted likelihood of the model with the marker among the
+covariates, and the LOD is the ratio of the full likelihoods at the two estimates of h2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bulklmm_dask.lmm.alt.climb import Climb, Climbed
+from bulklmm_dask.lmm.alt.local import Expansion
+from bulklmm_dask.lmm.alt.pairs import log_ratios, optimise_pairs
+from bulklmm_dask.lmm.alt.scan import SEARCH_ERROR, TO_LOD, Alternative, Scores, settle
+from bulklmm_dask.lmm.alt.sums import LEFT, PairSums
+from bulklmm_dask.lmm.alt.tiles import PairTraits
+from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.compress import weights_at
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.lod import largest_lod
+from bulklmm_dask.lmm.markers import Markers
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.projected import LogVolume, Projected
+from bulklmm_dask.typing import Array, Columns, Flags, Index
+
+# Pairs that are optimised together, and whose rows are multiplied together.
+_TOGETHER, _IN_CACHE = 2048, 512
+
+
+@dataclass(frozen=True)
+class AltExact(Alternative):
+    """Scanner of alt-exact.
+
+    Attributes
+    ----------
+    refine_above : float
+        Pairs with at least this LOD are optimised on the likelihood itself, as are all pairs for
+        which polynomials do not suffice.
+    """
+
+    refine_above: float
+
+    @classmethod
+    def of(
+        cls,
+        basis: Basis,
+        model: NullModel,
+        *,
+        reml: bool,
+        refine_above: float,
+        effects: bool = False,
+    ) -> Self:
+        """Prepare the traits that a null model could be fitted to."""
+        traits = PairTraits.of_model(basis, model, reml=reml)
+        # 0 means all pairs, also those whose LOD is slightly negative before.
+        above = refine_above - SEARCH_ERROR if refine_above > 0 else -np.inf
+        scanner = cls(traits, effects, above)
+        _ = scanner.folded  # with the fit, not with the first block
+        return scanner
+
+    @cached_property
+    def folded(self) -> Expansion:
+        """Expansion for markers without a part in the null space of the kinship."""
+        spectrum, y = fold(self.traits.basis, self.traits.rotated)
+        return self._expanded(Projected.of(spectrum, folded=True), y)
+
+    @cached_property
+    def _unfolded(self) -> Expansion:
+        basis = self.traits.basis
+        if basis.rank == basis.rows:
+            return self.folded
+        return self._expanded(Projected.of(basis, folded=False), self.traits.rotated)
+
+    def _expanded(self, projected: Projected, y: Array) -> Expansion:
+        traits = self.traits
+        return Expansion.of(projected, y, traits.h2, traits.count, reml=traits.reml)
+
+    def _scores(self, markers: Markers, *, single: bool) -> Columns:
+        traits = self.traits
+        width = markers.rotated.shape[1]
+        expansion = self.folded if width <= traits.basis.rank else self._unfolded
+        out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
+        tested = np.flatnonzero(markers.tested)
+        x = markers.rotated[tested] @ expansion.projected.vectors[:width]
+        block = _Block(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
+        refined = _Refined(block, tested, out)
+        for tile in block.climb(single=single):
+            lod = tile.value * np.float32(TO_LOD)
+            rows = tested[tile.rows]
+            out.lod[rows, tile.columns] = lod.T
+            out.h2_alt[rows, tile.columns] = tile.h2.T
+            refined.add(tile, tile.unsure | (lod >= self.refine_above))
+        refined.finish()
+        settle(out, traits, markers)
+        return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block of markers, and the traits of a group.
+
+    Attributes
+    ----------
+    traits : PairTraits
+    expansion : Expansion
+    x : array (markers, r)
+        Projected markers, none of them without variation.
+    squares : array (markers, q)
+        Terms of their squares.
+    """
+
+    traits: PairTraits
+    expansion: Expansion
+    x: Array
+    squares: Array
+
+    def climb(self, *, single: bool) -> Iterator[Climbed]:
+        """Maxima near the null estimates, tile by tile."""
+        traits = self.traits
+        if not len(self.x):
+            return iter(())
+        return iter(
+            Climb(
+                self.expansion,
+                self.x,
+                self.squares,
+                traits.basis.n,
+                traits.count,
+                reml=traits.reml,
+                single=single,
+            )
+        )
+
+    @cached_property
+    def _volumes(self) -> tuple[LogVolume, LogVolume]:
+        projected = self.expansion.projected
+        full = projected.log_volume(reml=False)
+        return full, projected.log_volume(reml=True) if self.traits.reml else full
+
+    @cached_property
+    def _null(self) -> Array:
+        """Full likelihood (traits,) of the null models, with S_yy(h0) = 1."""
+        return -0.5 * self._volumes[0].at(self.expansion.h0)
+
+    def _sums(self, i: Index, j: Index) -> PairSums:
+        """Terms of markers i and traits j, (pairs,)."""
+        traits, expansion = self.traits, self.expansion
+        terms = np.zeros((3, len(expansion.terms), len(i)))
+        terms[0] = expansion.terms[:, j]
+        terms[1, :-1] = self._products(i, j).T
+        terms[2, :-1] = self.squares[i].T
+        return PairSums(
+            expansion.projected.with_null,
+            terms,
+            *self._volumes,
+            traits.basis.n,
+            traits.count,
+            traits.reml,
+        )
+
+    def _products(self, i: Index, j: Index) -> Array:
+        """Terms of S_xy, (pairs, q)."""
+        matrix = self.expansion.projected.compression.matrix
+        out = np.empty((len(i), matrix.shape[1]))
+        for start in range(0, len(i), _IN_CACHE):
+            some = slice(start, start + _IN_CACHE)
+            np.matmul(self.x[i[some]] * self.expansion.inside[j[some]], matrix, out=out[some])
+        return out
+
+    def climbed(
+        self, i: Index, j: Index, start: Array, unsure: Flags
+    ) -> tuple[Array, Array, Flags]:
+        """Heritability and LOD of markers i and traits j, and whether the maximum was found.
+
+        All are (pairs,). The maximum is that near `start`, or an end of the interval; where it is
+        `unsure` that it is the largest, the likelihood must have no other peak as high on a mesh.
+        """
+        spectrum = self.expansion.projected.spectrum
+        sums, mesh = self._sums(i, j), spectrum.mesh
+        h2, value, full, sure = sums.climb(start, spectrum.h2_max)
+        doubtful = np.flatnonzero(sure & unsure)
+        if len(doubtful):
+            at_end, between = sums.take(doubtful).rivals(mesh, h2[doubtful])
+            sure[doubtful] = ~between
+            some = doubtful[at_end]
+            pairs = sums.take(some)
+            for end in mesh[[0, -1]]:
+                there = pairs.values_at(float(end))
+                better = there[0] > value[some]
+                for into, part in zip((value, full), there[:2], strict=True):
+                    into[some[better]] = part[better]
+                h2[some[better]] = end
+                sure[some[better]] &= there[2][better] > LEFT
+        return h2, self._lods(j, full), sure
+
+    def searched(self, i: Index, j: Index) -> tuple[Array, Array]:
+        """Heritability and LOD of markers i and traits j, (pairs,), from all local maxima."""
+        h2, full, sure = self._sums(i, j).search(self.expansion.projected.spectrum.mesh)
+        lod = self._lods(j, full)
+        rest = np.flatnonzero(~sure)
+        if len(rest):
+            h2[rest], lod[rest] = self._on_rows(i[rest], j[rest])
+        return h2, lod
+
+    def _lods(self, j: Index, full: Array) -> Array:
+        """LOD of traits j, with S_yy(h0) = 1, from the full likelihoods of pairs."""
+        return (full - self._null[j]) * TO_LOD
+
+    def _on_rows(self, i: Index, j: Index) -> tuple[Array, Array]:
+        """The same on the projected rows themselves, for markers that explain nearly a trait."""
+        traits, expansion = self.traits, self.expansion
+        projected = expansion.projected
+        spectrum, mesh = projected.spectrum, projected.spectrum.mesh
+        x, y = projected.vectors @ self.x[i].T, expansion.y[:, j]
+        sums = self._sums(i, j)
+        yy, _, xx = sums.forms(weights_at(sums.poles, mesh))
+        curves = -0.5 * traits.count * (np.log(yy).T + log_ratios(spectrum, x, y, mesh))
+        curves -= 0.5 * self._volumes[1].at(mesh)
+        if traits.reml:
+            curves -= 0.5 * np.log(xx).T
+        h2, full = optimise_pairs(spectrum, x, y, mesh, curves, reml=traits.reml)
+        null = ProfileLikelihood(spectrum, y, reml=False).at(traits.h2[j])
+        return h2, (full - null.value) * TO_LOD
+
+
+class _Refined:
+    """Optimises pairs of a block on the likelihood itself, many at a time.
+
+    Pairs wait until there are `_TOGETHER`: first for the climb from where their tile found a
+    maximum, and then, if that has not found the largest, for a search of all maxima.
+    """
+
+    def __init__(self, block: _Block, rows: Index, out: Scores) -> None:
+        self._block, self._rows, self._out = block, rows, out
+        self._climbing: list[tuple[Index, Index, Array, Flags]] = []
+        self._searching: list[tuple[Index, Index]] = []
+
+    def add(self, tile: Climbed, wanted: Flags) -> None:
+        """Add the wanted pairs (traits, markers) of a tile."""
+        flat = np.flatnonzero(wanted)
+        if not len(flat):
+            return
+        c, r = np.divmod(flat, wanted.shape[1])
+        start = tile.h2.reshape(-1)[flat].astype(np.float64)
+        unsure = tile.unsure.reshape(-1)[flat]
+        self._climbing.append((r + tile.rows.start, c + tile.columns.start, start, unsure))
+        if sum(len(part[0]) for part in self._climbing) >= _TOGETHER:
+            self._climb()
+
+    def finish(self) -> None:
+        """Optimise all pairs that still wait."""
+        self._climb()
+        if self._searching:
+            self._search()
+
+    def _climb(self) -> None:
+        for i, j, start, unsure in _batches(self._climbing):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # perfect fits
+                h2, lod, sure = self._block.climbed(i, j, start, unsure)
+            self._write(i[sure], j[sure], h2[sure], lod[sure])
+            self._searching.append((i[~sure], j[~sure]))
+        self._climbing.clear()
+        if sum(len(part[0]) for part in self._searching) >= _TOGETHER:
+            self._search()
+
+    def _search(self) -> None:
+        for i, j in _batches(self._searching):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # perfect fits
+                h2, lod = self._block.searched(i, j)
+            self._write(i, j, h2, lod)
+        self._searching.clear()
+
+    def _write(self, i: Index, j: Index, h2: Array, lod: Array) -> None:
+        rows, out = self._rows[i], self._out
+        out.lod[rows, j] = np.minimum(lod, largest_lod(self._block.traits.basis.n))
+        out.h2_alt[rows, j] = h2
+        out.refined[rows, j] = True
+
+
+def _batches(parts: Sequence[tuple[npt.NDArray[Any], ...]]) -> Iterator[list[npt.NDArray[Any]]]:
+    """Yield the arrays, joined, in batches of about `_TOGETHER`, whose vectors stay in cache."""
+    if not parts:
+        return
+    whole = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    count = -(-len(whole[0]) // _TOGETHER)
+    for some in np.array_split(np.arange(len(whole[0])), count) if count else ():
+        yield [part[some] for part in whole]

@@ -1,0 +1,421 @@
+r"""Likelihoods of pairs near the null estimate of each trait, as polynomials in one variable.
+
+In projected rows (`projected`), with v0 = v(mu, h0) at the null estimate h0 of a trait, s = h - h0,
+e = (mu - 1)/v0, a centre c of e and a width w >= |e - c|,
+
+u = -(e - c)/w,   t = w s/(1 + s c),   v(mu, h) = v0 (1 + s c) (1 - t u),   |u| <= 1.
+
+The factor 1 + s c cancels in r2. So, with S_yy(h0) = 1 and y(t) = (1 + s c) S_yy(h),
+
+a(t) = sum_k x_k y_k / (v0 (1 - t u)),   g(t) = y(t) sum_k x_k^2 / (v0 (1 - t u)),   r2 = a^2 / g.
+
+a(t) is a_0 + a_1 t + a_2 t^2 + ... with a_k = sum x y u^k / v0: four products, and a_4 and a_5 from
+these, because u^4 and u^5 are nearly cubic polynomials in u. g(t) is a polynomial of degree 8 from
+compressed x^2, and so is what does not depend on the marker. The likelihood with the
+marker, F(t) = L(t) - (N/2) ln(1 - r2) and -1/2 ln S_xx under REML, and its derivatives follow
+without further products.
+
+All heritabilities beyond a trait's range of t count too: at some of them, a bound of the gain
+follows from a_0 to a_3 as well (`Elsewhere`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+
+from bulklmm_dask.lmm.compress import weights_at
+from bulklmm_dask.lmm.projected import LogVolume, Projected
+from bulklmm_dask.typing import Array, Flags, Index
+
+# Largest |t|, and how much a side of the range shrinks where a polynomial is too inexact.
+_REACH, _SHRINK, _ROUNDS = 0.4, 0.6, 8
+# Degree of the polynomials of what depends on the trait alone, and of g; powers of u in products.
+DEGREE, POWERS = 8, 4
+# Largest error of a trait's own polynomials, in nats, and of y. It is smaller under REML, where the
+# LOD is not stationary in h2.
+_FIT, _FIT_REML = 1e-4, 2e-5
+# Ridge of regressions, which keeps coefficients small, and error of their sums; relative.
+_RIDGE, _INEXACT = 1e-7, 1e-9
+# Nodes of the mesh at which other maxima are looked for: every `_EVERY`th.
+_EVERY = 4
+# A node is left out if its null likelihood is more than `_DEEP` s lower, in nats, s being the sine
+# of the angle between the scores of a random marker there and at h0. Half the difference of the
+# squares of two such normal scores exceeds d with a probability of about exp(-d/s).
+_DEEP = 14.0
+# Only a likelihood higher by this, in nats, makes a pair searched; at an end of the interval also
+# one that is lower by less than `_AT_END`, and than a quarter of what the null likelihood is lower.
+_HIGHER, _AT_END = 1e-3, 0.02
+# A maximum between two nodes may be higher than the nodes promise by this, in nats.
+_BETWEEN = 0.05
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Heritabilities at which other maxima are looked for, most promising first for each trait.
+
+    Attributes
+    ----------
+    h2 : array (nodes,)
+        All of them.
+    node : array (traits, most)
+        Positions among these.
+    count : array (traits,)
+        How many of `node` are of use.
+    alpha : array (traits, most, 4)
+        a(h) is nearly the sum of alpha_k a_k.
+    bound : array (traits, most)
+        Its largest error, relative to the square root of S_xx(h0).
+    size : array (traits, most)
+        1/S_yy(h), in units of S_yy(h0).
+    factor : array (traits, most)
+        exp(2 L/N), L the largest null likelihood near the node minus that at h0.
+    """
+
+    h2: Array
+    node: Index
+    count: Index
+    alpha: Array
+    bound: Array
+    size: Array
+    factor: Array
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Polynomials of the traits of one group.
+
+    Attributes
+    ----------
+    projected : Projected
+    y : array (rows, traits)
+        Traits in the rows of its spectrum.
+    h0 : array (traits,)
+        Null estimates.
+    inside : array (traits, r)
+        Projected traits, with S_yy(h0) = 1.
+    terms : array (q + 1, traits)
+        Terms of S_yy in the same units.
+    centre, width : array (traits,)
+        c and w.
+    low, high : array (traits,)
+        Range of t; 0 is in it.
+    at_low, at_high : array (traits,) of bool
+        Whether its ends are those of the admissible heritabilities.
+    objective, full : array (DEGREE + 1, traits)
+        Coefficients of L, of the likelihood to maximise and of the full one, in nats.
+    weights : array (DEGREE + 1, traits, q)
+        Coefficients of g are these times the terms of x^2.
+    power4, power5 : array (traits, 4)
+        a_4 and a_5 from a_0 to a_3.
+    usable : array (traits,) of bool
+        Whether the polynomials are exact enough.
+    elsewhere : Elsewhere
+    """
+
+    projected: Projected
+    y: Array
+    h0: Array
+    inside: Array
+    terms: Array
+    centre: Array
+    width: Array
+    low: Array
+    high: Array
+    at_low: Flags
+    at_high: Flags
+    objective: Array
+    full: Array
+    weights: Array
+    power4: Array
+    power5: Array
+    usable: Flags
+    elsewhere: Elsewhere
+
+    @classmethod
+    def of(cls, projected: Projected, y: Array, h0: Array, count: int, *, reml: bool) -> Self:
+        """Expand traits (rows, traits) of the spectrum around their null estimates.
+
+        `count` is the effective degrees of freedom with the marker.
+        """
+        inside = projected.vectors.T @ y
+        terms = projected.square_terms(y, inside)
+        size = np.einsum("qj,qj->j", terms, weights_at(projected.with_null, h0))
+        inside /= np.sqrt(size)
+        terms = terms / size
+        change = projected.mu[:, None] - 1.0
+        e = change / (1.0 + change * h0)
+        centre = e.mean(axis=0)
+        width = np.maximum(np.abs(e - centre).max(axis=0), 0.6 * np.abs(centre))
+        width = np.maximum(width, 1e-9)
+        likelihood = _Null(projected, terms, count, reml)
+        curves = _Curves.of(likelihood, h0, centre, width)
+        poles = projected.poles[:, None]
+        v0 = 1.0 + (poles - 1.0) * h0
+        u = -((poles - 1.0) / v0 - centre) / width
+        moments = _Moments.of(terms[:-1], v0, u)
+        return cls(
+            projected,
+            y,
+            h0,
+            np.ascontiguousarray(inside.T),
+            terms,
+            centre,
+            width,
+            curves.low,
+            curves.high,
+            curves.at_low,
+            curves.at_high,
+            curves.objective,
+            curves.full,
+            curves.weights(v0, u),
+            moments.solve(moments.of_powers[4:8]).T,
+            moments.solve(moments.of_powers[5:9]).T,
+            curves.usable,
+            _elsewhere(likelihood, h0, curves, moments, v0),
+        )
+
+    def scores(self, columns: Index) -> Array:
+        """Scores y u^k / v0 of some traits, (POWERS, traits, r), whose products with x are a_k."""
+        change = self.projected.mu[:, None] - 1.0
+        v0 = 1.0 + change * self.h0[columns]
+        u = -(change / v0 - self.centre[columns]) / self.width[columns]
+        out = np.empty((POWERS, *u.T.shape))
+        score = self.inside[columns].T / v0
+        for k in range(POWERS):
+            out[k] = score.T
+            score *= u
+        return out
+
+
+@dataclass(frozen=True)
+class _Null:
+    """Likelihoods of the traits without a marker, with S_yy(h0) = 1."""
+
+    projected: Projected
+    terms: Array
+    count: int
+    reml: bool
+
+    @cached_property
+    def volumes(self) -> tuple[LogVolume, LogVolume]:
+        """log|V|, and that of the likelihood to maximise."""
+        full = self.projected.log_volume(reml=False)
+        return full, self.projected.log_volume(reml=True) if self.reml else full
+
+    def at(self, h2: Array) -> tuple[Array, Array, Array]:
+        """Likelihood to maximise and full one, in nats, and S_yy, (traits,), each at its h."""
+        yy = np.einsum("qj,qj->j", self.terms, weights_at(self.projected.with_null, h2))
+        volume = self.volumes[0].at(h2)
+        full = -0.5 * (self.projected.spectrum.n * np.log(yy) + volume)
+        if not self.reml:
+            return full, full, yy
+        return -0.5 * (self.count * np.log(yy) + self.volumes[1].at(h2)), full, yy
+
+    def on_mesh(self, mesh: Array) -> tuple[Array, Array]:
+        """Likelihood to maximise and S_yy, (mesh, traits)."""
+        yy = weights_at(self.projected.with_null, mesh).T @ self.terms
+        return -0.5 * (self.count * np.log(yy) + self.volumes[1].at(mesh)[:, None]), yy
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """Polynomials of traits alone, with the ranges where they are exact; fields of `Expansion`."""
+
+    low: Array
+    high: Array
+    at_low: Flags
+    at_high: Flags
+    objective: Array
+    full: Array
+    usable: Flags
+    ends: Array
+    nodes: Array
+    size: Array
+
+    @classmethod
+    def of(cls, null: _Null, h0: Array, centre: Array, width: Array) -> Self:
+        """Fit polynomials on ranges that shrink until they are exact."""
+        h2_max = null.projected.spectrum.h2_max
+
+        def t_of(h2: Array | float) -> Array:
+            s = h2 - h0
+            return np.asarray(width * s / (1.0 + s * centre))
+
+        def h2_of(t: Array) -> Array:
+            return np.clip(h0 + t / (width - centre * t), 0.0, h2_max)
+
+        base = null.at(h0)
+
+        def values(t: Array) -> Array:
+            h2 = h2_of(t)
+            objective, full, yy = null.at(h2)
+            stretch = 1.0 + (h2 - h0) * centre
+            if null.reml:  # what ln S_xx has that ln g has not
+                objective = objective + np.log(stretch) + 0.5 * np.log(yy)
+            return np.stack([objective - base[0], full - base[1], stretch * yy])
+
+        first, last = t_of(0.0), t_of(h2_max)
+        low, high = np.maximum(first, -_REACH), np.minimum(last, _REACH)
+        for _ in range(_ROUNDS):
+            nodes = _nodes(low, high)
+            at_nodes = np.stack([values(t) for t in nodes])
+            found = _fit(nodes, at_nodes)
+            error = []
+            for side in (low, high):
+                points = np.array([0.3, 0.6, 0.85, 1.0])[:, None] * side
+                gaps = [np.abs(_value(found, t) - values(t)).max(axis=0) for t in points]
+                error.append(np.max(gaps, axis=0))
+            exact = [gap <= (_FIT_REML if null.reml else _FIT) for gap in error]
+            if all(side.all() for side in exact):
+                break
+            low, high = (
+                np.where(exact[0], low, _SHRINK * low),
+                np.where(exact[1], high, _SHRINK * high),
+            )
+        usable = exact[0] & exact[1]
+        found = np.where(usable, found, 0.0)
+        return cls(
+            low,
+            high,
+            low == first,
+            high == last,
+            found[:, 0],
+            found[:, 1],
+            usable,
+            np.stack([h2_of(low), h2_of(high)]),
+            nodes,
+            at_nodes[:, 2],
+        )
+
+    def weights(self, v0: Array, u: Array) -> Array:
+        """Weights (DEGREE + 1, traits, q) of the terms of x^2 in the coefficients of g."""
+        values = np.stack(
+            [size / (v0 * (1.0 - t * u)) for t, size in zip(self.nodes, self.size, strict=True)]
+        )
+        return np.ascontiguousarray(_fit(self.nodes, values).swapaxes(1, 2))
+
+
+def _nodes(low: Array, high: Array) -> Array:
+    """Chebyshev nodes (DEGREE + 1, traits) of ranges, the one nearest to 0 moved there."""
+    place = 0.5 - 0.5 * np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
+    nodes = low + place[:, None] * np.maximum(high - low, 1e-6)
+    np.put_along_axis(nodes, np.abs(nodes).argmin(axis=0)[None], 0.0, axis=0)
+    return nodes
+
+
+def _fit(nodes: Array, values: Array) -> Array:
+    """Coefficients (degree + 1, ..., traits) of polynomials through values at nodes."""
+    span = np.abs(nodes).max(axis=0)
+    powers = (nodes / span).T[:, :, None] ** np.arange(len(nodes))
+    found = np.einsum("jkn,n...j->k...j", np.linalg.inv(powers), values)
+    return found / (span ** np.arange(len(nodes))[:, None]).reshape(
+        len(nodes), *(1,) * (values.ndim - 2), -1
+    )
+
+
+def _value(coefficients: Array, t: Array) -> Array:
+    """Values of polynomials (degree + 1, ..., traits) at t (traits,)."""
+    out = np.zeros_like(coefficients[0])
+    for each in coefficients[::-1]:
+        out = out * t + each
+    return out
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums of y^2 u^k / v0, and regressions on 1 to u^3 with the weights y^2 / v0.
+
+    Attributes
+    ----------
+    terms, u : array (q, traits)
+        Terms of y'My in rows in use, and u at their poles.
+    of_powers : array (9, traits)
+        The sums for k = 0 .. 8.
+    gram, inverse : array (traits, 4, 4)
+        Matrix of these regressions.
+    """
+
+    terms: Array
+    u: Array
+    of_powers: Array
+    gram: Array
+    inverse: Array
+
+    @classmethod
+    def of(cls, terms: Array, v0: Array, u: Array) -> Self:
+        """Sums from terms (q, traits)."""
+        each, sums = terms / v0, []
+        for _ in range(2 * POWERS + 1):
+            sums.append(each.sum(axis=0))
+            each = each * u
+        powers = np.stack(sums)
+        gram = powers[np.add.outer(np.arange(POWERS), np.arange(POWERS))].transpose(2, 0, 1)
+        ridge = _RIDGE * np.maximum(powers[0], 1e-300)[:, None, None] * np.eye(POWERS)
+        return cls(terms, u, powers, gram, np.linalg.inv(gram + ridge))
+
+    def solve(self, products: Array) -> Array:
+        """Coefficients (4, traits) from sums of products with 1 to u^3, (4, traits)."""
+        return np.einsum("jab,bj->aj", self.inverse, products)
+
+    def regress(self, ratio: Array, v0: Array) -> tuple[Array, Array, Array]:
+        """Coefficients (4, traits) of v0/v, (q, traits), and the root mean square of what is left.
+
+        And the sine of the angle between v0/v and a constant.
+        """
+        each = self.terms / v0 * ratio
+        square = (each * ratio).sum(axis=0)
+        products = np.empty((POWERS, each.shape[1]))
+        for k in range(POWERS):
+            products[k] = each.sum(axis=0)
+            each = each * self.u
+        alpha = self.solve(products)
+        inside = 2.0 * (alpha * products).sum(axis=0)
+        inside -= np.einsum("aj,jab,bj->j", alpha, self.gram, alpha)
+        left = np.maximum(square - inside, 0.0)
+        # What sums of few terms, and large coefficients of single precision, leave uncertain.
+        left += _INEXACT * (np.sqrt(np.abs(square)) + np.abs(alpha).sum(axis=0)) ** 2
+        cosine = products[0] * products[0] / np.maximum(square * self.of_powers[0], 1e-300)
+        return alpha, np.sqrt(left), np.sqrt(np.maximum(1.0 - cosine, 0.0))
+
+
+def _elsewhere(null: _Null, h0: Array, curves: _Curves, moments: _Moments, v0: Array) -> Elsewhere:
+    """Nodes with their null likelihoods and regressions."""
+    mesh = null.projected.spectrum.mesh
+    index = np.unique(np.append(np.arange(0, len(mesh), _EVERY), len(mesh) - 1))
+    value, yy = null.on_mesh(mesh)
+    value -= null.at(h0)[0]
+    outside = (mesh[:, None] < curves.ends[0]) | (mesh[:, None] > curves.ends[1])
+    beside = np.where(outside, value, -np.inf)
+    at_end = (h0 == 0.0) | (h0 == mesh[-1])
+    top = value[index] + np.where(at_end, np.minimum(-0.25 * value[index], _AT_END), 0.0)
+    top -= _HIGHER
+    middle = np.concatenate([[0], (index[1:] + index[:-1]) // 2, [len(mesh) - 1]])
+    for i, (start, stop) in enumerate(pairwise(middle)):
+        np.maximum(top[i], beside[start : stop + 1].max(axis=0) + _BETWEEN, out=top[i])
+    poles = null.projected.poles[:, None]
+    h2 = mesh[index]
+    found = [moments.regress(v0 / (1.0 + (poles - 1.0) * h), v0) for h in h2]
+    # Within its range the polynomials of a trait say it, unless it is at an end.
+    useful = (top > -_DEEP * np.stack([each[2] for each in found])) & (outside[index] | at_end)
+    count = useful.sum(axis=0)
+    first = np.where(useful, -top, np.inf)
+    order = np.argsort(first, axis=0, kind="stable")[: int(count.max(initial=0))]
+
+    def chosen(values: Array) -> Array:
+        return np.take_along_axis(values, order, axis=0).T
+
+    alpha = np.stack([each[0] for each in found], axis=1)
+    return Elsewhere(
+        h2,
+        np.ascontiguousarray(order.T),
+        count,
+        np.stack([chosen(part) for part in alpha], axis=-1),
+        chosen(np.stack([each[1] for each in found])),
+        chosen(1.0 / yy[index]),
+        chosen(np.exp(2.0 / null.count * top)),
+    )
