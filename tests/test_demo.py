@@ -19,6 +19,8 @@ from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
+from matplotlib import pyplot as plt
+
 pytestmark = pytest.mark.slow
 
 
@@ -70,6 +72,7 @@ def test_the_python_that_it_shows_does_what_it_did(tour, tmp_path):
     shown = [line.split(">>> ")[1] for line in said.splitlines() if ">>> " in line]
     space: dict[str, object] = {}
     exec("\n".join(shown).replace(str(out), str(tmp_path)), space)
+    plt.close("all")
     assert space["peaks"].equals(maxima)
     for name in ("lod.png", "eqtl.html", "maxima.csv"):
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
