@@ -29,6 +29,8 @@ def commands(text: str) -> list[str]:
 def parse(line: str) -> None:
     """Let click parse a command line without running it; click.UsageError where it cannot."""
     words = shlex.split(line, comments=True)[1:]
+    ends = [at for at, word in enumerate(words) if word in ("|", ">", ">>")]  # the shell's own
+    words = words[: min(ends, default=None)]
     command, context = main, main.make_context("bulklmm", list(words), resilient_parsing=True)
     while words and hasattr(command, "get_command"):
         name, *words = words

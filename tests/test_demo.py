@@ -19,6 +19,8 @@ from bulklmm_dask.storage.results.result import open_result
 from bulklmm_dask.study.io import open_dataset, save
 
 mpl.use("Agg")
+from matplotlib import pyplot as plt
+
 pytestmark = pytest.mark.slow
 
 
@@ -70,6 +72,7 @@ def test_the_python_that_it_shows_does_what_it_did(tour, tmp_path):
     shown = [line.split(">>> ")[1] for line in said.splitlines() if ">>> " in line]
     space: dict[str, object] = {}
     exec("\n".join(shown).replace(str(out), str(tmp_path)), space)
+    plt.close("all")
     assert space["peaks"].equals(maxima)
     for name in ("lod.png", "eqtl.html", "maxima.csv"):
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
@@ -90,6 +93,7 @@ def shell_lines(said):
     return [shlex.split(line.split("$ ")[1])[1:] for line in said if line.strip().startswith("$ ")]
 
 
+@pytest.mark.filterwarnings("ignore:the calls of this riself are scanned as genotype prob")
 @pytest.mark.parametrize("kind", ["a Zarr study", "R/qtl2 files"])
 def test_the_shell_lines_that_it_shows_do_what_it_did(small, tmp_path, kind):
     """Run in an empty folder of another name, they give the same files."""
@@ -142,6 +146,7 @@ def test_a_study_of_ones_own_is_read_from_zarr(small, tmp_path):
     assert (tmp_path / "out" / "mine-scan.zarr").is_dir()
 
 
+@pytest.mark.filterwarnings("ignore:the calls of this riself are scanned as genotype prob")
 def test_a_study_of_ones_own_is_read_from_an_rqtl2_zip(small, tmp_path):
     with zipfile.ZipFile(tmp_path / "cross.zip", "w") as file:
         for name, content in _rqtl2_files(small).items():
@@ -154,7 +159,8 @@ def test_a_study_of_ones_own_is_read_from_an_rqtl2_zip(small, tmp_path):
 def _rqtl2_files(ds):
     geno = np.where(ds.call_dosage.values.T > 0, "B", "A")
     control = {
-        "crosstype": "riself", "geno": "geno.csv", "pheno": "pheno.csv", "pmap": "pmap.csv",
+        "crosstype": "riself", "geno": "geno.csv", "pheno": "pheno.csv",
+        "pmap": "pmap.csv", "gmap": "gmap.csv",
         "genotypes": {"A": 1, "B": 2}, "alleles": ["A", "B"],
     }  # fmt: skip
 
@@ -165,12 +171,16 @@ def _rqtl2_files(ds):
         ]
         return "\n".join(lines) + "\n"
 
-    place = zip(
-        ds.contig_id.values[ds.variant_contig.values], ds.variant_position.values, strict=True
-    )
+    contig, position = ds.contig_id.values[ds.variant_contig.values], ds.variant_position.values
+    cm = position / 2
     return {
         "cross.json": json.dumps(control),
         "geno.csv": table("id", ds.variants.values, ds.samples.values, geno),
         "pheno.csv": table("id", ds.traits.values, ds.samples.values, ds.sample_trait.values),
-        "pmap.csv": table("marker", ["chr", "pos"], ds.variants.values, place),
+        "pmap.csv": table(
+            "marker", ["chr", "pos"], ds.variants.values, zip(contig, position, strict=True)
+        ),
+        "gmap.csv": table(
+            "marker", ["chr", "pos"], ds.variants.values, zip(contig, cm, strict=True)
+        ),
     }

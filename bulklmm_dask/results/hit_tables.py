@@ -17,6 +17,7 @@ from bulklmm_dask.results.pairs import described, h2_of
 from bulklmm_dask.results.rated import FDR
 from bulklmm_dask.results.runs import Records, Run, merged
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.study.tables.frame import TEXT
 from bulklmm_dask.typing import Index, Names
 
 # Rows of a group of a Parquet file.
@@ -127,7 +128,7 @@ class Tables:
         for name, codes in is_cis(beside, contig, position, j).items():
             table[name] = as_labels(codes)
         for name, values in described(beside, i, j, frequency).items():
-            table[name] = pd.array(values, dtype="str") if values.dtype == object else values
+            table[name] = pd.array(values, dtype=TEXT) if values.dtype == object else values
         if self.effect_unit is not None:
             table["effect_unit"] = pd.Categorical([self.effect_unit] * i.size, [self.effect_unit])
         return table
@@ -173,4 +174,4 @@ def _in_file(groups: Iterator[pd.DataFrame], path: Location) -> Part:
 def _taken(names: Names, index: Index) -> Any:
     """Names as a column of text; each name is converted once, however many rows have it."""
     distinct, where = np.unique(index, return_inverse=True)
-    return pd.array(names[distinct], dtype="str").take(where)
+    return pd.array(names[distinct], dtype=TEXT).take(where)

@@ -13,6 +13,7 @@ from bulklmm_dask.lmm.statistics import OF_PAIRS
 from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.alleles import effect_allele
+from bulklmm_dask.study.tables.frame import TEXT
 from bulklmm_dask.typing import Array, Columns, Index, Names
 
 # Columns of alleles, text or NaN.
@@ -141,7 +142,7 @@ def h2_of(block: xr.Dataset | Block, i: Index, j: Index) -> Any:
 
 def as_table(columns: Columns) -> pd.DataFrame:
     """Columns as a table, those of alleles as text whatever is missing."""
-    alleles = {name: pd.array(columns[name], dtype="str") for name in ALLELES}
+    alleles = {name: pd.array(columns[name], dtype=TEXT) for name in ALLELES}
     return pd.DataFrame({**columns, **alleles})
 
 

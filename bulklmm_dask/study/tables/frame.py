@@ -15,6 +15,8 @@ from bulklmm_dask.study.tables.numbers import CellError, floats
 from bulklmm_dask.study.tables.records import Records
 from bulklmm_dask.study.tables.tablefile import TableFile
 
+# Text whose gaps are NaN: the dtype str of pandas 3. That of pandas 2 would hold the text "nan".
+TEXT = pd.StringDtype(na_value=np.nan)
 _BATCH = 4096  # records converted together
 
 
@@ -46,7 +48,7 @@ def read_frame(file: TableFile, text: Collection[str], numbers: Collection[str])
                     ) from None
     empty = np.empty(0)
     whole = {
-        name: pd.Series(parts, dtype="str") if name in text else np.concatenate([empty, *parts])
+        name: pd.Series(parts, dtype=TEXT) if name in text else np.concatenate([empty, *parts])
         for name, parts in held.items()
     }
     return pd.DataFrame(whole, columns=columns)
