@@ -164,7 +164,8 @@ def store_case(precision: str, most: float | None) -> Case:
 
 
 def file_to_store(ds: xr.Dataset, folder: Path) -> object:
-    return blmm.scan(from_file(), store=folder / f"lods{next(NUMBER)}.zarr")
+    ds = from_file().drop_vars("call_code", errors="ignore")  # dosages, as in versions before 0.2
+    return blmm.scan(ds, store=folder / f"lods{next(NUMBER)}.zarr")
 
 
 def result_case(name: str, find: Callable[[xr.Dataset], object], most: float | None = None) -> Case:

@@ -129,7 +129,7 @@ def place_markers(
             f"{places}: {len(extra)} of {len(marker_map)} markers of the map have no genotypes and "
             f"are left out: {listing(extra)}"
         )
-    placed = placed[placed.index.isin(where)]
+    placed = placed[[name in where for name in placed.index]]
     rank = pd.factorize(placed["contig"])[0]
     placed = placed.iloc[np.lexsort((placed["position"], rank))]
     return np.array([where[name] for name in placed.index]), placed
