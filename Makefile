@@ -25,9 +25,11 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/bulklmm demo --out "$(OUT)" $(if $(STUDY),--study "$(STUDY)") $(if $(TRAITS),--traits $(TRAITS))
 
-# Tests run in a process per core, up to four. They multiply small matrices: threads of BLAS would only wait
-# for each other. Each process, and each that a test starts, would compile all modules if none were kept.
-PYTEST = OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+# Three processes keep two cores busy, for tests of faults wait most of their time. Tests multiply small
+# matrices: threads of BLAS would only wait for each other. Each process, and each that a test starts, would
+# compile all modules if none were kept.
+PROCESSES ?= 3
+PYTEST = OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 test: lint
 	$(PYTEST) --durations 20 --nbmake notebooks bulklmm_dask tests
