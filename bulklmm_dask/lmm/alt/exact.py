@@ -159,10 +159,10 @@ class _Block:
     def _sums(self, i: Index, j: Index) -> PairSums:
         """Terms of markers i and traits j, (pairs,)."""
         traits, expansion = self.traits, self.expansion
-        terms = np.zeros((3, len(expansion.terms), len(i)))
-        terms[0] = expansion.terms[:, j]
-        terms[1, :-1] = self._products(i, j).T
-        terms[2, :-1] = self.squares[i].T
+        terms = np.zeros((len(expansion.terms), 3, len(i)))
+        terms[:, 0] = expansion.terms[:, j]
+        terms[:-1, 1] = self._products(i, j).T
+        terms[:-1, 2] = self.squares[i].T
         return PairSums(
             expansion.projected.with_null,
             terms,

@@ -51,7 +51,7 @@ _DEEP = 14.0
 # one that is lower by less than `_AT_END`, and than a quarter of what the null likelihood is lower.
 _HIGHER, _AT_END = 1e-3, 0.02
 # A maximum between two nodes may be higher than the nodes promise by this, in nats.
-_BETWEEN = 0.05
+_BETWEEN = 0.02
 
 
 @dataclass(frozen=True)
