@@ -150,8 +150,7 @@ class Expansion:
         change = projected.mu[:, None] - 1.0
         e = change / (1.0 + change * h0)
         centre = e.mean(axis=0)
-        width = np.maximum(np.abs(e - centre).max(axis=0), 0.6 * np.abs(centre))
-        width = np.maximum(width, 1e-9)
+        width = np.maximum(np.abs(e - centre).max(axis=0), 1e-9 * np.abs(e).max(axis=0) + 1e-300)
         likelihood = _Null(projected, terms, count, reml)
         curves = _Curves.of(likelihood, h0, centre, width)
         poles = projected.poles[:, None]
