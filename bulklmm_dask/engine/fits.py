@@ -45,6 +45,7 @@ class Fits:
             (group.samples, group.columns) for group in fitted.groups
         ]
         self._vectors = None if complete is None else complete.vectors
+        self._complete = complete
         self._fitted: FittedTraits | None = fitted
         self._pickled: Pickled | None = None
 
@@ -64,11 +65,12 @@ class Fits:
         return _restored, (self.estimates, self.groups, data, parts)
 
     def __sizeof__(self) -> int:
-        """Bytes, without the eigenvectors."""
+        """Bytes, without those of the eigenbasis."""
         if self._pickled is not None:
             data, buffers = self._pickled
             return len(data) + sum(part.raw().nbytes for part in buffers)
-        return size_of(self._fitted, {id(self._vectors)})
+        shared = () if self._complete is None else vars(self._complete).values()
+        return size_of(self._fitted, {id(part) for part in shared if part is not None})
 
 
 def _restored(
@@ -76,7 +78,7 @@ def _restored(
 ) -> Fits:
     fits = Fits.__new__(Fits)
     fits.estimates, fits.groups = estimates, groups
-    fits._vectors = fits._fitted = None
+    fits._vectors = fits._complete = fits._fitted = None
     fits._pickled = data, [pickle.PickleBuffer(part) for part in parts]
     return fits
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -23,6 +24,7 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.lmm.covariance import Spectrum, heritability
 from bulklmm_dask.lmm.powers import unit_of
+from bulklmm_dask.lmm.projected import Projected
 from bulklmm_dask.surface import function
 from bulklmm_dask.typing import Array, Real
 
@@ -56,6 +58,18 @@ class Basis(Spectrum):
     def graded(self) -> bool:
         """Whether the weights are of very different size."""
         return self.typical is not None
+
+    @cached_property
+    def projected(self) -> Projected:
+        """Rows beside the covariates, for markers without a part in the null space of the kinship.
+
+        All chunks of traits on the same samples share them.
+        """
+        return Projected.of(fold(self, np.empty((self.rows, 0)))[0], folded=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the projected rows, n x n numbers, out of pickles."""
+        return {name: value for name, value in vars(self).items() if name != "projected"}
 
     def share_left(self, share: float) -> float:
         """The share of the squares of a rotated column to which `share` of it as measured shrinks.

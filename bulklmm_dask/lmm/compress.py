@@ -98,11 +98,13 @@ def log_integrals(poles: Array, h2: Array) -> Array:
 
     If tr(V^-1 V') is the sum of t/v(mu, h), log|V| is the sum of t times the integral.
     """
-    change = (poles - 1.0)[:, None]
-    near = np.abs(change) < 1e-3
-    log_v = np.log(poles[:, None] * h2 + (1.0 - h2))
-    integral = np.where(near, np.log1p(np.where(near, change * h2, 0.0)), log_v)
-    return np.where(change == 0.0, h2, integral / np.where(change == 0.0, 1.0, change))
+    change = poles - 1.0
+    out = np.log(poles[:, None] * h2 + (1.0 - h2))
+    near = np.flatnonzero(np.abs(change) < 1e-3)
+    out[near] = np.log1p(change[near, None] * h2)
+    out /= np.where(change == 0.0, 1.0, change)[:, None]
+    out[change == 0.0] = h2
+    return np.asarray(out)
 
 
 def _v(lam: Array | float, h2: Array | float) -> Array:

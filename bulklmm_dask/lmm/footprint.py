@@ -81,8 +81,7 @@ class Footprint:
         each = n + _NODES + 3.0
         square = 0.0
         if self.model.alternative and self.model.grid is None:
-            each, square = 2.0 * n + 345.0, 1.4 * n**2
-            peak = max(peak, (4.7 * n + 850.0) * t + 1.1 * n**2, 2.7 * n**2)
+            each, square = 2.0 * n + 345.0, 1.4 * n**2  # made at the first scan, as below
         elif self.model.alternative:
             each += 2 * points
             curves = (2.2 * n + points * (4.2 * c + 2.9) * (1.1 if self.model.reml else 1.0)) * t
@@ -110,7 +109,9 @@ class Footprint:
         elif model.alternative:
             part = min(variants, _MARKERS) / _MARKERS
             if model.grid is None:
-                peak = (5.6 if self.single else 6.5) * vn + out + 1.35e6
+                peak = (3.5 if self.single else 4.0) * vn + out + 1.4e6
+                expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 2.7 * n**2)
+                peak = max(peak, expanded)  # at the first scan
             else:
                 single = 0.6e6 * part + 6 * _ROWS * n
                 peak = 4 * vn + out + (single if self.single else 1.1e6 * part + 7.1 * _ROWS * n)

@@ -119,9 +119,9 @@ def test_sums_of_few_terms_are_the_likelihood_and_its_derivatives(reml, rank):
     spectrum, turned = fold(basis, basis.vectors.T @ np.concatenate([x, y], axis=1))
     projected = Projected.of(spectrum, folded=True)
     xs, ys = (projected.vectors.T @ part for part in (turned[:, :6], turned[:, 6:]))
-    terms = np.zeros((3, len(projected.with_null), 6))
-    terms[0] = projected.square_terms(turned[:, 6:], ys)
-    terms[1, :-1], terms[2, :-1] = projected.left @ (xs * ys), projected.left @ (xs * xs)
+    terms = np.zeros((len(projected.with_null), 3, 6))
+    terms[:, 0] = projected.square_terms(turned[:, 6:], ys)
+    terms[:-1, 1], terms[:-1, 2] = projected.left @ (xs * ys), projected.left @ (xs * xs)
     volumes = [projected.log_volume(reml=kind) for kind in (False, reml)]
     count = 40 - 4 * reml
     sums = PairSums(projected.with_null, terms, *volumes, 40, count, reml)

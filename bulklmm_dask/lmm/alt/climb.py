@@ -255,10 +255,11 @@ class _Pairs:
         last = self._at(moved)
         np.divide(last.slope, at.slope + np.float32(_TINY), out=gain)
         gain *= taken
-        moved += gain
-        np.maximum(moved, trait.low, out=moved)
-        np.minimum(moved, trait.high, out=moved)
-        gain *= last.full_slope
+        gain += moved
+        np.maximum(gain, trait.low, out=gain)
+        np.minimum(gain, trait.high, out=gain)
+        moved, taken = gain, gain - moved
+        gain = taken * last.full_slope
         unsure |= np.abs(gain) > np.float32(_STEP)
         return last.full + gain, objective, moved, unsure
 

@@ -13,7 +13,7 @@ covariates, and the LOD is the ratio of the full likelihoods at the two estimate
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
@@ -66,15 +66,17 @@ class AltExact(Alternative):
         traits = PairTraits.of_model(basis, model, reml=reml)
         # 0 means all pairs, also those whose LOD is slightly negative before.
         above = refine_above - SEARCH_ERROR if refine_above > 0 else -np.inf
-        scanner = cls(traits, effects, above)
-        _ = scanner.folded  # with the fit, not with the first block
-        return scanner
+        return cls(traits, effects, above)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave expansions out of pickles: a worker makes those that it needs."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def folded(self) -> Expansion:
         """Expansion for markers without a part in the null space of the kinship."""
-        spectrum, y = fold(self.traits.basis, self.traits.rotated)
-        return self._expanded(Projected.of(spectrum, folded=True), y)
+        basis = self.traits.basis
+        return self._expanded(basis.projected, fold(basis, self.traits.rotated)[1])
 
     @cached_property
     def _unfolded(self) -> Expansion:
@@ -157,10 +159,10 @@ class _Block:
     def _sums(self, i: Index, j: Index) -> PairSums:
         """Terms of markers i and traits j, (pairs,)."""
         traits, expansion = self.traits, self.expansion
-        terms = np.zeros((3, len(expansion.terms), len(i)))
-        terms[0] = expansion.terms[:, j]
-        terms[1, :-1] = self._products(i, j).T
-        terms[2, :-1] = self.squares[i].T
+        terms = np.zeros((len(expansion.terms), 3, len(i)))
+        terms[:, 0] = expansion.terms[:, j]
+        terms[:-1, 1] = self._products(i, j).T
+        terms[:-1, 2] = self.squares[i].T
         return PairSums(
             expansion.projected.with_null,
             terms,

@@ -51,7 +51,7 @@ _DEEP = 14.0
 # one that is lower by less than `_AT_END`, and than a quarter of what the null likelihood is lower.
 _HIGHER, _AT_END = 1e-3, 0.02
 # A maximum between two nodes may be higher than the nodes promise by this, in nats.
-_BETWEEN = 0.05
+_BETWEEN = 0.02
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,7 @@ class Expansion:
         change = projected.mu[:, None] - 1.0
         e = change / (1.0 + change * h0)
         centre = e.mean(axis=0)
-        width = np.maximum(np.abs(e - centre).max(axis=0), 0.6 * np.abs(centre))
-        width = np.maximum(width, 1e-9)
+        width = np.maximum(np.abs(e - centre).max(axis=0), 1e-9 * np.abs(e).max(axis=0) + 1e-300)
         likelihood = _Null(projected, terms, count, reml)
         curves = _Curves.of(likelihood, h0, centre, width)
         poles = projected.poles[:, None]

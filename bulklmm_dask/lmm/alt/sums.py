@@ -44,7 +44,7 @@ class PairSums:
     ----------
     poles : array (q,)
         Eigenvalues of the terms.
-    terms : array (3, q, pairs)
+    terms : array (q, 3, pairs)
         Terms of S_yy, S_xy and S_xx.
     full, restricted : LogVolume
         log|V|, and under REML log|V| + log|C'WC|; the same under ML.
@@ -70,7 +70,7 @@ class PairSums:
 
     def _sums(self, weights: Array) -> Array:
         """S_yy, S_xy and S_xx, or derivatives, (3, pairs), from weights (q, pairs)."""
-        return np.einsum("sqk,qk->sk", self.terms, weights)
+        return np.einsum("qsk,qk->sk", self.terms, weights)
 
     def derivatives(self, some: Index, h2: Array) -> tuple[Array, Array]:
         """First two derivatives of the likelihoods of some pairs, each at its own h, (pairs,)."""
@@ -112,9 +112,9 @@ class PairSums:
 
     def forms(self, weights: Array) -> Array:
         """S_yy, S_xy and S_xx, or derivatives, (3, g, pairs), from weights (q, g) of all pairs."""
-        _, q, pairs = self.terms.shape
-        flat = self.terms.transpose(1, 0, 2).reshape(q, -1)
-        return (weights.T @ flat).reshape(weights.shape[1], 3, pairs).transpose(1, 0, 2)
+        q, _, pairs = self.terms.shape
+        found = weights.T @ self.terms.reshape(q, -1)
+        return found.reshape(weights.shape[1], 3, pairs).transpose(1, 0, 2)
 
     def on_mesh(self, mesh: Array) -> tuple[Array, Array, Flags]:
         """Likelihoods and slopes (mesh, pairs), and whether all are exact enough, (pairs,)."""
