@@ -26,8 +26,8 @@ from bulklmm_dask.typing import Array, Flags, Single
 # Traits and markers of a tile.
 TRAITS, MARKERS = 64, 512
 # A pair is searched if the error of a(t), of the order of t^4 / sqrt(n), may move its likelihood by
-# more: n r2 t^8 above `_SERIES`.
-_SERIES = 1.5e-5
+# more: n r2 t^8 above `_SERIES`; less under REML, where the LOD is not stationary in h2.
+_SERIES, _SERIES_REML = 1.5e-5, 1.5e-7
 # A pair is searched if the second step promises more nats than `_STEP`.
 _STEP = 0.01
 # A pair is searched where r2 is above: its likelihood is hardly that of the null model.
@@ -271,7 +271,7 @@ class _Pairs:
         eighth *= eighth
         eighth *= eighth
         eighth *= at.square
-        eighth *= np.float32(self.n / _SERIES)
+        eighth *= np.float32(self.n / (_SERIES_REML if self.reml else _SERIES))
         unsure |= eighth > at.g
         unsure |= self.trait.unusable
 
