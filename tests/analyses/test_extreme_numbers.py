@@ -191,6 +191,8 @@ def test_a_kinship_of_any_size(ds, kind, factor):
         usual = blmm.scan(ds, kinship=kinship, **options).compute()
         found = blmm.scan(ds, kinship=factor * kinship, **options).compute()
         np.testing.assert_allclose(found.lod, usual.lod, atol=1e-5)
+        by_default = blmm.scan(ds, kinship=factor * kinship, method=method, reml=True)
+        np.testing.assert_allclose(by_default.lod, usual.lod, atol=3e-4)
         np.testing.assert_allclose(found.beta, usual.beta, rtol=1e-5)
         np.testing.assert_array_equal(found.trait_status, usual.trait_status)
         per_unit, noise = genetic(found)
