@@ -36,6 +36,9 @@ from bulklmm_dask.typing import Array, Flags, Index
 _REACH, _SHRINK, _ROUNDS = 0.4, 0.6, 8
 # Degree of the polynomials of what depends on the trait alone, and of g; powers of u in products.
 DEGREE, POWERS = 8, 4
+# Bound of coefficients. True ones are some units; on a tiny range those of high powers are rounding
+# divided by the power of the range, which single precision has to hold.
+_LARGEST = 1e25
 # Largest error of a trait's own polynomials, in nats, and of y. It is smaller under REML, where the
 # LOD is not stationary in h2.
 _FIT, _FIT_REML = 1e-4, 2e-5
@@ -312,9 +315,10 @@ def _fit(nodes: Array, values: Array) -> Array:
     span = np.abs(nodes).max(axis=0)
     powers = (nodes / span).T[:, :, None] ** np.arange(len(nodes))
     found = np.einsum("jkn,n...j->k...j", np.linalg.inv(powers), values)
-    return found / (span ** np.arange(len(nodes))[:, None]).reshape(
+    found /= (span ** np.arange(len(nodes))[:, None]).reshape(
         len(nodes), *(1,) * (values.ndim - 2), -1
     )
+    return np.clip(found, -_LARGEST, _LARGEST, out=found)
 
 
 def _value(coefficients: Array, t: Array) -> Array:
