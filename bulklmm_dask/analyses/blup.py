@@ -160,12 +160,16 @@ def _predicted(study: Study, *, reml: bool) -> Columns:
     x, measures = impute(values), np.asarray(traits, dtype=np.float64)
     _, n_variants, n_traits = study.sizes
     beta, se = np.full((2, n_variants, n_traits, x.shape[2]), np.nan)
-    count = measured.relations or 1
-    h2 = np.full((count, n_traits), np.nan)
-    for contig in range(count):
-        mine = np.flatnonzero(markers.relation == contig)
-        kinship = measured.kinship[contig] if measured.by_contig else measured.kinship
-        samples = Samples(measured.covariates_on(contig), kinship, measured.weights)
+    alike = np.array(measured.alike)
+    h2 = np.full((len(alike), n_traits), np.nan)
+    for model in np.unique(alike).tolist():
+        mine = np.flatnonzero(alike[markers.relation] == model)
+        samples = Samples(
+            measured.covariates_on(model),
+            measured.kinship_on(model),
+            measured.weights,
+            eigen=measured.eigen_of(model),
+        )
         estimates = NullEstimates.unknown(measures, samples)
         for group in fit_groups(measures, samples, estimates, reml=reml):
             if not len(mine):
@@ -178,5 +182,5 @@ def _predicted(study: Study, *, reml: bool) -> Columns:
                     out[mine, group.columns[j]] = back(
                         found[name] * null.scale[j], null.exponent[j]
                     )
-        h2[contig] = estimates.h2
+        h2[alike == model] = estimates.h2
     return {"beta": beta, "se": se, "h2": h2[0] if measured.relations is None else h2}
