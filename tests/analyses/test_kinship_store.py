@@ -35,13 +35,19 @@ def stores(ds, tmp_path_factory):
 
 
 @pytest.fixture
-def undecomposed(monkeypatch):
-    """No kinship may be decomposed."""
+def undecomposed_after(monkeypatch):
+    """A function after which no kinship may be decomposed."""
 
     def fail(*_):
         raise AssertionError("a kinship is decomposed")
 
-    monkeypatch.setattr(basis, "_eigenvectors", fail)
+    return lambda: monkeypatch.setattr(basis, "_eigenvectors", fail)
+
+
+@pytest.fixture
+def undecomposed(undecomposed_after):
+    """No kinship may be decomposed."""
+    undecomposed_after()
 
 
 def matrix_of(kinship):
@@ -83,6 +89,16 @@ def test_every_analysis_uses_them(ds, stores, undecomposed, tmp_path):
     blmm.profile(ds, "trait1", kinship=kinship)
     blmm.scan(ds, kinship=kinship, store=tmp_path / "r.zarr")
     assert len(blmm.find_hits(blmm.scan(ds, kinship=kinship), threshold=0))
+
+
+def test_blups_use_them(tmp_path, undecomposed_after):
+    shares = np.random.default_rng(1).dirichlet(np.ones(3), size=(20, 4))
+    study = blmm.create_dataset(shares, shares[:, 0, :2], contigs=list("1122"), positions=range(4))
+    for loco in (False, True):
+        blmm.save_kinship(blmm.kinship(study, loco=loco), tmp_path / f"{loco}.zarr", study)
+    undecomposed_after()
+    for loco in (False, True):
+        blmm.blup(study, "trait1", kinship=str(tmp_path / f"{loco}.zarr"), loco=loco)
 
 
 @pytest.mark.parametrize("size", [1e-9, 1.0, 3e8])

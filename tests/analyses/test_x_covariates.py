@@ -163,6 +163,7 @@ def test_what_cannot_be_used_is_refused(f2):
         (gap, "x_covariates have no value for 'm2'"),
         (table.to_numpy(), "give True for those of the cross"),
         (pd.DataFrame({"a": ["x"] * len(table)}, index=table.index), "x_covariates 'a'"),
+        (table.set_axis(["a"] * table.shape[1], axis=1), "columns of x_covariates must be unique"),
     ]
     for given, message in cases:
         with pytest.raises(InputError, match=message):
@@ -171,6 +172,30 @@ def test_what_cannot_be_used_is_refused(f2):
         blmm.scan(f2.drop_vars("sample_sex"), kinship=None, x_covariates=True)
     with pytest.raises(InputError, match="x_covariates is no option of a hotspot baseline"):
         blmm.hotspot_baseline(f2, window=10, kinship=None, x_covariates=True)
+
+
+def test_a_covariate_may_be_called_as_those_of_a_cross():
+    """Where the study has no sample_sex, the name is that of its own covariate."""
+    rng = np.random.default_rng(1)
+    own = pd.DataFrame({"sex": np.arange(40) % 2.0, "age": rng.normal(size=40)})
+    ds = blmm.create_dataset(
+        rng.integers(0, 2, (40, 4)),
+        rng.normal(size=(40, 2)),
+        covariates=own,
+        contigs=["1", "1", "X", "X"],
+        positions=range(4),
+    )
+    options = {"kinship": None, "covariates": ["age"]}
+    found = blmm.scan(ds, x_covariates="sex", **options)
+    table = own[["sex"]].set_axis(ds.sample_id.values)
+    np.testing.assert_array_equal(found.lod, blmm.scan(ds, x_covariates=table, **options).lod)
+    assert found.attrs["x_covariates"] == "sex"
+
+
+def test_sizes_alone_have_no_table_of_them(f2):
+    table = blmm.x_covariates(f2).to_pandas()
+    with pytest.raises(InputError, match="x_covariates names a part of a study"):
+        blmm.plan(n_samples=60, n_variants=9, n_traits=2, x_covariates=table)
 
 
 def test_a_study_without_them_is_told_that_they_change_nothing(f2):
