@@ -430,7 +430,7 @@ def test_maxima_by_contig_need_contigs():
     placed = blmm.permute(ds, n_permutations=5, by="contig")
     perm = blmm.permute(ds.drop_vars("variant_position"), n_permutations=5, by="contig")
     np.testing.assert_array_equal(perm.max_lod, placed.max_lod)
-    with pytest.raises(InputError, match="no contig_length by contig"):
+    with pytest.raises(blmm.InputError, match="no contig_length by contig"):
         blmm.thresholds(perm, 0.5, by="x")
 
 
