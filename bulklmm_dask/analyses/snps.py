@@ -203,6 +203,7 @@ def _of_table(ds: xr.Dataset, letters: list[str], snps: pd.DataFrame) -> _Snps:
     if not isinstance(snps, pd.DataFrame):
         raise InputError(f"{option('snps')} is a {type(snps).__name__}; give a DataFrame")
     columns = {str(name): at for at, name in enumerate(snps.columns)}
+    require_unique(map(str, snps.columns), f"the columns of {option('snps')}", "keep one of each")
     found = {}
     for what, accepted in (("snp", _NAME), ("chr", _CONTIG), ("pos", _POSITION)):
         name = find_column(list(columns), accepted)

@@ -155,6 +155,7 @@ def test_markers_of_a_cross(tmp_path):
         ),
         (lambda t: t.assign(sdp=None), "sdp of 'beyond' is 'None'"),
         (lambda _: [1], "snps is a list"),
+        (lambda t: pd.concat([t, t[["sdp"]]], axis=1), "the columns of snps must be unique"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(shares, change, message):

@@ -16,7 +16,7 @@ from bulklmm_dask.engine.study import XCovariates
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.storage.labels.portable import names_of
-from bulklmm_dask.study.checks import real_numbers
+from bulklmm_dask.study.checks import real_numbers, refuse_infinite
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function, option
@@ -79,6 +79,7 @@ def x_covariates_of(
         say(f"{option(_WHAT)} change nothing: {lacking}")
         return None
     names, matrix = list(columns), np.column_stack(list(columns.values()))
+    refuse_infinite(matrix, f"the table of {option(_WHAT)}", ds["sample_id"].values.tolist(), names)
     gaps = np.isnan(matrix).any(axis=1)
     if gaps.any():
         raise InputError(
