@@ -219,7 +219,7 @@ class Writes:
         run = uuid.uuid4().hex
         held = held_object("result-store", store, run)
         pairs = (part for each in scan.fits for part in (each, "t"))
-        how = {"with_index": True, "by_contig": scan.by_contig}
+        how: dict[str, Any] = {"with_index": True, "by_contig": scan.by_contig}
         traits = ruled(_write_traits, "t", held, "", *pairs, name=f"write-traits-{run}", **how)
         blocks, inputs = make(held, run)
         return cls(blocks, traits, (held, *scan.fits, *inputs))
