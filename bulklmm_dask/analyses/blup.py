@@ -30,7 +30,7 @@ from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_f
 from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import select
 from bulklmm_dask.surface import function
-from bulklmm_dask.typing import Columns
+from bulklmm_dask.typing import Columns, Index
 
 _PROBABILITY = "call_genotype_probability"
 
@@ -105,8 +105,7 @@ def blup(
             f"probabilities with {function('genotype_probabilities')}"
         )
     ds = select(ds, "traits", [traits] if isinstance(traits, str) else list(traits))
-    if contig is not None:
-        ds = _on(ds, contig)
+    mine = None if contig is None else _on(ds, contig)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,
@@ -117,9 +116,9 @@ def blup(
         genotypes=_PROBABILITY,
         model=model,
     )
-    study = prepare(ds, inputs).with_kinship_in_memory()
+    study = prepare(ds, inputs, mine).with_kinship_in_memory()
     found = _predicted(study, reml=reml)
-    names = labels(ds)
+    names = labels(ds if mine is None else ds.isel(variants=mine))
     if "genotype_id" in ds:
         genotypes = text(ds["genotype_id"].values)
     else:
@@ -135,15 +134,15 @@ def blup(
     return package(names.assign_coords(genotypes=genotypes), columns, attrs)
 
 
-def _on(ds: xr.Dataset, contig: str) -> xr.Dataset:
-    """The markers of a contig."""
+def _on(ds: xr.Dataset, contig: str) -> Index:
+    """Positions of the markers of a contig."""
     if "variant_contig" not in ds:
         raise InputError(f"the study has no variant_contig, so contig {contig!r} is not known")
     (number,) = locate_contigs(
         ds["contig_id"].values, [contig], "contig {} is not in the study"
     ).tolist()
-    found = ds.isel(variants=np.flatnonzero(ds["variant_contig"].values == number))
-    if not found.sizes["variants"]:
+    found = np.flatnonzero(ds["variant_contig"].values == number)
+    if not len(found):
         raise InputError(f"contig {contig!r} has no markers")
     return found
 
@@ -160,12 +159,16 @@ def _predicted(study: Study, *, reml: bool) -> Columns:
     x, measures = impute(values), np.asarray(traits, dtype=np.float64)
     _, n_variants, n_traits = study.sizes
     beta, se = np.full((2, n_variants, n_traits, x.shape[2]), np.nan)
-    count = measured.relations or 1
-    h2 = np.full((count, n_traits), np.nan)
-    for contig in range(count):
-        mine = np.flatnonzero(markers.relation == contig)
-        kinship = measured.kinship[contig] if measured.by_contig else measured.kinship
-        samples = Samples(measured.covariates_on(contig), kinship, measured.weights)
+    alike = np.array(measured.alike)
+    h2 = np.full((len(alike), n_traits), np.nan)
+    for model in np.unique(alike).tolist():
+        mine = np.flatnonzero(alike[markers.relation] == model)
+        samples = Samples(
+            measured.covariates_on(model),
+            measured.kinship_on(model),
+            measured.weights,
+            eigen=measured.eigen_of(model),
+        )
         estimates = NullEstimates.unknown(measures, samples)
         for group in fit_groups(measures, samples, estimates, reml=reml):
             if not len(mine):
@@ -178,5 +181,5 @@ def _predicted(study: Study, *, reml: bool) -> Columns:
                     out[mine, group.columns[j]] = back(
                         found[name] * null.scale[j], null.exponent[j]
                     )
-        h2[contig] = estimates.h2
+        h2[alike == model] = estimates.h2
     return {"beta": beta, "se": se, "h2": h2[0] if measured.relations is None else h2}

@@ -101,7 +101,7 @@ def kinship(
         _require_contigs(ds)
     samples = text(ds["sample_id"].values)
     matrix = lazy_kinship(
-        genotype_arrays(ds, calls, loco=loco),
+        genotype_arrays(ds, calls, by_contig=loco),
         samples,
         method,
         strains=strains_of(ds),

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.kept_eigen import genotype_digests
+from bulklmm_dask.analyses.inputs.kept_eigen import digests_for_kinship
 from bulklmm_dask.engine.eigen import eigen_of_each
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship
@@ -43,8 +43,8 @@ def save_kinship(
     path : path
         The folder to write, such as K.zarr.
     ds : Dataset, optional
-        The study it was computed from. A digest of its genotypes is kept, so that a scan of the
-        same samples with other genotypes warns.
+        The study it was computed from. Digests of its genotypes, and with `loco` of their contigs,
+        are kept, so that a scan of the same samples with others warns.
     overwrite : bool
         Whether to replace a store of that name.
 
@@ -97,14 +97,14 @@ def save_kinship(
     checked = np.stack(each).reshape(values.shape)
     attrs = {name: one for name, one in matrix.attrs.items() if name in ("method", "n_variants")}
     if ds is not None:
-        attrs[VALUES] = genotype_digests(ds)
+        attrs[VALUES] = digests_for_kinship(ds, loco=matrix.ndim == 3)
     write_kinship_store(
         path, checked, names[0], contigs, eigen_of_each(each), attrs, overwrite=overwrite
     )
 
 
 def is_kinship_of(ds: xr.Dataset, path: str | os.PathLike[str], *, method: str, loco: bool) -> bool:
-    """Tell whether a store has the kinship of a study, by a method, from these genotypes."""
+    """Tell whether a store has the kinship of a study by a method, from its genotypes and map."""
     if not is_kinship_store(path):
         return False
     found = open_kinship(path)
@@ -113,5 +113,5 @@ def is_kinship_of(ds: xr.Dataset, path: str | os.PathLike[str], *, method: str, 
     return (
         same
         and np.array_equal(names, text(ds["sample_id"].values))
-        and found.attrs.get(VALUES) == genotype_digests(ds)
+        and found.attrs.get(VALUES) == digests_for_kinship(ds, loco=loco)
     )

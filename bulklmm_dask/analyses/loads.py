@@ -54,7 +54,7 @@ class Shapes:
         measured, values = study.measured, study.genotypes.values
         own = measured.own_markers
         several = values.shape[2] if values.ndim == 3 else None
-        kinships = 0 if measured.kinship is None else measured.different_models
+        kinships = 0 if measured.kinship is None else len(set(measured.alike))
         return cls(
             *study.sizes,
             n_covariates=measured.covariates.shape[1],

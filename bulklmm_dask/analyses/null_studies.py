@@ -68,9 +68,12 @@ def null_studies(ds: xr.Dataset, study: Study) -> Iterator[NullStudy]:
     measured = study.measured
     fixed, weights = measured.covariates, measured.weights
     if measured.relations is None:
-        yield NullStudy.of(ds, Samples(fixed, measured.kinship, weights))
+        yield NullStudy.of(
+            ds, Samples(fixed, measured.kinship, weights, eigen=measured.eigen_of(0))
+        )
         return
     contig = study.genotypes.relation
-    for number in np.unique(contig[ds["variant_position"].notnull().values]):
+    for number in np.unique(contig[ds["variant_position"].notnull().values]).tolist():
         markers = ds.isel(variants=np.flatnonzero(contig == number))
-        yield NullStudy.of(markers, Samples(fixed, measured.kinship[number], weights))
+        eigen = measured.eigen_of(number)
+        yield NullStudy.of(markers, Samples(fixed, measured.kinship[number], weights, eigen=eigen))

@@ -238,15 +238,15 @@ def _pools(ds: xr.Dataset, by: str | None) -> Pools:
 
 
 def _contigs(ds: xr.Dataset) -> dict[str, Any]:
-    """Length of each contig between its outer positions, and whether it is an X chromosome."""
-    unit = "cM" if "variant_genetic_position" in ds else ds["variant_position"].attrs.get("units")
-    name = "variant_genetic_position" if "variant_genetic_position" in ds else "variant_position"
-    position = ds[name].to_series().groupby(contigs_of(ds))
+    """Whether each contig is an X chromosome, and its length between its outer positions."""
+    on_x = {ON_X: ("contigs", contigs_on_x(ds))}
+    known = [name for name in ("variant_genetic_position", "variant_position") if name in ds]
+    if not known:
+        return on_x
+    unit = "cM" if len(known) == 2 else ds["variant_position"].attrs.get("units", "")
+    position = ds[known[0]].to_series().groupby(contigs_of(ds))
     length = (position.max() - position.min()).reindex(range(ds.sizes["contigs"]), fill_value=0.0)
-    return {
-        LENGTH: ("contigs", length.fillna(0.0).to_numpy(), {"units": unit or ""}),
-        ON_X: ("contigs", contigs_on_x(ds)),
-    }
+    return on_x | {LENGTH: ("contigs", length.fillna(0.0).to_numpy(), {"units": unit})}
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def planned_from_sizes(
         name: getattr(inputs, name) for name in ("condition", "weights", "replicates", "prior")
     }
     named |= {"genotypes": inputs.genotypes, "kinship": inputs.kinship}
-    named |= {"x_covariates": inputs.x_covariates or None}
+    named |= {"x_covariates": None if inputs.x_covariates is False else inputs.x_covariates}
     for name, value in named.items():
         if value is not None and not (name == "kinship" and isinstance(value, str)):
             raise InputError(f"{option(name)} names a part of a study, but only sizes are given")

@@ -18,7 +18,12 @@ from bulklmm_dask.analyses.inputs.covariates import (
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
 from bulklmm_dask.analyses.inputs.kept_eigen import with_kept_eigen
-from bulklmm_dask.analyses.inputs.kinship import KinshipLike, kinship_in_words, kinship_matrix
+from bulklmm_dask.analyses.inputs.kinship import (
+    KinshipLike,
+    kinship_in_words,
+    kinship_matrix,
+    opened,
+)
 from bulklmm_dask.analyses.inputs.markers import (
     ConditionLike,
     condition_in_words,
@@ -45,7 +50,7 @@ from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.gaps import is_uncounted, say_uncounted
 from bulklmm_dask.study.schema import validate
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Index
 
 # Attributes left out of the options fingerprint, because the arrays they name are hashed.
 HASHED = frozenset(
@@ -116,7 +121,7 @@ def strings(given: str | Sequence[str] | None, what: str) -> tuple[str, ...]:
         raise InputError(f"{what} is {given!r}; give a name or a list of names") from None
 
 
-def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
+def prepare(ds: xr.Dataset, inputs: ModelInputs, variants: Index | None = None) -> Study:
     """A study as arrays, lazy where the Dataset is.
 
     Values in memory are checked here, lazy ones where they are computed.
@@ -127,6 +132,8 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
         The study, checked by `validate`.
     inputs : ModelInputs
         Parts of the model besides traits and markers.
+    variants : array of int, optional
+        Positions of the markers that are tested; by default all.
 
     Raises
     ------
@@ -134,12 +141,14 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs) -> Study:
         If the study or an input cannot be used.
     """
     measured = prepare_measurements(ds, inputs)
+    if variants is not None:
+        ds = ds.isel(variants=variants)
     calls = genotype_variable(ds, inputs.genotypes)
     if not calls.size or not ds.sizes["traits"]:
         raise InputError(f"nothing to scan: the study has sizes {dict(ds.sizes)}")
     if is_uncounted(calls) and not _is_computed(ds, inputs):
         say_uncounted()
-    return Study(measured, genotype_arrays(ds, calls, loco=measured.relations is not None))
+    return Study(measured, genotype_arrays(ds, calls, by_contig=measured.relations is not None))
 
 
 def _is_computed(ds: xr.Dataset, inputs: ModelInputs) -> bool:
@@ -165,10 +174,11 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     if inputs.condition is not None:
         markers = shared_markers(ds, genotype_variable(ds, inputs.genotypes), inputs.condition)
     fixed = np.concatenate([covariates, markers], axis=1)
+    kinship = opened(ds, inputs.kinship)
     measured = Measurements(
         traits=traits.data,
         covariates=fixed,
-        kinship=kinship_matrix(ds, inputs.kinship, loco=inputs.loco),
+        kinship=kinship_matrix(ds, kinship, loco=inputs.loco),
         sample_names=samples,
         trait_names=trait_names,
         covariate_names=tuple(columns.columns),
@@ -179,7 +189,7 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
         of_x=x_covariates_of(ds, inputs.x_covariates, fixed),
     )
     warn_of_few_degrees(measured)
-    return with_kept_eigen(ds, inputs.kinship, measured)
+    return with_kept_eigen(ds, kinship, measured)
 
 
 @dataclass(frozen=True)

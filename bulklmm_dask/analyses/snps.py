@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -36,6 +35,8 @@ _NAME = ("snp", "snpid", "variant", "marker", "id", "rs")
 _CONTIG = ("chr", "contig", "chromosome", "chrom")
 _POSITION = ("pos", "position", "bp", "mb")
 _SDP = ("sdp",)
+# Alleles that are not known.
+_UNKNOWN = ("", "-", "N", "0")
 # A SNP this near to a position of the study, in its unit, lies on it.
 _AT = 1e-8
 # SNPs at a time, of genotypes in memory.
@@ -87,7 +88,8 @@ def snp_probabilities(ds: xr.Dataset, snps: pd.DataFrame | None = None) -> xr.Da
         One row a SNP: its name (``snp``), ``chr`` and ``pos``, in the unit of the study's
         variant_position; and either ``sdp``, R/qtl2's number of the pattern (the sum of 2^i over
         the founders i = 0, 1, ... with the second allele), or a column for each founder's allele,
-        named by its letter. Without it, the SNPs are the markers of the study.
+        named by its letter: text or numbers; empty, "-", "N" and 0 are unknown. Without it, the
+        SNPs are the markers of the study.
 
     Returns
     -------
@@ -201,6 +203,7 @@ def _of_table(ds: xr.Dataset, letters: list[str], snps: pd.DataFrame) -> _Snps:
     if not isinstance(snps, pd.DataFrame):
         raise InputError(f"{option('snps')} is a {type(snps).__name__}; give a DataFrame")
     columns = {str(name): at for at, name in enumerate(snps.columns)}
+    require_unique(map(str, snps.columns), f"the columns of {option('snps')}", "keep one of each")
     found = {}
     for what, accepted in (("snp", _NAME), ("chr", _CONTIG), ("pos", _POSITION)):
         name = find_column(list(columns), accepted)
@@ -250,19 +253,26 @@ def _of_sdp(given: pd.Series, names: list[str], founders: int) -> Flags:
 
 def _of_alleles(given: pd.DataFrame, names: list[str]) -> tuple[Flags, Flags]:
     """Founders whose allele is not that of the first founder, and where all alleles are known."""
-    cells: npt.NDArray[Any] = given.astype(object).to_numpy()
-    missing = given.isna().to_numpy() | np.isin(given.astype(str).to_numpy(), ("", "-", "N", "0"))
-    known = ~missing.any(axis=1)
+    cells = given.map(_allele).to_numpy(dtype=object)
+    known = ~np.isin(cells.astype(str), _UNKNOWN).any(axis=1)
     second = np.zeros(cells.shape, dtype=bool)
     for at in np.flatnonzero(known):
-        alleles = list(dict.fromkeys(map(str, cells[at])))
+        alleles = list(dict.fromkeys(cells[at]))
         if len(alleles) > 2:
             raise InputError(
                 f"the founders have {len(alleles)} alleles at {names[at]!r}: {listing(alleles)}; a "
                 "SNP has two"
             )
-        second[at] = [str(cell) != alleles[0] for cell in cells[at]]
+        second[at] = [cell != alleles[0] for cell in cells[at]]
     return second, np.asarray(known)
+
+
+def _allele(cell: Any) -> str:
+    """An allele as text; a column of whole numbers with gaps has 3.0 for 3."""
+    if pd.isna(cell):
+        return ""
+    is_whole = isinstance(cell, float) and cell.is_integer()
+    return str(int(cell) if is_whole else cell).strip()
 
 
 def _informative(snps: _Snps, known: Flags, what: str) -> _Snps:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.cross import contigs_on_x, with_x
+from bulklmm_dask.analyses.inputs.cross import contig_names, contigs_on_x, with_x
 from bulklmm_dask.analyses.inputs.x_covariates import x_columns
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.schema import validate
@@ -53,7 +53,7 @@ def x_covariates(ds: xr.Dataset, *, x_contigs: str | Sequence[str] | None = None
     columns = x_columns(ds)
     values = np.column_stack([np.empty((ds.sizes["samples"], 0)), *columns.values()])
     on_x = contigs_on_x(ds)
-    names = [str(name) for name, is_x in zip(_contigs(ds), on_x, strict=True) if is_x]
+    names = [name for name, is_x in zip(contig_names(ds), on_x, strict=True) if is_x]
     return xr.DataArray(
         values,
         dims=("samples", "x_covariates"),
@@ -61,7 +61,3 @@ def x_covariates(ds: xr.Dataset, *, x_contigs: str | Sequence[str] | None = None
         name="x_covariates",
         attrs={"x_contigs": names},
     )
-
-
-def _contigs(ds: xr.Dataset) -> list[str]:
-    return list(map(str, ds["contig_id"].values)) if "contig_id" in ds else []

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import pandas as pd
 import xarray as xr
+from click.core import ParameterSource
 
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
 from bulklmm_dask.analyses.options import Option
@@ -19,7 +20,7 @@ from bulklmm_dask.study.kinship_store import STORE
 from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
 from bulklmm_dask.study.tables.tablefile import open_table
-from bulklmm_dask.text import counted
+from bulklmm_dask.text import counted, named
 
 
 def options_of(rows: Iterable[Option]) -> Callable[[Function], Function]:
@@ -69,6 +70,17 @@ def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     if "statistics" in given:
         found["statistics"] = ["lod", *given["statistics"]]
     return found
+
+
+def refuse_beside_result(rows: Iterable[Option], source: str) -> None:
+    """Refuse options of a scan that are given to a command whose source is a result."""
+    context = click.get_current_context()
+    for row in rows:
+        if context.get_parameter_source(row.name) != ParameterSource.DEFAULT:
+            raise click.UsageError(
+                f"{row.flag} is of a scan, and {named(source)} is the result of one: leave it out, "
+                "or give the study"
+            )
 
 
 def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:

@@ -19,6 +19,7 @@ from bulklmm_dask.engine import local
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.progress import ProgressBar
+from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.soundness import finished, is_entered
 from bulklmm_dask.text import named
@@ -88,6 +89,13 @@ def run_into(
     wrote(store)
     if was_complete:
         say(f"{named(store)} was complete already: nothing is computed")
+
+
+def tell_study(ds: xr.Dataset, path: Path, then: str) -> None:
+    """Say what a study that was written holds, and the command that comes next."""
+    did(sizes=dict(ds.sizes))
+    wrote(path)
+    say(f"{named(path)}: {shape_of(ds)}; next: bulklmm {then} {named(path)}")
 
 
 def work_in_words(size: str, where: local.Workers) -> str:

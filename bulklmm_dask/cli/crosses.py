@@ -26,21 +26,16 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
-    did,
     examples,
     overwrite_option,
-    say,
-    wrote,
 )
 from bulklmm_dask.cli._model_options import arguments_of, options_of
-from bulklmm_dask.cli._run import compute_of, workers
+from bulklmm_dask.cli._run import compute_of, tell_study, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import give_table, out_option, require_table
-from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
 from bulklmm_dask.study.tables.read import read_text
 from bulklmm_dask.study.tables.tablefile import open_table
-from bulklmm_dask.text import named
 from bulklmm_dask.typing import CompressionName
 
 # Columns of a marker in the table of effects, and the names of their variables.
@@ -138,6 +133,4 @@ def snps_command(
             table = pd.DataFrame(read_text(open_table(snps)).by_column(names=True))
         ds = snp_probabilities(open_source(study), table)
         save(ds, out, overwrite=overwrite, compression=compression)
-    did(sizes=dict(ds.sizes))
-    wrote(out)
-    say(f"{named(out)}: {shape_of(ds)}; next: bulklmm scan {named(out)}")
+    tell_study(ds, out, "scan")

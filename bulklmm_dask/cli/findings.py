@@ -9,7 +9,6 @@ from typing import Any
 import click
 import pandas as pd
 import xarray as xr
-from click.core import ParameterSource
 
 from bulklmm_dask.analyses.options import PASSING_SCAN
 from bulklmm_dask.analyses.scan import scan
@@ -25,7 +24,7 @@ from bulklmm_dask.cli._base import (
     say,
     wrote,
 )
-from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._model_options import arguments_of, options_of, refuse_beside_result
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
 from bulklmm_dask.cli._run import compute_of, work_in_words, workers
 from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
@@ -199,13 +198,7 @@ def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
         size = work_in_words(scan_in_words(found), where)
         say(f"{size}; of the LODs only the hits are kept")
         return scan(found, **arguments)
-    context = click.get_current_context()
-    for row in PASSING_SCAN:
-        if context.get_parameter_source(row.name) != ParameterSource.DEFAULT:
-            raise click.UsageError(
-                f"{row.flag} is of a scan, and {named(source)} is the result of one: leave it out, "
-                "or give the study"
-            )
+    refuse_beside_result(PASSING_SCAN, source)
     return found
 
 

@@ -23,7 +23,7 @@ from bulklmm_dask.cli._base import (
     names,
     numbers,
 )
-from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._model_options import arguments_of, options_of, refuse_beside_result
 from bulklmm_dask.cli._pictures import out_options, require_picture, write_picture
 from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import kinship_of, open_source, open_source_or_result
@@ -33,13 +33,14 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.maxima import max_lod
 from bulklmm_dask.results.thresholds import thresholds
-from bulklmm_dask.storage.results.result import open_result
+from bulklmm_dask.storage.results.result import is_result, open_result
 from bulklmm_dask.study.schema import select
 from bulklmm_dask.text import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_OF_BLUP = (KINSHIP, LOCO, COVARIATES, X_COVARIATES, MODEL)
 _result = click.argument("result", type=PATH)
 _contig = click.option("--contig", metavar="NAME", help="Draw this chromosome only.")
 _perm = click.option(
@@ -345,7 +346,7 @@ def effects(study: str, trait: str, variant: str) -> Axes:
 @click.argument("source", type=SOURCE)
 @click.argument("trait")
 @_contig
-@options_of((KINSHIP, LOCO, COVARIATES, X_COVARIATES, MODEL))
+@options_of(_OF_BLUP)
 @compute_options
 def coefficients(source: str, trait: str, contig: str | None, **given: Any) -> Axes:
     """Draw the effects on TRAIT of the genotypes at each marker, a line for each.
@@ -355,7 +356,9 @@ def coefficients(source: str, trait: str, contig: str | None, **given: Any) -> A
     """
     with workers(**compute_of(given)):
         found = open_source_or_result(source)
-        if "sample_trait" in found:
+        if is_result(found):
+            refuse_beside_result(_OF_BLUP, source)
+        else:
             found = blup(found, trait, contig=contig, **arguments_of(found, given))
         return plot.coefficients(found, trait, contig=contig)
 

@@ -19,20 +19,15 @@ from bulklmm_dask.cli._base import (
     SOURCE,
     Command,
     compute_options,
-    did,
     examples,
     names,
     overwrite_option,
-    say,
-    wrote,
 )
 from bulklmm_dask.cli._model_options import options_of
-from bulklmm_dask.cli._run import workers
+from bulklmm_dask.cli._run import tell_study, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.crosses.maps import MAP_FUNCTIONS, MapFunction
-from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.study.io import save
-from bulklmm_dask.text import named
 from bulklmm_dask.typing import CompressionName
 
 
@@ -122,6 +117,4 @@ def probabilities_command(
         if alleles:
             ds = allele_probabilities(ds, dtype=dtype)
         save(ds, out, overwrite=overwrite, compression=compression)
-    did(sizes=dict(ds.sizes))
-    wrote(out)
-    say(f"{named(out)}: {shape_of(ds)}; next: bulklmm kinship {named(out)}")
+    tell_study(ds, out, "kinship")

@@ -27,14 +27,13 @@ from bulklmm_dask.cli._base import (
 )
 from bulklmm_dask.cli._formats import format_lines, read
 from bulklmm_dask.cli._model_options import options_of
-from bulklmm_dask.cli._run import workers
+from bulklmm_dask.cli._run import tell_study, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._table_files import TableFormat
 from bulklmm_dask.cli._tables import is_stdout, require_table, write_table
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.simulate import simulate_study
-from bulklmm_dask.storage.labels.summary import shape_of
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.io import save
@@ -206,9 +205,8 @@ def import_command(
     with workers(**compute):
         ds = read(name, source, {key: value for key, value in given.items() if value is not None})
         save(ds, study, overwrite=overwrite, compression=compression)
-    did(format=name, sizes=dict(ds.sizes))
-    wrote(study)
-    say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
+    did(format=name)
+    tell_study(ds, study, "kinship")
 
 
 def _positions(words: tuple[str, ...]) -> tuple[str | None, Path, Path]:
@@ -287,9 +285,7 @@ def simulate_command(
         seed=seed,
     )
     save(ds, study, overwrite=overwrite)
-    did(sizes=dict(ds.sizes))
-    wrote(study)
-    say(f"{named(study)}: {shape_of(ds)}; next: bulklmm kinship {named(study)}")
+    tell_study(ds, study, "kinship")
 
 
 @click.command(

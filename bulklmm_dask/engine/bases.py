@@ -64,21 +64,13 @@ def _basis(samples: Samples) -> Basis:
 
 
 def _samples_nodes(measured: Measurements) -> list[da.Array]:
-    """Samples of each model; contigs without a kinship of their own share those on or off the X."""
-    if measured.by_contig:
-        return [_node(measured, contig) for contig in range(len(measured.kinship))]
-    if measured.of_x is None:
-        return [_node(measured, 0)]
-    contigs = measured.of_x.contigs
-    of_kind = {
-        bool(contigs[at]): _node(measured, at)
-        for at in (int(contigs.argmin()), int(contigs.argmax()))
-    }
-    return [of_kind[bool(on_x)] for on_x in contigs]
+    """Samples of each model; contigs whose models are alike share them."""
+    nodes = {contig: _node(measured, contig) for contig in set(measured.alike)}
+    return [nodes[contig] for contig in measured.alike]
 
 
 def _node(measured: Measurements, contig: int) -> da.Array:
-    matrix = measured.kinship[contig] if measured.by_contig else measured.kinship
+    matrix = measured.kinship_on(contig)
     rest = measured.covariates_on(contig), measured.weights, measured.interacting
     if not is_lazy(measured.kinship):
         eigen = measured.eigen_of(contig)

@@ -277,7 +277,7 @@ def run_permutations(
         made = ruled(_write_block, "pt", held, "", maxima, along, name=name, with_index=True)
         return made, (maxima,)
 
-    return run_blocks(store, lazy.scan.fits, blocks, work, progress, task_bytes=lazy.task_bytes)
+    return run_blocks(store, lazy.scan, blocks, work, progress, task_bytes=lazy.task_bytes)
 
 
 def _write_block(block: BlockIndex, store: ResultStore, values: Single) -> Written:

@@ -68,7 +68,7 @@ def run_into(
     plan = scan.plan
     work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
     return run_blocks(
-        store, scan.fits, partial(_blocks, scan), work, progress, task_bytes=plan.block_bytes
+        store, scan, partial(_blocks, scan), work, progress, task_bytes=plan.block_bytes
     )
 
 
@@ -100,7 +100,7 @@ def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[
 
 def run_blocks(
     store: ResultStore,
-    fits: Sequence[da.Array],
+    scan: LazyScan,
     make: Callable[[da.Array, str], tuple[da.Array, tuple[da.Array, ...]]],
     work: Work,
     progress: Callable[[Progress], None] | None = None,
@@ -115,8 +115,8 @@ def run_blocks(
     ----------
     store : ResultStore
         The store that is written.
-    fits, make
-        Null models, and what makes the writes of blocks (`Writes.of`).
+    scan, make
+        Graph of the scan, and what makes the writes of blocks (`Writes.of`).
     work : Work
         Total work, for the report.
     progress : callable, optional
@@ -152,7 +152,7 @@ def run_blocks(
         def batches() -> Iterator[Batch]:
             left = [block for block in pending if block not in finished]
             unknown = {j for j in traits if (j,) not in finished}
-            return _batches(Writes.of(store, fits, make), left, unknown, client)
+            return _batches(Writes.of(store, scan, make), left, unknown, client)
 
         if client is None:
             with overlapping(store.location, task_bytes):
@@ -201,7 +201,7 @@ class Writes:
     def of(
         cls,
         store: ResultStore,
-        fits: Sequence[da.Array],
+        scan: LazyScan,
         make: Callable[[da.Array, str], tuple[da.Array, tuple[da.Array, ...]]],
     ) -> Self:
         """Make the graph, with keys of its own.
@@ -210,20 +210,19 @@ class Writes:
         ----------
         store : ResultStore
             Store to write into.
-        fits : sequence of dask array (traits,)
-            Null models, one array per kinship.
+        scan : LazyScan
+            Graph of the scan, of which the null models are written.
         make : callable
             ``make(store, run)`` gives the writes of blocks, with `run` in the keys of their tasks,
             and their inputs beside store and null models.
         """
         run = uuid.uuid4().hex
         held = held_object("result-store", store, run)
-        pairs = (part for each in fits for part in (each, "t"))
-        traits = ruled(
-            _write_traits, "t", held, "", *pairs, name=f"write-traits-{run}", with_index=True
-        )
+        pairs = (part for each in scan.fits for part in (each, "t"))
+        how: dict[str, Any] = {"with_index": True, "by_contig": scan.by_contig}
+        traits = ruled(_write_traits, "t", held, "", *pairs, name=f"write-traits-{run}", **how)
         blocks, inputs = make(held, run)
-        return cls(blocks, traits, (held, *fits, *inputs))
+        return cls(blocks, traits, (held, *scan.fits, *inputs))
 
     def shared(self, client: Client | None) -> dict[Any, Any]:
         """Tasks that blocks share, by key; without what is sent to the cluster of a client now."""
@@ -306,8 +305,8 @@ def _write_block(
         return store.write_block(*block, scores)
 
 
-def _write_traits(index: tuple[int], store: ResultStore, *fits: Fits) -> Written:
-    return store.write_traits(*index, trait_columns(*fits))
+def _write_traits(index: tuple[int], store: ResultStore, *fits: Fits, by_contig: bool) -> Written:
+    return store.write_traits(*index, trait_columns(*fits, by_contig=by_contig))
 
 
 def _run_here(

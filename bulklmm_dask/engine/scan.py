@@ -68,6 +68,11 @@ class LazyScan:
     fits: tuple[da.Array, ...]
 
     @property
+    def by_contig(self) -> bool:
+        """Whether each contig has a model of its own, which may be a single one."""
+        return self.study.measured.relations is not None
+
+    @property
     def chosen(self) -> list[tuple[Sequence[da.Array], str]]:
         """What a block takes for the kinships of its markers: `Fits`, and their bases if any."""
         return [(self.fits, "t"), *([(self.known_bases, "")] if self.known_bases else [])]
@@ -112,7 +117,8 @@ class LazyScan:
             trait_columns,
             "t",
             *(part for fits in self.fits for part in (fits, "t")),
-            name=f"trait-statistics-{tokenize([fits.name for fits in self.fits])}",
+            name=f"trait-statistics-{tokenize([fits.name for fits in self.fits], self.by_contig)}",
+            by_contig=self.by_contig,
         )
         out = {}
         for name, kind in trait_statistics(self.study.measured.relations).items():
@@ -215,14 +221,14 @@ def _fit(
     return Fits(found, basis)
 
 
-def trait_columns(*fits: Fits) -> Columns:
+def trait_columns(*fits: Fits, by_contig: bool) -> Columns:
     """Statistics of the traits of a chunk, by the names of `trait_statistics`.
 
-    A trait has a status for each kinship; the first that is not "ok" is kept.
+    `by_contig`, a trait has a status for each model; the first that is not "ok" is kept.
     """
     estimates = [fit.estimates for fit in fits]
     first = estimates[0]
-    if len(fits) == 1:
+    if not by_contig:
         return {
             "h2": first.h2,
             "sigma2": first.sigma2,

@@ -73,8 +73,8 @@ def draw_shared(
     rest = () if pools.together else (pools.count,)
     lods = np.array(maxima, dtype=np.float32).reshape(len(rows), count, N_NODES, *rest)
     of_nodes = np.array(h2).reshape(len(scan.bases.samples), len(rows), N_NODES)
-    one = scan.study.measured.relations is None
-    return SharedNull(lods.swapaxes(0, 1), of_nodes[0] if one else of_nodes, pattern, columns)
+    own = of_nodes if scan.by_contig else of_nodes[0]
+    return SharedNull(lods.swapaxes(0, 1), own, pattern, columns)
 
 
 def _maxima(
@@ -138,7 +138,7 @@ def _patterns(
     """
     pairs = (part for fits in scan.fits for part in (fits, "t"))
     name = f"trait-patterns-{tokenize([fits.name for fits in scan.fits])}"
-    (parts,) = computed(per_block(_summary, "t", *pairs, name=name))
+    (parts,) = computed(per_block(_summary, "t", *pairs, name=name, by_contig=scan.by_contig))
     known: dict[bytes, int] = {}
     rows: list[Index] = []
     pattern, start = np.full(scan.plan.n_traits, -1), 0
@@ -155,10 +155,10 @@ def _patterns(
     return merged, rows, pattern
 
 
-def _summary(*fits: Fits) -> npt.NDArray[np.object_]:
+def _summary(*fits: Fits, by_contig: bool) -> npt.NDArray[np.object_]:
     """Statistics of a chunk of traits, and samples and traits of each of its groups."""
     groups = [group for fit in fits for group in fit.groups]
-    return alone((trait_columns(*fits), groups))
+    return alone((trait_columns(*fits, by_contig=by_contig), groups))
 
 
 def _chosen(samples: Samples, complete: Basis | None, rows: Index) -> tuple[Samples, Basis]:

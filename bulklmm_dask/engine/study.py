@@ -123,9 +123,16 @@ class Measurements:
         return np.ndim(self.kinship) == 3
 
     @property
-    def different_models(self) -> int:
-        """Number of models of a trait that differ in their kinship or covariates."""
-        return (self.relations or 1) if self.by_contig or self.of_x is None else 2
+    def alike(self) -> tuple[int, ...]:
+        """The first model with the same kinship and covariates, for each of the `relations`."""
+        if self.by_contig or self.of_x is None:
+            return tuple(range(self.relations or 1))
+        on_x = self.of_x.contigs.tolist()
+        return tuple(on_x.index(kind) for kind in on_x)
+
+    def kinship_on(self, contig: int) -> Any:
+        """Kinship (samples, samples) of the markers of a contig; None for none."""
+        return self.kinship[contig] if self.by_contig else self.kinship
 
     def covariates_on(self, contig: int) -> Array:
         """Covariates (samples, c) of the markers of a contig."""

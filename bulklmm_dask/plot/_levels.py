@@ -138,8 +138,12 @@ def in_p_values(levels: list[Level], df: np.ndarray) -> list[Level]:
     """Thresholds of LODs as -log10 p at these degrees of freedom of the markers."""
     from bulklmm_dask.lmm.statistics import neg_log10_p  # of scipy
 
-    freedom = np.unique(df[df > 0]) if levels else np.ones(1)
-    if freedom.size != 1:
+    if not levels:
+        return []
+    freedom = np.unique(df[df > 0])
+    if not freedom.size:  # no marker is tested
+        return []
+    if freedom.size > 1:
         raise InputError(
             "thresholds of LODs are no p-values where the degrees of freedom differ between "
             f"markers, here {listing(freedom.tolist())}; give {option('threshold')} as -log10 p"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import cycle, product
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -21,7 +22,8 @@ from bulklmm_dask.plot._canvas import (
     named,
     tidy,
 )
-from bulklmm_dask.plot._genome import along, draw_stage, staged
+from bulklmm_dask.plot._genome import along, draw_stage, marker_words, staged
+from bulklmm_dask.plot._told import Points, tell
 from bulklmm_dask.storage.labels.restored import restored
 from bulklmm_dask.study.checks import refuse_huge
 from bulklmm_dask.study.schema import select
@@ -108,16 +110,9 @@ def coefficients(
         if np.isnan(curve).all():
             continue
         x, y = along(genome, *places, curve)
-        ax.plot(
-            x,
-            y,
-            dash,
-            color=colour,
-            label=labelled(name),
-            linewidth=1.0,
-            zorder=3,
-            rasterized=x.size > MANY,
-        )
+        style: dict[str, Any] = {"linewidth": 1.0, "zorder": 3, "rasterized": x.size > MANY}
+        (line,) = ax.plot(x, y, dash, color=colour, label=labelled(name), **style)
+        tell(ax, Points(line, genome.place(*places), curve, partial(_words, shown, name, curve)))
     ax.set_ylabel("Effect", fontsize=NORMAL)
     tidy(ax)
     if known.any():
@@ -125,6 +120,12 @@ def coefficients(
         if own:
             cast("Figure", ax.figure).set_figheight(_SIZE[1] + height)
     return ax
+
+
+def _words(shown: xr.Dataset, genotype: str, curve: np.ndarray) -> list[str]:
+    """What is said of the effect of a genotype at every marker."""
+    markers = marker_words(shown)
+    return [f"{genotype}\n{of}\neffect {at:.4g}" for of, at in zip(markers, curve, strict=True)]
 
 
 def _styles(count: int) -> list[tuple[str, str]]:

@@ -117,7 +117,15 @@ def _x_specific(perm: xr.Dataset, levels: Array, count: int) -> Callable[[Array,
             f"{ON_X} says that {'all' if on_x.any() else 'none'} of the contigs are X chromosomes, "
             f"so there is one threshold; leave {option('by', 'x')} out"
         )
-    parts = {is_x: length[on_x == is_x].sum() / length.sum() for is_x in (False, True)}
+    parts = {is_x: length[on_x == is_x].sum() for is_x in (False, True)}
+    if not min(parts.values()) > 0.0:
+        what = "autosomes" if parts[True] > 0.0 else "X"
+        raise InputError(
+            f"{LENGTH} of the {what} is 0, because none of its contigs has markers at two places, "
+            f"so its part of {option('alpha')} is not known; leave {option('by', 'x')} out, or "
+            f"assign {LENGTH}"
+        )
+    parts = {is_x: part / length.sum() for is_x, part in parts.items()}
     own = {is_x: 1.0 - (1.0 - levels) ** share for is_x, share in parts.items()}
     least = min(float(each.min()) for each in own.values())
     if least < 1.0 / (1.0 + count):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,19 @@ def stores(ds, tmp_path_factory):
 
 
 @pytest.fixture
-def undecomposed(monkeypatch):
-    """No kinship may be decomposed."""
+def undecomposed_after(monkeypatch):
+    """A function after which no kinship may be decomposed."""
 
     def fail(*_):
         raise AssertionError("a kinship is decomposed")
 
-    monkeypatch.setattr(basis, "_eigenvectors", fail)
+    return lambda: monkeypatch.setattr(basis, "_eigenvectors", fail)
+
+
+@pytest.fixture
+def undecomposed(undecomposed_after):
+    """No kinship may be decomposed."""
+    undecomposed_after()
 
 
 def matrix_of(kinship):
@@ -83,6 +90,19 @@ def test_every_analysis_uses_them(ds, stores, undecomposed, tmp_path):
     blmm.profile(ds, "trait1", kinship=kinship)
     blmm.scan(ds, kinship=kinship, store=tmp_path / "r.zarr")
     assert len(blmm.find_hits(blmm.scan(ds, kinship=kinship), threshold=0))
+
+
+def test_blups_use_them(tmp_path, undecomposed_after):
+    shares = np.random.default_rng(1).dirichlet(np.ones(3), size=(20, 4))
+    study = blmm.create_dataset(shares, shares[:, 0, :2], contigs=list("1122"), positions=range(4))
+    for loco in (False, True):
+        blmm.save_kinship(blmm.kinship(study, loco=loco), tmp_path / f"{loco}.zarr", study)
+    undecomposed_after()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", blmm.StudyWarning)  # such as of other genotypes
+        for loco, contig in product((False, True), (None, "2")):
+            kinship = str(tmp_path / f"{loco}.zarr")
+            blmm.blup(study, "trait1", contig=contig, kinship=kinship, loco=loco)
 
 
 @pytest.mark.parametrize("size", [1e-9, 1.0, 3e8])
@@ -168,6 +188,17 @@ def test_other_genotypes_are_told(ds, stores):
     some = ds.isel(variants=slice(40))
     with pytest.warns(blmm.StudyWarning, match="other genotypes"):
         blmm.scan(some, kinship=kinship)
+
+
+def test_kinships_by_contig_are_of_a_map_too(ds, stores):
+    path = str(stores / "loco.zarr")
+    assert is_kinship_of(ds, path, method="bulklmm", loco=True)
+    contig = ds.variant_contig.values.copy()
+    contig[0] += 1
+    other = ds.drop_vars("variant_contig_name").assign_coords(variant_contig=("variants", contig))
+    assert not is_kinship_of(other, path, method="bulklmm", loco=True)
+    with pytest.warns(blmm.StudyWarning, match=r"computed from other genotypes, or another map"):
+        blmm.scan(other, kinship=path, loco=True)
 
 
 def test_a_saved_study_is_known_without_reading_it(ds, stores, tmp_path):

@@ -427,6 +427,11 @@ def test_maxima_by_contig_need_contigs():
     ds = studies.study(n=12, p=8, m=2)
     with pytest.raises(blmm.InputError, match="no variant_contig"):
         blmm.permute(ds.drop_vars("variant_contig"), by="contig")
+    placed = blmm.permute(ds, n_permutations=5, by="contig")
+    perm = blmm.permute(ds.drop_vars("variant_position"), n_permutations=5, by="contig")
+    np.testing.assert_array_equal(perm.max_lod, placed.max_lod)
+    with pytest.raises(blmm.InputError, match="no contig_length by contig"):
+        blmm.thresholds(perm, 0.5, by="x")
 
 
 @pytest.mark.slow

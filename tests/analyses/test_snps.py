@@ -62,6 +62,20 @@ def test_dosages_are_the_shares_of_founders_with_the_second_allele(shares, how):
     np.testing.assert_allclose(lod, -N / 2 * np.log10(1 - r * r), atol=1e-5)
 
 
+def test_alleles_may_be_numbers_of_any_type(shares):
+    """A gap turns a column of whole numbers into floating-point numbers."""
+    named = table(A=list("TACGA"), B=list("TGCTG"), C=list("CAGTG"))
+    codes = named.replace({letter: at + 1 for at, letter in enumerate("ACGT")})
+    codes = codes.astype({"A": int, "B": float, "C": object})
+    expected = blmm.snp_probabilities(shares, named)
+    np.testing.assert_array_equal(
+        blmm.snp_probabilities(shares, codes).call_dosage, expected.call_dosage
+    )
+    codes.loc[0, "B"] = np.nan
+    with pytest.warns(StudyWarning, match="a founder's allele is unknown: 'beyond'"):
+        assert blmm.snp_probabilities(shares, codes).sizes["variants"] == 4
+
+
 def test_many_snps_of_few_patterns(shares, monkeypatch):
     monkeypatch.setattr("bulklmm_dask.analyses.snps._PIECE", 3)
     rng = np.random.default_rng(5)
@@ -141,6 +155,7 @@ def test_markers_of_a_cross(tmp_path):
         ),
         (lambda t: t.assign(sdp=None), "sdp of 'beyond' is 'None'"),
         (lambda _: [1], "snps is a list"),
+        (lambda t: pd.concat([t, t[["sdp"]]], axis=1), "the columns of snps must be unique"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(shares, change, message):

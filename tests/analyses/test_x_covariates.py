@@ -10,6 +10,7 @@ import pytest
 from intercross import intercross
 
 import bulklmm_dask as blmm
+from bulklmm_dask.analyses.inputs.x_covariates import x_columns
 from bulklmm_dask.errors import InputError, StoreError, StudyWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarning")
@@ -163,6 +164,8 @@ def test_what_cannot_be_used_is_refused(f2):
         (gap, "x_covariates have no value for 'm2'"),
         (table.to_numpy(), "give True for those of the cross"),
         (pd.DataFrame({"a": ["x"] * len(table)}, index=table.index), "x_covariates 'a'"),
+        (table * np.inf, "table of x_covariates"),
+        (table.set_axis(["a"] * table.shape[1], axis=1), "columns of x_covariates must be unique"),
     ]
     for given, message in cases:
         with pytest.raises(InputError, match=message):
@@ -171,6 +174,52 @@ def test_what_cannot_be_used_is_refused(f2):
         blmm.scan(f2.drop_vars("sample_sex"), kinship=None, x_covariates=True)
     with pytest.raises(InputError, match="x_covariates is no option of a hotspot baseline"):
         blmm.hotspot_baseline(f2, window=10, kinship=None, x_covariates=True)
+
+
+def test_a_study_of_the_x_alone(f2, tmp_path):
+    """The only contig has h2 by contig too, and they are as the covariates of a study."""
+    ds = f2.isel(variants=f2.variant_contig_name == "X", contigs=f2.contig_id.values == "X")
+    ds = ds.assign_coords(variant_contig=("variants", np.zeros(ds.sizes["variants"], int)))
+    plain = ds.assign_coords({name: ("samples", x) for name, x in x_columns(ds).items()})
+    expected = blmm.scan(plain, kinship=None, covariates=list(x_columns(ds)))
+    options = {"kinship": None, "covariates": None, "x_covariates": True}
+    for result in (
+        blmm.scan(ds, **options),
+        blmm.scan(ds, store=tmp_path / "x.zarr", **options),
+    ):
+        assert result.h2.dims == ("contigs", "traits")
+        np.testing.assert_allclose(result.lod, expected.lod, atol=1e-6)
+        np.testing.assert_array_equal(result.h2[0], expected.h2)
+    one, by_contig = (
+        blmm.permute(ds, n_permutations=20, by=by, **options).max_lod for by in (None, "contig")
+    )
+    np.testing.assert_array_equal(by_contig.isel(contigs=0), one)
+    shared = blmm.permute(ds, n_permutations=200, method="shared", **options)
+    assert np.isfinite(blmm.thresholds(shared, 0.2).threshold).all()
+
+
+def test_a_covariate_may_be_called_as_those_of_a_cross():
+    """Where the study has no sample_sex, the name is that of its own covariate."""
+    rng = np.random.default_rng(1)
+    own = pd.DataFrame({"sex": np.arange(40) % 2.0, "age": rng.normal(size=40)})
+    ds = blmm.create_dataset(
+        rng.integers(0, 2, (40, 4)),
+        rng.normal(size=(40, 2)),
+        covariates=own,
+        contigs=["1", "1", "X", "X"],
+        positions=range(4),
+    )
+    options = {"kinship": None, "covariates": ["age"]}
+    found = blmm.scan(ds, x_covariates="sex", **options)
+    table = own[["sex"]].set_axis(ds.sample_id.values)
+    np.testing.assert_array_equal(found.lod, blmm.scan(ds, x_covariates=table, **options).lod)
+    assert found.attrs["x_covariates"] == "sex"
+
+
+def test_sizes_alone_have_no_table_of_them(f2):
+    table = blmm.x_covariates(f2).to_pandas()
+    with pytest.raises(InputError, match="x_covariates names a part of a study"):
+        blmm.plan(n_samples=60, n_variants=9, n_traits=2, x_covariates=table)
 
 
 def test_a_study_without_them_is_told_that_they_change_nothing(f2):

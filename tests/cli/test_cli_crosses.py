@@ -109,6 +109,12 @@ def test_effects_are_drawn_from_a_study_or_a_result(folder):
         *("--statistics", "beta"),
     )
     run("plot", "coefficients", folder / "beta.zarr", "t2", "--out", folder / "beta.png")
+    said = run(
+        *("plot", "coefficients", folder / "beta.zarr", "t2", "--loco"),
+        *("--out", folder / "loco.png"),
+        code=2,
+    ).stderr
+    assert "--loco is of a scan" in said
     for name in ("blup.png", "beta.png"):
         assert (folder / name).stat().st_size > 10_000
 

@@ -7,6 +7,7 @@ import pytest
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.plot._told import told
 from bulklmm_dask.plot.founders import FOUNDERS
 
 
@@ -42,6 +43,9 @@ def test_lines_are_blups_in_the_colours_of_the_founders():
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
         expected = effects.beta.sel(genotypes=name, traits="weight")[:4]
         np.testing.assert_allclose(line.get_ydata(), expected)
+    said = {what.artist.get_label(): what.words() for what in told(ax)}
+    assert list(said) == list(drawn)
+    assert said["C"][1].startswith("C\nvariant2 (chr 1, 2.00 Mb)\neffect ")
     whole = lines(blmm.plot.coefficients(effects, "weight"))["A"].get_ydata()
     assert np.isnan(whole).tolist() == [False] * 4 + [True] + [False] * 2
 

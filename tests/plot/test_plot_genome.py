@@ -107,6 +107,8 @@ def test_thresholds_of_lods_are_no_p_where_degrees_of_freedom_differ():
     freedom[3:] = 2
     with pytest.raises(InputError, match=r"differ between markers, here '1', '2'; give threshold"):
         plot.manhattan(GENOME.assign(df=freedom), "trait1", threshold=LEVELS)
+    untested = plot.manhattan(GENOME.assign(df=freedom * 0), "trait1", threshold=LEVELS)
+    assert heights(untested) == []
     two = plot.manhattan(GENOME.assign(df=freedom * 0 + 2), "trait1", threshold=LEVELS)
     np.testing.assert_allclose(heights(two), neg_log10_p([3.2, 3.4], 2))
 

@@ -80,6 +80,10 @@ def test_autosomes_and_the_x_share_the_level_by_their_lengths():
         blmm.thresholds(maxima(values), 0.2, by="x")
     with pytest.raises(blmm.InputError, match="none of the contigs are X"):
         blmm.thresholds(perm.assign_coords(contig_on_x=("contigs", [False] * 3)), 0.2, by="x")
+    for length, what in (([9.0, 0.0, 2.0], "X"), ([0.0, 9.0, 0.0], "autosomes"), ([0.0] * 3, "X")):
+        short = perm.assign_coords(contig_length=("contigs", length))
+        with pytest.raises(blmm.InputError, match=f"contig_length of the {what} is 0"):
+            blmm.thresholds(short, 0.2, by="x")
 
 
 def test_variables_of_other_dimensions_are_left_alone():

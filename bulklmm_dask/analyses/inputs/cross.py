@@ -24,7 +24,7 @@ from bulklmm_dask.surface import function, option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array, Flags, Index
 
-_SEX = "sample_sex"
+SEX = "sample_sex"
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,16 @@ def raw_cross(ds: xr.Dataset) -> RawCross:
     )
 
 
+def contig_names(ds: xr.Dataset) -> list[str]:
+    """Names of the contigs; none of a study without a map."""
+    return list(map(str, ds["contig_id"].values)) if "contig_id" in ds else []
+
+
 def contigs_on_x(ds: xr.Dataset) -> Flags:
     """Which contigs are X chromosomes: those of the attribute x_chr, or of the name X."""
-    contigs = ds["contig_id"].values.tolist() if "contig_id" in ds else []
     declared = ds.attrs.get("x_chr", ())
-    return on_x(contigs, [declared] if isinstance(declared, str) else list(map(str, declared)))
+    declared = [declared] if isinstance(declared, str) else list(map(str, declared))
+    return on_x(contig_names(ds), declared)
 
 
 def with_x(ds: xr.Dataset, names: str | Sequence[str] | None) -> xr.Dataset:
@@ -103,9 +108,9 @@ def with_x(ds: xr.Dataset, names: str | Sequence[str] | None) -> xr.Dataset:
     wanted = names_of(names)
     if not wanted:
         raise InputError(f"{option('x_contigs')} names no contig; leave it out")
-    known = ds["contig_id"].values.tolist() if "contig_id" in ds else []
+    known = contig_names(ds)
     at = locate_contigs(known, wanted, f"{option('x_contigs')} names the contig {{}}")
-    found = [str(known[i]) for i in at]
+    found = [known[i] for i in at]
     return ds.assign_attrs(x_chr=found[0] if len(found) == 1 else found)
 
 
@@ -225,12 +230,12 @@ def _infos(ds: xr.Dataset, cross: Cross, any_x: bool) -> list[Info]:
 
 def sexes(ds: xr.Dataset) -> Flags:
     """Whether each sample (samples,) is female; InputError if that is not known of all."""
-    known: Any = ds[_SEX].values if _SEX in ds else np.full(ds.sizes["samples"], "")
+    known: Any = ds[SEX].values if SEX in ds else np.full(ds.sizes["samples"], "")
     unknown = ~np.isin(known, ("female", "male"))
     if unknown.any():
         raise InputError(
             f"the sex of {counted(int(unknown.sum()), 'sample')} is not known "
             f"({listing(ds['sample_id'].values[unknown])}), and genotypes on the X depend on it; "
-            f"set {_SEX} to female or male, or leave the markers of the X out"
+            f"set {SEX} to female or male, or leave the markers of the X out"
         )
     return np.asarray(known == "female")

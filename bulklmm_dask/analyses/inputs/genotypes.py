@@ -29,10 +29,10 @@ def genotype_variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
     return ds[name]
 
 
-def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genotypes:
+def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, by_contig: bool) -> Genotypes:
     """Genotypes with the names of their variants, checked if they are in memory.
 
-    With `loco`, a marker is tested with the kinship of its contig.
+    With `by_contig`, a marker is tested in the model of its contig.
     """
     maximum = float(calls.attrs.get("maximum", 1))
     names = text(ds["variant_id"].values)
@@ -40,7 +40,7 @@ def genotype_arrays(ds: xr.Dataset, calls: xr.DataArray, *, loco: bool) -> Genot
         refuse_outside(calls.values, maximum, list(names), ds["sample_id"].values.tolist())
         if calls.ndim == 3:
             say_absent(names[absent_genotypes(calls.values).any(axis=1)])
-    relation = contigs_of(ds) if loco else np.zeros(len(names), dtype=np.int64)
+    relation = contigs_of(ds) if by_contig else np.zeros(len(names), dtype=np.int64)
     return Genotypes(calls.data, maximum, names, relation)
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.kinship import KinshipLike, opened
+from bulklmm_dask.analyses.inputs.genotypes import contigs_of
+from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.storage.labels.encoding import text
-from bulklmm_dask.storage.proof.fingerprint import of_rows
+from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_rows
 from bulklmm_dask.storage.proof.lazy import kept_digest
 from bulklmm_dask.storage.proof.stamp import VALUES
 from bulklmm_dask.study.digests import digests_of_rows
@@ -30,7 +31,7 @@ def with_kept_eigen(ds: xr.Dataset, kinship: KinshipLike, measured: Measurements
     ds : Dataset
         The study.
     kinship : str, array, DataArray, DataFrame or None
-        The kinship as given.
+        The kinship, from `opened`.
     measured : Measurements
         The measurements of the study, with the kinship in the order of its samples.
 
@@ -39,7 +40,6 @@ def with_kept_eigen(ds: xr.Dataset, kinship: KinshipLike, measured: Measurements
     StudyWarning
         If the kinship is from a store whose eigenvectors do not serve, or of other genotypes.
     """
-    kinship = opened(ds, kinship)
     path = kinship.attrs.get(STORE) if isinstance(kinship, xr.DataArray) else None
     if path is None or is_lazy(measured.kinship):
         return measured
@@ -65,9 +65,14 @@ def with_kept_eigen(ds: xr.Dataset, kinship: KinshipLike, measured: Measurements
     return measured
 
 
-def genotype_digests(ds: xr.Dataset) -> dict[str, str]:
-    """Digests of the genotypes of a study, as its store keeps them."""
+def digests_for_kinship(ds: xr.Dataset, *, loco: bool) -> dict[str, str]:
+    """Digests of what a kinship is computed from: genotypes, and by `loco` the contig of each.
+
+    Those of the genotypes are as the store of a study keeps them.
+    """
     found = {}
+    if loco and "variant_contig" in ds:
+        found["variant_contig"] = fingerprint([text(ds["contig_id"].values)[contigs_of(ds)]])
     for name in _GENOTYPES:
         if name in ds:
             found[name] = kept_digest(ds[name].data) or of_rows(
@@ -79,7 +84,7 @@ def genotype_digests(ds: xr.Dataset) -> dict[str, str]:
 def _warn_of_other_genotypes(
     ds: xr.Dataset, kinship: xr.DataArray, samples: list[str], name: str
 ) -> None:
-    """Warn if a kinship of the same samples was computed from other genotypes than the study's."""
+    """Warn if a kinship of the same samples was computed from something else than the study."""
     kept = kinship.attrs.get(VALUES, {})
     if not kept or text(kinship[kinship.dims[-1]].values).tolist() != samples:
         return
@@ -87,8 +92,9 @@ def _warn_of_other_genotypes(
     known = [one for one in _GENOTYPES if one in ds]
     if any(is_lazy(ds[one].data) and kept_digest(ds[one].data) is None for one in known):
         return
-    if genotype_digests(ds) != kept:
+    if digests_for_kinship(ds, loco=kinship.ndim == 3) != kept:
+        what = "genotypes, or another map," if kinship.ndim == 3 else "genotypes"
         say(
-            f"the kinship {name} was computed from other genotypes than those of the study; "
+            f"the kinship {name} was computed from other {what} than those of the study; "
             "compute it again, unless that is meant"
         )

@@ -66,7 +66,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
     ds : Dataset
         The study.
     kinship : str, array, DataArray, DataFrame or None
-        A variable of the study or a matrix; None is ordinary regression.
+        A variable of the study or a matrix (`opened`); None is ordinary regression.
     loco : bool
         Whether there is a kinship for each contig, from the markers of all other contigs.
 
@@ -80,7 +80,7 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
                 f"{option('loco', True)} needs a kinship for each contig, but {_is_none()}"
             )
         return None
-    name, kinship = "the kinship", opened(ds, kinship)
+    name = "the kinship"
     if isinstance(kinship, xr.DataArray) and "source" in kinship.attrs:
         name += f" {named(kinship.attrs['source'])}"
     if isinstance(kinship, str):

@@ -10,13 +10,13 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.analyses.inputs.covariates import model_columns
-from bulklmm_dask.analyses.inputs.cross import contigs_on_x, second_direction, sexes
+from bulklmm_dask.analyses.inputs.cross import SEX, contigs_on_x, second_direction, sexes
 from bulklmm_dask.crosses.types import cross_of, is_cross
 from bulklmm_dask.engine.study import XCovariates
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.columns import independent_columns
 from bulklmm_dask.storage.labels.portable import names_of
-from bulklmm_dask.study.checks import real_numbers
+from bulklmm_dask.study.checks import real_numbers, refuse_infinite
 from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function, option
@@ -79,6 +79,7 @@ def x_covariates_of(
         say(f"{option(_WHAT)} change nothing: {lacking}")
         return None
     names, matrix = list(columns), np.column_stack(list(columns.values()))
+    refuse_infinite(matrix, f"the table of {option(_WHAT)}", ds["sample_id"].values.tolist(), names)
     gaps = np.isnan(matrix).any(axis=1)
     if gaps.any():
         raise InputError(
@@ -102,7 +103,7 @@ def x_covariates_of(
 
 
 def x_covariates_in_words(ds: xr.Dataset, given: XCovariatesLike) -> list[str] | str:
-    """They as an attribute of a result: names that mean the same again, or "given"."""
+    """The covariates as an attribute of a result: names that mean the same again, or "given"."""
     if given is None or given is False:
         return "none"
     if isinstance(given, pd.DataFrame | xr.DataArray):
@@ -125,7 +126,8 @@ def _columns(ds: xr.Dataset, given: XCovariatesLike) -> dict[str, Array]:
             f"({function(_WHAT)}), names, or a table of samples x covariates"
         )
     names = names_of(given) if isinstance(given, str) else several
-    own = x_columns(ds) if {"sex", "direction"} & set(names) else {}
+    # A study whose sexes are not known may have a covariate of that name.
+    own = x_columns(ds) if {"sex", "direction"} & set(names) and SEX in ds else {}
     found: dict[str, Array] = {}
     for name in names:
         found |= {name: own[name]} if name in own else model_columns(ds, [name]).columns
@@ -145,13 +147,14 @@ def _as_frame(given: xr.DataArray) -> pd.DataFrame:
 
 
 def _of_table(ds: xr.Dataset, table: pd.DataFrame) -> dict[str, Array]:
-    rows = list(map(str, table.index))
+    rows, columns = list(map(str, table.index)), list(map(str, table.columns))
+    require_unique(columns, f"the columns of {option(_WHAT)}", "give each another name")
     require_unique(rows, f"the samples of {option(_WHAT)}", "give one row for each")
     samples = ds["sample_id"].values.tolist()
     order = locate(rows, samples, f"{option(_WHAT)} lack {{count}} samples: {{}}", "give all")
     return {
-        str(name): real_numbers(
-            table.iloc[order, at].to_numpy(), f"{option(_WHAT)} {str(name)!r}", "give numbers"
+        name: real_numbers(
+            table.iloc[order, at].to_numpy(), f"{option(_WHAT)} {name!r}", "give numbers"
         )
-        for at, name in enumerate(table.columns)
+        for at, name in enumerate(columns)
     }
