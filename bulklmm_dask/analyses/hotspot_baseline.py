@@ -156,9 +156,8 @@ def hotspot_baseline(
     20      1    185.51       2         0.1
     30      2     54.23       2         0.1
     """
-    ds = study_to_test(
-        ds, options.get("genotypes"), options.pop("model", "full"), method=options.get("method", "")
-    )
+    model = options.pop("model", "full")
+    ds = study_to_test(ds, options.get("genotypes"), model, method=options.get("method", ""))
     ds = require_map(ds, "a hotspot baseline")
     n_permutations = whole_number(n_permutations, option("n_permutations"), 1)
     seed = whole_number(seed, option("seed"), 0)
@@ -172,6 +171,7 @@ def hotspot_baseline(
         covariates=covariates,
         weights=weights,
         replicates=replicates,
+        model=model,
         **{name: options.pop(name) for name in _OF_MODEL if name in options},
     )
     scanned = ScanOptions.of(ds, inputs, **options)

@@ -392,3 +392,17 @@ def test_the_command_compares_with_chance(study, tmp_path):
     expected = blmm.hotspots(found, study, window=5, baseline=baseline)
     table = pd.read_csv(out, dtype={"contig": str})
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+
+
+def test_a_baseline_keeps_the_model_that_it_counts(tmp_path):
+    rng = np.random.default_rng(1)
+    names = ["AA", "AB", "BB"]
+    ds = blmm.create_dataset(
+        rng.dirichlet(np.ones(3), size=(30, 5)),
+        rng.normal(size=(30, 4)),
+        contigs=["1"] * 5,
+        positions=range(5),
+    ).assign_coords(genotypes=names, genotype_id=("genotypes", names))
+    options = {"window": 2, "kinship": None, "n_permutations": 2, "threshold": 1}
+    blmm.hotspot_baseline(ds, model="additive", store=tmp_path / "b.zarr", **options)
+    assert blmm.open_result(tmp_path / "b.zarr").attrs["model"] == "additive"
