@@ -46,7 +46,7 @@ def save_kinship(
         The study it was computed from. A digest of its genotypes is kept, so that a scan of the
         same samples with other genotypes warns.
     overwrite : bool
-        Whether to replace a store of that name.
+        Whether to replace a kinship store of that name; a study or a result is not replaced.
 
     Raises
     ------
