@@ -107,7 +107,8 @@ def _open_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+            nowhere = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 (until the end)
+            setattr(sys, name, nowhere)
 
 
 @contextmanager
