@@ -370,6 +370,15 @@ def test_what_is_finished_says_so_and_is_done(here, tmp_path, words):
         assert json.loads(run(*words, "--json").stdout)["computed"] is False
 
 
+def test_a_proposed_command_takes_a_name_that_begins_with_a_dash(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "study.zarr", tmp_path / "-s.zarr")
+    monkeypatch.chdir(tmp_path)
+    told = run("scan", "--", "-s.zarr", "-r.zarr").stderr
+    proposed = told.rsplit("bulklmm ", 1)[1].split()
+    assert proposed == ["maxima", "./-r.zarr"]
+    assert run(*proposed).stdout.startswith("trait,")
+
+
 def test_other_options_are_not_the_finished_command(here, tmp_path):
     run("scan", "study.zarr", tmp_path / "out.zarr")
     told = run("scan", "study.zarr", tmp_path / "out.zarr", "--reml", code=1).stderr
