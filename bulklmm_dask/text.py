@@ -77,8 +77,13 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def named(path: object) -> str:
-    """Give a path for a message: as it is, in quotation marks if it holds blanks."""
+    """Give a path for a message: as it is, in quotation marks if it holds blanks.
+
+    ./ stands before one that begins with a dash, so that a command that is proposed takes it.
+    """
     text = str(path)
+    if text.startswith("-") and len(text) > 1:
+        text = f"./{text}"
     if isinstance(path, PurePath):
         text = _ONE_SLASH.sub(r"\1//", text)
     name = printable(text)

@@ -46,7 +46,7 @@ def save_kinship(
         The study it was computed from. Digests of its genotypes, and with `loco` of their contigs,
         are kept, so that a scan of the same samples with others warns.
     overwrite : bool
-        Whether to replace a store of that name.
+        Whether to replace a kinship store of that name; a study or a result is not replaced.
 
     Raises
     ------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -82,6 +83,9 @@ class Command(click.Command):
             _say_notes()
             try:
                 value = super().invoke(ctx)
+                if voice.as_json:
+                    give_object(voice.object())
+                return value
             except (
                 BrokenPipeError
             ):  # the reader of our output has closed the pipe: click handles it
@@ -89,12 +93,22 @@ class Command(click.Command):
             except (ClusterError, InputError, StoreError, OSError) as error:
                 words = " ".join(str(error).split())
                 complain(f"error: {words}")
-                if voice.as_json:
-                    give_object({**voice.object(), "error": printable(words)})
+                # Of `info` and `plan`, whose objects are their own.
+                if voice.as_json or ctx.params.get("as_json"):
+                    with suppress(OSError):  # the error may be that of standard output
+                        give_object({**voice.object(), "error": printable(words)})
                 ctx.exit(FAILED)
-            if voice.as_json:
-                give_object(voice.object())
-            return value
+
+
+def _open_streams() -> None:
+    """Let standard streams that are closed (``>&-``) lead nowhere, as /dev/null.
+
+    Otherwise they are None, and the next file that is opened gets their number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 (until the end)
+            setattr(sys, name, nowhere)
 
 
 @contextmanager
@@ -134,6 +148,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Import and run a command; exit with 130 after Ctrl-C, with 143 after SIGTERM."""
+        _open_streams()
         with _stopped_by_batch_systems():
             try:
                 return super().invoke(ctx)

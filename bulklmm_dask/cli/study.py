@@ -37,6 +37,7 @@ from bulklmm_dask.simulate import simulate_study
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.io import save
+from bulklmm_dask.study.kinship_store import require_free_for_kinship
 from bulklmm_dask.study.kinships import add_kinship, require_no_kinship
 from bulklmm_dask.study.readers._crosses import CROSSES
 from bulklmm_dask.study.readers.registry import READERS, with_option
@@ -341,8 +342,8 @@ def kinship_command(
     stored = out is not None and str(out).rstrip("/").endswith(_STORE)
     if stored:
         place = _place(out)
-        if not place.exists():
-            place.require_free(overwrite=overwrite)
+        if overwrite or not place.exists():
+            require_free_for_kinship(place, overwrite=overwrite)
     elif out is not None:
         if loco:
             raise conflict(
@@ -364,7 +365,7 @@ def kinship_command(
         if out is None and not overwrite:
             require_no_kinship(ds, study, loco=loco)
         if stored:
-            _place(out).require_free(overwrite=overwrite)
+            require_free_for_kinship(_place(out), overwrite=overwrite)
         matrix = kinship(ds, method=method, loco=loco).load()
         if stored:
             assert out is not None

@@ -25,7 +25,17 @@ from bulklmm_dask.storage.proof.attributes import attributes_of, require_attribu
 from bulklmm_dask.storage.proof.fingerprint import fingerprint
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.seal import require_seal, seal
-from bulklmm_dask.storage.proof.stamp import DIGEST, KIND, KINSHIP, PARTS, VALUES, format_of, stamp
+from bulklmm_dask.storage.proof.stamp import (
+    DIGEST,
+    KIND,
+    KINSHIP,
+    PARTS,
+    RESULT,
+    STUDY,
+    VALUES,
+    format_of,
+    stamp,
+)
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import named
 from bulklmm_dask.typing import Array, Names
@@ -50,14 +60,12 @@ def write_kinship_store(
 ) -> None:
     """Write a checked kinship and its eigenvectors, completely or not at all."""
     target = Location.of(path).opened(to_write=True)
-    target.require_free(overwrite=overwrite)
-    if target.exists():
-        require_own(target)
+    require_free_for_kinship(target, overwrite=overwrite)
     target.require_writable(2 * matrix.nbytes)
     loco = () if contigs is None else ("contigs",)
     values = np.stack([one for one, _ in eigen]).reshape(matrix.shape[:-1])
     vectors = np.stack([one for _, one in eigen]).reshape(matrix.shape)
-    with target.appearing(require_own if overwrite else None) as partial:
+    with target.appearing(_require_replaceable if overwrite else None) as partial:
         make_group(partial)
         n = len(samples)
         file = (*(1 for _ in loco), max(1, min(n, _FILE_BYTES // (8 * n))), n)
@@ -68,6 +76,22 @@ def write_kinship_store(
         if contigs is not None:
             make_array(partial / _CONTIGS, contigs.astype(object), dims=("contigs",))
         seal(partial, {**attrs, _MATRIX: fingerprint([matrix]), **stamp(KINSHIP)}, frozenset())
+
+
+def require_free_for_kinship(target: Location, *, overwrite: bool) -> None:
+    """Raise StoreError unless a kinship can take the place; only a kinship may be replaced."""
+    target.require_free(overwrite=overwrite)
+    if target.exists():
+        _require_replaceable(target)
+
+
+def _require_replaceable(target: Location) -> None:
+    """Raise StoreError unless a store is a kinship: a study may be the one it is computed from."""
+    if target.is_store() and (kind := attributes_of(target).get(KIND)) in (STUDY, RESULT):
+        raise StoreError(
+            f"{target} is a {kind}, so a kinship does not overwrite it; give another path"
+        )
+    require_own(target)
 
 
 def is_kinship_store(path: str | os.PathLike[str]) -> bool:

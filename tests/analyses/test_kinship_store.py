@@ -325,6 +325,9 @@ def test_commands_take_a_store(ds, tmp_path, monkeypatch):
     assert block.read_bytes() == before
     assert "30 samples\nkinship: rqtl2" in run("info", "K.zarr").stdout
     assert json.loads(run("info", "K.zarr", "--json").stdout)["kind"] == "kinship"
+    for kind, path in (("study", "study.zarr"), ("result", "lod.zarr")):
+        told = run("kinship", "study.zarr", "--out", path, "--overwrite", code=1).stderr
+        assert f"{path} is a {kind}, so a kinship does not overwrite it" in told
     assert "as it was written" in run("verify", "K.zarr").stderr
     needs = run("scan", "study.zarr", "x.zarr", "--loco", *given, code=1).stderr
     assert "K.zarr is one for all markers" in needs

@@ -198,6 +198,35 @@ def test_json_of_an_error(here):
     assert not run("maxima", "scan.zarr", "--json", "--top", "0", code=2).stdout
 
 
+@pytest.mark.parametrize("words", ["info", "info --follow", "plan"])
+def test_json_of_an_error_where_the_object_is_the_command_s_own(here, words):
+    failed = run(*words.split(), "none.zarr", "--json", code=1)
+    told = json.loads(failed.stdout)
+    assert told["command"] == words.split()[0]
+    assert failed.stderr.splitlines()[-1] == f"error: {told['error']}"
+
+
+SHELL = f"{sys.executable} -c 'from bulklmm_dask.cli import main; main()'"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "end"),
+    [
+        ("maxima scan.zarr >&-", 0, ""),
+        ("scan study.zarr {}/r.zarr --statistics beta,se,neg_log10_p 2>&-", 0, ""),
+        ("maxima scan.zarr --json >/dev/full", 1, "No space left on device"),
+    ],
+)
+def test_streams_that_are_closed_or_full(here, tmp_path, words, code, end):
+    line = f"{SHELL} {words.format(tmp_path)}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert end in done.stderr
+    if "r.zarr" in words:
+        made, expected = (blmm.open_result(path).lod for path in (tmp_path / "r.zarr", "scan.zarr"))
+        np.testing.assert_array_equal(made, expected)
+
+
 def test_notes_are_in_the_object(here, tmp_path):
     (tmp_path / "places.csv").write_text("trait,chr,Mb\nnobody,1,3\n")
     words = ["hits", "scan.zarr", "--threshold", "0.5", "--trait-positions"]
@@ -341,10 +370,19 @@ def test_what_is_finished_says_so_and_is_done(here, tmp_path, words):
         assert json.loads(run(*words, "--json").stdout)["computed"] is False
 
 
+def test_a_proposed_command_takes_a_name_that_begins_with_a_dash(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "study.zarr", tmp_path / "-s.zarr")
+    monkeypatch.chdir(tmp_path)
+    told = run("scan", "--", "-s.zarr", "-r.zarr").stderr
+    proposed = told.rsplit("bulklmm ", 1)[1].split()
+    assert proposed == ["maxima", "./-r.zarr"]
+    assert run(*proposed).stdout.startswith("trait,")
+
+
 def test_other_options_are_not_the_finished_command(here, tmp_path):
     run("scan", "study.zarr", tmp_path / "out.zarr")
     told = run("scan", "study.zarr", tmp_path / "out.zarr", "--reml", code=1).stderr
-    assert "was made from other inputs: options differ" in told
+    assert "was made from other inputs: options differ (reml is 0 there and 1 here);" in told
     told = run("kinship", "study.zarr", "--method", "centered", code=1).stderr
     assert "--overwrite replaces it" in told
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -109,6 +110,17 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
     return ResultStore(store.path, skeleton.layout, _resume(writer, skeleton), writer.held)
 
 
+def _in_words(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Options that a store and a call have both, with their different values; empty for none."""
+    common = [name for name in now if name in before and name != "version"]
+    words = [
+        f"{name} is {before[name]!r} there and {now[name]!r} here"
+        for name in common
+        if isinstance(now[name], str | int) and before[name] != now[name]
+    ]
+    return f" ({', '.join(words)})" if words else ""
+
+
 def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
     """Raise StoreError unless a store is of the same inputs; forget blocks that are damaged.
 
@@ -126,8 +138,9 @@ def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
         _require_digits(store, attrs.get("digits"), skeleton.compression.digits)
     if other:
         raise StoreError(
-            f"{store} was made from other inputs: {', '.join(other)} differ; give another store, "
-            "or remove this one"
+            f"{store} was made from other inputs: {', '.join(other)} differ"
+            f"{_in_words(attrs, skeleton.template.attrs) if 'options' in other else ''}; give "
+            "another store, or remove this one"
         )
     if list(layout.block) != attrs["block"]:
         raise StoreError(
