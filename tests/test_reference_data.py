@@ -10,6 +10,4 @@ def test_they_are_small(reference):
 
 def test_their_origin_is_told(reference):
     told = re.findall(r"^\| `([^`/]+)", (reference / "README.md").read_text(), flags=re.MULTILINE)
-    assert sorted(told) == sorted(
-        each.name for each in reference.iterdir() if each.stem != "README"
-    )
+    assert set(told) == {each.name for each in reference.iterdir() if each.stem != "README"}

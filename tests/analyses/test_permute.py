@@ -620,7 +620,7 @@ def test_findings_with_permutations_on_the_command_line(tmp_path):
     assert "fdr" not in found
     assert found.p_adjusted.notna().sum() == 10
     for wrong, message in (
-        (("--alpha", "0.1"), "--alpha needs --perm"),
+        (("--alpha", "0.1"), "--alpha 0.1 needs --perm"),
         (("--perm", str(tmp_path / "p.zarr"), "--alpha", "0.1", "--threshold", "3"), "exclude"),
     ):
         done = CliRunner().invoke(main, ["hits", str(tmp_path / "r.zarr"), *wrong])

@@ -66,6 +66,15 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     best = blmm.max_lod(result)
     peaks = blmm.find_peaks(result, threshold=3)
     top = best.loc[best.lod.idxmax()]
+    shares = np.random.default_rng(0).dirichlet([0.3] * 3, size=(80, 20))
+    crossed = blmm.create_dataset(
+        shares,
+        ds.sample_trait.values[:, :1],
+        trait_ids=[top.trait],
+        contigs=["1"] * 20,
+        positions=np.arange(20.0),
+    )
+    effects = blmm.blup(crossed, top.trait, kinship=None)
     drawn = {
         "lod": lambda: plot.lod(result, top.trait, threshold=perm, intervals=peaks),
         "eqtl": lambda: plot.eqtl(best, ds, threshold=2),
@@ -78,6 +87,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "profile": lambda: plot.profile(blmm.profile(ds, top.trait, variant=top.variant)),
         "qq": lambda: plot.qq(result),
         "effects": lambda: plot.effects(ds, top.trait, top.variant),
+        "coefficients": lambda: plot.coefficients(effects, top.trait),
     }
     assert set(drawn) == set(plot.__all__) - {"save"}
     for kind, draw in drawn.items():

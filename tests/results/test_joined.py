@@ -25,7 +25,7 @@ def _close():
 @pytest.fixture(scope="module", params=["gaps", pytest.param("complete", marks=pytest.mark.slow)])
 def ds(request):
     missing = 0.2 if request.param == "gaps" else 0
-    return studies.study(n=40, p=30, m=9, seed=3, missing=missing)
+    return studies.study(n=40, p=30, m=20, seed=3, missing=missing)
 
 
 def halves(ds, dim, **options):
@@ -95,7 +95,7 @@ def test_parts_of_other_scans_are_refused(ds):
     other = blmm.scan(ds, kinship=np.eye(40)).isel(variants=slice(15, None))
     with pytest.raises(blmm.InputError, match=r"h2 differs along variants.*not of one scan"):
         blmm.max_lod(xr.concat([first, other], "variants"))
-    assert len(blmm.max_lod(xr.concat([first, second], "variants"))) == 9
+    assert len(blmm.max_lod(xr.concat([first, second], "variants"))) == 20
 
 
 @pytest.mark.parametrize("dim", ["traits", "variants"])
@@ -104,7 +104,7 @@ def test_joined_halves_are_saved_as_a_result(ds, dim, how, tmp_path):
     blmm.save(xr.concat(halves(ds, dim), dim, **how), tmp_path / "r.zarr")
     found, whole = blmm.open_result(tmp_path / "r.zarr"), blmm.scan(ds)
     pd.testing.assert_frame_equal(blmm.max_lod(found), blmm.max_lod(whole))
-    np.testing.assert_array_equal(found["h2"], whole["h2"])
+    np.testing.assert_allclose(found["h2"], whole["h2"], rtol=1e-12)
 
 
 def test_a_result_with_a_name_twice_is_not_saved(ds, tmp_path):
