@@ -69,7 +69,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     shares = np.random.default_rng(0).dirichlet([0.3] * 3, size=(80, 20))
     crossed = blmm.create_dataset(
         shares,
-        ds.sample_trait.values[:, :1],
+        shares[:, 10] @ np.array([[0.0], [2.0], [5.0]]) + ds.sample_trait.values[:, :1],
         trait_ids=[top.trait],
         contigs=["1"] * 20,
         positions=np.arange(20.0),
