@@ -72,11 +72,12 @@ def test_out_of_memory(tmp_path):
     wanted = ["--kinship", "none", "--statistics", "beta,se,neg_log10_p,explained"]
     wanted += ["--chunks", "4000,4000", "--workers", "1", "--threads", "1"]
     less = {"SCHEDULER__ALLOWED_FAILURES": "1", "WORKER__MEMORY__TERMINATE": "0.07"}
-    with Machines(tmp_path, **less) as machines:
+    with Machines(tmp_path) as machines:
         machines.finish("simulate", study, *sizes)
         scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "350MB")
         scan.require_error("a worker has 350 MB for 1 thread", "give --memory", "smaller --chunks")
         assert not path.exists()
+    with Machines(tmp_path, **less) as machines:
         scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "4GB")
         scan.require_error(
             "block (0, 0) of ",
