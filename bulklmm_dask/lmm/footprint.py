@@ -109,7 +109,7 @@ class Footprint:
         elif model.alternative:
             part = min(variants, _MARKERS) / _MARKERS
             if model.grid is None:
-                peak = (3.5 if self.single else 4.0) * vn + out + (1.6e6 if model.reml else 1.4e6)
+                peak = (3.5 if self.single else 4.0) * vn + out + (1.9e6 if model.reml else 1.4e6)
                 expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 2.7 * n**2)
                 peak = max(peak, expanded)  # at the first scan
             else:

@@ -125,7 +125,9 @@ def coefficients(
 def _words(shown: xr.Dataset, genotype: str, curve: np.ndarray) -> list[str]:
     """What is said of the effect of a genotype at every marker."""
     markers = marker_words(shown)
-    return [f"{genotype}\n{of}\neffect {at + 0.0:.4g}" for of, at in zip(markers, curve, strict=True)]
+    return [
+        f"{genotype}\n{of}\neffect {at + 0.0:.4g}" for of, at in zip(markers, curve, strict=True)
+    ]
 
 
 def _styles(count: int) -> list[tuple[str, str]]:

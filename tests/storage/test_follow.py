@@ -113,7 +113,9 @@ def test_the_command_ends_as_the_run_does(ds, part):
     assert "4/15 blocks, stopped" in run("info", "--follow", part, code=1).stdout
     lock_it(part, age=300.0)
     error = run("info", "--follow", part, "--json", code=1)
-    assert json.loads(error.stdout)["state"] == "silent"
+    status, problem = map(json.loads, error.stdout.splitlines())
+    assert status["state"] == "silent"
+    assert problem["error"] in error.stderr
     assert "run the command that made it again to go on" in error.stderr.splitlines()[-1]
     file(part).unlink()
     blmm.scan(ds, store=part, chunks=CHUNKS)
