@@ -860,7 +860,7 @@ def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucke
             with (partial / name).replacing() as stream:
                 stream.write(b"1")
         assert (place / "a").record() == b"1"  # also before it is there
-    place.own("marks", partial)
+    place.own(["marks"], partial)
     requests.clear()
     for name in ("1", "2"):
         with (place / "marks" / name).replacing() as stream:

@@ -96,6 +96,11 @@ class Base(os.PathLike[str]):
         """Whether it is on a server: a request takes time in which others can compute."""
         return False
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this process makes what is there and has its lock, so that it need not look."""
+        return False
+
     def below(self, folder: Base) -> str:
         """The path from a folder that holds it, with / between the parts."""
         raise NotImplementedError

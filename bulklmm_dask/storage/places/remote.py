@@ -243,12 +243,19 @@ class RemotePlace(Location):
             pass
         return replace(self, known=known)
 
-    def own(self, alone: str, written: Location | None = None) -> None:
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has made it, and has its lock."""
+        source = self.source
+        return isinstance(source, Owned) and source.is_known
+
+    def own(self, alone: Sequence[str], written: Location | None = None) -> None:
         """Note that this process alone writes below here, and what it has written."""
         known = written.known if isinstance(written, RemotePlace) else None
         source = Owned(self.bucket, {})
         if isinstance(known, Draft):
-            source = Owned(self.bucket, known.written, (self / alone).key, known.sizes)
+            folders = [(self / name).key for name in alone]
+            source = Owned(self.bucket, known.written, folders, known.sizes)
         owned.own(self.path, source)
 
     def disown(self) -> None:
