@@ -38,7 +38,7 @@ from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
-from bulklmm_dask.engine.overlap import begun, made_meanwhile, overlapping, reading_early
+from bulklmm_dask.engine.overlap import made_meanwhile, overlapping, reading_early
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
@@ -46,12 +46,11 @@ from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.storage.codecs.compression import Compression
-from bulklmm_dask.storage.labels.coordinates import FREQUENCY, arranged
+from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
-from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.result import open_result, with_derived
 from bulklmm_dask.storage.results.resumed import block_of, looked_up, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
@@ -356,9 +355,6 @@ def _run(
 
         def skeleton() -> Skeleton:
             frequencies = frequency_columns(study, lazy.markers.values)
-            if writer.makes_new and FREQUENCY in frequencies and is_far(study.genotypes.values):
-                dims, values, *rest = frequencies[FREQUENCY]
-                frequencies[FREQUENCY] = (dims, begun(values), *rest)
             beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
             labelled = prints | {"labels": of_labels(beside)}
             beside = beside.assign_coords(frequencies)

@@ -16,8 +16,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import dask
-import dask.array as da
-from dask._task_spec import Task
 from dask.base import get_scheduler
 from dask.threaded import get as threads_of_dask
 
@@ -77,21 +75,6 @@ def reading_early() -> Iterator[Callable[..., None]]:
     """
     with reading_ahead() as begin:
         yield begin if _is_here() else _not_here
-
-
-def begun(array: da.Array) -> da.Array:
-    """Begin to compute an array of one chunk, whose graph waits for a server, in the background.
-
-    Whoever computes what is returned waits for it, and is told of errors.
-    """
-    if not _is_here() or array.npartitions > 1:
-        return array
-    pool = ThreadPoolExecutor(1)
-    found = pool.submit(array.compute, scheduler=get_scheduler() or threads_of_dask)
-    pool.shutdown(wait=False)
-    name = f"begun-{array.name}"
-    key = (name, *(0 for _ in array.shape))
-    return da.Array({key: Task(key, found.result)}, name, array.chunks, meta=array)
 
 
 @contextmanager
