@@ -28,6 +28,7 @@ from bulklmm_dask.storage.places import clients, objects, remote_appearing, sign
 from bulklmm_dask.storage.places.base import CLAIM
 from bulklmm_dask.storage.places.known import Seen
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof import manifest
 from bulklmm_dask.storage.results import resumed
 from bulklmm_dask.storage.results.soundness import finished
 
@@ -668,6 +669,32 @@ def test_a_block_is_one_request(bucket, ds, requests):
     assert len(blocks) == len(set(blocks)) == 15
     assert max(puts.count(key) for key in puts if key.endswith("json")) <= 3
     assert puts.count("scan.zarr/manifest_blocks/c/0/0") == 2  # empty, and once for up to 256
+
+
+def test_of_a_large_shard_one_trait_is_read_alone(bucket, requests, monkeypatch):
+    monkeypatch.setattr(manifest, "_LARGE", 0)
+    monkeypatch.setattr(manifest, "_FEW", 2)
+    wide, store = study(n=20, p=14, m=256), Location.of(bucket) / "scan.zarr"
+    blmm.scan(wide, store=store, chunks={"variants": 7, "traits": 256})
+    result = blmm.open_result(store)
+    requests.clear()
+    one = result.lod.isel(traits=200).compute()
+    files = ["scan.zarr/lod/c/0/0", "scan.zarr/lod/c/1/0"]
+    assert sorted(key for kind, key in requests if kind == "get") == files  # their last bytes
+    assert sorted(key for kind, key in requests if kind == "get_range") == files
+    requests.clear()
+    xr.testing.assert_identical(one, result.lod.compute().isel(traits=200))
+    assert sorted(requests) == [("get", file) for file in files]
+    whole = (store / "lod/c/1/0").read_bytes()
+    middle = len(whole) // 2 + 100
+    for broken in (whole[:-700], whole[:middle] + b"x" + whole[middle + 1 :], b"", b"x" * 50):
+        with (store / "lod/c/1/0").replacing() as stream:
+            stream.write(broken)
+        with pytest.raises(blmm.StoreError, match=r"c/1/0 is not the one that was written"):
+            result.lod.isel(traits=200).compute()
+    (store / "lod/c/1/0").remove()
+    with pytest.raises(blmm.StoreError, match=r"its file c/1/0 is lost"):
+        result.lod.isel(traits=200).compute()
 
 
 # The web

@@ -210,6 +210,13 @@ class Base(os.PathLike[str]):
         """Open a file to read its bytes; the caller explains errors."""
         raise NotImplementedError
 
+    def open_parts(self, last: int) -> IO[bytes]:
+        """Open a file of which little is read, so many of the last bytes among it.
+
+        A server is asked for what is read, not for more; where it is a disk there is no difference.
+        """
+        return self.open()
+
     def record(self) -> bytes | None:
         """Bytes of a small file; None if there is none.
 

@@ -90,10 +90,10 @@ class Owned(Direct):
         content = self._written.get(key)
         return super().part(key, start, stop) if content is None else content[start:stop]
 
-    def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object."""
+    def tail(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and at least its last bytes."""
         content = self._written.get(key)
-        return super().tail(key, most) if content is None else content[-most:]
+        return super().tail(key, most) if content is None else (len(content), content)
 
     def put(self, key: str, data: Any) -> None:
         """Write an object; one that is known stays so."""
