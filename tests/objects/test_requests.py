@@ -137,7 +137,7 @@ def test_rounds_around_the_blocks_do_not_grow_with_them(bucket, wide, endpoint):
     ):
         endpoint.forget()
         scan_of(wide, bucket / f"{number}.zarr", chunks)
-        before, after = endpoint.rounds_around("/lod/c/")
+        before, after = endpoint.rounds_around("zarr/lod/c/")
         assert len(before) <= MOST_BEFORE, before
         assert len(after) <= MOST_AFTER, after
         print(files_of(("variants", "traits"), chunks, wide), "blocks:", len(before), len(after))
