@@ -119,7 +119,9 @@ def _serve(name: str, folder: Path, latency: float, connection: Any) -> None:
         for word in iter(connection.recv, "end"):
             if word == "count":
                 spent = time.process_time() - began
-                connection.send((proxy.count(), *map(len, proxy.rounds_around("zarr/lod/c/")), spent))
+                connection.send(
+                    (proxy.count(), *map(len, proxy.rounds_around("zarr/lod/c/")), spent)
+                )
             else:
                 proxy.forget()
                 began = time.process_time()
