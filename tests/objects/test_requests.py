@@ -63,7 +63,7 @@ def test_opening_lists_at_most_once_and_reads_nothing_twice(bucket, wide, endpoi
 def test_a_scan_writes_each_block_once(bucket, wide, endpoint):
     """And little else: what every run writes, and one object more for each 256 blocks."""
     others = {}
-    for number, (variants, traits) in enumerate(((80, 7), (10, 7))):
+    for number, (variants, traits) in enumerate(((400, 7), (10, 7))):
         chunks = {"variants": variants, "traits": traits}
         endpoint.forget()
         scan_of(wide, bucket / f"{number}.zarr", chunks)
