@@ -1,6 +1,11 @@
+from typing import Any
+
+import numpy.typing as npt
+
 from bulklmm_dask.typing import Index, Real, Single
 
 def best() -> int: ...
+def chains(arrays: tuple[npt.NDArray[Any], ...], sizes: tuple[int, ...], loops: int) -> None: ...
 def lods(
     score: Real,
     inverse: Real,
