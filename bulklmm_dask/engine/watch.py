@@ -17,6 +17,7 @@ import dask
 from dask.base import compute, get_scheduler
 from dask.utils import parse_timedelta
 
+from bulklmm_dask.engine.nannies import Nannies
 from bulklmm_dask.errors import ClusterError
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, duration, storage
@@ -32,6 +33,8 @@ _PATIENCE, _OPTION = 300.0, "distributed.scheduler.no-workers-timeout"
 # Workers lost since the last finished block, for each worker there was: as many as dask lets end on
 # one task before it gives the task up.
 _LOST = 4
+# Processes of a worker that end before the scheduler has seen it, one after the other.
+_VAIN = 4
 _TICK = 0.1  # seconds between looks at what is finished
 # Seconds that closing the client of a dead cluster may take.
 _CLOSING = 5.0
@@ -59,6 +62,7 @@ class Watch:
         self.verdict: str | None = None
         self.kept = ""
         self._client, self._own = client, own
+        self._nannies = Nannies(client) if own else None
         option = dask.config.get(_OPTION, default=None)
         self._patience = _PATIENCE if option is None else float(parse_timedelta(option))
         self._workers: dict[str, Any] = {}  # those that were seen last
@@ -133,11 +137,19 @@ class Watch:
         self._lost += len(self._present - found.keys())
         self._present = set(found)
         self._workers = found or self._workers
+        vain = 0
+        if self._nannies is not None:
+            vain = self._nannies.look({one.get("name") for one in found.values()})
         self._most = max(self._most, len(found))
         able = sum(one["status"] == "running" for one in found.values())
         self._idle = 0.0 if able or not self._most else self._idle + seconds
         if self._idle >= self._patience:
             self.verdict = self._none_able(len(found))
+        elif vain >= _VAIN:
+            self.verdict = (
+                f"a worker process of this machine has ended {vain} times as it started, most "
+                f"likely for want of memory; {self._memory()}"
+            )
         elif self._counts_blocks and self._lost > _LOST * self._most:
             self.verdict = (
                 f"{counted(self._lost, 'worker')} of the scheduler at {self.address} ended, and "
