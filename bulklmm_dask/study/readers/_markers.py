@@ -83,6 +83,15 @@ def named_positions(
     return columns[contig], positions, next(iter(by_unit.values()))
 
 
+def map_frame(markers: Sequence[str], contigs: Sequence[str], position: np.ndarray) -> pd.DataFrame:
+    """Contig and position of markers, indexed by their names.
+
+    The names stay Python's own texts, over which a loop is ten times as fast as over pandas'.
+    """
+    index = pd.Index(markers, dtype=object)
+    return pd.DataFrame({"contig": contigs, "position": position}, index=index)
+
+
 def place_markers(
     markers: Sequence[str], marker_map: pd.DataFrame, genotypes: str, places: str
 ) -> tuple[np.ndarray, pd.DataFrame]:
@@ -167,7 +176,7 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
             f"leave {option('position_unit')} out"
         )
     best = str(next(iter(positions)))
-    frame = pd.DataFrame({"contig": contigs, "position": positions[best]}, index=markers)
+    frame = map_frame(markers, contigs, positions[best])
     if best != "cM" and "cM" in positions:
         frame["genetic"] = positions["cM"]
     frame.attrs["source"] = table.label
