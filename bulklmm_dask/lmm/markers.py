@@ -33,7 +33,8 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
     """
     x = np.ascontiguousarray(x)
     flat = x.reshape(len(x), -1)
-    words = flat.view(np.uint64 if flat.shape[1] * x.itemsize % 8 == 0 else np.uint32)
+    word = np.uint64 if flat.shape[1] * x.itemsize % 8 == 0 else np.uint32
+    words: npt.NDArray[np.unsignedinteger] = flat.view(word)
     first, where = _unique(_sums(words))
     if len(first) > 0.8 * len(x):
         return x, None
@@ -52,7 +53,7 @@ def _sums(words: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint64]:
     """
     weights = np.random.default_rng(1).integers(2**63, size=words.shape[1], dtype=np.uint64) * 2 + 1
     mixed = words ^ (words >> 32) if words.itemsize == 8 else words
-    return np.einsum("ij,j->i", mixed, weights, dtype=np.uint64)
+    return np.einsum("ij,j->i", mixed, weights)
 
 
 def _unique(values: np.ndarray) -> tuple[Index, Index]:
