@@ -373,7 +373,7 @@ def _run_distributed(
             for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
-            while running.count() > BATCH // 2:
+            while running.count() > max(BATCH // 2, 2 * watch.threads):
                 finish(watch.finished(running))
         while not running.is_empty():
             finish(watch.finished(running))

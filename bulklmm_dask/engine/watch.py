@@ -36,6 +36,8 @@ _LOST = 4
 # Processes of a worker that end before the scheduler has seen it, one after the other.
 _VAIN = 4
 _TICK = 0.1  # seconds between looks at what is finished
+# Seconds at least between two answers about what is finished, and between looks meanwhile.
+_APART, _NAP = 0.1, 0.02
 # Seconds that closing the client of a dead cluster may take.
 _CLOSING = 5.0
 
@@ -70,6 +72,7 @@ class Watch:
         self._most = self._lost = 0
         self._silent = self._idle = 0.0
         self._counts_blocks = False
+        self._answered = -_APART
         self._judge(self._found(), 0.0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -84,13 +87,25 @@ class Watch:
         """Note that a block is finished, or that blocks begin: count lost workers from here."""
         self._lost, self._counts_blocks = 0, True
 
+    @property
+    def threads(self) -> int:
+        """Threads of all workers, when they were last seen."""
+        return sum(one.get("nthreads", 1) for one in self._workers.values())
+
     def finished(self, running: as_completed) -> list[Future[Any]]:
-        """Wait until futures are finished and give them; ClusterError if there will be none."""
+        """Wait until futures are finished and give them; ClusterError if there will be none.
+
+        Ten answers a second at most, so that what many short tasks return is fetched together: each
+        time costs client, scheduler and worker as much as a task does.
+        """
         while not running.has_ready():
             if self.verdict is not None:
                 raise self.error(self.verdict)
             with running.thread_condition:
                 running.thread_condition.wait(_TICK)
+        while running.futures and time.monotonic() - self._answered < _APART:
+            time.sleep(_NAP)
+        self._answered = time.monotonic()
         return list(running.next_batch(block=False))
 
     def error(self, why: str) -> ClusterError:
