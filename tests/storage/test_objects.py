@@ -1068,6 +1068,14 @@ def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucke
         stream.write(b"2")
     assert (place / "a").read_bytes() == (place.opened() / "a").read_bytes() == b"2"
     assert ("get", "x.zarr/a") not in requests
+    with (place / "c" / "0").replacing() as stream:
+        stream.write(b"5")
+    with (place / "c" / "1").replacing() as stream:
+        stream.write(bytes(2**16 + 1))
+    assert (place / "c" / "0").read_bytes() == b"5"
+    assert len((place / "c" / "1").read_bytes()) == 2**16 + 1
+    assert ("get", "x.zarr/c/0") not in requests
+    assert ("get", "x.zarr/c/1") in requests
     for name, new in (("lock.json", b"another's"), ("b", b"3"), ("b", b"4")):  # past this process
         place.bucket.put(f"x.zarr/{name}", new)
         assert (place / name).record() == new

@@ -1,18 +1,23 @@
 """Stores that this process alone writes: it is making them, or holds their locks.
 
-What it has written of them is not read again. Where it has the lock of a store, its worker
-processes write other objects there: those are not kept, and a list is always asked for.
+What it has written of them, as far as it is small, is not read again. Where it has the lock of a
+store, its worker processes write other objects there: those are not known, and a list is always
+asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from bulklmm_dask.storage.places.known import Direct
 from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.url import parsed
+
+# Bytes: of new objects that are known once they are written, and of all of them together.
+_SMALL, _KEPT = 2**16, 2**24
 
 _owned: dict[str, Direct] = {}  # by the URL of the store
 
@@ -33,6 +38,7 @@ class Owned(Direct):
     ) -> None:
         super().__init__(bucket)
         self._written = dict(written)
+        self._room, self._lock = _KEPT, Lock()
         self._alone = tuple(f"{folder}/" for folder in alone)
         self._sizes = {key: size for key, size in (sizes or {}).items() if self._is_mine(key)}
 
@@ -96,13 +102,20 @@ class Owned(Direct):
         return super().tail(key, most) if content is None else (len(content), content)
 
     def put(self, key: str, data: Any) -> None:
-        """Write an object; one that is known stays so."""
-        is_known = self._written.pop(key, None) is not None
+        """Write an object; one that is known stays so, and a small one is known then."""
+        is_known, size = self._written.pop(key, None) is not None, memoryview(data).nbytes
         super().put(key, data)
-        if is_known:
+        if is_known or self._has_room(size):
             self._written[key] = bytes(data)
         if self._is_mine(key):
-            self._sizes[key] = memoryview(data).nbytes
+            self._sizes[key] = size
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a new object may be kept; then its room is taken."""
+        with self._lock:
+            fits = size <= min(_SMALL, self._room)
+            self._room -= size * fits
+            return fits
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, which need not be there."""
