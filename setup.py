@@ -9,6 +9,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "bulklmm_dask/lmm/compiled"
+SUMMARIES = "bulklmm_dask/storage/summaries"
 FLAGS = {
     "unix": ["-std=c99", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"],
     "msvc": ["/O2", "/fp:precise"],
@@ -32,7 +33,13 @@ setup(
             depends=sorted(map(str, Path(FOLDER).glob("*.h"))),
             optional=True,
             py_limited_api=True,
-        )
+        ),
+        Extension(
+            "bulklmm_dask.storage.summaries._blocks",
+            [f"{SUMMARIES}/_blocks.c"],
+            optional=True,
+            py_limited_api=True,
+        ),
     ],
     cmdclass={"build_ext": Build},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

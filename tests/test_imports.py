@@ -14,6 +14,7 @@ NAME = ROOT.name
 
 # Part (a subpackage or a module) -> the libraries and the parts of this package it may import.
 LIBRARIES = {
+    "_compiled": set(),
     "_lazy": set(),
     "_version": set(),
     "errors": set(),
@@ -48,16 +49,17 @@ LIBRARIES = {
 _BASE = {"errors", "surface", "text", "typing"}
 _DATA = _BASE | {"storage", "study"}
 BELOW = {
+    "_compiled": set(),
     "_lazy": set(),
     "_version": set(),
     "errors": {"text"},
     "surface": set(),
     "text": set(),
     "typing": set(),
-    "storage": _BASE | {"_version"},
+    "storage": _BASE | {"_compiled", "_version"},
     "crosses": _BASE,
     "study": _BASE | {"crosses", "storage"},
-    "lmm": _BASE,
+    "lmm": _BASE | {"_compiled"},
     "engine": _DATA | {"crosses", "lmm"},
     "results": _DATA | {"lmm", "engine"},
     "analyses": _DATA | {"_version", "crosses", "lmm", "engine", "results"},

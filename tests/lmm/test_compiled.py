@@ -11,7 +11,8 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built, loops
+from bulklmm_dask._compiled import NUMPY, VARIABLE
+from bulklmm_dask.lmm.compiled.loops import available, built, loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.lod import ROUNDING
 
