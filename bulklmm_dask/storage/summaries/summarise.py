@@ -75,7 +75,7 @@ def _compiled(
     row = np.empty(highest.shape, np.int32)
     counts = np.zeros(N_CELLS + 1 if counted else 0, np.uint32)  # the last one counts NaN
     layout = Layout.of(lod.dtype)
-    values = np.ascontiguousarray(lod)
+    values = np.require(lod, requirements=["C", "ALIGNED"])
     loop.summarise(values, order, edges, highest, row, counts, layout.shift, layout.first)
     return highest, row, counts[:-1] if counted else None
 
