@@ -76,7 +76,8 @@ def test_each_lod_is_counted_in_its_cell(dtype, gaps, together, monkeypatch):
     whole = awkward(dtype, gaps)
     unaligned = np.frombuffer(b"-" + whole.tobytes(), dtype, offset=1).reshape(whole.shape)
     turned = np.asfortranarray(whole)
-    for lod in (whole, turned, unaligned, whole[::2, 3:], whole[:1], whole[:, :1]):
+    named = whole.astype(np.dtype(dtype).newbyteorder("<"))
+    for lod in (whole, turned, unaligned, named, whole[::2, 3:], whole[:1], whole[:, :1]):
         before, expected = lod.copy(), counted_one_by_one(lod)
         np.testing.assert_array_equal(count_in_cells(lod), expected)
         lod.flags.writeable = False

@@ -71,11 +71,12 @@ def _compiled(
     order = np.argsort(group, kind="stable").astype(np.int64, copy=False)
     starts = np.flatnonzero(np.diff(group[order], prepend=group[order[:1]] - 1))
     edges = np.append(starts, len(lod)).astype(np.int64, copy=False)
-    highest = np.empty((starts.size, lod.shape[1]), lod.dtype)
+    dtype = np.dtype(lod.dtype.type)  # Zarr names the order of bytes, also that of this machine
+    highest = np.empty((starts.size, lod.shape[1]), dtype)
     row = np.empty(highest.shape, np.int32)
     counts = np.zeros(N_CELLS + 1 if counted else 0, np.uint32)  # the last one counts NaN
-    layout = Layout.of(lod.dtype)
-    values = np.require(lod, requirements=["C", "ALIGNED"])
+    layout = Layout.of(dtype)
+    values = np.require(lod, requirements=["C", "ALIGNED"]).view(dtype)
     loop.summarise(values, order, edges, highest, row, counts, layout.shift, layout.first)
     return highest, row, counts[:-1] if counted else None
 
