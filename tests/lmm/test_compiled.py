@@ -12,9 +12,12 @@ import studies
 
 import bulklmm_dask as blmm
 from bulklmm_dask._compiled import NUMPY, VARIABLE
+from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
+from bulklmm_dask.lmm.basis import fold, make_basis
 from bulklmm_dask.lmm.compiled.loops import available, built, loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.lod import ROUNDING
+from bulklmm_dask.lmm.projected import LogVolume, Projected
 
 SETS = range(len(available()) - 1)
 needed = pytest.mark.skipif(built() is None, reason="the loops were not built")
@@ -177,3 +180,93 @@ def test_scans_are_those_of_numpy(precision, reml, monkeypatch):
     assert expected.max() > 12
     for lod in found.values():
         np.testing.assert_allclose(lod, expected, atol=1e-4 if precision == "single" else 1e-5)
+
+
+def sums_of(pairs, *, reml, seed=0):
+    """Terms of pairs of many kinds: weak, strong, with maxima at ends and between."""
+    rng = np.random.default_rng(seed)
+    n, rank = 60, 40
+    factor = rng.standard_normal((n, rank))
+    basis = make_basis(factor @ factor.T / rank, np.ones((n, 1)))
+    x, y = rng.standard_normal((2, n, pairs))
+    y += rng.choice([0.0, 0.5, 3.0], pairs) * x
+    y += rng.choice([0.0, 2.0], pairs) * (factor @ rng.standard_normal((rank, pairs)))
+    spectrum, turned = fold(basis, basis.vectors.T @ np.concatenate([x, y], axis=1))
+    projected = Projected.of(spectrum, folded=True)
+    xs, ys = (projected.vectors.T @ turned[:, k * pairs : (k + 1) * pairs] for k in (0, 1))
+    terms = np.zeros((len(projected.with_null), 3, pairs))
+    terms[:, 0] = projected.square_terms(turned[:, pairs:], ys)
+    terms[:-1, 1], terms[:-1, 2] = projected.left @ (xs * ys), projected.left @ (xs * xs)
+    volumes = [projected.log_volume(reml=kind) for kind in (False, reml)]
+    sums = PairSums(projected.with_null, terms, *volumes, n, n - 2 * reml, reml)
+    return sums, spectrum.mesh, rng.uniform(0, spectrum.h2_max, pairs)
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("pairs", [1, 8, 203])
+def test_sums_of_pairs_are_those_of_numpy(kernels, reml, pairs, monkeypatch):
+    sums, mesh, h2 = sums_of(pairs, reml=reml)
+    h2[0], h2[-1] = mesh[-1], 0.0
+    some = np.random.default_rng(1).permutation(pairs)[: pairs // 2 + 1]
+
+    def found(which):
+        monkeypatch.setenv(VARIABLE, which)
+        empty = np.empty(0, np.int64)
+        return {
+            "derivatives": sums.derivatives(some, h2[some]),
+            "none": sums.derivatives(empty, np.empty(0)),
+            "values": sums.values(h2),
+            "volume": sums.full.at(h2),
+            "climb": sums.climb(h2, mesh[-1]),
+            "rivals": sums.rivals(mesh, h2),
+            "search": sums.search(mesh),
+        }
+
+    fast, slow = found(kernels), found(NUMPY)
+    for name, expected in slow.items():
+        for one, other in zip(fast[name], expected, strict=True):
+            assert np.asarray(one).dtype == np.asarray(other).dtype
+            if name not in ("climb", "search", "rivals"):
+                np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10, err_msg=name)
+    # NumPy compares in single precision under REML: so here are the likelihoods themselves.
+    value = sums.on_mesh(mesh)[0]
+    near = value >= value.max(axis=0) - _RIVAL
+    peak = near[1:-1] & (value[1:-1] > value[:-2]) & (value[1:-1] >= value[2:])
+    peak &= (mesh[2:, None] < h2) | (mesh[:-2, None] > h2)
+    np.testing.assert_array_equal(fast["rivals"], (near[0] | near[-1], peak.any(axis=0)))
+    assert np.mean(np.array(fast["rivals"]) == slow["rivals"]) > 0.99
+    # Steps of Newton end by a rule: the value is the same, h2 only to the end of the rule.
+    np.testing.assert_array_equal(fast["climb"][3], slow["climb"][3])
+    sure = slow["climb"][3]
+    np.testing.assert_allclose(fast["climb"][1][sure], slow["climb"][1][sure], atol=1e-8)
+    np.testing.assert_allclose(fast["search"][1], slow["search"][1], atol=1e-8)
+
+
+@pytest.mark.parametrize("kernels", available())
+def test_log_volumes_lose_no_digits_where_eigenvalues_are_near_one(kernels, monkeypatch):
+    monkeypatch.setenv(VARIABLE, kernels)
+    poles = np.array([0.0, 1e-9, 1 - 1e-9, 1.0, 1 + 1e-12, 1.0005, 0.7, 1.5, 1e4])
+    h2 = np.array([0.0, 1e-12, 0.3, 0.5, 0.999])
+    for pole in poles:
+        volume = LogVolume(np.array([pole]), np.ones(1))
+        change = pole - 1.0
+        expected = np.log1p(change * h2) / change if change else h2
+        np.testing.assert_allclose(volume.at(h2), expected, rtol=1e-12, atol=1e-15)
+
+
+@needed
+def test_terms_that_do_not_fit_are_refused():
+    module = built()
+    poles, terms, some, h2 = np.ones(2), np.ones((2, 3, 4)), np.arange(4), np.zeros(4)
+    out = np.empty((3, 4))
+    with pytest.raises(ValueError, match="24 terms are not 3 of each of 3 poles"):
+        module.pair_values(np.ones(3), terms[:, :, ::1], some, h2, out, 0)
+    with pytest.raises(IndexError, match="some has 4, but there are 4 pairs"):
+        module.pair_values(poles, terms, some + 1, h2, out, 0)
+    with pytest.raises(ValueError, match="h2 has to be 4 numbers of a format in 'd'; it is 3"):
+        module.pair_values(poles, terms, some, h2[:3], out, 0)
+    with pytest.raises(ValueError, match="sums has to be 12 numbers"):
+        module.pair_values(poles, terms, some, h2, out[:2], 0)
+    with pytest.raises((BufferError, ValueError), match="contiguous"):
+        module.pair_values(poles, terms[:, :, ::2], some[:2], h2[:2], out, 0)

@@ -23,7 +23,7 @@ from bulklmm_dask.typing import Index, Real
 def built() -> ModuleType | None:
     """The compiled module; None where it was not built."""
     try:
-        from bulklmm_dask.storage.summaries import _blocks
+        from bulklmm_dask.storage.compiled import _blocks
     except ImportError:
         return None
     return _blocks

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.tables.headers import find_column
@@ -83,12 +84,14 @@ def named_positions(
     return columns[contig], positions, next(iter(by_unit.values()))
 
 
-def map_frame(markers: Sequence[str], contigs: Sequence[str], position: np.ndarray) -> pd.DataFrame:
+def map_frame(
+    markers: Sequence[str], contigs: Sequence[str] | np.ndarray, position: np.ndarray | None
+) -> pd.DataFrame:
     """Contig and position of markers, indexed by their names.
 
     The names stay Python's own texts, over which a loop is ten times as fast as over pandas'.
     """
-    index = pd.Index(markers, dtype=object)
+    index: pd.Index = pd.Index(text(markers), dtype="object")
     return pd.DataFrame({"contig": contigs, "position": position}, index=index)
 
 

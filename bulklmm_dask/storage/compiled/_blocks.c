@@ -1,7 +1,8 @@
 /* The summary of a block of LODs in one pass: highest LODs, where they are, and counts by cell.
 
-It is what `slabs.py` and `cells.py` find in NumPy. Rows that are copies of the row before, as those of
-markers without a recombination between them are, are recognised and not looked at again.
+It is what `summaries/slabs.py` and `summaries/cells.py` find in NumPy. Rows that are copies of the row
+before, as those of markers without a recombination between them are, are recognised and not looked at
+again.
 
 Arrays come as buffers: no header of NumPy is needed, and one build serves all versions of Python from
 3.11 on. */
@@ -17,7 +18,7 @@ Arrays come as buffers: no header of NumPy is needed, and one build serves all v
 /* Columns that are looked at together: a multiple of the lanes of any vector. */
 #define WIDTH 256
 
-/* Cells as `cells.py` numbers them: the leading bits of a LOD, less the number of the first cell. */
+/* Cells as `summaries/cells.py` numbers them: the leading bits of a LOD, less the number of the first cell. */
 typedef struct {
     uint32_t *counts; /* one more than there are cells: NaN counts there */
     int64_t last, first;
