@@ -79,6 +79,6 @@ def require_picture(path: Path, *, overwrite: bool) -> None:
 def write_picture(ax: Axes, path: Path, dpi: int = DPI) -> None:
     """Write a picture and report its path."""
     keep(ax, path, dpi)
-    did(format=path.suffix[1:], inches=ax.get_figure(root=True).get_size_inches(), dpi=dpi)
+    did(format=path.suffix[1:], dpi=dpi)
     wrote(path)
     say(f"picture written to {named(path)}")

@@ -101,7 +101,7 @@ def miami(
     traits = list(dict.fromkeys((trait, lower_trait or trait)))
     halves: Any = tuple(names(labels)) if labels is not None else None
     if halves is None and len(traits) == 1:
-        halves = _names_of(upper, lower)
+        halves = names_of(upper, lower)
     return plot.miami(
         open_result(upper),
         open_result(lower),
@@ -113,7 +113,7 @@ def miami(
     )
 
 
-def _names_of(upper: Path, lower: Path) -> tuple[str, str] | None:
+def names_of(upper: Path, lower: Path) -> tuple[str, str] | None:
     """Names of two results, with as much of their paths as tells them apart."""
     if upper == lower:
         return None

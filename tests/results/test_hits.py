@@ -654,7 +654,7 @@ def test_an_empty_path_is_refused_by_the_name_of_its_argument(empty, stored):
 
 
 def test_commands_say_what_is_wrong(stored, tmp_path):
-    assert "give --threshold 5" in run("hits", stored, code=1).stderr
+    assert "give --threshold 5" in run("hits", stored, code=2).stderr
     assert "exclude each other" in run("peaks", stored, "--drop", 1, "--prob", 0.9, code=2).stderr
     assert "there is no" in run("hotspots", tmp_path / "no.csv", "--window", 5, code=1).stderr
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
