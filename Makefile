@@ -72,16 +72,19 @@ bench-large: $(VENV)/.test
 bench-scaling: $(VENV)/.demo
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_scaling.py $(BENCH)
 
-# One stamp file per set of extras: pip runs again only when pyproject.toml has changed.
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
+# One stamp file per set of extras: pip runs again only when what it builds from has changed. Without a C
+# compiler it leaves out the compiled loops, and NumPy does what they do.
+SOURCES = pyproject.toml setup.py $(wildcard bulklmm_dask/*/compiled/*.[ch])
+
+$(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	$(INSTALL) --editable '.[plot]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml | $(BIN)/python
+$(VENV)/.test: $(SOURCES) | $(BIN)/python
 	$(INSTALL) --editable '.[test]'
 	@touch $@
 
-$(VENV)/.docs: pyproject.toml | $(BIN)/python
+$(VENV)/.docs: $(SOURCES) | $(BIN)/python
 	$(INSTALL) --editable '.[docs,plot]'
 	@touch $@
 

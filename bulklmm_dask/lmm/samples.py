@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, Eigen, make_basis
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array, Flags, Index
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,21 @@ def sample_groups(
         Eigenbasis of these samples; None if there are fewer than two.
     """
     observed = ~np.isnan(traits) & samples.complete[:, None]
-    members: dict[bytes, list[int]] = {}
-    for column, key in enumerate(np.packbits(observed, axis=0).T):
-        members.setdefault(key.tobytes(), []).append(column)
-    for columns in members.values():
+    for columns in _alike(observed):
         rows = np.flatnonzero(observed[:, columns[0]])
         basis = None
         if complete is not None and len(rows) == len(samples):
             basis = complete
         elif len(rows) >= 2:
             basis = samples.take(rows).basis()
-        yield rows, np.array(columns), basis
+        yield rows, columns, basis
+
+
+def _alike(observed: Flags) -> list[Index]:
+    """Columns (n, traits) that are the same, in groups, the group of the first column first."""
+    if (observed.all(axis=1) == observed.any(axis=1)).all():  # as in most studies
+        return [np.arange(observed.shape[1])] if observed.shape[1] else []
+    members: dict[bytes, list[int]] = {}
+    for column, key in enumerate(np.packbits(observed, axis=0).T):
+        members.setdefault(key.tobytes(), []).append(column)
+    return [np.array(columns) for columns in members.values()]

@@ -27,6 +27,8 @@ from typing import Self
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.interpolate import Interpolation, eigenvalue_bounds, interpolate_inverses
 from bulklmm_dask.lmm.lod import (
     CANCELLED,
@@ -259,6 +261,10 @@ class _Block:
     score, r2, between, scratch : array
         Memory for the tiles of S_xy, r2, interpolated 1/S_xx, and what r2 is multiplied by. Two of
         the same dtype are the same memory: `score` and `r2`, `between` and `scratch`.
+    listed : array (1, pairs)
+        Memory for the pairs of a tile that are computed again, for compiled loops.
+    loops : int or None
+        Compiled loops to use; None for NumPy.
     """
 
     scan: NullScan
@@ -276,6 +282,8 @@ class _Block:
     r2: Real
     between: Real
     scratch: Real
+    listed: Index
+    loops: int | None
 
     @classmethod
     def of(cls, scan: NullScan, markers: Markers, *, single: bool) -> Self:
@@ -298,6 +306,9 @@ class _Block:
             limit = min(limit, largest_r2(basis.n, SINGLE_ERROR, error))
         elif not basis.graded:
             limit = min(limit, largest_r2(basis.n, _DOUBLE_ERROR, ROUNDING_OF_R2))
+        compiled = None if basis.graded or len(scan.own) else loops()
+        if compiled is not None:
+            limit = min(limit, LARGEST_R2)
         r2, scratch = np.empty((2, TILE_CELLS), of_r2)
         return cls(
             scan,
@@ -315,6 +326,8 @@ class _Block:
             r2,
             scratch if basis.graded else np.empty(TILE_CELLS),
             scratch,
+            np.empty((1, 0 if compiled is None else TILE_CELLS), np.int64),
+            compiled,
         )
 
     def write_lods(self, rows: slice, columns: slice, out: Single) -> tuple[Index, Index, Real]:
@@ -323,12 +336,25 @@ class _Block:
         Returns the markers, the traits and the scores of the pairs to be computed again; NaN for
         scores that are not known in double precision.
         """
-        score, r2, between, scratch = (
-            memory[: out.size].reshape(out.shape)
-            for memory in (self.score, self.r2, self.between, self.scratch)
-        )
+        score = self.score[: out.size].reshape(out.shape)
+        between = self.between[: out.size].reshape(out.shape)
         np.matmul(self.x[rows], self.z[:, columns], out=score)
         np.matmul(self.inverse[rows], self.weights[:, columns], out=between)
+        if self.loops is None:
+            again = self._write_by_passes(score, between, rows, columns, out)
+        else:
+            n = self.scan.basis.n
+            again = lods_of_scores(score, between, n, self.limit, out, self.listed, self.loops)
+        i, j = np.divmod(again, out.shape[1])
+        known = self.score is not self.r2
+        scores = score.reshape(-1)[again] if known else np.full(len(again), np.nan)
+        return i + rows.start, j + columns.start, scores
+
+    def _write_by_passes(
+        self, score: Real, between: Real, rows: slice, columns: slice, out: Single
+    ) -> Index:
+        """Write the LODs of a tile, and return the positions of pairs to be computed again."""
+        r2, scratch = (memory[: out.size].reshape(out.shape) for memory in (self.r2, self.scratch))
         if self.score is not self.r2:
             r2[...] = score
         if self.between is not self.scratch:
@@ -346,10 +372,7 @@ class _Block:
         again = np.flatnonzero(large)
         r2.reshape(-1)[again] = 0.0
         lods_of_r2(r2, self.scan.basis.n, out, scratch)
-        i, j = np.divmod(again, out.shape[1])
-        known = self.score is not self.r2
-        scores = score.reshape(-1)[again] if known else np.full(len(again), np.nan)
-        return i + rows.start, j + columns.start, scores
+        return again
 
     def _share_left(self, rows: slice, columns: slice, inverse: Real) -> Real:
         """Share of S_xx that the trait-specific covariates leave, given 1/S_xx of a tile."""

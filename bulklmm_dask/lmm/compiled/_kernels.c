@@ -1,0 +1,369 @@
+/* Compiled loops of the scanners, as a Python module: checks of arrays, and the choice of a processor.
+
+The loops are in the headers of this folder. They are compiled once for each set of instructions, and
+one of these is taken at run time. What they compute, and to which error, is said where NumPy does the
+same: every loop has a counterpart in NumPy, which is used where this module is not built.
+
+Arrays come as buffers: no header of NumPy is needed, and one build serves all versions of Python from
+3.11 on. */
+
+#define Py_LIMITED_API 0x030b0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define RESTRICT __restrict__
+#else
+#define RESTRICT __restrict
+#endif
+
+/* Cells that are computed together: a fixed number, so that compilers make vectors of all of them, and
+   no cell is computed in another way than its neighbours. */
+#define WIDTH 64
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define BY_PROCESSOR 1
+#endif
+
+#define IN(name) name##_baseline
+#define TARGET
+#include "lods.h"
+#include "pairs.h"
+#undef IN
+#undef TARGET
+
+#ifdef BY_PROCESSOR
+#define IN(name) name##_avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#include "lods.h"
+#include "pairs.h"
+#undef IN
+#undef TARGET
+
+#define IN(name) name##_avx512
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
+#include "lods.h"
+#include "pairs.h"
+#undef IN
+#undef TARGET
+#endif
+
+#define ROW(set)                                                                                     \
+    {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
+     volume_integrals_##set, pair_rivals_##set}
+
+/* The loops of each set of instructions, the plainest first. */
+static const struct {
+    lods_of_doubles *of_doubles;
+    lods_of_floats *of_floats;
+    pair_derivatives *derivatives;
+    pair_values *values;
+    volume_integrals *integrals;
+    pair_rivals *rivals;
+} LOOPS[] = {
+    ROW(baseline),
+#ifdef BY_PROCESSOR
+    ROW(avx2),
+    ROW(avx512),
+#endif
+};
+
+/* Position in LOOPS of the last set of instructions that this processor has. */
+static int best(void) {
+#ifdef BY_PROCESSOR
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+            return 2;
+        return 1;
+    }
+#endif
+    return 0;
+}
+
+/* An array of two axes of a dtype ('f', 'd' or 'l' of 64 bits), whose rows are contiguous. */
+static int view(PyObject *array, Py_buffer *out, const char *name, const char *kinds, int writable) {
+    int flags = PyBUF_STRIDES | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array, out, flags) < 0)
+        return -1;
+    char kind = out->format ? out->format[0] : 'B';
+    Py_ssize_t size = kind == 'f' ? 4 : 8;
+    if (strchr(kinds, kind) && (!out->format || !out->format[1]) && out->itemsize == size &&
+        out->ndim == 2 && (out->shape[1] < 2 || out->strides[1] == size))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s has to have 2 axes, contiguous rows and a format in '%s'; it "
+                 "has %d axes and the format '%s'", name, kinds, out->ndim,
+                 out->format ? out->format : "B");
+    PyBuffer_Release(out);
+    return -1;
+}
+
+/* Views of several arrays, all of one shape. */
+static int views(int count, PyObject **arrays, Py_buffer *out, const char **names,
+                 const char **kinds, const int *writable) {
+    for (int i = 0; i < count; i++) {
+        int failed = view(arrays[i], &out[i], names[i], kinds[i], writable[i]);
+        if (!failed && (out[i].shape[0] != out[0].shape[0] || out[i].shape[1] != out[0].shape[1])) {
+            PyErr_Format(PyExc_ValueError, "%s has the shape (%zd, %zd), %s (%zd, %zd)", names[i],
+                         out[i].shape[0], out[i].shape[1], names[0], out[0].shape[0],
+                         out[0].shape[1]);
+            PyBuffer_Release(&out[i]);
+            failed = 1;
+        }
+        if (failed) {
+            while (i--)
+                PyBuffer_Release(&out[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int known(int loops) {
+    if (loops >= 0 && loops <= best())
+        return 1;
+    PyErr_Format(PyExc_ValueError, "loops %d: this processor has 0 to %d", loops, best());
+    return 0;
+}
+
+PyDoc_STRVAR(lods_doc, "lods(score, inverse, out, again, limit, scale, loops)\n--\n\n"
+             "Write LODs of a tile into `out`; count the pairs with r2 > limit, listed in `again`.");
+
+static PyObject *lods(PyObject *self, PyObject *args) {
+    PyObject *arrays[4];
+    double limit, scale;
+    int loops;
+    if (!PyArg_ParseTuple(args, "OOOOddi", &arrays[0], &arrays[1], &arrays[2], &arrays[3], &limit,
+                          &scale, &loops) || !known(loops))
+        return NULL;
+    static const char *names[] = {"score", "inverse", "out"};
+    static const char *kinds[] = {"df", "d", "f"};
+    static const int writable[] = {0, 0, 1};
+    Py_buffer of[3], again;
+    if (views(3, arrays, of, names, kinds, writable) < 0)
+        return NULL;
+    Py_ssize_t found = -1;
+    if (view(arrays[3], &again, "again", "lq", 1) == 0) {
+        if (again.shape[0] != 1 || again.shape[1] < of[0].shape[0] * of[0].shape[1])
+            PyErr_SetString(PyExc_ValueError, "again has to have a row with room for every pair");
+        else {
+            int is_double = of[0].format[0] == 'd';
+            Py_BEGIN_ALLOW_THREADS
+            found = (is_double ? LOOPS[loops].of_doubles : LOOPS[loops].of_floats)(
+                of[0].buf, of[0].strides[0], of[1].buf, of[1].strides[0], of[2].buf,
+                of[2].strides[0], of[0].shape[0], of[0].shape[1], again.buf, (float)limit,
+                (float)scale);
+            Py_END_ALLOW_THREADS
+        }
+        PyBuffer_Release(&again);
+    }
+    for (int i = 0; i < 3; i++)
+        PyBuffer_Release(&of[i]);
+    return found < 0 ? NULL : PyLong_FromSsize_t(found);
+}
+
+/* Contiguous memory of so many numbers of a format; `count` < 0 for any, which it then is. */
+static int flat(PyObject *array, Py_buffer *out, const char *name, const char *kinds, int writable,
+                Py_ssize_t *count) {
+    int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array, out, flags) < 0)
+        return -1;
+    char kind = out->format ? out->format[0] : 'B';
+    Py_ssize_t size = out->len / out->itemsize;
+    if (strchr(kinds, kind) && (!out->format || !out->format[1]) && (*count < 0 || *count == size)) {
+        *count = size;
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "%s has to be %zd numbers of a format in '%s'; it is %zd of '%s'",
+                 name, *count, kinds, size, out->format ? out->format : "B");
+    PyBuffer_Release(out);
+    return -1;
+}
+
+/* Arrays of a call: their buffers, and which were taken. */
+#define MOST 12
+struct taken {
+    Py_buffer of[MOST];
+    int count;
+};
+
+static void *take(struct taken *taken, PyObject *array, const char *name, const char *kinds,
+                  int writable, Py_ssize_t *count) {
+    if (flat(array, &taken->of[taken->count], name, kinds, writable, count) < 0)
+        return NULL;
+    return taken->of[taken->count++].buf;
+}
+
+static PyObject *give_back(struct taken *taken) {
+    while (taken->count--)
+        PyBuffer_Release(&taken->of[taken->count]);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Poles, terms and positions of pairs; 0 if they do not fit, with an exception. */
+static int pairs_of(struct taken *taken, struct pairs *p, PyObject *poles, PyObject *terms,
+                    PyObject *some) {
+    Py_ssize_t size = -1;
+    p->q = p->count = -1;
+    if (!(p->poles = take(taken, poles, "poles", "d", 0, &p->q)) ||
+        !(p->terms = take(taken, terms, "terms", "d", 0, &size)) ||
+        !(p->some = take(taken, some, "some", "lq", 0, &p->count)))
+        return 0;
+    if (p->q < 1 || size % (3 * p->q)) {
+        PyErr_Format(PyExc_ValueError, "%zd terms are not 3 of each of %zd poles", size, p->q);
+        return 0;
+    }
+    p->pairs = size / (3 * p->q);
+    for (Py_ssize_t i = 0; i < p->count; i++)
+        if (p->some[i] < 0 || p->some[i] >= p->pairs) {
+            PyErr_Format(PyExc_IndexError, "some has %lld, but there are %zd pairs",
+                         (long long)p->some[i], p->pairs);
+            return 0;
+        }
+    return 1;
+}
+
+static int volume_of(struct taken *taken, struct volume *v, PyObject *poles, PyObject *terms) {
+    v->q = -1;
+    return (v->poles = take(taken, poles, "poles", "d", 0, &v->q)) &&
+           (v->terms = take(taken, terms, "terms", "d", 0, &v->q));
+}
+
+PyDoc_STRVAR(derivatives_doc,
+             "pair_derivatives(poles, terms, some, h2, volume_poles, volume_terms, count, reml, slope,"
+             " bend, loops)\n--\n\nWrite two derivatives of the likelihoods of some pairs.");
+
+static PyObject *derivatives(PyObject *self, PyObject *args) {
+    PyObject *a[8];
+    double count, *slope, *bend;
+    const double *h2;
+    int reml, loops;
+    struct taken taken = {.count = 0};
+    struct pairs p;
+    struct volume volume;
+    if (!PyArg_ParseTuple(args, "OOOOOOdpOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &count,
+                          &reml, &a[6], &a[7], &loops) || !known(loops))
+        return NULL;
+    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
+        (h2 = take(&taken, a[3], "h2", "d", 0, &p.count)) &&
+        volume_of(&taken, &volume, a[4], a[5]) &&
+        (slope = take(&taken, a[6], "slope", "d", 1, &p.count)) &&
+        (bend = take(&taken, a[7], "bend", "d", 1, &p.count))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].derivatives(&p, h2, volume, count, reml, slope, bend);
+        Py_END_ALLOW_THREADS
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(values_doc, "pair_values(poles, terms, some, h2, sums, loops)\n--\n\n"
+             "Write S_yy, S_xy and S_xx of some pairs, each at its own h.");
+
+static PyObject *values(PyObject *self, PyObject *args) {
+    PyObject *a[5];
+    const double *h2;
+    double *sums;
+    int loops;
+    struct taken taken = {.count = 0};
+    struct pairs p;
+    if (!PyArg_ParseTuple(args, "OOOOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &loops) ||
+        !known(loops))
+        return NULL;
+    Py_ssize_t size;
+    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
+        (h2 = take(&taken, a[3], "h2", "d", 0, &p.count)) &&
+        (size = 3 * p.count, sums = take(&taken, a[4], "sums", "d", 1, &size))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].values(&p, h2, sums);
+        Py_END_ALLOW_THREADS
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(integrals_doc, "volume_integrals(poles, terms, h2, out, loops)\n--\n\n"
+             "Write sums of terms times the integrals of 1/v from 0 to h.");
+
+static PyObject *integrals(PyObject *self, PyObject *args) {
+    PyObject *a[4];
+    const double *h2;
+    double *out;
+    int loops;
+    Py_ssize_t count = -1;
+    struct taken taken = {.count = 0};
+    struct volume volume;
+    if (!PyArg_ParseTuple(args, "OOOOi", &a[0], &a[1], &a[2], &a[3], &loops) || !known(loops))
+        return NULL;
+    if (volume_of(&taken, &volume, a[0], a[1]) &&
+        (h2 = take(&taken, a[2], "h2", "d", 0, &count)) &&
+        (out = take(&taken, a[3], "out", "d", 1, &count))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].integrals(volume, h2, count, out);
+        Py_END_ALLOW_THREADS
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(rivals_doc, "pair_rivals(poles, terms, some, mesh, weights, volume, count, reml, reach,"
+             " h2, at_end, between, loops)\n--\n\nSay which pairs may have another maximum.");
+
+static PyObject *rivals(PyObject *self, PyObject *args) {
+    PyObject *a[9];
+    const double *mesh, *weights, *volume, *h2;
+    unsigned char *at_end, *between;
+    double count, reach, *scratch;
+    int reml, loops;
+    Py_ssize_t points = -1, size;
+    struct taken taken = {.count = 0};
+    struct pairs p;
+    if (!PyArg_ParseTuple(args, "OOOOOOdpdOOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &count,
+                          &reml, &reach, &a[6], &a[7], &a[8], &loops) || !known(loops))
+        return NULL;
+    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
+        (mesh = take(&taken, a[3], "mesh", "d", 0, &points)) && points > 0 &&
+        (size = p.q * points, weights = take(&taken, a[4], "weights", "d", 0, &size)) &&
+        (volume = take(&taken, a[5], "volume", "d", 0, &points)) &&
+        (h2 = take(&taken, a[6], "h2", "d", 0, &p.count)) &&
+        (at_end = take(&taken, a[7], "at_end", "?", 1, &p.count)) &&
+        (between = take(&taken, a[8], "between", "?", 1, &p.count))) {
+        scratch = PyMem_Malloc((points + 3 * p.q) * LANES * sizeof(double));
+        if (scratch) {
+            Py_BEGIN_ALLOW_THREADS
+            LOOPS[loops].rivals(&p, mesh, points, weights, volume, count, reml, reach, h2, scratch,
+                                at_end, between);
+            Py_END_ALLOW_THREADS
+            PyMem_Free(scratch);
+        } else
+            PyErr_NoMemory();
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
+
+static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_FromLong(best()); }
+
+static PyMethodDef METHODS[] = {
+    {"best", best_of, METH_NOARGS, best_doc},
+    {"lods", lods, METH_VARARGS, lods_doc},
+    {"pair_derivatives", derivatives, METH_VARARGS, derivatives_doc},
+    {"pair_rivals", rivals, METH_VARARGS, rivals_doc},
+    {"pair_values", values, METH_VARARGS, values_doc},
+    {"volume_integrals", integrals, METH_VARARGS, integrals_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot SLOTS[] = {{0, NULL}};
+
+static struct PyModuleDef MODULE = {
+    PyModuleDef_HEAD_INIT, "_kernels", "Compiled loops of the scanners.", 0, METHODS, SLOTS,
+    NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&MODULE); }

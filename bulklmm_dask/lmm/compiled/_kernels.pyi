@@ -1,0 +1,44 @@
+from bulklmm_dask.typing import Array, Flags, Index, Real, Single
+
+def best() -> int: ...
+def lods(
+    score: Real,
+    inverse: Real,
+    out: Single,
+    again: Index,
+    limit: float,
+    scale: float,
+    loops: int,
+) -> int: ...
+def pair_derivatives(
+    poles: Array,
+    terms: Array,
+    some: Index,
+    h2: Array,
+    volume_poles: Array,
+    volume_terms: Array,
+    count: float,
+    reml: bool,
+    slope: Array,
+    bend: Array,
+    loops: int,
+) -> None: ...
+def pair_values(
+    poles: Array, terms: Array, some: Index, h2: Array, sums: Array, loops: int
+) -> None: ...
+def pair_rivals(
+    poles: Array,
+    terms: Array,
+    some: Index,
+    mesh: Array,
+    weights: Array,
+    volume: Array,
+    count: float,
+    reml: bool,
+    reach: float,
+    h2: Array,
+    at_end: Flags,
+    between: Flags,
+    loops: int,
+) -> None: ...
+def volume_integrals(poles: Array, terms: Array, h2: Array, out: Array, loops: int) -> None: ...

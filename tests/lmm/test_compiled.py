@@ -1,0 +1,271 @@
+"""The compiled loops against NumPy, for every set of instructions that the processor has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import studies
+
+import bulklmm_dask as blmm
+from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
+from bulklmm_dask.lmm.basis import fold, make_basis
+from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built, loops
+from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
+from bulklmm_dask.lmm.lod import ROUNDING
+from bulklmm_dask.lmm.projected import LogVolume, Projected
+
+SETS = range(len(available()) - 1)
+needed = pytest.mark.skipif(built() is None, reason="the loops were not built")
+SHAPES = [(1, 1), (3, 63), (2, 64), (5, 65), (7, 200), (0, 5), (4, 0)]
+
+
+def tile(shape, dtype, seed=0):
+    """Scores and inverses whose r2 reaches from 0 to beyond what the loop computes."""
+    rng = np.random.default_rng(seed)
+    score = rng.standard_normal(shape) * rng.choice([1e-6, 0.05, 0.5], shape)
+    return score.astype(dtype), rng.uniform(0.5, 2.0, shape)
+
+
+def lods(score, inverse, n, limit, which, out=None):
+    out = np.full(score.shape, np.nan, np.float32) if out is None else out
+    again = np.full((1, score.size), -1)
+    return out, lods_of_scores(score, inverse, n, limit, out, again, which)
+
+
+@needed
+@pytest.mark.parametrize("which", SETS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("limit", [LARGEST_R2, 0.1])
+def test_lods_are_those_of_the_logarithm(which, dtype, shape, limit):
+    score, inverse = tile(shape, dtype)
+    r2 = score.astype(float) ** 2 * inverse
+    out, again = lods(score, inverse, 300, limit, which)
+    # Whether r2 is above the limit is known but for its rounding.
+    near = np.abs(r2.ravel() / limit - 1) < 1e-6
+    np.testing.assert_array_equal(
+        np.setdiff1d(again, np.flatnonzero(near)),
+        np.setdiff1d(np.flatnonzero(r2 > limit), np.flatnonzero(near)),
+    )
+    low = np.ones(r2.size, bool)
+    low[again] = False
+    expected = -150 * np.log1p(-np.where(r2 < 1, r2, 0.0)) / np.log(10)
+    factor = 1 / (1 - np.minimum(r2, LARGEST_R2))  # by which an error of r2 moves the LOD
+    of_r2 = 1 if dtype == np.float64 else 4
+    gap = np.abs(out - expected) / (ROUNDING * np.maximum(expected, 1e-300))
+    assert (gap.ravel()[low] <= (5 + of_r2 * factor).ravel()[low]).all()
+    assert (out.ravel()[again] == 0).all()
+
+
+@needed
+@pytest.mark.parametrize("which", SETS)
+def test_a_pair_is_computed_in_the_same_way_wherever_it_stands(which):
+    """In whole blocks, at the end of a row, unaligned, and as a view of larger arrays."""
+    score, inverse = tile((40, 333), np.float64)
+    whole, again = lods(score, inverse, 100, 0.2, which)
+    for start, stop in [(0, 1), (5, 70), (64, 128), (131, 333)]:
+        room = np.full((80, 400), np.nan, np.float32)
+        out = room[::2, 3 : 3 + stop - start]
+        part, listed = lods(score[:, start:stop], inverse[:, start:stop], 100, 0.2, which, out)
+        np.testing.assert_array_equal(part, whole[:, start:stop])
+        i, j = np.divmod(again, 333)
+        mine = (j >= start) & (j < stop)
+        expected = i[mine] * (stop - start) + j[mine] - start
+        np.testing.assert_array_equal(listed, expected)
+        room[::2, 3 : 3 + stop - start] = np.nan
+        assert np.isnan(room).all()  # nothing else was written
+
+
+@needed
+@pytest.mark.parametrize("which", SETS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_awkward_scores(which, dtype):
+    score = np.zeros((1, 70), dtype)
+    score[0, :6] = 0.0, -0.0, np.nan, np.inf, -np.inf, np.finfo(dtype).max
+    score[0, 66] = np.nan
+    inverse = np.ones((1, 70))
+    inverse[0, 6] = np.nan
+    out, again = lods(score, inverse, 100, 0.2, which)
+    np.testing.assert_array_equal(again, [3, 4, 5])
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(out)), [2, 6, 66])
+    rest = np.delete(out[0], [2, 6, 66])
+    assert (rest == 0).all()
+    assert not np.signbit(rest).any()
+
+
+@needed
+def test_arrays_that_do_not_fit_are_refused():
+    module = built()
+    score, inverse = tile((4, 6), np.float64)
+    out, again = np.zeros((4, 6), np.float32), np.zeros((1, 24), np.int64)
+    with pytest.raises(ValueError, match=r"out has the shape \(3, 6\), score \(4, 6\)"):
+        module.lods(score, inverse, out[:3], again, 0.2, 1.0, 0)
+    with pytest.raises(ValueError, match="room for every pair"):
+        module.lods(score, inverse, out, again[:, :23], 0.2, 1.0, 0)
+    with pytest.raises(TypeError, match="score has to have 2 axes"):
+        module.lods(score.T[::2].T, inverse, out, again, 0.2, 1.0, 0)
+    with pytest.raises(TypeError, match=r"inverse has to have .* the format 'f'"):
+        module.lods(score, inverse.astype(np.float32), out, again, 0.2, 1.0, 0)
+    with pytest.raises(TypeError, match="again has to have 2 axes"):
+        module.lods(score, inverse, out, again[0], 0.2, 1.0, 0)
+    out.flags.writeable = False
+    with pytest.raises((BufferError, ValueError), match=r"read-only|writable"):
+        module.lods(score, inverse, out, again, 0.2, 1.0, 0)
+    with pytest.raises(ValueError, match="loops 9: this processor has 0 to"):
+        module.lods(score, inverse, np.zeros((4, 6), np.float32), again, 0.2, 1.0, 9)
+
+
+@needed
+def test_threads_compute_beside_each_other():
+    score, inverse = tile((100, 500), np.float64)
+    expected, _ = lods(score, inverse, 100, 0.2, SETS[-1])
+    found = [None] * 4
+
+    def work(k):
+        for _ in range(20):
+            found[k] = lods(score, inverse, 100, 0.2, SETS[-1])[0]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in found:
+        np.testing.assert_array_equal(one, expected)
+
+
+@pytest.mark.parametrize("kernels", available())
+def test_the_environment_chooses(kernels, monkeypatch):
+    monkeypatch.setenv(VARIABLE, f" {kernels.upper()} ")
+    assert loops() == (None if kernels == NUMPY else available().index(kernels) - 1)
+    monkeypatch.delenv(VARIABLE)
+    assert loops() == (len(available()) - 2 if len(available()) > 1 else None)
+
+
+def test_a_name_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "sse9")
+    with pytest.raises(blmm.InputError, match=f"{VARIABLE}='sse9', but here are only numpy"):
+        loops()
+
+
+def test_numpy_takes_over_where_they_were_not_built():
+    code = (
+        "import sys; sys.modules['bulklmm_dask.lmm.compiled._kernels'] = None\n"
+        "from bulklmm_dask.lmm.compiled.loops import available, loops\n"
+        "print(available(), loops())"
+    )
+    words = [sys.executable, "-c", code]
+    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert said.stdout == "('numpy',) None\n"
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("reml", [False, True])
+def test_scans_are_those_of_numpy(precision, reml, monkeypatch):
+    """Strong pairs, copies of markers, missing values and a marker without variation."""
+    ds = studies.study(n=90, p=150, m=80, covariates=1, seed=8)
+    ds["sample_trait"][:, :5] += 3 * ds.call_dosage[:5].T.values
+    ds["sample_trait"][3, 7:11] = np.nan
+    ds["call_dosage"][17] = 1.0
+    found = {}
+    for kernels in available():
+        monkeypatch.setenv(VARIABLE, kernels)
+        found[kernels] = blmm.scan(ds, precision=precision, reml=reml).lod.values
+    expected = found.pop(NUMPY)
+    assert expected.max() > 12
+    for lod in found.values():
+        np.testing.assert_allclose(lod, expected, atol=1e-4 if precision == "single" else 1e-5)
+
+
+def sums_of(pairs, *, reml, seed=0):
+    """Terms of pairs of many kinds: weak, strong, with maxima at ends and between."""
+    rng = np.random.default_rng(seed)
+    n, rank = 60, 40
+    factor = rng.standard_normal((n, rank))
+    basis = make_basis(factor @ factor.T / rank, np.ones((n, 1)))
+    x, y = rng.standard_normal((2, n, pairs))
+    y += rng.choice([0.0, 0.5, 3.0], pairs) * x
+    y += rng.choice([0.0, 2.0], pairs) * (factor @ rng.standard_normal((rank, pairs)))
+    spectrum, turned = fold(basis, basis.vectors.T @ np.concatenate([x, y], axis=1))
+    projected = Projected.of(spectrum, folded=True)
+    xs, ys = (projected.vectors.T @ turned[:, k * pairs : (k + 1) * pairs] for k in (0, 1))
+    terms = np.zeros((len(projected.with_null), 3, pairs))
+    terms[:, 0] = projected.square_terms(turned[:, pairs:], ys)
+    terms[:-1, 1], terms[:-1, 2] = projected.left @ (xs * ys), projected.left @ (xs * xs)
+    volumes = [projected.log_volume(reml=kind) for kind in (False, reml)]
+    sums = PairSums(projected.with_null, terms, *volumes, n, n - 2 * reml, reml)
+    return sums, spectrum.mesh, rng.uniform(0, spectrum.h2_max, pairs)
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("pairs", [1, 8, 203])
+def test_sums_of_pairs_are_those_of_numpy(kernels, reml, pairs, monkeypatch):
+    sums, mesh, h2 = sums_of(pairs, reml=reml)
+    h2[0], h2[-1] = mesh[-1], 0.0
+    some = np.random.default_rng(1).permutation(pairs)[: pairs // 2 + 1]
+
+    def found(which):
+        monkeypatch.setenv(VARIABLE, which)
+        empty = np.empty(0, np.int64)
+        return {
+            "derivatives": sums.derivatives(some, h2[some]),
+            "none": sums.derivatives(empty, np.empty(0)),
+            "values": sums.values(h2),
+            "volume": sums.full.at(h2),
+            "climb": sums.climb(h2, mesh[-1]),
+            "rivals": sums.rivals(mesh, h2),
+            "search": sums.search(mesh),
+        }
+
+    fast, slow = found(kernels), found(NUMPY)
+    for name, expected in slow.items():
+        for one, other in zip(fast[name], expected, strict=True):
+            assert np.asarray(one).dtype == np.asarray(other).dtype
+            if name not in ("climb", "search", "rivals"):
+                np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10, err_msg=name)
+    # NumPy compares in single precision under REML: so here are the likelihoods themselves.
+    value = sums.on_mesh(mesh)[0]
+    near = value >= value.max(axis=0) - _RIVAL
+    peak = near[1:-1] & (value[1:-1] > value[:-2]) & (value[1:-1] >= value[2:])
+    peak &= (mesh[2:, None] < h2) | (mesh[:-2, None] > h2)
+    np.testing.assert_array_equal(fast["rivals"], (near[0] | near[-1], peak.any(axis=0)))
+    assert np.mean(np.array(fast["rivals"]) == slow["rivals"]) > 0.99
+    # Steps of Newton end by a rule: the value is the same, h2 only to the end of the rule.
+    np.testing.assert_array_equal(fast["climb"][3], slow["climb"][3])
+    sure = slow["climb"][3]
+    np.testing.assert_allclose(fast["climb"][1][sure], slow["climb"][1][sure], atol=1e-8)
+    np.testing.assert_allclose(fast["search"][1], slow["search"][1], atol=1e-8)
+
+
+@pytest.mark.parametrize("kernels", available())
+def test_log_volumes_lose_no_digits_where_eigenvalues_are_near_one(kernels, monkeypatch):
+    monkeypatch.setenv(VARIABLE, kernels)
+    poles = np.array([0.0, 1e-9, 1 - 1e-9, 1.0, 1 + 1e-12, 1.0005, 0.7, 1.5, 1e4])
+    h2 = np.array([0.0, 1e-12, 0.3, 0.5, 0.999])
+    for pole in poles:
+        volume = LogVolume(np.array([pole]), np.ones(1))
+        change = pole - 1.0
+        expected = np.log1p(change * h2) / change if change else h2
+        np.testing.assert_allclose(volume.at(h2), expected, rtol=1e-12, atol=1e-15)
+
+
+@needed
+def test_terms_that_do_not_fit_are_refused():
+    module = built()
+    poles, terms, some, h2 = np.ones(2), np.ones((2, 3, 4)), np.arange(4), np.zeros(4)
+    out = np.empty((3, 4))
+    with pytest.raises(ValueError, match="24 terms are not 3 of each of 3 poles"):
+        module.pair_values(np.ones(3), terms[:, :, ::1], some, h2, out, 0)
+    with pytest.raises(IndexError, match="some has 4, but there are 4 pairs"):
+        module.pair_values(poles, terms, some + 1, h2, out, 0)
+    with pytest.raises(ValueError, match="h2 has to be 4 numbers of a format in 'd'; it is 3"):
+        module.pair_values(poles, terms, some, h2[:3], out, 0)
+    with pytest.raises(ValueError, match="sums has to be 12 numbers"):
+        module.pair_values(poles, terms, some, h2, out[:2], 0)
+    with pytest.raises((BufferError, ValueError), match="contiguous"):
+        module.pair_values(poles, terms[:, :, ::2], some[:2], h2[:2], out, 0)
