@@ -60,7 +60,7 @@ def test_options_that_do_not_go_together_are_named(folder, monkeypatch, argument
         (["hits", "scan.zarr", "--fdr", 2], "--fdr is 2.0"),
         (["hits", "perm.zarr", "--threshold", 3], "give a store of 'bulklmm scan'"),
         (["hits", "scan.zarr", "--threshold", 3, "--cis-window", 5], "give --trait-positions"),
-        (["thresholds", "perm.zarr", "--alpha", 0.001], "--alpha is "),
+        (["thresholds", "perm.zarr", "--alpha", 0.001], "--alpha 0.001 cannot be had: "),
         (["thresholds", "perm.zarr", "--by", "contig"], "'bulklmm permute --by contig'"),
         (["thresholds", "scan.zarr"], "give a store of 'bulklmm permute'"),
         (["maxima", "none.zarr"], "'bulklmm scan' or 'bulklmm permute' makes one"),
