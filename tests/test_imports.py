@@ -14,6 +14,7 @@ NAME = ROOT.name
 
 # Part (a subpackage or a module) -> the libraries and the parts of this package it may import.
 LIBRARIES = {
+    "__main__": set(),
     "_compiled": set(),
     "_lazy": set(),
     "_version": set(),
@@ -49,6 +50,7 @@ LIBRARIES = {
 _BASE = {"errors", "surface", "text", "typing"}
 _DATA = _BASE | {"storage", "study"}
 BELOW = {
+    "__main__": {"cli"},
     "_compiled": set(),
     "_lazy": set(),
     "_version": set(),
