@@ -11,11 +11,16 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
+from bulklmm_dask.lmm.alt.climb import Climb
+from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
 from bulklmm_dask.lmm.basis import fold, make_basis
+from bulklmm_dask.lmm.compiled.climb import Limits, TraitTable, climb_tile
 from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built, loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.lod import ROUNDING
+from bulklmm_dask.lmm.markers import prepare_markers
+from bulklmm_dask.lmm.null.fit import fit_null
 from bulklmm_dask.lmm.projected import LogVolume, Projected
 
 SETS = range(len(available()) - 1)
@@ -269,3 +274,72 @@ def test_terms_that_do_not_fit_are_refused():
         module.pair_values(poles, terms, some, h2, out[:2], 0)
     with pytest.raises((BufferError, ValueError), match="contiguous"):
         module.pair_values(poles, terms[:, :, ::2], some[:2], h2[:2], out, 0)
+
+
+def climbed(scanner, markers, *, single):
+    """Value, h2 and doubt of all pairs of a block, (markers, traits)."""
+    traits, expansion = scanner.traits, scanner.folded
+    x = markers.rotated @ expansion.projected.vectors[: markers.rotated.shape[1]]
+    squares = (x * x) @ expansion.projected.compression.matrix
+    n, count, reml = traits.basis.n, traits.count, traits.reml
+    out = np.full((3, len(x), len(traits.h2)), np.nan)
+    for tile in Climb(expansion, x, squares, n, count, reml=reml, single=single):
+        for into, part in zip(out, (tile.value, tile.h2, tile.unsure), strict=True):
+            into[tile.rows, tile.columns] = part.T
+    return out
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("kind", ["distinct", "strains", "nearly unrelated"])
+def test_climbs_are_those_of_numpy(kernels, reml, single, kind, monkeypatch):
+    """Traits at both ends of the interval, perfect ones, and tiles that are not full."""
+    rng = np.random.default_rng(5)
+    n, p, m = 80, 531, 70
+    strains = np.repeat(np.arange(20), 4) if kind == "strains" else np.arange(n)
+    dosage = rng.binomial(2, 0.4, (p, n))[:, strains].astype(float)
+    related = rng.binomial(2, 0.4, (300, n))[:, strains] - 0.8
+    kinship = related.T @ related / 100
+    if kind == "nearly unrelated":
+        kinship = np.eye(n) + 1e-3 * kinship
+    y = rng.standard_normal((n, m))
+    y[:, 20:] += 3 * (related.T @ rng.standard_normal((300, m - 20))) / 17
+    y[:, 30:40] += rng.uniform(1, 3, 10) * dosage[:10].T
+    y[:, 45] = dosage[11]  # a perfect fit
+    basis = make_basis(kinship, np.ones((n, 1)))
+    model = fit_null(basis, y, reml=reml)
+    scanner = AltExact.of(basis, model, reml=reml, refine_above=3.0)
+    markers = prepare_markers(basis, dosage)
+    monkeypatch.setenv(VARIABLE, kernels)
+    value, h2, unsure = climbed(scanner, markers, single=single)
+    monkeypatch.setenv(VARIABLE, NUMPY)
+    expected, place, doubt = climbed(scanner, markers, single=single)
+    both = (unsure == 0) & (doubt == 0)
+    assert both.mean() > 0.5
+    assert (unsure != doubt).mean() < 0.002  # those on the edge of a limit
+    # What rounding leaves of either: hundreds of roundings of single precision in nats.
+    np.testing.assert_allclose(value[both], expected[both], atol=3e-5, rtol=1e-5)
+    steep = np.abs(expected[both]) > 1e-3
+    assert np.quantile(np.abs(h2 - place)[both][steep], 0.99) < 1e-3
+
+
+@needed
+def test_tables_that_do_not_fit_are_refused():
+    a, g = np.zeros((4, 2, 3), np.float32), np.ones((9, 2, 3), np.float32)
+    inverse = np.ones((5, 3), np.float32)
+    limits = Limits(50, 50, 1e6, 0.01, 0.3, 0.999, False)
+
+    def table(nodes, heights, columns=36):
+        node = np.full((2, 4), nodes)
+        places = np.zeros((2, 4, 6), np.float32)
+        return TraitTable(np.zeros((2, columns), np.float32), node, np.array([heights] * 2), places)
+
+    with pytest.raises(ValueError, match="table has to be 72 numbers"):
+        climb_tile(a, g, table(0, 4, columns=35), inverse, inverse, 0, limits, 0)
+    for nodes, heights, first in [(5, 4, 0), (-1, 1, 0), (0, 5, 0), (0, -1, 0), (0, 4, 1)]:
+        with pytest.raises(ValueError, match="do not fit each other"):
+            climb_tile(a, g, table(nodes, heights), inverse, inverse, first, limits, 0)
+    value, _, unsure = climb_tile(a, g, table(4, 4), inverse, inverse, 0, limits, 0)
+    assert value.shape == (2, 3)
+    assert unsure.all()  # a range of t of nothing

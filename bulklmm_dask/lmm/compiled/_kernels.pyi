@@ -1,6 +1,28 @@
 from bulklmm_dask.typing import Array, Flags, Index, Real, Single
 
 def best() -> int: ...
+def climb(
+    a: Single,
+    g: Single,
+    table: Single,
+    node: Index,
+    heights: Index,
+    places: Single,
+    inverse: Single,
+    volume: Single,
+    first: int,
+    n: float,
+    count: float,
+    series: float,
+    step: float,
+    large: float,
+    h2_max: float,
+    reml: bool,
+    value: Single,
+    h2: Single,
+    unsure: Flags,
+    loops: int,
+) -> None: ...
 def lods(
     score: Real,
     inverse: Real,
