@@ -16,6 +16,7 @@ from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
 from bulklmm_dask.lmm.basis import fold, make_basis
 from bulklmm_dask.lmm.compiled.climb import Limits, TraitTable, climb_tile
+from bulklmm_dask.lmm.compiled.grid import grid_tile
 from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built, loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.lod import ROUNDING
@@ -343,3 +344,61 @@ def test_tables_that_do_not_fit_are_refused():
     value, _, unsure = climb_tile(a, g, table(4, 4), inverse, inverse, 0, limits, 0)
     assert value.shape == (2, 3)
     assert unsure.all()  # a range of t of nothing
+
+
+@needed
+@pytest.mark.parametrize("which", SETS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("traits", "points", "markers"), [(3, 10, 200), (2, 1, 64), (0, 3, 5)])
+@pytest.mark.parametrize("n", [20, 2000])
+def test_the_best_of_several_points_has_the_least_cost(which, dtype, traits, points, markers, n):
+    rng = np.random.default_rng(3)
+    all_markers, first = markers + 7, 5
+    score, inverse = (
+        tile((traits, points, markers), dtype)[0],
+        tile((points, all_markers), dtype)[1],
+    )
+    score[:, :, :2] = 1e-9  # no digit of a small r2 is lost
+    inverse = inverse.astype(dtype)
+    volume = rng.uniform(0.99, 1.01, (points, all_markers)).astype(dtype)
+    factor = np.exp(rng.exponential(0.1, (traits, points))).astype(dtype)
+    full = -rng.exponential(1.0, (traits, points)).astype(dtype)
+    here = slice(first, first + markers)
+    r2 = score.astype(float) ** 2 * inverse[:, here]
+    score /= np.sqrt(np.maximum(r2 / 0.999, 1.0)).astype(dtype)
+    r2 = score.astype(float) ** 2 * inverse[:, here]
+    cost = (1 - r2) * factor[:, :, None] * volume[:, here]
+    found = grid_tile(score, inverse, volume, factor, full, first, n, 0.6, 1 + 1e-3, which)
+    assert found.lod.dtype == dtype
+    if traits:
+        least = np.take_along_axis(cost, found.best[:, None], axis=1)[:, 0]
+        np.testing.assert_allclose(least, cost.min(axis=1), rtol=3 * np.finfo(dtype).eps / 1e-3)
+        ties = (cost < 1.001 * cost.min(axis=1, keepdims=True)).sum(axis=1) > 1
+        assert (ties != found.ties).mean() < 0.01
+        np.testing.assert_array_equal((r2 > 0.6).any(axis=1), found.inexact)
+    at = np.take_along_axis(r2, found.best[:, None], axis=1)[:, 0]
+    value = np.take_along_axis(full.astype(float), found.best, axis=1)
+    expected = (value - n / 2 * np.log1p(-at)) / np.log(10)
+    eps = np.finfo(dtype).eps
+    allowed = eps * (n * at / (1 - at) + 5 * np.abs(expected) + np.abs(value)) + 1e-300
+    assert (np.abs(found.lod - expected) <= allowed).all()
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_grids_are_those_of_numpy(kernels, reml, precision, monkeypatch):
+    ds = studies.study(n=60, p=90, m=70, covariates=1, seed=4)
+    ds["sample_trait"][:, :5] += 3 * ds.call_dosage[:5].T.values
+    ds["call_dosage"][17] = 1.0
+    ds["sample_trait"][:, 6] = ds.call_dosage[30].values  # a perfect fit
+    options = {"method": "alt-grid", "reml": reml, "precision": precision}
+    monkeypatch.setenv(VARIABLE, kernels)
+    found = blmm.scan(ds, **options).compute()
+    monkeypatch.setenv(VARIABLE, NUMPY)
+    expected = blmm.scan(ds, **options).compute()
+    allowed = 1e-4 if precision == "single" else 1e-9
+    low = expected.lod.values < 100
+    np.testing.assert_allclose(found.lod.values[low], expected.lod.values[low], atol=allowed)
+    np.testing.assert_allclose(found.lod.values[~low], expected.lod.values[~low], rtol=1e-6)
+    assert (found.h2_alt.values == expected.h2_alt.values).mean() > 0.999

@@ -31,33 +31,28 @@ Arrays come as buffers: no header of NumPy is needed, and one build serves all v
 
 #define IN(name) name##_baseline
 #define TARGET
-#include "lods.h"
-#include "pairs.h"
-#include "climb.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 
 #ifdef BY_PROCESSOR
 #define IN(name) name##_avx2
 #define TARGET __attribute__((target("avx2,fma")))
-#include "lods.h"
-#include "pairs.h"
-#include "climb.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 
 #define IN(name) name##_avx512
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
-#include "lods.h"
-#include "pairs.h"
-#include "climb.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 #endif
 
 #define ROW(set)                                                                                     \
     {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
-     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set}
+     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set, \
+     grid_of_doubles_##set, grid_of_floats_##set}
 
 /* The loops of each set of instructions, the plainest first. */
 static const struct {
@@ -68,6 +63,7 @@ static const struct {
     volume_integrals *integrals;
     pair_rivals *rivals;
     climb_tile *full, *restricted;
+    grid_tile *grid_of_doubles, *grid_of_floats;
 } LOOPS[] = {
     ROW(baseline),
 #ifdef BY_PROCESSOR
@@ -405,6 +401,54 @@ static PyObject *climb(PyObject *self, PyObject *args) {
     return give_back(&taken);
 }
 
+PyDoc_STRVAR(grid_doc, "grid(score, inverse, volume, factor, full, first, half_n, to_lod, limit,"
+             " tied, lod, best, inexact, ties, loops)\n--\n\n"
+             "Write the LODs of a tile, each pair at the best of its points.");
+
+static PyObject *grid(PyObject *self, PyObject *args) {
+    PyObject *o[9];
+    int loops;
+    struct taken taken = {.count = 0};
+    struct grid c;
+    if (!PyArg_ParseTuple(args, "OOOOOnddddOOOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &c.first,
+                          &c.half_n, &c.to_lod, &c.limit, &c.tied, &o[5], &o[6], &o[7], &o[8],
+                          &loops) || !known(loops))
+        return NULL;
+    Py_ssize_t scores = -1, all = -1, pairs, size;
+    if (!(c.score = take(&taken, o[0], "score", "df", 0, &scores)))
+        return give_back(&taken);
+    Py_buffer *score = &taken.of[0];
+    if (score->ndim != 3) {
+        PyErr_Format(PyExc_ValueError, "score has %d axes, not 3", score->ndim);
+        return give_back(&taken);
+    }
+    const char *kind = score->format[0] == 'd' ? "d" : "f";
+    c.traits = score->shape[0];
+    c.points = score->shape[1];
+    c.markers = score->shape[2];
+    pairs = c.traits * c.markers;
+    size = c.traits * c.points;
+    if ((c.inverse = take(&taken, o[1], "inverse", kind, 0, &all)) &&
+        (c.volume = take(&taken, o[2], "volume", kind, 0, &all)) &&
+        (c.factor = take(&taken, o[3], "factor", kind, 0, &size)) &&
+        (c.full = take(&taken, o[4], "full", kind, 0, &size)) &&
+        (c.lod = take(&taken, o[5], "lod", kind, 1, &pairs)) &&
+        (c.best = take(&taken, o[6], "best", "lq", 1, &pairs)) &&
+        (c.inexact = take(&taken, o[7], "inexact", "?", 1, &pairs)) &&
+        (c.ties = take(&taken, o[8], "ties", "?", 1, &pairs))) {
+        c.all_markers = c.points ? all / c.points : 0;
+        if (c.points < 1 || all != c.points * c.all_markers || c.first < 0 ||
+            c.first + c.markers > c.all_markers)
+            PyErr_SetString(PyExc_ValueError, "points and markers do not fit each other");
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            (*kind == 'd' ? LOOPS[loops].grid_of_doubles : LOOPS[loops].grid_of_floats)(&c);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    return give_back(&taken);
+}
+
 PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
 
 static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_FromLong(best()); }
@@ -412,6 +456,7 @@ static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_From
 static PyMethodDef METHODS[] = {
     {"best", best_of, METH_NOARGS, best_doc},
     {"climb", climb, METH_VARARGS, climb_doc},
+    {"grid", grid, METH_VARARGS, grid_doc},
     {"lods", lods, METH_VARARGS, lods_doc},
     {"pair_derivatives", derivatives, METH_VARARGS, derivatives_doc},
     {"pair_rivals", rivals, METH_VARARGS, rivals_doc},

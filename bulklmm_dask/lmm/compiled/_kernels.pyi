@@ -23,6 +23,23 @@ def climb(
     unsure: Flags,
     loops: int,
 ) -> None: ...
+def grid(
+    score: Real,
+    inverse: Real,
+    volume: Real,
+    factor: Real,
+    full: Real,
+    first: int,
+    half_n: float,
+    to_lod: float,
+    limit: float,
+    tied: float,
+    lod: Real,
+    best: Index,
+    inexact: Flags,
+    ties: Flags,
+    loops: int,
+) -> None: ...
 def lods(
     score: Real,
     inverse: Real,

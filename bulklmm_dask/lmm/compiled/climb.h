@@ -72,6 +72,13 @@ TARGET static inline float IN(logf)(float v) {
     return (float)((int32_t)shift - 200) * 0.69314718f + 2.0f * s * p;
 }
 
+/* ln(1 - r2) for r2 up to 1; that of the rounding of 1 for more. */
+TARGET static inline float IN(log_of_leftf)(float r2) {
+    float left = 1.0f - r2;
+    left = left < 5.9604645e-8f ? 5.9604645e-8f : left;
+    return r2 > 0.5f ? IN(logf)(left) : IN(log_of_rest)(r2);
+}
+
 /* e^x for |x| up to 1: (e^(x/4))^4. */
 TARGET static inline float IN(expf)(float x) {
     float y = 0.25f * x, p = 1.0f / 720.0f;
