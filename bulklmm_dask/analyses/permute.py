@@ -27,6 +27,7 @@ from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
 from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.bases import Bases, kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
+from bulklmm_dask.engine.overlap import made_meanwhile
 from bulklmm_dask.engine.permute import LazyPermutations, Pools, run_permutations
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
@@ -300,8 +301,9 @@ class _Task:
         layout = Layout((self.options.n_permutations, plan.n_traits), block, block, _DIMS)
         prints = self._prints(study, plan)
         skeleton = Skeleton(self._template(), layout, *self._fields(), prints, compression)
-        target = open_or_create(writer, skeleton)
-        written = run_permutations(target, self._lay_out(study, bases, plan, size), progress)
+        lazy = self._lay_out(study, bases, plan, size)
+        with made_meanwhile(writer, layout, lambda: skeleton) as target:
+            written = run_permutations(target, lazy, progress)
         with writer.given_back():
             result = open_result(written)
         warn_of_few_degrees(study.measured, result["n_samples"].values)
@@ -323,7 +325,7 @@ class _Task:
             whole = self._drawn(study, bases).assign_attrs(origin(self.ds))
         layout = Layout((1, 1), (1, 1), (1, 1), _DIMS)
         target = open_or_create(writer, Skeleton(whole, layout, {}, {}, prints))
-        with Journal(target.location, target.held) as journal:
+        with Journal(target) as journal:
             journal.note(target.write_traits(0, {}))
             journal.note(target.write_block(0, 0, {}))
         return open_result(writer.store)

@@ -17,8 +17,8 @@ from bulklmm_dask.analyses.inputs.cross import (
     with_x,
 )
 from bulklmm_dask.analyses.inputs.genetic_map import ContigMap, genetic_map
-from bulklmm_dask.crosses.hmm import Chromosome
 from bulklmm_dask.crosses.maps import MAP_FUNCTIONS, MapFunction, recombination
+from bulklmm_dask.crosses.seen import Chromosome
 from bulklmm_dask.crosses.types import cross_of
 from bulklmm_dask.engine.crosses import Contig, lazy_probabilities
 from bulklmm_dask.errors import InputError

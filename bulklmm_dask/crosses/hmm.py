@@ -9,40 +9,19 @@ instead of being logarithms, and beta by the same number when it comes there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.crosses.chains import Chain
-from bulklmm_dask.crosses.emission import expected, likelihoods
-from bulklmm_dask.crosses.steps import NEAR, family, steps_of
-from bulklmm_dask.typing import Array, Flags, Index, Single
+from bulklmm_dask.crosses.compiled.posteriors import loops_for, write_posterior
+from bulklmm_dask.crosses.seen import Chromosome, Seen
+from bulklmm_dask.crosses.steps import Steps, family, kept, steps_of
+from bulklmm_dask.typing import Array, Index, Single
 
-# Sums of vectors are looked at before they may have lost so many decimal places, and vectors are
-# divided by them where they are below _LOW. What is kept is in single precision, which has 38
-# places; a step leaves a state at most 18 below the others (two changes of 1e-8 each).
-_PLACES, _LOW = 10.0, 1e-5
-
-
-@dataclass(frozen=True)
-class Chromosome:
-    """The positions of a chromosome, and what its markers tell.
-
-    Attributes
-    ----------
-    fraction : array (positions - 1,)
-        Recombination fractions between neighbours.
-    marker : array (positions,) of int
-        Row of the marker at each position, -1 for none.
-    founders : array (markers, founders) of int
-        Alleles of the founders: 1, 3, or 0 where unknown.
-    """
-
-    fraction: Array
-    marker: Index
-    founders: npt.NDArray[np.integer]
+# Vectors are divided by their sums where these are below it.
+_LOW = 1e-5
 
 
 def posterior(
@@ -85,13 +64,19 @@ def posterior(
             continue
         chosen = [chains[number] for number in members]
         place = np.searchsorted(members, which[mine])
+        seen = Seen.of(chromosome, chosen[0], calls[:, mine], error)
+        compiled = loops_for(chosen[0])
+        if compiled is not None:
+            stay = kept(chosen, chromosome.fraction)
+            where = (mine, columns[members[0]])
+            write_posterior(out, where, chosen[0], stay, place, seen, compiled)
+            continue
         place_of, column = _as_slice(mine), _as_slice(columns[members[0]])
         in_place = isinstance(place_of, slice) and isinstance(column, slice)
         if not isinstance(place_of, slice) and not isinstance(column, slice):
             place_of = place_of[:, None]
-        for position, forward, backward in _forward_backward(
-            chromosome, chosen, place, calls[:, mine], error
-        ):
+        steps = steps_of(chosen, place, chromosome.fraction)
+        for position, forward, backward in _forward_backward(steps, chosen[0], seen):
             if in_place:
                 own = out[position, place_of, column]
                 np.multiply(forward, backward, out=own, casting="same_kind")
@@ -108,41 +93,29 @@ def _as_slice(places: Index) -> Any:
 
 
 def _forward_backward(
-    chromosome: Chromosome,
-    chains: Sequence[Chain],
-    which: Index,
-    calls: npt.NDArray[np.integer],
-    error: float,
+    steps: Steps, chain: Chain, seen: Seen
 ) -> Iterator[tuple[int, Single, Array]]:
     """Yield two arrays (individuals, states) for each position, from the last to the first.
 
     Their product is the posterior. The second array is overwritten at the next position.
     """
-    first = chains[0]
-    steps = steps_of(chains, which, chromosome.fraction)
-    table = likelihoods(first.seen, error)
-    rows = expected(first.states, chromosome.founders)
-    tells: Flags = np.asarray(rows.any(axis=1))
-    by_call = np.ascontiguousarray(table.T)
-    last = len(chromosome.marker) - 1
-    seen = [int(row) if row >= 0 and tells[row] else -1 for row in chromosome.marker]
-    often = max(1, int(_PLACES / -np.log10(min(table.min(), NEAR))))
-
-    told = np.empty((len(which), len(first.states)))
+    by_call = np.ascontiguousarray(seen.table.T)
+    last = len(seen.marker) - 1
+    told = np.empty((seen.calls.shape[1], len(chain.states)))
 
     def see(row: int, vectors: Array, out: Array) -> None:
         """Multiply by the probabilities of the calls of a marker."""
-        by_call[:, rows[row]].take(calls[row], axis=0, out=told, mode="clip")
+        by_call[:, seen.expected[row]].take(seen.calls[row], axis=0, out=told, mode="clip")
         np.multiply(vectors, told, out=out)
 
     # Before the calls at each position; after them, and divided by their sum now and then.
     before = np.empty((last + 1, *told.shape), np.float32)
     alpha, new = np.empty((2, *told.shape))
-    ones, sums = np.ones((len(first.states), 1)), dict[int, Array]()
-    new[:] = first.start
-    for position, row in enumerate(seen):
+    ones, sums = np.ones((len(chain.states), 1)), dict[int, Array]()
+    new[:] = chain.start
+    for position, row in enumerate(seen.marker):
         if position:
-            if position % often == 0:
+            if position % seen.often == 0:
                 total = alpha @ ones
                 if total.min() < _LOW or total.max() > 1 / _LOW:
                     sums[position] = total
@@ -156,8 +129,8 @@ def _forward_backward(
     beta = np.empty(told.shape)
     beta[:] = 1 / (alpha @ ones)
     for position in range(last, -1, -1):
-        if seen[position] >= 0:
-            see(seen[position], beta, beta)
+        if seen.marker[position] >= 0:
+            see(seen.marker[position], beta, beta)
         yield position, before[position], beta
         if position:
             steps.backward(position - 1, beta, new)

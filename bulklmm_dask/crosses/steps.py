@@ -46,10 +46,16 @@ def steps_of(chains: Sequence[Chain], which: Index, fraction: Array) -> Steps:
     first = chains[0]
     if not isinstance(first, Mixing | MixingPair):
         return _Product(first.transition(fraction))
-    stay = np.stack([one.stay(fraction) for one in chains if isinstance(one, type(first))], 1)
+    stay = kept(chains, fraction)
     if isinstance(first, Mixing):
         return _mixed(stay, first, which)
     return _mixed_pair(stay, first, which)
+
+
+def kept(chains: Sequence[Chain], fraction: Array) -> Array:
+    """Probabilities (intervals, chains) that a haplotype of chains that mix keeps its founder."""
+    mixing = [chain for chain in chains if isinstance(chain, Mixing | MixingPair)]
+    return np.stack([chain.stay(fraction) for chain in mixing], axis=1)
 
 
 def family(chain: Chain) -> object:

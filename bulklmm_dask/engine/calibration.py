@@ -110,7 +110,8 @@ def calibrate(
         else:
             scan = _Scan(model, work, single, product, rotation, rng)
             pair, marker, trait, values = scan.measure(fitted, few)
-        written, size, stored = _compress(values, compression)
+        rounded = {name: compression.rounded(each) for name, each in values.items()}
+        written, size, stored = _compress(rounded, compression.codecs_of_pairs)
     return Rates(
         product,
         rotation,
@@ -238,13 +239,13 @@ def _of_permutations(
     return max(took - known, 0.0) / (variants * _PERMUTED * count), {"max_lod": maxima}
 
 
-def _compress(values: Columns, compression: Compression) -> tuple[float, int, int]:
-    """Seconds of writing statistics, their bytes, and those that are stored."""
+def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int]:
+    """Seconds of writing arrays, their bytes, and those that are stored."""
     took, size, stored = 0.0, 0, 0
     for each in values.values():
-        part = np.ascontiguousarray(compression.rounded(each))
+        part = np.ascontiguousarray(each)
         inner = (part.shape[0], min(_INNER, part.shape[1]), *part.shape[2:])
-        form = Form.new(part.shape, part.dtype, part.shape, compression.codecs, inner=inner)
+        form = Form.new(part.shape, part.dtype, part.shape, codecs, inner=inner)
         stream = io.BytesIO()
         took += _taken(partial(write, stream, form, part))[0]
         size += part.nbytes
@@ -255,5 +256,5 @@ def _compress(values: Columns, compression: Compression) -> tuple[float, int, in
 def _stored_genotypes(n: int, rng: np.random.Generator) -> float:
     """Bytes that are stored for each byte of genotypes, of which three occur equally often."""
     x = _genotypes(_MOST, n, None, rng)
-    _, size, stored = _compress({"call_dosage": x}, FAST)
+    _, size, stored = _compress({"call_dosage": x}, FAST.codecs)
     return stored / size

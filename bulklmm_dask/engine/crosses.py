@@ -10,8 +10,9 @@ import dask.array as da
 import numpy as np
 from dask.base import tokenize
 
-from bulklmm_dask.crosses.hmm import Chromosome, posterior
+from bulklmm_dask.crosses.hmm import posterior
 from bulklmm_dask.crosses.info import Info
+from bulklmm_dask.crosses.seen import Chromosome
 from bulklmm_dask.crosses.types import cross_of
 from bulklmm_dask.engine.arrays import as_dask, per_block
 from bulklmm_dask.engine.blas import one_blas_thread

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 
 from bulklmm_dask.engine import dashboard as dashboards
+from bulklmm_dask.engine import nannies
 from bulklmm_dask.engine.allotted import (
     ALL,
     MACHINE,
@@ -309,13 +310,15 @@ def _processes(
     where = dashboards.serving_address(dashboard or "")
     options = {"n_workers": number, "threads_per_worker": each, "memory_limit": limit}
     name, size = _MALLOC
-    with _environment_restored(), dask.config.set({name: dask.config.get(name, size)}):
+    others = dict([(name, dask.config.get(name, size)), nannies.KEPT])
+    with _environment_restored(), dask.config.set(others):
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
         with (
             _local_cluster(where, processes=True, **options) as (client, link),
             _used(client, report),
+            room_here(Room(number, each, limit) if limit else None),
         ):
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
             shown = link if dashboards.can_draw() else None

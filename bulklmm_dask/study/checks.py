@@ -72,6 +72,8 @@ def is_one_of(value: object, choices: Sequence[object]) -> bool:
 
 def is_absent(cell: object) -> bool:
     """Whether a cell is a missing one: None, NaN, NA, NaT; an array in a cell is none."""
+    if isinstance(cell, str):
+        return False
     return pd.api.types.is_scalar(cell) and bool(pd.isna(cell))  # type: ignore[call-overload]
 
 

@@ -303,6 +303,8 @@ def entries(values: Any, what: str) -> list[Any]:
     """List the entries of a sequence, or raise InputError for one value, a table or a mapping."""
     if isinstance(values, xr.DataArray):
         values = values.values
+    if isinstance(values, pd.Index | pd.Series):  # pandas gives its own texts one by one slowly
+        values = values.to_numpy(dtype=object)
     try:
         if isinstance(values, str | bytes | Mapping | pd.DataFrame):
             raise TypeError

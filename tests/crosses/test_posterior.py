@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from bulklmm_dask.crosses.chains import Listed
+from bulklmm_dask.crosses.compiled.posteriors import built
 from bulklmm_dask.crosses.emission import expected as expected_of
 from bulklmm_dask.crosses.emission import likelihoods
-from bulklmm_dask.crosses.hmm import Chromosome, posterior
+from bulklmm_dask.crosses.hmm import posterior
+from bulklmm_dask.crosses.seen import Chromosome
 from bulklmm_dask.crosses.steps import steps_of
 from bulklmm_dask.crosses.types import cross_of
+from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available
 
 ERROR = 0.02
 # Type, and cross_info of individuals that are computed together.
@@ -92,7 +95,7 @@ def brute(chain, r, emissions):
 
 @pytest.mark.parametrize("x", [False, True], ids=["A", "X"])
 @pytest.mark.parametrize(("name", "infos"), TOGETHER, ids=[name for name, _ in TOGETHER])
-def test_as_the_sum_over_all_paths(name, infos, x):
+def test_as_the_sum_over_all_paths(name, infos, x, monkeypatch):
     rng = np.random.default_rng(5)
     cross = cross_of(name)
     kinds = [(info, female) for info in infos for female in (True, False)]
@@ -110,10 +113,12 @@ def test_as_the_sum_over_all_paths(name, infos, x):
     calls = rng.choice([0, 1, 2, 3, 4, 5], (positions - 1, len(which)), p=[0.1, *[0.18] * 5])
     labels = list(dict.fromkeys(state for chain in chains for state in chain.states))
     columns = [np.array([labels.index(state) for state in chain.states]) for chain in chains]
-    found = posterior(
-        Chromosome(r, marker, founders), chains, which, columns, calls, ERROR, len(labels)
-    )
+    args = (Chromosome(r, marker, founders), chains, which, columns, calls, ERROR, len(labels))
+    found = posterior(*args)
     np.testing.assert_allclose(found.sum(2), 1, atol=1e-6)
+    for loops in available():
+        monkeypatch.setenv(VARIABLE, loops)
+        np.testing.assert_allclose(posterior(*args), found, atol=3e-7)
     for individual, number in enumerate(which):
         chain, (info, female) = chains[number], kinds[number]
         emissions = np.ones((positions, len(chain.states)))
@@ -218,16 +223,18 @@ def plain_posterior(chain, chromosome, calls, error):
     return whole / whole.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("loops", available())
 @pytest.mark.parametrize("name", ["do", "f2", "magic19", "riself8"])
-def test_long_chromosomes_of_contradicting_calls(name):
+def test_long_chromosomes_of_contradicting_calls(name, loops, monkeypatch):
     """Vectors that lose hundreds of decimal places, gaps without linkage, and no distance."""
+    monkeypatch.setenv(VARIABLE, loops)
     rng = np.random.default_rng(4)
     cross = cross_of(name)
     infos = {"do": [(4,), (9,), (30,)], "riself8": [(*range(1, 9),)]}.get(
         name, [cross.info.default]
     )
     chains = [cross.chain(info, x=False, female=True) for info in infos]
-    positions, individuals = 160, 7
+    positions, individuals = 160, 38
     marker = np.where(
         np.arange(positions) % 5 == 4, -1, np.cumsum(np.arange(positions) % 5 < 4) - 1
     )
@@ -243,3 +250,53 @@ def test_long_chromosomes_of_contradicting_calls(name):
     for individual, number in enumerate(which):
         expected = plain_posterior(chains[number], chromosome, calls[:, individual], 1e-4)
         np.testing.assert_allclose(found[:, individual], expected, atol=3e-7)
+
+
+@pytest.mark.parametrize("loops", available()[1:])
+@pytest.mark.parametrize("individuals", [0, 1, 4, 63, 64, 65, 130])
+@pytest.mark.parametrize(
+    ("name", "info"), [("do", (9,)), ("genail3", (5, 1, 2, 3)), ("magic19", ())]
+)
+def test_compiled_loops_of_any_number_of_individuals(name, info, individuals, loops, monkeypatch):
+    """Individuals of several kinds and places, scattered states, calls of all codes."""
+    rng = np.random.default_rng(individuals)
+    cross = cross_of(name)
+    chains = [cross.chain(info, x=False, female=True)] * 2 + [
+        cross.chain(cross.info.default, x=True, female=False)
+    ]
+    which = rng.choice([0, 2, 2], individuals)
+    states = [len(chain.states) for chain in chains]
+    labels = max(states) + 3
+    columns = [np.sort(rng.choice(labels, count, replace=False)) for count in states]
+    founders = rng.choice([0, 1, 3], (5, cross.founders))
+    chromosome = Chromosome(
+        rng.uniform(0, 0.5, 8), np.array([-1, 0, 1, -1, -1, 2, 3, 4, -1]), founders
+    )
+    calls = rng.integers(0, 6, (5, individuals))
+    args = (chromosome, chains, which, columns, calls, 0.01, labels)
+    found = {}
+    for each in (NUMPY, loops):
+        monkeypatch.setenv(VARIABLE, each)
+        found[each] = posterior(*args)
+    np.testing.assert_allclose(found[loops], found[NUMPY], atol=3e-7)
+
+
+@pytest.mark.skipif(built() is None, reason="the loops were not built")
+@pytest.mark.parametrize("wrong", range(14))
+def test_the_loop_refuses_arrays_beyond_which_it_would_read(wrong):
+    """Of another size or dtype; and numbers of rows that are not there."""
+    good = [
+        *(np.full((2, 1), 0.9), np.zeros(3, np.int64), np.full(2, 0.5), np.full(3, 1 / 3)),
+        *(np.full((6, 6), 0.5), np.zeros((2, 3), np.uint8), np.array([0, -1, 1])),
+        *(np.zeros((2, 3), np.uint8), np.arange(3), np.arange(3), np.zeros((3, 3, 3), np.float32)),
+        *(np.zeros((3, 3, 64), np.float32), np.zeros((3, 64)), np.zeros((3, 64))),
+    ]
+    sizes = (3, 3, 3, 2, 1, 2, 3, 3, 2, 2)
+    built().chains(tuple(good), sizes, 0)
+    np.testing.assert_allclose(good[10].sum(axis=2), 1, atol=1e-6)
+    bad = [good[wrong].ravel()[:-1], good[wrong].astype(np.complex128)]
+    if good[wrong].dtype.kind in "iu":
+        bad.append(good[wrong] + 40)
+    for one in bad:
+        with pytest.raises(ValueError, match="has to"):
+            built().chains((*good[:wrong], one, *good[wrong + 1 :]), sizes, 0)

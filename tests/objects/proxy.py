@@ -133,12 +133,22 @@ class Proxy:
 
         Latency multiplies its length, however many requests go out together.
         """
-        chain, end = [], 0.0
-        for began, ended, request in sorted(self.spans, key=lambda span: span[1]):
-            if began >= end:
-                chain.append(request)
-                end = ended
-        return chain
+        return _chain(self.spans)
+
+    def rounds_around(self, part: str) -> tuple[list[Request], list[Request]]:
+        """The same of what ended before, and of what began after, all writes of some objects.
+
+        Parameters
+        ----------
+        part : str
+            What their keys contain.
+        """
+        writes = [span for span in self.spans if span[2].verb == "PUT" and part in span[2].key]
+        first, last = min(span[0] for span in writes), max(span[1] for span in writes)
+        return (
+            _chain(span for span in self.spans if span[1] <= first),
+            _chain(span for span in self.spans if span[0] >= last),
+        )
 
     def count(self, *, without: Iterable[str] = ()) -> Counter[str]:
         """Number of requests by verb; without those for some keys."""
@@ -312,6 +322,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _chain(spans: Iterable[tuple[float, float, Request]]) -> list[Request]:
+    chain, end = [], 0.0
+    for began, ended, request in sorted(spans, key=lambda span: span[1]):
+        if began >= end:
+            chain.append(request)
+            end = ended
+    return chain
 
 
 def _no_fault(_: Request) -> None:

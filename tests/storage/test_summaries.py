@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask.storage.summaries import segments
+from bulklmm_dask.storage.summaries import cells, segments, slabs
 from bulklmm_dask.storage.summaries.cells import (
-    EDGES,
-    FLOOR,
-    cells_of_stored,
+    N_CELLS,
+    Counts,
     count_in_cells,
     lower_edge,
-    stored_counts,
+    upper_edge,
 )
 from bulklmm_dask.storage.summaries.segments import Segments
 from bulklmm_dask.storage.summaries.slabs import Slabs, highest_of_groups
@@ -37,42 +36,65 @@ def test_the_highest_of_each_group_is_the_first_that_is_so_high(rows, dtype):
             np.testing.assert_array_equal(highest[k, j], lod[best, j])
 
 
+def awkward(dtype, gaps, rows=300):
+    """LODs of chance, with gaps, a trait without LODs, edges of cells, and no LODs of a scan."""
+    rng = np.random.default_rng(0)
+    lod = rng.exponential(1.0, (rows, 50)).astype(dtype)
+    edges = lower_edge(rng.integers(1, N_CELLS, 12)).astype(dtype)
+    special = [np.nan, -1e-3, -0.0, 0.0, 2.0, 2e7, 1e30, np.inf, -np.inf, 1e-30, 2.0**24, 2.0**-16]
+    lod[0, :12], lod[1, :12], lod[2, :12] = special, edges, np.nextafter(edges, dtype(0))
+    lod[3:6, ::2] = lod[2, ::2]
+    lod[rng.random(lod.shape) < gaps] = np.nan
+    lod[:, 9] = -np.nan
+    return lod
+
+
+def counted_one_by_one(lod):
+    """Counts of LODs by the edges of the cells alone."""
+    known = np.maximum(lod[~np.isnan(lod)].astype(float), 0.0)
+    cell = np.searchsorted(lower_edge(np.arange(N_CELLS)), known, side="right") - 1
+    return np.bincount(cell, minlength=N_CELLS)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
-def test_stored_counts_are_those_of_high_lods_and_bounds_of_low_ones(dtype, gaps):
-    rng = np.random.default_rng(0)
-    lod = rng.exponential(1.0, (300, 50)).astype(dtype)
-    lod[0, :8] = [
-        np.nan,
-        -1e-3,
-        0.0,
-        FLOOR,
-        np.nextafter(dtype(FLOOR), dtype(0)),
-        2e7,
-        1e30,
-        np.inf,
-    ]
-    lod[rng.random(lod.shape) < gaps] = np.nan
-    lod[:, 9] = np.nan
-    for group in (np.zeros(300, int), rng.integers(0, 3, 300)):
-        stored = stored_counts(Slabs.of(lod, group))
-        cell, count = cells_of_stored(stored)
-        assert stored.dtype == np.uint32
-        assert count.sum() == (~np.isnan(lod)).sum()
-        known = lod[~np.isnan(lod)]
-        for edge in EDGES:
-            told = count[lower_edge(cell + 1) > edge].sum()
-            assert (known >= edge).sum() <= told <= 8 * (known >= edge).sum()
-        high = lower_edge(cell) >= FLOOR
-        all_cells = count_in_cells(known[(known >= FLOOR) & (known < 2.0**24)])
-        np.testing.assert_array_equal(cell[high][:-1], np.flatnonzero(all_cells))
-        np.testing.assert_array_equal(count[high][:-1], all_cells[cell[high][:-1]])
-        assert lower_edge(cell[-1:]) < 2.0**24 == lower_edge(cell[-1:] + 1)
-        assert count[-1] == (known >= 2.0**24).sum()
+@pytest.mark.parametrize("together", [1, 900, 1 << 17])
+def test_each_lod_is_counted_in_its_cell(dtype, gaps, together, monkeypatch):
+    monkeypatch.setattr(slabs, "TOGETHER", together)
+    monkeypatch.setattr(cells, "TOGETHER", together)
+    lod = awkward(dtype, gaps)
+    before, expected = lod.copy(), counted_one_by_one(lod)
+    np.testing.assert_array_equal(count_in_cells(lod), expected)
+    for group in (np.zeros(300, int), np.random.default_rng(1).integers(0, 3, 300)):
+        counts = Counts(lod.dtype)
+        Slabs.of(lod, group, counts)
+        np.testing.assert_array_equal(counts.by_cell, expected)
+    np.testing.assert_array_equal(lod.view("u1"), before.view("u1"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, ">f4"])
+def test_low_lods_count_as_the_first_cell_where_they_are_not_wanted(dtype):
+    lod = np.random.default_rng(2).exponential(2.0, (60, 40)).astype(dtype)
+    expected = counted_one_by_one(np.where(lod < 1.3, 0, lod))
+    np.testing.assert_array_equal(count_in_cells(lod, 1.3), expected)
+
+
+def test_cells_are_as_narrow_as_they_should_be():
+    every = np.arange(N_CELLS)
+    low, high = lower_edge(every), upper_edge(every)
+    np.testing.assert_array_equal(low[1:], high[:-1])
+    assert (low[0], high[-1]) == (0.0, np.inf)
+    assert high[0] < 1.001 * 2.0**-16
+    assert low[-1] < 2.0**24 <= low[-1] * 1.001
+    assert (high[1:-1] / low[1:-1] - 1).max() <= 1 / 1024
 
 
 def test_without_lods_nothing_is_counted():
-    assert not stored_counts(Slabs.of(np.full((9, 3), np.nan), np.zeros(9, int))).any()
+    counts = Counts(np.dtype(np.float64))
+    Slabs.of(np.full((9, 3), np.nan), np.zeros(9, int), counts)
+    assert not counts.by_cell.any()
+    assert not count_in_cells(np.full((9, 3), np.nan)).any()
+    assert not count_in_cells(np.empty((0, 3))).any()
 
 
 def test_segments_are_contigs_within_chunks(monkeypatch):

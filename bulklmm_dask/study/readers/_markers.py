@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.schema import require_unique, unknown_names
 from bulklmm_dask.study.tables.headers import find_column
@@ -81,6 +82,17 @@ def named_positions(
         for unit, column in by_unit.items()
     }
     return columns[contig], positions, next(iter(by_unit.values()))
+
+
+def map_frame(
+    markers: Sequence[str], contigs: Sequence[str] | np.ndarray, position: np.ndarray | None
+) -> pd.DataFrame:
+    """Contig and position of markers, indexed by their names.
+
+    The names stay Python's own texts, over which a loop is ten times as fast as over pandas'.
+    """
+    index: pd.Index = pd.Index(text(markers), dtype="object")
+    return pd.DataFrame({"contig": contigs, "position": position}, index=index)
 
 
 def place_markers(
@@ -167,7 +179,7 @@ def read_map(path: str | Path, unit: str | None) -> tuple[pd.DataFrame, str]:
             f"leave {option('position_unit')} out"
         )
     best = str(next(iter(positions)))
-    frame = pd.DataFrame({"contig": contigs, "position": positions[best]}, index=markers)
+    frame = map_frame(markers, contigs, positions[best])
     if best != "cM" and "cM" in positions:
         frame["genetic"] = positions["cM"]
     frame.attrs["source"] = table.label

@@ -203,7 +203,7 @@ def read_covariates(source: Source, people: People) -> tuple[pd.DataFrame | None
     cells: list[list[str]] = []
 
     def convert(records: Records, fields: list[str]) -> None:
-        cells.append(list(map(records.dialect.text, fields)))
+        cells.append(records.dialect.texts(fields))
 
     names, columns = _read(file, people, convert, "covariate")
     by_column = dict(zip(columns, zip(*cells, strict=True), strict=True))

@@ -16,7 +16,7 @@ from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.files import reading
 from bulklmm_dask.study.metadata import say_available
 from bulklmm_dask.study.ranges import lazy
-from bulklmm_dask.study.readers._markers import name_variants
+from bulklmm_dask.study.readers._markers import map_frame, name_variants
 from bulklmm_dask.study.readers._people import (
     People,
     by_family,
@@ -173,7 +173,7 @@ def _read_bim(path: Location) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
         raise InputError(f"{path} is empty; it should have a line for every variant")
     genetic, position = np.array(positions).T
     names = name_variants(ids, contigs, position, alleles, str(path))
-    placed = pd.DataFrame({"contig": contigs, "position": position}, index=names)
+    placed = map_frame(names, contigs, position)
     if genetic.any():
         placed["genetic"] = genetic
     return placed, alleles

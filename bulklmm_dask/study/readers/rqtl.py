@@ -18,7 +18,7 @@ from bulklmm_dask.study.cross import put_cross
 from bulklmm_dask.study.readers._codes import Meaning, kind_of_cross, read_codes
 from bulklmm_dask.study.readers._crosses import NOTHING, dosages, on_x, with_placeholders
 from bulklmm_dask.study.readers._head import Head, find_head
-from bulklmm_dask.study.readers._markers import place_markers
+from bulklmm_dask.study.readers._markers import map_frame, place_markers
 from bulklmm_dask.study.readers._phenotypes import DIRECTION, ID, SEX, Phenotypes, phenotypes_of
 from bulklmm_dask.study.readers._raw import whole_number
 from bulklmm_dask.study.readers._samples import Covariates, SampleTables, read_samples
@@ -129,7 +129,7 @@ def read_rqtl(
         values = with_placeholders(values, genotypes)
     placed, placed_markers = None, markers
     if head.contigs is not None:
-        frame = pd.DataFrame({"contig": head.contigs, "position": head.positions}, index=markers)
+        frame = map_frame(markers, head.contigs, head.positions)
         index, placed = place_markers(markers, frame, sheet.label, sheet.label)
         values, placed_markers = values[index], list(placed.index)
     found = xr.DataArray(

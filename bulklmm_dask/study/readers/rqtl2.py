@@ -34,7 +34,7 @@ from bulklmm_dask.study.readers._crosses import (
     on_x,
     with_placeholders,
 )
-from bulklmm_dask.study.readers._markers import numeric_positions, place_markers
+from bulklmm_dask.study.readers._markers import map_frame, numeric_positions, place_markers
 from bulklmm_dask.study.readers._metadata import Labels, attach, require_known
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.study.readers._raw import (
@@ -386,9 +386,7 @@ def _one_map(files: Folder | Archive, control: Control, key: str) -> pd.DataFram
                 "chromosome and position"
             )
         position = numeric_positions(list(table.values[:, 1]), table.rows, table)
-        frames.append(
-            pd.DataFrame({"contig": table.values[:, 0], "position": position}, index=table.rows)
-        )
+        frames.append(map_frame(table.rows, table.values[:, 0], position))
     whole = pd.concat(frames)
     files_of = " and ".join(map(files.label, names))
     require_unique(whole.index, f"the markers of {files_of}", "keep one row for each")

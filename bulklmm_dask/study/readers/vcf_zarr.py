@@ -18,7 +18,7 @@ from bulklmm_dask.storage.arrays.chunks import file_shape, files, grid, is_whole
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import refuse_outside
 from bulklmm_dask.study.ranges import lazy
-from bulklmm_dask.study.readers._markers import name_variants
+from bulklmm_dask.study.readers._markers import map_frame, name_variants
 from bulklmm_dask.study.readers._samples import Covariates, Strains, read_samples
 from bulklmm_dask.study.readers._sniff import CALLS
 from bulklmm_dask.study.readers._traits import Source
@@ -410,7 +410,7 @@ def _variants(folder: Location, group: zarr.Group) -> tuple[pd.DataFrame, list[t
             "allele; their dosage counts the copies of all of them: "
             f"{listing(names[i] for i in several[:6])}"
         )
-    return pd.DataFrame({"contig": contigs, "position": position}, index=names), alleles
+    return map_frame(names, contigs, position), alleles
 
 
 def _pair(alleles: npt.NDArray[Any]) -> tuple[str, str]:

@@ -50,6 +50,11 @@ class Dialect:
         cell = cell.strip()
         return "" if cell in self.missing else cell
 
+    def texts(self, cells: Iterable[str]) -> list[str]:
+        """Give each cell as `text` does."""
+        missing = self.missing
+        return ["" if (bare := cell.strip()) in missing else bare for cell in cells]
+
     def split(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Split lines into records: lists of fields, those of empty lines empty."""
         if self.sep is None:

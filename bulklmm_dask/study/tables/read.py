@@ -55,7 +55,7 @@ def read_across(file: TableFile, keep: Sequence[str], text: Collection[str]) -> 
                     "the row"
                 )
             if row in text:
-                texts[row] = list(map(file.dialect.text, cells))
+                texts[row] = file.dialect.texts(cells)
             else:
                 names.append(row)
                 held += np.array(records.row_of_numbers(row, keep, cells)).tobytes()
@@ -96,7 +96,7 @@ def read_text(file: TableFile) -> Table:
     held: list[list[str]] = []
 
     def keep(records: Records, row: str, columns: Sequence[str], cells: Sequence[str]) -> None:
-        held.append(list(map(file.dialect.text, cells)))
+        held.append(file.dialect.texts(cells))
 
     return _read(file, keep, lambda: np.array(held, dtype=object))
 
@@ -123,8 +123,9 @@ def _read(
         for record in records:
             rows.append(record[0].strip())
             lines.append(records.number)
-            for cells, at in zip(texts.values(), text_at, strict=True):
-                cells.append(file.dialect.text(record[at]))
+            if texts:
+                for cells, at in zip(texts.values(), text_at, strict=True):
+                    cells.append(file.dialect.text(record[at]))
             keep(records, rows[-1], kept, take(record))
         records.check_size(len(rows))
     shape = len(rows), len(kept)

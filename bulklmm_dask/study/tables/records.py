@@ -106,7 +106,7 @@ class Records:
 
     def checked(self, record: list[str]) -> list[str]:
         """Return a record, or raise InputError if it has more or fewer fields than the header."""
-        if not self.columns:
+        if not self.columns or (len(record) == len(self.columns) and not self.surplus):
             return record
         if self.surplus and len(record) == len(self.columns) + self.surplus:
             last = record[-self.surplus :]
@@ -114,14 +114,12 @@ class Records:
             if not any(map(str.strip, last)):
                 return record
             record += last
-        if self.surplus or len(record) != len(self.columns):
-            rows = f" and the first row ends in {counted(self.surplus, 'empty field')}"
-            raise InputError(
-                f"{self.here}: {counted(len(record), 'field')}, but the header has "
-                f"{len(self.columns)}{rows if self.surplus else ''}; the file may be cut short, or "
-                "a field may hold the separator"
-            )
-        return record
+        rows = f" and the first row ends in {counted(self.surplus, 'empty field')}"
+        raise InputError(
+            f"{self.here}: {counted(len(record), 'field')}, but the header has "
+            f"{len(self.columns)}{rows if self.surplus else ''}; the file may be cut short, or "
+            "a field may hold the separator"
+        )
 
     def read_header(self) -> list[str]:
         """Take the first record as the names of the columns."""
