@@ -25,6 +25,8 @@ _MARKERS = 512
 _REFIT = 165
 # Points of the curve of a trait whose gains are interpolated, and pairs that are refined together.
 _CURVE, _REFINED = 481, 1024
+# Pairs, and traits, of a tile of effects.
+_TILE_CELLS, _TILE_TRAITS = 2**16, 256
 # Tiles of the null methods and their copies.
 _TILES = 200_000
 
@@ -126,7 +128,8 @@ class Footprint:
                 tile = 7.1 * _ROWS * n + 2.4e6 + (2.5e6 if model.reml else 2e6) * part
                 peak = 3 * vn + out + max(tile, 17.0 * _REFINED * n)
             elif model.grid is None:
-                peak = (3.5 if self.single else 4.0) * vn + out + (1.9e6 if model.reml else 1.4e6)
+                tile = (1.9e6 if model.reml else 1.4e6) * (0.35 + 0.65 * part)
+                peak = (3.5 if self.single else 4.0) * vn + out + tile
                 expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 2.7 * n**2)
                 peak = max(peak, expanded)  # at the first scan
             else:
@@ -140,7 +143,8 @@ class Footprint:
             lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
             peak = max(4 * vn, lods)
             if model.with_effects:
-                tile = 2**16 * (3 + 4 * self.n_covariates)
+                of_traits = (2.3 * self.n_covariates + 2.0) * n * min(traits, _TILE_TRAITS)
+                tile = max(5.1 * min(pairs, _TILE_CELLS), of_traits)
                 peak = max(peak, 2 * vn + 4.5 * pairs + tile)
             peak = max(peak, vn + out + 0.5 * pairs)
         if patterns > 1:  # markers of some samples, and blocks of some traits beside the whole

@@ -25,7 +25,7 @@ MODELS = {
     "genotypes": ModelOptions(genotypes=4),
     "interaction": ModelOptions(interactions=1),
 }
-SHAPES = {"wide": (200, 256, 1024), "tall": (400, 1024, 256)}
+SHAPES = {"wide": (200, 256, 1024), "tall": (400, 1024, 256), "deep": (800, 256, 256)}
 
 
 def study(n, variants, traits, genotypes=None, interactions=0):
