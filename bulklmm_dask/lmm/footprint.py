@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
 
 # Points that a fit has the likelihood at.
@@ -123,7 +124,7 @@ class Footprint:
             lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
             peak = max(4 * vn, lods)
             if model.with_effects:
-                tile = 2**16 * (3 + 4 * self.n_covariates)
+                tile = 3 * TILE_CELLS + 2.5 * min(traits, TILE_TRAITS) * self.n_covariates * n
                 peak = max(peak, 2 * vn + 4.5 * pairs + tile)
             peak = max(peak, vn + out + 0.5 * pairs)
         if patterns > 1:  # markers of some samples, and blocks of some traits beside the whole
