@@ -27,7 +27,7 @@ from bulklmm_dask.engine.allotted import (
 )
 from bulklmm_dask.engine.room import Room, bytes_of, room_here
 from bulklmm_dask.engine.watch import watched
-from bulklmm_dask.errors import ClusterError, InputError
+from bulklmm_dask.errors import ClusterError, InputError, OptionError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, storage
@@ -126,9 +126,10 @@ def workers(
             if asked is not None:
                 dashboards.require_bokeh(name)
     elif dashboard:
-        raise InputError(
-            f"{option('dashboard')} is {dashboard!r}, but the scheduler {scheduler!r} has its own "
-            f"dashboard: give {option('dashboard')} {either('an empty text', 'no address')}, and "
+        raise OptionError(
+            f"{option('dashboard', dashboard)} and {option('scheduler', scheduler)} exclude each "
+            f"other: a running scheduler has its own dashboard; give {option('dashboard')} "
+            f"{either('an empty text', 'no address')}, and "
             "its address is said"
         )
     with _logs_silenced(), ExitStack() as running:
@@ -251,12 +252,12 @@ def _require_one_kind(
     asked = {"workers": processes or None, "threads": threads, "memory": memory}
     given = [option(name, value) for name, value in asked.items() if value is not None]
     if scheduler is not None and given:
-        raise InputError(
+        raise OptionError(
             f"{option('scheduler', scheduler)} and {' and '.join(given)} exclude each other: a "
             "running scheduler has its own workers; leave one of them out"
         )
     if memory is not None and processes == 0:
-        raise InputError(
+        raise OptionError(
             f"{option('memory', memory)} holds for worker processes, and {option('workers', 0)} "
             f"starts none; give {option('workers', 1)} or more, or leave the limit out"
         )

@@ -11,13 +11,14 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
+from bulklmm_dask._compiled import NUMPY, VARIABLE
 from bulklmm_dask.lmm.alt.climb import Climb
 from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
 from bulklmm_dask.lmm.basis import fold, make_basis
 from bulklmm_dask.lmm.compiled.climb import Limits, TraitTable, climb_tile
 from bulklmm_dask.lmm.compiled.grid import grid_tile
-from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built, loops
+from bulklmm_dask.lmm.compiled.loops import available, built, loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.lod import ROUNDING
 from bulklmm_dask.lmm.markers import prepare_markers
