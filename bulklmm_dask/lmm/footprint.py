@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
 
 # Points that a fit has the likelihood at.
