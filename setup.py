@@ -11,6 +11,7 @@ from setuptools.command.build_ext import build_ext
 MODULES = {
     "bulklmm_dask.lmm.compiled._kernels": "bulklmm_dask/lmm/compiled",
     "bulklmm_dask.crosses.compiled._chains": "bulklmm_dask/crosses/compiled",
+    "bulklmm_dask.storage.compiled._blocks": "bulklmm_dask/storage/compiled",
 }
 FLAGS = {
     "unix": ["-std=c99", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"],

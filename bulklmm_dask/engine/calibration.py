@@ -40,6 +40,8 @@ _PERMUTED, _PERMUTATIONS, _MARKERS = 2, 256, 2048
 # Samples of the kinship that is decomposed.
 _DECOMPOSED = 400
 _INNER = 128
+# Eigenvalues where weights are of very different size: this many powers of ten to both sides of 1.
+_DECADES = 3.0
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,15 @@ def calibrate(
         product = _product(n, np.dtype(np.float32 if single else np.float64), rng)
         rotation = product if not single else _product(n, np.dtype(np.float64), rng)
         decomposed, _ = _taken(lambda: _decompose(rng))
-        basis, covariates = _basis(n, max(footprint.n_covariates, 1 + model.interactions), rng)
+        basis, covariates = _basis(
+            n, max(footprint.n_covariates, 1 + model.interactions), rng, graded=footprint.searched
+        )
         samples = Samples(covariates, None, None, tuple(range(1, 1 + model.interactions)))
         fitted_by = ModelOptions(reml=True) if permuted else model
         y = _traits(basis, _TRAITS, rng)
         few = fit_traits(y[:, :_FEW], samples, fitted_by, complete=basis)
         took, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
-        work = Operations(model, n, covariates.shape[1])
+        work = Operations(model, n, covariates.shape[1], footprint.searched)
         if permuted:
             pair, values = _of_permutations(footprint, work, basis, samples, product, rng)
             marker = trait = 0.0
@@ -147,19 +151,24 @@ def _decompose(rng: np.random.Generator) -> Basis:
     return make_basis(rows @ rows.T / _DECOMPOSED, np.ones((_DECOMPOSED, 1)))
 
 
-def _basis(n: int, c: int, rng: np.random.Generator) -> tuple[Basis, Array]:
+def _basis(
+    n: int, c: int, rng: np.random.Generator, *, graded: bool = False
+) -> tuple[Basis, Array]:
     """An eigenbasis of n samples without a decomposition, and c covariates.
 
-    The eigenvectors are those of a reflection, which are orthonormal and dense.
+    The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one has
+    the scanner of weights of very different size.
     """
     axis = rng.standard_normal(n)
     axis /= np.linalg.norm(axis)
     vectors = np.eye(n) - 2.0 * np.outer(axis, axis)
-    values = np.sort(rng.gamma(2.0, size=n))[::-1]
+    drawn = 10.0 ** rng.uniform(-_DECADES, _DECADES, n) if graded else rng.gamma(2.0, size=n)
+    values = np.sort(drawn)[::-1]
     covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
     columns = np.linalg.qr(covariates)[0]
     rotated = vectors.T @ columns
-    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, None, vectors), covariates
+    typical = 1.0 if graded else None
+    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, typical, vectors), covariates
 
 
 def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:

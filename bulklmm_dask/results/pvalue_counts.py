@@ -14,7 +14,8 @@ from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import blocks, joined
 from bulklmm_dask.results.summarised import counts_of, known_counts
-from bulklmm_dask.storage.summaries.cells import count_in_cells, lower_edge
+from bulklmm_dask.storage.summaries.cells import lower_edge
+from bulklmm_dask.storage.summaries.summarise import count_in_cells
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.typing import Array, Columns, Real
 

@@ -179,6 +179,25 @@ def test_boto3_does_not_ask_for_the_role_of_a_machine_that_has_none(monkeypatch)
     assert not asked
 
 
+@pytest.mark.parametrize(
+    ("environment", "unsigned"),
+    [
+        ({}, True),
+        ({"AWS_ENDPOINT_URL": "https://minio.lab:9000"}, True),
+        ({"AWS_ENDPOINT_URL": "http://minio.lab:9000"}, False),
+        ({"AWS_UNSIGNED_PAYLOAD": "false"}, None),  # obstore reads it
+    ],
+)
+def test_bodies_are_digested_where_nothing_is_encrypted(environment, unsigned, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET}
+    for name, value in {**environment, **keys}.items():
+        monkeypatch.setenv(name, value)
+    config = clients.client_of("s3://lab").config
+    assert str(config.get("unsigned_payload")).lower() == str(unsigned).lower()
+
+
 # What is there
 
 
@@ -342,6 +361,22 @@ def saved_on_disk(ds):
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def hearts_end(monkeypatch):
+    """Who is killed renews no record: 15 seconds later, another test would meet its requests."""
+    beating = []
+
+    class Heart(signs.Heart):
+        def __init__(self, *args):
+            beating.append(self)
+            super().__init__(*args)
+
+    monkeypatch.setattr(signs, "Heart", Heart)
+    yield
+    for heart in beating:
+        heart.stop()
 
 
 def test_what_is_foreign_stays(bucket, ds):

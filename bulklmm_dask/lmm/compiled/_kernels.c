@@ -31,30 +31,28 @@ Arrays come as buffers: no header of NumPy is needed, and one build serves all v
 
 #define IN(name) name##_baseline
 #define TARGET
-#include "lods.h"
-#include "pairs.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 
 #ifdef BY_PROCESSOR
 #define IN(name) name##_avx2
 #define TARGET __attribute__((target("avx2,fma")))
-#include "lods.h"
-#include "pairs.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 
 #define IN(name) name##_avx512
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
-#include "lods.h"
-#include "pairs.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 #endif
 
 #define ROW(set)                                                                                     \
     {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
-     volume_integrals_##set, pair_rivals_##set}
+     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set, \
+     grid_of_doubles_##set, grid_of_floats_##set}
 
 /* The loops of each set of instructions, the plainest first. */
 static const struct {
@@ -64,6 +62,8 @@ static const struct {
     pair_values *values;
     volume_integrals *integrals;
     pair_rivals *rivals;
+    climb_tile *full, *restricted;
+    grid_tile *grid_of_doubles, *grid_of_floats;
 } LOOPS[] = {
     ROW(baseline),
 #ifdef BY_PROCESSOR
@@ -345,12 +345,118 @@ static PyObject *rivals(PyObject *self, PyObject *args) {
     return give_back(&taken);
 }
 
+PyDoc_STRVAR(climb_doc,
+             "climb(a, g, table, node, heights, places, inverse, volume, first, n, count, series,"
+             " step, large, h2_max, reml, value, h2, unsure, loops)\n--\n\n"
+             "Write the maxima near the null estimates of a tile.");
+
+static PyObject *climb(PyObject *self, PyObject *args) {
+    PyObject *o[11];
+    int reml, loops;
+    Py_ssize_t traits, places, nodes = -1;
+    struct taken taken = {.count = 0};
+    struct climb c;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOnffffffpOOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5],
+                          &o[6], &o[7], &c.first, &c.n, &c.count, &c.series, &c.step, &c.large,
+                          &c.h2_max, &reml, &o[8], &o[9], &o[10], &loops) || !known(loops))
+        return NULL;
+    Py_ssize_t pairs = -1, size, all = -1;
+    c.traits = -1;
+    if (!(c.heights = take(&taken, o[4], "heights", "lq", 0, &c.traits)) ||
+        !(c.value = take(&taken, o[8], "value", "f", 1, &pairs)))
+        return give_back(&taken);
+    traits = c.traits;
+    c.markers = traits ? pairs / traits : 0;
+    size = traits * COLUMNS;
+    places = -1;
+    if ((c.table = take(&taken, o[2], "table", "f", 0, &size)) &&
+        (size = traits * c.markers, c.h2 = take(&taken, o[9], "h2", "f", 1, &size)) &&
+        (c.unsure = take(&taken, o[10], "unsure", "?", 1, &size)) &&
+        (size = POWERS * pairs, c.a = take(&taken, o[0], "a", "f", 0, &size)) &&
+        (size = TERMS * pairs, c.g = take(&taken, o[1], "g", "f", 0, &size)) &&
+        (c.node = take(&taken, o[3], "node", "lq", 0, &places)) &&
+        (size = places * PLACE_COLUMNS, c.places = take(&taken, o[5], "places", "f", 0, &size)) &&
+        (c.inverse = take(&taken, o[6], "inverse", "f", 0, &all)) &&
+        (c.volume = take(&taken, o[7], "volume", "f", 0, &all))) {
+        Py_buffer *inverse = &taken.of[taken.count - 2];
+        int fits = pairs == traits * c.markers && inverse->ndim == 2;
+        c.most = traits ? places / traits : 0;
+        if (fits) {
+            nodes = inverse->shape[0];
+            c.all_markers = inverse->shape[1];
+            fits = places == traits * c.most && c.first >= 0 && c.first + c.markers <= c.all_markers;
+        }
+        for (Py_ssize_t j = 0; fits && j < traits; j++) {
+            fits = c.heights[j] >= 0 && c.heights[j] <= c.most;
+            for (Py_ssize_t h = 0; fits && h < c.heights[j]; h++)
+                fits = c.node[j * c.most + h] >= 0 && c.node[j * c.most + h] < nodes;
+        }
+        if (fits) {
+            Py_BEGIN_ALLOW_THREADS
+            (reml ? LOOPS[loops].restricted : LOOPS[loops].full)(&c);
+            Py_END_ALLOW_THREADS
+        } else
+            PyErr_SetString(PyExc_ValueError, "traits, markers and nodes do not fit each other");
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(grid_doc, "grid(score, inverse, volume, factor, full, first, half_n, to_lod, limit,"
+             " tied, lod, best, inexact, ties, loops)\n--\n\n"
+             "Write the LODs of a tile, each pair at the best of its points.");
+
+static PyObject *grid(PyObject *self, PyObject *args) {
+    PyObject *o[9];
+    int loops;
+    struct taken taken = {.count = 0};
+    struct grid c;
+    if (!PyArg_ParseTuple(args, "OOOOOnddddOOOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &c.first,
+                          &c.half_n, &c.to_lod, &c.limit, &c.tied, &o[5], &o[6], &o[7], &o[8],
+                          &loops) || !known(loops))
+        return NULL;
+    Py_ssize_t scores = -1, all = -1, pairs, size;
+    if (!(c.score = take(&taken, o[0], "score", "df", 0, &scores)))
+        return give_back(&taken);
+    Py_buffer *score = &taken.of[0];
+    if (score->ndim != 3) {
+        PyErr_Format(PyExc_ValueError, "score has %d axes, not 3", score->ndim);
+        return give_back(&taken);
+    }
+    const char *kind = score->format[0] == 'd' ? "d" : "f";
+    c.traits = score->shape[0];
+    c.points = score->shape[1];
+    c.markers = score->shape[2];
+    pairs = c.traits * c.markers;
+    size = c.traits * c.points;
+    if ((c.inverse = take(&taken, o[1], "inverse", kind, 0, &all)) &&
+        (c.volume = take(&taken, o[2], "volume", kind, 0, &all)) &&
+        (c.factor = take(&taken, o[3], "factor", kind, 0, &size)) &&
+        (c.full = take(&taken, o[4], "full", kind, 0, &size)) &&
+        (c.lod = take(&taken, o[5], "lod", kind, 1, &pairs)) &&
+        (c.best = take(&taken, o[6], "best", "lq", 1, &pairs)) &&
+        (c.inexact = take(&taken, o[7], "inexact", "?", 1, &pairs)) &&
+        (c.ties = take(&taken, o[8], "ties", "?", 1, &pairs))) {
+        c.all_markers = c.points ? all / c.points : 0;
+        if (c.points < 1 || all != c.points * c.all_markers || c.first < 0 ||
+            c.first + c.markers > c.all_markers)
+            PyErr_SetString(PyExc_ValueError, "points and markers do not fit each other");
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            (*kind == 'd' ? LOOPS[loops].grid_of_doubles : LOOPS[loops].grid_of_floats)(&c);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    return give_back(&taken);
+}
+
 PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
 
 static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_FromLong(best()); }
 
 static PyMethodDef METHODS[] = {
     {"best", best_of, METH_NOARGS, best_doc},
+    {"climb", climb, METH_VARARGS, climb_doc},
+    {"grid", grid, METH_VARARGS, grid_doc},
     {"lods", lods, METH_VARARGS, lods_doc},
     {"pair_derivatives", derivatives, METH_VARARGS, derivatives_doc},
     {"pair_rivals", rivals, METH_VARARGS, rivals_doc},

@@ -1,6 +1,45 @@
 from bulklmm_dask.typing import Array, Flags, Index, Real, Single
 
 def best() -> int: ...
+def climb(
+    a: Single,
+    g: Single,
+    table: Single,
+    node: Index,
+    heights: Index,
+    places: Single,
+    inverse: Single,
+    volume: Single,
+    first: int,
+    n: float,
+    count: float,
+    series: float,
+    step: float,
+    large: float,
+    h2_max: float,
+    reml: bool,
+    value: Single,
+    h2: Single,
+    unsure: Flags,
+    loops: int,
+) -> None: ...
+def grid(
+    score: Real,
+    inverse: Real,
+    volume: Real,
+    factor: Real,
+    full: Real,
+    first: int,
+    half_n: float,
+    to_lod: float,
+    limit: float,
+    tied: float,
+    lod: Real,
+    best: Index,
+    inexact: Flags,
+    ties: Flags,
+    loops: int,
+) -> None: ...
 def lods(
     score: Real,
     inverse: Real,

@@ -8,14 +8,12 @@ also takes the name of a set of instructions that the processor has: ``baseline`
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from types import ModuleType
 
+from bulklmm_dask._compiled import NUMPY, VARIABLE, wanted
 from bulklmm_dask.errors import InputError
 
-VARIABLE = "BULKLMM_DASK_KERNELS"
-NUMPY = "numpy"
 # In the order in which the module numbers them.
 _INSTRUCTIONS = ("baseline", "avx2", "avx512")
 
@@ -44,7 +42,7 @@ def loops() -> int | None:
     InputError
         If the environment names loops that this machine does not have.
     """
-    return _loops_of(os.environ.get(VARIABLE, "").strip().lower())
+    return _loops_of(wanted())
 
 
 @cache

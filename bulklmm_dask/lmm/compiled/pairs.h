@@ -167,6 +167,22 @@ TARGET static inline void IN(logarithms)(const double x[LANES], double out[LANES
     }
 }
 
+/* ln(1 - r2) for r2 up to 1; that of the rounding of 1 for more. No digits of a small r2 are lost. */
+TARGET static inline double IN(log_of_left)(double r2) {
+    double left = 1.0 - r2, m, e;
+    left = left < 1.1102230246251565e-16 ? 1.1102230246251565e-16 : left;
+    uint64_t bits, shift, number;
+    memcpy(&bits, &left, sizeof bits);
+    shift = (bits - 0x3fe6a09e667f3bcdu + ((uint64_t)1100 << 52)) >> 52;
+    bits -= (shift - 1100) << 52;
+    number = shift | 0x4330000000000000u;
+    memcpy(&m, &bits, sizeof m);
+    memcpy(&e, &number, sizeof e);
+    e -= 4503599627370496.0 + 1100.0;
+    double f = e == 0.0 ? -r2 : m - 1.0, s = f / (2.0 + f);
+    return e * LN2 + 2.0 * s * IN(atanh_over)(s * s);
+}
+
 /* Sums of terms times ln(v)/(mu - 1), the integral of 1/v from 0 to h. No digits are lost where v is
    near 1: there v - 1 is (mu - 1) h. */
 TARGET static void IN(volume_integrals)(struct volume volume, const double *h2, Py_ssize_t count,

@@ -7,6 +7,9 @@ of a binary float number its cell. All LODs below 2**-16 are in the first cell, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Self
+
 import numpy as np
 
 from bulklmm_dask.typing import Array, Index, Real
@@ -30,6 +33,33 @@ def upper_edge(cell: Index) -> Array:
     return np.where(cell == N_CELLS - 1, np.inf, lower_edge(cell + 1))
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the bits of a LOD tell its cell: ``(bits >> shift) - first``, from 0 to `N_CELLS` - 1.
+
+    Attributes
+    ----------
+    exact : dtype
+        Signed integers of the size of a LOD.
+    shift, first : int
+        As above.
+    """
+
+    exact: np.dtype[Any]
+    shift: int
+    first: int
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any]) -> Self:
+        """That of LODs in single or double precision."""
+        kind = np.finfo(dtype)
+        return cls(
+            np.dtype(np.int32 if kind.bits == 32 else np.int64),
+            kind.nmant - (_CELLS.bit_length() - 1),
+            (kind.maxexp - 1 + _FIRST) * _CELLS,
+        )
+
+
 class Counts:
     """Counts of LODs by cell, of one piece after the other, in arrays that are made once.
 
@@ -39,62 +69,43 @@ class Counts:
         Counts of all cells so far.
     """
 
-    def __init__(self, dtype: np.dtype[np.floating]) -> None:
+    def __init__(self, dtype: np.dtype[Any]) -> None:
         """Begin with none, for LODs in single or double precision."""
-        kind = np.finfo(dtype)
-        self._exact = np.dtype(np.int32 if kind.bits == 32 else np.int64)
-        self._shift = kind.nmant - (_CELLS.bit_length() - 1)
-        self._first = (kind.maxexp - 1 + _FIRST) * _CELLS
-        least, beyond = np.ldexp(np.ones(2, dtype), [_FIRST, _LAST]).view(self._exact)
-        self._range = least, beyond - 1
+        self._layout = Layout.of(dtype)
+        ends = np.ldexp(np.ones(2, dtype), [_FIRST, _LAST]).view(self._layout.exact)
+        self._least, self._most = ends[0], ends[1] - 1
         self.by_cell = np.zeros(N_CELLS, np.int64)
         self._make_room(0)
 
+    @classmethod
+    def of(cls, lod: Real, least: float) -> Index:
+        """Counts of LODs of any shape, NaN left out; those below `least` are in the first cell."""
+        flat, counts = lod.reshape(-1), cls(lod.dtype)
+        for start in range(0, flat.size, TOGETHER):
+            piece = flat[start : start + TOGETHER]
+            if np.isnan(piece.max()):
+                piece = piece[~np.isnan(piece)]
+            # A mask as the index takes five times as long.
+            high = piece[np.flatnonzero(piece >= lod.dtype.type(least))]
+            counts.add(high)
+            counts.add_first(piece.size - high.size)
+        return counts.by_cell
+
     def _make_room(self, most: int) -> None:
-        self._bits, self._cell = np.empty(most, self._exact), np.empty(most, np.intp)
+        self._bits, self._cell = np.empty(most, self._layout.exact), np.empty(most, np.intp)
 
     def add(self, lod: Real) -> None:
         """Count LODs, none of which is NaN; negative ones count as 0."""
-        n = lod.size
+        n, layout = lod.size, self._layout
         if n > self._bits.size:
             self._make_room(n)
-        bits = np.clip(lod.reshape(-1).view(self._exact), *self._range, out=self._bits[:n])
-        np.right_shift(bits, self._shift, out=bits)
-        cell = np.subtract(bits, self._first, out=self._cell[:n], dtype=self._exact)
+        bits = lod.reshape(-1).view(layout.exact)
+        bits = np.clip(bits, self._least, self._most, out=self._bits[:n])
+        np.right_shift(bits, layout.shift, out=bits)
+        cell = np.subtract(bits, layout.first, out=self._cell[:n], dtype=layout.exact)
         count = np.bincount(cell)
         self.by_cell[: count.size] += count
 
     def add_first(self, count: int) -> None:
         """Count so many more, or fewer, LODs in the first cell."""
         self.by_cell[0] += count
-
-
-def count_in_cells(lod: Real, least: float = -np.inf) -> Index:
-    """Count LODs in each cell; NaN is passed over.
-
-    Parameters
-    ----------
-    lod : array
-        Values of any shape; negative ones count as 0.
-    least : float
-        LODs below it count as the first cell, which saves the time to find their own.
-
-    Returns
-    -------
-    array (cells,)
-        Counts of all cells.
-    """
-    flat = lod.reshape(-1)
-    if flat.dtype != np.float32:
-        flat = flat.astype(np.float64, copy=False)
-    counts = Counts(flat.dtype)
-    for start in range(0, flat.size, TOGETHER):
-        piece = flat[start : start + TOGETHER]
-        if np.isnan(piece.max()):
-            piece = piece[~np.isnan(piece)]
-        high = piece
-        if least > -np.inf:  # a mask as the index takes five times as long
-            high = piece[np.flatnonzero(piece >= flat.dtype.type(least))]
-        counts.add(high)
-        counts.add_first(piece.size - high.size)
-    return counts.by_cell

@@ -26,9 +26,9 @@ from bulklmm_dask.storage.codecs.compression import FAST
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.manifest import together
-from bulklmm_dask.storage.summaries.cells import N_CELLS, Counts
+from bulklmm_dask.storage.summaries.cells import N_CELLS
 from bulklmm_dask.storage.summaries.segments import Segments
-from bulklmm_dask.storage.summaries.slabs import Slabs
+from bulklmm_dask.storage.summaries.summarise import summarise
 from bulklmm_dask.typing import Index, Real, Sums
 
 SUMMARY = "summary"
@@ -72,11 +72,10 @@ class BlockSummary:
     @classmethod
     def of(cls, lod: Real, segments: Segments, i: int, *, counted: bool) -> BlockSummary:
         """Summarise the LODs of a block in chunk `i` of the markers."""
-        counts = Counts(lod.dtype) if counted else None
-        highest, row = Slabs.of(lod, segments.groups_of_chunk(i), counts).highest()
+        group = segments.groups_of_chunk(i)
+        highest, row, counts = summarise(lod, group, counted=counted)
         place = (row + i * segments.size).astype(np.int32)
-        by_cell = None if counts is None else counts.by_cell.astype(np.uint32)
-        return cls(highest, place, by_cell)
+        return cls(highest, place, None if counts is None else counts.astype(np.uint32))
 
 
 def checksum(mark: tuple[int, int], lod: Sums, *parts: npt.NDArray[Any]) -> int:

@@ -106,26 +106,3 @@ class Slabs:
             found = flat.take(first + step * best.size, mode="wrap")
             np.copyto(offset, step, where=found == best)
         return best, self.order[row + offset]
-
-
-def highest_of_groups(lod: Real, group: Index) -> tuple[Index, Real, Index]:
-    """Highest LOD of every column in each group of rows, and the first row that has it.
-
-    Parameters
-    ----------
-    lod : array (rows, columns)
-        LODs; NaN is passed over.
-    group : array (rows,)
-        Number of the group of each row.
-
-    Returns
-    -------
-    groups : array (groups,)
-        Their numbers, ascending.
-    highest : array (groups, columns)
-        NaN where a group has no LOD.
-    row : array (groups, columns)
-        The first row of the group where it has none.
-    """
-    slabs = Slabs.of(lod, group)
-    return (np.unique(group), *slabs.highest())
