@@ -51,7 +51,7 @@ _BASE = {"errors", "surface", "text", "typing"}
 _DATA = _BASE | {"storage", "study"}
 BELOW = {
     "__main__": {"cli"},
-    "_compiled": set(),
+    "_compiled": {"errors"},
     "_lazy": set(),
     "_version": set(),
     "errors": {"text"},
@@ -59,7 +59,7 @@ BELOW = {
     "text": set(),
     "typing": set(),
     "storage": _BASE | {"_compiled", "_version"},
-    "crosses": _BASE,
+    "crosses": _BASE | {"_compiled"},
     "study": _BASE | {"crosses", "storage"},
     "lmm": _BASE | {"_compiled"},
     "engine": _DATA | {"crosses", "lmm"},

@@ -168,7 +168,12 @@ static PyObject *chains(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
+
+static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_FromLong(best()); }
+
 static PyMethodDef METHODS[] = {
+    {"best", best_of, METH_NOARGS, best_doc},
     {"chains", chains, METH_VARARGS, chains_doc},
     {NULL, NULL, 0, NULL},
 };

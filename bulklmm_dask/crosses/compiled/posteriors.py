@@ -8,9 +8,9 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
+from bulklmm_dask._compiled import chosen
 from bulklmm_dask.crosses.chains import Chain, Mixing, MixingPair
 from bulklmm_dask.crosses.seen import Seen
-from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.typing import Array, Index, Single
 
 # What the loop takes, and how many individuals it computes at a time, in vectors.
@@ -31,7 +31,7 @@ def built() -> ModuleType | None:
 def loops_for(chain: Chain) -> int | None:
     """Number of the compiled loops that can compute a chain; None where NumPy has to."""
     mixes = isinstance(chain, Mixing | MixingPair) and len(chain.weights) <= MOST_FOUNDERS
-    return loops() if mixes and built() is not None else None
+    return chosen(built()) if mixes else None
 
 
 def write_posterior(
