@@ -26,8 +26,6 @@ _MARKERS = 512
 _REFIT = 165
 # Points of the curve of a trait whose gains are interpolated, and pairs that are refined together.
 _CURVE, _REFINED = 481, 1024
-# Pairs, and traits, of a tile of effects.
-_TILE_CELLS, _TILE_TRAITS = 2**16, 256
 # Tiles of the null methods and their copies.
 _TILES = 200_000
 
@@ -144,8 +142,8 @@ class Footprint:
             lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
             peak = max(4 * vn, lods)
             if model.with_effects:
-                of_traits = (2.3 * self.n_covariates + 2.0) * n * min(traits, _TILE_TRAITS)
-                tile = max(5.1 * min(pairs, _TILE_CELLS), of_traits)
+                of_traits = (2.3 * self.n_covariates + 2.0) * n * min(traits, TILE_TRAITS)
+                tile = max(5.1 * min(pairs, TILE_CELLS), of_traits)
                 peak = max(peak, 2 * vn + 4.5 * pairs + tile)
             peak = max(peak, vn + out + 0.5 * pairs)
         if patterns > 1:  # markers of some samples, and blocks of some traits beside the whole

@@ -189,7 +189,7 @@ def test_what_cannot_be():
         ({"method": "alt-exact"}, "4 genotypes need several"),
         ({"interaction": "age"}, r"interaction names 'age', not among .*'covariate1'"),
         ({"interaction": "covariate1", "covariates": False}, "must also be additive"),
-        ({"statistics": "lod_interaction"}, "there is no interaction"),
+        ({"statistics": "lod_interaction"}, "needs interaction, and there is none"),
         ({"statistics": ("gain",)}, "unknown statistic 'gain'"),
         ({"genotypes": "call_dosage"}, "no genotypes 'call_dosage'"),
         ({"condition": {"trait1": "variant1"}}, "needs call_dosage"),

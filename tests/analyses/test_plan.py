@@ -236,7 +236,7 @@ WRONG = {
     "low": ({**SIZES, "keep": "hits", "threshold": -1}, "threshold is -1"),
     "keep": ({**SIZES, "keep": "all"}, "unknown keep 'all'"),
     "chunks": ({**SIZES, "chunks": "small"}, "chunks is 'small'"),
-    "grid": ({**SIZES, "h2_grid": [0.1]}, r"h2_grid=.* and method=.* exclude each other"),
+    "grid": ({**SIZES, "h2_grid": [0.1]}, r"h2_grid=\[0.1\] and method='null-exact' exclude"),
     "none": ({**SIZES, "kinship": None, "method": "alt-exact"}, "none without a kinship"),
     "pools": ({**SIZES, "by": "contig"}, "by='contig' is an option of method='per-trait'"),
     "permuted": (

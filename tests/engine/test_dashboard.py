@@ -96,7 +96,7 @@ def test_a_running_scheduler_shows_its_own_dashboard(monkeypatch, tmp_path):
         with workers(scheduler=place) as where:
             assert where.dashboard is None
         with (
-            pytest.raises(InputError, match=r"dashboard is '8787', but the scheduler .* its own"),
+            pytest.raises(InputError, match=r"dashboard='8787' and scheduler=.* its own"),
             workers(scheduler=place, dashboard="8787"),
         ):
             pass

@@ -230,7 +230,7 @@ def test_what_makes_no_sense_is_refused(permuted):
         plot.permutations(permuted[0], "height")
     with pytest.raises(InputError, match="needs the Dataset that permute gives"):
         plot.permutations(GENOME, "trait0")
-    with pytest.raises(InputError, match=r"alpha is 0\.001"):
+    with pytest.raises(InputError, match=r"alpha=0\.001 cannot be had"):
         plot.permutations(permuted[0], str(permuted[0].traits.values[0]), alpha=0.001)
     with pytest.raises(InputError, match="no column 'count'; give what pvalue_counts returns"):
         plot.qq(pd.DataFrame({"neg_log10_p": [1.0]}))

@@ -351,8 +351,8 @@ def test_intervals_of_one_trait_on_one_contig():
 def test_options_that_make_no_sense():
     result = result_of(np.ones((4, 2)))
     for options, message in (
-        ({"drop": 2, "peakdrop": 1.8}, "drop is 2, more than peakdrop, 1.8"),
-        ({"drop": 1.8, "prob": 0.95}, "give one of them"),
+        ({"drop": 2, "peakdrop": 1.8}, r"drop=2\.0 is more than peakdrop=1\.8"),
+        ({"drop": 1.8, "prob": 0.95}, "exclude each other; choose one"),
         ({"prob": 95}, "prob is 95; it should be a number from 0 to 1"),
         ({"drop": -1}, "drop is -1"),
         ({"threshold": "high"}, "threshold is 'high'"),

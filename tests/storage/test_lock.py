@@ -175,7 +175,7 @@ def refused_by_a_living_process(ds, path, child):
     with pytest.raises(blmm.StoreError, match=f"being written by process {child.pid} of"):
         blmm.scan(ds, store=path, chunks=CHUNKS)
     with pytest.raises(blmm.StoreError, match=f"being written by process {child.pid} .*overwr"):
-        blmm.save(ds, path, overwrite=True)
+        blmm.save(blmm.scan(ds), path, overwrite=True)
 
 
 def a_killed_process_is_known_to_be_dead(ds, path, child):
