@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import xarray as xr
 
@@ -17,8 +18,12 @@ from bulklmm_dask.lmm.statistics import OF_COMPONENTS, OF_HERITABILITIES, OF_TRA
 from bulklmm_dask.storage.labels.coordinates import as_names
 
 TESTS = ("lr_statistic", "p_value", "neg_log10_p")
-_OF_EACH = ("h2", "h2_se", "variance", "log_likelihood_0", *TESTS)
-_OF_TRAIT = ("sigma2", "log_likelihood", "n_samples", "trait_status")
+# In the order of a result; all but those of traits are of the components.
+_COLUMNS = (
+    *("h2", "h2_se", "variance", "sigma2", "log_likelihood", "log_likelihood_0"),
+    *TESTS,
+    *("n_samples", "trait_status"),
+)
 
 
 def shares(
@@ -44,11 +49,12 @@ def shares(
     warn_of_few_degrees(measured, found["n_samples"])
     gain = found["log_likelihood"] - found["log_likelihood_0"]
     found |= dict(zip(TESTS, boundary_test(gain), strict=True))
-    of_trait, of_each = attributes_of(OF_HERITABILITIES + OF_TRAITS), attributes_of(OF_COMPONENTS)
-    columns = {
-        "components": ("components", as_names(kernels.components), {"long_name": "component"}),
-        **{name: (("components", "traits"), found[name], of_each[name]) for name in _OF_EACH},
-        **{name: ("traits", found[name], of_trait[name]) for name in _OF_TRAIT},
+    about = attributes_of(OF_TRAITS + OF_HERITABILITIES) | attributes_of(OF_COMPONENTS)
+    columns: dict[str, Any] = {
+        name: (("components", "traits")[-found[name].ndim :], found[name], about[name])
+        for name in _COLUMNS
     }
+    names = as_names(kernels.components)
+    columns["components"] = ("components", names, {"long_name": "component"})
     attrs = {"reml": bool(reml), **inputs.of_model(measured), "kinship": in_words(kernels)}
     return package(labels(ds, {"traits"}), columns, attrs)

@@ -99,7 +99,7 @@ def heritability(
         - ``h2`` (components, traits): the shares that maximise l over all h_k >= 0; the residual is
           at least 1e-5 if a kernel is singular;
         - ``h2_se`` (components, traits): by the delta method from the average information on all
-          variances (Gilmour, Thompson and Cullis 1995), as in ``gemma -vc 2``;
+          variances (Gilmour et al. 1995), as in ``gemma -vc 2``;
         - ``variance`` (components, traits): s2 h, for kernels of mean diagonal one;
         - ``log_likelihood_0``, ``lr_statistic``, ``p_value``, ``neg_log10_p`` (components, traits):
           the largest log-likelihood without the component, all others fitted again, and the test

@@ -150,8 +150,9 @@ def _fill_one(found: Shares, column: int, search: Search, place: int, rest: floa
     kernels = likelihood.kernels
     best = search.best(place)
     others = [search.without(place, k, best) for k in range(len(kernels.kernels))]
-    # Where a search without a component ends higher, the whole search goes on from there.
-    best = max([best, *others], key=lambda one: one.point.value)
+    highest = max(others, key=lambda one: one.point.value)
+    if highest.point.value > best.point.value:
+        best = search.best(place, [highest.inner])
     found.h2[:, column] = kernels.shares(best.inner)
     found.sigma2[column] = best.point.quadratic / likelihood.count
     status = _status(search, place, best)

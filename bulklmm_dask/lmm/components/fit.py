@@ -18,8 +18,8 @@ from bulklmm_dask.typing import Array, Flags
 
 # Maxima of the mesh that are climbed: their number, and how many nats below the highest.
 _PEAKS, _WITHIN = 3, 4.0
-# A climb ends where the next step promises less, in nats.
-_GAIN = 1e-13
+# A climb ends where the next step promises less, in nats: for shares to 1e-6, and for a likelihood.
+_FOR_SHARES, _FOR_LIKELIHOOD = 1e-13, 1e-9
 # Gains below this, in nats, are about those by which rounding changes the likelihood.
 _DROWNED = 1e-8
 _ITERATIONS = 200
@@ -67,9 +67,10 @@ class Search:
         """Likelihoods (points, traits) of the mesh."""
         return np.stack([self.likelihood.values(u, self.y) for u in self.mesh.points])
 
-    def best(self, trait: int) -> Optimum:
-        """The largest likelihood of a trait over all admissible shares."""
-        return self._best(trait, np.ones(self.mesh.points.shape[1], dtype=bool), [])
+    def best(self, trait: int, near: Iterable[Array] = ()) -> Optimum:
+        """The largest likelihood of a trait over all shares; climbs start at some points too."""
+        free = np.ones(self.mesh.points.shape[1], dtype=bool)
+        return self._best(trait, free, near, _FOR_SHARES)
 
     def without(self, trait: int, component: int, whole: Optimum) -> Optimum:
         """The largest likelihood of a trait without a component; `whole` is that with it."""
@@ -78,23 +79,29 @@ class Search:
         free = np.arange(len(whole.inner)) != component
         rest = np.where(free, whole.inner, 0.0)
         near = [rest / rest.sum()] if rest.sum() > 1e-6 else []
-        return self._best(trait, free, near)
+        return self._best(trait, free, near, _FOR_LIKELIHOOD)
 
-    def _best(self, trait: int, free: Flags, near: Iterable[Array]) -> Optimum:
+    def _best(self, trait: int, free: Flags, near: Iterable[Array], least: float) -> Optimum:
         """The highest of the climbs from the peaks of the mesh and from points given."""
         values = np.where(self.mesh.points[:, ~free].any(axis=1), -np.inf, self.on_mesh[:, trait])
         starts = [*self.mesh.peaks(values, _PEAKS, _WITHIN), *near]
-        climbs = [climb(self.likelihood, self.y[:, trait], start, free) for start in starts]
+        y = self.y[:, trait]
+        climbs = [climb(self.likelihood, y, start, free, least) for start in starts]
         return max((one for one in climbs if one is not None), key=lambda found: found.point.value)
 
 
-def climb(likelihood: Likelihood, y: Array, inner: Array, free: Flags) -> Optimum | None:
-    """Climb from weights (k + 1,) to a local maximum, with weight on the free corners only."""
+def climb(
+    likelihood: Likelihood, y: Array, inner: Array, free: Flags, least: float
+) -> Optimum | None:
+    """Climb from weights (k + 1,) to a local maximum, with weight on the free corners only.
+
+    It ends where the next step promises less than `least`, in nats.
+    """
     here = _Place.of(likelihood, y, inner, free)
     if here is None:
         return None
     for _ in range(_ITERATIONS):
-        reached = None if here.gain < _GAIN else _step(likelihood, y, here, free)
+        reached = None if here.gain < least else _step(likelihood, y, here, free)
         if reached is None:
             break
         here = reached

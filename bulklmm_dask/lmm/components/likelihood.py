@@ -12,7 +12,7 @@ w_k = V_kPy and t_k the derivative of the log-determinant,
     l_k = -1/2 [ t_k - (count/S) y'P w_k ],
 
 and the average of observed and expected information on the variances, s2 maximised out, is
-(Gilmour, Thompson and Cullis 1995)
+(Gilmour et al. 1995)
 
     A - (Au)(Au)'/(u'Au),    A_kl = 1/2 (count/S) w_k'P w_l.
 """
