@@ -8,7 +8,11 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-FOLDER = "bulklmm_dask/lmm/compiled"
+MODULES = {
+    "bulklmm_dask.lmm.compiled._kernels": "bulklmm_dask/lmm/compiled",
+    "bulklmm_dask.crosses.compiled._chains": "bulklmm_dask/crosses/compiled",
+    "bulklmm_dask.storage.compiled._blocks": "bulklmm_dask/storage/compiled",
+}
 FLAGS = {
     "unix": ["-std=c99", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"],
     "msvc": ["/O2", "/fp:precise"],
@@ -27,12 +31,13 @@ class Build(build_ext):
 setup(
     ext_modules=[
         Extension(
-            "bulklmm_dask.lmm.compiled._kernels",
-            [f"{FOLDER}/_kernels.c"],
-            depends=sorted(map(str, Path(FOLDER).glob("*.h"))),
+            module,
+            [f"{folder}/{module.rpartition('.')[2]}.c"],
+            depends=sorted(map(str, Path(folder).glob("*.h"))),
             optional=True,
             py_limited_api=True,
         )
+        for module, folder in MODULES.items()
     ],
     cmdclass={"build_ext": Build},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -207,7 +207,7 @@ def write_all(path: Path, side: int) -> None:
         for name, dtype in (("h2", float), ("sigma2", float), ("n_samples", np.int64))
     }
     status = np.full(SIDE, "ok", dtype=object)
-    with Journal(store.location) as journal:
+    with Journal(store) as journal:
         for j in range(side):
             journal.note(store.write_traits(j, {**of_traits, "trait_status": status}))
             for i in range(side):

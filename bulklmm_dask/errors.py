@@ -23,6 +23,13 @@ class InputError(ValueError):
         super().__init__(message(words))
 
 
+class OptionError(InputError):
+    """Options that exclude each other, or that need another one; the text names all of them.
+
+    On the command line its exit code is that of a command line that cannot be understood.
+    """
+
+
 class StoreError(RuntimeError):
     """A Zarr store cannot be read, written or resumed.
 

@@ -57,16 +57,23 @@ def either(python: str, command: str) -> str:
 def option(name: str, value: object = None) -> str:
     """Name an option, perhaps with its value.
 
-    >>> option("variant_map"), option("loco", True), option("maximum", 1)
-    ('variant_map', 'loco=True', 'maximum=1')
+    >>> option("variant_map"), option("loco", True), option("h2_grid", [0.0, 0.5])
+    ('variant_map', 'loco=True', 'h2_grid=[0.0, 0.5]')
     >>> with command_line():
-    ...     option("variant_map"), option("loco", True), option("maximum", 1)
-    ('--map', '--loco', '--maximum 1')
+    ...     option("variant_map"), option("loco", True), option("h2_grid", [0.0, 0.5])
+    ('--map', '--loco', '--h2-grid 0,0.5')
     """
     flag = FLAGS.get(name, "--" + name.replace("_", "-"))
     if value is None:
         return either(name, flag)
-    return either(f"{name}={value!r}", flag if value is True else f"{flag} {value}")
+    return either(f"{name}={value!r}", flag if value is True else f"{flag} {_typed(value)}")
+
+
+def _typed(value: object) -> str:
+    """A value as it is typed in a shell: several with commas between."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_typed, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def function(name: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.engine.progress import Progress
-from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.errors import OptionError, StoreError
 from bulklmm_dask.storage.health.examine import SURPLUS, Finding, examine
 from bulklmm_dask.storage.health.repair import (
     UnmendableError,
@@ -115,7 +115,7 @@ def verify(
     place = Location.of(store).opened()
     _require_store(place)
     if study is not None and not mend:
-        raise InputError(
+        raise OptionError(
             f"{either('study', '--from')} is given, but nothing is to be mended; add "
             f"{option('mend', True)}"
         )

@@ -15,6 +15,7 @@ from bed_reader import to_bed
 from commands import run
 from doc_pages import ROOT, parse
 from faults.machines import blocks_of, content, wait_for
+from nextflow import Workflow, filled
 
 import bulklmm_dask as blmm
 
@@ -70,6 +71,19 @@ def plink(tmp_path) -> Path:
     return tmp_path
 
 
+def by_hand(plink: Path, folder: Path, *options: str) -> tuple[Path, Path]:
+    """Result and hits of the plain commands, with 50 permutations."""
+    folder.mkdir()
+    study, lod, perm, hits = (folder / name for name in ("s.zarr", "l.zarr", "p.zarr", "h.csv"))
+    run("import", "plink", plink / "mice.bed", study, "--traits", plink / "expression.csv")
+    run("kinship", study)
+    run("scan", study, lod, *options)
+    run("permute", study, perm, "--permutations", "50")
+    run("hits", lod, "--perm", perm, "--alpha", "0.05", "--out", hits)
+    assert len(pd.read_csv(hits)) > 100
+    return lod, hits
+
+
 @pytest.mark.slow
 def test_snakemake_goes_on_after_it_was_killed(plink, tmp_path):
     """From PLINK files to hits, killed while it scans: the answer is that of the plain commands."""
@@ -99,17 +113,46 @@ def test_snakemake_goes_on_after_it_was_killed(plink, tmp_path):
     kept = sum(file.stat().st_mtime_ns == when for file, when in written.items())
     assert kept >= half - 8  # those that were being marked when it was killed are made again
 
-    by_hand = tmp_path / "by hand"
-    by_hand.mkdir()
-    study, lod, perm, hits = (by_hand / name for name in ("s.zarr", "l.zarr", "p.zarr", "h.csv"))
-    run("import", "plink", plink / "mice.bed", study, "--traits", plink / "expression.csv")
-    run("kinship", study)
-    run("scan", study, lod, *SCAN.split())
-    run("permute", study, perm, "--permutations", "50")
-    run("hits", lod, "--perm", perm, "--alpha", "0.05", "--out", hits)
+    lod, hits = by_hand(plink, tmp_path / "by hand", *SCAN.split())
     assert (plink / "hits.csv").read_bytes() == hits.read_bytes()
-    assert len(pd.read_csv(hits)) > 100
     stores = [content(store) for store in (plink / "lod.zarr", lod)]
     assert {k: v for k, v in stores[0].items() if k.startswith("lod/")} == {
         k: v for k, v in stores[1].items() if k.startswith("lod/")
     }
+
+
+def test_the_nextflow_workflow_fits_together():
+    """Each process is called, with as many inputs as it declares, and knows all its variables."""
+    flow = Workflow.read((PIPELINES / "main.nf").read_text())
+    assert [name for _, name, _ in flow.calls] == list(flow.processes)
+    made = {"Channel.of(files)", *(f"file(params.{name})" for name in flow.params)}
+    for target, name, words in flow.calls:
+        process = flow.processes[name]
+        assert len(words) == len(process.inputs)
+        assert set(words) <= made
+        made.add(target)
+        known = {name for wanted in process.inputs for _, name in wanted}
+        known |= {"out", "task.cpus", *(f"params.{name}" for name in flow.params)}
+        texts = [process.script, *(text for _, text in process.outputs)]
+        filled(" ".join(texts), dict.fromkeys(known, ""))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="bash and links")
+def test_the_tasks_of_the_nextflow_workflow(plink, tmp_path, monkeypatch):
+    """Run as Nextflow runs them, which is not here: the hits are those of the plain commands.
+
+    Repeated, as after -resume, the long steps find that they are complete.
+    """
+    folder = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    flow = Workflow.read((PIPELINES / "main.nf").read_text())
+    flow.run(plink, permutations="50")
+    _, hits = by_hand(plink, tmp_path / "by hand")
+    out = plink / "results"
+    assert (out / "hits.csv").read_bytes() == hits.read_bytes()
+    made = {"study.zarr", "lod.zarr", "perm.zarr", "hits.csv", "peaks.csv", "map.html"}
+    assert {path.name for path in out.iterdir()} == made | {"report.html"}
+    said = "".join(flow.run(plink, permutations="50"))
+    assert said.count("was complete already: nothing is computed") == 2

@@ -261,7 +261,7 @@ class _PeakCounter:
 
 
 def _journal(store: ResultStore | None) -> AbstractContextManager[Journal | None]:
-    return nullcontext() if store is None else Journal(store.location, store.held)
+    return nullcontext() if store is None else Journal(store)
 
 
 def _open_store(
@@ -283,6 +283,6 @@ def _open_store(
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
     beside = template(xr.Dataset(), (), {**attrs, **origin(counter.ds)})
     target = open_or_create(writer, Skeleton(beside, layout, field, {}, prints))
-    with Journal(target.location, target.held) as journal:
+    with Journal(target) as journal:
         journal.note(target.write_traits(0, {}))
     return target

@@ -12,6 +12,7 @@ from bulklmm_dask.engine.permute import plan_permutations
 from bulklmm_dask.engine.plan import make_plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.workload import Workload
+from bulklmm_dask.lmm.basis import are_wide
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.statistics import statistics
 
@@ -36,6 +37,8 @@ class Shapes:
         Number of genotypes whose probabilities are tested; None for dosages.
     patterns : int or None
         Number of patterns of missing trait values; None if nobody has counted them.
+    wide : bool
+        Whether the residual weights are of very different size.
     """
 
     n_samples: int
@@ -47,6 +50,7 @@ class Shapes:
     genotype_bytes: int = 8
     genotypes: int | None = None
     patterns: int | None = None
+    wide: bool = False
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -63,12 +67,18 @@ class Shapes:
             genotype_bytes=values.dtype.itemsize * (several or 1),
             genotypes=several,
             patterns=pattern_count(measured),
+            wide=are_wide(measured.weights),
         )
 
     def footprint(self, options: ScanOptions) -> Footprint:
         """Memory of fits and scans with these options."""
         return Footprint(
-            options.model, self.n_samples, self.n_covariates, self.own, single=options.single
+            options.model,
+            self.n_samples,
+            self.n_covariates,
+            self.own,
+            single=options.single and not self.wide,
+            searched=self.wide or not self.relations,
         )
 
 

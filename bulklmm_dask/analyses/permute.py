@@ -17,7 +17,7 @@ from bulklmm_dask.analyses.inputs.cross import contigs_on_x
 from bulklmm_dask.analyses.inputs.genotypes import contigs_of
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.strata import StrataLike, strata_in_words, strata_of_samples
-from bulklmm_dask.analyses.inputs.vectors import VectorLike
+from bulklmm_dask.analyses.inputs.vectors import VectorLike, with_value
 from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import Shapes, permute_load
 from bulklmm_dask.analyses.options import GenotypeVariable, Model, PermuteMethod, Precision
@@ -27,6 +27,7 @@ from bulklmm_dask.analyses.scan_options import PermuteOptions, ScanOptions
 from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.bases import Bases, kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs
+from bulklmm_dask.engine.overlap import made_meanwhile
 from bulklmm_dask.engine.permute import LazyPermutations, Pools, run_permutations
 from bulklmm_dask.engine.plan import Plan, make_plan
 from bulklmm_dask.engine.progress import Progress
@@ -35,7 +36,7 @@ from bulklmm_dask.engine.scan import LazyScan, lazy_scan
 from bulklmm_dask.engine.shared import SharedNull, draw_shared
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.workload import Workload
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import OF_PERMUTATIONS
 from bulklmm_dask.results.thresholds import LENGTH, ON_X
@@ -194,19 +195,23 @@ def permute(
     kept = stored_as(store, compression, digits)
     scanned = ScanOptions.of(ds, inputs, reml=reml, precision=precision, digits=kept.digits)
     options = PermuteOptions(method, n_permutations, seed, by, scanned)
+    shared = option("method", "shared")
     if strata is not None and options.shared:
-        raise InputError(
-            "strata say which samples may be exchanged, but method 'shared' draws random residuals "
-            f"and exchanges none; use {option('method', 'per-trait')}, or leave them out"
+        raise OptionError(
+            f"{with_value('strata', strata)} and {shared} exclude each other: strata say which "
+            "samples may be exchanged, and this method draws random residuals and exchanges none; "
+            f"use {option('method', 'per-trait')}, or leave {option('strata')} out"
         )
     if options.shared and chunks != "auto":
-        raise InputError(
-            f"chunks is {chunks!r}, but method 'shared' has no blocks of traits; leave it out"
+        raise OptionError(
+            f"{option('chunks', chunks)} and {shared} exclude each other: this method has no "
+            f"blocks of traits; leave {option('chunks')} out"
         )
     if options.shared and (compression, digits) != (None, None):
-        what = option("compression" if digits is None else "digits")
-        raise InputError(
-            f"{what} is given, but what method 'shared' stores takes little room; leave it out"
+        what = option("compression", compression) if digits is None else option("digits", digits)
+        raise OptionError(
+            f"{what} and {shared} exclude each other: what this method stores takes little "
+            "room; leave it out"
         )
     study = prepare(ds, inputs)
     attrs = {
@@ -300,8 +305,9 @@ class _Task:
         layout = Layout((self.options.n_permutations, plan.n_traits), block, block, _DIMS)
         prints = self._prints(study, plan)
         skeleton = Skeleton(self._template(), layout, *self._fields(), prints, compression)
-        target = open_or_create(writer, skeleton)
-        written = run_permutations(target, self._lay_out(study, bases, plan, size), progress)
+        lazy = self._lay_out(study, bases, plan, size)
+        with made_meanwhile(writer, layout, lambda: skeleton) as target:
+            written = run_permutations(target, lazy, progress)
         with writer.given_back():
             result = open_result(written)
         warn_of_few_degrees(study.measured, result["n_samples"].values)
@@ -323,7 +329,7 @@ class _Task:
             whole = self._drawn(study, bases).assign_attrs(origin(self.ds))
         layout = Layout((1, 1), (1, 1), (1, 1), _DIMS)
         target = open_or_create(writer, Skeleton(whole, layout, {}, {}, prints))
-        with Journal(target.location, target.held) as journal:
+        with Journal(target) as journal:
             journal.note(target.write_traits(0, {}))
             journal.note(target.write_block(0, 0, {}))
         return open_result(writer.store)

@@ -37,7 +37,7 @@ from bulklmm_dask.engine.calibration import Rates, calibrate
 from bulklmm_dask.engine.forecast import Forecast, forecast
 from bulklmm_dask.engine.room import Room, bytes_of, fitting, kinships_in_words
 from bulklmm_dask.engine.workload import SCHEDULING, Workload
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.study.checks import number, require_choice, whole_number
 from bulklmm_dask.study.stored import compression_of
@@ -184,7 +184,7 @@ def plan(
     require_choice(keep, "keep", ("lods", "hits", "maxima"))
     if (threshold is not None) != (keep == "hits"):
         none = "" if threshold is None else f", but {option('keep', keep)} keeps none"
-        raise InputError(
+        raise OptionError(
             f"{option('threshold', threshold)} is the LOD of hits{none}: give it with "
             f"{option('keep', 'hits')}, and only then"
         )
@@ -244,7 +244,7 @@ def plan(
         others["n_covariates"] = n_covariates or None
         given = [name for name, size in (sizes | others).items() if size is not None]
         if given:
-            raise InputError(
+            raise OptionError(
                 f"{option(given[0], (sizes | others)[given[0]])} is given beside a study, which "
                 "has its own; leave one out"
             )
@@ -296,7 +296,7 @@ def _refuse(given: Mapping[str, Any], method: str, of: str) -> None:
     for name, value in given.items():
         if value is not None:
             shown = value if isinstance(value, str | float | int) else None
-            raise InputError(
+            raise OptionError(
                 f"{option(name, shown)} is an option of {of}, and {option('method', method)} has "
                 "none; leave it out"
             )

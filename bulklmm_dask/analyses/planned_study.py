@@ -14,7 +14,7 @@ from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
 from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.stamp import OF
@@ -140,7 +140,7 @@ def planned_from_sizes(
     """
     missing = [option(name) for name, size in sizes.items() if size is None]
     if missing:
-        raise InputError(
+        raise OptionError(
             f"there is neither a study nor its sizes; give one, or {', '.join(missing)}"
         )
     named = {
@@ -150,9 +150,9 @@ def planned_from_sizes(
     named |= {"x_covariates": None if inputs.x_covariates is False else inputs.x_covariates}
     for name, value in named.items():
         if value is not None and not (name == "kinship" and isinstance(value, str)):
-            raise InputError(f"{option(name)} names a part of a study, but only sizes are given")
+            raise OptionError(f"{option(name)} names a part of a study, but only sizes are given")
     if not isinstance(inputs.covariates, bool) and inputs.covariates is not None:
-        raise InputError(
+        raise OptionError(
             f"{option('covariates')} names those of a study, but only sizes are given; give their "
             f"number, {option('n_covariates')}"
         )

@@ -38,7 +38,7 @@ from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
-from bulklmm_dask.engine.overlap import begun, overlapping, reading_early
+from bulklmm_dask.engine.overlap import made_meanwhile, overlapping, reading_early
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
@@ -46,14 +46,13 @@ from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.storage.codecs.compression import Compression
-from bulklmm_dask.storage.labels.coordinates import FREQUENCY, arranged
+from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import of_labels
-from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.result import open_result, with_derived
-from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import block_of, looked_up, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.stored import stored_as
@@ -348,19 +347,21 @@ def _run(
     bases = kept_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases)
     of_pairs, of_traits = _fields(study, options, attrs)
-    frequencies = frequency_columns(study, lazy.markers.values)
-    beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
     known = options.attributes() | {"statistics": options.model.wanted}
-    with overlapping(None, plan.block_bytes, study.genotypes.values, study.measured.traits):
-        if writer.held is None and FREQUENCY in frequencies and is_far(study.genotypes.values):
-            dims, values, *rest = frequencies[FREQUENCY]
-            frequencies[FREQUENCY] = (dims, begun(values), *rest)
-        prints = check_inputs(study, plan, known) | {"labels": of_labels(beside)}
-        layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
-        beside = beside.assign_coords(frequencies)
-        skeleton = Skeleton(beside, layout, of_pairs, of_traits, prints, compression)
-        target = open_or_create(writer, skeleton)
-    written = run_into(target, lazy, progress)
+    layout = Layout((plan.n_variants, plan.n_traits), (plan.variants, plan.traits), plan.inner)
+    read = study.genotypes.values, study.measured.traits
+    with overlapping(writer.store, plan.block_bytes, *read):
+        prints = check_inputs(study, plan, known)
+
+        def skeleton() -> Skeleton:
+            frequencies = frequency_columns(study, lazy.markers.values)
+            beside = template(names, [*of_pairs, *of_traits, *frequencies], attrs)
+            labelled = prints | {"labels": of_labels(beside)}
+            beside = beside.assign_coords(frequencies)
+            return Skeleton(beside, layout, of_pairs, of_traits, labelled, compression)
+
+        with made_meanwhile(writer, layout, skeleton) as target:
+            written = run_into(target, lazy, progress)
     with writer.given_back():
         result = open_result(written)
     warn_of_few_degrees(study.measured, result["n_samples"].values)

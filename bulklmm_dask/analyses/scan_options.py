@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.kinship import no_kinship
 from bulklmm_dask.analyses.inputs.markers import is_per_trait
 from bulklmm_dask.analyses.options import METHODS, PERMUTE_METHODS, PRECISIONS
 from bulklmm_dask.analyses.prepare import ModelInputs, strings
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import STATISTICS
 from bulklmm_dask.study.checks import (
@@ -22,7 +23,7 @@ from bulklmm_dask.study.checks import (
     require_flag,
     whole_number,
 )
-from bulklmm_dask.surface import either, option
+from bulklmm_dask.surface import option
 from bulklmm_dask.text import listing
 
 DEFAULT_REFINE_ABOVE = 3.0
@@ -107,27 +108,33 @@ class ScanOptions:
         for name in self.statistics:
             require_choice(name, "statistic", ("lod", *STATISTICS))
         if "lod_interaction" in self.statistics and not self.interaction:
-            raise InputError(
-                f"{option('statistics')} asks for lod_interaction, but there is no interaction; "
-                f"name the covariates in {option('interaction')}"
+            raise OptionError(
+                f"{option('statistics', 'lod_interaction')} needs {option('interaction')}, and "
+                "there is none; name its covariates, or leave lod_interaction out"
             )
         if self.h2_grid is not None:
             self._check_grid(self.h2_grid)
         if self.refine_above is not None and self.method != "alt-exact":
-            raise InputError(
-                f"{option('refine_above')} is {self.refine_above}, but "
-                f"{option('method', self.method)} refines no pair; use "
-                f"{option('method', 'alt-exact')}, or leave it out"
+            raise OptionError(
+                f"{option('refine_above', self.refine_above)} and {option('method', self.method)} "
+                f"exclude each other: this method refines no pair; use "
+                f"{option('method', 'alt-exact')}, or leave {option('refine_above')} out"
             )
         if self.refine_above is not None and not self.refine_above >= 0.0:
             raise InputError(
                 f"{option('refine_above')} is {self.refine_above}; it should be a LOD, 0 or more"
             )
         if self.alternative and self.model.joint:
-            what = "an interaction" if self.interaction else f"{self.genotypes} genotypes"
+            if self.interaction:
+                raise OptionError(
+                    f"{option('method', self.method)} and "
+                    f"{option('interaction', list(self.interaction))} exclude each other: this "
+                    "method tests one column a marker, and an interaction needs several at a time; "
+                    "use a null method"
+                )
             raise InputError(
-                f"method {self.method!r} tests one column a marker, and {what} need several at a "
-                "time; use a null method"
+                f"{option('method', self.method)} tests one column a marker, and {self.genotypes} "
+                "genotypes need several at a time; use a null method"
             )
 
     @property
@@ -137,11 +144,11 @@ class ScanOptions:
 
     def _check_grid(self, grid: tuple[float, ...]) -> None:
         if not self.method.endswith("-grid"):
-            shown = either(f"={list(grid)}", " " + ",".join(f"{h:g}" for h in grid))
-            raise InputError(
-                f"{option('h2_grid')}{shown} is given, but {option('method', self.method)} "
-                "searches the whole interval; use "
-                f"{option('method', self.method.replace('exact', 'grid'))}, or leave it out"
+            raise OptionError(
+                f"{option('h2_grid', list(grid))} and {option('method', self.method)} exclude each "
+                "other: this method searches the whole interval; use "
+                f"{option('method', self.method.replace('exact', 'grid'))}, or leave "
+                f"{option('h2_grid')} out"
             )
         outside = [h for h in grid if not 0.0 <= h <= 1.0]
         if outside or not grid:
@@ -173,25 +180,32 @@ class ScanOptions:
     def require_fit(self, inputs: ModelInputs) -> None:
         """Raise InputError if the method does not support a part of the model."""
         prior = inputs.prior is not None
+        typed = option("prior", inputs.prior if isinstance(inputs.prior, tuple) else None)
         if inputs.kinship is None and self.alternative:
-            raise InputError(
-                f"method {self.method!r} estimates a heritability for every pair, but there is "
-                "none without a kinship; use a null method, or give a kinship"
+            raise OptionError(
+                f"{option('method', self.method)} and {no_kinship()} exclude each other: this "
+                "method estimates a heritability for every pair, and there is none without a "
+                "kinship; use a null method, or give a kinship"
             )
         if inputs.kinship is None and prior:
-            raise InputError(
-                "prior moves a heritability, but there is none without a kinship; leave it out, or "
-                "give a kinship"
+            raise OptionError(
+                f"{typed} and {no_kinship()} exclude each other: a prior moves a "
+                f"heritability, and there is none without a kinship; leave {option('prior')} out, "
+                "or give a kinship"
             )
         if prior and self.alternative:
-            raise InputError(
-                f"method {self.method!r} takes no prior; use a null method, or leave it out"
+            raise OptionError(
+                f"{typed} and {option('method', self.method)} exclude each other: this "
+                f"method takes no prior; use a null method, or leave {option('prior')} out"
             )
         if is_per_trait(inputs.condition) and (self.alternative or self.model.joint):
-            raise InputError(
+            words = (
                 f"{option('condition')} gives every trait its own markers, which the null methods "
                 "take with dosages only; name markers for all traits"
             )
+            if self.alternative:
+                raise OptionError(f"{words}, or leave {option('method', self.method)} out")
+            raise InputError(words)
 
     def effect_unit(self, maximum: int) -> str:
         """Say what one unit of effects is; `maximum` is the dosage of two effect alleles."""

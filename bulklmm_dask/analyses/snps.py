@@ -35,8 +35,9 @@ _NAME = ("snp", "snpid", "variant", "marker", "id", "rs")
 _CONTIG = ("chr", "contig", "chromosome", "chrom")
 _POSITION = ("pos", "position", "bp", "mb")
 _SDP = ("sdp",)
-# Alleles that are not known.
-_UNKNOWN = ("", "-", "N", "0")
+# Alleles that are not known; 0 is one where a table has only one other, as 0 and 1.
+_ZERO = "0"
+_UNKNOWN = ("", "-", "N", _ZERO)
 # A SNP this near to a position of the study, in its unit, lies on it.
 _AT = 1e-8
 # SNPs at a time, of genotypes in memory.
@@ -88,8 +89,9 @@ def snp_probabilities(ds: xr.Dataset, snps: pd.DataFrame | None = None) -> xr.Da
         One row a SNP: its name (``snp``), ``chr`` and ``pos``, in the unit of the study's
         variant_position; and either ``sdp``, R/qtl2's number of the pattern (the sum of 2^i over
         the founders i = 0, 1, ... with the second allele), or a column for each founder's allele,
-        named by its letter: text or numbers; empty, "-", "N" and 0 are unknown. Without it, the
-        SNPs are the markers of the study.
+        named by its letter: text or numbers; empty, "-", "N" and 0 are unknown (0 is an allele in
+        a table that has only one other, such as one of 0 and 1). Without it, the SNPs are the
+        markers of the study.
 
     Returns
     -------
@@ -254,7 +256,11 @@ def _of_sdp(given: pd.Series, names: list[str], founders: int) -> Flags:
 def _of_alleles(given: pd.DataFrame, names: list[str]) -> tuple[Flags, Flags]:
     """Founders whose allele is not that of the first founder, and where all alleles are known."""
     cells = given.map(_allele).to_numpy(dtype=object)
-    known = ~np.isin(cells.astype(str), _UNKNOWN).any(axis=1)
+    used = np.unique(cells.astype(str))
+    unknown = list(_UNKNOWN)
+    if _ZERO in used and np.isin(used, unknown, invert=True).sum() == 1:
+        unknown.remove(_ZERO)
+    known = ~np.isin(cells.astype(str), unknown).any(axis=1)
     second = np.zeros(cells.shape, dtype=bool)
     for at in np.flatnonzero(known):
         alleles = list(dict.fromkeys(cells[at]))

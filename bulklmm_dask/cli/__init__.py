@@ -11,8 +11,8 @@ _CLI = "bulklmm_dask.cli"
 # Section of the help -> name of a command -> its object and its line, in the order of use.
 _COMMANDS = {
     "First": {
-        "import": (f"{_CLI}.study:import_command", "Read files into a Zarr study."),
-        "kinship": (f"{_CLI}.study:kinship_command", "Compute the kinship of a study."),
+        "import": (f"{_CLI}.importing:import_command", "Read files into a Zarr study."),
+        "kinship": (f"{_CLI}.kinship:kinship_command", "Compute the kinship of a study."),
         "scan": (f"{_CLI}.scan:scan_command", "Test every trait against every marker."),
     },
     "Findings": {
@@ -52,7 +52,7 @@ _COMMANDS = {
         "report": (f"{_CLI}.report:report_command", "Report of a scan as one HTML page."),
     },
     "Studies": {
-        "simulate": (f"{_CLI}.study:simulate_command", "Simulate a study with known truth."),
+        "simulate": (f"{_CLI}.simulate:simulate_command", "Simulate a study with known truth."),
         "probabilities": (
             f"{_CLI}.probabilities:probabilities_command",
             "Genotype probabilities from the calls of a cross.",

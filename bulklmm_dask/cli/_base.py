@@ -8,23 +8,32 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
-from bulklmm_dask.cli._voice import complain, give_object, note, speaking, voice_options
+from bulklmm_dask.cli._voice import (
+    JSON,
+    asks_for_json,
+    begin,
+    complain,
+    give_error,
+    give_object,
+    note,
+    speaking,
+    voice_options,
+)
 from bulklmm_dask.cli._voice import did as did
 from bulklmm_dask.cli._voice import say as say
 from bulklmm_dask.cli._voice import show as show
 from bulklmm_dask.cli._voice import wrote as wrote
 from bulklmm_dask.engine.dashboard import address_in
-from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
+from bulklmm_dask.errors import ClusterError, InputError, OptionError, StoreError, StudyWarning
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.surface import command_line
-from bulklmm_dask.text import printable
 
 FAILED = 1
 STOPPED, TERMINATED = 130, 143  # 128 and the number of the signal, as shells count
@@ -64,17 +73,23 @@ class Terminated(KeyboardInterrupt):
 class Command(click.Command):
     """A command that reports an error in one line and warnings as notes, with exit code 1.
 
-    Every command has --quiet, --json and --version, unless it declares one of its own.
+    Options that exclude or need each other have exit code 2, whoever finds it. Every command has
+    --quiet, --json and --version.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._shared = list(voice_options({flag for one in self.params for flag in one.opts}))
+        self._shared = list(voice_options())
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Own options, those of all commands, and --help."""
         *own, last = super().get_params(ctx)
         return [*own, *self._shared, last]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the name of the command first: what follows may be wrong."""
+        begin(ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 1 after an error of ours."""
@@ -83,20 +98,19 @@ class Command(click.Command):
             _say_notes()
             try:
                 value = super().invoke(ctx)
-                if voice.as_json:
-                    give_object(voice.object())
+                if not voice.given:
+                    give_object()
                 return value
             except (
                 BrokenPipeError
             ):  # the reader of our output has closed the pipe: click handles it
                 raise
+            except OptionError as error:
+                raise click.UsageError(str(error), ctx) from error
             except (ClusterError, InputError, StoreError, OSError) as error:
                 words = " ".join(str(error).split())
                 complain(f"error: {words}")
-                # Of `info` and `plan`, whose objects are their own.
-                if voice.as_json or ctx.params.get("as_json"):
-                    with suppress(OSError):  # the error may be that of standard output
-                        give_object({**voice.object(), "error": printable(words)})
+                give_error(ctx, words)
                 ctx.exit(FAILED)
 
 
@@ -144,7 +158,24 @@ def _drops_errors(frame: FrameType | None) -> bool:
 
 
 class Group(click.Group):
-    """A group that lists its commands in the order of use, and says that one was stopped."""
+    """A group that lists its commands in the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Keep the order in which the commands are declared."""
+        return list(self.commands)
+
+
+class Program(Group):
+    """The group of all commands, which says that one was stopped, and errors in --json's object."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether --json is given, also where a command does not get as far as that."""
+        ctx.meta[JSON] = asks_for_json(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            give_error(ctx, error.format_message())
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Import and run a command; exit with 130 after Ctrl-C, with 143 after SIGTERM."""
@@ -152,16 +183,21 @@ class Group(click.Group):
         with _stopped_by_batch_systems():
             try:
                 return super().invoke(ctx)
+            except click.UsageError as error:
+                give_error(ctx, error.format_message())
+                raise
             except Terminated:
-                complain(f"\nstopped by SIGTERM{ctx.meta.get(RESUME, '')}")
-                ctx.exit(TERMINATED)
+                _end(ctx, "stopped by SIGTERM", TERMINATED)
             except KeyboardInterrupt:
-                complain(f"\nstopped{ctx.meta.get(RESUME, '')}")
-                ctx.exit(STOPPED)
+                _end(ctx, "stopped", STOPPED)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Keep the order in which the commands are declared."""
-        return list(self.commands)
+
+def _end(ctx: click.Context, words: str, code: int) -> NoReturn:
+    """Say that a command was stopped, and how it goes on; exit."""
+    words += ctx.meta.get(RESUME, "")
+    complain(f"\n{words}")
+    give_error(ctx, words)
+    ctx.exit(code)
 
 
 def _say_notes() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from bulklmm_dask.cli._base import Group
+from bulklmm_dask.cli._base import Program
 
 
 class LazyCommands(MutableMapping[str, click.Command]):
@@ -49,8 +49,8 @@ class LazyCommands(MutableMapping[str, click.Command]):
         return len(self._commands)
 
 
-class LazyGroup(Group):
-    """A group of commands that are imported when they are run.
+class LazyGroup(Program):
+    """The group of commands that are imported when they are run.
 
     Parameters
     ----------

@@ -79,8 +79,8 @@ def run_into(
     with workers(**compute_of(given)) as where:
         ds = open_source(study)
         arguments = arguments_of(ds, given)
-        say(work_in_words(in_words(ds), where))
         did(**{name: ds.sizes[name] for name in ("traits", "variants", "samples")})
+        say(work_in_words(in_words(ds), where))
         was_complete = is_complete(store)
         with progress_bar() as bar:
             analysis(ds, **arguments, store=store, progress=bar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -83,9 +84,13 @@ class TableFormat:
 def write_table_file(
     table: pd.DataFrame, out: str | os.PathLike[str], digits: int = DIGITS
 ) -> None:
-    """Write a table in the format that its name asks for, complete or not at all."""
-    with Location.of(out).appearing_file() as partial:
-        TableFormat.of(out).write(table, partial.path, digits)
+    """Write a table in the format that its name asks for, complete or not at all.
+
+    A pipe or a device, such as that of ``>(command)`` of a shell, gets it as it is made.
+    """
+    place = Location.of(out)
+    with nullcontext(place) if place.is_special() else place.appearing_file() as target:
+        TableFormat.of(out).write(table, target.path, digits)
 
 
 def without_noise(table: pd.DataFrame, digits: int = DIGITS) -> pd.DataFrame:

@@ -35,7 +35,7 @@ from bulklmm_dask.study.tables.frame import read_frame
 from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.text import counted, named, printable
 
-STDOUT = "-"
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _NAMES, _NUMBERS = ("trait", "variant", "contig"), ("position", "lod", "h2")
 
 
@@ -64,16 +64,17 @@ def require_table(out: Path | None, *, overwrite: bool) -> None:
     if is_stdout(out):
         if is_json():
             raise click.UsageError(
-                "--out - and --json both write to standard output: leave one of them out"
+                f"--out {out} and --json both write to standard output: leave one of them out"
             )
         return
-    require_new(out, overwrite=overwrite)
+    if not Location.of(out).is_special():
+        require_new(out, overwrite=overwrite)
     TableFormat.of(out).require_library()
 
 
 def is_stdout(out: Path | None) -> bool:
-    """Tell whether a table goes to standard output by its name, -."""
-    return str(out) == STDOUT
+    """Tell whether a table goes to standard output by its name, - or that of its device."""
+    return str(out) in _STDOUT
 
 
 def read_table(path: Path) -> pd.DataFrame:

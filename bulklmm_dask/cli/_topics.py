@@ -9,7 +9,7 @@ TOPICS = {
         """
     0   done; also where a run was complete already
     1   something is wrong: an input or a store that cannot be used, or a cluster that is lost
-    2   the command line cannot be understood
+    2   the command line cannot be understood, or options exclude each other
   130   stopped by Ctrl-C
   143   stopped by SIGTERM, as batch systems send it
 
@@ -22,7 +22,7 @@ Results go to standard output; notes, progress and errors to standard error.
 
   --quiet   says nothing but errors
   --json    prints one object instead of results, on one line: command, what was done with its
-            counts, files, notes and seconds; after an error also error
+            counts, files, notes and seconds; with every exit code but 0 also error
   --out -   writes a table to standard output, also where it would be aligned for a terminal
 
 With 'bulklmm info --follow --json' each look is an object on a line.""",

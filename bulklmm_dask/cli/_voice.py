@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -16,7 +16,9 @@ import click
 from bulklmm_dask.text import printable
 
 _PROGRAM = "bulklmm"
-QUIET, JSON = "bulklmm_dask.quiet", "bulklmm_dask.json"  # keys of ctx.meta
+# Keys of ctx.meta, which all contexts of a call share.
+QUIET, JSON = "bulklmm_dask.quiet", "bulklmm_dask.json"
+_VOICE, _NAME = "bulklmm_dask.voice", "bulklmm_dask.name"
 
 
 @dataclass
@@ -37,14 +39,17 @@ class Voice:
         Files and stores that were written.
     notes : list of str
         Notes that were said.
+    given : bool
+        Whether the object was given already.
     """
 
-    command: str
+    command: str | None
     quiet: bool = False
     as_json: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    given: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def object(self) -> dict[str, Any]:
@@ -60,15 +65,27 @@ _voices: list[Voice] = []
 @contextmanager
 def speaking(ctx: click.Context) -> Iterator[Voice]:
     """Let the functions of this module speak as the options of a command ask."""
+    voice = Voice(ctx.meta.get(_NAME), bool(ctx.meta.get(QUIET)), bool(ctx.meta.get(JSON)))
+    ctx.meta[_VOICE] = voice
+    _voices.append(voice)
+    try:
+        yield voice
+    finally:
+        _voices.pop()
+
+
+def begin(ctx: click.Context) -> None:
+    """Note the words of the command that is called, such as plot lod."""
     words, above = list[str](), ctx
     while above.parent is not None and above.command.name != _PROGRAM:  # which may be below dask
         words.insert(0, str(above.info_name))
         above = above.parent
-    _voices.append(Voice(" ".join(words), bool(ctx.meta.get(QUIET)), bool(ctx.meta.get(JSON))))
-    try:
-        yield _voices[-1]
-    finally:
-        _voices.pop()
+    ctx.meta[_NAME] = " ".join(words)
+
+
+def asks_for_json(words: list[str]) -> bool:
+    """Tell whether --json is among the words of a call, which may be wrong otherwise."""
+    return "--json" in words[: words.index("--") if "--" in words else None]
 
 
 def is_quiet() -> bool:
@@ -120,21 +137,36 @@ def wrote(path: object) -> None:
         _voices[-1].files.append(str(path))
 
 
-def give_object(told: dict[str, Any]) -> None:
-    """Write an object of JSON to standard output, on one line."""
-    click.echo(json.dumps(as_json(told)))
+def give_object() -> None:
+    """Write the object of --json to standard output, on one line; nothing without --json."""
+    if is_json():
+        _voices[-1].given = True
+        _write(_voices[-1].object())
 
 
-def as_json(value: Any) -> Any:
+def give_error(ctx: click.Context, words: str) -> None:
+    """Write the object of a command that failed, with `error`; nothing without --json."""
+    if not ctx.meta.get(JSON):
+        return
+    voice = ctx.meta.get(_VOICE) or Voice(ctx.meta.get(_NAME))
+    with suppress(OSError):  # the error may be that of standard output
+        _write(voice.object() | {"error": printable(" ".join(words.split()))})
+
+
+def _write(told: dict[str, Any]) -> None:
+    click.echo(json.dumps(_as_json(told)))
+
+
+def _as_json(value: Any) -> Any:
     """Give a value as JSON has it: null for what is not finite, numbers as in tables."""
     if isinstance(value, dict):
-        return {str(name): as_json(one) for name, one in value.items()}
+        return {str(name): _as_json(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [as_json(one) for one in value]
+        return [_as_json(one) for one in value]
     if isinstance(value, PurePath):
         return str(value)
     if hasattr(value, "tolist"):  # of NumPy
-        return as_json(value.tolist())
+        return _as_json(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else None
     return value
@@ -147,8 +179,8 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     return keep
 
 
-def voice_options(known: set[str]) -> Iterator[click.Option]:
-    """Options that every command has, but those of `known` flags."""
+def voice_options() -> Iterator[click.Option]:
+    """Options that every command has."""
     rows = {
         "--quiet": (QUIET, "Say nothing but errors."),
         "--json": (
@@ -157,12 +189,8 @@ def voice_options(known: set[str]) -> Iterator[click.Option]:
         ),
     }
     for flag, (key, text) in rows.items():
-        if flag not in known:
-            yield click.Option(
-                [flag], is_flag=True, expose_value=False, callback=_set(key), help=text
-            )
-    if "--version" not in known:
-        yield version_option()
+        yield click.Option([flag], is_flag=True, expose_value=False, callback=_set(key), help=text)
+    yield version_option()
 
 
 def version_option() -> click.Option:

@@ -165,7 +165,7 @@ def hits_command(
     so that it needs neither room for them nor memory. A RESULT of 'bulklmm scan' is searched.
 
     Besides the LOD a row has the heritability, and the effects and p-values if the scan computed
-    them; with permutations also its genome-wide adjusted p (not available for Parquet output).
+    them; with permutations also its genome-wide adjusted p.
     """
     folder = out if out is not None and out.suffix == PARQUET else None
     if folder is None:
@@ -179,6 +179,7 @@ def hits_command(
             "top": top,
             "trait_positions": _positions(trait_positions, result),
             "cis_window": cis_window,
+            "perm": None if perm is None else open_result(perm),
         }
         if folder is not None:
             rows = find_hits(result, store=folder, overwrite=overwrite, **options)
@@ -187,7 +188,7 @@ def hits_command(
             say(f"{counted(rows, 'row')} written to {named(folder)}")
             return
         table = find_hits(result, **options)
-    give_table(with_p(table, perm), out)
+    give_table(table, out)
 
 
 def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from bulklmm_dask.analyses.options import PLAN
 from bulklmm_dask.analyses.plan import plan
-from bulklmm_dask.cli._base import Command, examples, show
+from bulklmm_dask.cli._base import Command, did, examples, show
 from bulklmm_dask.cli._model_options import arguments_of, options_of
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.storage.labels.variables import LOCO
@@ -29,8 +28,7 @@ from bulklmm_dask.storage.labels.variables import LOCO
 )
 @click.argument("study", required=False)
 @options_of(PLAN)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def plan_command(study: str | None, as_json: bool, **given: Any) -> None:
+def plan_command(study: str | None, **given: Any) -> None:
     """Say what a scan of STUDY would take: blocks, bytes, operations, memory and time.
 
     Nothing of the study is read but names, and nothing is written. Without STUDY, give the sizes of
@@ -45,10 +43,8 @@ def plan_command(study: str | None, as_json: bool, **given: Any) -> None:
         to_come = given["kinship"] == "kinship" and not {"kinship", LOCO} & set(ds.variables)
         arguments = arguments_of(ds, {**given, "kinship": "none"} if to_come else given)
         found = plan(ds, **arguments | ({"kinship": "kinship"} if to_come else {}))
-    if as_json:
-        click.echo(json.dumps({"command": "plan", **found.to_dict()}, indent=2))
-    else:
-        show(str(found))
+    did(plan=found.to_dict())
+    show(str(found))
 
 
 def _absent(given: dict[str, Any]) -> dict[str, None]:

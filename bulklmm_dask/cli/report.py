@@ -85,7 +85,9 @@ def report_command(
     'bulklmm-dask[plot]'.
     """
     if is_stdout(out):
-        raise click.UsageError("--out - is for tables: give the page a name, such as report.html")
+        raise click.UsageError(
+            f"--out {out} is for tables: give the page a name, such as report.html"
+        )
     require_new(out, overwrite=overwrite)
     with workers(**compute):
         report(

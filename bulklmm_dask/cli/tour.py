@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,13 +14,14 @@ from bulklmm_dask.cli._base import (
     RESUME,
     Command,
     compute_options,
+    did,
     examples,
     overwrite_option,
     show,
     wrote,
 )
 from bulklmm_dask.cli._run import workers
-from bulklmm_dask.cli._voice import give_object
+from bulklmm_dask.cli._voice import give_object, is_json
 from bulklmm_dask.demo import run_demo
 from bulklmm_dask.describe import describe, facts_of
 from bulklmm_dask.storage.results.follow import RunStatus, follow
@@ -54,25 +54,22 @@ from bulklmm_dask.text import printable
     show_default=True,
     help="Time between looks with --follow.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object; with --follow one a look."
-)
-def info_command(store: Path, followed: bool, every: float, as_json: bool) -> None:
+def info_command(store: Path, followed: bool, every: float) -> None:
     """Describe STORE: a Zarr study, a result (finished or not), or files that import can read.
 
     With --follow the exit code is 0 once the run is finished, 1 if it was stopped or has given no
-    sign of life for two minutes.
+    sign of life for two minutes; --json prints an object for each look.
     """
-    if not followed:
-        if as_json:
-            give_object({"command": "info", **facts_of(store)})
-        else:
-            show(describe(store))
-    elif as_json:
+    if followed and is_json():
         for status in follow(store, every):
-            show(json.dumps(status.to_dict()))
-    else:
+            did(**status.to_dict())
+            give_object()
+    elif followed:
         _show_line(follow(store, every))
+    elif is_json():
+        did(**facts_of(store))
+    else:
+        show(describe(store))
 
 
 def _show_line(looks: Iterable[RunStatus]) -> None:

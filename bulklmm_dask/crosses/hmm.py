@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.crosses.chains import Chain
-from bulklmm_dask.crosses.loops import loops_for, write_posterior
+from bulklmm_dask.crosses.compiled.posteriors import loops_for, write_posterior
 from bulklmm_dask.crosses.seen import Chromosome, Seen
 from bulklmm_dask.crosses.steps import Steps, family, kept, steps_of
 from bulklmm_dask.typing import Array, Index, Single

@@ -40,6 +40,8 @@ _PERMUTED, _PERMUTATIONS, _MARKERS = 2, 256, 2048
 # Samples of the kinship that is decomposed.
 _DECOMPOSED = 400
 _INNER = 128
+# Eigenvalues where weights are of very different size: this many powers of ten to both sides of 1.
+_DECADES = 3.0
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,23 @@ def calibrate(
         product = _product(n, np.dtype(np.float32 if single else np.float64), rng)
         rotation = product if not single else _product(n, np.dtype(np.float64), rng)
         decomposed, _ = _taken(lambda: _decompose(rng))
-        basis, covariates = _basis(n, max(footprint.n_covariates, 1 + model.interactions), rng)
+        basis, covariates = _basis(
+            n, max(footprint.n_covariates, 1 + model.interactions), rng, graded=footprint.searched
+        )
         samples = Samples(covariates, None, None, tuple(range(1, 1 + model.interactions)))
         fitted_by = ModelOptions(reml=True) if permuted else model
         y = _traits(basis, _TRAITS, rng)
         few = fit_traits(y[:, :_FEW], samples, fitted_by, complete=basis)
         took, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
-        work = Operations(model, n, covariates.shape[1])
+        work = Operations(model, n, covariates.shape[1], footprint.searched)
         if permuted:
             pair, values = _of_permutations(footprint, work, basis, samples, product, rng)
             marker = trait = 0.0
         else:
             scan = _Scan(model, work, single, product, rotation, rng)
             pair, marker, trait, values = scan.measure(fitted, few)
-        written, size, stored = _compress(values, compression)
+        rounded = {name: compression.rounded(each) for name, each in values.items()}
+        written, size, stored = _compress(rounded, compression.codecs_of_pairs)
     return Rates(
         product,
         rotation,
@@ -146,19 +151,24 @@ def _decompose(rng: np.random.Generator) -> Basis:
     return make_basis(rows @ rows.T / _DECOMPOSED, np.ones((_DECOMPOSED, 1)))
 
 
-def _basis(n: int, c: int, rng: np.random.Generator) -> tuple[Basis, Array]:
+def _basis(
+    n: int, c: int, rng: np.random.Generator, *, graded: bool = False
+) -> tuple[Basis, Array]:
     """An eigenbasis of n samples without a decomposition, and c covariates.
 
-    The eigenvectors are those of a reflection, which are orthonormal and dense.
+    The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one has
+    the scanner of weights of very different size.
     """
     axis = rng.standard_normal(n)
     axis /= np.linalg.norm(axis)
     vectors = np.eye(n) - 2.0 * np.outer(axis, axis)
-    values = np.sort(rng.gamma(2.0, size=n))[::-1]
+    drawn = 10.0 ** rng.uniform(-_DECADES, _DECADES, n) if graded else rng.gamma(2.0, size=n)
+    values = np.sort(drawn)[::-1]
     covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
     columns = np.linalg.qr(covariates)[0]
     rotated = vectors.T @ columns
-    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, None, vectors), covariates
+    typical = 1.0 if graded else None
+    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, typical, vectors), covariates
 
 
 def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:
@@ -238,13 +248,13 @@ def _of_permutations(
     return max(took - known, 0.0) / (variants * _PERMUTED * count), {"max_lod": maxima}
 
 
-def _compress(values: Columns, compression: Compression) -> tuple[float, int, int]:
-    """Seconds of writing statistics, their bytes, and those that are stored."""
+def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int]:
+    """Seconds of writing arrays, their bytes, and those that are stored."""
     took, size, stored = 0.0, 0, 0
     for each in values.values():
-        part = np.ascontiguousarray(compression.rounded(each))
+        part = np.ascontiguousarray(each)
         inner = (part.shape[0], min(_INNER, part.shape[1]), *part.shape[2:])
-        form = Form.new(part.shape, part.dtype, part.shape, compression.codecs, inner=inner)
+        form = Form.new(part.shape, part.dtype, part.shape, codecs, inner=inner)
         stream = io.BytesIO()
         took += _taken(partial(write, stream, form, part))[0]
         size += part.nbytes
@@ -255,5 +265,5 @@ def _compress(values: Columns, compression: Compression) -> tuple[float, int, in
 def _stored_genotypes(n: int, rng: np.random.Generator) -> float:
     """Bytes that are stored for each byte of genotypes, of which three occur equally often."""
     x = _genotypes(_MOST, n, None, rng)
-    _, size, stored = _compress({"call_dosage": x}, FAST)
+    _, size, stored = _compress({"call_dosage": x}, FAST.codecs)
     return stored / size

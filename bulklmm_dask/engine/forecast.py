@@ -55,7 +55,7 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
         Workers and their threads.
     """
     plan, foot = load.plan, load.plan.footprint
-    work = Operations(foot.model, foot.n_samples, foot.n_covariates)
+    work = Operations(foot.model, foot.n_samples, foot.n_covariates, foot.searched)
     n, together = plan.n_samples, room.workers * room.threads
     fits, own = load.n_fits, load.n_bases - load.relations
     flops = {

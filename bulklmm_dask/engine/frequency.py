@@ -10,8 +10,8 @@ from dask.base import tokenize
 
 from bulklmm_dask.engine.arrays import as_dask, only, per_block
 from bulklmm_dask.engine.overlap import computing
+from bulklmm_dask.engine.parts import taken
 from bulklmm_dask.engine.patterns import Patterns
-from bulklmm_dask.engine.tasks import taken
 from bulklmm_dask.lmm.frequency import allele_frequencies
 from bulklmm_dask.typing import Single
 

@@ -13,8 +13,9 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from bulklmm_dask.engine.arrays import as_dask, is_lazy
 from bulklmm_dask.engine.held import held_object
+from bulklmm_dask.engine.parts import taken
 from bulklmm_dask.engine.study import Genotypes
-from bulklmm_dask.engine.tasks import MarkerChunk, Markers, taken
+from bulklmm_dask.engine.tasks import MarkerChunk, Markers
 from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.lmm.kinship import Products, added, cross_products, finish
 from bulklmm_dask.study.gaps import gaps_in_words, missing_calls

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 
 from bulklmm_dask.engine import dashboard as dashboards
+from bulklmm_dask.engine import nannies
 from bulklmm_dask.engine.allotted import (
     ALL,
     MACHINE,
@@ -26,7 +27,7 @@ from bulklmm_dask.engine.allotted import (
 )
 from bulklmm_dask.engine.room import Room, bytes_of, room_here
 from bulklmm_dask.engine.watch import watched
-from bulklmm_dask.errors import ClusterError, InputError
+from bulklmm_dask.errors import ClusterError, InputError, OptionError
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, storage
@@ -125,9 +126,10 @@ def workers(
             if asked is not None:
                 dashboards.require_bokeh(name)
     elif dashboard:
-        raise InputError(
-            f"{option('dashboard')} is {dashboard!r}, but the scheduler {scheduler!r} has its own "
-            f"dashboard: give {option('dashboard')} {either('an empty text', 'no address')}, and "
+        raise OptionError(
+            f"{option('dashboard', dashboard)} and {option('scheduler', scheduler)} exclude each "
+            f"other: a running scheduler has its own dashboard; give {option('dashboard')} "
+            f"{either('an empty text', 'no address')}, and "
             "its address is said"
         )
     with _logs_silenced(), ExitStack() as running:
@@ -250,12 +252,12 @@ def _require_one_kind(
     asked = {"workers": processes or None, "threads": threads, "memory": memory}
     given = [option(name, value) for name, value in asked.items() if value is not None]
     if scheduler is not None and given:
-        raise InputError(
+        raise OptionError(
             f"{option('scheduler', scheduler)} and {' and '.join(given)} exclude each other: a "
             "running scheduler has its own workers; leave one of them out"
         )
     if memory is not None and processes == 0:
-        raise InputError(
+        raise OptionError(
             f"{option('memory', memory)} holds for worker processes, and {option('workers', 0)} "
             f"starts none; give {option('workers', 1)} or more, or leave the limit out"
         )
@@ -309,13 +311,15 @@ def _processes(
     where = dashboards.serving_address(dashboard or "")
     options = {"n_workers": number, "threads_per_worker": each, "memory_limit": limit}
     name, size = _MALLOC
-    with _environment_restored(), dask.config.set({name: dask.config.get(name, size)}):
+    others = dict([(name, dask.config.get(name, size)), nannies.KEPT])
+    with _environment_restored(), dask.config.set(others):
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")
         os.environ["PYTHONWARNINGS"] = f"{asked},{_SEMAPHORES}".strip(",")
         with (
             _local_cluster(where, processes=True, **options) as (client, link),
             _used(client, report),
+            room_here(Room(number, each, limit) if limit else None),
         ):
             kind = "1 worker process" if number == 1 else f"{number} worker processes"
             shown = link if dashboards.can_draw() else None

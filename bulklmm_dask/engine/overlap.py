@@ -2,8 +2,8 @@
 
 A thread that waits for a server leaves its core idle. So runs into a store on a server, and what is
 read from there, have more threads than they were given, and as many of them compute at a time as
-they were given. A worker of
-a cluster begins another task while one of its threads writes a block.
+they were given. A new store is made while its first blocks are computed. A worker of a cluster
+begins another task while one of its threads writes a block.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import dask
-import dask.array as da
-from dask._task_spec import Task
 from dask.base import get_scheduler
 from dask.threaded import get as threads_of_dask
 
 from bulklmm_dask.engine.blas import one_blas_thread
+from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.ahead import reading_ahead
 from bulklmm_dask.storage.proof.lazy import is_far
+from bulklmm_dask.storage.results.blocks import NewStore, ResultStore, Target
+from bulklmm_dask.storage.results.resumed import open_or_create
+from bulklmm_dask.storage.results.skeleton import Skeleton
 
 # Threads that may wait for a server, and bytes of the blocks that they hold meanwhile.
 _MOST, _BYTES = 16, 2**30
@@ -74,19 +77,32 @@ def reading_early() -> Iterator[Callable[..., None]]:
         yield begin if _is_here() else _not_here
 
 
-def begun(array: da.Array) -> da.Array:
-    """Begin to compute an array of one chunk, whose graph waits for a server, in the background.
+@contextmanager
+def made_meanwhile(
+    writer: Writer, layout: Layout, skeleton: Callable[[], Skeleton]
+) -> Iterator[Target]:
+    """Give a result store; a new one on a server is made while threads of this process compute.
 
-    Whoever computes what is returned waits for it, and is told of errors.
+    At the end it is made, or has not been made, so that its lock can be given back.
+
+    Parameters
+    ----------
+    writer : Writer
+        The right to write it.
+    layout : Layout
+        Sizes of the result.
+    skeleton : callable
+        Gives what the store has before its first block.
     """
-    if not _is_here() or array.npartitions > 1:
-        return array
-    pool = ThreadPoolExecutor(1)
-    found = pool.submit(array.compute, scheduler=get_scheduler() or threads_of_dask)
-    pool.shutdown(wait=False)
-    name = f"begun-{array.name}"
-    key = (name, *(0 for _ in array.shape))
-    return da.Array({key: Task(key, found.result)}, name, array.chunks, meta=array)
+
+    def make() -> ResultStore:
+        return open_or_create(writer, skeleton())
+
+    if not (writer.makes_new and writer.store.is_far and _is_here()):
+        yield make()
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield NewStore(writer.store.path, layout, pool.submit(make).result)
 
 
 def _not_here(*_: Any) -> None:

@@ -33,7 +33,7 @@ from bulklmm_dask.lmm.permute.maxima import NONE
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.places.location import Location
-from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.blocks import Target
 from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.study.checks import whole_number
 from bulklmm_dask.typing import Array, Index, Names, Real, Single
@@ -256,7 +256,7 @@ def highest(parts: Sequence[Single], *, flat: bool) -> Single:
 
 
 def run_permutations(
-    store: ResultStore,
+    store: Target,
     lazy: LazyPermutations,
     progress: Callable[[Progress], None] | None = None,
 ) -> Location:
@@ -280,5 +280,5 @@ def run_permutations(
     return run_blocks(store, lazy.scan, blocks, work, progress, task_bytes=lazy.task_bytes)
 
 
-def _write_block(block: BlockIndex, store: ResultStore, values: Single) -> Written:
-    return store.write_block(*block, {"max_lod": values})
+def _write_block(block: BlockIndex, store: Target, values: Single) -> Written:
+    return store.made().write_block(*block, {"max_lod": values})

@@ -79,12 +79,15 @@ def bytes_of(memory: str | int) -> int:
         raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
 
 
-_here: Room | None = None  # what this process has, while its threads are the workers
+_here: Room | None = None  # what the workers of this machine have, while they are in use
 
 
 @contextmanager
 def room_here(room: Room | None) -> Iterator[None]:
-    """Let runs on threads of this process fit into what it has."""
+    """Let runs fit into what threads or processes have that this process has started.
+
+    A scheduler is not asked: a worker may be away for a moment.
+    """
     global _here
     before, _here = _here, room
     try:

@@ -24,7 +24,7 @@ from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
 from bulklmm_dask.storage.places.location import Location
-from bulklmm_dask.storage.results.blocks import ResultStore
+from bulklmm_dask.storage.results.blocks import Target
 from bulklmm_dask.storage.results.journal import Journal
 from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.surface import option, repeat
@@ -42,7 +42,7 @@ _ROUNDS = 3
 
 
 def run_into(
-    store: ResultStore,
+    store: Target,
     scan: LazyScan,
     progress: Callable[[Progress], None] | None = None,
 ) -> Location:
@@ -53,7 +53,7 @@ def run_into(
 
     Parameters
     ----------
-    store : ResultStore
+    store : ResultStore or NewStore
         New store, or one left by an earlier run of the same scan.
     scan : LazyScan
         Graph of the scan.
@@ -99,7 +99,7 @@ def _blocks(scan: LazyScan, store: da.Array, run: str) -> tuple[da.Array, tuple[
 
 
 def run_blocks(
-    store: ResultStore,
+    store: Target,
     scan: LazyScan,
     make: Callable[[da.Array, str], tuple[da.Array, tuple[da.Array, ...]]],
     work: Work,
@@ -113,8 +113,8 @@ def run_blocks(
 
     Parameters
     ----------
-    store : ResultStore
-        The store that is written.
+    store : ResultStore or NewStore
+        The store that is written; one that is being made is waited for by those who write.
     scan, make
         Graph of the scan, and what makes the writes of blocks (`Writes.of`).
     work : Work
@@ -138,10 +138,10 @@ def run_blocks(
     pending, traits = store.pending_blocks(), store.pending_traits().tolist()
     meter = Meter(work, pending, progress)
     if not pending and not traits:
-        return store.location
+        return store.made().location
     finished = set[tuple[int, ...]]()
     client = active_client()
-    with Journal(store.location, store.held) as journal:
+    with Journal(store) as journal:
 
         def count(block: BlockIndex | None, written: Written) -> None:
             journal.note(written)
@@ -167,7 +167,7 @@ def run_blocks(
     return journal.store
 
 
-def _size(store: ResultStore, task_bytes: int, block: BlockIndex) -> str:
+def _size(store: Target, task_bytes: int, block: BlockIndex) -> str:
     """Describe a block and the memory that it takes."""
     region = store.layout.region(*block)
     cut = zip(region, store.layout.dims, strict=True)
@@ -200,7 +200,7 @@ class Writes:
     @classmethod
     def of(
         cls,
-        store: ResultStore,
+        store: Target,
         scan: LazyScan,
         make: Callable[[da.Array, str], tuple[da.Array, tuple[da.Array, ...]]],
     ) -> Self:
@@ -208,7 +208,7 @@ class Writes:
 
         Parameters
         ----------
-        store : ResultStore
+        store : ResultStore or NewStore
             Store to write into.
         scan : LazyScan
             Graph of the scan, of which the null models are written.
@@ -296,17 +296,17 @@ def _write_block(
     genotypes: Real,
     markers: MarkerChunk,
     names: Names,
-    store: ResultStore,
+    store: Target,
     *chosen: Any,
     **options: Any,
 ) -> Written:
     scores = score_block(genotypes, markers, names, *chosen, **options)
     with waiting(store.location):
-        return store.write_block(*block, scores)
+        return store.made().write_block(*block, scores)
 
 
-def _write_traits(index: tuple[int], store: ResultStore, *fits: Fits, by_contig: bool) -> Written:
-    return store.write_traits(*index, trait_columns(*fits, by_contig=by_contig))
+def _write_traits(index: tuple[int], store: Target, *fits: Fits, by_contig: bool) -> Written:
+    return store.made().write_traits(*index, trait_columns(*fits, by_contig=by_contig))
 
 
 def _run_here(
@@ -373,7 +373,7 @@ def _run_distributed(
             for future in submitted(client, batch.tasks, list(batch.keys), retries=_RETRIES):
                 futures[future.key] = future
                 running.add(future)
-            while running.count() > BATCH // 2:
+            while running.count() > max(BATCH // 2, 2 * watch.threads):
                 finish(watch.finished(running))
         while not running.is_empty():
             finish(watch.finished(running))

@@ -15,6 +15,7 @@ from bulklmm_dask.engine.arrays import as_texts, only, per_block
 from bulklmm_dask.engine.bases import Bases
 from bulklmm_dask.engine.fits import Fits, attached
 from bulklmm_dask.engine.held import held_object
+from bulklmm_dask.engine.parts import taken
 from bulklmm_dask.engine.plan import Plan
 from bulklmm_dask.engine.study import OwnMarkers, Study
 from bulklmm_dask.engine.tasks import (
@@ -24,7 +25,6 @@ from bulklmm_dask.engine.tasks import (
     Traits,
     per_marker_block,
     sample_names,
-    taken,
 )
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block

@@ -15,13 +15,13 @@ from typing import Any, Self
 import dask.array as da
 import numpy as np
 
-from bulklmm_dask.engine.arrays import as_dask, only, per_block, split
+from bulklmm_dask.engine.arrays import as_dask, is_lazy, per_block, split
 from bulklmm_dask.engine.held import held_object, held_objects
 from bulklmm_dask.engine.overlap import computing
+from bulklmm_dask.engine.parts import parts_of
 from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.study import Genotypes, Measurements
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.storage.proof.lazy import Deferred, behind
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside
 from bulklmm_dask.typing import Array, Flags, Index, Names, Real
 
@@ -107,32 +107,13 @@ def marker_chunks(
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of an array that each task reads by itself, so that no worker holds it for others."""
-
-    source: Deferred
-    region: tuple[slice, ...]
-
-    def read(self) -> Real:
-        """Read it."""
-        found: Real = self.source.take(self.region)
-        return found
-
-
-def taken(chunk: Any) -> Any:
-    """The values of the single chunk along dimensions that are not cut (`arrays.only`)."""
-    chunk = only(chunk)
-    return chunk.read() if isinstance(chunk, Piece) else chunk
-
-
-@dataclass(frozen=True)
 class Markers:
     """The markers of a study in chunks, as dask arrays.
 
     Attributes
     ----------
     values : dask array (variants, samples, ...)
-        Genotypes, or a `Piece` in place of each chunk (`taken`).
+        Genotypes, or a `Part` in place of each chunk (`parts.taken`).
     chunks : dask array (variants,)
         A `MarkerChunk` in place of each chunk.
     relations : tuple of tuple of int
@@ -155,7 +136,8 @@ class Markers:
         """Cut markers into chunks of these sizes, as `marker_chunks` does.
 
         Dask may hold a chunk until the last chunk of traits needs it, which takes the memory of all
-        genotypes. `by_block`, each block reads its own, if they are read from a file.
+        genotypes. `by_block`, each block reads its own, if they are read from a file, or are a
+        selection of what is.
         """
         chunks = marker_chunks(genotypes, sizes, pool)
         token = (genotypes.names, genotypes.relation, genotypes.maximum, pool, sizes)
@@ -168,17 +150,11 @@ class Markers:
 
 def _values(values: Any, sizes: tuple[int, ...], *, by_block: bool) -> da.Array:
     """Genotypes in chunks of markers, or what reads each chunk."""
-    source, rest = behind(values) if by_block else None, values.shape[1:]
-    if source is None:
-        return as_dask(values, (sizes, *rest), "genotypes")
-    ends = np.cumsum(sizes).tolist()
-    whole = tuple(slice(0, size) for size in rest)
-    pieces = [
-        Piece(source, (slice(end - size, end), *whole))
-        for end, size in zip(ends, sizes, strict=True)
-    ]
-    chunks = (sizes, *((size,) for size in rest))
-    return held_objects("genotypes", pieces, chunks, (values.name, sizes))
+    chunks = (sizes, *((size,) for size in values.shape[1:]))
+    parts = parts_of(values, chunks) if by_block and is_lazy(values) else None
+    if parts is None:
+        return as_dask(values, chunks, "genotypes")
+    return held_objects("genotypes", parts, chunks, (values.name, sizes))
 
 
 @dataclass(frozen=True)

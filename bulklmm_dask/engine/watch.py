@@ -17,6 +17,7 @@ import dask
 from dask.base import compute, get_scheduler
 from dask.utils import parse_timedelta
 
+from bulklmm_dask.engine.nannies import Nannies
 from bulklmm_dask.errors import ClusterError
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, duration, storage
@@ -32,7 +33,11 @@ _PATIENCE, _OPTION = 300.0, "distributed.scheduler.no-workers-timeout"
 # Workers lost since the last finished block, for each worker there was: as many as dask lets end on
 # one task before it gives the task up.
 _LOST = 4
+# Processes of a worker that end before the scheduler has seen it, one after the other.
+_VAIN = 4
 _TICK = 0.1  # seconds between looks at what is finished
+# Seconds at least between two answers about what is finished, and between looks meanwhile.
+_APART, _NAP = 0.1, 0.02
 # Seconds that closing the client of a dead cluster may take.
 _CLOSING = 5.0
 
@@ -59,6 +64,7 @@ class Watch:
         self.verdict: str | None = None
         self.kept = ""
         self._client, self._own = client, own
+        self._nannies = Nannies(client) if own else None
         option = dask.config.get(_OPTION, default=None)
         self._patience = _PATIENCE if option is None else float(parse_timedelta(option))
         self._workers: dict[str, Any] = {}  # those that were seen last
@@ -66,6 +72,7 @@ class Watch:
         self._most = self._lost = 0
         self._silent = self._idle = 0.0
         self._counts_blocks = False
+        self._answered = -_APART
         self._judge(self._found(), 0.0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -80,13 +87,25 @@ class Watch:
         """Note that a block is finished, or that blocks begin: count lost workers from here."""
         self._lost, self._counts_blocks = 0, True
 
+    @property
+    def threads(self) -> int:
+        """Threads of all workers, when they were last seen."""
+        return sum(one.get("nthreads", 1) for one in self._workers.values())
+
     def finished(self, running: as_completed) -> list[Future[Any]]:
-        """Wait until futures are finished and give them; ClusterError if there will be none."""
+        """Wait until futures are finished and give them; ClusterError if there will be none.
+
+        Ten answers a second at most, so that what many short tasks return is fetched together: each
+        time costs client, scheduler and worker as much as a task does.
+        """
         while not running.has_ready():
             if self.verdict is not None:
                 raise self.error(self.verdict)
             with running.thread_condition:
                 running.thread_condition.wait(_TICK)
+        while running.futures and time.monotonic() - self._answered < _APART:
+            time.sleep(_NAP)
+        self._answered = time.monotonic()
         return list(running.next_batch(block=False))
 
     def error(self, why: str) -> ClusterError:
@@ -133,11 +152,19 @@ class Watch:
         self._lost += len(self._present - found.keys())
         self._present = set(found)
         self._workers = found or self._workers
+        vain = 0
+        if self._nannies is not None:
+            vain = self._nannies.look({one.get("name") for one in found.values()})
         self._most = max(self._most, len(found))
         able = sum(one["status"] == "running" for one in found.values())
         self._idle = 0.0 if able or not self._most else self._idle + seconds
         if self._idle >= self._patience:
             self.verdict = self._none_able(len(found))
+        elif vain >= _VAIN:
+            self.verdict = (
+                f"a worker process of this machine has ended {vain} times as it started, most "
+                f"likely for want of memory; {self._memory()}"
+            )
         elif self._counts_blocks and self._lost > _LOST * self._most:
             self.verdict = (
                 f"{counted(self._lost, 'worker')} of the scheduler at {self.address} ended, and "

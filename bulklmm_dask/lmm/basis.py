@@ -208,7 +208,7 @@ def make_basis(
     """
     n = len(covariates)
     columns, _ = independent_columns(covariates, weights)
-    wide = weights is not None and bool(weights.max() > _WIDE_WEIGHTS * weights.min())
+    wide = are_wide(weights)
     typical = 1.0 if kinship is None or not n else _typical_variance(kinship, weights)
     unit = unit_of(typical)
     if kinship is None or typical == 0.0:
@@ -255,6 +255,11 @@ def _eigenvectors(kinship: Array) -> tuple[Array, Array]:
         )
     rounding = 64 * np.finfo(np.float64).eps * n * largest
     return np.where(values > rounding, values, 0.0), vectors
+
+
+def are_wide(weights: Array | None) -> bool:
+    """Tell whether weights (n,) are of very different size, so that a basis is `graded`."""
+    return weights is not None and bool(weights.max() > _WIDE_WEIGHTS * weights.min())
 
 
 def _graded_eigenvectors(kinship: Array, weights: Array) -> tuple[Array, Array]:

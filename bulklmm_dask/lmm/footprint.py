@@ -23,6 +23,8 @@ _ROWS = 1024
 _MARKERS = 512
 # Heritabilities that a permuted trait may take.
 _REFIT = 165
+# Points of the curve of a trait whose gains are interpolated, and pairs that are refined together.
+_CURVE, _REFINED = 481, 1024
 # Tiles of the null methods and their copies.
 _TILES = 200_000
 
@@ -49,6 +51,9 @@ class Footprint:
         Covariates that each trait has of its own.
     single : bool
         Whether matrix products are in single precision.
+    searched : bool
+        Whether `alt-exact` interpolates gains (`AltSearch`): weights of very different size, or no
+        kinship.
     """
 
     model: ModelOptions
@@ -56,6 +61,11 @@ class Footprint:
     n_covariates: int = 1
     own: int = 0
     single: bool = False
+    searched: bool = False
+
+    @property
+    def _is_searched(self) -> bool:
+        return self.searched and self.model.alternative and self.model.grid is None
 
     def basis(self) -> Cells:
         """Eigenbasis of all samples, beside the kinship: LAPACK's work space and a copy."""
@@ -80,7 +90,11 @@ class Footprint:
         peak = max(peak, 3.0 * n * t + 3.7 * n * few)
         each = n + _NODES + 3.0
         square = 0.0
-        if self.model.alternative and self.model.grid is None:
+        if self._is_searched:
+            each, square = n + 2.0 * _CURVE + 70.0, 24_000.0 + 130.0 * n
+            curves = (2.2 * n + _CURVE * (4.2 * c + 2.9) * 1.1) * t
+            peak = max(peak, curves, each * t + 0.8e6 + 1700.0 * n)
+        elif self.model.alternative and self.model.grid is None:
             each, square = 2.0 * n + 345.0, 1.4 * n**2  # made at the first scan, as below
         elif self.model.alternative:
             each += 2 * points
@@ -108,7 +122,10 @@ class Footprint:
                 peak = 6.3 * columns * vn + out + 1.25 * effects + 6 * pairs
         elif model.alternative:
             part = min(variants, _MARKERS) / _MARKERS
-            if model.grid is None:
+            if self._is_searched:
+                tile = 7.1 * _ROWS * n + 2.4e6 + (2.5e6 if model.reml else 2e6) * part
+                peak = 3 * vn + out + max(tile, 17.0 * _REFINED * n)
+            elif model.grid is None:
                 peak = (3.5 if self.single else 4.0) * vn + out + (1.9e6 if model.reml else 1.4e6)
                 expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 2.7 * n**2)
                 peak = max(peak, expanded)  # at the first scan

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from bulklmm_dask.lmm.options import ModelOptions
 
-# Points of a likelihood curve on the whole interval.
-_GRID = 55
+# Points of a likelihood curve on the whole interval, and of one whose gains are interpolated.
+_GRID, _CURVE = 55, 481
 # Products of `alt-exact` over the samples, one in double precision, and over few terms.
 _SERIES, _TERMS = 2.5, 115
+# Nodes of gains of `alt-exact` where they are interpolated, and points that they are taken to.
+_NODES, _ROW = 48, 33
 # Nodes that variations of markers are interpolated from.
 _BETWEEN = 36
 # Points of the curve of a permuted trait.
@@ -30,11 +32,14 @@ class Operations:
         What is estimated and tested.
     n_samples, n_covariates : int
         Samples, and columns of covariates with the intercept.
+    searched : bool
+        As in `Footprint`.
     """
 
     model: ModelOptions
     n_samples: int
     n_covariates: int = 1
+    searched: bool = False
 
     def basis(self) -> float:
         """Eigendecomposition: about 9 n^3 with divide and conquer."""
@@ -44,6 +49,7 @@ class Operations:
         """Null models of traits: their rotation, and likelihoods on a grid."""
         n, model = self.n_samples, self.model
         points = _GRID if model.grid is None else len(model.grid)
+        points += _CURVE * (self.searched and model.alternative and model.grid is None)
         return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
 
     def rotation(self, variants: int) -> float:
@@ -54,7 +60,12 @@ class Operations:
         """Scores of all pairs, and what is interpolated for each."""
         n, model = self.n_samples, self.model
         if model.alternative:
-            each = _SERIES * n + _TERMS if model.grid is None else float(n * len(model.grid))
+            if model.grid is not None:
+                each = float(n * len(model.grid))
+            elif self.searched:
+                each = float(_NODES * (n + _ROW * (1 + model.reml)))
+            else:
+                each = _SERIES * n + _TERMS
             return 2.0 * variants * traits * each
         each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
         return 2.0 * variants * traits * each

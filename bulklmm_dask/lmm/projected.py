@@ -16,6 +16,8 @@ from typing import Self
 
 import numpy as np
 
+from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.compiled.pairs import volume_integrals
 from bulklmm_dask.lmm.compress import Compression, compress, log_integrals, terms_at
 from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.typing import Array
@@ -109,6 +111,9 @@ class LogVolume:
 
     def at(self, h2: Array) -> Array:
         """Values (k,), 0 at h = 0, without a constant."""
+        which = loops()
+        if which is not None:
+            return volume_integrals(self.poles, self.terms, h2, which)
         return np.asarray(self.terms @ log_integrals(self.poles, h2))
 
     def derivatives(self, h2: Array) -> tuple[Array, Array]:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE, _MIRRORED = (7.2, 2.5), (7.2, 4.0)  # inches
+# Options by which two scans of a trait are told apart.
+_OPTIONS = ("method", "kinship", "loco", "reml", "covariates", "interaction", "condition")
 _CLOSE = 1e-6  # relative difference of positions that are the same
 
 
@@ -135,8 +137,9 @@ def miami(
     lower_trait : str, optional
         Name of the trait in `lower`, where that is another one.
     labels : (str, str), optional
-        What is written beside the upper and the lower half; the names of the traits where they
-        differ, otherwise "upper" and "lower".
+        What is written beside the upper and the lower half; by default the names of the traits
+        where they differ, else the options of the scans that do, such as "method null-exact" and
+        "method alt-exact", else "upper" and "lower".
     threshold : float, sequence of float, or Dataset, optional
         As in `manhattan`, in both halves. If not given, each half has those that its result keeps.
     contig : str, optional
@@ -172,7 +175,7 @@ def miami(
         select(one, "traits", [name]) for one, name in zip((upper, lower), traits, strict=True)
     )
     lower = _on_the_same_map(upper, lower)
-    words = labels or (traits if traits[0] != traits[1] else ("upper", "lower"))
+    words = labels or (traits if traits[0] != traits[1] else _apart(upper, lower))
     if isinstance(words, str) or len(words) != 2:
         raise InputError(f"labels is {labels!r}; give two, of the upper and of the lower half")
     shown, genome = staged(upper, contig)
@@ -204,6 +207,23 @@ def miami(
     if not any(np.isfinite(p).any() for p in values):
         say_empty(ax, "no p-values")
     return ax
+
+
+def _apart(upper: xr.Dataset, lower: xr.Dataset) -> tuple[str, str]:
+    """Words that tell two results of a trait apart: the options that differ."""
+    values = [{name: _in_words(one.attrs.get(name)) for name in _OPTIONS} for one in (upper, lower)]
+    differ = [name for name in _OPTIONS if values[0][name] != values[1][name]]
+    if not differ:
+        return "upper", "lower"
+    first, second = (", ".join(f"{name} {of[name]}" for name in differ) for of in values)
+    return first, second
+
+
+def _in_words(value: object) -> str:
+    """An option of a scan: none where it is off, empty or not known."""
+    if isinstance(value, list | tuple):
+        return listing(value)
+    return "yes" if value == 1 else str(value or "none")
 
 
 def _on_the_same_map(upper: xr.Dataset, lower: xr.Dataset) -> xr.Dataset:

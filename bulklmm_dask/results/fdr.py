@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from bulklmm_dask.lmm.statistics import neg_log10_p
-from bulklmm_dask.storage.summaries.cells import lower_edge
+from bulklmm_dask.storage.summaries.cells import upper_edge
 from bulklmm_dask.typing import Array, Columns, Index
 
 # Relative, and more than the rounding of a LOD in single precision.
@@ -60,7 +60,7 @@ def highest_p(counts: Columns, rate: float) -> float:
     float
         -log10 of a p-value that no pair found at this rate exceeds; infinite if none is found.
     """
-    best = neg_log10_p(lower_edge(counts["cell"] + 1), counts["df"])
+    best = neg_log10_p(upper_edge(counts["cell"]), counts["df"])
     order = np.argsort(-best, kind="stable")
     rank = np.cumsum(counts["count"][order])
     with np.errstate(divide="ignore"):

@@ -177,7 +177,7 @@ class Search:
         _SHARE``, which are all that can be found unless more than this share of all pairs is. If
         the counts show that more may be found, a second pass keeps the pairs up to the bound.
         """
-        counts = known_counts(self.result, rate)
+        counts = known_counts(self.result)
         if counts is not None:
             found = self._up_to(highest_p(counts, rate), spill)
         else:

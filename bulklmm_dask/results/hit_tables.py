@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -44,6 +44,17 @@ class Part:
         """The hits of a part in memory."""
         assert isinstance(self.content, pd.DataFrame)
         return self.content
+
+    def change(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        """Put other tables in place of the row groups of a file, one after another."""
+        from pyarrow.parquet import ParquetFile
+
+        assert isinstance(self.content, Location)
+        if not self.content.exists():  # dropped, for it was empty
+            return
+        with self.content.at_hand() as old, ParquetFile(old.path) as file:
+            groups = (file.read_row_group(k).to_pandas() for k in range(file.num_row_groups))
+            _in_file(map(change, groups), self.content)
 
     def drop_if_empty(self) -> None:
         """Remove the file of a chunk without hits."""

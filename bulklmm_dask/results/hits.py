@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.errors import InputError, StoreError
+from bulklmm_dask.errors import InputError, OptionError, StoreError
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.hit_search import Search
 from bulklmm_dask.results.hit_tables import is_part
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
+from bulklmm_dask.results.null_maxima import NullMaxima
+from bulklmm_dask.results.thresholds import adjusted_p
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.checks import number, whole_number
 from bulklmm_dask.surface import either, option
@@ -33,6 +35,7 @@ def find_hits(
     overwrite: bool = False,
     trait_positions: pd.DataFrame | None = None,
     cis_window: float | None = None,
+    perm: xr.Dataset | None = None,
 ) -> pd.DataFrame: ...
 
 
@@ -47,6 +50,7 @@ def find_hits(
     overwrite: bool = False,
     trait_positions: pd.DataFrame | None = None,
     cis_window: float | None = None,
+    perm: xr.Dataset | None = None,
 ) -> int: ...
 
 
@@ -60,6 +64,7 @@ def find_hits(
     overwrite: bool = False,
     trait_positions: pd.DataFrame | None = None,
     cis_window: float | None = None,
+    perm: xr.Dataset | None = None,
 ) -> pd.DataFrame | int:
     """Pairs of a marker and a trait with a high LOD.
 
@@ -90,6 +95,9 @@ def find_hits(
         Whether to replace an existing folder of Parquet files.
     trait_positions, cis_window
         As for `find_peaks`.
+    perm : Dataset, optional
+        What `permute` returns, or `open_result` of its store: the columns of `adjusted_p` are
+        added, in the table or in the files.
 
     Returns
     -------
@@ -103,13 +111,15 @@ def find_hits(
         traits are known; ``effect_allele`` and ``other_allele`` (the dosage counts the first of
         these; NaN where the study names no alleles, and where several genotypes are tested),
         ``frequency`` of the effect allele among the samples scanned, and their number ``n``; and
-        with effects ``effect_unit``, what one unit of them is. Without a marker map the contig is
+        with effects ``effect_unit``, what one unit of them is; with `perm` ``p_adjusted`` and
+        ``p_source`` of `adjusted_p`. Without a marker map the contig is
         empty and the position NaN. With ``store`` the number of hits written.
 
     Raises
     ------
     InputError
-        If none of a threshold, ``fdr`` and ``top`` is given, or an option cannot be used.
+        If none of a threshold, ``fdr`` and ``top`` is given, or an option cannot be used; as for
+        `adjusted_p`.
     StoreError
         If the folder exists or cannot be written; then nothing is left behind.
 
@@ -149,14 +159,14 @@ def find_hits(
     result = require_result(result, "find_hits")
     search = Search.of(result, trait_positions, cis_window)
     if threshold is None and top is None and fdr is None:
-        raise InputError(
+        raise OptionError(
             f"{either('find_hits', 'this')} would give every pair: give {option('threshold', 5)}, "
             f"or {option('fdr', 0.05)}, or {option('top', 10)} for the highest of each trait; "
             f"{option('top')} goes with either"
         )
     if threshold is not None and fdr is not None:
         level = threshold if isinstance(threshold, int | float) else None
-        raise InputError(
+        raise OptionError(
             f"{option('threshold', level)} and {option('fdr', fdr)} exclude each other: give one "
             "of them"
         )
@@ -166,13 +176,23 @@ def find_hits(
     rate = None if fdr is None else number(fdr, option("fdr"), 0.0, 1.0)
     if rate in (0.0, 1.0):
         raise InputError(f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05")
+    maxima = None if perm is None else NullMaxima.of(perm, None)
     if store is None:
-        return pd.concat([part.table for part in search.run(lowest, rate, top)], ignore_index=True)
+        tables = [part.table for part in search.run(lowest, rate, top)]
+        return _with_p(maxima, pd.concat(tables, ignore_index=True))
     target = Location.of(store).opened(to_write=True)
     _require_free(target, overwrite)
     with target.appearing(_require_replaceable if overwrite else None) as partial:
         parts = replace(search, folder=partial).run(lowest, rate, top)
+        if maxima is not None:
+            for part in parts:
+                part.change(lambda table: _with_p(maxima, table))
     return sum(part.rows for part in parts)
+
+
+def _with_p(maxima: NullMaxima | None, hits: pd.DataFrame) -> pd.DataFrame:
+    """Hits with their adjusted p, if there are permutations."""
+    return hits if maxima is None else adjusted_p(maxima.perm, hits)
 
 
 def _require_free(target: Location, overwrite: bool) -> None:

@@ -24,8 +24,8 @@ from bulklmm_dask.results.summarised import summary_behind
 from bulklmm_dask.storage.labels.coordinates import PAIR
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.proof.frequency import of_pairs
-from bulklmm_dask.storage.summaries.slabs import highest_of_groups
 from bulklmm_dask.storage.summaries.stored import Maxima
+from bulklmm_dask.storage.summaries.summarise import highest_of_groups
 from bulklmm_dask.study.checks import require_by
 from bulklmm_dask.surface import either
 from bulklmm_dask.typing import Array, By, Columns, Index

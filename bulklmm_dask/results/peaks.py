@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.results.checks import require_map, require_result
 from bulklmm_dask.results.cis import with_trait_places
 from bulklmm_dask.results.lowest_lod import Threshold, lowest_lod
@@ -227,18 +227,17 @@ def _rules(peakdrop: float | None, drop: float | None, prob: float | None, expan
     between = np.inf if peakdrop is None else number(peakdrop, option("peakdrop"), 0.0)
     if prob is not None:
         if drop not in (None, DROP):
-            raise InputError(
-                f"{option('drop')} is {drop!r} and {option('prob')} is {prob!r}; give one of them"
+            raise OptionError(
+                f"{option('drop', drop)} and {option('prob', prob)} exclude each other; choose one"
             )
         return Rules(between, None, number(prob, option("prob"), 0.0, 1.0), expand)
     if drop is None:
         return Rules(between, None, None, expand)
     within = number(drop, option("drop"), 0.0)
     if within > between:
-        raise InputError(
-            f"{option('drop')} is {drop:g}, more than {option('peakdrop')}, {peakdrop:g}: the "
-            f"intervals of two peaks would overlap; lower {option('drop')} or raise "
-            f"{option('peakdrop')}"
+        raise OptionError(
+            f"{option('drop', within)} is more than {option('peakdrop', between)}: intervals of "
+            f"two peaks would overlap; lower {option('drop')} or raise {option('peakdrop')}"
         )
     return Rules(between, within, None, expand)
 

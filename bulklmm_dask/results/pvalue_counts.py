@@ -13,7 +13,9 @@ from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.results.checks import require_result
 from bulklmm_dask.results.pairs import blocks, joined
-from bulklmm_dask.storage.summaries.cells import count_in_cells, lower_edge
+from bulklmm_dask.results.summarised import counts_of, known_counts
+from bulklmm_dask.storage.summaries.cells import lower_edge
+from bulklmm_dask.storage.summaries.summarise import count_in_cells
 from bulklmm_dask.study.schema import locate
 from bulklmm_dask.typing import Array, Columns, Real
 
@@ -24,7 +26,8 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
     """Count the p-values of all pairs of a marker and a trait, for a QQ plot or a histogram.
 
     p is the probability that a chi-square with ``df`` degrees of freedom exceeds 2 ln(10) LOD, the
-    likelihood ratio statistic. Every block of the result is computed once, counted and dropped.
+    likelihood ratio statistic. Every block of the result is computed once, counted and dropped; of
+    what `open_result` gives, with one degree of freedom, only the summary of the store is read.
 
     Parameters
     ----------
@@ -67,9 +70,11 @@ def pvalue_counts(result: xr.Dataset, *, traits: Sequence[str] | None = None) ->
             raise InputError("traits is empty; name one or several traits, or leave it out")
         columns = locate(result["traits"].values, names, "no trait {} here")
         result = result.isel(traits=np.unique(columns))
-    wanted = ["lod", "df"] if "df" in result else ["lod"]
-    whole = blocks(result, wanted)[wanted]
-    counts = added(gathered(whole, count_lods, _added, sift_with={}, gather_with={}))
+    counts = known_counts(result)
+    if counts is None:
+        wanted = ["lod", "df"] if "df" in result else ["lod"]
+        whole = blocks(result, wanted)[wanted]
+        counts = added(gathered(whole, count_lods, _added, sift_with={}, gather_with={}))
     score = neg_log10_p(lower_edge(counts["cell"]), counts["df"])
     order = np.argsort(score, kind="stable")
     score, count = score[order], counts["count"][order]
@@ -128,6 +133,4 @@ def _added(parts: list[Columns], chunk: int) -> Columns:
 
 def _counted(lod: Real, df: int, least: float) -> Columns:
     """Count LODs of tests with the same degrees of freedom."""
-    total = count_in_cells(lod, least)
-    cell = np.flatnonzero(total)
-    return {"df": np.full(cell.size, df), "cell": cell, "count": total[cell]}
+    return counts_of(count_in_cells(lod, least), df)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.proof.chosen import Choice
-from bulklmm_dask.storage.summaries.cells import EDGES, cells_of_stored
 from bulklmm_dask.storage.summaries.stored import Maxima, StoredSummary
-from bulklmm_dask.typing import Columns, Flags
+from bulklmm_dask.typing import Columns, Flags, Index
 
 # Share of the chunks of a result from which on it is read as a whole.
 _MOST = 0.75
@@ -39,19 +37,19 @@ def summary_behind(result: xr.Dataset, *, by_contig: bool = False) -> StoredSumm
     return summary if same else None
 
 
-def known_counts(result: xr.Dataset, rate: float) -> Columns | None:
-    """Counts of all LODs, from which `highest_p` bounds what is found at a false discovery rate.
-
-    None if no summary has them, or if LODs of its lowest cell may be found at this rate.
-    """
-    if "df" in result or -np.log10(rate) < neg_log10_p(EDGES[0], 1):
+def known_counts(result: xr.Dataset) -> Columns | None:
+    """Counts of all LODs as `count_lods` would give them; None if no summary has them."""
+    if "df" in result:
         return None
     summary = summary_behind(result)
-    stored = None if summary is None else summary.counts()
-    if stored is None:
-        return None
-    cell, count = cells_of_stored(stored)
-    return {"df": np.ones(cell.size, dtype=np.int64), "cell": cell, "count": count}
+    total = None if summary is None else summary.counts()
+    return None if total is None else counts_of(total, 1)
+
+
+def counts_of(total: Index, df: int) -> Columns:
+    """Counts of tests with the same degrees of freedom: the cells that are not empty."""
+    cell = np.flatnonzero(total)
+    return {"df": np.full(cell.size, df), "cell": cell, "count": total[cell]}
 
 
 def chosen(

@@ -155,8 +155,8 @@ def _levels(alpha: float | Sequence[float], count: int) -> Array:
     fit = (levels >= least) & (levels < 1.0)
     if not fit.all() or levels.ndim != 1 or len(np.unique(levels)) != levels.size or not fit.size:
         raise InputError(
-            f"{option('alpha')} is {alpha!r}; {count:,} permutations give levels from {least:.3g} "
-            "to below 1, one or several different ones"
+            f"{option('alpha', alpha)} cannot be had: {count:,} permutations give levels from "
+            f"{least:.3g} to below 1, one or several different ones"
         )
     return levels
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 import xarray as xr
@@ -86,8 +87,8 @@ def save(
     path : path
         The folder to write, such as study.zarr.
     overwrite : bool
-        Whether to replace a store of that name. It stays until the new one is complete. A folder
-        that holds anything but a store of this package is not replaced.
+        Whether to replace a store of that name. It stays until the new one is complete. A study
+        replaces a study, and a result a result; a folder that holds anything else is not replaced.
     compression : {"lz4", "zstd"}, optional
         Codec of genotypes and traits, or of the values of pairs of a result; ``"lz4"`` by default.
         ``"zstd"`` takes less room, and several times as long to write. Both are without loss.
@@ -135,13 +136,14 @@ def save(
             )
     target = Location.of(path).opened(to_write=True)
     target.require_free(overwrite=overwrite)
+    may_go = partial(_require_replaceable, RESULT if of_result else STUDY)
     if target.exists():
-        _require_replaceable(target)
-    replaceable = _require_replaceable if overwrite else None
+        may_go(target)
+    replaceable = may_go if overwrite else None
     target.require_writable(ds.nbytes)
     if of_result:
-        with target.appearing(replaceable) as partial:
-            write_result(ds, partial, kept)
+        with target.appearing(replaceable) as unfinished:
+            write_result(ds, unfinished, kept)
         return
     gaps, ds = uncounted(ds), without_mark(ds)
     ds = _aligned(storable(ds))
@@ -151,17 +153,17 @@ def save(
         beside[_GAPS] = gaps
     passing = {name: array for name, array in beside.items() if array.chunks is not None}
     ds = _aligned(ds.assign(passing))
-    with target.appearing(replaceable) as partial:
+    with target.appearing(replaceable) as unfinished:
         encoding = {name: _encoding(name, one, kept) for name, one in ds.variables.items()}
-        partial.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
+        unfinished.write_dataset(ds, write_empty_chunks=True, encoding=encoding)
         found = {name: array.values for name, array in beside.items() if name not in passing}
         for name in passing:
-            found[name] = read_array(partial / name, Form.of(partial / name))
-            (partial / name).remove()
+            found[name] = read_array(unfinished / name, Form.of(unfinished / name))
+            (unfinished / name).remove()
         missing = found.pop(_GAPS, None)
         values = values_kept({name.removeprefix(_DIGESTS): rows for name, rows in found.items()})
-        record(partial, large)
-        seal(partial, stamp(STUDY) | {VALUES: values}, frozenset(large))
+        record(unfinished, large)
+        seal(unfinished, stamp(STUDY) | {VALUES: values}, frozenset(large))
     if missing is not None:
         for message in gaps_in_words(missing, ds.sizes["samples"], ds["variant_id"].values):
             say(message)
@@ -232,9 +234,9 @@ def seal_again(study: Location) -> None:
         seal(study, {}, frozenset(name for name in _LARGE if (study / name).exists()))
 
 
-def _require_replaceable(store: Location) -> None:
-    """Raise StoreError unless a store is all ours, and no run writes into it."""
-    require_own(store)
+def _require_replaceable(kind: str, store: Location) -> None:
+    """Raise StoreError unless a store is all ours, of this kind, and no run writes into it."""
+    require_own(store, kind)
     if by := being_written(store):
         raise StoreError(f"{store} {by}, so it is not overwritten; wait for its end")
 

@@ -30,8 +30,6 @@ from bulklmm_dask.storage.proof.stamp import (
     KIND,
     KINSHIP,
     PARTS,
-    RESULT,
-    STUDY,
     VALUES,
     format_of,
     stamp,
@@ -87,11 +85,7 @@ def require_free_for_kinship(target: Location, *, overwrite: bool) -> None:
 
 def _require_replaceable(target: Location) -> None:
     """Raise StoreError unless a store is a kinship: a study may be the one it is computed from."""
-    if target.is_store() and (kind := attributes_of(target).get(KIND)) in (STUDY, RESULT):
-        raise StoreError(
-            f"{target} is a {kind}, so a kinship does not overwrite it; give another path"
-        )
-    require_own(target)
+    require_own(target, KINSHIP)
 
 
 def is_kinship_store(path: str | os.PathLike[str]) -> bool:

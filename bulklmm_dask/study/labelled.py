@@ -98,7 +98,11 @@ def _unpack(
             raise InputError(
                 f"{what} has shape {tuple(values.shape)}; it should be ({', '.join(dims)})"
             )
-        return xr.DataArray(values, dims=dims[: values.ndim]), None, None
+        try:
+            data = xr.DataArray(values, dims=dims[: values.ndim])
+        except OverflowError:  # pandas 3.0 looks for times among integers that no double holds
+            data = xr.DataArray(_numbers(values, what, None, None), dims=dims[: values.ndim])
+        return data, None, None
     if source.ndim not in range(2, len(dims) + 1):
         raise InputError(f"{what} has dimensions {source.dims}; they should be {dims}")
     ours = dims[: source.ndim]

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import get_args
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.storage.codecs.compression import FAST, Compression
 from bulklmm_dask.storage.results.resumed import digits_of
 from bulklmm_dask.study.checks import require_choice, whole_number
@@ -37,7 +37,7 @@ def stored_as(
     found = compression_of(compression, digits)
     if store is None and found != FAST:
         what = option("compression" if digits is None else "digits")
-        raise InputError(f"{what} is given, but nothing is stored; give {option('store')} too")
+        raise OptionError(f"{what} is given, but nothing is stored; give {option('store')} too")
     if store is None or digits is not None:
         return found
     return replace(found, digits=digits_of(store))

@@ -283,3 +283,16 @@ def test_the_speed_of_this_machine_is_measured(options):
     if not planned.n_permutations:
         stored = planned.written_bytes / (10**9 * 4)
         assert 0.3 < stored < 20
+
+
+def test_weights_of_very_different_size_take_more(rates):
+    ds = studies.study(n=200, p=2000, m=600)
+    ds["kinship"] = blmm.kinship(ds)
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, decades in {"alike": 0.5, "different": 2.5}.items():
+        ds["weight"] = ("samples", 10.0 ** rng.uniform(-decades / 2, decades / 2, 200))
+        found[name] = plan(ds, "alt-exact", weights="weight")
+    assert found["different"].memory_bytes > 1.1 * found["alike"].memory_bytes
+    assert found["different"].flops["blocks"] > 5 * found["alike"].flops["blocks"]
+    assert found["alike"].n_blocks == found["different"].n_blocks

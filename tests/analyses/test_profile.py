@@ -264,7 +264,7 @@ def test_what_cannot_be_profiled_is_refused(ds):
     refuses(
         r"no variant 'varant3' in the study; similar are 'variant3'", "trait1", variant="varant3"
     )
-    refuses(r"kinship is None, but", "trait1", kinship=None)
+    refuses(r"kinship=None is given, but", "trait1", kinship=None)
     refuses(r"no variable 'K'", "trait1", kinship="K")
     refuses(r"no covariate 'shoe'", "trait1", covariates=["shoe"])
     refuses(r"n_points is 1; a curve needs at least 2", "trait1", n_points=1)

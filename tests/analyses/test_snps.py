@@ -76,6 +76,18 @@ def test_alleles_may_be_numbers_of_any_type(shares):
         assert blmm.snp_probabilities(shares, codes).sizes["variants"] == 4
 
 
+def test_zero_is_an_allele_beside_a_single_other(shares):
+    """Beside two others it is a gap."""
+    letters = table(A=list("AAAAA"), B=list("CACAA"), C=list("CCACC"))
+    expected = blmm.snp_probabilities(shares, letters).call_dosage
+    for other in ("1", 1, 2.0):
+        codes = letters.replace({"A": 0, "C": other})
+        np.testing.assert_array_equal(blmm.snp_probabilities(shares, codes).call_dosage, expected)
+    codes = table(A=[1, 1, 1, 1, 0], B=[3, 1, 3, 1, 1], C=[3, 3, 1, 3, 3])
+    with pytest.warns(StudyWarning, match="a founder's allele is unknown: 'before'"):
+        assert blmm.snp_probabilities(shares, codes).sizes["variants"] == 4
+
+
 def test_many_snps_of_few_patterns(shares, monkeypatch):
     monkeypatch.setattr("bulklmm_dask.analyses.snps._PIECE", 3)
     rng = np.random.default_rng(5)

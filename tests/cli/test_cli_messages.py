@@ -42,18 +42,25 @@ def said(folder, monkeypatch, *arguments, code=1):
     ("arguments", "expected"),
     [
         (["hits", "scan.zarr"], "give --threshold 5, or --fdr 0.05, or --top 10"),
+        (["hits", "scan.zarr", "--threshold", 3, "--fdr", 0.1], "--threshold 3 and --fdr 0.1"),
         (
-            ["hits", "scan.zarr", "--threshold", 3, "--fdr", 0.1],
-            "--threshold 3.0 and --fdr 0.1",
+            ["peaks", "scan.zarr", "--threshold", 1, "--peakdrop", 1, "--drop", 3],
+            "--drop 3 is more than --peakdrop 1: intervals of two peaks would overlap; lower "
+            "--drop or raise --peakdrop",
         ),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(folder, monkeypatch, arguments, expected):
+    assert expected in said(folder, monkeypatch, *arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
         (["hits", "scan.zarr", "--fdr", 2], "--fdr is 2.0"),
         (["hits", "perm.zarr", "--threshold", 3], "give a store of 'bulklmm scan'"),
         (["hits", "scan.zarr", "--threshold", 3, "--cis-window", 5], "give --trait-positions"),
-        (
-            ["peaks", "scan.zarr", "--threshold", 1, "--peakdrop", 1, "--drop", 3],
-            "lower --drop or raise --peakdrop",
-        ),
-        (["thresholds", "perm.zarr", "--alpha", 0.001], "--alpha is "),
+        (["thresholds", "perm.zarr", "--alpha", 0.001], "--alpha 0.001 cannot be had: "),
         (["thresholds", "perm.zarr", "--by", "contig"], "'bulklmm permute --by contig'"),
         (["thresholds", "scan.zarr"], "give a store of 'bulklmm permute'"),
         (["maxima", "none.zarr"], "'bulklmm scan' or 'bulklmm permute' makes one"),
@@ -63,7 +70,7 @@ def said(folder, monkeypatch, *arguments, code=1):
         (["simulate", "new.zarr", "--samples", 0], "--samples is 0"),
         (["scan", "study.zarr", "new.zarr", "--chunks", "0,4"], "--chunks names 0 variants"),
         (["scan", "study.zarr", "new.zarr", "--condition", "m99"], "--condition names 1 markers"),
-        (["heritability", "study.zarr", "--kinship", "none"], "--kinship is none"),
+        (["heritability", "study.zarr", "--kinship", "none"], "--kinship none"),
         (
             ["heritability", "study.zarr", "--weights", "negative.csv"],
             "--weights negative.csv holds -1.0 for sample ",
@@ -111,7 +118,7 @@ def test_a_note_names_the_table_of_trait_positions(folder, monkeypatch):
         ),
         (lambda ds, result: blmm.scan(ds, condition=["m99"]), "condition names 1 markers"),
         (lambda ds, result: blmm.scan(ds, loco=True), r"bulklmm_dask.kinship\(ds, loco=True\)"),
-        (lambda ds, result: blmm.heritability(ds, kinship=None), "kinship is None"),
+        (lambda ds, result: blmm.heritability(ds, kinship=None), "kinship=None"),
         (lambda ds, result: blmm.heritability(ds, weights=[-1.0] * 20), "weights holds -1.0"),
         (
             lambda ds, result: blmm.hotspots(pd.DataFrame({"a": [1]}), window=5),

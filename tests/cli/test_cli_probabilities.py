@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from commands import run
+from commands import CROSS, run
 
 import bulklmm_dask as blmm
 
@@ -13,13 +13,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::bulklmm_dask.errors.StudyWarnin
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "cross.yaml").write_text(
-        "crosstype: f2\ngeno: geno.csv\npheno: pheno.csv\ngmap: gmap.csv\n"
-        "genotypes: {SS: 1, SB: 2, BB: 3}\nalleles: [S, B]\n"
-    )
-    (tmp_path / "geno.csv").write_text("id,m1,m2\na,SS,SB\nb,SB,BB\nc,BB,NA\n")
-    (tmp_path / "pheno.csv").write_text("id,weight\na,20.1\nb,22.5\nc,20\n")
-    (tmp_path / "gmap.csv").write_text("marker,chr,pos\nm1,1,3\nm2,1,23\n")
+    for name, content in CROSS.items():
+        (tmp_path / name).write_text(content)
     return tmp_path
 
 

@@ -8,51 +8,13 @@ import re
 import click
 import pytest
 from click.testing import CliRunner
-from commands import every_command, run
-from studies import study
+from commands import CALLS, call_of, every_command, files_of_calls
 
 import bulklmm_dask as blmm
 from bulklmm_dask.cli import main
 
 COMMANDS = {" ".join(names): command for names, command in every_command()}
 
-# A call of each command; options are added to it.
-CALLS = {
-    "import": "import csv t.csv {}/new.zarr --genotypes g.csv",
-    "kinship": "kinship study.zarr --out {}/K.zarr",
-    "scan": "scan study.zarr {}/new.zarr",
-    "maxima": "maxima scan.zarr",
-    "hits": "hits scan.zarr --threshold 2",
-    "peaks": "peaks scan.zarr",
-    "hotspots": "hotspots peaks.csv --window 5",
-    "permute": "permute study.zarr {}/perm.zarr --permutations 3",
-    "thresholds": "thresholds perm.zarr",
-    "heritability": "heritability study.zarr",
-    "profile": "profile study.zarr {trait}",
-    "report": "report scan.zarr --out {}/r.html",
-    "simulate": "simulate {}/new.zarr --traits 2 --samples 20 --strains 0 --variants 30",
-    "probabilities": "probabilities study.zarr {}/new.zarr",
-    "plan": "plan study.zarr",
-    "info": "info study.zarr",
-    "verify": "verify scan.zarr",
-    "demo": "demo --study study.zarr --out {}/demo",
-    "help": "help scan",
-    "completion": "completion bash",
-    "plot lod": "plot lod scan.zarr {trait} --out {}/p.png",
-    "plot eqtl": "plot eqtl peaks.csv study.zarr --out {}/p.png",
-    "plot heatmap": "plot heatmap scan.zarr --out {}/p.png",
-    "plot manhattan": "plot manhattan scan.zarr {trait} --out {}/p.png",
-    "plot qq": "plot qq scan.zarr --out {}/p.png",
-    "plot hotspots": "plot hotspots hotspots.csv study.zarr --out {}/p.png",
-    "plot kinship": "plot kinship study.zarr --out {}/p.png",
-    "plot profile": "plot profile study.zarr {trait} --out {}/p.png",
-    "plot effects": "plot effects study.zarr {trait} {marker} --out {}/p.png",
-    "plot coefficients": "plot coefficients study.zarr {trait} --out {}/p.png",
-    "plot miami": "plot miami scan.zarr scan.zarr {trait} --out {}/p.png",
-    "blup": "blup study.zarr {trait}",
-    "snps": "snps study.zarr {}/new.zarr",
-    "plot permutations": "plot permutations perm.zarr {trait} --out {}/p.png",
-}
 # Told by click, or waited for; tried elsewhere.
 NOT_TRIED = {"scheduler", "processes", "threads", "memory", "dashboard", "performance_report"}
 SLOW = ("plot", "report", "demo", "hotspots", "plan")  # they draw, or measure the machine
@@ -71,15 +33,7 @@ def figures():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("wrong")
-    blmm.save(study(20, 8, 3), path / "study.zarr")
-    run("scan", path / "study.zarr", path / "scan.zarr")
-    run("permute", path / "study.zarr", path / "perm.zarr", "--permutations", "20")
-    run("peaks", path / "scan.zarr", "--threshold", "0.1", "--out", path / "peaks.csv")
-    run("hotspots", path / "peaks.csv", "--window", "5", "--out", path / "hotspots.csv")
-    (path / "t.csv").write_text("id,t\na,1\nb,2\nc,4\n")
-    (path / "g.csv").write_text("id,m\na,0\nb,1\nc,2\n")
-    return path
+    return files_of_calls(tmp_path_factory.mktemp("wrong"))
 
 
 def python_names():
@@ -99,12 +53,6 @@ WORDS = re.compile(
     rf"\b(?:{'|'.join(sorted(python_names()))})\b|\b[A-Za-z_]\w*=[\w'\[(]|=True|bulklmm_dask\.|\bds\["
     r"|\bNone\b|Dataset|DataArray|Traceback|dtype|array\(|attrs\["
 )
-
-
-def words_of(name, folder, new):
-    ds = blmm.open_dataset(folder / "study.zarr")
-    names = {"trait": ds.trait_id.values[1], "marker": ds.variant_id.values[2]}
-    return CALLS[name].format(new, **names).split()
 
 
 def wrong_values(param):
@@ -153,7 +101,7 @@ def test_wrong_values_are_told_in_the_words_of_the_shell(folder, tmp_path, monke
         for value in wrong_values(param):
             new = tmp_path / str(tried)
             new.mkdir()
-            words = [*words_of(name, folder, new), param.opts[0], value]
+            words = [*call_of(name, folder, new), param.opts[0], value]
             result = CliRunner().invoke(main, words)
             check(words, result)
             if result.exit_code:
@@ -171,7 +119,7 @@ def test_wrong_values_are_told_in_the_words_of_the_shell(folder, tmp_path, monke
 def test_other_files_are_told_in_the_words_of_the_shell(folder, tmp_path, monkeypatch, name):
     """Each path of a call is put in the place of each other, and is missing once."""
     monkeypatch.chdir(folder)
-    words = words_of(name, folder, tmp_path)
+    words = call_of(name, folder, tmp_path)
     places = [at for at, word in enumerate(words) if (folder / word).exists()]
     for at in places:
         for other in ("study.zarr", "scan.zarr", "perm.zarr", "peaks.csv", "t.csv", "none.zarr"):

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bulklmm_dask.cli._base import Command, Group
+from bulklmm_dask.cli._base import Command, Program
 
 
 class Finalized:
@@ -17,7 +17,7 @@ class Finalized:
         time.sleep(0.01)  # here the signal arrives
 
 
-@click.group(cls=Group)
+@click.group(cls=Program)
 def main():
     """A group."""
 

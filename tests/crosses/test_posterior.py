@@ -7,14 +7,16 @@ from itertools import product
 import numpy as np
 import pytest
 
+from bulklmm_dask._compiled import NUMPY, VARIABLE
 from bulklmm_dask.crosses.chains import Listed
+from bulklmm_dask.crosses.compiled.posteriors import built
 from bulklmm_dask.crosses.emission import expected as expected_of
 from bulklmm_dask.crosses.emission import likelihoods
 from bulklmm_dask.crosses.hmm import posterior
 from bulklmm_dask.crosses.seen import Chromosome
 from bulklmm_dask.crosses.steps import steps_of
 from bulklmm_dask.crosses.types import cross_of
-from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built
+from bulklmm_dask.lmm.compiled.loops import available
 
 ERROR = 0.02
 # Type, and cross_info of individuals that are computed together.

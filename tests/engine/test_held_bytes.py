@@ -16,6 +16,13 @@ SEARCHES = {
 }
 
 
+SELECTIONS = {
+    "slice": lambda m: slice(3, None),
+    "steps": lambda m: slice(None, None, 2),
+    "mask": lambda m: np.arange(m) % 3 > 0,
+}
+
+
 def nbytes(value):
     if isinstance(value, list | tuple):
         return sum(map(nbytes, value))
@@ -47,5 +54,19 @@ def test_genotypes_are_not_held_until_the_last_traits_need_them(tmp_path, loco):
         stored = blmm.open_dataset(tmp_path / f"{m}.zarr")
         found[m] = {name: held(one, stored, {"loco": loco}) for name, one in SEARCHES.items()}
     chunk = CHUNKS["variants"] * 200 * stored.call_dosage.dtype.itemsize
+    for name in SEARCHES:
+        assert found[1024][name] - found[512][name] < chunk, found
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_nor_are_those_of_some_markers(tmp_path, selection):
+    found = {}
+    for m in (512, 1024):
+        ds = study(n=200, p=m, m=12)
+        ds["kinship"] = blmm.kinship(ds)
+        blmm.save(ds, tmp_path / f"{m}.zarr")
+        some = blmm.open_dataset(tmp_path / f"{m}.zarr").isel(variants=SELECTIONS[selection](m))
+        found[m] = {name: held(one, some, {}) for name, one in SEARCHES.items()}
+    chunk = CHUNKS["variants"] * 200 * some.call_dosage.dtype.itemsize
     for name in SEARCHES:
         assert found[1024][name] - found[512][name] < chunk, found

@@ -11,6 +11,7 @@ from distributed.comm.core import CommClosedError
 import bulklmm_dask as blmm
 from bulklmm_dask.engine import watch
 from bulklmm_dask.engine.local import workers
+from bulklmm_dask.engine.room import room_of_workers
 from bulklmm_dask.engine.watch import watched
 from bulklmm_dask.errors import ClusterError, InputError
 
@@ -65,6 +66,40 @@ def test_workers_end_again_and_again(cluster):
             time.sleep(0.3)
         assert "5 workers of the scheduler at inproc://" in looks.verdict
         assert "ended, and no block was finished meanwhile; a worker has " in looks.verdict
+
+
+@pytest.fixture
+def looks_often(monkeypatch):
+    monkeypatch.setattr(watch, "_LOOK", 0.1)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_nanny_has_ended_is_begun_anew(looks_often):
+    with workers(processes=1, threads=1):
+        client = watch.active_client()
+        (before,) = client.cluster.workers.values()
+        client.cluster.sync(before.close)
+        assert room_of_workers().workers == 1  # also while it is away
+        assert client.submit(int, "7").result(120) == 7
+        assert before not in client.cluster.workers.values()
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_again_and_again_as_it_starts_ends_the_run(looks_often):
+    """Its nanny kills it before it is a worker; dask gives up after 15 seconds, and then waits."""
+    words = r"^a worker process of this machine has ended \d times as it started, most likely "
+    words += r"for want of memory; a worker has 2 GB for 1 thread: give workers more memory"
+    with (
+        pytest.raises(ClusterError, match=words),
+        workers(processes=1, threads=1, memory="2GB"),
+    ):
+        compute_with_too_little_memory()
+
+
+def compute_with_too_little_memory():
+    (nanny,) = watch.active_client().cluster.workers.values()
+    nanny.memory_manager.memory_terminate_fraction = 0.001
+    dask.delayed(time.sleep)(60).compute()
 
 
 @pytest.mark.slow

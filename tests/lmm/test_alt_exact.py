@@ -5,7 +5,9 @@ from __future__ import annotations
 import brute
 import numpy as np
 import pytest
+import studies
 
+import bulklmm_dask as blmm
 from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.pairs import pair_profile
 from bulklmm_dask.lmm.alt.scan import AltSearch
@@ -137,3 +139,12 @@ def test_sums_of_few_terms_are_the_likelihood_and_its_derivatives(reml, rank):
         np.testing.assert_allclose(full, truth.full, rtol=1e-9)
         constants.append(value - truth.value)
     np.testing.assert_allclose(np.ptp(constants, axis=0), 0, atol=1e-8)
+
+
+@both
+def test_unrelated_samples_have_the_lods_of_one_h2(reml):
+    """With K = I every h2 has the same likelihood; a warning would be an error."""
+    ds = studies.study(n=40, p=30, m=8, seed=2)
+    ds["kinship"] = (("samples_0", "samples_1"), np.eye(40))
+    found, null = (blmm.scan(ds, method=f"{kind}-exact", reml=reml).lod for kind in ("alt", "null"))
+    np.testing.assert_allclose(found, null, atol=1e-5)

@@ -11,9 +11,19 @@ import pytest
 import studies
 
 import bulklmm_dask as blmm
-from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available, built, loops
+from bulklmm_dask._compiled import NUMPY, VARIABLE
+from bulklmm_dask.lmm.alt.climb import Climb
+from bulklmm_dask.lmm.alt.exact import AltExact
+from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
+from bulklmm_dask.lmm.basis import fold, make_basis
+from bulklmm_dask.lmm.compiled.climb import Limits, TraitTable, climb_tile
+from bulklmm_dask.lmm.compiled.grid import grid_tile
+from bulklmm_dask.lmm.compiled.loops import available, built, loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.lod import ROUNDING
+from bulklmm_dask.lmm.markers import prepare_markers
+from bulklmm_dask.lmm.null.fit import fit_null
+from bulklmm_dask.lmm.projected import LogVolume, Projected
 
 SETS = range(len(available()) - 1)
 needed = pytest.mark.skipif(built() is None, reason="the loops were not built")
@@ -176,3 +186,220 @@ def test_scans_are_those_of_numpy(precision, reml, monkeypatch):
     assert expected.max() > 12
     for lod in found.values():
         np.testing.assert_allclose(lod, expected, atol=1e-4 if precision == "single" else 1e-5)
+
+
+def sums_of(pairs, *, reml, seed=0):
+    """Terms of pairs of many kinds: weak, strong, with maxima at ends and between."""
+    rng = np.random.default_rng(seed)
+    n, rank = 60, 40
+    factor = rng.standard_normal((n, rank))
+    basis = make_basis(factor @ factor.T / rank, np.ones((n, 1)))
+    x, y = rng.standard_normal((2, n, pairs))
+    y += rng.choice([0.0, 0.5, 3.0], pairs) * x
+    y += rng.choice([0.0, 2.0], pairs) * (factor @ rng.standard_normal((rank, pairs)))
+    spectrum, turned = fold(basis, basis.vectors.T @ np.concatenate([x, y], axis=1))
+    projected = Projected.of(spectrum, folded=True)
+    xs, ys = (projected.vectors.T @ turned[:, k * pairs : (k + 1) * pairs] for k in (0, 1))
+    terms = np.zeros((len(projected.with_null), 3, pairs))
+    terms[:, 0] = projected.square_terms(turned[:, pairs:], ys)
+    terms[:-1, 1], terms[:-1, 2] = projected.left @ (xs * ys), projected.left @ (xs * xs)
+    volumes = [projected.log_volume(reml=kind) for kind in (False, reml)]
+    sums = PairSums(projected.with_null, terms, *volumes, n, n - 2 * reml, reml)
+    return sums, spectrum.mesh, rng.uniform(0, spectrum.h2_max, pairs)
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("pairs", [1, 8, 203])
+def test_sums_of_pairs_are_those_of_numpy(kernels, reml, pairs, monkeypatch):
+    sums, mesh, h2 = sums_of(pairs, reml=reml)
+    h2[0], h2[-1] = mesh[-1], 0.0
+    some = np.random.default_rng(1).permutation(pairs)[: pairs // 2 + 1]
+
+    def found(which):
+        monkeypatch.setenv(VARIABLE, which)
+        empty = np.empty(0, np.int64)
+        return {
+            "derivatives": sums.derivatives(some, h2[some]),
+            "none": sums.derivatives(empty, np.empty(0)),
+            "values": sums.values(h2),
+            "volume": sums.full.at(h2),
+            "climb": sums.climb(h2, mesh[-1]),
+            "rivals": sums.rivals(mesh, h2),
+            "search": sums.search(mesh),
+        }
+
+    fast, slow = found(kernels), found(NUMPY)
+    for name, expected in slow.items():
+        for one, other in zip(fast[name], expected, strict=True):
+            assert np.asarray(one).dtype == np.asarray(other).dtype
+            if name not in ("climb", "search", "rivals"):
+                np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10, err_msg=name)
+    # NumPy compares in single precision under REML: so here are the likelihoods themselves.
+    value = sums.on_mesh(mesh)[0]
+    near = value >= value.max(axis=0) - _RIVAL
+    peak = near[1:-1] & (value[1:-1] > value[:-2]) & (value[1:-1] >= value[2:])
+    peak &= (mesh[2:, None] < h2) | (mesh[:-2, None] > h2)
+    np.testing.assert_array_equal(fast["rivals"], (near[0] | near[-1], peak.any(axis=0)))
+    assert np.mean(np.array(fast["rivals"]) == slow["rivals"]) > 0.99
+    # Steps of Newton end by a rule: the value is the same, h2 only to the end of the rule.
+    np.testing.assert_array_equal(fast["climb"][3], slow["climb"][3])
+    sure = slow["climb"][3]
+    np.testing.assert_allclose(fast["climb"][1][sure], slow["climb"][1][sure], atol=1e-8)
+    np.testing.assert_allclose(fast["search"][1], slow["search"][1], atol=1e-8)
+
+
+@pytest.mark.parametrize("kernels", available())
+def test_log_volumes_lose_no_digits_where_eigenvalues_are_near_one(kernels, monkeypatch):
+    monkeypatch.setenv(VARIABLE, kernels)
+    poles = np.array([0.0, 1e-9, 1 - 1e-9, 1.0, 1 + 1e-12, 1.0005, 0.7, 1.5, 1e4])
+    h2 = np.array([0.0, 1e-12, 0.3, 0.5, 0.999])
+    for pole in poles:
+        volume = LogVolume(np.array([pole]), np.ones(1))
+        change = pole - 1.0
+        expected = np.log1p(change * h2) / change if change else h2
+        np.testing.assert_allclose(volume.at(h2), expected, rtol=1e-12, atol=1e-15)
+
+
+@needed
+def test_terms_that_do_not_fit_are_refused():
+    module = built()
+    poles, terms, some, h2 = np.ones(2), np.ones((2, 3, 4)), np.arange(4), np.zeros(4)
+    out = np.empty((3, 4))
+    with pytest.raises(ValueError, match="24 terms are not 3 of each of 3 poles"):
+        module.pair_values(np.ones(3), terms[:, :, ::1], some, h2, out, 0)
+    with pytest.raises(IndexError, match="some has 4, but there are 4 pairs"):
+        module.pair_values(poles, terms, some + 1, h2, out, 0)
+    with pytest.raises(ValueError, match="h2 has to be 4 numbers of a format in 'd'; it is 3"):
+        module.pair_values(poles, terms, some, h2[:3], out, 0)
+    with pytest.raises(ValueError, match="sums has to be 12 numbers"):
+        module.pair_values(poles, terms, some, h2, out[:2], 0)
+    with pytest.raises((BufferError, ValueError), match="contiguous"):
+        module.pair_values(poles, terms[:, :, ::2], some[:2], h2[:2], out, 0)
+
+
+def climbed(scanner, markers, *, single):
+    """Value, h2 and doubt of all pairs of a block, (markers, traits)."""
+    traits, expansion = scanner.traits, scanner.folded
+    x = markers.rotated @ expansion.projected.vectors[: markers.rotated.shape[1]]
+    squares = (x * x) @ expansion.projected.compression.matrix
+    n, count, reml = traits.basis.n, traits.count, traits.reml
+    out = np.full((3, len(x), len(traits.h2)), np.nan)
+    for tile in Climb(expansion, x, squares, n, count, reml=reml, single=single):
+        for into, part in zip(out, (tile.value, tile.h2, tile.unsure), strict=True):
+            into[tile.rows, tile.columns] = part.T
+    return out
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("kind", ["distinct", "strains", "nearly unrelated"])
+def test_climbs_are_those_of_numpy(kernels, reml, single, kind, monkeypatch):
+    """Traits at both ends of the interval, perfect ones, and tiles that are not full."""
+    rng = np.random.default_rng(5)
+    n, p, m = 80, 531, 70
+    strains = np.repeat(np.arange(20), 4) if kind == "strains" else np.arange(n)
+    dosage = rng.binomial(2, 0.4, (p, n))[:, strains].astype(float)
+    related = rng.binomial(2, 0.4, (300, n))[:, strains] - 0.8
+    kinship = related.T @ related / 100
+    if kind == "nearly unrelated":
+        kinship = np.eye(n) + 1e-3 * kinship
+    y = rng.standard_normal((n, m))
+    y[:, 20:] += 3 * (related.T @ rng.standard_normal((300, m - 20))) / 17
+    y[:, 30:40] += rng.uniform(1, 3, 10) * dosage[:10].T
+    y[:, 45] = dosage[11]  # a perfect fit
+    basis = make_basis(kinship, np.ones((n, 1)))
+    model = fit_null(basis, y, reml=reml)
+    scanner = AltExact.of(basis, model, reml=reml, refine_above=3.0)
+    markers = prepare_markers(basis, dosage)
+    monkeypatch.setenv(VARIABLE, kernels)
+    value, h2, unsure = climbed(scanner, markers, single=single)
+    monkeypatch.setenv(VARIABLE, NUMPY)
+    expected, place, doubt = climbed(scanner, markers, single=single)
+    both = (unsure == 0) & (doubt == 0)
+    assert both.mean() > 0.5
+    assert (unsure != doubt).mean() < 0.002  # those on the edge of a limit
+    # What rounding leaves of either: hundreds of roundings of single precision in nats.
+    np.testing.assert_allclose(value[both], expected[both], atol=3e-5, rtol=1e-5)
+    steep = np.abs(expected[both]) > 1e-3
+    assert np.quantile(np.abs(h2 - place)[both][steep], 0.99) < 1e-3
+
+
+@needed
+def test_tables_that_do_not_fit_are_refused():
+    a, g = np.zeros((4, 2, 3), np.float32), np.ones((9, 2, 3), np.float32)
+    inverse = np.ones((5, 3), np.float32)
+    limits = Limits(50, 50, 1e6, 0.01, 0.3, 0.999, False)
+
+    def table(nodes, heights, columns=36):
+        node = np.full((2, 4), nodes)
+        places = np.zeros((2, 4, 6), np.float32)
+        return TraitTable(np.zeros((2, columns), np.float32), node, np.array([heights] * 2), places)
+
+    with pytest.raises(ValueError, match="table has to be 72 numbers"):
+        climb_tile(a, g, table(0, 4, columns=35), inverse, inverse, 0, limits, 0)
+    for nodes, heights, first in [(5, 4, 0), (-1, 1, 0), (0, 5, 0), (0, -1, 0), (0, 4, 1)]:
+        with pytest.raises(ValueError, match="do not fit each other"):
+            climb_tile(a, g, table(nodes, heights), inverse, inverse, first, limits, 0)
+    value, _, unsure = climb_tile(a, g, table(4, 4), inverse, inverse, 0, limits, 0)
+    assert value.shape == (2, 3)
+    assert unsure.all()  # a range of t of nothing
+
+
+@needed
+@pytest.mark.parametrize("which", SETS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("traits", "points", "markers"), [(3, 10, 200), (2, 1, 64), (0, 3, 5)])
+@pytest.mark.parametrize("n", [20, 2000])
+def test_the_best_of_several_points_has_the_least_cost(which, dtype, traits, points, markers, n):
+    rng = np.random.default_rng(3)
+    all_markers, first = markers + 7, 5
+    score, inverse = (
+        tile((traits, points, markers), dtype)[0],
+        tile((points, all_markers), dtype)[1],
+    )
+    score[:, :, :2] = 1e-9  # no digit of a small r2 is lost
+    inverse = inverse.astype(dtype)
+    volume = rng.uniform(0.99, 1.01, (points, all_markers)).astype(dtype)
+    factor = np.exp(rng.exponential(0.1, (traits, points))).astype(dtype)
+    full = -rng.exponential(1.0, (traits, points)).astype(dtype)
+    here = slice(first, first + markers)
+    r2 = score.astype(float) ** 2 * inverse[:, here]
+    score /= np.sqrt(np.maximum(r2 / 0.999, 1.0)).astype(dtype)
+    r2 = score.astype(float) ** 2 * inverse[:, here]
+    cost = (1 - r2) * factor[:, :, None] * volume[:, here]
+    found = grid_tile(score, inverse, volume, factor, full, first, n, 0.6, 1 + 1e-3, which)
+    assert found.lod.dtype == dtype
+    if traits:
+        least = np.take_along_axis(cost, found.best[:, None], axis=1)[:, 0]
+        np.testing.assert_allclose(least, cost.min(axis=1), rtol=3 * np.finfo(dtype).eps / 1e-3)
+        ties = (cost < 1.001 * cost.min(axis=1, keepdims=True)).sum(axis=1) > 1
+        assert (ties != found.ties).mean() < 0.01
+        np.testing.assert_array_equal((r2 > 0.6).any(axis=1), found.inexact)
+    at = np.take_along_axis(r2, found.best[:, None], axis=1)[:, 0]
+    value = np.take_along_axis(full.astype(float), found.best, axis=1)
+    expected = (value - n / 2 * np.log1p(-at)) / np.log(10)
+    eps = np.finfo(dtype).eps
+    allowed = eps * (n * at / (1 - at) + 5 * np.abs(expected) + np.abs(value)) + 1e-300
+    assert (np.abs(found.lod - expected) <= allowed).all()
+
+
+@pytest.mark.parametrize("kernels", available()[1:])
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_grids_are_those_of_numpy(kernels, reml, precision, monkeypatch):
+    ds = studies.study(n=60, p=90, m=70, covariates=1, seed=4)
+    ds["sample_trait"][:, :5] += 3 * ds.call_dosage[:5].T.values
+    ds["call_dosage"][17] = 1.0
+    ds["sample_trait"][:, 6] = ds.call_dosage[30].values  # a perfect fit
+    options = {"method": "alt-grid", "reml": reml, "precision": precision}
+    monkeypatch.setenv(VARIABLE, kernels)
+    found = blmm.scan(ds, **options).compute()
+    monkeypatch.setenv(VARIABLE, NUMPY)
+    expected = blmm.scan(ds, **options).compute()
+    allowed = 1e-4 if precision == "single" else 1e-9
+    low = expected.lod.values < 100
+    np.testing.assert_allclose(found.lod.values[low], expected.lod.values[low], atol=allowed)
+    np.testing.assert_allclose(found.lod.values[~low], expected.lod.values[~low], rtol=1e-6)
+    assert (found.h2_alt.values == expected.h2_alt.values).mean() > 0.999

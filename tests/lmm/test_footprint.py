@@ -1,10 +1,12 @@
 """Memory of fits and scans as announced, against what NumPy allocates."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bulklmm_dask.lmm.basis import are_wide
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.operations import Operations
@@ -72,6 +74,24 @@ def test_fits_and_blocks_take_what_is_announced(name, shape):
     require_near(peak, foot.scan(variants, traits, pair_bytes).peak)
 
 
+@pytest.mark.parametrize("reml", [False, True])
+@pytest.mark.parametrize(("n", "variants", "traits"), [(150, 512, 48), (500, 128, 32)])
+def test_interpolated_gains_take_what_is_announced(n, variants, traits, reml):
+    model = ModelOptions(alternative=True, reml=reml)
+    samples, y, x = study(n, variants, traits)
+    weights = 10.0 ** np.random.default_rng(1).uniform(-3, 3, n)
+    samples = replace(samples, weights=weights)
+    basis = samples.basis()
+    assert basis.graded
+    foot = Footprint(model, n, n_covariates=2, searched=are_wide(weights))
+    fitted, peak, kept = taken(lambda: fit_traits(y, samples, model, complete=basis))
+    require_near(peak, foot.fit(traits).peak)
+    require_near(kept, foot.fit(traits).kept)
+    pair_bytes = sum(kind.itemsize for kind in statistics(model, single=False).values())
+    _, peak, _ = taken(lambda: scan_block(x, fitted, model, single=False))
+    require_near(peak, foot.scan(variants, traits, pair_bytes).peak)
+
+
 @pytest.mark.parametrize(("n", "variants", "count"), [(200, 4000, 256), (500, 2000, 1024)])
 def test_permutations_take_what_is_announced(n, variants, count):
     samples, y, x = study(n, variants, 4)
@@ -87,21 +107,23 @@ def test_permutations_take_what_is_announced(n, variants, count):
     require_near(peak, foot.permutations(variants, 4, count).peak)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "interpolated"])
 def test_more_of_anything_takes_more(name):
-    foot = Footprint(MODELS[name], 300, 3)
-    work = Operations(MODELS[name], 300, 3)
+    searched = name == "interpolated"
+    model = ModelOptions(alternative=True) if searched else MODELS[name]
+    foot = Footprint(model, 300, 3, searched=searched)
+    work = Operations(model, 300, 3, searched)
     for step in (
         lambda k: foot.fit(100 * k).peak,
         lambda k: foot.fit(100, patterns=k).peak,
         lambda k: foot.scan(100 * k, 100, 8).peak,
         lambda k: foot.scan(100, 100 * k, 8).peak,
         lambda k: foot.permutations(100 * k, 10, 100).peak,
-        lambda k: Footprint(MODELS[name], 300 * k).basis().peak,
+        lambda k: Footprint(model, 300 * k).basis().peak,
         lambda k: work.fit(100 * k),
         lambda k: work.rotation(k),
         lambda k: work.products(100, k),
         lambda k: work.permuted(100, k, 10),
-        lambda k: Operations(MODELS[name], 300 * k).basis(),
+        lambda k: Operations(model, 300 * k).basis(),
     ):
         assert step(1) <= step(2) <= step(4) < step(64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask.lmm.markers import changes, distinct_markers, without_repeats
+from bulklmm_dask.lmm.markers import _sums, changes, distinct_markers, without_repeats
 
 
 def chromosome(rng, shape):
@@ -34,3 +34,28 @@ def test_distinct_markers_keep_their_order():
     few, where = distinct_markers(copies)
     np.testing.assert_array_equal(few[where], copies)
     np.testing.assert_array_equal(few, x[np.sort(np.unique(x, axis=0, return_index=True)[1])])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 3), (40, 8), (40, 9), (40, 7, 3)])
+@pytest.mark.parametrize("alike", [False, True])
+def test_distinct_markers_whatever_their_sums(shape, dtype, alike, monkeypatch):
+    """Rows whose sums are the same, though they are not, are told apart."""
+    rng = np.random.default_rng(2)
+    x = rng.choice([0, 0.5, 1, 2 / 3], shape).astype(dtype)
+    copies = x[rng.integers(0, len(x), 5 * len(x))]
+    if alike:
+        monkeypatch.setattr("bulklmm_dask.lmm.markers._sums", lambda words: np.zeros(len(words)))
+    few, where = distinct_markers(copies)
+    back = few if where is None else few[where]
+    np.testing.assert_array_equal(back, copies)
+    flat = copies.reshape(len(copies), -1)
+    assert len(few) == len(np.unique(flat, axis=0)) or where is None
+
+
+def test_sums_of_rows_that_differ_are_different():
+    """Also where numbers differ in their highest bits only."""
+    values = np.array([0.0, 0.5, 1.0, 2.0, 0.25, 0.75])
+    x = np.unique(values[np.random.default_rng(3).integers(0, 6, (20_000, 6))], axis=0)
+    for rows in (x, x.astype(np.float32)):
+        assert len(np.unique(_sums(rows.view(np.uint64 if rows is x else np.uint32)))) == len(x)

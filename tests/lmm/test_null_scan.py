@@ -11,8 +11,9 @@ import studies
 from references import reference_study
 
 import bulklmm_dask as blmm
+from bulklmm_dask._compiled import NUMPY, VARIABLE
 from bulklmm_dask.lmm.basis import make_basis
-from bulklmm_dask.lmm.compiled.loops import NUMPY, VARIABLE, available
+from bulklmm_dask.lmm.compiled.loops import available
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2
 from bulklmm_dask.lmm.interpolate import FEW, TOLERANCE, eigenvalue_bounds, interpolate_inverses
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood

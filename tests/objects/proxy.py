@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
@@ -93,7 +93,11 @@ class Proxy:
         All that were made since the last `forget`.
     spans : list of (float, float, Request)
         When each of them that was answered began and ended, in seconds.
+    handler : class
+        Of connections.
     """
+
+    handler: ClassVar[type[Handler]]
 
     def __init__(self, host: str, port: int, *, one_by_one: bool = False) -> None:
         self.upstream = host, port
@@ -133,12 +137,22 @@ class Proxy:
 
         Latency multiplies its length, however many requests go out together.
         """
-        chain, end = [], 0.0
-        for began, ended, request in sorted(self.spans, key=lambda span: span[1]):
-            if began >= end:
-                chain.append(request)
-                end = ended
-        return chain
+        return _chain(self.spans)
+
+    def rounds_around(self, part: str) -> tuple[list[Request], list[Request]]:
+        """The same of what ended before, and of what began after, all writes of some objects.
+
+        Parameters
+        ----------
+        part : str
+            What their keys contain.
+        """
+        writes = [span for span in self.spans if span[2].verb == "PUT" and part in span[2].key]
+        first, last = min(span[0] for span in writes), max(span[1] for span in writes)
+        return (
+            _chain(span for span in self.spans if span[1] <= first),
+            _chain(span for span in self.spans if span[0] >= last),
+        )
 
     def count(self, *, without: Iterable[str] = ()) -> Counter[str]:
         """Number of requests by verb; without those for some keys."""
@@ -184,13 +198,13 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], proxy: Proxy) -> None:
         self.proxy = proxy
-        super().__init__(address, _Handler)
+        super().__init__(address, proxy.handler)
 
     def handle_error(self, *_: object) -> None:
         """Connections that a client or a test closes are no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     """A connection of a client, with one of its own to the server."""
 
     protocol_version = "HTTP/1.1"
@@ -263,8 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         for key in keys:
             self.upstream.request("DELETE", f"{bucket}/{quote(key)}")
             self.upstream.getresponse().read()
-        deleted = (f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
-        self._send(200, _DELETED.format("".join(deleted)))
+        self._send(200, deleted(keys))
 
     def _relay(self, response: Any, asked: Request, answer: Answer | None) -> None:
         length = response.length
@@ -312,6 +325,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+Proxy.handler = Handler
+
+
+def _chain(spans: Iterable[tuple[float, float, Request]]) -> list[Request]:
+    chain, end = [], 0.0
+    for began, ended, request in sorted(spans, key=lambda span: span[1]):
+        if began >= end:
+            chain.append(request)
+            end = ended
+    return chain
+
+
+def deleted(keys: Iterable[str]) -> str:
+    """What a server answers that has removed many objects."""
+    return _DELETED.format("".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys))
 
 
 def _no_fault(_: Request) -> None:

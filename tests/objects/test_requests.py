@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import studies
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.places.base import CLAIM
+from bulklmm_dask.storage.proof import manifest
 from bulklmm_dask.storage.results import journal
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("endpoint", ["moto"], indirect=True)]
@@ -61,7 +63,8 @@ def test_opening_lists_at_most_once_and_reads_nothing_twice(bucket, wide, endpoi
 def test_a_scan_writes_each_block_once(bucket, wide, endpoint):
     """And little else: what every run writes, and one object more for each 256 blocks."""
     others = {}
-    for number, chunks in enumerate(({"variants": 20, "traits": 7}, {"variants": 5, "traits": 7})):
+    for number, (variants, traits) in enumerate(((400, 7), (10, 7))):
+        chunks = {"variants": variants, "traits": traits}
         endpoint.forget()
         scan_of(wide, bucket / f"{number}.zarr", chunks)
         blocks = files_of(("variants", "traits"), chunks, wide)
@@ -98,6 +101,8 @@ ROUNDS = {
     "max_lod": 5,
     "verify": 14,
 }
+# Of a scan of a study in memory; the rounds that make its store are among the first.
+MOST_BEFORE, MOST_AFTER = 12, 6
 LATENCY = 0.1  # seconds
 
 
@@ -123,6 +128,33 @@ def test_requests_that_need_not_wait_for_each_other_go_out_together(bucket, endp
     for name, most in ROUNDS.items():
         assert len(found[name]) <= most, (name, found[name])
     print({name: len(each) for name, each in found.items()})
+
+
+def test_rounds_around_the_blocks_do_not_grow_with_them(bucket, wide, endpoint):
+    """Before the first block is written, and after the last; others wait while some compute."""
+    endpoint.latency = LATENCY
+    for number, chunks in enumerate(
+        ({"variants": 200, "traits": 70}, {"variants": 40, "traits": 14})
+    ):
+        endpoint.forget()
+        scan_of(wide, bucket / f"{number}.zarr", chunks)
+        before, after = endpoint.rounds_around("zarr/lod/c/")
+        assert len(before) <= MOST_BEFORE, before
+        assert len(after) <= MOST_AFTER, after
+        print(files_of(("variants", "traits"), chunks, wide), "blocks:", len(before), len(after))
+
+
+def test_of_large_files_one_trait_is_read_alone(bucket, endpoint, monkeypatch):
+    monkeypatch.setattr(manifest, "_LARGE", 0)
+    monkeypatch.setattr(manifest, "_FEW", 2)
+    many = studies.study(n=20, p=60, m=256)
+    scan_of(many, bucket / "lod.zarr", {"variants": 30, "traits": 256})
+    result = blmm.open_result(bucket / "lod.zarr")
+    endpoint.forget()
+    one = result.lod.isel(traits=100).compute()
+    assert endpoint.count() == {"GET": 4}
+    assert all(request.ranged for request in endpoint.requests)
+    np.testing.assert_array_equal(one, result.lod.compute().isel(traits=100))
 
 
 def test_a_run_that_goes_on_reads_nothing_twice(bucket, endpoint):

@@ -1,5 +1,7 @@
 """Two scans in a mirror: one scale, the same markers, thresholds in both halves."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ mpl.use("Agg")
 from genomes import GENOME, LEVELS, genome_result
 
 from bulklmm_dask import plot
+from bulklmm_dask.cli.plot_traits import names_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.statistics import neg_log10_p
 
@@ -93,3 +96,27 @@ def test_results_that_differ_in_their_markers_are_refused(lower, message):
 def test_labels_are_two():
     with pytest.raises(InputError, match=r"labels is 'ab'; give two"):
         plot.miami(GENOME, OTHER, "trait1", labels="ab")
+
+
+def test_halves_are_named_by_what_tells_the_results_apart():
+    """By the options of the scans; by the stores in the command, which knows them."""
+    first = GENOME.assign_attrs(method="null-exact", loco=0, kinship="kinship")
+    second = OTHER.assign_attrs(method="alt-exact", loco=1, kinship="kinship")
+    ax = plot.miami(first, second, "trait1")
+    words = [text.get_text() for text in ax.texts[:2]]
+    assert words == ["method null-exact, loco none", "method alt-exact, loco yes"]
+    ax = plot.miami(first, first, "trait1")
+    assert [text.get_text() for text in ax.texts[:2]] == ["upper", "lower"]
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "expected"),
+    [
+        ("liver.zarr", "a/lung.zarr", ("liver", "lung")),
+        ("a/lod.zarr", "b/lod.zarr", ("a/lod.zarr", "b/lod.zarr")),
+        ("lod.zarr", "lod", ("lod.zarr", "lod")),
+        ("lod.zarr", "lod.zarr", None),
+    ],
+)
+def test_the_command_names_halves_by_their_stores(upper, lower, expected):
+    assert names_of(Path(upper), Path(lower)) == expected

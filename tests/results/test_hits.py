@@ -563,6 +563,33 @@ def test_the_command_writes_parquet_and_reads_it_again(stored, tmp_path):
     assert len(run("hotspots", out, "--window", 5).stdout.splitlines()) > 2
 
 
+def test_files_have_the_adjusted_p_of_the_table(study, tmp_path, monkeypatch):
+    """The same in a table and in files, whose row groups are adjusted one after another."""
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("bulklmm_dask.results.hit_tables._GROUP", 7)
+    perm, lod = tmp_path / "perm.zarr", tmp_path / "lod.zarr"
+    run("permute", study, perm, "--permutations", 250)
+    run("scan", study, lod, "--chunks", "100,8")
+    for source in (study, lod):
+        out = tmp_path / f"{source.stem}.parquet"
+        run("hits", source, "--threshold", 1.5, "--perm", perm, "--out", out)
+        expected = blmm.adjusted_p(
+            blmm.open_result(perm), blmm.find_hits(blmm.open_result(lod), threshold=1.5)
+        )
+        assert set(expected.p_source) == {"counted", "tail"}
+        pd.testing.assert_frame_equal(pd.read_parquet(out), expected)
+        table = tmp_path / f"{source.stem}.csv"
+        run("hits", source, "--threshold", 1.5, "--perm", perm, "--out", table)
+        assert list(pd.read_csv(table)) == list(expected)
+    found = blmm.find_hits(blmm.open_result(lod), threshold=1.5, perm=blmm.open_result(perm))
+    pd.testing.assert_frame_equal(found, expected)
+    out = tmp_path / "none.parquet"
+    run("hits", lod, "--threshold", 500, "--perm", perm, "--out", out)
+    assert list(pd.read_parquet(out)) == list(expected)
+    with pytest.raises(blmm.InputError, match="needs the Dataset that permute gives"):
+        blmm.find_hits(blmm.open_result(lod), threshold=1.5, perm=blmm.open_result(lod))
+
+
 @pytest.fixture(scope="module")
 def study(stored):
     path = stored.parent / "study.zarr"
@@ -627,7 +654,7 @@ def test_an_empty_path_is_refused_by_the_name_of_its_argument(empty, stored):
 
 
 def test_commands_say_what_is_wrong(stored, tmp_path):
-    assert "give --threshold 5" in run("hits", stored, code=1).stderr
+    assert "give --threshold 5" in run("hits", stored, code=2).stderr
     assert "exclude each other" in run("peaks", stored, "--drop", 1, "--prob", 0.9, code=2).stderr
     assert "there is no" in run("hotspots", tmp_path / "no.csv", "--window", 5, code=1).stderr
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")

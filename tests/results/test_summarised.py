@@ -17,7 +17,7 @@ import bulklmm_dask as blmm
 from bulklmm_dask.engine import plan
 from bulklmm_dask.results import summarised
 from bulklmm_dask.storage.proof import manifest
-from bulklmm_dask.storage.summaries import segments
+from bulklmm_dask.storage.summaries import of_blocks, segments
 from bulklmm_dask.storage.summaries.stored import StoredSummary
 
 CHUNKS = {"variants": 8, "traits": 12}
@@ -49,6 +49,7 @@ CASES = {
     "contigs": ({}, {}),
     "no map": ({"contigs": ()}, {}),
     "doubles": ({}, {"method": "alt-exact"}),
+    "below 0": ({}, {"method": "alt-exact", "reml": True, "precision": "single"}),
     "digits": ({}, {"digits": 2}),
     "loco": ({}, {"loco": True}),
     "many contigs": ({"contigs": (1,) * 40}, {}),
@@ -95,6 +96,8 @@ QUESTIONS = {
     "hits at a rate": lambda r: blmm.find_hits(r, fdr=0.1),
     "hits at a high rate": lambda r: blmm.find_hits(r, fdr=0.6, top=3),
     "no hits at a rate": lambda r: blmm.find_hits(r, fdr=1e-9),
+    "hits at a rate that finds most": lambda r: blmm.find_hits(r, fdr=0.97),
+    "p-values": lambda r: blmm.pvalue_counts(r),
 }
 BY_CONTIG = {
     "maxima by contig": lambda r: blmm.max_lod(r, by="contig"),
@@ -107,7 +110,7 @@ BY_CONTIG = {
 }
 
 
-SOME = {name: QUESTIONS[name] for name in ("maxima", "hits at a rate")}
+SOME = {name: QUESTIONS[name] for name in ("maxima", "hits at a rate", "p-values")}
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +177,8 @@ CHANGES = {
 def test_a_summary_is_not_taken_for_that_of_other_lods(whole, change):
     changed = change(blmm.open_result(whole / "r.zarr"))
     plain = changed.compute()
-    for ask in (QUESTIONS["maxima"], QUESTIONS["hits"], BY_CONTIG["maxima by contig"]):
+    questions = (*SOME.values(), QUESTIONS["hits"], BY_CONTIG["maxima by contig"])
+    for ask in questions:
         pd.testing.assert_frame_equal(ask(changed), ask(plain), check_exact=True)
 
 
@@ -190,7 +194,7 @@ def test_copies_have_the_summary_too(whole):
         assert StoredSummary.behind(same.lod) is not None
 
 
-def test_no_lod_is_read_for_maxima(copy):
+def test_no_lod_is_read_for_maxima_and_p_values(copy):
     result = blmm.open_result(copy)
     expected = result.compute()
     shutil.rmtree(copy / "lod" / "c")
@@ -199,8 +203,11 @@ def test_no_lod_is_read_for_maxima(copy):
     assert blmm.find_hits(result, threshold=1e4).empty
     assert blmm.find_hits(result, fdr=1e-9).empty
     assert blmm.find_peaks(result, threshold=1e4).empty
+    counts = blmm.pvalue_counts(result)
+    pd.testing.assert_frame_equal(counts, blmm.pvalue_counts(expected), check_exact=True)
+    assert counts.attrs["tests"] == 40 * 29
     with pytest.raises(blmm.StoreError, match=r"lod is damaged: its file .* is lost"):
-        blmm.pvalue_counts(result)
+        blmm.pvalue_counts(result, traits=["trait4"])
 
 
 def damage_all_but(store, wanted) -> None:
@@ -339,6 +346,38 @@ def test_a_saved_part_has_a_summary_of_its_own(whole, tmp_path):
     result = blmm.open_result(tmp_path / "part.zarr")
     assert StoredSummary.behind(result.lod) is not None
     require_same_answers(result)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_saved_result_with_odd_lods_has_counts_of_all(whole, tmp_path, dtype):
+    result = blmm.open_result(whole / "r.zarr").compute()
+    lod = result.lod.values.astype(dtype)
+    lod[3, :8] = [np.nan, -np.nan, np.inf, -np.inf, -0.0, -1e-3, 1e-30, 3e7]
+    lod[:, 11], lod[20] = np.nan, 0.0
+    odd = result.assign(lod=(result.lod.dims, lod)).chunk(variants=16, traits=12)
+    blmm.save(odd, tmp_path / "odd.zarr")
+    stored = blmm.open_result(tmp_path / "odd.zarr")
+    assert StoredSummary.behind(stored.lod) is not None
+    require_same_answers(stored, {"p-values": blmm.pvalue_counts, "maxima": blmm.max_lod})
+    assert blmm.pvalue_counts(stored).attrs["tests"] == (~np.isnan(lod)).sum()
+
+
+def test_a_store_without_counts_or_with_others_is_gone_on_with_and_read(
+    whole, tmp_path, monkeypatch
+):
+    """Stores of many small blocks have none; those of development versions had other cells."""
+    expected = blmm.pvalue_counts(blmm.open_result(whole / "r.zarr").compute())
+    for name, value in (("_are_worth", lambda layout: False), ("N_CELLS", 99)):
+        path = tmp_path / f"{name}.zarr"
+        with monkeypatch.context() as patch:
+            patch.setattr(of_blocks, name, value)
+            with pytest.raises(StoppedError):
+                blmm.scan(study(), store=path, chunks=CHUNKS, progress=stopped_after(0))
+        result = blmm.scan(study(), store=path, chunks=CHUNKS)
+        require_same_answers(result)
+        pd.testing.assert_frame_equal(blmm.pvalue_counts(result), expected, check_exact=True)
+        assert StoredSummary.behind(result.lod).counts() is None
+        assert blmm.verify(path).empty
 
 
 def test_permutations_have_none(tmp_path):

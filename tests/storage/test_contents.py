@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -11,6 +12,7 @@ import pytest
 import studies
 import xarray as xr
 from commands import run
+from faults.machines import content
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.health.contents import require_own
@@ -47,16 +49,55 @@ def store(made, tmp_path):
     return shutil.copytree(made, tmp_path / "mine.zarr")
 
 
+def kind(store):
+    return json.loads((store / "zarr.json").read_text())["attributes"]["bulklmm_store"]
+
+
+def same_kind(store, ds):
+    """Something to save over a store: a study, or a result."""
+    return ds if kind(store) == "study" else blmm.scan(ds)
+
+
 def test_a_store_of_ours_is_replaced(store, ds):
-    require_own(Location.of(store))
-    blmm.save(ds, store, overwrite=True)
+    require_own(Location.of(store), kind(store))
+    blmm.save(same_kind(store, ds), store, overwrite=True)
     assert [one.name for one in store.parent.iterdir()] == ["mine.zarr"]
+
+
+def test_a_store_of_another_kind_is_kept(store, ds):
+    before = content(store)
+    other = blmm.scan(ds) if kind(store) == "study" else ds
+    what = "result" if kind(store) == "study" else "study"
+    with pytest.raises(
+        blmm.StoreError, match=f"is a {kind(store)}, so a {what} does not overwrite"
+    ):
+        blmm.save(other, store, overwrite=True)
+    told = run("kinship", made_study(store, ds), "--out", store, "--overwrite", code=1).stderr
+    assert f"is a {kind(store)}, so a kinship does not overwrite it" in told
+    if what == "study":
+        told = run("simulate", store, "--traits", "3", "--overwrite", code=1).stderr
+        assert f"is a {kind(store)}, so a study does not overwrite it; give another path" in told
+    assert content(store) == before
+
+
+def made_study(store, ds):
+    path = store.with_name("study.zarr")
+    blmm.save(ds, path)
+    return path
+
+
+def test_a_study_does_not_replace_a_kinship(ds, tmp_path):
+    blmm.save_kinship(ds.kinship, tmp_path / "K.zarr", ds)
+    before = content(tmp_path / "K.zarr")
+    with pytest.raises(blmm.StoreError, match="is a kinship, so a study does not overwrite it"):
+        blmm.save(ds, tmp_path / "K.zarr", overwrite=True)
+    assert content(tmp_path / "K.zarr") == before
 
 
 def test_chunks_that_a_killed_run_has_left_are_ours(store):
     array = next(one.parent for one in store.rglob("c") if one.is_dir())
     (array / "c" / f"0.{uuid.uuid4().hex}.partial").write_bytes(b"half")
-    require_own(Location.of(store))
+    require_own(Location.of(store), kind(store))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +107,7 @@ def test_foreign_files_are_named_and_kept(store, ds, name):
     (store / name).parent.mkdir(parents=True, exist_ok=True)
     (store / name).write_text("precious")
     with pytest.raises(blmm.StoreError, match=f"holds 1 file that would be lost, .*'{name}'; move"):
-        blmm.save(ds, store, overwrite=True)
+        blmm.save(same_kind(store, ds), store, overwrite=True)
     assert (store / name).read_text() == "precious"
     assert [one.name for one in store.parent.iterdir()] == ["mine.zarr"]
 

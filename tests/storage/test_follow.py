@@ -121,7 +121,8 @@ def test_the_command_ends_as_the_run_does(ds, part):
     blmm.scan(ds, store=part, chunks=CHUNKS)
     (line,) = run("info", part, "--follow", "--json").stdout.splitlines()
     told = json.loads(line)
-    assert set(told) == {"time", *RunStatus.__dataclass_fields__}
+    of_all = {"command", "files", "notes", "seconds"}
+    assert set(told) == {"time", *RunStatus.__dataclass_fields__, *of_all}
     assert (told["state"], told["done"], told["total"]) == ("finished", 15, 15)
     assert run("info", "--follow", part).stdout == "100%, 15/15 blocks, finished\n"
     described = json.loads(run("info", part, "--json").stdout)

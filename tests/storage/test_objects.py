@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import threading
+import time
 import uuid
 import warnings
 from functools import partial
@@ -21,10 +22,15 @@ from commands import run
 from studies import study
 
 import bulklmm_dask as blmm
+from bulklmm_dask.engine import overlap
+from bulklmm_dask.engine import run as run_module
 from bulklmm_dask.storage.places import clients, objects, remote_appearing, signs
 from bulklmm_dask.storage.places.base import CLAIM
 from bulklmm_dask.storage.places.known import Seen
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.proof import manifest
+from bulklmm_dask.storage.results import resumed
+from bulklmm_dask.storage.results.soundness import finished
 
 pytest.importorskip("obstore")
 
@@ -171,6 +177,25 @@ def test_boto3_does_not_ask_for_the_role_of_a_machine_that_has_none(monkeypatch)
     with pytest.raises(blmm.StoreError, match="there are no credentials for s3://lab-of-nobody"):
         blmm.open_dataset("s3://lab-of-nobody/study.zarr")
     assert not asked
+
+
+@pytest.mark.parametrize(
+    ("environment", "unsigned"),
+    [
+        ({}, True),
+        ({"AWS_ENDPOINT_URL": "https://minio.lab:9000"}, True),
+        ({"AWS_ENDPOINT_URL": "http://minio.lab:9000"}, False),
+        ({"AWS_UNSIGNED_PAYLOAD": "false"}, None),  # obstore reads it
+    ],
+)
+def test_bodies_are_digested_where_nothing_is_encrypted(environment, unsigned, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET}
+    for name, value in {**environment, **keys}.items():
+        monkeypatch.setenv(name, value)
+    config = clients.client_of("s3://lab").config
+    assert str(config.get("unsigned_payload")).lower() == str(unsigned).lower()
 
 
 # What is there
@@ -336,6 +361,22 @@ def saved_on_disk(ds):
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def hearts_end(monkeypatch):
+    """Who is killed renews no record: 15 seconds later, another test would meet its requests."""
+    beating = []
+
+    class Heart(signs.Heart):
+        def __init__(self, *args):
+            beating.append(self)
+            super().__init__(*args)
+
+    monkeypatch.setattr(signs, "Heart", Heart)
+    yield
+    for heart in beating:
+        heart.stop()
 
 
 def test_what_is_foreign_stays(bucket, ds):
@@ -665,6 +706,32 @@ def test_a_block_is_one_request(bucket, ds, requests):
     assert puts.count("scan.zarr/manifest_blocks/c/0/0") == 2  # empty, and once for up to 256
 
 
+def test_of_a_large_shard_one_trait_is_read_alone(bucket, requests, monkeypatch):
+    monkeypatch.setattr(manifest, "_LARGE", 0)
+    monkeypatch.setattr(manifest, "_FEW", 2)
+    wide, store = study(n=20, p=14, m=256), Location.of(bucket) / "scan.zarr"
+    blmm.scan(wide, store=store, chunks={"variants": 7, "traits": 256})
+    result = blmm.open_result(store)
+    requests.clear()
+    one = result.lod.isel(traits=200).compute()
+    files = ["scan.zarr/lod/c/0/0", "scan.zarr/lod/c/1/0"]
+    assert sorted(key for kind, key in requests if kind == "get") == files  # their last bytes
+    assert sorted(key for kind, key in requests if kind == "get_range") == files
+    requests.clear()
+    xr.testing.assert_identical(one, result.lod.compute().isel(traits=200))
+    assert sorted(requests) == [("get", file) for file in files]
+    whole = (store / "lod/c/1/0").read_bytes()
+    middle = len(whole) // 2 + 100
+    for broken in (whole[:-700], whole[:middle] + b"x" + whole[middle + 1 :], b"", b"x" * 50):
+        with (store / "lod/c/1/0").replacing() as stream:
+            stream.write(broken)
+        with pytest.raises(blmm.StoreError, match=r"c/1/0 is not the one that was written"):
+            result.lod.isel(traits=200).compute()
+    (store / "lod/c/1/0").remove()
+    with pytest.raises(blmm.StoreError, match=r"its file c/1/0 is lost"):
+        result.lod.isel(traits=200).compute()
+
+
 # The web
 
 
@@ -832,6 +899,130 @@ def test_an_answer_that_is_lost_is_no_other_process(bucket, monkeypatch):
     assert lock.discard(b"one")
 
 
+# Runs that make their store
+
+
+def signs_left(url):
+    """Claims and locks below a URL that were not given back."""
+    place = Location.of(url)
+    names = [key for key in keys(url) if key.endswith(("lock.json", CLAIM))]
+    return [name for name in names if (place / name).record()]
+
+
+def scanned(ds, store):
+    """The store, once it holds a finished scan."""
+    blmm.scan(ds, store=store, chunks=CHUNKS)
+    return store
+
+
+def test_a_store_is_made_while_its_first_blocks_are_computed(bucket, ds, requests, monkeypatch):
+    """Its root is written once a block is computed; no block is written before."""
+    computed, real_put, real_score = threading.Event(), objects.Bucket.put, run_module.score_block
+
+    def put(self, key, data, mode="overwrite"):
+        if key == "scan.zarr/zarr.json":
+            assert computed.wait(60)
+        return real_put(self, key, data, mode)
+
+    def score(*args, **options):
+        found = real_score(*args, **options)
+        computed.set()
+        return found
+
+    monkeypatch.setattr(objects.Bucket, "put", put)
+    monkeypatch.setattr(run_module, "score_block", score)
+    result = blmm.scan(ds, store=f"{bucket}/scan.zarr", chunks=CHUNKS)
+    puts = [key for kind, key in requests if kind == "put"]
+    root = puts.index("scan.zarr/zarr.json")
+    of_run = [
+        i for i, key in enumerate(puts) if key.startswith(("scan.zarr/lod/c", "scan.zarr/h2/c"))
+    ]
+    assert len(of_run) == 15 + 3
+    assert min(of_run) > root > puts.index("scan.zarr/manifest_blocks/lock.json")
+    blmm.scan(ds, store="scan.zarr", chunks=CHUNKS)
+    xr.testing.assert_identical(result.compute(), blmm.open_result("scan.zarr").compute())
+
+
+def test_a_run_whose_store_cannot_be_made_says_why_and_leaves_nothing(bucket, ds, monkeypatch):
+    real = objects.Bucket.put
+
+    def put(self, key, data, mode="overwrite"):
+        if key == "scan.zarr/zarr.json":
+            raise objects.ServerError(f"{key} cannot be written: the server gives no permission")
+        return real(self, key, data, mode)
+
+    store = f"{bucket}/scan.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.Bucket, "put", put)
+        with pytest.raises(blmm.StoreError, match=r"gives no permission$"):
+            blmm.scan(ds, store=store, chunks=CHUNKS)
+    assert not [key for key in keys(store) if key.startswith(("lod/c", "h2/c"))]
+    with pytest.warns(blmm.StudyWarning, match="was being written when that was cut off"):
+        assert len(blmm.verify(scanned(ds, store))) == 0
+    assert not signs_left(bucket)
+
+
+def test_a_block_that_fails_while_the_store_is_made_leaves_one_to_go_on_with(
+    bucket, ds, monkeypatch
+):
+    real, failed = objects.Bucket.put, threading.Event()
+
+    def put(self, key, data, mode="overwrite"):
+        if key == "scan.zarr/zarr.json":
+            assert failed.wait(60)
+            time.sleep(0.1)  # the run knows of it
+        return real(self, key, data, mode)
+
+    def score(*_, **__):
+        failed.set()
+        raise blmm.InputError("no such block")
+
+    store = f"{bucket}/scan.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.Bucket, "put", put)
+        patch.setattr(run_module, "score_block", score)
+        with pytest.raises(blmm.InputError, match="no such block"):
+            blmm.scan(ds, store=store, chunks=CHUNKS)
+    assert not signs_left(bucket)
+    assert finished(store) == (0, 15)
+    assert len(blmm.verify(scanned(ds, store))) == 0
+
+
+def test_a_store_that_another_run_has_made_meanwhile_is_gone_on_with(bucket, ds, monkeypatch):
+    """It was not there when it was looked for."""
+    store, real = Location.of(bucket) / "scan.zarr", resumed.open_or_create
+
+    def late(writer, skeleton):
+        monkeypatch.setattr(overlap, "open_or_create", real)
+        blmm.scan(ds, store=store, chunks=CHUNKS)
+        return real(writer, skeleton)
+
+    monkeypatch.setattr(overlap, "open_or_create", late)
+    found = blmm.scan(ds, store=store, chunks=CHUNKS)
+    blmm.scan(ds, store="scan.zarr", chunks=CHUNKS)
+    xr.testing.assert_identical(found.compute(), blmm.open_result("scan.zarr").compute())
+    assert len(blmm.verify(store)) == 0
+
+
+def test_no_request_is_under_way_once_a_call_has_ended(bucket, ds, monkeypatch):
+    """Threads that read early outlived a scan that was refused, and others met their requests."""
+    blmm.save(ds, f"{bucket}/study.zarr")
+    opened, real, under_way = blmm.open_dataset(f"{bucket}/study.zarr"), objects.Bucket.get, []
+
+    def get(self, key):
+        under_way.append(key)
+        time.sleep(0.2 * ("sample_trait" in key))
+        try:
+            return real(self, key)
+        finally:
+            under_way.remove(key)
+
+    monkeypatch.setattr(objects.Bucket, "get", get)
+    with pytest.raises(blmm.InputError, match="no variable 'none'"):
+        blmm.scan(opened, store=f"{bucket}/scan.zarr", kinship="none")
+    assert under_way == []
+
+
 # What is known of a store
 
 
@@ -860,7 +1051,7 @@ def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucke
             with (partial / name).replacing() as stream:
                 stream.write(b"1")
         assert (place / "a").record() == b"1"  # also before it is there
-    place.own("marks", partial)
+    place.own(["marks"], partial)
     requests.clear()
     for name in ("1", "2"):
         with (place / "marks" / name).replacing() as stream:

@@ -97,6 +97,30 @@ def test_shards_of_chunks_along_two_dimensions_are_read_by_zarr(tmp_path):
     np.testing.assert_array_equal(array[...], values)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_chunks_with_equal_rows_are_not_shuffled_and_zarr_reads_all(dtype, tmp_path):
+    rng = np.random.default_rng(3)
+    values = rng.chisquare(1, (600, 256)).astype(dtype)
+    values[:, :128] = np.repeat(values[::4, :128], 4, axis=0)  # copies of markers in one chunk only
+    values[5, 130], values[7, 3] = np.nan, -0.0
+    sizes = {}
+    for kind in ("codecs_of_pairs", "codecs"):
+        codecs = getattr(Compression(), kind)
+        array = made(tmp_path, values.shape, (600, 128), (600, 256), dtype, codecs)
+        form = Form.of(Location(str(tmp_path / "a")))
+        stream = io.BytesIO()
+        write(stream, form, values)
+        (tmp_path / "a" / "c" / "0").mkdir(parents=True)
+        (tmp_path / "a" / "c" / "0" / "0").write_bytes(stream.getvalue())
+        bits = f"u{values.itemsize}"
+        np.testing.assert_array_equal(array[...].view(bits), values.view(bits))
+        start = np.frombuffer(stream.getvalue()[-36:-4], "<u8").reshape(2, 2)[:, 0].tolist()
+        sizes[kind] = start[1]
+        flags = [stream.getvalue()[at + 2] & 1 for at in start]  # of Blosc: bytes are shuffled
+        assert flags == [kind == "codecs", 1]
+    assert sizes["codecs_of_pairs"] < 1.1 * sizes["codecs"] < 0.4 * values[:, :128].nbytes
+
+
 def test_texts_are_those_of_zarr(tmp_path):
     array = made(tmp_path, (7,), (3,), None, str, small_codecs())
     values = np.array(["ok", "", "a longer text", "é", "ok", "ok", "none"], object)

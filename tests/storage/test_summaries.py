@@ -5,19 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask.storage.summaries import segments
-from bulklmm_dask.storage.summaries.cells import (
-    EDGES,
-    FLOOR,
-    cells_of_stored,
-    count_in_cells,
-    lower_edge,
-    stored_counts,
-)
+from bulklmm_dask._compiled import NUMPY, VARIABLE
+from bulklmm_dask.storage.summaries import cells, segments, slabs
+from bulklmm_dask.storage.summaries.cells import N_CELLS, Layout, lower_edge, upper_edge
 from bulklmm_dask.storage.summaries.segments import Segments
-from bulklmm_dask.storage.summaries.slabs import Slabs, highest_of_groups
+from bulklmm_dask.storage.summaries.summarise import (
+    built,
+    count_in_cells,
+    highest_of_groups,
+    summarise,
+)
+
+compiled = pytest.param("", marks=pytest.mark.skipif(built() is None, reason="it was not built"))
 
 
+@pytest.fixture(params=[NUMPY, compiled], ids=["numpy", "compiled"])
+def by(request, monkeypatch):
+    """What looks at LODs: NumPy, or the loop in C."""
+    monkeypatch.setenv(VARIABLE, request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("by")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [1, 7, 8, 50])
 def test_the_highest_of_each_group_is_the_first_that_is_so_high(rows, dtype):
@@ -37,42 +46,129 @@ def test_the_highest_of_each_group_is_the_first_that_is_so_high(rows, dtype):
             np.testing.assert_array_equal(highest[k, j], lod[best, j])
 
 
+def awkward(dtype, gaps, rows=300):
+    """LODs of chance, with gaps, a trait without LODs, edges of cells, and no LODs of a scan."""
+    rng = np.random.default_rng(0)
+    lod = rng.exponential(1.0, (rows, 50)).astype(dtype)
+    edges = lower_edge(rng.integers(1, N_CELLS, 12)).astype(dtype)
+    special = [np.nan, -1e-3, -0.0, 0.0, 2.0, 2e7, 1e30, np.inf, -np.inf, 1e-30, 2.0**24, 2.0**-16]
+    lod[0, :12], lod[1, :12], lod[2, :12] = special, edges, np.nextafter(edges, dtype(0))
+    lod[3:6, ::2] = lod[2, ::2]
+    lod[rng.random(lod.shape) < gaps] = np.nan
+    lod[:, 9] = -np.nan
+    return lod
+
+
+def counted_one_by_one(lod):
+    """Counts of LODs by the edges of the cells alone."""
+    known = np.maximum(lod[~np.isnan(lod)].astype(float), 0.0)
+    cell = np.searchsorted(lower_edge(np.arange(N_CELLS)), known, side="right") - 1
+    return np.bincount(cell, minlength=N_CELLS)
+
+
+@pytest.mark.usefixtures("by")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
-def test_stored_counts_are_those_of_high_lods_and_bounds_of_low_ones(dtype, gaps):
-    rng = np.random.default_rng(0)
-    lod = rng.exponential(1.0, (300, 50)).astype(dtype)
-    lod[0, :8] = [
-        np.nan,
-        -1e-3,
-        0.0,
-        FLOOR,
-        np.nextafter(dtype(FLOOR), dtype(0)),
-        2e7,
-        1e30,
-        np.inf,
-    ]
-    lod[rng.random(lod.shape) < gaps] = np.nan
-    lod[:, 9] = np.nan
-    for group in (np.zeros(300, int), rng.integers(0, 3, 300)):
-        stored = stored_counts(Slabs.of(lod, group))
-        cell, count = cells_of_stored(stored)
-        assert stored.dtype == np.uint32
-        assert count.sum() == (~np.isnan(lod)).sum()
-        known = lod[~np.isnan(lod)]
-        for edge in EDGES:
-            told = count[lower_edge(cell + 1) > edge].sum()
-            assert (known >= edge).sum() <= told <= 8 * (known >= edge).sum()
-        high = lower_edge(cell) >= FLOOR
-        all_cells = count_in_cells(known[(known >= FLOOR) & (known < 2.0**24)])
-        np.testing.assert_array_equal(cell[high][:-1], np.flatnonzero(all_cells))
-        np.testing.assert_array_equal(count[high][:-1], all_cells[cell[high][:-1]])
-        assert lower_edge(cell[-1:]) < 2.0**24 == lower_edge(cell[-1:] + 1)
-        assert count[-1] == (known >= 2.0**24).sum()
+@pytest.mark.parametrize("together", [1, 900, 1 << 17])
+def test_each_lod_is_counted_in_its_cell(dtype, gaps, together, monkeypatch):
+    monkeypatch.setattr(slabs, "TOGETHER", together)
+    monkeypatch.setattr(cells, "TOGETHER", together)
+    whole = awkward(dtype, gaps)
+    unaligned = np.frombuffer(b"-" + whole.tobytes(), dtype, offset=1).reshape(whole.shape)
+    turned = np.asfortranarray(whole)
+    named = whole.astype(np.dtype(dtype).newbyteorder("<"))
+    for lod in (whole, turned, unaligned, named, whole[::2, 3:], whole[:1], whole[:, :1]):
+        before, expected = lod.copy(), counted_one_by_one(lod)
+        np.testing.assert_array_equal(count_in_cells(lod), expected)
+        lod.flags.writeable = False
+        for group in (np.zeros(len(lod), int), np.random.default_rng(1).integers(0, 3, len(lod))):
+            counts = summarise(lod, group, counted=True)[2]
+            np.testing.assert_array_equal(counts, expected)
+        assert lod.tobytes() == before.tobytes()
 
 
+@pytest.mark.usefixtures("by")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, ">f4", np.float16])
+def test_low_lods_count_as_the_first_cell_where_they_are_not_wanted(dtype):
+    lod = np.random.default_rng(2).exponential(2.0, (60, 40)).astype(dtype)
+    np.testing.assert_array_equal(count_in_cells(lod), counted_one_by_one(lod))
+    expected = counted_one_by_one(np.where(lod < 1.5, 0, lod))
+    np.testing.assert_array_equal(count_in_cells(lod, 1.5), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_traits", [1, 255, 256, 257, 700])
+def test_the_loop_in_c_gives_what_numpy_gives_also_with_copies_of_markers(
+    dtype, n_traits, monkeypatch
+):
+    rng = np.random.default_rng(n_traits)
+    lod = rng.exponential(0.5, (40, n_traits)).astype(dtype)
+    lod[rng.random(lod.shape) < 0.05] = np.nan
+    lod = lod[np.sort(rng.integers(0, 40, 150))]  # some markers are copies of the one before
+    lod[::7] *= -1
+    lod[5], lod[-3:] = np.nan, -0.0
+    found = []
+    for by in (NUMPY, ""):
+        monkeypatch.setenv(VARIABLE, by)
+        for group in (np.arange(150) // 60, np.arange(150) % 3):
+            found.append(summarise(lod, group, counted=True))
+    for numpy, other in zip(found[:2], found[2:], strict=True):
+        assert numpy[0].tobytes() == other[0].tobytes()  # no zero has a sign
+        for one, same in zip(numpy[1:], other[1:], strict=True):
+            np.testing.assert_array_equal(one, same)
+    np.testing.assert_array_equal(found[0][2], counted_one_by_one(lod))
+
+
+@pytest.mark.skipif(built() is None, reason="it was not built")
+def test_the_loop_in_c_refuses_arrays_that_do_not_fit():
+    lod, rows, edges = np.zeros((4, 3), np.float32), np.arange(4), np.array([0, 2, 4])
+    highest, row = np.empty((2, 3), np.float32), np.empty((2, 3), np.int32)
+    counts, layout = np.zeros(N_CELLS + 1, np.uint32), Layout.of(lod.dtype)
+    right = (lod, rows, edges, highest, row, counts)
+    built().summarise(*right, layout.shift, layout.first)
+    assert counts[0] == 12
+    fixed = np.empty((2, 3), np.float32)
+    fixed.flags.writeable = False
+    for place, wrong, error in (
+        (0, lod.astype("i4"), TypeError),
+        (0, lod[0], TypeError),
+        (0, np.asfortranarray(lod), TypeError),
+        (0, lod.astype("f8"), ValueError),
+        (1, rows.astype("i4"), TypeError),
+        (1, rows + 1, ValueError),
+        (1, rows - 1, ValueError),
+        (2, np.array([0, 4, 2]), ValueError),
+        (2, np.array([0, 2, 2, 4]), ValueError),
+        (2, np.array([0, 2, 3]), ValueError),
+        (2, np.array([], int), ValueError),
+        (3, highest[:1], ValueError),
+        (3, fixed, (BufferError, ValueError)),
+        (4, row[:, :2], (TypeError, ValueError)),
+        (5, counts.astype(float), TypeError),
+        (5, None, TypeError),
+    ):
+        given = [*right]
+        given[place] = wrong
+        with pytest.raises(error):
+            built().summarise(*given, layout.shift, layout.first)
+
+
+def test_cells_are_as_narrow_as_they_should_be():
+    every = np.arange(N_CELLS)
+    low, high = lower_edge(every), upper_edge(every)
+    np.testing.assert_array_equal(low[1:], high[:-1])
+    assert (low[0], high[-1]) == (0.0, np.inf)
+    assert high[0] < 1.001 * 2.0**-16
+    assert low[-1] < 2.0**24 <= low[-1] * 1.001
+    assert (high[1:-1] / low[1:-1] - 1).max() <= 1 / 1024
+
+
+@pytest.mark.usefixtures("by")
 def test_without_lods_nothing_is_counted():
-    assert not stored_counts(Slabs.of(np.full((9, 3), np.nan), np.zeros(9, int))).any()
+    counts = summarise(np.full((9, 3), np.nan), np.zeros(9, int), counted=True)[2]
+    assert not counts.any()
+    assert not count_in_cells(np.full((9, 3), np.nan)).any()
+    assert not count_in_cells(np.empty((0, 3))).any()
 
 
 def test_segments_are_contigs_within_chunks(monkeypatch):

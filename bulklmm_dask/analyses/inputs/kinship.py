@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.engine.arrays import is_lazy
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.lmm.check_kinship import check_kinship, require_square
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.variables import LOCO
@@ -26,8 +26,9 @@ from bulklmm_dask.text import counted, named
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
 
-def _is_none() -> str:
-    return either("kinship is None", "--kinship is none")
+def no_kinship() -> str:
+    """The option that asks for ordinary regression."""
+    return either("kinship=None", "--kinship none")
 
 
 def _made_by_contig() -> str:
@@ -39,7 +40,7 @@ def require_kinship(kinship: object, verb: str) -> None:
     """Raise InputError where a heritability is asked for without a kinship."""
     if kinship is None:
         raise InputError(
-            f"{_is_none()}, but without a kinship there is no heritability to {verb}; "
+            f"{no_kinship()} is given, but without a kinship there is no heritability to {verb}; "
             + either("name the study's variable or hand a matrix over", "name one, or give a table")
         )
 
@@ -80,8 +81,9 @@ def kinship_matrix(
     """
     if kinship is None:
         if loco:
-            raise InputError(
-                f"{option('loco', True)} needs a kinship for each contig, but {_is_none()}"
+            raise OptionError(
+                f"{option('loco', True)} and {no_kinship()} exclude each other: the one needs a "
+                "kinship for each contig; leave one of them out"
             )
         return None
     if isinstance(kinship, xr.DataArray) and "source" in kinship.attrs:

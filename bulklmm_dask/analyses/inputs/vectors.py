@@ -37,6 +37,11 @@ def name_of(name: str, given: Any) -> str:
     return option(name) if source is None else f"{option(name)} {named(source)}"
 
 
+def with_value(name: str, given: Any) -> str:
+    """The option with the name of its variable or its table, if it was given by name."""
+    return option(name, given) if isinstance(given, str) else name_of(name, given)
+
+
 def aligned(ds: xr.Dataset, given: Any, what: str, dim: str) -> npt.NDArray[Any]:
     """Values along the dimension "samples" or "traits", matched by name if they have names.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.vectors import VectorLike, name_of, vector
-from bulklmm_dask.errors import InputError
-from bulklmm_dask.surface import option
+from bulklmm_dask.analyses.inputs.vectors import VectorLike, name_of, vector, with_value
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.typing import Array
 
 # Largest ratio of two weights at which doubles keep enough digits, and the farthest from 1 that
@@ -23,8 +22,8 @@ def sample_weights(
     if weights is None and replicates is None:
         return None
     if weights is not None and replicates is not None:
-        both = (_with_value("weights", weights), _with_value("replicates", replicates))
-        raise InputError(
+        both = (with_value("weights", weights), with_value("replicates", replicates))
+        raise OptionError(
             f"{' and '.join(both)} are both given; replicates n stand for weights sqrt(n), so give "
             "one of them"
         )
@@ -50,11 +49,6 @@ def sample_weights(
             f"{_EXTREME:g}: {remedy}"
         )
     return weights
-
-
-def _with_value(name: str, given: VectorLike) -> str:
-    """The option with the name of its variable or its table, if it was given by name."""
-    return option(name, given) if isinstance(given, str) else name_of(name, given)
 
 
 def _ends(ds: xr.Dataset, weights: Array) -> list[tuple[int, str]]:

@@ -20,8 +20,10 @@ from functools import cached_property
 import numpy as np
 
 from bulklmm_dask.lmm.alt.local import DEGREE, POWERS, Expansion
+from bulklmm_dask.lmm.compiled.climb import Limits, TraitTable, climb_tile
+from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.compress import weights_at
-from bulklmm_dask.typing import Array, Flags, Single
+from bulklmm_dask.typing import Array, Flags, Index, Single
 
 # Traits and markers of a tile.
 TRAITS, MARKERS = 64, 512
@@ -99,12 +101,16 @@ class Climb:
         self._inverse = np.ascontiguousarray(inverse.astype(np.float32))
         # exp(-2/N (-1/2 ln S_xx)), by which 1 - r2 at a node is divided under REML.
         self._volume = np.ascontiguousarray((inverse ** (1.0 / count)).astype(np.float32))
+        self._loops = loops()
+        h2_max = expansion.projected.spectrum.h2_max
+        series = n / (_SERIES_REML if reml else _SERIES)
+        self._limits = Limits(n, count, series, _STEP, _LARGE, h2_max, reml)
 
     def __iter__(self) -> Iterator[Climbed]:
         traits, markers = len(self.expansion.h0), self._x.shape[1]
         for j in range(0, traits, TRAITS):
             columns = slice(j, min(j + TRAITS, traits))
-            trait = _Traits(self.expansion, columns, reml=self.reml)
+            trait = _Traits(self.expansion, columns, in_order=self._loops is not None)
             for i in range(0, markers, MARKERS):
                 yield self._tile(trait, columns, slice(i, min(i + MARKERS, markers)))
 
@@ -119,6 +125,10 @@ class Climb:
                 first @ values[:, rows]
                 for first, values in zip(trait.first, self._double, strict=True)
             )
+        if self._loops is not None:
+            inverse, volume, first = self._inverse, self._volume, rows.start
+            found = climb_tile(a, g, trait.table, inverse, volume, first, self._limits, self._loops)
+            return Climbed(columns, rows, *found)
         pair = _Pairs(trait, a, g, self.n, self.count, self.reml)
         with np.errstate(all="ignore"):
             value, objective, t, unsure = pair.climb()
@@ -345,12 +355,16 @@ class _Pairs:
 
 
 class _Traits:
-    """What a tile needs of its traits, in single precision; columns (traits, 1)."""
+    """What a tile needs of its traits, in single precision; columns (traits, 1).
 
-    def __init__(self, expansion: Expansion, columns: slice, *, reml: bool) -> None:
-        # Those with most other places to look at come first.
+    `in_order` leaves them as they are. Else those with most other places to look at come first.
+    """
+
+    def __init__(self, expansion: Expansion, columns: slice, *, in_order: bool) -> None:
         e = expansion.elsewhere
-        order = columns.start + np.argsort(-e.count[columns], kind="stable")
+        order: Index = np.arange(columns.start, columns.stop)
+        if not in_order:
+            order = columns.start + np.argsort(-e.count[columns], kind="stable")
         self.back = np.argsort(order)
 
         def column(values: Array) -> Single:
@@ -380,7 +394,8 @@ class _Traits:
         self.least = np.where(at_low, -infinite, low)[:, None]
         self.most = np.where(at_high, infinite, high)[:, None]
         self.unusable = ~expansion.usable[order, None]
-        count = e.count[order]
+        self.at_edge = (at_low | at_high)[:, None]
+        self.count = count = e.count[order]
         self.heights = [int((count > k).sum()) for k in range(int(count.max(initial=0)))]
         self.node = e.node[order]
         # The size of a trait at a node is that of its score.
@@ -389,6 +404,26 @@ class _Traits:
         self.alpha = np.ascontiguousarray(alpha.astype(np.float32))
         self.bound = column((e.bound * np.sqrt(e.size)).T)
         self.factor = column(e.factor.T)
+
+    @cached_property
+    def table(self) -> TraitTable:
+        """The same for compiled loops."""
+        inwards = np.zeros_like(self.low)
+        inwards[self.ends] = self.inwards
+        parts = [self.low, self.high, self.width, self.centre, self.h0, self.least, self.most]
+        parts += [self.unusable, inwards, self.at_edge]
+        several = [self.power4, self.power5, self.objective, self.full]
+        columns = np.concatenate(
+            [*(part[:, :, 0].T for part in several), *parts], axis=1, dtype=np.float32
+        )
+        most = self.alpha.shape[1]
+        beside = np.stack([self.bound[:most, :, 0].T, self.factor[:most, :, 0].T], axis=2)
+        return TraitTable(
+            np.ascontiguousarray(columns),
+            np.ascontiguousarray(self.node[:, :most]),
+            self.count,
+            np.ascontiguousarray(np.concatenate([self.alpha, beside], axis=2)),
+        )
 
 
 def _log_of_rest(r2: Single, out: Single) -> None:

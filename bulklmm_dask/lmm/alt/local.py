@@ -175,8 +175,8 @@ class Expansion:
             curves.objective,
             curves.full,
             curves.weights(v0, u),
-            moments.solve(moments.of_powers[4:8]).T,
-            moments.solve(moments.of_powers[5:9]).T,
+            _bounded(moments.solve(moments.of_powers[4:8]).T),
+            _bounded(moments.solve(moments.of_powers[5:9]).T),
             curves.usable,
             _elsewhere(likelihood, h0, curves, moments, v0),
         )
@@ -318,7 +318,12 @@ def _fit(nodes: Array, values: Array) -> Array:
     found /= (span ** np.arange(len(nodes))[:, None]).reshape(
         len(nodes), *(1,) * (values.ndim - 2), -1
     )
-    return np.clip(found, -_LARGEST, _LARGEST, out=found)
+    return _bounded(found)
+
+
+def _bounded(coefficients: Array) -> Array:
+    """Coefficients within what single precision holds (`_LARGEST`)."""
+    return np.clip(coefficients, -_LARGEST, _LARGEST)
 
 
 def _value(coefficients: Array, t: Array) -> Array:

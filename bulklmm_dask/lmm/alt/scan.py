@@ -30,6 +30,7 @@ from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
 from bulklmm_dask.lmm.alt.tiles import AltTraits, PairTraits, Tile, Tiles
 from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.compiled.grid import GridTile, grid_tile
 from bulklmm_dask.lmm.lod import largest_lod
 from bulklmm_dask.lmm.markers import Markers, prepare_markers
 from bulklmm_dask.lmm.null.fit import NullModel
@@ -52,6 +53,8 @@ _APART = 2e-5
 _ROUNDING = {"float64": 0.0, "float32": 1e-5}
 # Likelihoods of a grid that differ by fewer nats are compared in double precision.
 _TIED = 2e-4
+# Largest difference of null likelihoods that a loop knows, in units of N/2 nats.
+_LOWEST = 60.0
 
 TO_LOD = 1.0 / np.log(10.0)
 
@@ -129,24 +132,16 @@ class AltGrid(Alternative):
         traits = self.traits
         tiles = Tiles(traits, markers, traits.points, single=single)
         out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
-        objective, full = (part.astype(tiles.dtype) for part in (traits.objective, traits.full))
         again: list[tuple[Index, Index]] = []
-        for tile in tiles:
-            likelihood = tiles.gains(tile)
-            likelihood += objective[tile.columns, :, None]
-            best = likelihood.argmax(axis=1)
-            inexact = tiles.inexact(tile)
-            if traits.reml and single:
-                inexact |= _is_tied(likelihood, best)
-            inexact &= markers.tested[tile.rows]
-            if inexact.any():
-                j, i = np.nonzero(inexact)
-                again.append((i + tile.rows.start, j + tile.columns.start))
-            value = np.take_along_axis(tile.logs, best[:, None], axis=1)[:, 0]
-            value *= -0.5 * traits.basis.n
-            value += np.take_along_axis(full[tile.columns], best, axis=1)
-            out.lod[tile.rows, tile.columns] = value.T * TO_LOD
-            out.h2_alt[tile.rows, tile.columns] = traits.points[best].T
+        best = self._by_passes if tiles.loops is None else self._by_loop
+        for rows, columns, found in best(tiles):
+            doubt = found.inexact | found.ties if traits.reml and single else found.inexact
+            doubt &= markers.tested[rows]
+            if doubt.any():
+                j, i = np.nonzero(doubt)
+                again.append((i + rows.start, j + columns.start))
+            out.lod[rows, columns] = found.lod.T
+            out.h2_alt[rows, columns] = traits.points[found.best].T
         if again:
             i, j = (np.concatenate(part) for part in zip(*again, strict=True))
             logs = tiles.exact_logs(i, j)
@@ -157,6 +152,48 @@ class AltGrid(Alternative):
             out.h2_alt[i, j] = traits.points[best]
         settle(out, traits, markers)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
+
+    def _by_loop(self, tiles: Tiles) -> Iterator[tuple[slice, slice, GridTile]]:
+        """Markers, traits and scores of tiles, by a compiled loop."""
+        traits, unit, loops = self.traits, 2.0 / self.traits.count, tiles.loops
+        assert loops is not None
+        lower = traits.objective.max(axis=1, keepdims=True) - traits.objective
+        # What is so much lower is never the best; single precision has to hold its factor.
+        factor = np.exp(np.minimum(unit * lower, _LOWEST)).astype(tiles.dtype)
+        full = traits.full.astype(tiles.dtype)
+        volume = np.exp(-unit * tiles.added) + np.zeros_like(tiles.inverse)
+        tied = float(np.exp(unit * _TIED))
+        for columns, rows, score in tiles.scores():
+            found = grid_tile(
+                score,
+                tiles.inverse,
+                volume,
+                factor[columns],
+                full[columns],
+                rows.start,
+                traits.basis.n,
+                tiles.largest_r2,
+                tied,
+                loops,
+            )
+            yield rows, columns, found
+
+    def _by_passes(self, tiles: Tiles) -> Iterator[tuple[slice, slice, GridTile]]:
+        """The same by NumPy."""
+        traits = self.traits
+        objective, full = (part.astype(tiles.dtype) for part in (traits.objective, traits.full))
+        for tile in tiles:
+            likelihood = tiles.gains(tile)
+            likelihood += objective[tile.columns, :, None]
+            best = likelihood.argmax(axis=1)
+            value = np.take_along_axis(tile.logs, best[:, None], axis=1)[:, 0]
+            value *= -0.5 * traits.basis.n
+            value += np.take_along_axis(full[tile.columns], best, axis=1)
+            value *= TO_LOD
+            inexact = ties = tiles.inexact(tile)
+            if traits.reml and tiles.dtype == np.float32:
+                ties = _is_tied(likelihood, best)
+            yield tile.rows, tile.columns, GridTile(value, best, inexact, ties)
 
 
 def _is_tied(likelihood: Real, best: Index) -> Flags:

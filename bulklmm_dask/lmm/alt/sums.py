@@ -19,6 +19,8 @@ from typing import Self
 
 import numpy as np
 
+from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.compiled.pairs import pair_derivatives, pair_rivals, pair_values
 from bulklmm_dask.lmm.compress import terms_at, weights_at
 from bulklmm_dask.lmm.projected import LogVolume
 from bulklmm_dask.lmm.roots import bracketed_roots
@@ -66,7 +68,7 @@ class PairSums:
 
     def take(self, some: Index) -> Self:
         """Some of the pairs."""
-        return replace(self, terms=self.terms[:, :, some])
+        return replace(self, terms=self.terms.take(some, axis=2))
 
     def _sums(self, weights: Array) -> Array:
         """S_yy, S_xy and S_xx, or derivatives, (3, pairs), from weights (q, pairs)."""
@@ -74,6 +76,12 @@ class PairSums:
 
     def derivatives(self, some: Index, h2: Array) -> tuple[Array, Array]:
         """First two derivatives of the likelihoods of some pairs, each at its own h, (pairs,)."""
+        which = loops()
+        if which is not None:
+            determinant = self.restricted.poles, self.restricted.terms
+            return pair_derivatives(
+                self.poles, self.terms, some, h2, determinant, self.count, which, reml=self.reml
+            )
         these = self if len(some) == self.terms.shape[2] else self.take(some)
         (yy, xy, xx), first, second = (these._sums(w) for w in terms_at(self.poles, h2))
         b = xy / xx
@@ -92,7 +100,10 @@ class PairSums:
 
     def values(self, h2: Array) -> tuple[Array, Array, Array]:
         """Likelihood to maximise, full likelihood and share R / S_yy, (pairs,), each at its h."""
-        return self._likelihood(self._sums(weights_at(self.poles, h2)), h2)
+        which = loops()
+        if which is None:
+            return self._likelihood(self._sums(weights_at(self.poles, h2)), h2)
+        return self._likelihood(pair_values(self.poles, self.terms, h2, which), h2)
 
     def values_at(self, h2: float) -> tuple[Array, Array, Array]:
         """The same, all pairs at one h."""
@@ -138,11 +149,11 @@ class PairSums:
         All are (pairs,).
         """
         h2, sure = start.copy(), np.ones(len(start), np.bool_)
-        some, at = np.arange(len(start)), self
+        some = np.arange(len(start))
         settled = _SETTLED_REML if self.reml else _SETTLED
         for _ in range(_MOST_STEPS):
             h = h2[some]
-            slope, bend = at.derivatives(np.arange(len(some)), h)
+            slope, bend = self.derivatives(some, h)
             at_end = (h == 0.0) & (slope <= 0.0) | (h == h2_max) & (slope >= 0.0)
             step = np.where(at_end, 0.0, -slope / np.where(bend < 0.0, bend, -1.0))
             h2[some] = np.clip(h + step, 0.0, h2_max)
@@ -151,9 +162,7 @@ class PairSums:
             going = np.flatnonzero(~at_end & (bend < 0.0) & (promise > settled))
             if not len(going):
                 break
-            if len(going) < len(some):
-                some = some[going]
-                at = self.take(some)
+            some = some[going]
         value, full, left = self.values(h2)
         return h2, value, full, sure & (left > LEFT)
 
@@ -162,20 +171,37 @@ class PairSums:
 
         Both are (pairs,). Points count that are at most `_RIVAL` nats below the highest.
         """
-        yy, xy, xx = self.forms(weights_at(self.poles, mesh))
+        weights, volume = weights_at(self.poles, mesh), self.restricted.at(mesh)
+        # Without a logarithm under ML: R times a root of |V|.
+        root = np.exp((volume - volume.min()) / self.count)
+        factor = float(np.exp(2.0 * _RIVAL / self.count))
+        which = loops()
+        if which is not None:
+            return pair_rivals(
+                self.poles,
+                self.terms,
+                mesh,
+                weights,
+                volume if self.reml else root,
+                self.count,
+                2.0 * _RIVAL if self.reml else factor,
+                h2,
+                which,
+                reml=self.reml,
+            )
+        yy, xy, xx = self.forms(weights)
         xy *= xy
         xy /= xx
         np.subtract(yy, xy, out=yy)
-        volume = self.restricted.at(mesh)
         if self.reml:
             with np.errstate(divide="ignore", invalid="ignore"):
                 cost = np.log(yy.astype(np.float32)) * np.float32(self.count)
                 cost += np.log(xx.astype(np.float32))
             cost += volume[:, None].astype(np.float32)
             limit = cost.min(axis=0) + np.float32(2.0 * _RIVAL)
-        else:  # without a logarithm: R times a root of |V|
-            cost = yy * np.exp((volume - volume.min()) / self.count)[:, None]
-            limit = cost.min(axis=0) * np.exp(2.0 * _RIVAL / self.count)
+        else:
+            cost = yy * root[:, None]
+            limit = cost.min(axis=0) * factor
         falls = cost[1:] >= cost[:-1]
         high = cost <= limit
         peak = high[1:-1]

@@ -14,6 +14,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, log_ratios, pair_effects
 from bulklmm_dask.lmm.basis import Basis, fold
+from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.covariance import Spectrum
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.lod import CANCELLED, SINGLE_ERROR, largest_r2
@@ -172,12 +173,24 @@ class Tiles:
         self.added: Real = self._added.astype(self.dtype)
         # ln(1 - r2) below this is too inexact in this precision.
         left = 1.0 - largest_r2(traits.basis.n, SINGLE_ERROR) if single else CANCELLED
+        self.largest_r2 = 1.0 - left
+        self.loops = loops()
         self._least = float(np.log(left))
 
     def __iter__(self) -> Iterator[Tile]:
+        smallest = float(np.spacing(self.dtype.type(1.0))) / 2
+        for columns, rows, logs in self.scores():
+            np.multiply(logs, logs, out=logs)
+            np.multiply(logs, self.inverse[:, rows], out=logs)
+            np.subtract(1.0, logs, out=logs)
+            np.maximum(logs, smallest, out=logs)
+            np.log(logs, out=logs)
+            yield Tile(columns, rows, logs)
+
+    def scores(self) -> Iterator[tuple[slice, slice, Real]]:
+        """Yield traits, markers and their scores (traits, nodes, markers): r2 = score^2 inverse."""
         n_markers, width = self.x.shape
         by_column = np.ascontiguousarray(self.x.T.astype(self.dtype))
-        smallest = float(np.spacing(self.dtype.type(1.0))) / 2
         height = max(1, _TILE_ROWS // len(self.nodes))
         for j in range(0, self.y.shape[1], height):
             columns = slice(j, min(j + height, self.y.shape[1]))
@@ -185,13 +198,7 @@ class Tiles:
             for i in range(0, n_markers, _TILE_MARKERS):
                 rows = slice(i, min(i + _TILE_MARKERS, n_markers))
                 flat = z @ by_column[:, rows]
-                logs = flat.reshape(columns.stop - j, len(self.nodes), -1)
-                np.multiply(flat, flat, out=flat)
-                np.multiply(logs, self.inverse[:, rows], out=logs)
-                np.subtract(1.0, flat, out=flat)
-                np.maximum(flat, smallest, out=flat)
-                np.log(flat, out=flat)
-                yield Tile(columns, rows, logs)
+                yield columns, rows, flat.reshape(columns.stop - j, len(self.nodes), -1)
 
     def _scores(self, columns: slice, width: int) -> Real:
         """Scores M(h) y / sqrt(S), (traits * nodes, width): one row per trait and node."""

@@ -29,50 +29,46 @@ Arrays come as buffers: no header of NumPy is needed, and one build serves all v
 #define BY_PROCESSOR 1
 #endif
 
-#if defined(__GNUC__)
-#define VECTORS 1 /* of C, which MSVC does not have */
-#endif
-
 #define IN(name) name##_baseline
 #define TARGET
-#include "lods.h"
-#ifdef VECTORS
-#include "chains.h"
-#endif
+#include "all.h"
 #undef IN
 #undef TARGET
 
 #ifdef BY_PROCESSOR
 #define IN(name) name##_avx2
 #define TARGET __attribute__((target("avx2,fma")))
-#include "lods.h"
-#include "chains.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 
 #define IN(name) name##_avx512
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
-#include "lods.h"
-#include "chains.h"
+#include "all.h"
 #undef IN
 #undef TARGET
 #endif
+
+#define ROW(set)                                                                                     \
+    {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
+     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set, \
+     grid_of_doubles_##set, grid_of_floats_##set}
 
 /* The loops of each set of instructions, the plainest first. */
 static const struct {
     lods_of_doubles *of_doubles;
     lods_of_floats *of_floats;
-#ifdef VECTORS
-    chains_function *of_chains;
-#define AND_CHAINS(instructions) , chains_##instructions
-#else
-#define AND_CHAINS(instructions)
-#endif
+    pair_derivatives *derivatives;
+    pair_values *values;
+    volume_integrals *integrals;
+    pair_rivals *rivals;
+    climb_tile *full, *restricted;
+    grid_tile *grid_of_doubles, *grid_of_floats;
 } LOOPS[] = {
-    {lods_of_doubles_baseline, lods_of_floats_baseline AND_CHAINS(baseline)},
+    ROW(baseline),
 #ifdef BY_PROCESSOR
-    {lods_of_doubles_avx2, lods_of_floats_avx2 AND_CHAINS(avx2)},
-    {lods_of_doubles_avx512, lods_of_floats_avx512 AND_CHAINS(avx512)},
+    ROW(avx2),
+    ROW(avx512),
 #endif
 };
 
@@ -171,108 +167,287 @@ static PyObject *lods(PyObject *self, PyObject *args) {
     return found < 0 ? NULL : PyLong_FromSsize_t(found);
 }
 
-#ifdef VECTORS
-/* A contiguous array of a dtype ('f', 'd', 'l' of 64 bits, 'B') and a number of elements. */
-static int flat(PyObject *array, Py_buffer *out, const char *name, char kind, Py_ssize_t count,
-                int writable) {
+/* Contiguous memory of so many numbers of a format; `count` < 0 for any, which it then is. */
+static int flat(PyObject *array, Py_buffer *out, const char *name, const char *kinds, int writable,
+                Py_ssize_t *count) {
     int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
     if (PyObject_GetBuffer(array, out, flags) < 0)
         return -1;
-    char found = out->format ? out->format[0] : 'B';
-    Py_ssize_t size = kind == 'B' ? 1 : kind == 'f' ? 4 : 8;
-    int same = found == kind || (kind == 'l' && found == 'q');
-    if (same && out->itemsize == size && out->len == count * size)
+    char kind = out->format ? out->format[0] : 'B';
+    Py_ssize_t size = out->len / out->itemsize;
+    if (strchr(kinds, kind) && (!out->format || !out->format[1]) && (*count < 0 || *count == size)) {
+        *count = size;
         return 0;
-    PyErr_Format(PyExc_ValueError, "%s has to have %zd elements of the format '%c'; it has %zd "
-                 "bytes of '%s'", name, count, kind, out->len, out->format ? out->format : "B");
+    }
+    PyErr_Format(PyExc_ValueError, "%s has to be %zd numbers of a format in '%s'; it is %zd of '%s'",
+                 name, *count, kinds, size, out->format ? out->format : "B");
     PyBuffer_Release(out);
     return -1;
 }
 
-/* Whether all elements are at least `least` and below `end`. */
-static int within(const Py_buffer *of, const char *name, int64_t least, int64_t end) {
-    int is_byte = of->itemsize == 1;
-    for (Py_ssize_t i = 0; i < of->len / of->itemsize; i++) {
-        int64_t value = is_byte ? ((const uint8_t *)of->buf)[i] : ((const int64_t *)of->buf)[i];
-        if (value < least || value >= end) {
-            PyErr_Format(PyExc_ValueError, "%s[%zd] is %lld; it has to be below %lld", name, i,
-                         (long long)value, (long long)end);
-            return 0;
-        }
-    }
-    return 1;
+/* Arrays of a call: their buffers, and which were taken. */
+#define MOST 12
+struct taken {
+    Py_buffer of[MOST];
+    int count;
+};
+
+static void *take(struct taken *taken, PyObject *array, const char *name, const char *kinds,
+                  int writable, Py_ssize_t *count) {
+    if (flat(array, &taken->of[taken->count], name, kinds, writable, count) < 0)
+        return NULL;
+    return taken->of[taken->count++].buf;
 }
 
-PyDoc_STRVAR(chains_doc,
-             "chains(arrays, sizes, loops)\n--\n\n"
-             "Write the posterior of chains along a chromosome into the last but three of `arrays`.");
-
-static PyObject *chains(PyObject *self, PyObject *args) {
-    enum { STAY, WHICH, WEIGHTS, START, TABLE, EXPECTED, MARKER, CALLS, PLACES, COLUMNS, OUT, BEFORE,
-           SCALES, VECTORS_OF, ARRAYS };
-    static const char *names[] = {"stay", "which", "weights", "start", "table", "expected", "marker",
-                                  "calls", "places", "columns", "out", "before", "scales",
-                                  "vectors"};
-    static const char kinds[] = "dldddBlBllffdd";
-    PyObject *of[ARRAYS];
-    Py_buffer b[ARRAYS];
-    chains_arguments c;
-    int loops, count = 0, fine = 0;
-    if (!PyArg_ParseTuple(args, "(OOOOOOOOOOOOOO)(nnnnnnnnni)i", &of[0], &of[1], &of[2], &of[3],
-                          &of[4], &of[5], &of[6], &of[7], &of[8], &of[9], &of[10], &of[11], &of[12],
-                          &of[13], &c.positions, &c.individuals, &c.states, &c.founders, &c.kinds,
-                          &c.markers, &c.people, &c.labels, &c.often, &c.haplotypes, &loops) ||
-        !known(loops))
-        return NULL;
-    Py_ssize_t pairs = c.founders * (c.founders + 1) / 2;
-    if (c.positions < 1 || c.individuals < 0 || c.kinds < 1 || c.often < 1 || c.founders < 1 ||
-        c.founders > MOST_FOUNDERS || c.haplotypes < 1 || c.haplotypes > 2 ||
-        c.states != (c.haplotypes == 2 ? pairs : c.founders)) {
-        PyErr_SetString(PyExc_ValueError, "the sizes of chains do not belong together");
-        return NULL;
-    }
-    const Py_ssize_t counts[] = {
-        (c.positions - 1) * c.kinds, c.individuals, c.founders, c.states, 6 * TOLD,
-        c.markers * c.states, c.positions, c.markers * c.individuals, c.individuals, c.states,
-        c.positions * c.people * c.labels, c.positions * BLOCKS * c.states * LANES,
-        c.positions * BLOCKS * LANES, BLOCKS * c.states * LANES,
-    };
-    while (count < ARRAYS &&
-           flat(of[count], &b[count], names[count], kinds[count], counts[count], count >= OUT) == 0)
-        count++;
-    if (count == ARRAYS && within(&b[WHICH], "which", 0, c.kinds) &&
-        within(&b[EXPECTED], "expected", 0, TOLD) && within(&b[MARKER], "marker", -1, c.markers) &&
-        within(&b[CALLS], "calls", 0, 6) && within(&b[PLACES], "places", 0, c.people) &&
-        within(&b[COLUMNS], "columns", 0, c.labels)) {
-        c.stay = b[STAY].buf;
-        c.which = b[WHICH].buf;
-        c.weights = b[WEIGHTS].buf;
-        c.start = b[START].buf;
-        c.table = b[TABLE].buf;
-        c.expected = b[EXPECTED].buf;
-        c.marker = b[MARKER].buf;
-        c.calls = b[CALLS].buf;
-        c.places = b[PLACES].buf;
-        c.columns = b[COLUMNS].buf;
-        c.out = b[OUT].buf;
-        c.before = b[BEFORE].buf;
-        c.scales = b[SCALES].buf;
-        c.vectors = b[VECTORS_OF].buf;
-        c.in_order = 1;
-        for (Py_ssize_t s = 1; s < c.states; s++)
-            c.in_order &= c.columns[s] == c.columns[0] + s;
-        Py_BEGIN_ALLOW_THREADS
-        LOOPS[loops].of_chains(&c);
-        Py_END_ALLOW_THREADS
-        fine = 1;
-    }
-    while (count--)
-        PyBuffer_Release(&b[count]);
-    if (!fine)
+static PyObject *give_back(struct taken *taken) {
+    while (taken->count--)
+        PyBuffer_Release(&taken->of[taken->count]);
+    if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;
 }
-#endif
+
+/* Poles, terms and positions of pairs; 0 if they do not fit, with an exception. */
+static int pairs_of(struct taken *taken, struct pairs *p, PyObject *poles, PyObject *terms,
+                    PyObject *some) {
+    Py_ssize_t size = -1;
+    p->q = p->count = -1;
+    if (!(p->poles = take(taken, poles, "poles", "d", 0, &p->q)) ||
+        !(p->terms = take(taken, terms, "terms", "d", 0, &size)) ||
+        !(p->some = take(taken, some, "some", "lq", 0, &p->count)))
+        return 0;
+    if (p->q < 1 || size % (3 * p->q)) {
+        PyErr_Format(PyExc_ValueError, "%zd terms are not 3 of each of %zd poles", size, p->q);
+        return 0;
+    }
+    p->pairs = size / (3 * p->q);
+    for (Py_ssize_t i = 0; i < p->count; i++)
+        if (p->some[i] < 0 || p->some[i] >= p->pairs) {
+            PyErr_Format(PyExc_IndexError, "some has %lld, but there are %zd pairs",
+                         (long long)p->some[i], p->pairs);
+            return 0;
+        }
+    return 1;
+}
+
+static int volume_of(struct taken *taken, struct volume *v, PyObject *poles, PyObject *terms) {
+    v->q = -1;
+    return (v->poles = take(taken, poles, "poles", "d", 0, &v->q)) &&
+           (v->terms = take(taken, terms, "terms", "d", 0, &v->q));
+}
+
+PyDoc_STRVAR(derivatives_doc,
+             "pair_derivatives(poles, terms, some, h2, volume_poles, volume_terms, count, reml, slope,"
+             " bend, loops)\n--\n\nWrite two derivatives of the likelihoods of some pairs.");
+
+static PyObject *derivatives(PyObject *self, PyObject *args) {
+    PyObject *a[8];
+    double count, *slope, *bend;
+    const double *h2;
+    int reml, loops;
+    struct taken taken = {.count = 0};
+    struct pairs p;
+    struct volume volume;
+    if (!PyArg_ParseTuple(args, "OOOOOOdpOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &count,
+                          &reml, &a[6], &a[7], &loops) || !known(loops))
+        return NULL;
+    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
+        (h2 = take(&taken, a[3], "h2", "d", 0, &p.count)) &&
+        volume_of(&taken, &volume, a[4], a[5]) &&
+        (slope = take(&taken, a[6], "slope", "d", 1, &p.count)) &&
+        (bend = take(&taken, a[7], "bend", "d", 1, &p.count))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].derivatives(&p, h2, volume, count, reml, slope, bend);
+        Py_END_ALLOW_THREADS
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(values_doc, "pair_values(poles, terms, some, h2, sums, loops)\n--\n\n"
+             "Write S_yy, S_xy and S_xx of some pairs, each at its own h.");
+
+static PyObject *values(PyObject *self, PyObject *args) {
+    PyObject *a[5];
+    const double *h2;
+    double *sums;
+    int loops;
+    struct taken taken = {.count = 0};
+    struct pairs p;
+    if (!PyArg_ParseTuple(args, "OOOOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &loops) ||
+        !known(loops))
+        return NULL;
+    Py_ssize_t size;
+    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
+        (h2 = take(&taken, a[3], "h2", "d", 0, &p.count)) &&
+        (size = 3 * p.count, sums = take(&taken, a[4], "sums", "d", 1, &size))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].values(&p, h2, sums);
+        Py_END_ALLOW_THREADS
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(integrals_doc, "volume_integrals(poles, terms, h2, out, loops)\n--\n\n"
+             "Write sums of terms times the integrals of 1/v from 0 to h.");
+
+static PyObject *integrals(PyObject *self, PyObject *args) {
+    PyObject *a[4];
+    const double *h2;
+    double *out;
+    int loops;
+    Py_ssize_t count = -1;
+    struct taken taken = {.count = 0};
+    struct volume volume;
+    if (!PyArg_ParseTuple(args, "OOOOi", &a[0], &a[1], &a[2], &a[3], &loops) || !known(loops))
+        return NULL;
+    if (volume_of(&taken, &volume, a[0], a[1]) &&
+        (h2 = take(&taken, a[2], "h2", "d", 0, &count)) &&
+        (out = take(&taken, a[3], "out", "d", 1, &count))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].integrals(volume, h2, count, out);
+        Py_END_ALLOW_THREADS
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(rivals_doc, "pair_rivals(poles, terms, some, mesh, weights, volume, count, reml, reach,"
+             " h2, at_end, between, loops)\n--\n\nSay which pairs may have another maximum.");
+
+static PyObject *rivals(PyObject *self, PyObject *args) {
+    PyObject *a[9];
+    const double *mesh, *weights, *volume, *h2;
+    unsigned char *at_end, *between;
+    double count, reach, *scratch;
+    int reml, loops;
+    Py_ssize_t points = -1, size;
+    struct taken taken = {.count = 0};
+    struct pairs p;
+    if (!PyArg_ParseTuple(args, "OOOOOOdpdOOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &count,
+                          &reml, &reach, &a[6], &a[7], &a[8], &loops) || !known(loops))
+        return NULL;
+    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
+        (mesh = take(&taken, a[3], "mesh", "d", 0, &points)) && points > 0 &&
+        (size = p.q * points, weights = take(&taken, a[4], "weights", "d", 0, &size)) &&
+        (volume = take(&taken, a[5], "volume", "d", 0, &points)) &&
+        (h2 = take(&taken, a[6], "h2", "d", 0, &p.count)) &&
+        (at_end = take(&taken, a[7], "at_end", "?", 1, &p.count)) &&
+        (between = take(&taken, a[8], "between", "?", 1, &p.count))) {
+        scratch = PyMem_Malloc((points + 3 * p.q) * LANES * sizeof(double));
+        if (scratch) {
+            Py_BEGIN_ALLOW_THREADS
+            LOOPS[loops].rivals(&p, mesh, points, weights, volume, count, reml, reach, h2, scratch,
+                                at_end, between);
+            Py_END_ALLOW_THREADS
+            PyMem_Free(scratch);
+        } else
+            PyErr_NoMemory();
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(climb_doc,
+             "climb(a, g, table, node, heights, places, inverse, volume, first, n, count, series,"
+             " step, large, h2_max, reml, value, h2, unsure, loops)\n--\n\n"
+             "Write the maxima near the null estimates of a tile.");
+
+static PyObject *climb(PyObject *self, PyObject *args) {
+    PyObject *o[11];
+    int reml, loops;
+    Py_ssize_t traits, places, nodes = -1;
+    struct taken taken = {.count = 0};
+    struct climb c;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOnffffffpOOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5],
+                          &o[6], &o[7], &c.first, &c.n, &c.count, &c.series, &c.step, &c.large,
+                          &c.h2_max, &reml, &o[8], &o[9], &o[10], &loops) || !known(loops))
+        return NULL;
+    Py_ssize_t pairs = -1, size, all = -1;
+    c.traits = -1;
+    if (!(c.heights = take(&taken, o[4], "heights", "lq", 0, &c.traits)) ||
+        !(c.value = take(&taken, o[8], "value", "f", 1, &pairs)))
+        return give_back(&taken);
+    traits = c.traits;
+    c.markers = traits ? pairs / traits : 0;
+    size = traits * COLUMNS;
+    places = -1;
+    if ((c.table = take(&taken, o[2], "table", "f", 0, &size)) &&
+        (size = traits * c.markers, c.h2 = take(&taken, o[9], "h2", "f", 1, &size)) &&
+        (c.unsure = take(&taken, o[10], "unsure", "?", 1, &size)) &&
+        (size = POWERS * pairs, c.a = take(&taken, o[0], "a", "f", 0, &size)) &&
+        (size = TERMS * pairs, c.g = take(&taken, o[1], "g", "f", 0, &size)) &&
+        (c.node = take(&taken, o[3], "node", "lq", 0, &places)) &&
+        (size = places * PLACE_COLUMNS, c.places = take(&taken, o[5], "places", "f", 0, &size)) &&
+        (c.inverse = take(&taken, o[6], "inverse", "f", 0, &all)) &&
+        (c.volume = take(&taken, o[7], "volume", "f", 0, &all))) {
+        Py_buffer *inverse = &taken.of[taken.count - 2];
+        int fits = pairs == traits * c.markers && inverse->ndim == 2;
+        c.most = traits ? places / traits : 0;
+        if (fits) {
+            nodes = inverse->shape[0];
+            c.all_markers = inverse->shape[1];
+            fits = places == traits * c.most && c.first >= 0 && c.first + c.markers <= c.all_markers;
+        }
+        for (Py_ssize_t j = 0; fits && j < traits; j++) {
+            fits = c.heights[j] >= 0 && c.heights[j] <= c.most;
+            for (Py_ssize_t h = 0; fits && h < c.heights[j]; h++)
+                fits = c.node[j * c.most + h] >= 0 && c.node[j * c.most + h] < nodes;
+        }
+        if (fits) {
+            Py_BEGIN_ALLOW_THREADS
+            (reml ? LOOPS[loops].restricted : LOOPS[loops].full)(&c);
+            Py_END_ALLOW_THREADS
+        } else
+            PyErr_SetString(PyExc_ValueError, "traits, markers and nodes do not fit each other");
+    }
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(grid_doc, "grid(score, inverse, volume, factor, full, first, half_n, to_lod, limit,"
+             " tied, lod, best, inexact, ties, loops)\n--\n\n"
+             "Write the LODs of a tile, each pair at the best of its points.");
+
+static PyObject *grid(PyObject *self, PyObject *args) {
+    PyObject *o[9];
+    int loops;
+    struct taken taken = {.count = 0};
+    struct grid c;
+    if (!PyArg_ParseTuple(args, "OOOOOnddddOOOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &c.first,
+                          &c.half_n, &c.to_lod, &c.limit, &c.tied, &o[5], &o[6], &o[7], &o[8],
+                          &loops) || !known(loops))
+        return NULL;
+    Py_ssize_t scores = -1, all = -1, pairs, size;
+    if (!(c.score = take(&taken, o[0], "score", "df", 0, &scores)))
+        return give_back(&taken);
+    Py_buffer *score = &taken.of[0];
+    if (score->ndim != 3) {
+        PyErr_Format(PyExc_ValueError, "score has %d axes, not 3", score->ndim);
+        return give_back(&taken);
+    }
+    const char *kind = score->format[0] == 'd' ? "d" : "f";
+    c.traits = score->shape[0];
+    c.points = score->shape[1];
+    c.markers = score->shape[2];
+    pairs = c.traits * c.markers;
+    size = c.traits * c.points;
+    if ((c.inverse = take(&taken, o[1], "inverse", kind, 0, &all)) &&
+        (c.volume = take(&taken, o[2], "volume", kind, 0, &all)) &&
+        (c.factor = take(&taken, o[3], "factor", kind, 0, &size)) &&
+        (c.full = take(&taken, o[4], "full", kind, 0, &size)) &&
+        (c.lod = take(&taken, o[5], "lod", kind, 1, &pairs)) &&
+        (c.best = take(&taken, o[6], "best", "lq", 1, &pairs)) &&
+        (c.inexact = take(&taken, o[7], "inexact", "?", 1, &pairs)) &&
+        (c.ties = take(&taken, o[8], "ties", "?", 1, &pairs))) {
+        c.all_markers = c.points ? all / c.points : 0;
+        if (c.points < 1 || all != c.points * c.all_markers || c.first < 0 ||
+            c.first + c.markers > c.all_markers)
+            PyErr_SetString(PyExc_ValueError, "points and markers do not fit each other");
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            (*kind == 'd' ? LOOPS[loops].grid_of_doubles : LOOPS[loops].grid_of_floats)(&c);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    return give_back(&taken);
+}
 
 PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
 
@@ -280,10 +455,13 @@ static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_From
 
 static PyMethodDef METHODS[] = {
     {"best", best_of, METH_NOARGS, best_doc},
+    {"climb", climb, METH_VARARGS, climb_doc},
+    {"grid", grid, METH_VARARGS, grid_doc},
     {"lods", lods, METH_VARARGS, lods_doc},
-#ifdef VECTORS
-    {"chains", chains, METH_VARARGS, chains_doc},
-#endif
+    {"pair_derivatives", derivatives, METH_VARARGS, derivatives_doc},
+    {"pair_rivals", rivals, METH_VARARGS, rivals_doc},
+    {"pair_values", values, METH_VARARGS, values_doc},
+    {"volume_integrals", integrals, METH_VARARGS, integrals_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,11 +1,45 @@
-from typing import Any
-
-import numpy.typing as npt
-
-from bulklmm_dask.typing import Index, Real, Single
+from bulklmm_dask.typing import Array, Flags, Index, Real, Single
 
 def best() -> int: ...
-def chains(arrays: tuple[npt.NDArray[Any], ...], sizes: tuple[int, ...], loops: int) -> None: ...
+def climb(
+    a: Single,
+    g: Single,
+    table: Single,
+    node: Index,
+    heights: Index,
+    places: Single,
+    inverse: Single,
+    volume: Single,
+    first: int,
+    n: float,
+    count: float,
+    series: float,
+    step: float,
+    large: float,
+    h2_max: float,
+    reml: bool,
+    value: Single,
+    h2: Single,
+    unsure: Flags,
+    loops: int,
+) -> None: ...
+def grid(
+    score: Real,
+    inverse: Real,
+    volume: Real,
+    factor: Real,
+    full: Real,
+    first: int,
+    half_n: float,
+    to_lod: float,
+    limit: float,
+    tied: float,
+    lod: Real,
+    best: Index,
+    inexact: Flags,
+    ties: Flags,
+    loops: int,
+) -> None: ...
 def lods(
     score: Real,
     inverse: Real,
@@ -15,3 +49,35 @@ def lods(
     scale: float,
     loops: int,
 ) -> int: ...
+def pair_derivatives(
+    poles: Array,
+    terms: Array,
+    some: Index,
+    h2: Array,
+    volume_poles: Array,
+    volume_terms: Array,
+    count: float,
+    reml: bool,
+    slope: Array,
+    bend: Array,
+    loops: int,
+) -> None: ...
+def pair_values(
+    poles: Array, terms: Array, some: Index, h2: Array, sums: Array, loops: int
+) -> None: ...
+def pair_rivals(
+    poles: Array,
+    terms: Array,
+    some: Index,
+    mesh: Array,
+    weights: Array,
+    volume: Array,
+    count: float,
+    reml: bool,
+    reach: float,
+    h2: Array,
+    at_end: Flags,
+    between: Flags,
+    loops: int,
+) -> None: ...
+def volume_integrals(poles: Array, terms: Array, h2: Array, out: Array, loops: int) -> None: ...

@@ -3,6 +3,7 @@
 Zarr goes over a shard several times, and does not tell the checksums that it writes. Here a chunk
 is gathered, compressed and written while it is in the cache of the processor. The bytes are those
 that Zarr writes, where the chunks of a shard lie along one dimension; else their order is another.
+But chunks that Zarr would not shuffle are shuffled where that compresses better.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from bulklmm_dask.storage.codecs.room import require_room
 from bulklmm_dask.typing import Sums
 
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+
+# What is not to be shuffled is shuffled nevertheless, unless its first bytes, so large a part of a
+# chunk and at least so many, have so many repetitions that they are compressed to this share.
+_PROBE, _LEAST, _REPEATED = 8, 2**14, 0.8
 
 # Blosc's own threads share a state: tasks that encode at once would wait for each other.
 blosc.use_threads = False
@@ -167,7 +172,18 @@ def _bytes(endian: str = "") -> Callable[[Any], Any]:
 
 
 def _blosc(shuffle: str, **configuration: Any) -> Callable[[Any], Any]:
-    return blosc.Blosc(shuffle=_SHUFFLES[shuffle], **configuration).encode
+    encode: Callable[[Any], Any] = blosc.Blosc(shuffle=_SHUFFLES[shuffle], **configuration).encode
+    if shuffle != "noshuffle":
+        return encode
+    shuffled = _blosc("shuffle", **configuration)
+
+    def encode_best(data: npt.NDArray[np.uint8]) -> Any:
+        """Encode as the start of a chunk compresses; each chunk tells whether it is shuffled."""
+        start = data[: max(data.size // _PROBE, _LEAST)]
+        is_repeated = len(encode(start)) < _REPEATED * start.size
+        return encode(data) if is_repeated else shuffled(data)
+
+    return encode_best
 
 
 def _checked(data: bytes) -> bytes:

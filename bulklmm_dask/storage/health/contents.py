@@ -33,8 +33,12 @@ def is_of_a_run(path: str) -> bool:
     return _OF_A_RUN.fullmatch(path) is not None
 
 
-def require_own(store: Location) -> None:
-    """Raise StoreError, which names what is foreign, unless all of a folder is a store of ours."""
+def require_own(store: Location, wanted: str) -> None:
+    """Raise StoreError, which says what would be lost, unless a folder is a store of this kind.
+
+    `wanted` is "study", "result" or "kinship": what is to take the place. A folder that holds
+    anything beside the store is none either.
+    """
     kept = "so it is not overwritten; give another path, or remove it yourself"
     if not store.is_store():
         raise StoreError(f"{store} is no Zarr store, {kept}")
@@ -43,6 +47,11 @@ def require_own(store: Location) -> None:
         raise StoreError(
             f"{store} is a Zarr store that {function('save')} has not written (its attribute "
             f"{KIND} is {kind!r}), {kept}"
+        )
+    if kind != wanted:
+        raise StoreError(
+            f"{store} is a {kind}, so a {wanted} does not overwrite it; give another path, or "
+            "remove it yourself"
         )
     foreign = sorted(
         path

@@ -36,7 +36,7 @@ from bulklmm_dask.storage.proof.manifest import (
 )
 from bulklmm_dask.storage.proof.seal import copy_of, is_sealed, seal, without_seal
 from bulklmm_dask.storage.proof.stamp import PARTS
-from bulklmm_dask.storage.results.ledger import Ledger, fold
+from bulklmm_dask.storage.results.ledger import KEPT, Ledger, fold
 from bulklmm_dask.storage.results.soundness import is_entered
 from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.storage.summaries.of_blocks import SUMMARY
@@ -112,7 +112,7 @@ def repairing(store: Location, attrs: Attributes, found: Sequence[Finding]) -> I
     with explained(store):
         _remove_file(store / BLOCKS)
         (store / BLOCKS).make_folder()
-    with _writing(store, BLOCKS) as writer:
+    with _writing(store, *KEPT) as writer:
         writer.repair = _Repair(writer, attrs, found)
         yield writer
 

@@ -192,7 +192,13 @@ class Output(Place):
     def sync(self, parts: Iterable[Location]) -> None:
         """Wait until files of this folder, and the folders on the way to them, are on the disk."""
         paths = {part.local for part in parts}
-        folders = {above for path in paths for above in path.parents if self.local in above.parents}
+        inner = {path.parent for path in paths}
+        folders = {
+            above
+            for folder in inner
+            for above in (folder, *folder.parents)
+            if self.local in above.parents
+        }
         files.sync([*paths, *folders])
 
     def clear(self) -> None:

@@ -96,6 +96,11 @@ class Base(os.PathLike[str]):
         """Whether it is on a server: a request takes time in which others can compute."""
         return False
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this process makes what is there and has its lock, so that it need not look."""
+        return False
+
     def below(self, folder: Base) -> str:
         """The path from a folder that holds it, with / between the parts."""
         raise NotImplementedError
@@ -204,6 +209,13 @@ class Base(os.PathLike[str]):
     def open(self) -> IO[bytes]:
         """Open a file to read its bytes; the caller explains errors."""
         raise NotImplementedError
+
+    def open_parts(self, last: int) -> IO[bytes]:
+        """Open a file of which little is read, so many of the last bytes among it.
+
+        A server is asked for what is read, not for more; where it is a disk there is no difference.
+        """
+        return self.open()
 
     def record(self) -> bytes | None:
         """Bytes of a small file; None if there is none.

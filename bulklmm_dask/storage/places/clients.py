@@ -46,6 +46,7 @@ _S3_CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
+_UNSIGNED = "AWS_UNSIGNED_PAYLOAD"
 _TRUE = ("1", "true", "yes", "on")
 # Beginnings of the environment variables that clients are made from.
 _OF_CLIENTS = ("AWS_", "GOOGLE_", "AZURE_")
@@ -137,6 +138,9 @@ def _s3(root: str, how: dict[str, Any]) -> ObjectStore:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if server := endpoint():
         how = {**how, "endpoint": server}
+    if _UNSIGNED not in os.environ:
+        # Encryption keeps bodies as they are: they are not digested as well, as with boto3.
+        how = {**how, "unsigned_payload": not server.startswith("http://")}
     provider = _of_boto3(root)
     if provider is not None:
         how = {**how, "credential_provider": provider}

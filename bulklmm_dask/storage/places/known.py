@@ -86,8 +86,8 @@ class Direct:
         """Read a range of the bytes of an object."""
         return self.bucket.part(key, start, stop)
 
-    def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object."""
+    def tail(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and at least its last bytes."""
         return self.bucket.tail(key, most)
 
     def put(self, key: str, data: Any) -> None:
@@ -148,10 +148,12 @@ class Once(Direct):
         content = self._contents.get(key)
         return self._under.part(key, start, stop) if content is None else content[start:stop]
 
-    def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object."""
+    def tail(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and at least its last bytes."""
         content = self._contents.get(key, _UNREAD)
-        return self._under.tail(key, most) if content is _UNREAD else there(key, content)[-most:]
+        if content is _UNREAD:
+            return self._under.tail(key, most)
+        return len(there(key, content)), there(key, content)
 
     def put(self, key: str, data: Any) -> None:
         """Write an object."""
@@ -278,10 +280,10 @@ class Seen(Once):
         data = self.get(key)
         return len(data), data[:most]
 
-    def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object, and all of a small one."""
+    def tail(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and at least its last bytes; all of a small one."""
         if self._is_listed(key) and self.size(key) <= SMALL:
-            return self.get(key)[-most:]
+            return self.size(key), self.get(key)
         return super().tail(key, most)
 
     def is_small(self, key: str) -> bool:

@@ -79,12 +79,15 @@ class Writer(os.PathLike[str]):
         Whether the run of an analysis has it from a caller, who still needs it then.
     """
 
-    def __init__(self, store: Location, folder: str) -> None:
-        """Prepare to write into a store; the lock lies in this folder of it."""
+    def __init__(self, store: Location, folder: str, *alone: str) -> None:
+        """Prepare to write into a store; the lock lies in this folder of it.
+
+        Neither there, nor in those that are `alone`, do workers write.
+        """
         self.store = store
         self.held: Held | None = None
         self.repair: Callable[[Location], None] | None = None
-        self._folder = folder
+        self._folder, self._alone = folder, (folder, *alone)
         self._heart: signs.Heart | None = None
         self._record = signs.new_record()
         self._made: Location | None = None
@@ -93,6 +96,11 @@ class Writer(os.PathLike[str]):
 
     def __fspath__(self) -> str:
         return self.store.path
+
+    @property
+    def makes_new(self) -> bool:
+        """Whether there is no store yet."""
+        return self.held is None and self.repair is None
 
     def take(self) -> None:
         """Take the lock of a store that exists.
@@ -155,16 +163,19 @@ class Writer(os.PathLike[str]):
     def _keep(self, file: Location) -> None:
         held = self.held = Held(self.store, file, self._record)
         _checked[held] = signs.now()
-        self.store.own(self._folder, self._made)
+        self.store.own(self._alone, self._made)
         self._made = None
         # Once it is lost, the next block is not written.
         self._heart = signs.Heart(file, self._record, lambda: _checked.pop(held, None))
 
 
 @contextmanager
-def writing(store: Location, folder: str) -> Iterator[Writer]:
-    """Hold the lock of a store, from now on if it exists, else once the run has made it."""
-    writer = Writer(store.anew, folder)
+def writing(store: Location, folder: str, *alone: str) -> Iterator[Writer]:
+    """Hold the lock of a store, from now on if it exists, else once the run has made it.
+
+    The arguments are those of `Writer`.
+    """
+    writer = Writer(store.anew, folder, *alone)
     try:
         if store.exists():
             writer.take()

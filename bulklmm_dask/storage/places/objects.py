@@ -106,19 +106,23 @@ class Bucket:
                 lambda: bytes(obstore.get_range(self._client, key, start=start, end=stop))
             )
 
-    def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object."""
+    def tail(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and at least its last bytes."""
         obstore = library(self.root)
         from obstore.exceptions import NotSupportedError
 
         options: Any = {"range": {"suffix": most}}
+
+        def read() -> tuple[int, bytes]:
+            found = obstore.get(self._client, key, options=options)
+            return found.meta["size"], bytes(found.bytes())
+
         with self._said(key, "read"):
             try:
-                return _again(
-                    lambda: bytes(obstore.get(self._client, key, options=options).bytes())
-                )
+                return _again(read)
             except NotSupportedError:  # Azure, and some servers of the web
-                return self.get(key)[-most:]
+                data = self.get(key)
+                return len(data), data
 
     def look(self, key: str) -> Entry:
         """Tell what an object is, without its bytes."""

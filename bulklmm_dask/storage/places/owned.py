@@ -20,23 +20,29 @@ _owned: dict[str, Direct] = {}  # by the URL of the store
 class Owned(Direct):
     """The objects of a store, of which some are known: small ones that this process has written.
 
-    In one folder, `alone`, no other process writes anything but records: it is known what is there.
+    In some folders, `alone`, no other process writes anything but records: it is known what is
+    there.
     """
 
     def __init__(
         self,
         bucket: Bucket,
         written: Mapping[str, bytes],
-        alone: str | None = None,
+        alone: Sequence[str] = (),
         sizes: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(bucket)
         self._written = dict(written)
-        self._alone = None if alone is None else f"{alone}/"
+        self._alone = tuple(f"{folder}/" for folder in alone)
         self._sizes = {key: size for key, size in (sizes or {}).items() if self._is_mine(key)}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what is there, but for what other processes write."""
+        return bool(self._alone)
+
     def _is_mine(self, key: str) -> bool:
-        return self._alone is not None and f"{key}/".startswith(self._alone)
+        return f"{key}/".startswith(self._alone)
 
     def size(self, key: str) -> int:
         """Bytes of an object."""
@@ -56,10 +62,9 @@ class Owned(Direct):
 
     def below(self, folder: str) -> dict[str, int]:
         """Sizes of all objects below a folder."""
-        if not self._is_mine(folder):
-            return super().below(folder)
-        found = dict(self._sizes)
-        return {key: size for key, size in found.items() if key.startswith(f"{folder}/")}
+        others = {} if self._is_mine(folder) else super().below(folder)
+        mine = dict(self._sizes)
+        return others | {key: size for key, size in mine.items() if key.startswith(f"{folder}/")}
 
     def top(self, folder: str) -> list[str]:
         """Names right below a folder."""
@@ -74,17 +79,21 @@ class Owned(Direct):
     def fetch(self, key: str, most: int | None = None) -> tuple[int, bytes]:
         """Size of an object, and its bytes, of a large one at least the first `most`."""
         content = self._written.get(key)
-        return super().fetch(key, most) if content is None else (len(content), content)
+        if content is not None:
+            return len(content), content
+        if self._is_mine(key) and key not in self._sizes:
+            raise FileNotFoundError(key)
+        return super().fetch(key, most)
 
     def part(self, key: str, start: int, stop: int) -> bytes:
         """Read a range of the bytes of an object."""
         content = self._written.get(key)
         return super().part(key, start, stop) if content is None else content[start:stop]
 
-    def tail(self, key: str, most: int) -> bytes:
-        """Read the last bytes of an object."""
+    def tail(self, key: str, most: int) -> tuple[int, bytes]:
+        """Size of an object, and at least its last bytes."""
         content = self._written.get(key)
-        return super().tail(key, most) if content is None else content[-most:]
+        return super().tail(key, most) if content is None else (len(content), content)
 
     def put(self, key: str, data: Any) -> None:
         """Write an object; one that is known stays so."""

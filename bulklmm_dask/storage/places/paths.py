@@ -197,7 +197,7 @@ class Place(Location):
         """Give itself."""
         return self
 
-    def own(self, alone: str, written: Location | None = None) -> None:
+    def own(self, alone: Sequence[str], written: Location | None = None) -> None:
         """Do nothing."""
 
     def disown(self) -> None:

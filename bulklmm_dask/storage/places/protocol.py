@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import IO, Any, ClassVar, Self, TypeAlias, cast
@@ -161,15 +161,15 @@ class Location(Group):
         """Put right what a writer was cut off from, with a StudyWarning; gives itself."""
         raise NotImplementedError
 
-    def own(self, alone: str, written: Location | None = None) -> None:
+    def own(self, alone: Sequence[str], written: Location | None = None) -> None:
         """Note that this process writes below here, as it has a lock, until `disown`.
 
         Its workers do so too.
 
         Parameters
         ----------
-        alone : str
-            Name of a folder where they do not, and records are all that others write.
+        alone : sequence of str
+            Names of folders where they do not, and records are all that others write.
         written : Location, optional
             The place where it has made what is here (`appearing`). Small files that it has written
             are not read again from a server.

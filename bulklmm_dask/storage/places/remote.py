@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar, cast
 
 from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places import owned
@@ -198,7 +198,7 @@ class RemotePlace(Location):
 
     def tail(self, most: int) -> bytes:
         """Read the last bytes of an object."""
-        return self.source.tail(self.key, most)
+        return self.source.tail(self.key, most)[1][-most:]
 
     def part(self, start: int, stop: int) -> bytes:
         """Read a range of the bytes of an object."""
@@ -214,6 +214,13 @@ class RemotePlace(Location):
         if size == len(data):
             return io.BytesIO(data)
         return io.BufferedReader(_Parts(self.source, self.key, size), _AHEAD)
+
+    def open_parts(self, last: int) -> IO[bytes]:
+        """Open an object; each part of it is read by a request, the last bytes by the first one."""
+        if self.bucket.is_web:  # many servers there give whole files only
+            return self.open()
+        size, data = self.source.tail(self.key, last)
+        return cast("IO[bytes]", _Parts(self.source, self.key, size, data))
 
     def remove(self) -> None:
         """Remove an object, and all below it."""
@@ -243,12 +250,19 @@ class RemotePlace(Location):
             pass
         return replace(self, known=known)
 
-    def own(self, alone: str, written: Location | None = None) -> None:
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has made it, and has its lock."""
+        source = self.source
+        return isinstance(source, Owned) and source.is_known
+
+    def own(self, alone: Sequence[str], written: Location | None = None) -> None:
         """Note that this process alone writes below here, and what it has written."""
         known = written.known if isinstance(written, RemotePlace) else None
         source = Owned(self.bucket, {})
         if isinstance(known, Draft):
-            source = Owned(self.bucket, known.written, (self / alone).key, known.sizes)
+            folders = [(self / name).key for name in alone]
+            source = Owned(self.bucket, known.written, folders, known.sizes)
         owned.own(self.path, source)
 
     def disown(self) -> None:
@@ -357,10 +371,11 @@ class RemotePlace(Location):
 
 
 class _Parts(io.RawIOBase):
-    """A large object as a file, read part by part."""
+    """A large object as a file, read part by part; its last bytes may be at hand."""
 
-    def __init__(self, source: Direct, key: str, size: int) -> None:
+    def __init__(self, source: Direct, key: str, size: int, last: bytes = b"") -> None:
         self._source, self._key, self._size, self._at = source, key, size, 0
+        self._last, self._known = last, size - len(last)
 
     def readable(self) -> bool:
         return True
@@ -379,7 +394,10 @@ class _Parts(io.RawIOBase):
         stop = min(self._at + len(buffer), self._size)
         if stop <= self._at:
             return 0
-        found = self._source.part(self._key, self._at, stop)
+        if self._at >= self._known:
+            found = self._last[self._at - self._known : stop - self._known]
+        else:
+            found = self._source.part(self._key, self._at, stop)
         buffer[: len(found)] = found
         self._at += len(found)
         return len(found)

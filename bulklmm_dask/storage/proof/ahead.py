@@ -28,6 +28,7 @@ _TOGETHER = 8  # of them are read at once
 def reading_ahead() -> Iterator[Callable[..., None]]:
     """Give a function that begins to read arrays of servers; others, and parts, it leaves alone.
 
+    At the end no request is under way any more, also after an error: who comes next would meet it.
     What cannot be read is asked for again by whoever needs it, and is told of the error.
     """
     left, mine = MOST, list[tuple[str, str]]()
@@ -50,7 +51,7 @@ def reading_ahead() -> Iterator[Callable[..., None]]:
     try:
         yield begin
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
         for key in mine:
             early_files.pop(key, None)
 

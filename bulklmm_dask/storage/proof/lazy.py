@@ -102,7 +102,11 @@ def behind(array: Any) -> Deferred | None:
     base = f"original-{array.name}" if graph is not None else ""
     if graph is None or base not in getattr(graph, "layers", ()):
         return None
-    source = graph.layers[base].get(base)
+    return within(graph.layers[base].get(base))
+
+
+def within(source: Any) -> Deferred | None:
+    """Find the array that is wrapped in something, for xarray or dask; None if it is none."""
     while source is not None and not isinstance(source, Deferred):
         source = getattr(source, "array", None)
     return source

@@ -18,16 +18,16 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.arrays.datasets import make_array, read_array
 from bulklmm_dask.storage.arrays.form import Form
-from bulklmm_dask.storage.arrays.pieces import bounds, touched
+from bulklmm_dask.storage.arrays.pieces import Region, bounds, touched
 from bulklmm_dask.storage.arrays.shard import read
-from bulklmm_dask.storage.arrays.sums import sound, sums_of
+from bulklmm_dask.storage.arrays.sums import ENTRY, SUM, sound, sums_of
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.proof.attributes import attributes_in
 from bulklmm_dask.storage.proof.entry import BLOCKS as BLOCKS
@@ -45,6 +45,9 @@ early_files: dict[tuple[str, str], Future[bytes]] = {}
 _TOGETHER = 2**14
 # Files that an array may lack: version 0.1.0 wrote none for blocks that are not finished.
 _MOST_ABSENT = 10_000
+# Bytes of a shard, decoded, of which single chunks are read from a server by requests of their own:
+# two that wait for each other, so that it is done for one chunk of so many.
+_LARGE, _FEW = 2**23, 16
 
 
 def sums_name(name: str) -> str:
@@ -306,6 +309,14 @@ def _early(file: Location, opening: Opening) -> io.BytesIO | None:
         return None
 
 
+def _opened(file: Location, form: Form, part: Region) -> IO[bytes]:
+    """A file of an array; of a large shard of which one chunk or few are read, these alone."""
+    chunks = form.chunks_of_shard
+    size = math.prod(form.file) * form.dtype.itemsize
+    is_little = size >= _LARGE and sum(1 for _ in touched(part, form.chunk)) * _FEW <= chunks
+    return file.open_parts(chunks * ENTRY + SUM) if is_little else file.open()
+
+
 def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Opening) -> Any:
     """Read a part of an array; what is read is compared with the checksums that are recorded.
 
@@ -331,7 +342,7 @@ def read_checked(store: Location, name: str, key: tuple[Any, ...], opening: Open
     for index, of_file, of_region in touched(region, form.file):
         file = store / name / form.path(index)
         try:
-            with _early(file, opening) or file.open() as stream:
+            with _early(file, opening) or _opened(file, form, of_file) as stream:
                 out[of_region] = read(stream, form, of_file, sums[index])
         except (FileNotFoundError, NotADirectoryError, ValueError, RuntimeError) as error:
             opening.require_same(store, name)

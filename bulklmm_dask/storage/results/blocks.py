@@ -7,10 +7,10 @@ lost one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,10 @@ class ResultStore:
     def location(self) -> Location:
         """Location of the store."""
         return Location(self.path)
+
+    def made(self) -> ResultStore:
+        """The store itself (`NewStore.made`)."""
+        return self
 
     def pending_blocks(self) -> list[tuple[int, int]]:
         """Blocks (i, j) that a run begins with, chunk by chunk of traits: its journal is empty."""
@@ -114,3 +118,40 @@ class ResultStore:
             length = stream.tell()
         file.begin_sync()
         return file, sums, length
+
+
+@dataclass(frozen=True)
+class NewStore:
+    """A result store that is being made, while others compute what is to be written into it.
+
+    Attributes
+    ----------
+    path : str
+        Its path or URL.
+    layout : Layout
+        Its sizes.
+    made : callable
+        Waits for the store, and gives it; raises what has kept it from being made.
+    """
+
+    path: str
+    layout: Layout
+    made: Callable[[], ResultStore]
+
+    @property
+    def location(self) -> Location:
+        """Location of the store."""
+        return Location(self.path)
+
+    def pending_blocks(self) -> list[tuple[int, int]]:
+        """All blocks (i, j), chunk by chunk of traits."""
+        rows, columns = self.layout.blocks
+        return [(i, j) for j in range(columns) for i in range(rows)]
+
+    def pending_traits(self) -> npt.NDArray[np.int64]:
+        """All chunks of traits."""
+        return np.arange(self.layout.blocks[1])
+
+
+# What a run writes into.
+Target: TypeAlias = ResultStore | NewStore

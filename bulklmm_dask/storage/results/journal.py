@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
-from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.attributes import attributes_in
 from bulklmm_dask.storage.proof.entry import Entry, Finished, encoded, numbered
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, mark_for, sums_name
 from bulklmm_dask.storage.proof.stamp import DIGEST
+from bulklmm_dask.storage.results.blocks import Target
 from bulklmm_dask.storage.results.ledger import fold
 from bulklmm_dask.storage.results.written import Written
 from bulklmm_dask.storage.summaries.notes import arrays_of
@@ -38,9 +38,12 @@ class Journal:
     end puts all into the arrays of the store, also when an error or Ctrl-C ends the run.
     """
 
-    def __init__(self, store: Location, held: Held | None = None) -> None:
-        """Begin the journal of a store, locked unless it is not yet under its name."""
-        self._store, self._held = store, held
+    def __init__(self, target: Target, store: Location | None = None) -> None:
+        """Begin the journal of a store, locked unless it is not yet under its name.
+
+        `store` is its place, if anything is known of that.
+        """
+        self._target, self._store = target, store or target.location
         self._waiting: list[Written] = []
         self._noted, self._bytes, self._number, self._written = 0, 0, 0, time.monotonic()
         self._folded: Location | None = None
@@ -75,8 +78,9 @@ class Journal:
         """Write an entry of what was noted, once all that it vouches for is on the disk."""
         if not self._waiting:
             return
-        if self._held is not None:
-            self._held.require(within=0.0)
+        held = self._target.made().held
+        if held is not None:
+            held.require(within=0.0)
         with explained(self._store):
             self._store.sync([file for written in self._waiting for file in written.files])
             file = numbered(self._store, self._number)
@@ -89,7 +93,7 @@ class Journal:
     def _finish(self) -> None:
         """Put all into the arrays of the store."""
         if self._number or self._waiting:
-            self._folded = fold(self._store, self._held, self._waiting)
+            self._folded = fold(self._store, self._target.made().held, self._waiting)
 
     @cached_property
     def _digest(self) -> str:

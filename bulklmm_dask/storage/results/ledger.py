@@ -14,6 +14,7 @@ from bulklmm_dask.storage.arrays.datasets import read_array, write_file
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
+from bulklmm_dask.storage.places.signs import BEAT
 from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
@@ -30,11 +31,11 @@ from bulklmm_dask.storage.summaries.notes import Notes
 from bulklmm_dask.storage.summaries.of_blocks import HIGHEST, LOD, SUMMARY, BlockSummary
 from bulklmm_dask.typing import Index, Sums
 
+# Folders that no other process writes than the one that drives a run; its lock is in the first.
+KEPT = (BLOCKS, TRAITS, MANIFEST, SUMMARY)
 # What is read before it is written, or to know where that is.
 _READ = (MANIFEST, SUMMARY, f"{LOD}/{METADATA}")
-
-
-# Seconds after which it is looked again whether the lock is held: `fold` looks with all else.
+# Seconds after which it is looked again whether the lock is held.
 _NOW = 1.0
 
 
@@ -47,7 +48,7 @@ class Ledger:
 
     def __init__(self, store: Location, held: Held | None = None) -> None:
         """Begin for a store, locked unless it is not yet under its name."""
-        self._store, self._held = store.opened(), held
+        self._store, self._held = store if store.is_own else store.opened(), held
         # Nobody else writes these while the run has the lock.
         self._store.fetch(lambda path: path.startswith(_READ))
         self._rows: dict[str, _Rows] = {}
@@ -90,22 +91,37 @@ class Ledger:
         """Take back the mark of a block or of a chunk of traits."""
         self._of(kind_of(mark)).set_mark(mark, 0)
 
-    def write(self) -> None:
-        """Write what was noted: the marks once all that they vouch for is on the disk."""
+    def write(self, *meanwhile: Callable[[], Any]) -> list[Any]:
+        """Write what was noted: the marks once all that they vouch for is on the disk.
+
+        What is to be done `meanwhile` is done along with the marks; its results are given.
+        """
+        # Nobody takes a lock over within a beat. It is looked at with the first requests again,
+        # and before the marks.
+        locks = [] if self._held is None else [partial(self._held.require, _NOW)]
         if self._held is not None:
-            self._held.require(within=_NOW)
+            self._held.require(within=BEAT)
         with explained(self._store):
             self._store.sync(self._files)
             summaries = [] if self._summaries is None else [self._summaries.write]
-            for of_marks, others in ((False, summaries), (True, [])):
-                rows = [
-                    rows.write
-                    for name, rows in self._rows.items()
-                    if (name in (BLOCKS, TRAITS)) == of_marks
-                ]
-                written = self._store.each(lambda write: write(), [*others, *rows])
-                self._store.sync([*chain(*written)])
+            written = self._together(*locks, *summaries, *self._writes(of_marks=False))
+            self._store.sync([*chain(*written[len(locks) :])])
+            marks = self._writes(of_marks=True)
+            written = self._together(*marks, *meanwhile)
+            self._store.sync([*chain(*written[: len(marks)])])
         self._files.clear()
+        return written[len(marks) :]
+
+    def _together(self, *calls: Callable[[], Any]) -> list[Any]:
+        return list(self._store.each(lambda call: call(), calls))
+
+    def _writes(self, *, of_marks: bool) -> list[Callable[[], list[Location]]]:
+        """Writes of the arrays of marks, or of the others."""
+        return [
+            rows.write
+            for name, rows in self._rows.items()
+            if (name in (BLOCKS, TRAITS)) == of_marks
+        ]
 
     def _notes(self) -> Notes:
         if self._summaries is None:
@@ -137,23 +153,24 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
     Location
         The store, opened: what was looked up is known, with what was written.
     """
-    looks: list[Callable[[], Any]] = [store.opened]
-    if held is not None:
-        looks.append(partial(held.require, within=0.0))
-    store, *_ = store.each(lambda look: look(), looks)
+    if not store.is_own:
+        looks: list[Callable[[], Any]] = [store.opened]
+        if held is not None:
+            looks.append(partial(held.require, within=0.0))
+        store, *_ = store.each(lambda look: look(), looks)
     has_journal = (store / JOURNAL).exists()
     if not has_journal and not others:
-        return store
+        return store.opened()
     with explained(store):
         ledger = Ledger(store, held)
         for entry in entries_of(store):
             ledger.note_entry(entry)
         for written in others:
             ledger.note(written)
-        ledger.write()
+        (found,) = ledger.write(store.opened)
         if has_journal:
-            (store / JOURNAL).remove()
-    return store
+            (found / JOURNAL).remove()
+    return cast("Location", found)
 
 
 class _Rows:

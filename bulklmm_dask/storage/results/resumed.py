@@ -22,7 +22,7 @@ from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import FIRST, format_of, refuse_first_format
 from bulklmm_dask.storage.results.blocks import ResultStore
-from bulklmm_dask.storage.results.ledger import Ledger, fold
+from bulklmm_dask.storage.results.ledger import KEPT, Ledger, fold
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.storage.results.soundness import (
     block_sizes,
@@ -69,7 +69,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     store = Location.of(path).opened(to_write=True)
     if store.exists():
         result_attributes(store)
-    with _writing(store, BLOCKS) as writer:
+    with _writing(store, *KEPT) as writer:
         yield writer
 
 
@@ -94,7 +94,7 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
         with store.scratch() as fresh:
             skeleton.write(fresh)
             writer.repair(fresh)
-    elif writer.held is None:
+    elif writer.makes_new:
         store.require_writable(skeleton.nbytes)
         try:
             with store.appearing(locked=True) as partial:

@@ -72,7 +72,7 @@ def write_result(result: xr.Dataset, store: Location, compression: Compression =
     }
     Skeleton(beside, layout, fields, {}, ORIGIN, compression).write(store)
     target = ResultStore(store.path, layout, compression)
-    with Journal(store) as journal:
+    with Journal(target, store) as journal:
         for i, j in target.pending_blocks():
             region = dict(zip(dims, layout.region(i, j), strict=True)) if names else {}
             some = pairs.isel(region).compute()

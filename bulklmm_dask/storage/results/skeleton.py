@@ -71,7 +71,7 @@ class Skeleton:
         for name, field in self.of_pairs.items():
             rest = field.shape[2:]
             own = None if inner is None else (*inner, *rest)
-            codecs = self.compression.codecs
+            codecs = self.compression.codecs_of_pairs
             _make_array(store / name, field, (*layout.block, *rest), codecs, own)
         for name, field in self.of_traits.items():
             codecs = small_codecs() if field.dtype == object else FAST.codecs

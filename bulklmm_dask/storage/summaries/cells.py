@@ -1,32 +1,25 @@
 """Cells that LODs are counted in.
 
 There are so many cells of equal width from one power of two to the next, so that the leading bits
-of a binary float number its cell. All LODs below 2**-16 are one cell. A store keeps the counts of
-LODs of at least 2 (p < 0.0025) by cell. Lower ones, of which there are many, would take several
-times as long as all else in a summary: of these it keeps bounds in a few wide cells.
+of a binary float number its cell. All LODs below 2**-16 are in the first cell, and all of at least
+2**24, which no p-value can tell apart, in the last.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
+from typing import Any, Self
 
-from bulklmm_dask.storage.summaries.slabs import Slabs
+import numpy as np
+
 from bulklmm_dask.typing import Array, Index, Real
 
-_CELLS, _FIRST = 1024, -16
-_BITS = _CELLS.bit_length() - 1
+_CELLS = 1024
+# Powers of two: where the first cell ends, and where the last one does but for what is higher.
+_FIRST, _LAST = -16, 24
+N_CELLS = (_LAST - _FIRST) * _CELLS
 # Pairs that are counted together: few enough to stay in the processor's cache.
-_TOGETHER = 1 << 18
-# Counts of a store: LODs from one power of two to another have a cell of their own. Higher ones,
-# which no finite p-value belongs to, count in the last cell. Below are wide cells, from 0 and from
-# each edge.
-_LEAST, _MOST = 1, 24
-FLOOR = 2.0**_LEAST
-EDGES = (0.5, 1.0, 1.5)
-WIDE = 1 + len(EDGES)
-_ABOVE = (_LEAST - _FIRST) * _CELLS
-N_STORED = WIDE + (_MOST - _LEAST) * _CELLS
+TOGETHER = 1 << 17
 
 
 def lower_edge(cell: Index) -> Array:
@@ -35,70 +28,84 @@ def lower_edge(cell: Index) -> Array:
     return np.where(cell == 0, 0.0, np.ldexp(1.0 + step / _CELLS, power + _FIRST))
 
 
-def count_in_cells(lod: Real, least: float = -np.inf) -> Index:
-    """Count LODs in each cell; NaN is passed over.
+def upper_edge(cell: Index) -> Array:
+    """LOD that is just too high for each cell; infinite for the last."""
+    return np.where(cell == N_CELLS - 1, np.inf, lower_edge(cell + 1))
 
-    Parameters
+
+@dataclass(frozen=True)
+class Layout:
+    """How the bits of a LOD tell its cell: ``(bits >> shift) - first``, from 0 to `N_CELLS` - 1.
+
+    Attributes
     ----------
-    lod : array
-        Values of any shape; negative ones count as 0.
-    least : float
-        LODs below it count as the first cell, which saves the time to find their own.
-
-    Returns
-    -------
-    array (cells,)
-        Counts, to the highest cell that has one.
+    exact : dtype
+        Signed integers of the size of a LOD.
+    shift, first : int
+        As above.
     """
-    flat = lod.reshape(-1)
-    total = np.zeros(1, dtype=np.int64)
-    for start in range(0, flat.size, _TOGETHER):
-        piece = flat[start : start + _TOGETHER]
-        if np.isnan(piece.max()):
-            piece = piece[~np.isnan(piece)]
-        high = piece
-        if least > -np.inf:  # a mask as the index takes five times as long
+
+    exact: np.dtype[Any]
+    shift: int
+    first: int
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any]) -> Self:
+        """That of LODs in single or double precision."""
+        kind = np.finfo(dtype)
+        return cls(
+            np.dtype(np.int32 if kind.bits == 32 else np.int64),
+            kind.nmant - (_CELLS.bit_length() - 1),
+            (kind.maxexp - 1 + _FIRST) * _CELLS,
+        )
+
+
+class Counts:
+    """Counts of LODs by cell, of one piece after the other, in arrays that are made once.
+
+    Attributes
+    ----------
+    by_cell : array (cells,) of int
+        Counts of all cells so far.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        """Begin with none, for LODs in single or double precision."""
+        self._layout = Layout.of(dtype)
+        ends = np.ldexp(np.ones(2, dtype), [_FIRST, _LAST]).view(self._layout.exact)
+        self._least, self._most = ends[0], ends[1] - 1
+        self.by_cell = np.zeros(N_CELLS, np.int64)
+        self._make_room(0)
+
+    @classmethod
+    def of(cls, lod: Real, least: float) -> Index:
+        """Counts of LODs of any shape, NaN left out; those below `least` are in the first cell."""
+        flat, counts = lod.reshape(-1), cls(lod.dtype)
+        for start in range(0, flat.size, TOGETHER):
+            piece = flat[start : start + TOGETHER]
+            if np.isnan(piece.max()):
+                piece = piece[~np.isnan(piece)]
+            # A mask as the index takes five times as long.
             high = piece[np.flatnonzero(piece >= lod.dtype.type(least))]
-        count = np.bincount(_cell(high), minlength=total.size)
-        count[: total.size] += total
-        count[0] += piece.size - high.size
-        total = count
-    return total
+            counts.add(high)
+            counts.add_first(piece.size - high.size)
+        return counts.by_cell
 
+    def _make_room(self, most: int) -> None:
+        self._bits, self._cell = np.empty(most, self._layout.exact), np.empty(most, np.intp)
 
-def stored_counts(slabs: Slabs) -> npt.NDArray[np.uint32]:
-    """Count LODs as a store keeps them: in few wide cells below `FLOOR`, by cell above.
+    def add(self, lod: Real) -> None:
+        """Count LODs, none of which is NaN; negative ones count as 0."""
+        n, layout = lod.size, self._layout
+        if n > self._bits.size:
+            self._make_room(n)
+        bits = lod.reshape(-1).view(layout.exact)
+        bits = np.clip(bits, self._least, self._most, out=self._bits[:n])
+        np.right_shift(bits, layout.shift, out=bits)
+        cell = np.subtract(bits, layout.first, out=self._cell[:n], dtype=layout.exact)
+        count = np.bincount(cell)
+        self.by_cell[: count.size] += count
 
-    From the edge of a wide cell on, at least as many are counted as there are; in all cells
-    together, as many as there are. NaN is passed over.
-    """
-    cell = np.minimum(_cell(slabs.reaching(FLOOR)) - _ABOVE, N_STORED - WIDE - 1)
-    fine = np.bincount(cell, minlength=N_STORED - WIDE)
-    wide = -np.diff([slabs.count, *map(slabs.at_most, EDGES), cell.size])
-    return np.concatenate([wide, fine]).astype(np.uint32)
-
-
-def cells_of_stored(counts: Index) -> tuple[Index, Index]:
-    """Cells that are not empty, and their counts, of counts that a store has kept.
-
-    LODs of a wide cell are counted in the highest cell that lies in it.
-    """
-    at = np.flatnonzero(counts)
-    return _CELL_OF_STORED[at], counts[at]
-
-
-def _cell(lod: Real) -> npt.NDArray[np.integer]:
-    """Cells of LODs without NaN, in place where they can be; negative LODs count as 0."""
-    exact: type[np.signedinteger] = np.int32 if lod.dtype == np.float32 else np.int64
-    if exact is np.int64:
-        lod = lod.astype(np.float64, copy=False)
-    kind = np.finfo(lod.dtype)
-    bits = lod.view(exact) >> (kind.nmant - _BITS)
-    bits -= (kind.maxexp - 1 + _FIRST) * _CELLS
-    return np.maximum(bits, 0, out=bits)
-
-
-# Cell of each count of a store.
-_CELL_OF_STORED = np.append(
-    _cell(np.array([*EDGES, FLOOR])) - 1, np.arange(N_STORED - WIDE) + _ABOVE
-)
+    def add_first(self, count: int) -> None:
+        """Count so many more, or fewer, LODs in the first cell."""
+        self.by_cell[0] += count

@@ -15,7 +15,7 @@ from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.arrays.shard import write
 from bulklmm_dask.storage.places.location import Location, ServerError
-from bulklmm_dask.storage.summaries.cells import N_STORED
+from bulklmm_dask.storage.summaries.cells import N_CELLS
 from bulklmm_dask.storage.summaries.files import File, FileSums
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
@@ -65,7 +65,7 @@ class Notes:
         sums[..., 0] = checksum(mark, lod, summary.highest, summary.row)
         if summary.counts is not None:
             sums[..., 1] = checksum(mark, lod, summary.counts)
-            self._add(COUNTS, (*block, slice(0, N_STORED)), summary.counts[None, None])
+            self._add(COUNTS, (*block, slice(0, N_CELLS)), summary.counts[None, None])
         self._add(CHECKSUM, (*block, slice(0, 2)), sums)
 
     def note_all(
@@ -126,7 +126,7 @@ class Notes:
             sums[:, 1] = checksums(marks, lods, counts)
             for at, mark in enumerate(marks.tolist()):
                 block = tuple(slice(place, place + 1) for place in mark)
-                self._add(COUNTS, (*block, slice(0, N_STORED)), counts[at, None, None])
+                self._add(COUNTS, (*block, slice(0, N_CELLS)), counts[at, None, None])
         self._scatter(CHECKSUM, list(marks.T), sums)
 
     def _scatter(self, name: str, where: Sequence[Index], values: npt.NDArray[Any]) -> None:

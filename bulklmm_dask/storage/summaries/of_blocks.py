@@ -26,9 +26,9 @@ from bulklmm_dask.storage.codecs.compression import FAST
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.manifest import together
-from bulklmm_dask.storage.summaries.cells import N_STORED, stored_counts
+from bulklmm_dask.storage.summaries.cells import N_CELLS
 from bulklmm_dask.storage.summaries.segments import Segments
-from bulklmm_dask.storage.summaries.slabs import Slabs
+from bulklmm_dask.storage.summaries.summarise import summarise
 from bulklmm_dask.typing import Index, Real, Sums
 
 SUMMARY = "summary"
@@ -37,8 +37,8 @@ COUNTS, CHECKSUM = f"{SUMMARY}/counts", f"{SUMMARY}/checksum"
 FILES = f"{SUMMARY}/files"
 LOD = "lod"
 CONTIG, _FREEDOM = "variant_contig", "df"
-# What a file holds before compression: bytes of maxima, and blocks of counts (94 kB each).
-_MAXIMA, _COUNTED = 2**25, 1024
+# What a file holds before compression: bytes of maxima, and blocks of counts (164 kB each).
+_MAXIMA, _COUNTED = 2**25, 512
 # Blocks that are counted, however small they are.
 _FEW = 2**12
 _UINT = np.dtype(np.uint32)
@@ -56,7 +56,7 @@ class BlockSummary:
         Index, in the whole result, of the first marker that has it; of the first marker of the
         segment where there is none.
     counts : array (cells,) or None
-        From `stored_counts`; None if LODs are not counted.
+        How many LODs each cell has; None if LODs are not counted.
     """
 
     highest: Real
@@ -72,10 +72,10 @@ class BlockSummary:
     @classmethod
     def of(cls, lod: Real, segments: Segments, i: int, *, counted: bool) -> BlockSummary:
         """Summarise the LODs of a block in chunk `i` of the markers."""
-        slabs = Slabs.of(lod, segments.groups_of_chunk(i))
-        highest, row = slabs.highest()
+        group = segments.groups_of_chunk(i)
+        highest, row, counts = summarise(lod, group, counted=counted)
         place = (row + i * segments.size).astype(np.int32)
-        return cls(highest, place, stored_counts(slabs) if counted else None)
+        return cls(highest, place, None if counts is None else counts.astype(np.uint32))
 
 
 def checksum(mark: tuple[int, int], lod: Sums, *parts: npt.NDArray[Any]) -> int:
@@ -113,6 +113,12 @@ def has_summaries(values: Mapping[str, Any]) -> bool:
     return lod is not None and len(lod.shape) == 2 and lod.dtype in (np.float32, np.float64)
 
 
+def has_counts(store: Location) -> bool:
+    """Tell whether a store has counts in these cells; those of 0.2.0.dev0 were others."""
+    array = store / COUNTS
+    return array.is_store() and Form.of(array).shape[-1] == N_CELLS
+
+
 def are_counted(values: Mapping[str, Any]) -> bool:
     """Tell whether LODs are counted: cells of LODs are cells of p-values if all have one df."""
     return _FREEDOM not in values
@@ -120,7 +126,7 @@ def are_counted(values: Mapping[str, Any]) -> bool:
 
 def _are_worth(layout: Layout) -> bool:
     """Tell whether counts are quicker to read than the LODs of the blocks, if there are many."""
-    return math.prod(layout.blocks) <= _FEW or math.prod(layout.block) >= N_STORED
+    return math.prod(layout.blocks) <= _FEW or math.prod(layout.block) >= N_CELLS
 
 
 def create_summaries(
@@ -151,8 +157,8 @@ def create_summaries(
         ),
     }
     if are_counted(of_pairs) and _are_worth(layout):
-        cells = (*together((rows, columns), _COUNTED), N_STORED)
-        made[COUNTS] = ((rows, columns, N_STORED), cells, _UINT, (*of_blocks, "cells"))
+        cells = (*together((rows, columns), _COUNTED), N_CELLS)
+        made[COUNTS] = ((rows, columns, N_CELLS), cells, _UINT, (*of_blocks, "cells"))
     make_group(store / SUMMARY)
     forms = {
         name: Form.new(shape, dtype, file, FAST.codecs, dims=dims)
@@ -194,4 +200,4 @@ def summary_of(
 @lru_cache(maxsize=8)
 def _kept(store: Location, _: object) -> tuple[Segments, bool]:
     """Segments of a store, and whether it has counts, once for all blocks of a process."""
-    return segments_of(store), (store / COUNTS).is_store()
+    return segments_of(store), has_counts(store)

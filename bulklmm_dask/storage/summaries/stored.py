@@ -19,7 +19,7 @@ from bulklmm_dask.storage.arrays.pieces import Region
 from bulklmm_dask.storage.places.location import METADATA, Location, ServerError
 from bulklmm_dask.storage.proof.lazy import stored_behind
 from bulklmm_dask.storage.proof.manifest import Opening, opened_once, read_checked
-from bulklmm_dask.storage.summaries.cells import N_STORED
+from bulklmm_dask.storage.summaries.cells import N_CELLS
 from bulklmm_dask.storage.summaries.files import File, FileSums
 from bulklmm_dask.storage.summaries.of_blocks import (
     CHECKSUM,
@@ -33,6 +33,7 @@ from bulklmm_dask.storage.summaries.of_blocks import (
     BlockSummary,
     checksum,
     forms_of,
+    has_counts,
     segments_of,
 )
 from bulklmm_dask.storage.summaries.segments import Segments
@@ -143,11 +144,11 @@ class StoredSummary:
             yield found
 
     def counts(self) -> Index | None:
-        """Read the counts of all LODs, as `stored_counts` gives them; None if there are none."""
+        """Read the counts of all LODs, by cell; None if there are none."""
         if not self._is_counted:
             return None
         self._require_file_sums()
-        total = np.zeros(N_STORED, dtype=np.int64)
+        total = np.zeros(N_CELLS, dtype=np.int64)
         tiles = self._tiles()
         counts = self.store.each(lambda blocks: self._read(COUNTS, *blocks), tiles, large=True)
         for blocks, found in zip(tiles, counts, strict=True):
@@ -228,8 +229,8 @@ class StoredSummary:
 
     @property
     def _is_counted(self) -> bool:
-        known = (self.store / COUNTS / METADATA).is_file()
-        return known and self._form(COUNTS).shape[-1] == N_STORED  # those of 0.2.0.dev0 differ
+        with _sound(self.store / COUNTS):
+            return has_counts(self.store)
 
     def _form(self, name: str) -> Form:
         with _sound(self.store / name):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import LARGEST_MB
 from bulklmm_dask.study.schema import require_unique, unknown_names
@@ -152,7 +152,7 @@ def read_map_or_none(path: str | Path | None, unit: str | None) -> tuple[pd.Data
     if path is not None:
         return read_map(path, unit)
     if unit is not None:
-        raise InputError(
+        raise OptionError(
             f"{option('position_unit')} is {unit!r}, but there is no map whose positions it could "
             f"mean; pass {option('variant_map')} too, or leave {option('position_unit')} out"
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bulklmm_dask as blmm
-from bulklmm_dask.cli.study import import_command
+from bulklmm_dask.cli.importing import import_command
 from bulklmm_dask.describe import describe
 from bulklmm_dask.study.readers.registry import READERS, markdown_rows, read_alone, with_option
 

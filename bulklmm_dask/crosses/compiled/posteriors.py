@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import numpy as np
 import numpy.typing as npt
 
+from bulklmm_dask._compiled import chosen
 from bulklmm_dask.crosses.chains import Chain, Mixing, MixingPair
 from bulklmm_dask.crosses.seen import Seen
-from bulklmm_dask.lmm.compiled.loops import built, loops
 from bulklmm_dask.typing import Array, Index, Single
 
 # What the loop takes, and how many individuals it computes at a time, in vectors.
@@ -15,10 +18,20 @@ MOST_FOUNDERS = 64
 _BLOCKS, _LANES = 16, 4
 
 
+@cache
+def built() -> ModuleType | None:
+    """The compiled module; None where it was not built."""
+    try:
+        from bulklmm_dask.crosses.compiled import _chains
+    except ImportError:
+        return None
+    return _chains
+
+
 def loops_for(chain: Chain) -> int | None:
     """Number of the compiled loops that can compute a chain; None where NumPy has to."""
     mixes = isinstance(chain, Mixing | MixingPair) and len(chain.weights) <= MOST_FOUNDERS
-    return loops() if mixes and hasattr(built(), "chains") else None
+    return chosen(built()) if mixes else None
 
 
 def write_posterior(

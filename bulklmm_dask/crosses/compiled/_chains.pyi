@@ -1,0 +1,6 @@
+from typing import Any
+
+import numpy.typing as npt
+
+def best() -> int: ...
+def chains(arrays: tuple[npt.NDArray[Any], ...], sizes: tuple[int, ...], loops: int) -> None: ...

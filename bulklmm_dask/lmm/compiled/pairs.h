@@ -1,0 +1,269 @@
+/* Likelihoods of single pairs from a few terms: sums over q of t_q / v(mu_q, h), v = mu h + 1 - h.
+
+Terms (q, 3, pairs) are those of S_yy, S_xy and S_xx. LANES pairs are computed together; the last are
+filled up with copies of the last pair. Counterparts in NumPy: `alt/sums.py`, `compress.py`. */
+
+#ifndef PAIRS_TYPES
+#define PAIRS_TYPES
+#define LANES 8
+#define LN2 0.69314718055994530942
+
+struct volume {
+    const double *poles, *terms;
+    Py_ssize_t q;
+};
+
+struct pairs {
+    const double *poles, *terms;
+    Py_ssize_t q, pairs;
+    const int64_t *some;
+    Py_ssize_t count;
+};
+
+typedef void pair_derivatives(const struct pairs *, const double *h2, struct volume, double count,
+                              int reml, double *slope, double *bend);
+typedef void pair_values(const struct pairs *, const double *h2, double *sums);
+typedef void volume_integrals(struct volume, const double *h2, Py_ssize_t count, double *out);
+typedef void pair_rivals(const struct pairs *, const double *mesh, Py_ssize_t points,
+                         const double *weights, const double *volume, double count, int reml,
+                         double reach, const double *h2, double *scratch, unsigned char *at_end,
+                         unsigned char *between);
+#endif
+
+/* Terms q of the pairs of some lanes, (3, LANES). */
+TARGET static inline void IN(terms_of)(const struct pairs *p, Py_ssize_t q, const int64_t *at,
+                                       double t[3][LANES]) {
+    for (int s = 0; s < 3; s++) {
+        const double *row = p->terms + (3 * q + s) * p->pairs;
+        for (int k = 0; k < LANES; k++)
+            t[s][k] = row[at[k]];
+    }
+}
+
+TARGET static inline void IN(lanes)(const struct pairs *p, Py_ssize_t start, const double *h2,
+                                    int64_t at[LANES], double h[LANES]) {
+    for (int k = 0; k < LANES; k++) {
+        Py_ssize_t i = start + k < p->count ? start + k : p->count - 1;
+        at[k] = p->some[i];
+        h[k] = h2[i];
+    }
+}
+
+/* First two derivatives of -1/2 [count ln R + ln|V| (+ ln S_xx)] of each pair at its own h. */
+TARGET static void IN(pair_derivatives)(const struct pairs *p, const double *h2,
+                                        struct volume volume, double count, int reml, double *slope,
+                                        double *bend) {
+    for (Py_ssize_t start = 0; start < p->count; start += LANES) {
+        int64_t at[LANES];
+        double h[LANES], t[3][LANES], s0[3][LANES] = {{0}}, s1[3][LANES] = {{0}},
+            s2[3][LANES] = {{0}}, v1[LANES] = {0}, v2[LANES] = {0}, one[LANES], two[LANES];
+        IN(lanes)(p, start, h2, at, h);
+        for (Py_ssize_t q = 0; q < p->q; q++) {
+            double pole = p->poles[q], change = pole - 1.0;
+            double w[LANES], first[LANES], second[LANES];
+            for (int k = 0; k < LANES; k++) {
+                w[k] = 1.0 / (pole * h[k] + (1.0 - h[k]));
+                first[k] = -w[k] * (change * w[k]);
+                second[k] = -2.0 * first[k] * (change * w[k]);
+            }
+            IN(terms_of)(p, q, at, t);
+            for (int s = 0; s < 3; s++)
+                for (int k = 0; k < LANES; k++) {
+                    s0[s][k] += t[s][k] * w[k];
+                    s1[s][k] += t[s][k] * first[k];
+                    s2[s][k] += t[s][k] * second[k];
+                }
+        }
+        for (Py_ssize_t q = 0; q < volume.q; q++) {
+            double pole = volume.poles[q], change = pole - 1.0, term = volume.terms[q];
+            for (int k = 0; k < LANES; k++) {
+                double w = 1.0 / (pole * h[k] + (1.0 - h[k]));
+                v1[k] += term * w;
+                v2[k] -= term * w * (change * w);
+            }
+        }
+        for (int k = 0; k < LANES; k++) {
+            double b = s0[1][k] / s0[2][k], rest = s0[0][k] - b * s0[1][k];
+            double moved = s1[1][k] - b * s1[2][k];
+            double d1 = (s1[0][k] - b * (s1[1][k] + moved)) / rest;
+            double d2 = s2[0][k] - b * (2.0 * s2[1][k] - b * s2[2][k]) -
+                        2.0 * moved * moved / s0[2][k];
+            one[k] = count * d1 + v1[k];
+            two[k] = count * (d2 / rest - d1 * d1) + v2[k];
+        }
+        if (reml)
+            for (int k = 0; k < LANES; k++) {
+                double ratio = s1[2][k] / s0[2][k];
+                one[k] += ratio;
+                two[k] += s2[2][k] / s0[2][k] - ratio * ratio;
+            }
+        for (int k = 0; k < LANES && start + k < p->count; k++) {
+            slope[start + k] = -0.5 * one[k];
+            bend[start + k] = -0.5 * two[k];
+        }
+    }
+}
+
+/* S_yy, S_xy and S_xx of each pair at its own h, (3, count). */
+TARGET static void IN(pair_values)(const struct pairs *p, const double *h2, double *sums) {
+    for (Py_ssize_t start = 0; start < p->count; start += LANES) {
+        int64_t at[LANES];
+        double h[LANES], t[3][LANES], s0[3][LANES] = {{0}};
+        IN(lanes)(p, start, h2, at, h);
+        for (Py_ssize_t q = 0; q < p->q; q++) {
+            double pole = p->poles[q], w[LANES];
+            for (int k = 0; k < LANES; k++)
+                w[k] = 1.0 / (pole * h[k] + (1.0 - h[k]));
+            IN(terms_of)(p, q, at, t);
+            for (int s = 0; s < 3; s++)
+                for (int k = 0; k < LANES; k++)
+                    s0[s][k] += t[s][k] * w[k];
+        }
+        for (int s = 0; s < 3; s++)
+            for (int k = 0; k < LANES && start + k < p->count; k++)
+                sums[s * p->count + start + k] = s0[s][k];
+    }
+}
+
+/* v = 2^e m with m in [sqrt(1/2), sqrt(2)), of normal positive numbers. */
+TARGET static inline void IN(split)(const double v[LANES], double e[LANES], double m[LANES]) {
+    uint64_t bits[LANES], shift[LANES], number[LANES];
+    memcpy(bits, v, sizeof bits);
+    for (int k = 0; k < LANES; k++) {
+        /* The bits of sqrt(1/2) are subtracted, and 1,100 added to the exponent. */
+        shift[k] = (bits[k] - 0x3fe6a09e667f3bcdu + ((uint64_t)1100 << 52)) >> 52;
+        bits[k] -= (shift[k] - 1100) << 52;
+        number[k] = shift[k] | 0x4330000000000000u; /* 2^52 and the exponent, as a double */
+    }
+    memcpy(m, bits, sizeof bits);
+    memcpy(e, number, sizeof number);
+    for (int k = 0; k < LANES; k++)
+        e[k] -= 4503599627370496.0 + 1100.0;
+}
+
+/* atanh(s)/s from z = s^2, for m in [sqrt(1/2), sqrt(2)) and s = (m - 1)/(m + 1). */
+TARGET static inline double IN(atanh_over)(double z) {
+    double p = 1.0 / 19.0;
+    p = p * z + 1.0 / 17.0;
+    p = p * z + 1.0 / 15.0;
+    p = p * z + 1.0 / 13.0;
+    p = p * z + 1.0 / 11.0;
+    p = p * z + 1.0 / 9.0;
+    p = p * z + 1.0 / 7.0;
+    p = p * z + 1.0 / 5.0;
+    p = p * z + 1.0 / 3.0;
+    return p * z + 1.0;
+}
+
+/* Logarithms; those of numbers below 1e-300 are that of 1e-300. */
+TARGET static inline void IN(logarithms)(const double x[LANES], double out[LANES]) {
+    double v[LANES], e[LANES], m[LANES];
+    for (int k = 0; k < LANES; k++)
+        v[k] = x[k] > 1e-300 ? x[k] : 1e-300;
+    IN(split)(v, e, m);
+    for (int k = 0; k < LANES; k++) {
+        double s = (m[k] - 1.0) / (m[k] + 1.0);
+        out[k] = e[k] * LN2 + 2.0 * s * IN(atanh_over)(s * s);
+    }
+}
+
+/* ln(1 - r2) for r2 up to 1; that of the rounding of 1 for more. No digits of a small r2 are lost. */
+TARGET static inline double IN(log_of_left)(double r2) {
+    double left = 1.0 - r2, m, e;
+    left = left < 1.1102230246251565e-16 ? 1.1102230246251565e-16 : left;
+    uint64_t bits, shift, number;
+    memcpy(&bits, &left, sizeof bits);
+    shift = (bits - 0x3fe6a09e667f3bcdu + ((uint64_t)1100 << 52)) >> 52;
+    bits -= (shift - 1100) << 52;
+    number = shift | 0x4330000000000000u;
+    memcpy(&m, &bits, sizeof m);
+    memcpy(&e, &number, sizeof e);
+    e -= 4503599627370496.0 + 1100.0;
+    double f = e == 0.0 ? -r2 : m - 1.0, s = f / (2.0 + f);
+    return e * LN2 + 2.0 * s * IN(atanh_over)(s * s);
+}
+
+/* Sums of terms times ln(v)/(mu - 1), the integral of 1/v from 0 to h. No digits are lost where v is
+   near 1: there v - 1 is (mu - 1) h. */
+TARGET static void IN(volume_integrals)(struct volume volume, const double *h2, Py_ssize_t count,
+                                        double *out) {
+    for (Py_ssize_t start = 0; start < count; start += LANES) {
+        double h[LANES], sum[LANES] = {0}, v[LANES], m[LANES], e[LANES];
+        for (int k = 0; k < LANES; k++)
+            h[k] = h2[start + k < count ? start + k : count - 1];
+        for (Py_ssize_t q = 0; q < volume.q; q++) {
+            double pole = volume.poles[q], change = pole - 1.0, term = volume.terms[q];
+            double inverse = 1.0 / (change == 0.0 ? 1.0 : change);
+            for (int k = 0; k < LANES; k++)
+                v[k] = pole * h[k] + (1.0 - h[k]);
+            IN(split)(v, e, m);
+            for (int k = 0; k < LANES; k++) {
+                double f = e[k] == 0.0 ? change * h[k] : m[k] - 1.0, root = 1.0 / (2.0 + f);
+                double s = f * root, twice = 2.0 * IN(atanh_over)(s * s);
+                double near = h[k] * root * twice, far = (e[k] * LN2 + s * twice) * inverse;
+                sum[k] += term * (e[k] == 0.0 ? near : far);
+            }
+        }
+        for (int k = 0; k < LANES && start + k < count; k++)
+            out[start + k] = sum[k];
+    }
+}
+
+/* Whether an end of the mesh, or a peak between them not near h2, may be the highest point.
+
+Under ML the likelihood is compared without a logarithm: R times a root of |V|, `volume`, and `reach`
+is the factor by which it may exceed its least value. Under REML `volume` is the logarithm, and `reach`
+in its units. */
+TARGET static void IN(pair_rivals)(const struct pairs *p, const double *mesh, Py_ssize_t points,
+                                   const double *weights, const double *volume, double count,
+                                   int reml, double reach, const double *h2, double *scratch,
+                                   unsigned char *at_end, unsigned char *between) {
+    double(*cost)[LANES] = (double(*)[LANES])scratch;
+    double(*t)[3][LANES] = (double(*)[3][LANES])(scratch + points * LANES);
+    for (Py_ssize_t start = 0; start < p->count; start += LANES) {
+        int64_t at[LANES];
+        double h[LANES], least[LANES];
+        int64_t end[LANES], other[LANES] = {0};
+        IN(lanes)(p, start, h2, at, h);
+        for (Py_ssize_t q = 0; q < p->q; q++)
+            IN(terms_of)(p, q, at, t[q]);
+        for (int k = 0; k < LANES; k++)
+            least[k] = INFINITY;
+        for (Py_ssize_t g = 0; g < points; g++) {
+            double s0[3][LANES] = {{0}};
+            for (Py_ssize_t q = 0; q < p->q; q++) {
+                double w = weights[q * points + g];
+                for (int s = 0; s < 3; s++)
+                    for (int k = 0; k < LANES; k++)
+                        s0[s][k] += t[q][s][k] * w;
+            }
+            for (int k = 0; k < LANES; k++)
+                cost[g][k] = s0[0][k] - s0[1][k] * s0[1][k] / s0[2][k];
+            if (reml) {
+                double log_rest[LANES], log_xx[LANES];
+                IN(logarithms)(cost[g], log_rest);
+                IN(logarithms)(s0[2], log_xx);
+                for (int k = 0; k < LANES; k++)
+                    cost[g][k] = count * log_rest[k] + log_xx[k] + volume[g];
+            } else
+                for (int k = 0; k < LANES; k++)
+                    cost[g][k] *= volume[g];
+            for (int k = 0; k < LANES; k++)
+                least[k] = cost[g][k] < least[k] ? cost[g][k] : least[k];
+        }
+        for (int k = 0; k < LANES; k++) {
+            least[k] = reml ? least[k] + reach : least[k] * reach;
+            end[k] = (cost[0][k] <= least[k]) | (cost[points - 1][k] <= least[k]);
+        }
+        for (Py_ssize_t g = 1; g < points - 1; g++) {
+            double below = mesh[g - 1], above = mesh[g + 1];
+            for (int k = 0; k < LANES; k++)
+                other[k] |= (cost[g][k] <= least[k]) & !(cost[g][k] >= cost[g - 1][k]) &
+                            (cost[g + 1][k] >= cost[g][k]) & !((above >= h[k]) & (below <= h[k]));
+        }
+        for (int k = 0; k < LANES && start + k < p->count; k++) {
+            at_end[start + k] = (unsigned char)end[k];
+            between[start + k] = (unsigned char)other[k];
+        }
+    }
+}

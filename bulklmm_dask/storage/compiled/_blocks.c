@@ -1,0 +1,181 @@
+/* The summary of a block of LODs in one pass: highest LODs, where they are, and counts by cell.
+
+It is what `summaries/slabs.py` and `summaries/cells.py` find in NumPy. Rows that are copies of the row
+before, as those of markers without a recombination between them are, are recognised and not looked at
+again.
+
+Arrays come as buffers: no header of NumPy is needed, and one build serves all versions of Python from
+3.11 on. */
+
+#define Py_LIMITED_API 0x030b0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Columns that are looked at together: a multiple of the lanes of any vector. */
+#define WIDTH 256
+
+/* Cells as `summaries/cells.py` numbers them: the leading bits of a LOD, less the number of the first cell. */
+typedef struct {
+    uint32_t *counts; /* one more than there are cells: NaN counts there */
+    int64_t last, first;
+    int shift;
+} Cells;
+
+/* Raise the highest LODs of a row's group to those of the row, which comes after all rows before. */
+#define RAISE(name, real)                                                                          \
+    static void name(const real *lod, Py_ssize_t n, int32_t row, real *highest, int32_t *place) {  \
+        for (Py_ssize_t j = 0; j < n; j++) {                                                       \
+            int higher = (lod[j] > highest[j]) | ((highest[j] != highest[j]) & (lod[j] == lod[j])); \
+            highest[j] = higher ? lod[j] : highest[j];                                             \
+            place[j] = higher ? row : place[j];                                                    \
+        }                                                                                          \
+    }
+
+/* Count the LODs of a row, so many times. */
+#define COUNT(name, whole, bits_of_infinity)                                                       \
+    static void name(const void *lod, Py_ssize_t n, uint32_t times, const Cells *cells) {          \
+        const char *start = lod;                                                                   \
+        const whole last = (whole)cells->last, first = (whole)cells->first;                        \
+        const whole sign = (whole)(((whole)1 << (8 * sizeof(whole) - 2)) - 1) * 2 + 1;             \
+        whole bits[WIDTH];                                                                         \
+        int32_t cell[WIDTH];                                                                       \
+        for (Py_ssize_t at = 0; at < n; at += WIDTH) {                                             \
+            int size = n - at < WIDTH ? (int)(n - at) : WIDTH;                                     \
+            memcpy(bits, start + at * (Py_ssize_t)sizeof(whole), (size_t)size * sizeof(whole));    \
+            for (int k = 0; k < size; k++) {                                                       \
+                whole found = (bits[k] >> cells->shift) - first;                                   \
+                found = found < 0 ? 0 : found;                                                     \
+                found = found > last ? last : found;                                               \
+                cell[k] = (int32_t)((bits[k] & sign) > bits_of_infinity ? last + 1 : found);       \
+            }                                                                                      \
+            for (int k = 0; k < size; k++)                                                         \
+                cells->counts[cell[k]] += times;                                                   \
+        }                                                                                          \
+    }
+
+RAISE(raise_floats, float)
+RAISE(raise_doubles, double)
+COUNT(count_floats, int32_t, INT32_C(0x7f800000))
+COUNT(count_doubles, int64_t, INT64_C(0x7ff0000000000000))
+
+/* Highest LODs of one group of rows, NaN where there are none; count them too if there are cells. */
+static void summarise_group(const Py_buffer *lod, const int64_t *rows, Py_ssize_t n_rows,
+                            char *highest, int32_t *place, const Cells *cells) {
+    const Py_ssize_t n = lod->shape[1], stride = lod->strides[0];
+    const int is_double = lod->itemsize == 8;
+    for (Py_ssize_t j = 0; j < n; j++) {
+        if (is_double)
+            ((double *)highest)[j] = NAN;
+        else
+            ((float *)highest)[j] = NAN;
+        place[j] = (int32_t)rows[0];
+    }
+    for (Py_ssize_t at = 0; at < n_rows;) {
+        const char *row = (const char *)lod->buf + rows[at] * stride;
+        Py_ssize_t next = at + 1;
+        while (next < n_rows && !memcmp(row, (const char *)lod->buf + rows[next] * stride,
+                                        (size_t)(n * lod->itemsize)))
+            next++;
+        if (is_double)
+            raise_doubles((const double *)row, n, (int32_t)rows[at], (double *)highest, place);
+        else
+            raise_floats((const float *)row, n, (int32_t)rows[at], (float *)highest, place);
+        if (cells->last >= 0)
+            (is_double ? count_doubles : count_floats)(row, n, (uint32_t)(next - at), cells);
+        at = next;
+    }
+}
+
+/* A buffer of so many axes, items of one of these formats and a size, and contiguous last axis. */
+static int view(PyObject *array, Py_buffer *out, const char *name, int ndim, const char *kinds,
+                Py_ssize_t size, int writable) {
+    int flags = PyBUF_STRIDES | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array, out, flags) < 0)
+        return -1;
+    const char *format = out->format ? out->format : "B";
+    if (out->ndim == ndim && format[0] && !format[1] && strchr(kinds, format[0]) &&
+        (size == 0 || out->itemsize == size) &&
+        (out->shape[ndim - 1] < 2 || out->strides[ndim - 1] == out->itemsize))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s has to have %d axes, the last one contiguous, and a format in "
+                 "'%s'; it has %d and '%s'", name, ndim, kinds, out->ndim, format);
+    PyBuffer_Release(out);
+    return -1;
+}
+
+static int fits(const Py_buffer *lod, const Py_buffer *rows, const Py_buffer *edges,
+                const Py_buffer *highest, const Py_buffer *place) {
+    const Py_ssize_t groups = edges->shape[0] - 1, n = lod->shape[1];
+    const int64_t *edge = edges->buf, *row = rows->buf;
+    if (groups < 0 || edge[0] != 0 || edge[groups] != rows->shape[0])
+        return 0;
+    for (Py_ssize_t k = 0; k < groups; k++)
+        if (edge[k] >= edge[k + 1])
+            return 0;
+    for (Py_ssize_t k = 0; k < rows->shape[0]; k++)
+        if (row[k] < 0 || row[k] >= lod->shape[0])
+            return 0;
+    return highest->itemsize == lod->itemsize && highest->shape[0] == groups &&
+           highest->shape[1] == n && place->shape[0] == groups && place->shape[1] == n &&
+           lod->shape[0] <= INT32_MAX;
+}
+
+PyDoc_STRVAR(summarise_doc,
+             "summarise(lod, rows, edges, highest, place, counts, shift, first)\n--\n\n"
+             "Write highest LODs of groups of rows and the first row that has each, and count LODs.");
+
+static PyObject *summarise(PyObject *self, PyObject *args) {
+    PyObject *arrays[6], *done = NULL;
+    Py_buffer of[6];
+    Cells cells;
+    long long first;
+    static const char *names[] = {"lod", "rows", "edges", "highest", "place", "counts"};
+    static const char *kinds[] = {"fd", "lq", "lq", "fd", "il", "IL"};
+    static const int axes[] = {2, 1, 1, 2, 2, 1}, sizes[] = {0, 8, 8, 0, 4, 4};
+    if (!PyArg_ParseTuple(args, "OOOOOOiL", &arrays[0], &arrays[1], &arrays[2], &arrays[3],
+                          &arrays[4], &arrays[5], &cells.shift, &first))
+        return NULL;
+    int taken = 0;
+    while (taken < 6 && view(arrays[taken], &of[taken], names[taken], axes[taken], kinds[taken],
+                             sizes[taken], taken > 2) == 0)
+        taken++;
+    if (taken == 6) {
+        if (!fits(&of[0], &of[1], &of[2], &of[3], &of[4]))
+            PyErr_SetString(PyExc_ValueError, "rows or edges are not those of lod, or highest or "
+                            "place have not a row for each group");
+        else {
+            cells.counts = of[5].buf;
+            cells.last = (int64_t)of[5].shape[0] - 2;
+            cells.first = first;
+            Py_BEGIN_ALLOW_THREADS
+            const int64_t *rows = of[1].buf, *edges = of[2].buf;
+            for (Py_ssize_t k = 0; k + 1 < of[2].shape[0]; k++)
+                summarise_group(&of[0], rows + edges[k], (Py_ssize_t)(edges[k + 1] - edges[k]),
+                                (char *)of[3].buf + k * of[3].strides[0],
+                                (int32_t *)((char *)of[4].buf + k * of[4].strides[0]), &cells);
+            Py_END_ALLOW_THREADS
+            done = Py_NewRef(Py_None);
+        }
+    }
+    while (taken--)
+        PyBuffer_Release(&of[taken]);
+    return done;
+}
+
+static PyMethodDef METHODS[] = {
+    {"summarise", summarise, METH_VARARGS, summarise_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot SLOTS[] = {{0, NULL}};
+
+static struct PyModuleDef MODULE = {
+    PyModuleDef_HEAD_INIT, "_blocks", "The summary of a block of LODs.", 0, METHODS, SLOTS,
+    NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__blocks(void) { return PyModuleDef_Init(&MODULE); }
