@@ -29,10 +29,9 @@ from bulklmm_dask.typing import Array, Flags, Index
 
 BOUNDARY, FLAT, CONFOUNDED = "boundary", "flat", "confounded"
 
-# Nats by which the likelihood changes at most along a line where it is called flat.
-_FLAT = 1e-6
-# Slopes at a bound, in nats, of which a share may leave it without loss.
-_NO_SLOPE = 1e-6
+# A likelihood is flat if it changes by fewer nats than this along a line through the optimum, from
+# edge to edge, on which a share changes by this much.
+_FLAT, _FAR = 1e-3, 0.1
 # Least ratio of eigenvalues of an information matrix that is inverted.
 _SINGULAR = 1e-12
 
@@ -180,27 +179,28 @@ def _status(search: Search, place: int, best: Optimum) -> str:
 
 
 def _is_flat(search: Search, place: int, best: Optimum) -> bool:
-    """Whether the likelihood stays the same along a line from the optimum to the edge."""
-    held = (best.inner == 0.0) & (best.point.slope < -_NO_SLOPE)
+    """Whether the likelihood stays the same along a line through the optimum, edge to edge."""
+    held = (best.inner == 0.0) & (best.point.slope < -_FLAT / _FAR)
     free = np.flatnonzero(~held)
     if len(free) < 2:
         return False
     # Directions that leave the sum of the weights as it is.
     plane = np.linalg.svd(np.ones((1, len(free))))[2][1:].T
     information = plane.T @ best.point.profiled(best.inner)[np.ix_(free, free)] @ plane
-    weakest = plane @ np.linalg.eigh(information)[1][:, 0]
-    for way in (weakest, -weakest):
-        direction = np.zeros_like(best.inner)
-        direction[free] = way
-        falling = direction < -1e-9
-        if (best.inner[falling] == 0.0).any():
-            continue
-        length = float((best.inner[falling] / -direction[falling]).min())
-        end = np.maximum(best.inner + length * direction, 0.0)
-        value = search.likelihood.values(end, search.y[:, [place]])[0]
-        if value > best.point.value - _FLAT:
-            return True
-    return False
+    weakest = np.zeros_like(best.inner)
+    weakest[free] = plane @ np.linalg.eigh(information)[1][:, 0]
+    ends = np.stack([_edge(best.inner, way) for way in (weakest, -weakest)])
+    if np.ptp(ends, axis=0).max() < _FAR:
+        return False
+    values = [search.likelihood.values(end, search.y[:, [place]])[0] for end in ends]
+    return bool(min(values) > best.point.value - _FLAT)
+
+
+def _edge(inner: Array, direction: Array) -> Array:
+    """Where a line from a point of the simplex leaves it."""
+    falling = direction < -1e-9 * np.abs(direction).max()
+    length = float((inner[falling] / -direction[falling]).min())
+    return np.maximum(inner + length * direction, 0.0)
 
 
 def _errors(information: Array, h2: Array) -> Array:

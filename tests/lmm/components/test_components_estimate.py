@@ -269,6 +269,34 @@ def test_a_trait_without_noise_within_groups_grows_without_end():
         assert np.isnan(found.columns()[name]).all(), name
 
 
+@both
+def test_kernels_that_are_nearly_the_same_have_a_flat_likelihood(reml):
+    """No share of either has an error, but their sum is that of a model with one of them."""
+    rng, kernels = three_kernels(40, 12)
+    noise = rng.standard_normal((40, 80))
+    nearly = kernels[0] + 1.2e-4 * noise @ noise.T / 80
+    y = drawn(rng, [0.5, 0.2, 0.0, 0.3], kernels, 8)
+    ones = np.ones((40, 1))
+    samples = KernelSamples(ones, np.stack([kernels[0], nearly, kernels[1]]))
+    found = estimate_shares(y, samples, reml=reml)
+    whole = estimate_shares(y, KernelSamples(ones, np.stack(kernels[:2])), reml=reml)
+    flat = found.trait_status == "flat"
+    told = whole.h2[0] > 0.1
+    assert told.sum() >= 3
+    assert (flat == told).all()
+    assert np.isnan(found.h2_se[:, flat]).all()
+    np.testing.assert_allclose(found.h2[0] + found.h2[1], whole.h2[0], atol=2e-3)
+    np.testing.assert_allclose(found.log_likelihood, whole.log_likelihood, atol=2e-3)
+    # All of it to the one or to the other is as likely.
+    for j in np.flatnonzero(flat):
+        search = brute.Components(y[:, j], ones, list(samples.kernels), reml=reml)
+        first, second = found.h2[:, j].copy(), found.h2[:, j].copy()
+        first[:2] = first[:2].sum(), 0.0
+        second[:2] = 0.0, second[:2].sum()
+        for h in (first, second):
+            assert search.value(h) > found.log_likelihood[j] - 2e-3
+
+
 def test_what_is_collinear():
     rng, kernels = three_kernels(30, 9)
     ones, eye = np.ones((30, 1)), np.eye(30)
