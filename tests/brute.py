@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.linalg
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 
 def largest_h2(kinship: np.ndarray) -> float:
@@ -220,3 +220,105 @@ def residual_sums(design: np.ndarray, traits: np.ndarray) -> np.ndarray:
     left = traits.astype(np.longdouble)
     left = left - q @ (q.T @ left)
     return np.asarray((left * left).sum(axis=0), dtype=np.float64)
+
+
+def scaled_kernels(kernels: list[np.ndarray], weights: np.ndarray | None = None) -> np.ndarray:
+    """Kernels of mean diagonal one and the residual last, (k + 1, n, n)."""
+    n = len(kernels[0])
+    residual = np.eye(n) if weights is None else np.diag(1 / weights**2)
+    return np.stack([*(kernel / np.trace(kernel) * n for kernel in kernels), residual])
+
+
+class Components:
+    """One trait, several kernels: its likelihood over the simplex, searched from many starts."""
+
+    def __init__(
+        self,
+        y: np.ndarray,
+        covariates: np.ndarray,
+        kernels: list[np.ndarray],
+        *,
+        reml: bool,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        self.y, self.covariates, self.reml = y, covariates, reml
+        self.parts = scaled_kernels(kernels, weights)
+        self.contrasts = scipy.linalg.null_space(covariates.T)
+        self.count = self.contrasts.shape[1] if reml else len(y)
+        whole = self.parts[:-1]
+        if weights is not None:
+            whole = whole * np.outer(weights, weights)
+        singular = any(largest_h2(kernel) < 1 for kernel in whole)
+        self.least = 1e-5 if singular else 0.0
+
+    def density(self, h: np.ndarray, s2: float) -> float:
+        """Log-density of y with covariance s2 sum h_k K_k, fixed effects at their best.
+
+        Under REML that of the contrasts, with orthonormal covariates.
+        """
+        y, covariance = self.y, s2 * np.tensordot(h, self.parts, axes=1)
+        if self.reml:
+            y, covariance = self.contrasts.T @ y, self.contrasts.T @ covariance @ self.contrasts
+        else:
+            solved = np.linalg.solve(covariance, self.covariates)
+            y = y - self.covariates @ np.linalg.solve(self.covariates.T @ solved, solved.T @ y)
+        factor = np.linalg.cholesky(covariance)
+        white = scipy.linalg.solve_triangular(factor, y, lower=True)
+        logdet = 2 * np.log(np.diag(factor)).sum()
+        return float(-0.5 * (len(y) * np.log(2 * np.pi) + logdet + white @ white))
+
+    def sigma2(self, h: np.ndarray) -> float:
+        """The best s2 at some shares."""
+        y, covariance = self.contrasts.T @ self.y, np.tensordot(h, self.parts, axes=1)
+        inside = self.contrasts.T @ covariance @ self.contrasts
+        return float(y @ np.linalg.solve(inside, y)) / self.count
+
+    def value(self, h: np.ndarray) -> float:
+        """Log-likelihood at some shares, s2 at its best; -inf where the covariance is singular."""
+        try:
+            return self.density(h, self.sigma2(h))
+        except np.linalg.LinAlgError:
+            return -np.inf
+
+    def best(self, without: int | None = None, starts: int = 12) -> tuple[np.ndarray, float]:
+        """Shares of the largest likelihood and its value, perhaps without a component."""
+        corners = len(self.parts)
+        free = [k for k in range(corners) if k != without]
+        rng = np.random.default_rng(0)
+        size = len(free)
+
+        def shares(u: np.ndarray) -> np.ndarray:
+            u = np.maximum(u, 0.0)
+            h = np.zeros(corners)
+            h[free] = u / u.sum() if u.sum() > 0 else 1 / size
+            h *= 1 - self.least
+            h[-1] += self.least
+            return h
+
+        first = [np.full(size, 1 / size), *(np.eye(size) * 0.9 + 0.1 / size)]
+        first += [rng.dirichlet(np.full(size, 0.5)) for _ in range(starts)]
+        found = [np.eye(size)[k] for k in range(size)]
+        for start in first:
+            done = minimize(
+                lambda u: min(-self.value(shares(u)), 1e10),
+                start,
+                method="SLSQP",
+                bounds=[(0, 1)] * size,
+                constraints={"type": "eq", "fun": lambda u: u.sum() - 1},
+                options={"ftol": 1e-12, "maxiter": 100},
+            )
+            found.append(done.x)
+        # SLSQP stops early on its differences: a simplex search from its best goes on.
+        top = max(found, key=lambda u: self.value(shares(u)))
+        if size > 1:
+            for _ in range(2):
+                done = minimize(
+                    lambda u: min(-self.value(shares(u**2)), 1e10),
+                    np.sqrt(np.maximum(top, 0)),
+                    method="Nelder-Mead",
+                    options={"xatol": 1e-8, "fatol": 1e-12, "maxfev": 2000},
+                )
+                if -done.fun > self.value(shares(top)):
+                    top = done.x**2 / (done.x**2).sum()
+        h = shares(top)
+        return h, self.value(h)

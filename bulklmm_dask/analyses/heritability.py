@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import xarray as xr
 
 from bulklmm_dask.analyses.advice import warn_of_few_degrees
+from bulklmm_dask.analyses.components import TESTS, shares
 from bulklmm_dask.analyses.fields import attributes_of
+from bulklmm_dask.analyses.inputs.kernels import KernelLike
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.package import labels, package
@@ -19,10 +22,9 @@ from bulklmm_dask.lmm.statistics import OF_HERITABILITIES, OF_TRAITS
 from bulklmm_dask.study.checks import require_flag
 from bulklmm_dask.study.schema import validate
 
-_TEST = ("lr_statistic", "p_value", "neg_log10_p")
 _COLUMNS = (
     *("h2", "h2_se", "sigma2", "log_likelihood", "log_likelihood_0"),
-    *_TEST,
+    *TESTS,
     *("n_samples", "trait_status"),
 )
 
@@ -30,7 +32,7 @@ _COLUMNS = (
 def heritability(
     ds: xr.Dataset,
     *,
-    kinship: KinshipLike = "kinship",
+    kinship: KinshipLike | Mapping[str, KernelLike] = "kinship",
     covariates: bool | Sequence[str] | None = True,
     weights: VectorLike | None = None,
     replicates: VectorLike | None = None,
@@ -49,8 +51,12 @@ def heritability(
     ds : Dataset
         A study, from a reader, `create_dataset` or `open_dataset`; its genotypes are not used.
         Missing trait values leave their samples out of that trait.
-    kinship : str, array (samples, samples), DataArray or DataFrame
-        As in `scan`; None leaves no heritability to estimate and is refused.
+    kinship : str, array (samples, samples), DataArray, DataFrame or mapping
+        As in `scan`; None leaves no heritability to estimate and is refused. A mapping gives the
+        model several random effects, each with a kernel by a name of its own,
+        ``{"additive": K, "cage": "cage"}``: a matrix; the name of a matrix of the study; the name
+        of a sample variable, or one label a sample, for groups that share an effect (``"@cage"``
+        is the variable, even if a matrix is called cage).
     covariates : bool, str or sequence of str
         As in `scan`: True for those of the study, False or None for none, or names.
     weights, replicates : str, array (samples,), DataArray or Series, optional
@@ -85,10 +91,30 @@ def heritability(
         h2 = 1, log-likelihood, test and standard error are NaN and the status is "unbounded":
         prefer REML or an uncentred kinship.
 
+        With a mapping, Var(y) = s2 [sum_k h_k K_k + h_e R], R = I or that of the weights. Every
+        kernel is divided by its mean diagonal on the samples of the trait, so that h_k is its share
+        of their mean variance, and the shares sum to one. There is a dimension ``components``,
+        the kernels by name and ``residual`` last:
+
+        - ``h2`` (components, traits): the shares that maximise l over all h_k >= 0; the residual is
+          at least 1e-5 if a kernel is singular;
+        - ``h2_se`` (components, traits): by the delta method from the average information on all
+          variances (Gilmour et al. 1995), as in ``gemma -vc 2``;
+        - ``variance`` (components, traits): s2 h, for kernels of mean diagonal one;
+        - ``log_likelihood_0``, ``lr_statistic``, ``p_value``, ``neg_log10_p`` (components, traits):
+          the largest log-likelihood without the component, all others fitted again, and the test
+          of it, from the same mixture. That is its distribution where the other shares are inside;
+          NaN for the residual;
+        - ``sigma2``, ``log_likelihood``, ``n_samples``, ``trait_status`` (traits). A status is also
+          "boundary" if a share is at its bound; "flat" if other shares are as likely, and there
+          is no error; "confounded" if the samples of this trait cannot tell kernels apart, and all
+          is NaN.
+
     Raises
     ------
     InputError
-        If the study, the kinship, the covariates or an option cannot be used.
+        If the study, the kinship, the covariates or an option cannot be used; if a kernel is 0
+        beside the covariates, or a sum of multiples of other kernels and the identity.
 
     Warns
     -----
@@ -107,6 +133,17 @@ def heritability(
     trait02  0.610  0.096    0.000
     trait03  0.163  0.123    0.050
     trait04  0.248  0.146    0.016
+
+    Samples of 24 cages, which share an effect:
+
+    >>> ds["sample_cage"] = ("samples", [f"cage{i % 24}" for i in range(120)])
+    >>> estimates = blmm.heritability(ds, kinship={"additive": "kinship", "cage": "cage"})
+    >>> estimates.h2.isel(traits=0).to_series().round(3)
+    components
+    additive    0.639
+    cage        0.014
+    residual    0.347
+    Name: h2, dtype: float64
     """
     require_flag(reml, "reml")
     require_kinship(kinship, "estimate")
@@ -114,13 +151,16 @@ def heritability(
     if not ds.sizes["samples"] or not ds.sizes["traits"]:
         raise InputError(f"nothing to estimate: the study has sizes {dict(ds.sizes)}")
     inputs = ModelInputs(
-        kinship=kinship, covariates=covariates, weights=weights, replicates=replicates
+        kinship=None, covariates=covariates, weights=weights, replicates=replicates
     )
+    if isinstance(kinship, Mapping):
+        return shares(ds, kinship, inputs, reml=bool(reml))
+    inputs = replace(inputs, kinship=kinship)
     measured = prepare_measurements(ds, inputs)
     found = estimate_all(measured, reml=reml)
     warn_of_few_degrees(measured, found["n_samples"])
     gain = found["log_likelihood"] - found["log_likelihood_0"]
-    found |= dict(zip(_TEST, boundary_test(gain), strict=True))
+    found |= dict(zip(TESTS, boundary_test(gain), strict=True))
     about = attributes_of(OF_TRAITS + OF_HERITABILITIES)
     columns = {name: ("traits", found[name], about[name]) for name in _COLUMNS}
     attrs = {"reml": bool(reml), **inputs.of_model(measured)}

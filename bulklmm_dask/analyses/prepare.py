@@ -18,6 +18,7 @@ from bulklmm_dask.analyses.inputs.covariates import (
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
 from bulklmm_dask.analyses.inputs.kept_eigen import with_kept_eigen
+from bulklmm_dask.analyses.inputs.kernels import refuse_several
 from bulklmm_dask.analyses.inputs.kinship import (
     KinshipLike,
     kinship_in_words,
@@ -76,6 +77,9 @@ class ModelInputs:
     genotypes: str | None = None
     model: Model = "full"
     x_covariates: XCovariatesLike = None
+
+    def __post_init__(self) -> None:
+        refuse_several(self.kinship)
 
     def columns(self, ds: xr.Dataset) -> ModelColumns:
         """Covariates of the model, and which of them interact with a marker."""

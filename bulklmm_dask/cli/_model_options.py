@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from click.core import ParameterSource
 
+from bulklmm_dask.analyses.inputs.kernels import GROUPS
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
 from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.cli._base import Function, names
@@ -70,6 +71,39 @@ def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     if "statistics" in given:
         found["statistics"] = ["lod", *given["statistics"]]
     return found
+
+
+def kernel_arguments(
+    ds: xr.Dataset, kernels: Sequence[str], given: dict[str, Any]
+) -> dict[str, Any]:
+    """As `arguments_of`, with kernels NAME=KINSHIP or NAME=@GROUPS in place of the kinship."""
+    found: dict[str, Any] = {}
+    for one in kernels:
+        name, between, what = one.partition("=")
+        if not between or not name.strip() or not what.strip():
+            raise click.BadParameter(
+                f"{one!r} should be a name and a kinship, as additive=kinship, or a name and "
+                "groups, as cage=@cage",
+                param_hint="--kernel",
+            )
+        if name in found:
+            raise click.BadParameter(
+                f"there are two kernels {name!r}; give each a name of its own",
+                param_hint="--kernel",
+            )
+        if what.startswith(GROUPS):
+            groups = _vector(what.removeprefix(GROUPS), text=True)
+            found[name] = GROUPS + groups if isinstance(groups, str) else groups
+        else:
+            found[name] = kinship_of(ds, what)
+    return arguments_of(ds, given | {"kinship": "none"}) | {"kinship": found}
+
+
+def refuse_beside(row: Option, other: str) -> None:
+    """Refuse an option that another takes the place of."""
+    context = click.get_current_context()
+    if context.get_parameter_source(row.name) != ParameterSource.DEFAULT:
+        raise click.UsageError(f"{row.flag} and {other} are both given; give one of them")
 
 
 def refuse_beside_result(rows: Iterable[Option], source: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import dask.array as da
 import numpy as np
@@ -31,28 +32,64 @@ _CELLS = 2**22
 
 def estimate_all(measured: Measurements, *, reml: bool) -> Columns:
     """Compute the columns of `lmm.null.heritability.Heritabilities` of all traits, (traits,)."""
-    patterns = missing_patterns(measured).of_trait
-    order = np.argsort(patterns, kind="stable")
-    if patterns.any():
-        # Sorted by pattern, few patterns are split over tasks, each of which factors the kinship.
-        measured = replace(
-            measured,
-            traits=measured.traits[:, order],
-            trait_names=measured.trait_names[order],
-        )
-    cuts = _cuts(patterns[order], len(measured.sample_names))
-    (found,) = computed(_lazily(measured, cuts, reml))
-    columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    back = np.argsort(order)
-    return {name: values[back] for name, values in columns.items()}
+    sorted_ = ByPattern.of(measured, task=_TASK, pattern=_PATTERN)
+    (found,) = computed(_lazily(sorted_.measured, sorted_.sizes, reml))
+    return sorted_.joined(found)
 
 
-def _cuts(patterns: Index, samples: int) -> tuple[int, ...]:
-    """Sizes of tasks of about equal work, from the sorted pattern numbers of the traits."""
-    work = np.ones(len(patterns), dtype=np.int64)
-    work[1:] += _PATTERN * (patterns[1:] != patterns[:-1])
-    task = work.cumsum() // max(1, min(_TASK, _CELLS // samples))
-    return tuple(np.unique(task, return_counts=True)[1].tolist())
+@dataclass(frozen=True)
+class ByPattern:
+    """Traits sorted by their pattern of missing values, in tasks of about equal work.
+
+    Few patterns are then split over tasks, each of which factors its kinship again.
+
+    Attributes
+    ----------
+    measured : Measurements
+        The traits in the order of their patterns.
+    sizes : tuple of int
+        Number of traits of each task.
+    back : array (traits,) of int
+        Places of the traits as given among the sorted ones.
+    """
+
+    measured: Measurements
+    sizes: tuple[int, ...]
+    back: Index
+
+    @classmethod
+    def of(cls, measured: Measurements, *, task: int, pattern: int) -> Self:
+        """Sort the traits, and cut them into tasks.
+
+        Parameters
+        ----------
+        measured : Measurements
+            The traits in any order.
+        task : int
+            Traits of one pattern in a task.
+        pattern : int
+            Number of traits that take as long as another pattern does.
+        """
+        patterns = missing_patterns(measured).of_trait
+        order = np.argsort(patterns, kind="stable")
+        if patterns.any():
+            measured = replace(
+                measured,
+                traits=measured.traits[:, order],
+                trait_names=measured.trait_names[order],
+            )
+        work = np.ones(len(patterns), dtype=np.int64)
+        work[1:] += pattern * (np.diff(patterns[order]) != 0)
+        number = work.cumsum() // max(1, min(task, _CELLS // len(measured.sample_names)))
+        sizes = tuple(np.unique(number, return_counts=True)[1].tolist())
+        return cls(measured, sizes, np.argsort(order))
+
+    def joined(self, parts: Sequence[Columns]) -> Columns:
+        """Columns (..., traits) of the tasks, joined in the order of the traits as given."""
+        return {
+            name: np.concatenate([part[name] for part in parts], axis=-1)[..., self.back]
+            for name in parts[0]
+        }
 
 
 def _lazily(measured: Measurements, sizes: tuple[int, ...], reml: bool) -> da.Array:

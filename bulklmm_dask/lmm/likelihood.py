@@ -29,7 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from scipy.optimize import elementwise
@@ -319,7 +319,27 @@ class ProfileLikelihood:
         )
 
 
-def constant(basis: Basis, log_scale: Array, *, reml: bool) -> Array:
+class Measured(Protocol):
+    """Samples and covariates as measured, which the constant of a likelihood refers to."""
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+
+    @property
+    def n_covariates(self) -> int:
+        """Number of independent covariates c, the intercept among them."""
+
+    @property
+    def log_weights(self) -> float:
+        """Sum of log w."""
+
+    @property
+    def covariate_logdet(self) -> float:
+        """log|C'C| of the covariates as measured."""
+
+
+def constant(measured: Measured, log_scale: Array, *, reml: bool) -> Array:
     """Constant of the log-likelihood, (traits,) in nats: log-likelihood minus `Profile.value`.
 
     With d = n, or n - c under REML, and s the scale by which a trait was divided, it is
@@ -331,14 +351,14 @@ def constant(basis: Basis, log_scale: Array, *, reml: bool) -> Array:
 
     Parameters
     ----------
-    basis : Basis
-        Eigenbasis of n samples, with c covariates.
+    measured : Measured
+        The n samples with their c covariates, such as their `Basis`.
     log_scale : array (traits,)
         Logarithm of the number by which each trait was divided.
     reml : bool
         Restricted instead of full likelihood.
     """
-    degrees = basis.n - basis.n_covariates * reml
+    degrees = measured.n - measured.n_covariates * reml
     scaled = np.log(2.0 * np.pi / degrees) + 2.0 * log_scale + 1.0
-    rest = basis.log_weights + (0.5 * basis.covariate_logdet if reml else 0.0)
+    rest = measured.log_weights + (0.5 * measured.covariate_logdet if reml else 0.0)
     return np.asarray(-0.5 * degrees * scaled + rest)

@@ -86,7 +86,7 @@ def sample_groups(
         Eigenbasis of these samples; None if there are fewer than two.
     """
     observed = ~np.isnan(traits) & samples.complete[:, None]
-    for columns in _alike(observed):
+    for columns in alike(observed):
         rows = np.flatnonzero(observed[:, columns[0]])
         basis = None
         if complete is not None and len(rows) == len(samples):
@@ -96,7 +96,7 @@ def sample_groups(
         yield rows, columns, basis
 
 
-def _alike(observed: Flags) -> list[Index]:
+def alike(observed: Flags) -> list[Index]:
     """Columns (n, traits) that are the same, in groups, the group of the first column first."""
     if (observed.all(axis=1) == observed.any(axis=1)).all():  # as in most studies
         return [np.arange(observed.shape[1])] if observed.shape[1] else []

@@ -113,8 +113,9 @@ class Statistic:
         Label of axes and column headings.
     meaning : str
         Short description, the variable's ``long_name``.
-    per : "pair", "variant", "trait" or "permutation"
-        One value per marker and trait, per marker, per trait, or per permutation and trait.
+    per : "pair", "variant", "trait", "component" or "permutation"
+        One value per marker and trait, per marker, per trait, per component and trait, or per
+        permutation and trait.
     dtype : callable
         Gives the dtype from the options and whether the precision is single.
     unit : str
@@ -132,7 +133,7 @@ class Statistic:
     name: str
     label: str
     meaning: str
-    per: Literal["pair", "variant", "trait", "permutation"]
+    per: Literal["pair", "variant", "trait", "component", "permutation"]
     dtype: DtypeRule
     unit: str = ""
     extra: tuple[Extra, ...] = ()
@@ -308,6 +309,49 @@ OF_HERITABILITIES = (
     ),
 )
 
+# Results of `heritability` with several kernels: one value per component and trait.
+OF_COMPONENTS = (
+    Statistic(
+        "h2",
+        "share",
+        "share of the mean variance of the samples that a component explains",
+        "component",
+        _FLOAT,
+    ),
+    Statistic("h2_se", "s.e. of share", "standard error of the share", "component", _FLOAT),
+    Statistic(
+        "variance",
+        "variance",
+        "variance of a component, for kernels of mean diagonal one",
+        "component",
+        _FLOAT,
+        unit="trait unit squared",
+    ),
+    Statistic(
+        "log_likelihood_0",
+        "log-likelihood without",
+        "largest log-likelihood without the component, with all constants",
+        "component",
+        _FLOAT,
+        unit="nats",
+    ),
+    Statistic(
+        "lr_statistic",
+        "likelihood ratio",
+        "twice the difference of the log-likelihoods with and without the component",
+        "component",
+        _FLOAT,
+    ),
+    Statistic("p_value", "p", "p-value of no such component", "component", _FLOAT),
+    Statistic(
+        "neg_log10_p",
+        "\u2212log\u2081\u2080 p",
+        "-log10 of the p-value of no such component",
+        "component",
+        _FLOAT,
+    ),
+)
+
 # Results of `permute`: one value per permutation and trait.
 OF_PERMUTATIONS = (
     Statistic(
@@ -319,7 +363,7 @@ OF_PERMUTATIONS = (
     ),
 )
 
-TABLE = OF_PAIRS + OF_VARIANTS + OF_TRAITS + OF_HERITABILITIES + OF_PERMUTATIONS
+TABLE = OF_PAIRS + OF_VARIANTS + OF_TRAITS + OF_HERITABILITIES + OF_COMPONENTS + OF_PERMUTATIONS
 # Statistics of pairs that have to be requested by name.
 STATISTICS = tuple(row.name for row in OF_PAIRS if row.asked)
 

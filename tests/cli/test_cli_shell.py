@@ -92,6 +92,7 @@ TABLES = {
     "peaks perm": "peaks scan.zarr --threshold 0.1 --perm perm.zarr",
     "thresholds": "thresholds perm.zarr",
     "heritability": "heritability study.zarr",
+    "heritability kernels": "heritability study.zarr --kernel additive=kinship",
     "profile": "profile study.zarr t1",
     "profile marker": "profile study.zarr t1 --variant m3",
     "hotspots": "hotspots peaks.csv --window 5",

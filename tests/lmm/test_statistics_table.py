@@ -11,6 +11,7 @@ from bulklmm_dask.lmm.chunk import fit_traits, scan_block
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.lmm.statistics import (
+    OF_COMPONENTS,
     OF_HERITABILITIES,
     OF_PAIRS,
     OF_PERMUTATIONS,
@@ -57,6 +58,10 @@ def test_results_have_the_variables_of_the_table():
     assert {row.name for row in OF_TRAITS + OF_HERITABILITIES} == set(found.variables) - {
         "trait_id",
         "traits",
+    }
+    several = blmm.heritability(ds, kinship={"additive": "kinship"})
+    assert {row.name for row in OF_COMPONENTS} == {
+        name for name in several.data_vars if "components" in several[name].dims
     }
     for row in OF_TRAITS + OF_HERITABILITIES:
         dtype = found[row.name].dtype

@@ -36,7 +36,7 @@ def _made_by_contig() -> str:
     return either(made, "'bulklmm kinship --loco'")
 
 
-def require_kinship(kinship: KinshipLike, verb: str) -> None:
+def require_kinship(kinship: object, verb: str) -> None:
     """Raise InputError where a heritability is asked for without a kinship."""
     if kinship is None:
         raise InputError(
@@ -59,7 +59,9 @@ def opened(ds: xr.Dataset, kinship: KinshipLike) -> KinshipLike:
     return open_kinship(kinship) if is_kinship_store(kinship) else kinship
 
 
-def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) -> Any:
+def kinship_matrix(
+    ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False, name: str = "the kinship"
+) -> Any:
     """The kinship as an array in the order of the samples; checked if it is in memory.
 
     Parameters
@@ -70,6 +72,8 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
         A variable of the study or a matrix (`opened`); None is ordinary regression.
     loco : bool
         Whether there is a kinship for each contig, from the markers of all other contigs.
+    name : str
+        Name of a matrix in errors.
 
     Returns
     -------
@@ -82,7 +86,6 @@ def kinship_matrix(ds: xr.Dataset, kinship: KinshipLike, *, loco: bool = False) 
                 "kinship for each contig; leave one of them out"
             )
         return None
-    name = "the kinship"
     if isinstance(kinship, xr.DataArray) and "source" in kinship.attrs:
         name += f" {named(kinship.attrs['source'])}"
     if isinstance(kinship, str):

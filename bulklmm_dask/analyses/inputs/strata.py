@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -22,13 +24,8 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
     if given is None:
         return np.zeros(n, dtype=np.int64)
     what = name_of("strata", given)
-    labels = pd.Series(aligned(ds, given, what, "samples"))
+    labels = labels_of_samples(ds, given, what)
     samples = ds["sample_id"].values
-    absent = labels.isna() | (labels.map(str) == "")
-    if absent.any():
-        raise InputError(
-            f"{what} lacks a label for {listing(samples[absent])}; every sample needs one"
-        )
     _, stratum, size = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     alone = size[stratum] == 1
     if alone.all() and n > 1:
@@ -42,6 +39,18 @@ def strata_of_samples(ds: xr.Dataset, given: StrataLike) -> Index:
             f"residuals: {listing(samples[alone])}"
         )
     return stratum.astype(np.int64)
+
+
+def labels_of_samples(ds: xr.Dataset, given: Any, what: str) -> pd.Series:
+    """Labels of groups, one for every sample in the order of the study; `what` names them."""
+    labels = pd.Series(aligned(ds, given, what, "samples"))
+    absent = labels.isna() | (labels.map(str) == "")
+    if absent.any():
+        raise InputError(
+            f"{what} lacks a label for {listing(ds['sample_id'].values[absent])}; every sample "
+            "needs one"
+        )
+    return labels
 
 
 def strata_in_words(given: StrataLike) -> str:

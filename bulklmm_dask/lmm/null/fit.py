@@ -31,7 +31,7 @@ OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
 STATUS = np.array([OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED]).dtype
 
 # A trait is constant if the covariates leave no more than this share of its squared length.
-_NO_SHARE = 1e-20
+NO_SHARE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def fit_null(
             out[some] = np.einsum("kj,kj->j", x, x)
         rotated[:, some] = rest
     scale = np.sqrt(left)
-    status[left <= least_left(size, raw, basis.share_left(_NO_SHARE))] = CONSTANT
+    status[left <= least_left(size, raw, basis.share_left(NO_SHARE))] = CONSTANT
     status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
     usable = status == OK
     if not usable.all():

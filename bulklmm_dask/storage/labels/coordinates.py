@@ -22,7 +22,16 @@ FREQUENCY = "variant_frequency"
 # Dimensions of what a result holds, by its scores; all else in it is a coordinate.
 _OF_RESULT = {"lod": PAIR, "max_lod": ("permutations",)}
 # Index coordinates, and the dimensions of a Dataset, in the order in which they are shown.
-_DIMS = (*PAIR, "samples", "permutations", "contigs", "covariates", "genotypes", "effects")
+_DIMS = (
+    *PAIR,
+    "samples",
+    "permutations",
+    "contigs",
+    "covariates",
+    "genotypes",
+    "effects",
+    "components",
+)
 
 # Codes of contigs, and their names.
 _CONTIG_NAMES = {
