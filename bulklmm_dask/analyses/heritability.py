@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import xarray as xr
 
 from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.components import TESTS, shares
 from bulklmm_dask.analyses.fields import attributes_of
-from bulklmm_dask.analyses.inputs.kernels import KernelLike
+from bulklmm_dask.analyses.inputs.kernels import KernelLike, are_several
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike, require_kinship
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.package import labels, package
@@ -153,9 +154,9 @@ def heritability(
     inputs = ModelInputs(
         kinship=None, covariates=covariates, weights=weights, replicates=replicates
     )
-    if isinstance(kinship, Mapping):
+    if are_several(kinship):
         return shares(ds, kinship, inputs, reml=bool(reml))
-    inputs = replace(inputs, kinship=kinship)
+    inputs = replace(inputs, kinship=cast(KinshipLike, kinship))
     measured = prepare_measurements(ds, inputs)
     found = estimate_all(measured, reml=reml)
     warn_of_few_degrees(measured, found["n_samples"])

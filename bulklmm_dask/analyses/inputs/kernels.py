@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.warn import say
+from bulklmm_dask.surface import function
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
@@ -169,11 +171,16 @@ def in_words(kernels: Kernels) -> str:
     return ", ".join(f"{name}={words}" for name, words in each)
 
 
+def are_several(kinship: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether kernels are given by name; xarray's Dataset is a mapping too, but of variables."""
+    return isinstance(kinship, Mapping) and not isinstance(kinship, xr.Dataset)
+
+
 def refuse_several(kinship: object) -> None:
     """Raise InputError where one kinship is wanted and a mapping of kernels is given."""
-    if isinstance(kinship, Mapping):
+    if are_several(kinship):
         raise InputError(
             f"kinship is a mapping of {counted(len(kinship), 'kernel')} ({listing(kinship)}), "
-            "which bulklmm_dask.heritability takes so far, and nothing else; give one matrix or "
-            "the name of one"
+            f"which only {function('heritability')} takes so far; give one matrix, or the name of "
+            "one"
         )
