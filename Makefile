@@ -74,7 +74,7 @@ bench-scaling: $(VENV)/.demo
 
 # One stamp file per set of extras: pip runs again only when what it builds from has changed. Without a C
 # compiler it leaves out the compiled loops, and NumPy does what they do.
-SOURCES = pyproject.toml setup.py $(wildcard bulklmm_dask/*/compiled/*.[ch])
+SOURCES = pyproject.toml setup.py $(wildcard bulklmm_dask/_compiled/*.h bulklmm_dask/*/compiled/*.[ch])
 
 $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	$(INSTALL) --editable '.[plot]'

@@ -13,6 +13,7 @@ MODULES = {
     "bulklmm_dask.crosses.compiled._chains": "bulklmm_dask/crosses/compiled",
     "bulklmm_dask.storage.compiled._blocks": "bulklmm_dask/storage/compiled",
 }
+SHARED = "bulklmm_dask/_compiled"  # headers
 FLAGS = {
     "unix": ["-std=c99", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"],
     "msvc": ["/O2", "/fp:precise"],
@@ -33,7 +34,8 @@ setup(
         Extension(
             module,
             [f"{folder}/{module.rpartition('.')[2]}.c"],
-            depends=sorted(map(str, Path(folder).glob("*.h"))),
+            include_dirs=[SHARED, folder],
+            depends=sorted(str(file) for of in (SHARED, folder) for file in Path(of).glob("*.h")),
             optional=True,
             py_limited_api=True,
         )

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask._compiled import NUMPY, VARIABLE
+from bulklmm_dask._compiled import NUMPY, VARIABLE, built
 from bulklmm_dask.storage.summaries import cells, segments, slabs
 from bulklmm_dask.storage.summaries.cells import N_CELLS, Layout, lower_edge, upper_edge
 from bulklmm_dask.storage.summaries.segments import Segments
 from bulklmm_dask.storage.summaries.summarise import (
-    built,
     count_in_cells,
     highest_of_groups,
     summarise,
 )
 
-compiled = pytest.param("", marks=pytest.mark.skipif(built() is None, reason="it was not built"))
+LOOP = built("storage.compiled._blocks")
+compiled = pytest.param("", marks=pytest.mark.skipif(LOOP is None, reason="it was not built"))
 
 
 @pytest.fixture(params=[NUMPY, compiled], ids=["numpy", "compiled"])
@@ -119,13 +119,13 @@ def test_the_loop_in_c_gives_what_numpy_gives_also_with_copies_of_markers(
     np.testing.assert_array_equal(found[0][2], counted_one_by_one(lod))
 
 
-@pytest.mark.skipif(built() is None, reason="it was not built")
+@pytest.mark.skipif(LOOP is None, reason="it was not built")
 def test_the_loop_in_c_refuses_arrays_that_do_not_fit():
     lod, rows, edges = np.zeros((4, 3), np.float32), np.arange(4), np.array([0, 2, 4])
     highest, row = np.empty((2, 3), np.float32), np.empty((2, 3), np.int32)
     counts, layout = np.zeros(N_CELLS + 1, np.uint32), Layout.of(lod.dtype)
     right = (lod, rows, edges, highest, row, counts)
-    built().summarise(*right, layout.shift, layout.first)
+    LOOP.summarise(*right, layout.shift, layout.first)
     assert counts[0] == 12
     fixed = np.empty((2, 3), np.float32)
     fixed.flags.writeable = False
@@ -150,7 +150,7 @@ def test_the_loop_in_c_refuses_arrays_that_do_not_fit():
         given = [*right]
         given[place] = wrong
         with pytest.raises(error):
-            built().summarise(*given, layout.shift, layout.first)
+            LOOP.summarise(*given, layout.shift, layout.first)
 
 
 def test_cells_are_as_narrow_as_they_should_be():

@@ -1,88 +1,20 @@
-/* The compiled loop of crosses, as a Python module: checks of arrays, and the choice of a processor.
+/* The compiled loop of crosses (`chains.h`), as a Python module.
 
-It is built as the loops of the scanners are (lmm/compiled/_kernels.c); crosses/hmm.py has its counterpart
-in NumPy. It needs the vectors of GCC and Clang. */
+crosses/hmm.py has its counterpart in NumPy. It needs the vectors of GCC and Clang. */
 
-#define Py_LIMITED_API 0x030b0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include <stdint.h>
+#include "module.h"
 
 #ifndef __GNUC__
 #error "vectors of C are needed; NumPy does the same without"
 #endif
 
-#if defined(__x86_64__)
-#define BY_PROCESSOR 1
-#endif
+#define LOOPS_HEADER "chains.h"
+#include "processors.h"
 
-#define IN(name) name##_baseline
-#define TARGET
-#include "chains.h"
-#undef IN
-#undef TARGET
-
-#ifdef BY_PROCESSOR
-#define IN(name) name##_avx2
-#define TARGET __attribute__((target("avx2,fma")))
-#include "chains.h"
-#undef IN
-#undef TARGET
-
-#define IN(name) name##_avx512
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
-#include "chains.h"
-#undef IN
-#undef TARGET
-#endif
+#define ROW(set) chains_##set
 
 /* The loop of each set of instructions, the plainest first. */
-static chains_function *const LOOPS[] = {
-    chains_baseline,
-#ifdef BY_PROCESSOR
-    chains_avx2,
-    chains_avx512,
-#endif
-};
-
-/* Position in LOOPS of the last set of instructions that this processor has. */
-static int best(void) {
-#ifdef BY_PROCESSOR
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-            return 2;
-        return 1;
-    }
-#endif
-    return 0;
-}
-
-static int known(int loops) {
-    if (loops >= 0 && loops <= best())
-        return 1;
-    PyErr_Format(PyExc_ValueError, "loops %d: this processor has 0 to %d", loops, best());
-    return 0;
-}
-
-/* A contiguous array of a dtype ('f', 'd', 'l' of 64 bits, 'B') and a number of elements. */
-static int flat(PyObject *array, Py_buffer *out, const char *name, char kind, Py_ssize_t count,
-                int writable) {
-    int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(array, out, flags) < 0)
-        return -1;
-    char found = out->format ? out->format[0] : 'B';
-    Py_ssize_t size = kind == 'B' ? 1 : kind == 'f' ? 4 : 8;
-    int same = found == kind || (kind == 'l' && found == 'q');
-    if (same && out->itemsize == size && out->len == count * size)
-        return 0;
-    PyErr_Format(PyExc_ValueError, "%s has to have %zd elements of the format '%c'; it has %zd "
-                 "bytes of '%s'", name, count, kind, out->len, out->format ? out->format : "B");
-    PyBuffer_Release(out);
-    return -1;
-}
+static chains_function *const LOOPS[] = {EACH_SET(ROW)};
 
 /* Whether all elements are at least `least` and below `end`. */
 static int within(const Py_buffer *of, const char *name, int64_t least, int64_t end) {
@@ -108,11 +40,12 @@ static PyObject *chains(PyObject *self, PyObject *args) {
     static const char *names[] = {"stay", "which", "weights", "start", "table", "expected", "marker",
                                   "calls", "places", "columns", "out", "before", "scales",
                                   "vectors"};
-    static const char kinds[] = "dldddBlBllffdd";
+    static const char *kinds[] = {"d", "l", "d", "d", "d", "B", "l", "B", "l", "l", "f", "f", "d", "d"};
     PyObject *of[ARRAYS];
-    Py_buffer b[ARRAYS];
+    struct taken taken = {.count = 0};
+    const Py_buffer *b = taken.of;
     chains_arguments c;
-    int loops, count = 0, fine = 0;
+    int loops, k = 0;
     if (!PyArg_ParseTuple(args, "(OOOOOOOOOOOOOO)(nnnnnnnnni)i", &of[0], &of[1], &of[2], &of[3],
                           &of[4], &of[5], &of[6], &of[7], &of[8], &of[9], &of[10], &of[11], &of[12],
                           &of[13], &c.positions, &c.individuals, &c.states, &c.founders, &c.kinds,
@@ -126,16 +59,15 @@ static PyObject *chains(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "the sizes of chains do not belong together");
         return NULL;
     }
-    const Py_ssize_t counts[] = {
+    Py_ssize_t counts[] = {
         (c.positions - 1) * c.kinds, c.individuals, c.founders, c.states, 6 * TOLD,
         c.markers * c.states, c.positions, c.markers * c.individuals, c.individuals, c.states,
         c.positions * c.people * c.labels, c.positions * BLOCKS * c.states * LANES,
         c.positions * BLOCKS * LANES, BLOCKS * c.states * LANES,
     };
-    while (count < ARRAYS &&
-           flat(of[count], &b[count], names[count], kinds[count], counts[count], count >= OUT) == 0)
-        count++;
-    if (count == ARRAYS && within(&b[WHICH], "which", 0, c.kinds) &&
+    while (k < ARRAYS && take(&taken, of[k], names[k], kinds[k], k >= OUT, &counts[k]))
+        k++;
+    if (k == ARRAYS && within(&b[WHICH], "which", 0, c.kinds) &&
         within(&b[EXPECTED], "expected", 0, TOLD) && within(&b[MARKER], "marker", -1, c.markers) &&
         within(&b[CALLS], "calls", 0, 6) && within(&b[PLACES], "places", 0, c.people) &&
         within(&b[COLUMNS], "columns", 0, c.labels)) {
@@ -159,30 +91,14 @@ static PyObject *chains(PyObject *self, PyObject *args) {
         Py_BEGIN_ALLOW_THREADS
         LOOPS[loops](&c);
         Py_END_ALLOW_THREADS
-        fine = 1;
     }
-    while (count--)
-        PyBuffer_Release(&b[count]);
-    if (!fine)
-        return NULL;
-    Py_RETURN_NONE;
+    return give_back(&taken);
 }
 
-PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
-
-static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_FromLong(best()); }
-
 static PyMethodDef METHODS[] = {
-    {"best", best_of, METH_NOARGS, best_doc},
+    BEST_METHOD,
     {"chains", chains, METH_VARARGS, chains_doc},
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot SLOTS[] = {{0, NULL}};
-
-static struct PyModuleDef MODULE = {
-    PyModuleDef_HEAD_INIT, "_chains", "The compiled loop of crosses.", 0, METHODS, SLOTS,
-    NULL, NULL, NULL,
-};
-
-PyMODINIT_FUNC PyInit__chains(void) { return PyModuleDef_Init(&MODULE); }
+DEFINE_MODULE(_chains, "The compiled loop of crosses.", METHODS)

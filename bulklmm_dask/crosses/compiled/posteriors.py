@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask._compiled import chosen
+from bulklmm_dask import _compiled
 from bulklmm_dask.crosses.chains import Chain, Mixing, MixingPair
 from bulklmm_dask.crosses.seen import Seen
 from bulklmm_dask.typing import Array, Index, Single
@@ -18,20 +17,15 @@ MOST_FOUNDERS = 64
 _BLOCKS, _LANES = 16, 4
 
 
-@cache
 def built() -> ModuleType | None:
     """The compiled module; None where it was not built."""
-    try:
-        from bulklmm_dask.crosses.compiled import _chains
-    except ImportError:
-        return None
-    return _chains
+    return _compiled.built("crosses.compiled._chains")
 
 
 def loops_for(chain: Chain) -> int | None:
     """Number of the compiled loops that can compute a chain; None where NumPy has to."""
     mixes = isinstance(chain, Mixing | MixingPair) and len(chain.weights) <= MOST_FOUNDERS
-    return chosen(built()) if mixes else None
+    return _compiled.chosen(built()) if mixes else None
 
 
 def write_posterior(

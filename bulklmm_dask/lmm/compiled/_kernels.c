@@ -1,19 +1,9 @@
-/* Compiled loops of the scanners, as a Python module: checks of arrays, and the choice of a processor.
+/* The compiled loops of the scanners, as a Python module.
 
-The loops are in the headers of this folder. They are compiled once for each set of instructions, and
-one of these is taken at run time. What they compute, and to which error, is said where NumPy does the
-same: every loop has a counterpart in NumPy, which is used where this module is not built.
+The loops are in the headers of this folder. What they compute, and to which error, is said where NumPy
+does the same: every loop has a counterpart in NumPy, which is used where this module is not built. */
 
-Arrays come as buffers: no header of NumPy is needed, and one build serves all versions of Python from
-3.11 on. */
-
-#define Py_LIMITED_API 0x030b0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "module.h"
 
 #if defined(__GNUC__)
 #define RESTRICT __restrict__
@@ -25,33 +15,12 @@ Arrays come as buffers: no header of NumPy is needed, and one build serves all v
    no cell is computed in another way than its neighbours. */
 #define WIDTH 64
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define BY_PROCESSOR 1
-#endif
-
-#define IN(name) name##_baseline
-#define TARGET
-#include "all.h"
-#undef IN
-#undef TARGET
-
-#ifdef BY_PROCESSOR
-#define IN(name) name##_avx2
-#define TARGET __attribute__((target("avx2,fma")))
-#include "all.h"
-#undef IN
-#undef TARGET
-
-#define IN(name) name##_avx512
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
-#include "all.h"
-#undef IN
-#undef TARGET
-#endif
+#define LOOPS_HEADER "all.h"
+#include "processors.h"
 
 #define ROW(set)                                                                                     \
     {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
-     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set, \
+     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set,                \
      grid_of_doubles_##set, grid_of_floats_##set}
 
 /* The loops of each set of instructions, the plainest first. */
@@ -64,70 +33,14 @@ static const struct {
     pair_rivals *rivals;
     climb_tile *full, *restricted;
     grid_tile *grid_of_doubles, *grid_of_floats;
-} LOOPS[] = {
-    ROW(baseline),
-#ifdef BY_PROCESSOR
-    ROW(avx2),
-    ROW(avx512),
-#endif
-};
+} LOOPS[] = {EACH_SET(ROW)};
 
-/* Position in LOOPS of the last set of instructions that this processor has. */
-static int best(void) {
-#ifdef BY_PROCESSOR
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-            return 2;
+/* Whether an array has the shape of the scores; an exception if not. */
+static int same_shape(const Py_buffer *of, const char *name, const Py_buffer *score) {
+    if (of->shape[0] == score->shape[0] && of->shape[1] == score->shape[1])
         return 1;
-    }
-#endif
-    return 0;
-}
-
-/* An array of two axes of a dtype ('f', 'd' or 'l' of 64 bits), whose rows are contiguous. */
-static int view(PyObject *array, Py_buffer *out, const char *name, const char *kinds, int writable) {
-    int flags = PyBUF_STRIDES | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(array, out, flags) < 0)
-        return -1;
-    char kind = out->format ? out->format[0] : 'B';
-    Py_ssize_t size = kind == 'f' ? 4 : 8;
-    if (strchr(kinds, kind) && (!out->format || !out->format[1]) && out->itemsize == size &&
-        out->ndim == 2 && (out->shape[1] < 2 || out->strides[1] == size))
-        return 0;
-    PyErr_Format(PyExc_TypeError, "%s has to have 2 axes, contiguous rows and a format in '%s'; it "
-                 "has %d axes and the format '%s'", name, kinds, out->ndim,
-                 out->format ? out->format : "B");
-    PyBuffer_Release(out);
-    return -1;
-}
-
-/* Views of several arrays, all of one shape. */
-static int views(int count, PyObject **arrays, Py_buffer *out, const char **names,
-                 const char **kinds, const int *writable) {
-    for (int i = 0; i < count; i++) {
-        int failed = view(arrays[i], &out[i], names[i], kinds[i], writable[i]);
-        if (!failed && (out[i].shape[0] != out[0].shape[0] || out[i].shape[1] != out[0].shape[1])) {
-            PyErr_Format(PyExc_ValueError, "%s has the shape (%zd, %zd), %s (%zd, %zd)", names[i],
-                         out[i].shape[0], out[i].shape[1], names[0], out[0].shape[0],
-                         out[0].shape[1]);
-            PyBuffer_Release(&out[i]);
-            failed = 1;
-        }
-        if (failed) {
-            while (i--)
-                PyBuffer_Release(&out[i]);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int known(int loops) {
-    if (loops >= 0 && loops <= best())
-        return 1;
-    PyErr_Format(PyExc_ValueError, "loops %d: this processor has 0 to %d", loops, best());
+    PyErr_Format(PyExc_ValueError, "%s has the shape (%zd, %zd), score (%zd, %zd)", name,
+                 of->shape[0], of->shape[1], score->shape[0], score->shape[1]);
     return 0;
 }
 
@@ -135,76 +48,34 @@ PyDoc_STRVAR(lods_doc, "lods(score, inverse, out, again, limit, scale, loops)\n-
              "Write LODs of a tile into `out`; count the pairs with r2 > limit, listed in `again`.");
 
 static PyObject *lods(PyObject *self, PyObject *args) {
-    PyObject *arrays[4];
+    PyObject *a[4];
     double limit, scale;
     int loops;
-    if (!PyArg_ParseTuple(args, "OOOOddi", &arrays[0], &arrays[1], &arrays[2], &arrays[3], &limit,
-                          &scale, &loops) || !known(loops))
+    if (!PyArg_ParseTuple(args, "OOOOddi", &a[0], &a[1], &a[2], &a[3], &limit, &scale, &loops) ||
+        !known(loops))
         return NULL;
-    static const char *names[] = {"score", "inverse", "out"};
-    static const char *kinds[] = {"df", "d", "f"};
-    static const int writable[] = {0, 0, 1};
-    Py_buffer of[3], again;
-    if (views(3, arrays, of, names, kinds, writable) < 0)
-        return NULL;
-    Py_ssize_t found = -1;
-    if (view(arrays[3], &again, "again", "lq", 1) == 0) {
-        if (again.shape[0] != 1 || again.shape[1] < of[0].shape[0] * of[0].shape[1])
+    const Py_buffer *score, *inverse, *out, *again;
+    Py_ssize_t found = 0;
+    struct taken taken = {.count = 0};
+    if ((score = take_rows(&taken, a[0], "score", 2, "df", 0)) &&
+        (inverse = take_rows(&taken, a[1], "inverse", 2, "d", 0)) &&
+        same_shape(inverse, "inverse", score) &&
+        (out = take_rows(&taken, a[2], "out", 2, "f", 1)) && same_shape(out, "out", score) &&
+        (again = take_rows(&taken, a[3], "again", 2, "l", 1))) {
+        if (again->shape[0] != 1 || again->shape[1] < score->shape[0] * score->shape[1])
             PyErr_SetString(PyExc_ValueError, "again has to have a row with room for every pair");
         else {
-            int is_double = of[0].format[0] == 'd';
+            int is_double = score->itemsize == 8;
             Py_BEGIN_ALLOW_THREADS
             found = (is_double ? LOOPS[loops].of_doubles : LOOPS[loops].of_floats)(
-                of[0].buf, of[0].strides[0], of[1].buf, of[1].strides[0], of[2].buf,
-                of[2].strides[0], of[0].shape[0], of[0].shape[1], again.buf, (float)limit,
+                score->buf, score->strides[0], inverse->buf, inverse->strides[0], out->buf,
+                out->strides[0], score->shape[0], score->shape[1], again->buf, (float)limit,
                 (float)scale);
             Py_END_ALLOW_THREADS
         }
-        PyBuffer_Release(&again);
     }
-    for (int i = 0; i < 3; i++)
-        PyBuffer_Release(&of[i]);
-    return found < 0 ? NULL : PyLong_FromSsize_t(found);
-}
-
-/* Contiguous memory of so many numbers of a format; `count` < 0 for any, which it then is. */
-static int flat(PyObject *array, Py_buffer *out, const char *name, const char *kinds, int writable,
-                Py_ssize_t *count) {
-    int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(array, out, flags) < 0)
-        return -1;
-    char kind = out->format ? out->format[0] : 'B';
-    Py_ssize_t size = out->len / out->itemsize;
-    if (strchr(kinds, kind) && (!out->format || !out->format[1]) && (*count < 0 || *count == size)) {
-        *count = size;
-        return 0;
-    }
-    PyErr_Format(PyExc_ValueError, "%s has to be %zd numbers of a format in '%s'; it is %zd of '%s'",
-                 name, *count, kinds, size, out->format ? out->format : "B");
-    PyBuffer_Release(out);
-    return -1;
-}
-
-/* Arrays of a call: their buffers, and which were taken. */
-#define MOST 12
-struct taken {
-    Py_buffer of[MOST];
-    int count;
-};
-
-static void *take(struct taken *taken, PyObject *array, const char *name, const char *kinds,
-                  int writable, Py_ssize_t *count) {
-    if (flat(array, &taken->of[taken->count], name, kinds, writable, count) < 0)
-        return NULL;
-    return taken->of[taken->count++].buf;
-}
-
-static PyObject *give_back(struct taken *taken) {
-    while (taken->count--)
-        PyBuffer_Release(&taken->of[taken->count]);
-    if (PyErr_Occurred())
-        return NULL;
-    Py_RETURN_NONE;
+    release(&taken);
+    return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(found);
 }
 
 /* Poles, terms and positions of pairs; 0 if they do not fit, with an exception. */
@@ -214,7 +85,7 @@ static int pairs_of(struct taken *taken, struct pairs *p, PyObject *poles, PyObj
     p->q = p->count = -1;
     if (!(p->poles = take(taken, poles, "poles", "d", 0, &p->q)) ||
         !(p->terms = take(taken, terms, "terms", "d", 0, &size)) ||
-        !(p->some = take(taken, some, "some", "lq", 0, &p->count)))
+        !(p->some = take(taken, some, "some", "l", 0, &p->count)))
         return 0;
     if (p->q < 1 || size % (3 * p->q)) {
         PyErr_Format(PyExc_ValueError, "%zd terms are not 3 of each of %zd poles", size, p->q);
@@ -362,7 +233,7 @@ static PyObject *climb(PyObject *self, PyObject *args) {
         return NULL;
     Py_ssize_t pairs = -1, size, all = -1;
     c.traits = -1;
-    if (!(c.heights = take(&taken, o[4], "heights", "lq", 0, &c.traits)) ||
+    if (!(c.heights = take(&taken, o[4], "heights", "l", 0, &c.traits)) ||
         !(c.value = take(&taken, o[8], "value", "f", 1, &pairs)))
         return give_back(&taken);
     traits = c.traits;
@@ -374,7 +245,7 @@ static PyObject *climb(PyObject *self, PyObject *args) {
         (c.unsure = take(&taken, o[10], "unsure", "?", 1, &size)) &&
         (size = POWERS * pairs, c.a = take(&taken, o[0], "a", "f", 0, &size)) &&
         (size = TERMS * pairs, c.g = take(&taken, o[1], "g", "f", 0, &size)) &&
-        (c.node = take(&taken, o[3], "node", "lq", 0, &places)) &&
+        (c.node = take(&taken, o[3], "node", "l", 0, &places)) &&
         (size = places * PLACE_COLUMNS, c.places = take(&taken, o[5], "places", "f", 0, &size)) &&
         (c.inverse = take(&taken, o[6], "inverse", "f", 0, &all)) &&
         (c.volume = take(&taken, o[7], "volume", "f", 0, &all))) {
@@ -422,7 +293,7 @@ static PyObject *grid(PyObject *self, PyObject *args) {
         PyErr_Format(PyExc_ValueError, "score has %d axes, not 3", score->ndim);
         return give_back(&taken);
     }
-    const char *kind = score->format[0] == 'd' ? "d" : "f";
+    const char *kind = score->itemsize == 8 ? "d" : "f";
     c.traits = score->shape[0];
     c.points = score->shape[1];
     c.markers = score->shape[2];
@@ -433,7 +304,7 @@ static PyObject *grid(PyObject *self, PyObject *args) {
         (c.factor = take(&taken, o[3], "factor", kind, 0, &size)) &&
         (c.full = take(&taken, o[4], "full", kind, 0, &size)) &&
         (c.lod = take(&taken, o[5], "lod", kind, 1, &pairs)) &&
-        (c.best = take(&taken, o[6], "best", "lq", 1, &pairs)) &&
+        (c.best = take(&taken, o[6], "best", "l", 1, &pairs)) &&
         (c.inexact = take(&taken, o[7], "inexact", "?", 1, &pairs)) &&
         (c.ties = take(&taken, o[8], "ties", "?", 1, &pairs))) {
         c.all_markers = c.points ? all / c.points : 0;
@@ -449,12 +320,8 @@ static PyObject *grid(PyObject *self, PyObject *args) {
     return give_back(&taken);
 }
 
-PyDoc_STRVAR(best_doc, "best()\n--\n\nThe last set of loops that this processor can run, from 0.");
-
-static PyObject *best_of(PyObject *self, PyObject *nothing) { return PyLong_FromLong(best()); }
-
 static PyMethodDef METHODS[] = {
-    {"best", best_of, METH_NOARGS, best_doc},
+    BEST_METHOD,
     {"climb", climb, METH_VARARGS, climb_doc},
     {"grid", grid, METH_VARARGS, grid_doc},
     {"lods", lods, METH_VARARGS, lods_doc},
@@ -465,11 +332,4 @@ static PyMethodDef METHODS[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot SLOTS[] = {{0, NULL}};
-
-static struct PyModuleDef MODULE = {
-    PyModuleDef_HEAD_INIT, "_kernels", "Compiled loops of the scanners.", 0, METHODS, SLOTS,
-    NULL, NULL, NULL,
-};
-
-PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&MODULE); }
+DEFINE_MODULE(_kernels, "Compiled loops of the scanners.", METHODS)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache
 from types import ModuleType
 
-from bulklmm_dask._compiled import choices, chosen
+from bulklmm_dask import _compiled
 
 
-@cache
 def built() -> ModuleType | None:
     """The compiled module; None where it was not built."""
-    try:
-        from bulklmm_dask.lmm.compiled import _kernels
-    except ImportError:
-        return None
-    return _kernels
+    return _compiled.built("lmm.compiled._kernels")
 
 
 def available() -> tuple[str, ...]:
     """What the variable of the environment may name on this machine, the fastest last."""
-    return choices(built())
+    return _compiled.choices(built())
 
 
 def loops() -> int | None:
     """Number of the loops to use; None for NumPy."""
-    return chosen(built())
+    return _compiled.chosen(built())

@@ -2,18 +2,9 @@
 
 It is what `summaries/slabs.py` and `summaries/cells.py` find in NumPy. Rows that are copies of the row
 before, as those of markers without a recombination between them are, are recognised and not looked at
-again.
+again. */
 
-Arrays come as buffers: no header of NumPy is needed, and one build serves all versions of Python from
-3.11 on. */
-
-#define Py_LIMITED_API 0x030b0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "module.h"
 
 /* Columns that are looked at together: a multiple of the lanes of any vector. */
 #define WIDTH 256
@@ -90,23 +81,7 @@ static void summarise_group(const Py_buffer *lod, const int64_t *rows, Py_ssize_
     }
 }
 
-/* A buffer of so many axes, items of one of these formats and a size, and contiguous last axis. */
-static int view(PyObject *array, Py_buffer *out, const char *name, int ndim, const char *kinds,
-                Py_ssize_t size, int writable) {
-    int flags = PyBUF_STRIDES | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(array, out, flags) < 0)
-        return -1;
-    const char *format = out->format ? out->format : "B";
-    if (out->ndim == ndim && format[0] && !format[1] && strchr(kinds, format[0]) &&
-        (size == 0 || out->itemsize == size) &&
-        (out->shape[ndim - 1] < 2 || out->strides[ndim - 1] == out->itemsize))
-        return 0;
-    PyErr_Format(PyExc_TypeError, "%s has to have %d axes, the last one contiguous, and a format in "
-                 "'%s'; it has %d and '%s'", name, ndim, kinds, out->ndim, format);
-    PyBuffer_Release(out);
-    return -1;
-}
-
+/* Whether rows, edges and what is written belong to the LODs. */
 static int fits(const Py_buffer *lod, const Py_buffer *rows, const Py_buffer *edges,
                 const Py_buffer *highest, const Py_buffer *place) {
     const Py_ssize_t groups = edges->shape[0] - 1, n = lod->shape[1];
@@ -129,21 +104,21 @@ PyDoc_STRVAR(summarise_doc,
              "Write highest LODs of groups of rows and the first row that has each, and count LODs.");
 
 static PyObject *summarise(PyObject *self, PyObject *args) {
-    PyObject *arrays[6], *done = NULL;
-    Py_buffer of[6];
+    PyObject *arrays[6];
+    struct taken taken = {.count = 0};
+    const Py_buffer *of = taken.of;
     Cells cells;
     long long first;
     static const char *names[] = {"lod", "rows", "edges", "highest", "place", "counts"};
-    static const char *kinds[] = {"fd", "lq", "lq", "fd", "il", "IL"};
-    static const int axes[] = {2, 1, 1, 2, 2, 1}, sizes[] = {0, 8, 8, 0, 4, 4};
+    static const char *kinds[] = {"fd", "l", "l", "fd", "i", "I"};
+    static const int axes[] = {2, 1, 1, 2, 2, 1};
+    int k = 0;
     if (!PyArg_ParseTuple(args, "OOOOOOiL", &arrays[0], &arrays[1], &arrays[2], &arrays[3],
                           &arrays[4], &arrays[5], &cells.shift, &first))
         return NULL;
-    int taken = 0;
-    while (taken < 6 && view(arrays[taken], &of[taken], names[taken], axes[taken], kinds[taken],
-                             sizes[taken], taken > 2) == 0)
-        taken++;
-    if (taken == 6) {
+    while (k < 6 && take_rows(&taken, arrays[k], names[k], axes[k], kinds[k], k > 2))
+        k++;
+    if (k == 6) {
         if (!fits(&of[0], &of[1], &of[2], &of[3], &of[4]))
             PyErr_SetString(PyExc_ValueError, "rows or edges are not those of lod, or highest or "
                             "place have not a row for each group");
@@ -158,12 +133,9 @@ static PyObject *summarise(PyObject *self, PyObject *args) {
                                 (char *)of[3].buf + k * of[3].strides[0],
                                 (int32_t *)((char *)of[4].buf + k * of[4].strides[0]), &cells);
             Py_END_ALLOW_THREADS
-            done = Py_NewRef(Py_None);
         }
     }
-    while (taken--)
-        PyBuffer_Release(&of[taken]);
-    return done;
+    return give_back(&taken);
 }
 
 static PyMethodDef METHODS[] = {
@@ -171,11 +143,4 @@ static PyMethodDef METHODS[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot SLOTS[] = {{0, NULL}};
-
-static struct PyModuleDef MODULE = {
-    PyModuleDef_HEAD_INIT, "_blocks", "The summary of a block of LODs.", 0, METHODS, SLOTS,
-    NULL, NULL, NULL,
-};
-
-PyMODINIT_FUNC PyInit__blocks(void) { return PyModuleDef_Init(&MODULE); }
+DEFINE_MODULE(_blocks, "The summary of a block of LODs.", METHODS)

@@ -6,27 +6,16 @@ A loop in C does it where it was built. NumPy does the same elsewhere, and where
 
 from __future__ import annotations
 
-from functools import cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask._compiled import NUMPY, wanted
+from bulklmm_dask._compiled import NUMPY, built, wanted
 from bulklmm_dask.storage.summaries.cells import N_CELLS, Counts, Layout
 from bulklmm_dask.storage.summaries.slabs import Slabs
 from bulklmm_dask.typing import Index, Real
-
-
-@cache
-def built() -> ModuleType | None:
-    """The compiled module; None where it was not built."""
-    try:
-        from bulklmm_dask.storage.compiled import _blocks
-    except ImportError:
-        return None
-    return _blocks
 
 
 def summarise(
@@ -55,7 +44,8 @@ def summarise(
     """
     counts: npt.NDArray[np.integer[Any]] | None
     row: npt.NDArray[np.integer[Any]]
-    loop = None if wanted() == NUMPY or lod.dtype not in (np.float32, np.float64) else built()
+    takes = wanted() != NUMPY and lod.dtype in (np.float32, np.float64)
+    loop = built("storage.compiled._blocks") if takes else None
     if loop is not None:
         highest, row, counts = _compiled(loop, lod, group, counted=counted)
     else:

@@ -1,4 +1,4 @@
-"""Which loops compiled in C are used.
+"""Which loops compiled in C are used; the headers of this folder have what their modules share.
 
 They are built with the package where there is a C compiler. Where there was none, and where the
 environment has ``BULKLMM_DASK_KERNELS=numpy``, NumPy computes the same, more slowly. Of a module
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 from bulklmm_dask.errors import InputError
@@ -18,6 +19,15 @@ VARIABLE = "BULKLMM_DASK_KERNELS"
 NUMPY = "numpy"
 # In the order in which modules number them.
 _INSTRUCTIONS = ("baseline", "avx2", "avx512")
+
+
+@cache
+def built(name: str) -> ModuleType | None:
+    """The compiled module of a dotted name below this package; None where it was not built."""
+    try:
+        return import_module(f"bulklmm_dask.{name}")
+    except ImportError:
+        return None
 
 
 def wanted() -> str:
