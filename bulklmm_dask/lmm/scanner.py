@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from bulklmm_dask.lmm.alt.exact import AltExact
-from bulklmm_dask.lmm.alt.scan import AltGrid, AltSearch
+from bulklmm_dask.lmm.alt.grid import AltGrid
+from bulklmm_dask.lmm.alt.search import AltSearch
 from bulklmm_dask.lmm.groups import FittedGroup
 from bulklmm_dask.lmm.joint.scanner import JointScan
 from bulklmm_dask.lmm.null.scan import NullScan

@@ -10,7 +10,7 @@ import studies
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.pairs import pair_profile
-from bulklmm_dask.lmm.alt.scan import AltSearch
+from bulklmm_dask.lmm.alt.search import AltSearch
 from bulklmm_dask.lmm.alt.sums import PairSums
 from bulklmm_dask.lmm.basis import fold, make_basis
 from bulklmm_dask.lmm.null.fit import fit_null

@@ -8,7 +8,7 @@ import pytest
 
 from bulklmm_dask.lmm.alt import gains
 from bulklmm_dask.lmm.alt.pairs import optimise_pairs, pair_profile
-from bulklmm_dask.lmm.alt.scan import AltSearch
+from bulklmm_dask.lmm.alt.search import AltSearch
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.null.fit import fit_null
 

@@ -1,4 +1,4 @@
-/* Maxima of the likelihoods of a tile of pairs near their null estimates (`alt/climb.py`).
+/* Maxima of the likelihoods of a tile of pairs near their null estimates (`alt/climb_passes.py`).
 
 Arrays of pairs are (traits, markers), those of coefficients have an axis before; all are contiguous.
 The steps are those of NumPy there, with the same names. ln(1 - r2) is a polynomial as in `lods.h`,

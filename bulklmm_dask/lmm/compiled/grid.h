@@ -1,4 +1,4 @@
-/* LODs of a tile of pairs, each at the best of several heritabilities (`alt/scan.py`, `alt/tiles.py`).
+/* LODs of a tile of pairs, each at the best of several heritabilities (`alt/grid.py`).
 
 Included for TYPE double and float. The likelihood to maximise is that of the null model plus
 -(count/2) ln(1 - r2), so (1 - r2) times a factor of trait and point is to be least: no logarithm but

@@ -46,10 +46,6 @@ class Mesh:
         raw = t**3 * (10.0 - 15.0 * t + 6.0 * t * t)
         return cls(raw / raw.sum(axis=1, keepdims=True), steps)
 
-    def on_face(self, corner: int) -> Flags:
-        """Mask (q,) of the points without weight on a corner."""
-        return np.asarray(self.steps[:, corner] == 0)
-
     def peaks(self, values: Array, most: int, within: float) -> Array:
         """Points not below any of their neighbours, the highest first.
 

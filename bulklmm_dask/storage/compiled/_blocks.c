@@ -112,13 +112,14 @@ static PyObject *summarise(PyObject *self, PyObject *args) {
     static const char *names[] = {"lod", "rows", "edges", "highest", "place", "counts"};
     static const char *kinds[] = {"fd", "l", "l", "fd", "i", "I"};
     static const int axes[] = {2, 1, 1, 2, 2, 1};
-    int k = 0;
+    int count = 0;
     if (!PyArg_ParseTuple(args, "OOOOOOiL", &arrays[0], &arrays[1], &arrays[2], &arrays[3],
                           &arrays[4], &arrays[5], &cells.shift, &first))
         return NULL;
-    while (k < 6 && take_rows(&taken, arrays[k], names[k], axes[k], kinds[k], k > 2))
-        k++;
-    if (k == 6) {
+    while (count < 6 && take_rows(&taken, arrays[count], names[count], axes[count], kinds[count],
+                                  count > 2))
+        count++;
+    if (count == 6) {
         if (!fits(&of[0], &of[1], &of[2], &of[3], &of[4]))
             PyErr_SetString(PyExc_ValueError, "rows or edges are not those of lod, or highest or "
                             "place have not a row for each group");
