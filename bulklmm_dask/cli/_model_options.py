@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from bulklmm_dask.analyses.inputs.kernels import GROUPS
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
 from bulklmm_dask.analyses.options import Option
-from bulklmm_dask.cli._base import Function, names
+from bulklmm_dask.cli._base import Function, conflict, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.storage.places.location import Location
@@ -99,11 +99,12 @@ def kernel_arguments(
     return arguments_of(ds, given | {"kinship": "none"}) | {"kinship": found}
 
 
-def refuse_beside(row: Option, other: str) -> None:
-    """Refuse an option that another takes the place of."""
+def refuse_beside_kernels(row: Option, kernels: Sequence[str]) -> None:
+    """Refuse the kinship beside kernels by name, which take its place."""
     context = click.get_current_context()
     if context.get_parameter_source(row.name) != ParameterSource.DEFAULT:
-        raise click.UsageError(f"{row.flag} and {other} are both given; give one of them")
+        given = f"{row.flag} {context.params[row.name]}"
+        raise conflict(given, f"--kernel {kernels[0]}", "leave one of them out")
 
 
 def refuse_beside_result(rows: Iterable[Option], source: str) -> None:

@@ -26,7 +26,7 @@ from bulklmm_dask.cli._model_options import (
     arguments_of,
     kernel_arguments,
     options_of,
-    refuse_beside,
+    refuse_beside_kernels,
 )
 from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
@@ -84,7 +84,7 @@ def heritability_command(
     """
     require_table(out, overwrite=overwrite)
     if kernels:
-        refuse_beside(KINSHIP, "--kernel")
+        refuse_beside_kernels(KINSHIP, kernels)
     with workers(**compute_of(given)):
         ds = open_source(study)
         arguments = kernel_arguments(ds, kernels, given) if kernels else arguments_of(ds, given)

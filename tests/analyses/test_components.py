@@ -235,7 +235,11 @@ def test_command(tmp_path, monkeypatch):
         (["--kernel", "cage"], "'cage' should be a name and a kinship", 2),
         (["--kernel", "=kinship"], "'=kinship' should be a name", 2),
         (["--kernel", "a=kinship", "--kernel", "a=@cage"], "two kernels 'a'", 2),
-        (["--kernel", "a=kinship", "--kinship", "kinship"], "--kinship and --kernel", 2),
+        (
+            ["--kernel", "a=kinship", "--kinship", "kinship"],
+            "--kinship kinship and --kernel a=kinship exclude",
+            2,
+        ),
         (["--kernel", "a=nothing"], "the study has no kinship 'nothing'", 1),
         (["--kernel", "a=@nothing"], "kernel 'a' is 'nothing'", 1),
         (["--kernel", "a=none"], "kernel 'a' is None", 1),
