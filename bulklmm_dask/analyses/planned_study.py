@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
+from bulklmm_dask.analyses.inputs.vectors import with_value
 from bulklmm_dask.analyses.loads import Shapes
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
 from bulklmm_dask.analyses.scan_options import ScanOptions
@@ -150,7 +151,10 @@ def planned_from_sizes(
     named |= {"x_covariates": None if inputs.x_covariates is False else inputs.x_covariates}
     for name, value in named.items():
         if value is not None and not (name == "kinship" and isinstance(value, str)):
-            raise OptionError(f"{option(name)} names a part of a study, but only sizes are given")
+            raise OptionError(
+                f"{with_value(name, value)} names a part of a study, but only sizes are given; "
+                "give the study, or leave it out"
+            )
     if not isinstance(inputs.covariates, bool) and inputs.covariates is not None:
         raise OptionError(
             f"{option('covariates')} names those of a study, but only sizes are given; give their "

@@ -36,8 +36,10 @@ def stored_as(
     """
     found = compression_of(compression, digits)
     if store is None and found != FAST:
-        what = option("compression" if digits is None else "digits")
-        raise OptionError(f"{what} is given, but nothing is stored; give {option('store')} too")
+        what = option("compression", compression) if digits is None else option("digits", digits)
+        raise OptionError(
+            f"{what} is given, but nothing is stored; give {option('store')} too, or leave it out"
+        )
     if store is None or digits is not None:
         return found
     return replace(found, digits=digits_of(store))

@@ -223,7 +223,7 @@ WRONG = {
     "genotypes": ({**SIZES, "n_genotypes": 1}, "n_genotypes is 1"),
     "loco": ({**SIZES, "loco": True}, "number of chromosomes; give n_contigs"),
     "names": ({**SIZES, "covariates": ["sex"]}, "give their number, n_covariates"),
-    "parts": ({**SIZES, "weights": "w"}, "weights names a part of a study"),
+    "parts": ({**SIZES, "weights": "w"}, "weights='w' names a part of a study"),
     "matrix": ({**SIZES, "kinship": np.eye(3)}, "kinship names a part of a study"),
     "memory": ({**SIZES, "memory": "much"}, "memory 'much' is not an amount"),
     "workers": ({**SIZES, "workers": 0}, "workers is 0"),

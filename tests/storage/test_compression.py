@@ -146,8 +146,8 @@ def test_digits_save_room(ds, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"digits": 3}, "digits is given, but nothing is stored; give store too"),
-        ({"compression": "zstd"}, "compression is given, but nothing is stored"),
+        ({"digits": 3}, "digits=3 is given, but nothing is stored; give store too"),
+        ({"compression": "zstd"}, "compression='zstd' is given, but nothing is stored"),
         ({"compression": "gzip", "store": "r.zarr"}, "compression 'gzip'.*lz4"),
         ({"digits": 0, "store": "r.zarr"}, "digits is 0"),
         ({"digits": 2.5, "store": "r.zarr"}, "digits is 2.5"),

@@ -1,5 +1,6 @@
 /* All loops, for one set of instructions: TARGET, with IN for the names. */
 
+#include "logs.h"
 #include "lods.h"
 #include "pairs.h"
 #include "climb.h"

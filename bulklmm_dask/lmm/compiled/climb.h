@@ -1,8 +1,8 @@
 /* Maxima of the likelihoods of a tile of pairs near their null estimates (`alt/climb_passes.py`).
 
 Arrays of pairs are (traits, markers), those of coefficients have an axis before; all are contiguous.
-The steps are those of NumPy there, with the same names. ln(1 - r2) is a polynomial as in `lods.h`,
-good for r2 up to 1/2: pairs with an r2 above `large` are marked anyway. */
+The steps are those of NumPy there, with the same names. ln(1 - r2) is good for r2 up to 1/2
+(`logs.h`): pairs with an r2 above `large` are marked anyway. */
 
 #ifndef CLIMB_TYPES
 #define CLIMB_TYPES
@@ -42,55 +42,6 @@ struct climb {
 
 typedef void climb_tile(const struct climb *);
 #endif
-
-/* ln(1 - r2) */
-TARGET static inline float IN(log_of_rest)(float r2) {
-    float u = r2 / (2.0f - r2), w = u * u;
-    float p = 0.12196954f;
-    p = p * w + 0.1069928f;
-    p = p * w + 0.14310104f;
-    p = p * w + 0.19999356f;
-    p = p * w + 0.3333334f;
-    p = p * w + 1.0f;
-    return -2.0f * u * p;
-}
-
-/* Logarithm of a normal positive number: v = 2^e m with m in [sqrt(1/2), sqrt(2)). */
-TARGET static inline float IN(logf)(float v) {
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    uint32_t shift = (bits - 0x3f3504f3u + (200u << 23)) >> 23;
-    bits -= (shift - 200u) << 23;
-    float m;
-    memcpy(&m, &bits, sizeof m);
-    float s = (m - 1.0f) / (m + 1.0f), z = s * s;
-    float p = 1.0f / 9.0f;
-    p = p * z + 1.0f / 7.0f;
-    p = p * z + 1.0f / 5.0f;
-    p = p * z + 1.0f / 3.0f;
-    p = p * z + 1.0f;
-    return (float)((int32_t)shift - 200) * 0.69314718f + 2.0f * s * p;
-}
-
-/* ln(1 - r2) for r2 up to 1; that of the rounding of 1 for more. */
-TARGET static inline float IN(log_of_leftf)(float r2) {
-    float left = 1.0f - r2;
-    left = left < 5.9604645e-8f ? 5.9604645e-8f : left;
-    return r2 > 0.5f ? IN(logf)(left) : IN(log_of_rest)(r2);
-}
-
-/* e^x for |x| up to 1: (e^(x/4))^4. */
-TARGET static inline float IN(expf)(float x) {
-    float y = 0.25f * x, p = 1.0f / 720.0f;
-    p = p * y + 1.0f / 120.0f;
-    p = p * y + 1.0f / 24.0f;
-    p = p * y + 1.0f / 6.0f;
-    p = p * y + 0.5f;
-    p = p * y + 1.0f;
-    p = p * y + 1.0f;
-    p *= p;
-    return p * p;
-}
 
 struct IN(point) {
     float objective, slope, full, full_slope, square, g;

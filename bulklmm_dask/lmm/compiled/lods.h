@@ -1,8 +1,8 @@
 /* LODs of a tile of pairs: r2 = s^2 / S_xx, LOD = -(n/2) log10(1 - r2), for r2 up to 1/2.
 
-With u = r2/(2 - r2), -ln(1 - r2) = 2 atanh(u) = 2 u p(u^2), and p is a polynomial on [0, 1/9] with an
-error of 1e-10: no logarithm, and no digits lost by 1 - r2. Pairs with r2 above `limit` are listed in
-`again`, as the number of pairs before them in their tile; their LOD is 0. */
+With u = r2/(2 - r2), -ln(1 - r2) = 2 atanh(u): no logarithm, and no digits lost by 1 - r2 (`logs.h`).
+Pairs with r2 above `limit` are listed in `again`, as the number of pairs before them in their tile; their
+LOD is 0. */
 
 #ifndef LODS_TYPES
 #define LODS_TYPES
@@ -46,14 +46,8 @@ typedef Py_ssize_t lods_of_floats(LODS_ARGUMENTS);
                             r2[k] = 0.0f;                                                           \
                         }                                                                           \
                 for (int k = 0; k < WIDTH; k++) {                                                   \
-                    float u = r2[k] / (2.0f - r2[k]), w = u * u;                                    \
-                    float p = 0.12196954f;                                                          \
-                    p = p * w + 0.1069928f;                                                         \
-                    p = p * w + 0.14310104f;                                                        \
-                    p = p * w + 0.19999356f;                                                        \
-                    p = p * w + 0.3333334f;                                                         \
-                    p = p * w + 1.0f;                                                               \
-                    lod[k] = scale * u * p;                                                         \
+                    float u = r2[k] / (2.0f - r2[k]);                                               \
+                    lod[k] = scale * u * IN(atanh_overf)(u * u);                                    \
                 }                                                                                   \
                 memcpy(lod_row + j, lod, count * sizeof(float));                                    \
             }                                                                                       \

@@ -5,8 +5,6 @@ filled up with copies of the last pair. Counterparts in NumPy: `alt/sums.py`, `c
 
 #ifndef PAIRS_TYPES
 #define PAIRS_TYPES
-#define LANES 8
-#define LN2 0.69314718055994530942
 
 struct volume {
     const double *poles, *terms;
@@ -123,64 +121,6 @@ TARGET static void IN(pair_values)(const struct pairs *p, const double *h2, doub
             for (int k = 0; k < LANES && start + k < p->count; k++)
                 sums[s * p->count + start + k] = s0[s][k];
     }
-}
-
-/* v = 2^e m with m in [sqrt(1/2), sqrt(2)), of normal positive numbers. */
-TARGET static inline void IN(split)(const double v[LANES], double e[LANES], double m[LANES]) {
-    uint64_t bits[LANES], shift[LANES], number[LANES];
-    memcpy(bits, v, sizeof bits);
-    for (int k = 0; k < LANES; k++) {
-        /* The bits of sqrt(1/2) are subtracted, and 1,100 added to the exponent. */
-        shift[k] = (bits[k] - 0x3fe6a09e667f3bcdu + ((uint64_t)1100 << 52)) >> 52;
-        bits[k] -= (shift[k] - 1100) << 52;
-        number[k] = shift[k] | 0x4330000000000000u; /* 2^52 and the exponent, as a double */
-    }
-    memcpy(m, bits, sizeof bits);
-    memcpy(e, number, sizeof number);
-    for (int k = 0; k < LANES; k++)
-        e[k] -= 4503599627370496.0 + 1100.0;
-}
-
-/* atanh(s)/s from z = s^2, for m in [sqrt(1/2), sqrt(2)) and s = (m - 1)/(m + 1). */
-TARGET static inline double IN(atanh_over)(double z) {
-    double p = 1.0 / 19.0;
-    p = p * z + 1.0 / 17.0;
-    p = p * z + 1.0 / 15.0;
-    p = p * z + 1.0 / 13.0;
-    p = p * z + 1.0 / 11.0;
-    p = p * z + 1.0 / 9.0;
-    p = p * z + 1.0 / 7.0;
-    p = p * z + 1.0 / 5.0;
-    p = p * z + 1.0 / 3.0;
-    return p * z + 1.0;
-}
-
-/* Logarithms; those of numbers below 1e-300 are that of 1e-300. */
-TARGET static inline void IN(logarithms)(const double x[LANES], double out[LANES]) {
-    double v[LANES], e[LANES], m[LANES];
-    for (int k = 0; k < LANES; k++)
-        v[k] = x[k] > 1e-300 ? x[k] : 1e-300;
-    IN(split)(v, e, m);
-    for (int k = 0; k < LANES; k++) {
-        double s = (m[k] - 1.0) / (m[k] + 1.0);
-        out[k] = e[k] * LN2 + 2.0 * s * IN(atanh_over)(s * s);
-    }
-}
-
-/* ln(1 - r2) for r2 up to 1; that of the rounding of 1 for more. No digits of a small r2 are lost. */
-TARGET static inline double IN(log_of_left)(double r2) {
-    double left = 1.0 - r2, m, e;
-    left = left < 1.1102230246251565e-16 ? 1.1102230246251565e-16 : left;
-    uint64_t bits, shift, number;
-    memcpy(&bits, &left, sizeof bits);
-    shift = (bits - 0x3fe6a09e667f3bcdu + ((uint64_t)1100 << 52)) >> 52;
-    bits -= (shift - 1100) << 52;
-    number = shift | 0x4330000000000000u;
-    memcpy(&m, &bits, sizeof m);
-    memcpy(&e, &number, sizeof e);
-    e -= 4503599627370496.0 + 1100.0;
-    double f = e == 0.0 ? -r2 : m - 1.0, s = f / (2.0 + f);
-    return e * LN2 + 2.0 * s * IN(atanh_over)(s * s);
 }
 
 /* Sums of terms times ln(v)/(mu - 1), the integral of 1/v from 0 to h. No digits are lost where v is
