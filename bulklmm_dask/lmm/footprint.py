@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bulklmm_dask.lmm.alt.gains import STEPS
+from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
 
@@ -24,8 +26,8 @@ _ROWS = 1024
 _MARKERS = 512
 # Heritabilities that a permuted trait may take.
 _REFIT = 165
-# Points of the curve of a trait whose gains are interpolated, and pairs that are refined together.
-_CURVE, _REFINED = 481, 1024
+# Points of the curve of a trait whose gains are interpolated.
+CURVE = STEPS + 1
 # Tiles of the null methods and their copies.
 _TILES = 200_000
 
@@ -92,8 +94,8 @@ class Footprint:
         each = n + _NODES + 3.0
         square = 0.0
         if self._is_searched:
-            each, square = n + 2.0 * _CURVE + 70.0, 24_000.0 + 130.0 * n
-            curves = (2.2 * n + _CURVE * (4.2 * c + 2.9) * 1.1) * t
+            each, square = n + 2.0 * CURVE + 70.0, 24_000.0 + 130.0 * n
+            curves = (2.2 * n + CURVE * (4.2 * c + 2.9) * 1.1) * t
             peak = max(peak, curves, each * t + 0.8e6 + 1700.0 * n)
         elif self.model.alternative and self.model.grid is None:
             each, square = 2.0 * n + 345.0, 1.4 * n**2  # made at the first scan, as below
@@ -125,7 +127,7 @@ class Footprint:
             part = min(variants, _MARKERS) / _MARKERS
             if self._is_searched:
                 tile = 7.1 * _ROWS * n + 2.4e6 + (2.5e6 if model.reml else 2e6) * part
-                peak = 3 * vn + out + max(tile, 17.0 * _REFINED * n)
+                peak = 3 * vn + out + max(tile, 17.0 * REFINED * n)
             elif model.grid is None:
                 tile = (1.9e6 if model.reml else 1.4e6) * (0.35 + 0.65 * part)
                 peak = (3.5 if self.single else 4.0) * vn + out + tile

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bulklmm_dask.lmm.footprint import CURVE
 from bulklmm_dask.lmm.options import ModelOptions
 
-# Points of a likelihood curve on the whole interval, and of one whose gains are interpolated.
-_GRID, _CURVE = 55, 481
+# Points of a likelihood curve on the whole interval.
+_GRID = 55
 # Products of `alt-exact` over the samples, one in double precision, and over few terms.
 _SERIES, _TERMS = 2.5, 115
 # Nodes of gains of `alt-exact` where they are interpolated, and points that they are taken to.
@@ -49,7 +50,7 @@ class Operations:
         """Null models of traits: their rotation, and likelihoods on a grid."""
         n, model = self.n_samples, self.model
         points = _GRID if model.grid is None else len(model.grid)
-        points += _CURVE * (self.searched and model.alternative and model.grid is None)
+        points += CURVE * (self.searched and model.alternative and model.grid is None)
         return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
 
     def rotation(self, variants: int) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.lmm.compiled.loops import built
+from bulklmm_dask.lmm.compiled.loops import loaded
 from bulklmm_dask.typing import Flags, Index, Single
 
 
@@ -77,8 +77,7 @@ def climb_tile(
     loops : int
         Which loops (`loops.loops`).
     """
-    module = built()
-    assert module is not None
+    module = loaded()
     value, h2 = np.empty((2, *a.shape[1:]), np.float32)
     unsure = np.empty(a.shape[1:], np.bool_)
     module.climb(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.lmm.compiled.loops import built
+from bulklmm_dask.lmm.compiled.loops import loaded
 from bulklmm_dask.typing import Flags, Index, Real
 
 
@@ -66,8 +66,7 @@ def grid_tile(
     loops : int
         Which loops (`loops.loops`).
     """
-    module = built()
-    assert module is not None
+    module = loaded()
     shape = score.shape[0], score.shape[2]
     lod = np.empty(shape, score.dtype)
     best, (inexact, ties) = np.empty(shape, np.int64), np.empty((2, *shape), np.bool_)

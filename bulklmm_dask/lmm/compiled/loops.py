@@ -12,6 +12,13 @@ def built() -> ModuleType | None:
     return _compiled.built("lmm.compiled._kernels")
 
 
+def loaded() -> ModuleType:
+    """The compiled module, where it was built."""
+    module = built()
+    assert module is not None
+    return module
+
+
 def available() -> tuple[str, ...]:
     """What the variable of the environment may name on this machine, the fastest last."""
     return _compiled.choices(built())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bulklmm_dask.lmm.compiled.loops import built
+from bulklmm_dask.lmm.compiled.loops import loaded
 from bulklmm_dask.typing import Array, Flags, Index
 
 
@@ -40,8 +40,7 @@ def pair_derivatives(
         Which loops (`loops.loops`).
     reml : bool
     """
-    module = built()
-    assert module is not None
+    module = loaded()
     slope, bend = np.empty_like(h2), np.empty_like(h2)
     module.pair_derivatives(poles, terms, some, h2, *volume, count, reml, slope, bend, loops)
     return slope, bend
@@ -49,8 +48,7 @@ def pair_derivatives(
 
 def pair_values(poles: Array, terms: Array, h2: Array, loops: int) -> Array:
     """S_yy, S_xy and S_xx of all pairs, each at its own h, (3, pairs)."""
-    module = built()
-    assert module is not None
+    module = loaded()
     out = np.empty((3, len(h2)))
     module.pair_values(poles, terms, np.arange(len(h2)), h2, out, loops)
     return out
@@ -84,8 +82,7 @@ def pair_rivals(
         How far above the least cost a point counts: a factor, under REML a difference.
     h2 : array (pairs,)
     """
-    module = built()
-    assert module is not None
+    module = loaded()
     at_end, between = np.empty((2, len(h2)), np.bool_)
     some = np.arange(len(h2))
     module.pair_rivals(
@@ -96,8 +93,7 @@ def pair_rivals(
 
 def volume_integrals(poles: Array, terms: Array, h2: Array, loops: int) -> Array:
     """Sums of terms (q,) times the integrals of 1/v from 0 to h, of heritabilities (k,), (k,)."""
-    module = built()
-    assert module is not None
+    module = loaded()
     out = np.empty_like(h2)
     module.volume_integrals(poles, terms, h2, out, loops)
     return out

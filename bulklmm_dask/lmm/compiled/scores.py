@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bulklmm_dask.lmm.compiled.loops import built
+from bulklmm_dask.lmm.compiled.loops import loaded
 from bulklmm_dask.typing import Index, Real, Single
 
 # The r2 up to which the polynomial of the loop holds.
@@ -43,7 +43,6 @@ def lods_of_scores(
     loops : int
         Which loops (`loops.loops`).
     """
-    module = built()
-    assert module is not None
+    module = loaded()
     count = module.lods(score, inverse, out, again, limit, float(n / np.log(10.0)), loops)
     return again[0, :count]
