@@ -21,7 +21,7 @@ import scipy.linalg
 import scipy.linalg.lapack
 
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.columns import independent_columns
+from bulklmm_dask.lmm.columns import independent_columns, logdet_as_measured
 from bulklmm_dask.lmm.covariance import Spectrum, heritability
 from bulklmm_dask.lmm.powers import unit_of
 from bulklmm_dask.lmm.projected import Projected
@@ -129,8 +129,7 @@ class Basis(Spectrum):
         if self.weights is None:
             return 0.0
         weighted = self.covariates if self.vectors is None else self.vectors @ self.covariates
-        corner = np.linalg.qr(weighted / self.weights[:, None], mode="r")
-        return 2.0 * float(np.log(np.abs(np.diag(corner))).sum())
+        return logdet_as_measured(weighted, self.weights)
 
 
 def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:

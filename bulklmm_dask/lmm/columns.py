@@ -100,3 +100,9 @@ def _orthonormal(
         else:
             dependent.append(index)
     return (np.column_stack(kept) if kept else np.empty((len(columns), 0))), dependent
+
+
+def logdet_as_measured(columns: Array, weights: Array) -> float:
+    """log|C'C| of columns (n, c) as measured, from those that were multiplied by weights (n,)."""
+    corner = np.linalg.qr(columns / weights[:, None], mode="r")
+    return 2.0 * float(np.log(np.abs(np.diag(corner))).sum())

@@ -131,6 +131,9 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
     own = {path.relative_to(ROOT) for path in (ROOT / "bulklmm_dask").rglob("*.*")}
     own = {f"{path}" for path in own if path.suffix not in (".pyc", ".c", ".h", *EXTENSIONS)}
     # The compiled loops are in it where there is a compiler, and their source never.
+    loops = {path.stem for path in (ROOT / "bulklmm_dask").glob("*/compiled/_*.c")}
+    found = {Path(name).name.split(".")[0] for name in names if name.endswith(EXTENSIONS)}
+    assert found == (loops if shutil.which("cc") else set())
     inside = {name for name in names if ".dist-info/" not in name}
     assert {name for name in inside if not name.endswith(EXTENSIONS)} == own
     assert {"bulklmm_dask/py.typed", "bulklmm_dask/plot/templates/picture.js"} <= own

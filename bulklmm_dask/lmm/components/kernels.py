@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR
-from bulklmm_dask.lmm.columns import independent_columns
+from bulklmm_dask.lmm.columns import independent_columns, logdet_as_measured
 from bulklmm_dask.typing import Array, Flags, Index
 
 # A kernel is 0, or follows from others, if less than this share of its norm is left beside them.
@@ -126,8 +126,7 @@ class RotatedKernels:
         """log|C'C| of the covariates as measured; after weighting, C is orthonormal."""
         if self.weights is None:
             return 0.0
-        measured = self.turn[:, self.contrasts :] / self.weights[:, None]
-        return 2.0 * float(np.log(np.abs(np.diag(np.linalg.qr(measured, mode="r")))).sum())
+        return logdet_as_measured(self.turn[:, self.contrasts :], self.weights)
 
     @cached_property
     def least_residual(self) -> float:
