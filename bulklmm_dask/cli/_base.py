@@ -64,6 +64,7 @@ class PathType(click.Path):
 
 PATH = PathType(path_type=Path)
 SOURCE = PathType(path_type=str)  # for what may be a URL of the web, whose slashes pathlib joins
+result_argument = click.argument("result", type=PATH)
 
 
 class Terminated(KeyboardInterrupt):

@@ -21,6 +21,7 @@ from bulklmm_dask.cli._base import (
     did,
     examples,
     overwrite_option,
+    result_argument,
     say,
     wrote,
 )
@@ -45,8 +46,6 @@ from bulklmm_dask.storage.results.result import is_result, open_result
 from bulklmm_dask.study.readers._places import read_trait_places
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import By
-
-_result = click.argument("result", type=PATH)
 
 
 def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +79,7 @@ def _cis_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "bulklmm maxima bxd-lod.zarr --perm bxd-perm.zarr --out traits.csv",
     ),
 )
-@_result
+@result_argument
 @click.option("--by", type=click.Choice(["contig"]), help="One row for each trait and chromosome.")
 @click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the N highest rows.")
 @perm_option
@@ -213,7 +212,7 @@ def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
         "bulklmm peaks bxd-lod.zarr --prob 0.95 --trait-positions genes.csv --cis-window 2",
     ),
 )
-@_result
+@result_argument
 @click.option(
     "--threshold",
     metavar="LOD",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from bulklmm_dask import plot
-from bulklmm_dask.cli._base import PATH, SOURCE, compute_options, names
+from bulklmm_dask.cli._base import PATH, SOURCE, compute_options, names, result_argument
 from bulklmm_dask.cli._pictures import picture
 from bulklmm_dask.cli._run import workers
 from bulklmm_dask.cli._sources import open_source
@@ -19,8 +19,6 @@ from bulklmm_dask.text import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_result = click.argument("result", type=PATH)
 
 
 @picture(
@@ -58,7 +56,7 @@ def eqtl(findings: Path, study: str, threshold: float, cis_window: float | None)
     "bulklmm plot heatmap bxd-lod.zarr --out heatmap.png",
     "bulklmm plot heatmap bxd-lod.zarr --traits 10001,10002,10003 --order traits --out few.pdf",
 )
-@_result
+@result_argument
 @click.option("--traits", metavar="NAMES", help="Traits, with commas between.  [default: all]")
 @click.option(
     "--order",
@@ -83,7 +81,7 @@ def heatmap(
     "bulklmm plot qq bxd-lod.zarr --out qq.png",
     "bulklmm plot qq bxd-lod.zarr --threads 8 --out qq.pdf",
 )
-@_result
+@result_argument
 @compute_options
 def qq(result: Path, **compute: Any) -> Axes:
     """Draw observed against expected p-values of all tests of RESULT, counted block by block."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulklmm_dask import plot
-from bulklmm_dask.cli._base import PATH, names
+from bulklmm_dask.cli._base import PATH, names, result_argument
 from bulklmm_dask.cli._levels import Levels, level_options
 from bulklmm_dask.cli._pictures import contig_option, picture
 from bulklmm_dask.cli._tables import read_table
@@ -16,8 +16,6 @@ from bulklmm_dask.storage.results.result import open_result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_result = click.argument("result", type=PATH)
 
 
 @picture(
@@ -27,7 +25,7 @@ _result = click.argument("result", type=PATH)
     "bulklmm plot lod bxd-lod.zarr 10001 10002 --perm perm.zarr --intervals peaks.csv --out l.pdf",
     "bulklmm plot lod bxd-lod.zarr 10001 --contig 7 --out chr7.png",
 )
-@_result
+@result_argument
 @click.argument("traits", nargs=-1, required=True)
 @level_options("LODS", "LODs at which dashed lines are drawn.")
 @click.option(
@@ -56,7 +54,7 @@ def lod(
     "bulklmm plot manhattan bxd-lod.zarr 10001 --threshold 5 --out manhattan.png",
     "bulklmm plot manhattan bxd-lod.zarr 10001 --contig X --out x.pdf",
 )
-@_result
+@result_argument
 @click.argument("trait")
 @level_options("VALUES", "Values of -log10 p at which dashed lines are drawn.")
 @contig_option
