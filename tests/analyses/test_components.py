@@ -237,6 +237,7 @@ def test_command(tmp_path, monkeypatch):
     [
         (["--kernel", "cage"], "'cage' should be a name and a kinship", 2),
         (["--kernel", "=kinship"], "'=kinship' should be a name", 2),
+        (["--kernel", "a=@"], "'a=@' should be a name", 2),
         (["--kernel", "a=kinship", "--kernel", "a=@cage"], "two kernels 'a'", 2),
         (["--kernel", "a=kinship", "--kinship", "kinship"], "--kinship and --kernel", 2),
         (["--kernel", "a=nothing"], "the study has no kinship 'nothing'", 1),
