@@ -80,7 +80,7 @@ def kernel_arguments(
     found: dict[str, Any] = {}
     for one in kernels:
         name, between, what = one.partition("=")
-        if not between or not name.strip() or not what.strip():
+        if not between or not name.strip() or not what.removeprefix(GROUPS).strip():
             raise click.BadParameter(
                 f"{one!r} should be a name and a kinship, as additive=kinship, or a name and "
                 "groups, as cage=@cage",

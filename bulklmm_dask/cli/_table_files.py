@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -89,7 +88,14 @@ def write_table_file(
     A pipe or a device, such as that of ``>(command)`` of a shell, gets it as it is made.
     """
     place = Location.of(out)
-    with nullcontext(place) if place.is_special() else place.appearing_file() as target:
+    if place.is_special():
+        try:
+            TableFormat.of(out).write(table, place.path, digits)
+        except OSError as error:  # a stream does not say where it leads
+            error.filename = error.filename or os.fspath(out)
+            raise
+        return
+    with place.appearing_file() as target:
         TableFormat.of(out).write(table, target.path, digits)
 
 

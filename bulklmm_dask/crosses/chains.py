@@ -9,16 +9,18 @@ matrices (`bulklmm_dask.crosses.steps`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.crosses.states import State, diplotypes
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Flags
 
 # A function of recombination fractions (intervals,).
 OfFraction = Callable[[Array], Array]
+Founders = npt.NDArray[np.integer]
 
 
 class Chain(Protocol):
@@ -134,6 +136,36 @@ class Listed:
     def transition(self, fraction: Array) -> Array:
         """Transition matrices (intervals, from, to) at recombination fractions."""
         return self.matrix(np.asarray(fraction, float))
+
+
+def without_absent(chain: Chain, founders: Founders) -> tuple[Chain, Founders, Flags]:
+    """A chain without founders of weight 0: no individual has their states.
+
+    Calls that only such a founder explains would raise the likelihoods of its states beyond what
+    numbers hold.
+
+    Parameters
+    ----------
+    chain : Chain
+    founders : array (markers, founders) of int
+        Alleles of the founders that the states of the chain are made of.
+
+    Returns
+    -------
+    Chain, array (markers, founders left) of int, array (states,) of bool
+        The last says which of its states are left, in their order.
+    """
+    possible = chain.start > 0
+    if isinstance(chain, MixingPair):
+        left = np.flatnonzero(chain.weights)
+        weights = tuple(chain.weights[founder] for founder in left)
+        return replace(chain, weights=weights), founders[:, left], possible
+    if isinstance(chain, Mixing):
+        left = np.flatnonzero(possible)
+        states = tuple(chain.states[state] for state in left)
+        weights = tuple(chain.weights[state] for state in left)
+        return replace(chain, states=states, weights=weights), founders, possible
+    return chain, founders, possible
 
 
 def even(founders: int) -> tuple[float, ...]:

@@ -9,12 +9,13 @@ instead of being logarithms, and beta by the same number when it comes there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.crosses.chains import Chain
+from bulklmm_dask.crosses.chains import Chain, without_absent
 from bulklmm_dask.crosses.compiled.posteriors import loops_for, write_posterior
 from bulklmm_dask.crosses.seen import Chromosome, Seen
 from bulklmm_dask.crosses.steps import Steps, family, kept, steps_of
@@ -63,25 +64,31 @@ def posterior(
         if not len(mine):
             continue
         chosen = [chains[number] for number in members]
-        place = np.searchsorted(members, which[mine])
-        seen = Seen.of(chromosome, chosen[0], calls[:, mine], error)
+        place, column = np.searchsorted(members, which[mine]), columns[members[0]]
+        there = chromosome
+        if not chosen[0].start.all():
+            left = [without_absent(chain, chromosome.founders) for chain in chosen]
+            chosen = [chain for chain, _, _ in left]
+            _, founders, possible = left[0]
+            there, column = replace(chromosome, founders=founders), column[possible]
+        seen = Seen.of(there, chosen[0], calls[:, mine], error)
         compiled = loops_for(chosen[0])
         if compiled is not None:
             stay = kept(chosen, chromosome.fraction)
-            where = (mine, columns[members[0]])
+            where = (mine, column)
             write_posterior(out, where, chosen[0], stay, place, seen, compiled)
             continue
-        place_of, column = _as_slice(mine), _as_slice(columns[members[0]])
-        in_place = isinstance(place_of, slice) and isinstance(column, slice)
-        if not isinstance(place_of, slice) and not isinstance(column, slice):
+        place_of, column_of = _as_slice(mine), _as_slice(column)
+        in_place = isinstance(place_of, slice) and isinstance(column_of, slice)
+        if not isinstance(place_of, slice) and not isinstance(column_of, slice):
             place_of = place_of[:, None]
         steps = steps_of(chosen, place, chromosome.fraction)
         for position, forward, backward in _forward_backward(steps, chosen[0], seen):
             if in_place:
-                own = out[position, place_of, column]
+                own = out[position, place_of, column_of]
                 np.multiply(forward, backward, out=own, casting="same_kind")
             else:
-                out[position][place_of, column] = forward * backward
+                out[position][place_of, column_of] = forward * backward
     return out
 
 

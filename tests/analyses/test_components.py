@@ -132,11 +132,14 @@ def test_a_task_in_another_process(processes):
 REFUSED = [
     ({}, "empty mapping"),
     ({"residual": "kinship"}, "'residual', which is the name of the independent part"),
+    ({" residual": "kinship"}, "' residual', which is the name of the independent part"),
     ({"": "kinship"}, "a kernel is named ''"),
     ({1: "kinship"}, "a kernel is named 1"),
     ({"a": "nothing"}, r"kernel 'a' is 'nothing', but .* it knows 'cage'"),
     ({"a": "@nothing"}, "kernel 'a' is 'nothing', but the study has no variable"),
     ({"a": None}, "kernel 'a' is None"),
+    ({"a": [[1.0, 2.0], [3.0]]}, "kernel 'a' is a list that makes no array"),
+    ({"a": xr.Dataset()}, "kernel 'a' is a Dataset that makes no array"),
     ({"a": np.eye(4)}, r"kernel 'a' has shape \(4, 4\), but the study has 50 samples"),
     ({"a": np.zeros((50, 50))}, "kernel 'a' is 0 everywhere"),
     ({"a": np.triu(np.ones((50, 50)))}, "kernel 'a' is not symmetric"),
@@ -234,6 +237,7 @@ def test_command(tmp_path, monkeypatch):
     [
         (["--kernel", "cage"], "'cage' should be a name and a kinship", 2),
         (["--kernel", "=kinship"], "'=kinship' should be a name", 2),
+        (["--kernel", "a=@"], "'a=@' should be a name", 2),
         (["--kernel", "a=kinship", "--kernel", "a=@cage"], "two kernels 'a'", 2),
         (
             ["--kernel", "a=kinship", "--kinship", "kinship"],

@@ -216,6 +216,7 @@ SHELL = f"{sys.executable} -c 'from bulklmm_dask.cli import main; main()'"
         ("maxima scan.zarr >&-", 0, ""),
         ("scan study.zarr {}/r.zarr --statistics beta,se,neg_log10_p 2>&-", 0, ""),
         ("maxima scan.zarr --json >/dev/full", 1, "No space left on device"),
+        ("maxima scan.zarr --out /dev/full", 1, "No space left on device: '/dev/full'"),
     ],
 )
 def test_streams_that_are_closed_or_full(here, tmp_path, words, code, end):

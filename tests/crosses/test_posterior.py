@@ -210,6 +210,7 @@ def plain_posterior(chain, chromosome, calls, error):
     for position, row in enumerate(chromosome.marker):
         if row >= 0:
             seen[position] = table[rows[row], calls[row]]
+    seen[:, chain.start == 0] = 0  # of founders that have no share
     steps = chain.transition(chromosome.fraction)
     before, after = np.empty((2, *seen.shape))
     before[0] = chain.start
@@ -251,6 +252,31 @@ def test_long_chromosomes_of_contradicting_calls(name, loops, monkeypatch):
     for individual, number in enumerate(which):
         expected = plain_posterior(chains[number], chromosome, calls[:, individual], 1e-4)
         np.testing.assert_allclose(found[:, individual], expected, atol=3e-7)
+
+
+@pytest.mark.parametrize("loops", available())
+@pytest.mark.parametrize("x", [False, True])
+@pytest.mark.parametrize("name", ["genril4", "genail4"])
+def test_calls_of_a_founder_that_no_individual_descends_from(name, x, loops, monkeypatch):
+    """Such calls are errors, however many: its states are impossible."""
+    monkeypatch.setenv(VARIABLE, loops)
+    cross = cross_of(name)
+    chain = cross.chain((5, 2, 0, 1, 1), x=x, female=False)
+    positions = 300
+    founders = np.tile([1, 3, 1, 3], (positions, 1))
+    founders[::2] = [1, 3, 1, 1]
+    founders[-20:] = [1, 3, 3, 1]
+    calls = np.full((positions, 2), 3, np.uint8)  # those of the second founder
+    calls[:, 1] = 1
+    chromosome = Chromosome(np.full(positions - 1, 1e-8), np.arange(positions), founders)
+    columns = np.arange(len(chain.states))
+    which = np.zeros(2, int)
+    found = posterior(chromosome, [chain], which, [columns], calls, 1e-4, len(columns))
+    np.testing.assert_allclose(found.sum(axis=2), 1.0, atol=3e-6)
+    assert (found[:, :, chain.start == 0] == 0).all()
+    for individual in range(2):
+        expected = plain_posterior(chain, chromosome, calls[:, individual], 1e-4)
+        np.testing.assert_allclose(found[:, individual], expected, atol=3e-6)
 
 
 @pytest.mark.parametrize("loops", available()[1:])

@@ -148,3 +148,13 @@ def test_unrelated_samples_have_the_lods_of_one_h2(reml):
     ds["kinship"] = (("samples_0", "samples_1"), np.eye(40))
     found, null = (blmm.scan(ds, method=f"{kind}-exact", reml=reml).lod for kind in ("alt", "null"))
     np.testing.assert_allclose(found, null, atol=1e-5)
+
+
+@both
+def test_a_kinship_that_is_0_beside_the_covariates_with_markers_that_do_not_vary(reml):
+    rng = np.random.default_rng(3)
+    ds = blmm.create_dataset(np.ones((9, 2)), rng.standard_normal((9, 3)), maximum=2)
+    result = blmm.scan(ds, kinship=np.ones((9, 9)), method="alt-exact", reml=reml).compute()
+    assert (result.lod.values == 0).all()
+    assert (result.h2_alt.values == result.h2.values.astype(np.float32)).all()
+    assert not result.refined.any()

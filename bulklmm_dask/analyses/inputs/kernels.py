@@ -19,6 +19,7 @@ from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.study.checks import array_of
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import function
@@ -86,7 +87,7 @@ def _require_names(given: Mapping[str, KernelLike]) -> None:
     for name in given:
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"a kernel is named {name!r}; give it a name that is a text")
-        if name == RESIDUAL:
+        if name.strip() == RESIDUAL:
             raise InputError(
                 f"a kernel is named {name!r}, which is the name of the independent part that "
                 "every model has; give it another name"
@@ -98,6 +99,8 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike) -> Array:
     what = f"kernel {name!r}"
     if given is None or isinstance(given, bool):
         raise InputError(f"{what} is {given}; give a matrix, or the name of a variable")
+    if not (isinstance(given, str) or hasattr(given, "ndim")):
+        given = array_of(given, what)
     if _are_groups(ds, given):
         return _same_group(ds, given, what)
     if isinstance(given, str) and given not in ds and opened(ds, given) is given:

@@ -91,10 +91,17 @@ class AltExact(Alternative):
 
     def _scores(self, markers: Markers, *, single: bool) -> Columns:
         traits = self.traits
-        width = markers.rotated.shape[1]
-        expansion = self.folded if width <= traits.basis.rank else self._unfolded
         out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
         tested = np.flatnonzero(markers.tested)
+        if len(tested):  # else a kinship may have no row beside the covariates
+            self._score(markers, tested, out, single=single)
+        settle(out, traits, markers)
+        return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
+
+    def _score(self, markers: Markers, tested: Index, out: Scores, *, single: bool) -> None:
+        """Fill in the scores of the markers that are tested."""
+        traits, width = self.traits, markers.rotated.shape[1]
+        expansion = self.folded if width <= traits.basis.rank else self._unfolded
         x = markers.rotated[tested] @ expansion.projected.vectors[:width]
         block = _Block(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
         refined = _Refined(block, tested, out)
@@ -105,8 +112,6 @@ class AltExact(Alternative):
             out.h2_alt[rows, tile.columns] = tile.h2.T
             refined.add(tile, tile.unsure | (lod >= self.refine_above))
         refined.finish()
-        settle(out, traits, markers)
-        return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,6 @@ class _Block:
     def climb(self, *, single: bool) -> Iterator[Climbed]:
         """Maxima near the null estimates, tile by tile."""
         traits = self.traits
-        if not len(self.x):
-            return iter(())
         return iter(
             Climb(
                 self.expansion,
