@@ -82,8 +82,8 @@ def kernel_arguments(
         name, between, what = one.partition("=")
         if not between or not name.strip() or not what.removeprefix(GROUPS).strip():
             raise click.BadParameter(
-                f"{one!r} should be a name and a kinship, as additive=kinship, or a name and "
-                "groups, as cage=@cage",
+                f"{one!r} should be a name and a kinship with = between them, or a name and groups "
+                "with =@ between them",
                 param_hint="--kernel",
             )
         if name in found:

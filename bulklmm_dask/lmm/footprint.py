@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bulklmm_dask.lmm.alt.gains import STEPS
 from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
+from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
 
@@ -129,7 +130,9 @@ class Footprint:
                 tile = 7.1 * _ROWS * n + 2.4e6 + (2.5e6 if model.reml else 2e6) * part
                 peak = 3 * vn + out + max(tile, 17.0 * REFINED * n)
             elif model.grid is None:
-                tile = (1.9e6 if model.reml else 1.4e6) * (0.35 + 0.65 * part)
+                # The passes of NumPy over a tile hold more under REML than the loops in C.
+                passes = model.reml and loops() is None
+                tile = (1.9e6 if passes else 1.4e6) * (0.35 + 0.65 * part)
                 peak = (3.5 if self.single else 4.0) * vn + out + tile
                 expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 2.7 * n**2)
                 peak = max(peak, expanded)  # at the first scan

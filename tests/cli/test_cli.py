@@ -480,6 +480,23 @@ def test_usage_errors(control_file, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["scan", "{1}", "{0}/r.zarr", "--h2-grid", "0,0.5"], "null-grid"),
+        (["scan", "{1}", "{0}/r.zarr", "--memory", "4GB"], "worker"),
+        (
+            ["scan", "{1}", "{0}/r.zarr", "--scheduler", "tcp://x:1", "--threads", "2"],
+            "own workers",
+        ),
+    ],
+)
+def test_options_that_exclude_each_other_are_usage_errors(study, tmp_path, arguments, message):
+    filled = [argument.format(tmp_path, study) for argument in arguments]
+    assert message in run(*filled, code=2).stderr
+    assert not (tmp_path / "r.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (["info", "{0}/absent"], "there is no"),
         (["import", "{1}", "{0}/s.zarr"], "a Zarr store already"),
         (["simulate", "{0}/s.zarr", "--seed", "-1"], "seed is -1"),
@@ -493,16 +510,10 @@ def test_usage_errors(control_file, arguments, message):
         (["scan", "{0}/absent.zarr", "{0}/r.zarr"], "there is no store"),
         (["maxima", "{1}"], "not a result store"),
         (["scan", "{1}", "{0}/r.zarr", "--covariates", "shoe"], "no covariate 'shoe'"),
-        (["scan", "{1}", "{0}/r.zarr", "--h2-grid", "0,0.5"], "null-grid"),
         (["scan", "{1}", "{0}/r.zarr", "--method", "null-grid", "--h2-grid", "0,1.5"], "1.5"),
         (["scan", "{1}", "{0}/r.zarr", "--kinship", "cousins"], "'cousins'"),
         (["scan", "{1}", "{0}/r.zarr", "--scheduler", "nowhere"], "'nowhere'"),
-        (["scan", "{1}", "{0}/r.zarr", "--memory", "4GB"], "worker"),
         (["scan", "{1}", "{0}/r.zarr", "--workers", "1", "--memory", "much"], "'much'"),
-        (
-            ["scan", "{1}", "{0}/r.zarr", "--scheduler", "tcp://x:1", "--threads", "2"],
-            "own workers",
-        ),
         (["simulate", "{1}"], "exists"),
         (["profile", "{1}", "trait1"], "no trait 'trait1' in the study; similar are 'trait"),
         (["profile", "{1}", "trait01", "--variant", "rs1"], "no variant 'rs1'"),

@@ -38,7 +38,7 @@ FILES = f"{SUMMARY}/files"
 LOD = "lod"
 CONTIG, _FREEDOM = "variant_contig", "df"
 # What a file holds before compression: bytes of maxima, and blocks of counts (164 kB each).
-_MAXIMA, _COUNTED = 2**25, 512
+_MAXIMA, _COUNTED = 2**25, 1024
 # Blocks that are counted, however small they are.
 _FEW = 2**12
 _UINT = np.dtype(np.uint32)
