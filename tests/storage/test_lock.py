@@ -456,3 +456,12 @@ def test_workers_of_a_cluster_write_only_while_the_lock_is_held(ds, path, cluste
     other = replace(store, held=replace(store.held, record=b""))
     with pytest.raises(blmm.StoreError, match=r"may no longer write into .*: its lock is gone"):
         cluster.submit(other.write_block, 0, 0, block, pure=False).result()
+
+
+def test_a_lock_of_which_the_answer_was_lost_is_our_own(tmp_path):
+    made = Disk(tmp_path / "lock.json")
+    for _ in range(2):  # the request is repeated, and finds what it has made
+        lock._make(made, b"ours")
+    with pytest.raises(FileExistsError, match="another run has made"):
+        lock._make(made, b"theirs")
+    assert made.record() == b"ours"

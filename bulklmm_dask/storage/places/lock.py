@@ -124,7 +124,7 @@ class Writer(os.PathLike[str]):
 
     def put_into(self, new: Location) -> None:
         """Put the lock into a store that is being made, while the rest of it is written."""
-        new.meanwhile(lambda: self._file(new).create(self._record))
+        new.meanwhile(lambda: _make(self._file(new), self._record))
         self._made = new
 
     def keep(self) -> None:
@@ -240,6 +240,12 @@ def _is_made(file: Location, record: bytes) -> bool:
     except FileExistsError:
         return file.record() == record
     return True
+
+
+def _make(file: Location, record: bytes) -> None:
+    """Make a lock; one that is there is our own where the answer to a first request was lost."""
+    if not _is_made(file, record):
+        raise FileExistsError(f"another run has made {file}")
 
 
 def _take_over(store: Location, file: Location, own: bytes) -> None:
