@@ -68,6 +68,7 @@ def test_as_in_r_qtl2(whole_reference, folder, file, step):
     np.testing.assert_allclose(sums[rows, columns], 1, atol=4e-5)
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.reference
 def test_lods_as_in_r_qtl2_where_genotypes_are_rare(whole_reference):

@@ -210,6 +210,7 @@ def test_json_of_an_error_where_the_object_is_the_command_s_own(here, words):
 SHELL = f"{sys.executable} -c 'from bulklmm_dask.cli import main; main()'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "end"),
     [
@@ -323,6 +324,7 @@ def test_a_table_on_standard_output_is_the_file(here, tmp_path):
     assert "--out - is for tables" in run("report", "scan.zarr", "--out", "-", code=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 @pytest.mark.parametrize("module", ["bulklmm_dask", "bulklmm_dask.cli"])
 def test_a_table_goes_into_a_pipe_and_a_module_is_the_program(here, tmp_path, module):
@@ -351,6 +353,7 @@ def test_results_without_rows_keep_their_columns(here):
 PROGRAM = "from bulklmm_dask.cli import main; main()"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 def test_a_closed_pipe_is_quiet(here):
     words = ["hits", "scan.zarr", "--threshold", "0.0001", "--quiet", "--out", "-"]

@@ -148,6 +148,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_two_processes(ds, path, tmp_path):
     """Another one scans into two stores, and waits in the midst of each; then it is killed."""
     blmm.save(ds, tmp_path / "study.zarr")

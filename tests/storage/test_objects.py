@@ -510,6 +510,7 @@ def test_two_changes_of_one_store_are_both_kept(bucket):
 # Every door
 
 
+@pytest.mark.slow
 def test_every_door_gives_what_it_gives_in_a_folder(bucket, ds):
     found = {where: everything(ds, where) for where in ("disk", bucket)}
     for name, expected in found["disk"].items():
@@ -755,6 +756,7 @@ def web(tmp_path):
         thread.join()
 
 
+@pytest.mark.slow
 def test_stores_and_tables_are_read_from_the_web(web, ds):
     blmm.save(ds, "study.zarr")
     blmm.scan(ds, store="scan.zarr", chunks=CHUNKS)

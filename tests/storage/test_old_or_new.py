@@ -299,5 +299,6 @@ def test_a_killed_replacement_leaves_the_old_or_the_new_store(swap, tmp_path):
     in_child("kill_stores", tmp_path, swap)
 
 
+@pytest.mark.slow
 def test_a_killed_replacement_leaves_the_old_or_the_new_folder(tmp_path):
     in_child("kill_folder", tmp_path, True, False)
