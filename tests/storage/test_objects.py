@@ -583,6 +583,7 @@ def test_bytes_are_those_on_disk(bucket, ds):
         ).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_damage_is_found_and_mended(bucket, ds):
     blmm.save(ds, f"{bucket}/study.zarr")
     store = Location.of(bucket) / "scan.zarr"
@@ -614,6 +615,7 @@ def test_a_kinship_is_added_without_copying_the_study(bucket, ds, requests):
     assert blmm.open_dataset(url).kinship.attrs["method"] == "rqtl2"
 
 
+@pytest.mark.slow
 def test_commands_take_urls(bucket, ds):
     blmm.save(ds, f"{bucket}/study.zarr")
     commands = [
