@@ -43,7 +43,11 @@ _SEMAPHORES = "ignore::UserWarning:multiprocessing.resource_tracker"
 # Arrays up to this size, the largest that the C library allows, come out of memory that was freed.
 # Dask sets how much of that a worker keeps, and with it this size is fixed at 128 KiB: the kernel
 # would clear the memory of every larger array anew, which takes nearly as long as computing it.
-_MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_", 2**25
+# Threads share the memory that was freed: each would keep its own.
+_MALLOC = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
+    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -310,8 +314,8 @@ def _processes(
     # Any free port unless one is asked for: runs may share a machine.
     where = dashboards.serving_address(dashboard or "")
     options = {"n_workers": number, "threads_per_worker": each, "memory_limit": limit}
-    name, size = _MALLOC
-    others = dict([(name, dask.config.get(name, size)), nannies.KEPT])
+    others = {name: dask.config.get(name, value) for name, value in _MALLOC.items()}
+    others |= nannies.KEPT
     with _environment_restored(), dask.config.set(others):
         # Python removes the semaphores of killed workers; that it says so helps nobody.
         asked = os.environ.get("PYTHONWARNINGS", "")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Dask closes a nanny whose worker is away for 15 seconds, for good: less than a start takes on a
 # busy machine. Those of our own cluster end with it.
-KEPT = "distributed.deploy.lost-worker-timeout", "1 day"
+KEPT = {"distributed.deploy.lost-worker-timeout": "1 day"}
 _ENDED = ("closed", "failed")
 
 

@@ -46,7 +46,11 @@ def test_worker_processes_come_and_go(monkeypatch):
         other = process_of_a_task()
         assert other != os.getpid()
         found = dask.delayed(freed_memory_is_kept)().compute()
-        assert found == {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "70000000"}
+        assert found == {
+            "MALLOC_MMAP_THRESHOLD_": "33554432",
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_TRIM_THRESHOLD_": "70000000",
+        }
     assert active_client() is None
     assert dict(os.environ) == environment | {"PYTEST_CURRENT_TEST": ANY}
     with pytest.raises(ProcessLookupError):
