@@ -313,12 +313,15 @@ def _connect(scheduler: str, tls: TLS | None) -> Client:
             "nor an existing scheduler file"
         )
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
     security = security_for(address, tls)
     try:
         if security is not None:
             try_handshake(address, security)
-        return Client(address, timeout=_PATIENCE, security=security)
+        with warnings.catch_warnings():  # the watch says it in a sentence
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            return Client(address, timeout=_PATIENCE, security=security)
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
