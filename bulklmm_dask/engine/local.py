@@ -233,7 +233,13 @@ def _seen_threads(
     """Threads of this process, with a scheduler of Dask beside them that shows what they do."""
     asked, room = _threads(threads), _room_here()
     where = dashboards.serving_address(dashboard or "")
-    options = {"n_workers": 1, "threads_per_worker": asked.amount, "memory_limit": 0}
+    options = {
+        "n_workers": 1,
+        "threads_per_worker": asked.amount,
+        "memory_limit": 0,
+        # Where it has no address in a network, a worker would serve its state on all of them.
+        "worker_dashboard_address": f"{dashboards.LOOPBACK}:0",
+    }
     with (
         _local_cluster(where, processes=False, **options) as (client, link),
         _used(client, report),
@@ -344,6 +350,8 @@ def _processes(
     report: Location | None,
 ) -> Iterator[Workers]:
     """Start worker processes on this machine, each under a nanny that restarts it if it dies."""
+    import distributed  # noqa: F401 (its defaults, before some are set and unset)
+
     shared = _threads(threads)
     each = shared.amount if threads is not None else max(1, shared.amount // number)
     room = _memory(memory, number)
