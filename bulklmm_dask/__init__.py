@@ -6,6 +6,7 @@ from bulklmm_dask._lazy import lazy_names
 
 # Public name -> the module that defines it, which is imported when the name is first used.
 _HOMES = {
+    "Certificates": "bulklmm_dask.engine.security",
     "ClusterError": "bulklmm_dask.errors",
     "InputError": "bulklmm_dask.errors",
     "Plan": "bulklmm_dask.analyses.planned",
@@ -15,7 +16,6 @@ _HOMES = {
     "RunStatus": "bulklmm_dask.storage.results.follow",
     "StoreError": "bulklmm_dask.errors",
     "StudyWarning": "bulklmm_dask.errors",
-    "TLS": "bulklmm_dask.engine.security",
     "__version__": "bulklmm_dask._version",
     "adjusted_p": "bulklmm_dask.results.thresholds",
     "allele_probabilities": "bulklmm_dask.analyses.probabilities",
@@ -63,7 +63,7 @@ _HOMES = {
     "x_covariates": "bulklmm_dask.analyses.x_covariates",
 }
 __all__ = [
-    "TLS",
+    "Certificates",
     "ClusterError",
     "InputError",
     "Plan",
@@ -137,7 +137,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.x_covariates import x_covariates
     from bulklmm_dask.engine.local import workers
     from bulklmm_dask.engine.progress import Progress
-    from bulklmm_dask.engine.security import TLS
+    from bulklmm_dask.engine.security import Certificates
     from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior
     from bulklmm_dask.progress import ProgressBar

@@ -27,7 +27,7 @@ from bulklmm_dask.engine.allotted import (
 )
 from bulklmm_dask.engine.room import Room, bytes_of, room_here
 from bulklmm_dask.engine.security import (
-    TLS,
+    Certificates,
     require_no_certificates,
     security_for,
     speaks_tls,
@@ -84,7 +84,7 @@ class Workers:
 def workers(
     *,
     scheduler: str | None = None,
-    tls: TLS | None = None,
+    tls: Certificates | None = None,
     processes: int = 0,
     threads: int | None = None,
     memory: str | None = None,
@@ -98,7 +98,7 @@ def workers(
     scheduler : str, optional
         Address (``tcp://host:8786``, ``tls://host:8786``) or scheduler file of a running Dask
         scheduler.
-    tls : TLS, optional
+    tls : Certificates, optional
         Certificates for a scheduler at ``tls://``; what it leaves out is taken from Dask's
         configuration.
     processes : int
@@ -197,7 +197,7 @@ def _of_this_process(threads: Allotted, room: Room | None) -> str:
 
 @contextmanager
 def _scheduler(
-    address: str, tls: TLS | None, dashboard: str | None, report: Location | None
+    address: str, tls: Certificates | None, dashboard: str | None, report: Location | None
 ) -> Iterator[Workers]:
     """Workers of a running scheduler."""
     with _connect(address, tls) as client, _used(client, report):
@@ -302,7 +302,7 @@ def _require_one_kind(
         )
 
 
-def _connect(scheduler: str, tls: TLS | None) -> Client:
+def _connect(scheduler: str, tls: Certificates | None) -> Client:
     """Connect to a running scheduler, given by its address or by its scheduler file."""
     address = scheduler
     if os.path.exists(scheduler):

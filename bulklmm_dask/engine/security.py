@@ -48,7 +48,7 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class TLS:
+class Certificates:
     """Certificates for a scheduler at ``tls://host:port``, all in PEM format.
 
     What is not given is taken from Dask's configuration: ``ca-file``, ``client.cert`` and
@@ -67,7 +67,7 @@ class TLS:
     --------
     For `workers`, as ``blmm.workers(scheduler="tls://node1:8786", tls=certificates)``:
 
-    >>> certificates = blmm.TLS(ca_file="ca.pem", cert="me.pem", key="me.key")
+    >>> certificates = blmm.Certificates(ca_file="ca.pem", cert="me.pem", key="me.key")
     >>> certificates.cert
     'me.pem'
     """
@@ -115,14 +115,14 @@ class _Part:
         raise InputError(f"{named}{self}: {why}")
 
 
-def security_for(address: str, tls: TLS | None) -> Security | None:
+def security_for(address: str, tls: Certificates | None) -> Security | None:
     """Certificates for a connection to an address; None where it takes none.
 
     Parameters
     ----------
     address : str
         Address of a scheduler.
-    tls : TLS, optional
+    tls : Certificates, optional
         Certificates that were given.
 
     Raises
@@ -156,7 +156,7 @@ def security_for(address: str, tls: TLS | None) -> Security | None:
 
 
 def require_no_certificates(
-    tls: TLS | None, why: str = "and there is none; give its address"
+    tls: Certificates | None, why: str = "and there is none; give its address"
 ) -> None:
     """Raise OptionError if certificates are given where nothing asks for them."""
     if given := [f"{one.named_by} ({one})" for one in _given(tls).values()]:
@@ -166,7 +166,7 @@ def require_no_certificates(
         )
 
 
-def _given(tls: TLS | None) -> dict[str, _Part]:
+def _given(tls: Certificates | None) -> dict[str, _Part]:
     values = {} if tls is None else {name: getattr(tls, name) for name in _OURS}
     return {
         name: _Part(os.fspath(value), _option(name))
@@ -176,8 +176,8 @@ def _given(tls: TLS | None) -> dict[str, _Part]:
 
 
 def _option(name: str) -> str:
-    """The option of a command, or the field of `TLS`."""
-    return either(f"{name} of TLS", option(f"tls_{name}"))
+    """The option of a command, or the field of `Certificates`."""
+    return either(f"{name} of Certificates", option(f"tls_{name}"))
 
 
 def _from_configuration() -> dict[str, _Part]:

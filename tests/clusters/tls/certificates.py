@@ -42,7 +42,9 @@ class Authority:
         self.file = self.folder / f"{self.name}.pem"
         self.file.write_bytes(self._certificate(self.name, self._key, self.days, authority=True))
 
-    def sign(self, name: str, *, days: int = 30, passphrase: bytes | None = None) -> blmm.TLS:
+    def sign(
+        self, name: str, *, days: int = 30, passphrase: bytes | None = None
+    ) -> blmm.Certificates:
         """Make a key and a certificate that ends in some days; the files of both."""
         key = ec.generate_private_key(ec.SECP256R1())
         cert, private = self.folder / f"{name}.pem", self.folder / f"{name}.key"
@@ -56,7 +58,7 @@ class Authority:
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
         )
         os.chmod(private, 0o600)
-        return blmm.TLS(ca_file=self.file, cert=cert, key=private)
+        return blmm.Certificates(ca_file=self.file, cert=cert, key=private)
 
     def _certificate(
         self, name: str, key: ec.EllipticCurvePrivateKey, days: int, *, authority: bool
@@ -80,7 +82,7 @@ def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def words(tls: blmm.TLS) -> list[str]:
+def words(tls: blmm.Certificates) -> list[str]:
     """The options of a command that give these certificates."""
     found = []
     for name in ("ca_file", "cert", "key"):
@@ -89,7 +91,7 @@ def words(tls: blmm.TLS) -> list[str]:
     return found
 
 
-def configuration(tls: blmm.TLS) -> dict[str, str]:
+def configuration(tls: blmm.Certificates) -> dict[str, str]:
     """The same as Dask's configuration, for all roles."""
     roles = {
         f"distributed.comm.tls.{role}.{name}": str(getattr(tls, name))
@@ -99,7 +101,7 @@ def configuration(tls: blmm.TLS) -> dict[str, str]:
     return {"distributed.comm.tls.ca-file": str(tls.ca_file)} | roles
 
 
-def variables(tls: blmm.TLS) -> dict[str, str]:
+def variables(tls: blmm.Certificates) -> dict[str, str]:
     """That configuration as variables of the environment."""
     return {
         f"DASK_{name.replace('.', '__').replace('-', '_').upper()}": value

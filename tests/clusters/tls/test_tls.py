@@ -89,7 +89,7 @@ def test_the_configuration_of_dask(tmp_path, address, own):
     study = make_study(tmp_path)
     with dask.config.set(configuration(own)):
         run(*command(study, tmp_path / "lod.zarr", "--scheduler", address))
-        with blmm.workers(scheduler=address, tls=blmm.TLS(cert=own.cert)):
+        with blmm.workers(scheduler=address, tls=blmm.Certificates(cert=own.cert)):
             pass
     assert_same(tmp_path / "lod.zarr")
 
@@ -97,13 +97,18 @@ def test_the_configuration_of_dask(tmp_path, address, own):
 def test_a_key_in_the_file_of_its_certificate(tmp_path, address, own):
     both = tmp_path / "both.pem"
     both.write_bytes(own.cert.read_bytes() + own.key.read_bytes())
-    with blmm.workers(scheduler=address, tls=blmm.TLS(own.ca_file, both)) as where:
+    with blmm.workers(scheduler=address, tls=blmm.Certificates(own.ca_file, both)) as where:
         assert address in str(where)
 
 
 def test_a_client_without_certificates(tmp_path, address, own):
-    refused(address, None, "takes no client without certificates", "ca_file of TLS")
-    refused(address, blmm.TLS(ca_file=own.ca_file), "takes no client without", "cert of TLS")
+    refused(address, None, "takes no client without certificates", "ca_file of Certificates")
+    refused(
+        address,
+        blmm.Certificates(ca_file=own.ca_file),
+        "takes no client without",
+        "cert of Certificates",
+    )
     study = make_study(tmp_path)
     found = run(*command(study, tmp_path / "lod.zarr", "--scheduler", address), code=1)
     assert "--tls-ca-file" in found.stderr
@@ -128,11 +133,11 @@ def test_the_authority_of_another_cluster(tmp_path, address, own):
     strange = other.sign("strange")
     refused(
         *(address, replace(own, ca_file=other.file)),
-        *("has a certificate that", str(other.file), "has not signed", "ca_file of TLS"),
+        *("has a certificate that", str(other.file), "has not signed", "ca_file of Certificates"),
     )
     refused(
         *(address, replace(strange, ca_file=own.ca_file)),
-        *("refuses the certificate", str(strange.cert), "no authority", "cert of TLS"),
+        *("refuses the certificate", str(strange.cert), "no authority", "cert of Certificates"),
     )
 
 
@@ -142,7 +147,7 @@ def test_certificates_that_have_expired(tmp_path, address, authority, own):
     gone = Authority(tmp_path, "gone", days=-3)
     refused(
         *(address, replace(own, ca_file=gone.file)),
-        *("ca_file of TLS is", str(gone.file), "has expired, on"),
+        *("ca_file of Certificates is", str(gone.file), "has expired, on"),
     )
 
 
@@ -162,7 +167,9 @@ def test_files_that_are_missing_or_hold_something_else(tmp_path, address, own, n
     empty.touch()
     folder.mkdir()
     for file, why in ((absent, "no such file"), (empty, "PEM format"), (folder, "cannot be read")):
-        said = refused(address, replace(own, **{name: file}), f"{name} of TLS is", str(file), why)
+        said = refused(
+            address, replace(own, **{name: file}), f"{name} of Certificates is", str(file), why
+        )
         assert "give " in said or "correct " in said
     where = words(replace(own, **{name: absent}))
     found = run("scan", "s.zarr", "r.zarr", "--scheduler", address, *where, code=1)
