@@ -82,12 +82,7 @@ def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1,
-        threads_per_worker=2,
-        processes=False,
-        scheduler_port=0,
-        protocol="tcp",
-        dashboard_address=":0",
+        n_workers=1, threads_per_worker=2, processes=False, port=0, dashboard_address=":0"
     ) as cluster:
         place = cluster.scheduler_address
         if by_file:
