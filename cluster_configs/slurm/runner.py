@@ -12,13 +12,13 @@ study, store = sys.argv[1:]
 threads = int(os.environ["SLURM_CPUS_PER_TASK"])
 memory = threads * int(os.environ["SLURM_MEM_PER_CPU"])  # MiB
 
-with SLURMRunner(
+runner = SLURMRunner(
     scheduler_options={"dashboard_address": ":0"},
     worker_options={"nthreads": threads, "memory_limit": f"{memory}MiB"},
-) as runner:
-    # Only the second task comes here: the others have become scheduler and workers.
-    with Client(runner) as client:
-        client.wait_for_workers(runner.n_workers)
-        print(f"{runner.n_workers} workers, {threads} threads and {memory} MiB each", flush=True)
-        result = blmm.scan(blmm.open_dataset(study), store=store)
-        print(blmm.max_lod(result).nlargest(5, "lod"))
+)
+# Only the second task comes here: the others have become scheduler and workers.
+with runner, Client(runner) as client:
+    client.wait_for_workers(runner.n_workers)
+    print(f"{runner.n_workers} workers, {threads} threads and {memory} MiB each", flush=True)
+    result = blmm.scan(blmm.open_dataset(study), store=store)
+    print(blmm.max_lod(result).nlargest(5, "lod"))

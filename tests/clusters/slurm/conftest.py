@@ -12,13 +12,13 @@ import commands
 import pytest
 from faults.machines import content
 
-from clusters.slurm.daemons import CannotStart, Slurm
+from clusters.slurm.daemons import CannotStartError, Slurm
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "cluster_configs" / "slurm"
 # 60 blocks, 6 of them for each chunk of traits.
 CHUNKS = ("--chunks", "70,6")
-BLOCKS, SHARES = 60, 5
+BLOCKS = 60
 # What slows blocks down, so that jobs are stopped in the middle: SLOW seconds each.
 _SLOW = """
 import os, time
@@ -61,7 +61,7 @@ def slurm():
                 "DASK_DISTRIBUTED__WORKER__PRELOAD": '["slow_blocks"]',
             }
             yield running
-    except CannotStart as error:
+    except CannotStartError as error:
         pytest.skip(f"SLURM is not started: {error}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,15 +80,7 @@ def study(tmp_path_factory) -> Path:
 def local(study) -> dict[str, bytes]:
     """The bytes of a scan on threads of this process, in the same blocks."""
     path = study.with_name("local.zarr")
-    commands.run("scan", study, path, *CHUNKS, "--threads", "1")
-    return content(path)
-
-
-@pytest.fixture(scope="session")
-def local_whole(study) -> dict[str, bytes]:
-    """The bytes of a scan without sizes of blocks."""
-    path = study.with_name("whole.zarr")
-    commands.run("scan", study, path, "--threads", "1")
+    commands.run("scan", study, path, "--reml", *CHUNKS, "--threads", "1")
     return content(path)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -52,7 +50,7 @@ PartitionName=main Nodes=node[1-2] Default=YES MaxTime=INFINITE State=UP
 """
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """SLURM cannot be had here, and why."""
 
 
@@ -68,9 +66,11 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
-            raise CannotStart(f"no {', '.join(missing)}; Debian: apt-get install slurm-wlm munge")
+            raise CannotStartError(
+                f"no {', '.join(missing)}; Debian: apt-get install slurm-wlm munge"
+            )
         if os.geteuid() != 0:
-            raise CannotStart("the daemons of SLURM are started as root")
+            raise CannotStartError("the daemons of SLURM are started as root")
         self.folder = folder
         self.environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("SLURM")},
@@ -140,7 +140,7 @@ class Slurm:
             if time.monotonic() > end:
                 logs = (log.read_text().strip() for log in sorted(self.folder.glob("*.out")))
                 last = " | ".join(log.splitlines()[-1] for log in logs if log)
-                raise CannotStart(f"not so within {_BEGIN:g} s: {what} ({last})")
+                raise CannotStartError(f"not so within {_BEGIN:g} s: {what} ({last})")
             time.sleep(0.1)
 
     def _end_jobs(self) -> None:
@@ -153,8 +153,7 @@ class Slurm:
         done = subprocess.run(
             list(map(str, command)),
             env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=PATIENCE,
             **options,
