@@ -21,6 +21,7 @@ from locks import CHUNKS, FOLDER, lock_it, record
 import bulklmm_dask as blmm
 from bulklmm_dask.engine.plan import traits_for
 from bulklmm_dask.storage.places import signs
+from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.storage.results.soundness import finished
 
@@ -313,3 +314,33 @@ def test_shares_of_processes_that_are_killed_are_finished_by_others(ds, path, ho
     scan(ds, path, "1/3")
     assert other_files(path, content(whole)) == []
     assert blmm.verify(path).empty
+
+
+def test_a_lock_that_is_given_back_while_it_is_looked_at_is_no_error(path):
+    """A share that is stopped removes its lock whenever that is."""
+    gone = Location(str(path / "lock.json"))
+    assert signs.deaths({gone: record()}) == {gone: "has ended"}
+
+
+def test_a_listing_has_all_files_that_stay_while_others_get_their_names(tmp_path):
+    """A share lists the blocks of all while others write theirs."""
+    stay = {f"c/{k}" for k in range(200)}
+    (tmp_path / "c").mkdir()
+    for name in stay:
+        (tmp_path / name).write_bytes(b"block")
+    ended = threading.Event()
+
+    def write():
+        while not ended.is_set():
+            with Location(str(tmp_path / "c" / "new")).replacing() as stream:
+                stream.write(b"block")
+            (tmp_path / "c" / "new").unlink()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert stay <= Location(str(tmp_path)).sizes().keys()
+    finally:
+        ended.set()
+        thread.join()

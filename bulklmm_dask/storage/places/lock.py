@@ -184,7 +184,8 @@ class Writer(os.PathLike[str]):
         self.is_alone, gone = True, list[str]()
         for file, dead in signs.deaths(known).items():
             if dead is None:
-                self._meet(file, known[file])
+                with suppress(FileNotFoundError):  # it was given back meanwhile
+                    self._meet(file, known[file])
             elif file.discard(known[file]):
                 gone.append(str(signs.entries(known[file]).get("share")))
         if gone:

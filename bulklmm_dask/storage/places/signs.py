@@ -95,14 +95,18 @@ def deaths(records: Mapping[Location, bytes]) -> dict[Location, str | None]:
         if has_ended(record):
             found[file] = "has ended"
             continue
-        age = file.age()
-        if abs(age) >= STALE:
-            watched[file] = age, file.renewed()
+        try:
+            age = file.age()
+            if abs(age) >= STALE:
+                watched[file] = age, file.renewed()
+        except FileNotFoundError:  # it was given back meanwhile
+            found[file] = "has ended"
     if watched:
         time.sleep(WATCHED)
     for file, (age, before) in watched.items():
-        if file.renewed() == before:
-            found[file] = f"has given no sign of life for {duration(max(age, WATCHED))}"
+        with suppress(FileNotFoundError):
+            if file.renewed() == before:
+                found[file] = f"has given no sign of life for {duration(max(age, WATCHED))}"
     return found
 
 
