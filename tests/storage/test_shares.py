@@ -270,7 +270,7 @@ def test_the_command_says_how_far_all_shares_are(ds, path, tmp_path):
         ("2/2", f"{path} is complete; its highest LODs"),
     ):
         assert words in run("scan", study, path, "--share", share).stderr
-    told = run("scan", study, path, "--share", "3/2", code=1).stderr
+    told = run("scan", study, path, "--share", "3/2", code=2).stderr
     assert "--share is '3/2'; it should be a number and how many there are" in told
     given = json.loads(run("scan", study, path, "--share", "2/2", "--json").stdout)
     assert given["computed"] is False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.surface import option
 
 # What users give: a text, or two numbers.
@@ -31,7 +31,7 @@ class Share:
 
     @classmethod
     def of(cls, given: ShareLike) -> Self:
-        """Read ``"3/10"`` or ``(3, 10)``; InputError for what is no share.
+        """Read ``"3/10"`` or ``(3, 10)``; OptionError for what is no share.
 
         >>> Share.of("3/10") == Share.of((3, 10)) == Share(3, 10)
         True
@@ -40,7 +40,7 @@ class Share:
         found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
         number, count = map(int, found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
-            raise InputError(
+            raise OptionError(
                 f"{option('share')} is {given!r}; it should be a number and how many there are, "
                 "from 1/10 to 10/10 for the tasks of an array of ten"
             )

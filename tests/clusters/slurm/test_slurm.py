@@ -48,6 +48,11 @@ def log(folder, job):
     return "".join(file.read_text() for file in sorted(folder.glob(f"bulklmm-{job}*.log")))
 
 
+def jobs(slurm):
+    """Numbers of all jobs that have not ended."""
+    return set(slurm.run("squeue", "-h", "-o", "%A").split())
+
+
 def wait_for_some(store, least=6):
     """Wait until a run is in the middle."""
     wait_for(lambda: blocks_of(store) >= least)
@@ -59,7 +64,7 @@ def out_of_time(slurm, study, tmp_path_factory):
     """An array whose tasks have a second until they are told that their time is up.
 
     The controller looks every half a minute whose is, and other tests run meanwhile. Each task
-    sleeps half a minute. Gives the folder and the number of the job.
+    sleeps half a minute when it runs first. Gives the folder and the number of the job.
     """
     folder = tmp_path_factory.mktemp("array")
     shutil.copy(FILES / "array.sbatch", folder)
@@ -102,6 +107,7 @@ def test_a_cell_of_a_notebook_scans_on_jobs_that_come_and_go(slurm, folder, stud
     store = folder / "lod.zarr"
     cell = CELL.replace("/data/study.zarr", str(study))
     cell = cell.replace('store="/data/lod.zarr"', f'store="{store}", {IN_PYTHON}')
+    before = jobs(slurm)
     environment = slurm.environment | {"DASK_CONFIG": str(folder / "jobqueue.yaml"), "SLOW": "0.2"}
     done = subprocess.run(
         [sys.executable, "-c", cell],
@@ -114,7 +120,7 @@ def test_a_cell_of_a_notebook_scans_on_jobs_that_come_and_go(slurm, folder, stud
     assert done.returncode == 0, done.stderr
     assert "lod" in done.stdout
     assert other_files(store, local) == []
-    wait_for(lambda: not slurm.run("squeue", "-h", "--name=bulklmm", "--user=root", "-O", "cpus:2"))
+    wait_for(lambda: jobs(slurm) <= before)
 
 
 def test_an_array_of_which_a_task_is_cancelled_is_finished_by_that_task(
@@ -123,7 +129,7 @@ def test_an_array_of_which_a_task_is_cancelled_is_finished_by_that_task(
     """All tasks write one store at the same time, each on threads of its allocation."""
     store = folder / "lod.zarr"
     words = (*line_with("--array=1-5", folder, study), *CHUNKS)
-    job = submit(slurm, folder, words, slow=0.5)
+    job = submit(slurm, folder, words, slow=1.5)
     wait_for((store / "lod" / "c" / "0" / "4").exists)  # of the third share
     slurm.run("scancel", f"{job}_3")
     wait_for(lambda: not slurm.run("squeue", "-h", "-j", job))
