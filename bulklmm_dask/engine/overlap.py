@@ -23,6 +23,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.proof.ahead import reading_ahead
 from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.blocks import NewStore, ResultStore, Target
@@ -98,7 +99,8 @@ def made_meanwhile(
     def make() -> ResultStore:
         return open_or_create(writer, skeleton())
 
-    if not (writer.makes_new and writer.store.is_far and _is_here()):
+    is_shared = isinstance(writer, SharedWriter)
+    if is_shared or not (writer.makes_new and writer.store.is_far and _is_here()):
         yield make()
         return
     with ThreadPoolExecutor(1) as pool:

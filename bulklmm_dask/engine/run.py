@@ -66,7 +66,11 @@ def run_into(
         The store, as it was looked up at the end (`run_blocks`).
     """
     plan = scan.plan
-    work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
+    own = plan.trait_chunks
+    if store.share is not None:
+        own = own[store.share.part(len(own))]
+    blocks, tests = len(plan.variant_chunks) * len(own), plan.n_variants * sum(own)
+    work = Work(blocks, tests, lambda block: _tests(plan, *block), plan.pair_bytes)
     return run_blocks(
         store, scan, partial(_blocks, scan), work, progress, task_bytes=plan.block_bytes
     )
@@ -163,7 +167,7 @@ def run_blocks(
                 for left in reversed(range(_ROUNDS)):
                     if _run_distributed(client, batches(), count, watch, words, last=not left):
                         break
-            store.location.remove_partial_chunks()  # of workers that were killed
+            store.made().remove_partial_chunks()
     return journal.store
 
 

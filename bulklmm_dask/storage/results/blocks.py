@@ -22,10 +22,11 @@ from bulklmm_dask.storage.codecs.compression import FAST, Compression
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.lock import Held
+from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered, marks, place
 from bulklmm_dask.storage.results.written import Written, kind_of
 from bulklmm_dask.storage.summaries.of_blocks import summary_of
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.typing import Flags, Sums
 
 _KEPT = "finished blocks are kept: "
 
@@ -45,13 +46,14 @@ class ResultStore:
     """A result on disk; a path, a layout and a lock, so that it is cheap to send to any worker.
 
     A write raises StoreError once the lock of its run is lost. A store that is not yet under its
-    name has none.
+    name has none. A run that has a share of the traits finishes that only.
     """
 
     path: str
     layout: Layout
     compression: Compression = FAST
     held: Held | None = None
+    share: Share | None = None
 
     @property
     def location(self) -> Location:
@@ -65,11 +67,24 @@ class ResultStore:
     def pending_blocks(self) -> list[tuple[int, int]]:
         """Blocks (i, j) that a run begins with, chunk by chunk of traits: its journal is empty."""
         done = entered(self.location, BLOCKS)
-        return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
+        return [(int(i), int(j)) for j, i in np.argwhere(~done.T & self._is_own[:, None])]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
         """Chunks of traits that it begins with: their values per trait are not written."""
-        return np.flatnonzero(~entered(self.location, TRAITS))
+        return np.flatnonzero(~entered(self.location, TRAITS) & self._is_own)
+
+    @property
+    def _is_own(self) -> Flags:
+        """Which chunks of traits the run has to finish: all, or those of its share."""
+        columns = self.layout.blocks[1]
+        own = np.zeros(columns, bool)
+        own[slice(None) if self.share is None else self.share.part(columns)] = True
+        return own
+
+    def remove_partial_chunks(self) -> None:
+        """Remove what workers that were killed have left, unless it may be of another run."""
+        if self.share is None:
+            self.location.remove_partial_chunks()
 
     def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
@@ -137,6 +152,10 @@ class NewStore:
     path: str
     layout: Layout
     made: Callable[[], ResultStore]
+
+    @property
+    def share(self) -> None:
+        """No share: a run that makes a store meanwhile writes all of it."""
 
     @property
     def location(self) -> Location:

@@ -15,7 +15,7 @@ from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.places.signs import BEAT
-from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of
+from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of, listed
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     MANIFEST,
@@ -134,7 +134,9 @@ class Ledger:
         return self._rows[name]
 
 
-def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> Location:
+def fold(
+    store: Location, held: Held | None, others: Sequence[Written] = (), *, alone: bool = True
+) -> Location:
     """Put what the journal of a run tells into the arrays of its store, and remove the journal.
 
     Damaged entries tell of nothing. If this is cut off, it can be done again.
@@ -147,6 +149,9 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
         Its lock, unless it is not yet under its name.
     others : sequence of Written
         What is finished, but not in the journal.
+    alone : bool
+        Whether no other run writes entries meanwhile (`shared`). Only those that were read are
+        removed then, and their folder stays.
 
     Returns
     -------
@@ -163,13 +168,17 @@ def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> 
         return store.opened()
     with explained(store):
         ledger = Ledger(store, held)
-        for entry in entries_of(store):
+        entries = listed(store)
+        for entry in entries_of(store, entries):
             ledger.note_entry(entry)
         for written in others:
             ledger.note(written)
         (found,) = ledger.write(store.opened)
-        if has_journal:
+        if has_journal and alone:
             (found / JOURNAL).remove()
+        elif has_journal:
+            for _ in store.each(lambda file: file.remove(), entries):
+                pass
     return cast("Location", found)
 
 
