@@ -48,12 +48,16 @@ _told: dict[str, Callable[[Written], None]] = {}
 
 @contextmanager
 def telling(path: str, tell: Callable[[Written], None]) -> Iterator[None]:
-    """Tell what is about to be written into a store: all but its last bytes, which are sent."""
+    """Tell what is about to be written into a store: all but its last bytes, which are sent.
+
+    If another run of this process makes the store meanwhile, that one is told from then on.
+    """
     _told[path] = tell
     try:
         yield
     finally:
-        del _told[path]
+        if _told.get(path) == tell:
+            del _told[path]
 
 
 def foretell(path: str, written: Written) -> None:
