@@ -145,7 +145,8 @@ def run_blocks(
         return store.made().location
     finished = set[tuple[int, ...]]()
     client = active_client()
-    with Journal(store) as journal:
+    expected = [*pending, *((j,) for j in traits)]
+    with Journal(store, expected=expected) as journal:
 
         def count(block: BlockIndex | None, written: Written) -> None:
             journal.note(written)
