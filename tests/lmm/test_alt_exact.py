@@ -114,6 +114,19 @@ def test_traits_that_copy_a_marker_in_the_range_of_the_kinship(seed, noise):
 
 
 @both
+@pytest.mark.parametrize(("n", "every"), [(15, True), (16, False)])
+def test_all_pairs_of_few_samples_are_optimised(n, every, reml):
+    rng = np.random.default_rng(n)
+    factor = rng.standard_normal((n, 30))
+    basis = make_basis(factor @ factor.T / 30, np.ones((n, 1)))
+    model = fit_null(basis, rng.standard_normal((n, 4)), reml=reml)
+    dosage = rng.binomial(2, 0.4, (20, n)).astype(float)
+    for kind in (AltExact, AltSearch):
+        found = kind.of(basis, model, reml=reml, refine_above=3.0).scan(dosage, single=False)
+        assert found["refined"].all() == every
+
+
+@both
 @pytest.mark.parametrize("strains", [None, 20])
 def test_polynomials_and_nodes_say_the_same(reml, strains):
     rng = np.random.default_rng(5)
