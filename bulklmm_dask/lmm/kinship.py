@@ -38,12 +38,17 @@ def impute(dosage: npt.ArrayLike) -> Array:
     """
     x = np.array(dosage, dtype=np.float64)
     missing = np.isnan(x)
-    if missing.any():
-        rows = missing.reshape(len(x), -1).any(axis=1)
-        part, gaps = x[rows], missing[rows]
-        calls = (~gaps).sum(axis=1)
-        means = np.where(gaps, 0.0, part).sum(axis=1) / np.maximum(calls, 1)
-        x[rows] = np.where(gaps, np.expand_dims(means, 1), part)
+    gaps = np.flatnonzero(missing)
+    if len(gaps):
+        x.reshape(-1)[gaps] = 0.0
+        rows = gaps // (x.size // len(x))
+        some = np.unique(rows)  # a bin each, times the genotypes
+        at = np.searchsorted(some, rows)
+        genotypes = int(np.prod(x.shape[2:]))
+        at = at * genotypes + gaps % genotypes
+        absent = np.bincount(at, minlength=len(some) * genotypes)
+        sums = x[some].sum(axis=1).reshape(-1)
+        x.reshape(-1)[gaps] = (sums / np.maximum(x.shape[1] - absent, 1))[at]
     return x
 
 

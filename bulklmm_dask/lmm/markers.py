@@ -22,6 +22,10 @@ SMALL_SHARE = 1e-3
 # A tile as high as wide is multiplied a tenth faster than one of 512 traits.
 TILE_CELLS = 1 << 16
 TILE_TRAITS = 256
+# Share of distinct markers above which copies are scanned as they are.
+_FEW = 0.8
+# Words of a marker, samples or pairs of them, that mostly tell it from all others.
+_FIRST = 64
 
 
 def distinct_markers(x: Array) -> tuple[Array, Index | None]:
@@ -35,8 +39,10 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
     flat = x.reshape(len(x), -1)
     word = np.uint64 if flat.shape[1] * x.itemsize % 8 == 0 else np.uint32
     words: npt.NDArray[np.unsignedinteger] = flat.view(word)
+    if words.shape[1] >= 4 * _FIRST and len(np.unique(_sums(words[:, :_FIRST]))) > _FEW * len(x):
+        return x, None
     first, where = _unique(_sums(words))
-    if len(first) > 0.8 * len(x):
+    if len(first) > _FEW * len(x):
         return x, None
     if not (words[first[where]] == words).all():  # different rows of one sum
         rows = flat.view(np.dtype((np.void, x.itemsize * flat.shape[1])))[:, 0]
