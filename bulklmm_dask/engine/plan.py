@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.lmm.footprint import Cells, Footprint
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.surface import either
@@ -137,18 +137,18 @@ def make_plan(
     columns = footprint.model.columns
     if not isinstance(chunks, Mapping):
         if chunks != "auto":
-            raise InputError(
+            raise OptionError(
                 f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
                 "{'variants': 2048, 'traits': 4096}"
             )
         chunks = {}
     unknown = set(chunks) - {"variants", "traits"}
     if unknown:
-        raise InputError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
+        raise OptionError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
     for name, size in chunks.items():
         if not isinstance(size, int | np.integer) or size < 1:
             given = either(f"chunks[{name!r}] is {size}", f"--chunks names {size} {name}")
-            raise InputError(f"{given}; it should be a whole number from 1 on")
+            raise OptionError(f"{given}; it should be a whole number from 1 on")
     variants = max(1, _VARIANTS >> (columns - 1).bit_length())
     size = min(chunks.get("traits", _TRAITS), max(n_traits, 1))
     return Plan(

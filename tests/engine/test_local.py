@@ -62,7 +62,9 @@ def test_worker_processes_come_and_go(monkeypatch):
 def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, port=0) as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, port=0, dashboard_address=":0"
+    ) as cluster:
         place = cluster.scheduler_address
         if by_file:
             place = str(tmp_path / "scheduler.json")
