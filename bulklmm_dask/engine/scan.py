@@ -138,6 +138,7 @@ def lazy_scan(
     bases: Bases,
     pool: Index | None = None,
     by_block: bool = False,
+    for_permutations: bool = False,
 ) -> LazyScan:
     """Make the graph of a scan; nothing is computed.
 
@@ -157,6 +158,8 @@ def lazy_scan(
         Pool of each marker (`tasks.MarkerChunk`).
     by_block : bool
         Let each block read its genotypes by itself (`Markers.of`).
+    for_permutations : bool
+        Make scanners whose scores are permuted, not those of few traits.
     """
     measured = study.measured
     names = sample_names(measured)
@@ -167,7 +170,8 @@ def lazy_scan(
     for samples, basis, count in zip(bases.samples, bases.bases, counts, strict=True):
         inputs = (traits.values, traits.chunks, names, samples, basis, own)
         # Many traits are scanned in the same way against any number of markers.
-        n_markers = count if max(plan.trait_chunks) <= MOST_TRAITS else None
+        few = max(plan.trait_chunks) <= MOST_TRAITS and not for_permutations
+        n_markers = count if few else None
         token = tokenize([getattr(each, "name", None) for each in inputs], options, n_markers)
         shared = ((None, None) if each is None else (each, "") for each in inputs[2:])
         fits.append(

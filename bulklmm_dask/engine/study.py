@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.engine.parts import parts_of
 from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.basis import Eigen
@@ -188,8 +189,9 @@ class Study:
         traits = self.measured.traits
         if not is_lazy(traits) or traits.size > _FEW_VALUES:
             return self
-        (values,) = computed(traits)
-        return replace(self, measured=replace(self.measured, traits=np.asarray(values)))
+        parts = parts_of(traits, tuple((size,) for size in traits.shape))
+        values = np.asarray(computed(traits)[0] if parts is None else parts[0].read())
+        return replace(self, measured=replace(self.measured, traits=values))
 
     def with_kinship_in_memory(self) -> Study:
         """Copy of the study with its kinship computed and checked, for a run of many graphs."""

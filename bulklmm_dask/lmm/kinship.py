@@ -37,18 +37,20 @@ def impute(dosage: npt.ArrayLike) -> Array:
     variation.
     """
     x = np.array(dosage, dtype=np.float64)
-    missing = np.isnan(x)
-    gaps = np.flatnonzero(missing)
-    if len(gaps):
-        x.reshape(-1)[gaps] = 0.0
-        rows = gaps // (x.size // len(x))
-        some = np.unique(rows)  # a bin each, times the genotypes
-        at = np.searchsorted(some, rows)
-        genotypes = int(np.prod(x.shape[2:]))
-        at = at * genotypes + gaps % genotypes
-        absent = np.bincount(at, minlength=len(some) * genotypes)
-        sums = x[some].sum(axis=1).reshape(-1)
-        x.reshape(-1)[gaps] = (sums / np.maximum(x.shape[1] - absent, 1))[at]
+    some = np.flatnonzero(np.isnan(x.reshape(len(x), -1).sum(axis=1)))
+    if not len(some):
+        return x
+    part = x if len(some) == len(x) else x[some]
+    flat, genotypes = part.reshape(-1), int(np.prod(x.shape[2:]))
+    gaps = np.flatnonzero(np.isnan(flat))
+    flat[gaps] = 0.0
+    # A marker and a genotype of it, whose mean is that over the samples.
+    column = gaps // (flat.size // len(part)) * genotypes + gaps % genotypes
+    calls = x.shape[1] - np.bincount(column, minlength=len(part) * genotypes)
+    means = part.sum(axis=1).reshape(-1) / np.maximum(calls, 1)
+    flat[gaps] = means[column]
+    if part is not x:
+        x[some] = part
     return x
 
 

@@ -25,8 +25,8 @@ from bulklmm_dask.typing import Array, Columns, Single
 
 # Up to this many traits are few.
 MOST_TRAITS = 10
-# Markers of a step: they stay in a large cache.
-_MARKERS = 1024
+# Numbers of the markers of a step: they stay in a large cache.
+_CELLS = 2**19
 # Largest error of a LOD due to S_xx in a scan in double precision.
 _DOUBLE_ERROR = 5e-6
 # Mean square of a marker below which, or above whose inverse, it is scaled.
@@ -99,8 +99,9 @@ class FewScan:
             return self.usual.scan(genotypes, single=single)
         out = np.empty((len(genotypes), len(self.usual.h2)), dtype=np.float32)
         most = SINGLE_ERROR if single else _DOUBLE_ERROR
-        for start in range(0, len(out), _MARKERS):
-            some = slice(start, start + _MARKERS)
+        step = max(64, _CELLS // self.usual.basis.n)
+        for start in range(0, len(out), step):
+            some = slice(start, start + step)
             out[some] = self._lods(genotypes[some], most)
         return {"lod": out}
 
