@@ -172,7 +172,7 @@ def computing(*, first: bool = False) -> Iterator[None]:
 @contextmanager
 def waiting(store: Location) -> Iterator[None]:
     """Let the worker of a cluster that runs this task begin another one, where a store is far."""
-    if not (store.is_far and _is_worker()):
+    if not (store.is_far and is_worker()):
         yield
         return
     from distributed import secede
@@ -182,7 +182,8 @@ def waiting(store: Location) -> Iterator[None]:
         yield
 
 
-def _is_worker() -> bool:
+def is_worker() -> bool:
+    """Tell whether a worker of a cluster runs this task."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

@@ -75,6 +75,7 @@ def fit_traits(
     complete: Basis | None = None,
     prior: Prior | None = None,
     extra: Array | None = None,
+    n_markers: int | None = None,
 ) -> FittedTraits:
     """Fit the null models of a chunk of traits, each on the samples where it was measured.
 
@@ -92,6 +93,9 @@ def fit_traits(
         Prior on the residual variance of these traits.
     extra : array (samples, traits, k), optional
         Trait-specific covariates, in addition to those of `samples`.
+    n_markers : int, optional
+        Number of markers that the traits will be scanned against, if it is known: for few traits
+        and many markers another scanner takes less time.
     """
     estimates = NullEstimates.unknown(traits, samples)
     groups = []
@@ -105,7 +109,7 @@ def fit_traits(
         prior=prior,
         extra=extra,
     ):
-        scanner = make_scanner(group, options, traits, samples)
+        scanner = make_scanner(group, options, traits, samples, n_markers)
         groups.append(TraitGroup(group.columns, group.rows, group.basis, scanner))
     known = estimates.h2, estimates.sigma2, estimates.n_samples, estimates.status
     return TraitFits(*known, tuple(groups))
