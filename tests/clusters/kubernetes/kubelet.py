@@ -204,7 +204,6 @@ class Kubelet:
             "PYTHONUNBUFFERED": "1",
             "HOME": str(folder),
             "TMPDIR": str(folder),
-            "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
 
