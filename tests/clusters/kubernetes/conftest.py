@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +12,9 @@ from typing import TYPE_CHECKING
 import commands
 import pytest
 import yaml
+from objects.servers import CREDENTIALS, client_of, missing, running
+
+import bulklmm_dask as blmm
 
 if TYPE_CHECKING:
     from clusters.kubernetes.double import Double
@@ -93,10 +98,39 @@ def local(study) -> Callable[..., Path]:
 @pytest.fixture
 def claim(double) -> Path:
     """The folder of the claim of volume.yaml, empty."""
-    import shutil
-
     volume = yaml.safe_load((CONFIGS / "volume.yaml").read_text())
     folder = double.kubelet.claim(volume["metadata"]["name"])
     shutil.rmtree(folder)
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def bucket(study, tmp_path_factory) -> Iterator[str]:
+    """A bucket with the study; the environment of this process has its keys. Gives the server."""
+    pytest.importorskip("obstore")
+    pytest.importorskip("boto3")
+    if missing("moto"):
+        pytest.skip(missing("moto"))
+    with (
+        running("moto", tmp_path_factory.mktemp("moto")) as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        url = "http://{}:{}".format(*address)
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": url}.items():
+            patch.setenv(name, value)
+        client_of(*address).create_bucket(Bucket="lab-bucket")
+        blmm.save(blmm.open_dataset(study), "s3://lab-bucket/study.zarr")
+        yield url
+
+
+@pytest.fixture
+def apply_keys(bucket, tmp_path) -> Callable[[Kubectl], None]:
+    """Apply bucket.yaml, with the keys of the bucket in it."""
+    secret = yaml.safe_load((CONFIGS / "bucket.yaml").read_text())
+    assert secret["stringData"].keys() == CREDENTIALS.keys()
+    secret["stringData"] = {**CREDENTIALS, "AWS_ENDPOINT_URL": bucket}
+    (tmp_path / "bucket.yaml").write_text(yaml.safe_dump(secret))
+    return lambda kubectl: kubectl("kubectl apply -f bucket.yaml")
