@@ -25,7 +25,7 @@ from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered, marks, place
 from bulklmm_dask.storage.results.written import Written, kind_of
 from bulklmm_dask.storage.summaries.of_blocks import summary_of
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.typing import Index, Sums
 
 _KEPT = "finished blocks are kept: "
 
@@ -71,11 +71,27 @@ class ResultStore:
         """Chunks of traits that it begins with: their values per trait are not written."""
         return np.flatnonzero(~entered(self.location, TRAITS))
 
-    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
-        """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
+    def write_block(
+        self,
+        i: int,
+        j: int,
+        values: Mapping[str, npt.NDArray[Any]],
+        where: Index | None = None,
+    ) -> Written:
+        """Write block (i, j) of every statistic; the `Journal` notes what is returned.
+
+        Parameters
+        ----------
+        i, j : int
+            Index of the block.
+        values : mapping of str to array
+            The block, (variants, traits, ...), of every statistic.
+        where : array (variants,) of int, optional
+            The row of `values` that each marker has, if copies of a marker share one.
+        """
         rounded = {name: self.compression.rounded(block) for name, block in values.items()}
-        written = self._write((i, j), rounded)
-        return replace(written, summary=summary_of(self.location, self.held, i, rounded))
+        written = self._write((i, j), rounded, where)
+        return replace(written, summary=summary_of(self.location, self.held, i, rounded, where))
 
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""
@@ -86,12 +102,19 @@ class ResultStore:
         parts = np.count_nonzero(~marks(self.location, kind_of(mark)))
         return int(parts) * sum(part.nbytes for part in values.values())
 
-    def _write(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> Written:
+    def _write(
+        self,
+        mark: tuple[int, ...],
+        values: Mapping[str, npt.NDArray[Any]],
+        where: Index | None = None,
+    ) -> Written:
         if self.held is not None:
             self.held.require()
         with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
             written = list(
-                self.location.each(lambda item: self._write_part(mark, *item), values.items())
+                self.location.each(
+                    lambda item: self._write_part(mark, *item, where), values.items()
+                )
             )
         return Written(
             mark,
@@ -101,20 +124,21 @@ class ResultStore:
         )
 
     def _write_part(
-        self, mark: tuple[int, ...], name: str, part: npt.NDArray[Any]
+        self, mark: tuple[int, ...], name: str, part: npt.NDArray[Any], where: Index | None
     ) -> tuple[Location, Sums, int]:
         """Write the part of an array; give its file, the checksums in it, and its length."""
         form = _form(self.location / name, self.held)
         index = place(mark, len(form.shape))
         shape = tuple(edge.stop - edge.start for edge in form.region(index))
-        if part.shape != shape:
+        found = part.shape if where is None else (*where.shape, *part.shape[1:])
+        if found != shape:
             raise StoreError(
-                f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
+                f"{self.path}: block {mark} of {name} has shape {found}, not {shape}; "
                 "a write that does not cover whole blocks corrupts its neighbours"
             )
         file = self.location / name / form.path(index)
         with file.replacing() as stream:
-            sums = write(stream, form, part)
+            sums = write(stream, form, part, where)
             length = stream.tell()
         file.begin_sync()
         return file, sums, length
