@@ -27,7 +27,7 @@ from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered, marks, place
 from bulklmm_dask.storage.results.written import Written, foretell, kind_of
 from bulklmm_dask.storage.summaries.of_blocks import BlockSummary, summary_of
-from bulklmm_dask.typing import Flags, Sums
+from bulklmm_dask.typing import Flags, Index, Sums
 
 _KEPT = "finished blocks are kept: "
 
@@ -95,10 +95,27 @@ class ResultStore:
         if self.share is None:
             self.location.remove_partial_chunks()
 
-    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
-        """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
+    def write_block(
+        self,
+        i: int,
+        j: int,
+        values: Mapping[str, npt.NDArray[Any]],
+        where: Index | None = None,
+    ) -> Written:
+        """Write block (i, j) of every statistic; the `Journal` notes what is returned.
+
+        Parameters
+        ----------
+        i, j : int
+            Index of the block.
+        values : mapping of str to array
+            The block, (variants, traits, ...), of every statistic.
+        where : array (variants,) of int, optional
+            The row of `values` that each marker has, if copies of a marker share one.
+        """
         rounded = {name: self.compression.rounded(block) for name, block in values.items()}
-        return self._write((i, j), rounded, summary_of(self.location, self.held, i, rounded))
+        summary = summary_of(self.location, self.held, i, rounded, where)
+        return self._write((i, j), rounded, where, summary)
 
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""
@@ -113,6 +130,7 @@ class ResultStore:
         self,
         mark: tuple[int, ...],
         values: Mapping[str, npt.NDArray[Any]],
+        where: Index | None = None,
         summary: BlockSummary | None = None,
     ) -> Written:
         if self.held is not None:
@@ -139,7 +157,7 @@ class ResultStore:
 
         with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
             for _ in self.location.each(
-                lambda item: self._write_part(mark, *item, note), values.items()
+                lambda item: self._write_part(mark, *item, where, note), values.items()
             ):
                 pass
         return written()
@@ -149,20 +167,22 @@ class ResultStore:
         mark: tuple[int, ...],
         name: str,
         part: npt.NDArray[Any],
+        where: Index | None,
         note: Callable[[str, _Part], None],
     ) -> None:
         """Write the part of an array; note it once its bytes are known, before they are sent."""
         form = _form(self.location / name, self.held)
         index = place(mark, len(form.shape))
         shape = tuple(edge.stop - edge.start for edge in form.region(index))
-        if part.shape != shape:
+        found = part.shape if where is None else (*where.shape, *part.shape[1:])
+        if found != shape:
             raise StoreError(
-                f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
+                f"{self.path}: block {mark} of {name} has shape {found}, not {shape}; "
                 "a write that does not cover whole blocks corrupts its neighbours"
             )
         file = self.location / name / form.path(index)
         with file.replacing() as stream:
-            sums = write(stream, form, part)
+            sums = write(stream, form, part, where)
             note(name, _Part(file, sums, stream.tell()))
         file.begin_sync()
 
