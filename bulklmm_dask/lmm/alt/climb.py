@@ -130,13 +130,13 @@ class Climb:
             np.matmul(rest, values[:, rows], out=out[below:].reshape(-1, width))
         if self._double is not None:
             product = self._double_room[: height * width].reshape(height, width)
-            for out, first, values in zip((a, g), trait.first, self._double, strict=True):
-                out[0] = np.matmul(first, values[:, rows], out=product)
+            for out, first, part in zip((a, g), trait.first, self._double, strict=True):
+                out[0] = np.matmul(first, part[:, rows], out=product)
         far = trait.far_scores @ self._x[:, rows]
         if self._loops is not None:
-            inverse, volume, first = self._inverse, self._volume, rows.start
+            inverse, volume, start = self._inverse, self._volume, rows.start
             found = climb_tile(
-                a, g, far, trait.table, inverse, volume, first, self._limits, self._loops
+                a, g, far, trait.table, inverse, volume, start, self._limits, self._loops
             )
             return Climbed(columns, rows, *found)
         pairs = TilePairs(trait, a, g, self._limits)
