@@ -27,7 +27,7 @@ from bulklmm_dask.engine.tasks import (
     sample_names,
 )
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.chunk import fit_traits, scan_block
+from bulklmm_dask.lmm.chunk import each_marker, fit_traits, scan_distinct
 from bulklmm_dask.lmm.few.choice import MOST_TRAITS
 from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
@@ -275,20 +275,35 @@ def score_block(
 ) -> Any:
     """Statistics of every pair of a block, (variants, traits, ...), by name; or the wanted one.
 
+    Parameters are those of `score_distinct`.
+    """
+    out = each_marker(*score_distinct(genotypes, chunk, names, *chosen, model=model, single=single))
+    return out if wanted is None else out[wanted]
+
+
+def score_distinct(
+    genotypes: Any,
+    chunk: MarkerChunk,
+    names: Names,
+    *chosen: Any,
+    model: ModelOptions,
+    single: bool,
+) -> tuple[Columns, Index | None]:
+    """Statistics of the different markers of a block, and the row of each (`scan_distinct`).
+
     `chosen` are the null models for the kinships of the markers, in their order, then the bases.
     """
     genotypes = taken(genotypes)
     count = len(chunk.relations)
     fits = attached(chosen[:count], chosen[count:])
-    out: Columns = {}
+    parts, place, n_rows = list[Columns](), np.empty(len(genotypes), np.int64), 0
     with chunk.guarded(genotypes, names):
         for fitted, (_, rows, values) in zip(fits, chunk.by_relation(genotypes), strict=True):
-            found = scan_block(values, fitted, model, single=single)
+            found, where = scan_distinct(values, fitted, model, single=single)
             if len(fits) == 1:
-                out = found
-                break
-            for name, part in found.items():
-                if name not in out:
-                    out[name] = np.empty((len(genotypes), *part.shape[1:]), part.dtype)
-                out[name][rows] = part
-    return out if wanted is None else out[wanted]
+                return found, where
+            place[rows] = n_rows + (np.arange(len(values)) if where is None else where)
+            parts.append(found)
+            n_rows += len(next(iter(found.values())))
+    out = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    return out, place
