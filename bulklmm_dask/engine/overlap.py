@@ -23,6 +23,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.proof.ahead import reading_ahead
 from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.blocks import NewStore, ResultStore, Target
@@ -136,7 +137,8 @@ def made_meanwhile(
     def make() -> ResultStore:
         return open_or_create(writer, skeleton())
 
-    if not (writer.makes_new and writer.store.is_far and _is_here()):
+    is_shared = isinstance(writer, SharedWriter)
+    if is_shared or not (writer.makes_new and writer.store.is_far and _is_here()):
         yield make()
         return
     with ThreadPoolExecutor(1) as pool:
@@ -170,7 +172,7 @@ def computing(*, first: bool = False) -> Iterator[None]:
 @contextmanager
 def waiting(store: Location) -> Iterator[None]:
     """Let the worker of a cluster that runs this task begin another one, where a store is far."""
-    if not (store.is_far and _is_worker()):
+    if not (store.is_far and is_worker()):
         yield
         return
     from distributed import secede
@@ -180,7 +182,8 @@ def waiting(store: Location) -> Iterator[None]:
         yield
 
 
-def _is_worker() -> bool:
+def is_worker() -> bool:
+    """Tell whether a worker of a cluster runs this task."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

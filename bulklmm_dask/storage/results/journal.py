@@ -31,6 +31,8 @@ from bulklmm_dask.storage.summaries.notes import arrays_of
 # Blocks, bytes of their summaries, and seconds, after which an entry is written: what a killed run
 # did since is lost. Once many blocks are noted, an entry has a third as many, within the seconds.
 _BLOCKS, _MOST, _BYTES, _SECONDS = 256, 1024, 2**26, 10.0
+# Numbers of entries that each share has, from this one times the number of the share on.
+_OF_A_SHARE = 10**6
 
 
 class Journal:
@@ -38,7 +40,8 @@ class Journal:
 
     A run has one, in the process that drives it, for a store in which no entries of an earlier run
     are left (`fold`); it writes only while it holds the lock. It is a context manager, which at the
-    end puts all into the arrays of the store, also when an error or Ctrl-C ends the run.
+    end puts all into the arrays of the store, also when an error or Ctrl-C ends the run. That of a
+    share only writes the last entry: the arrays are written under the lock of the store.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Journal:
         self._target, self._store = target, store or target.location
         self._waiting: list[Written] = []
         self._noted, self._bytes, self._number, self._written = 0, 0, 0, time.monotonic()
+        self._first = _OF_A_SHARE * target.share.number if target.share else 0
         self._folded: Location | None = None
         self._foretold: dict[tuple[int, ...], Written] = {}  # and not yet noted
         self._expected, self._lock = set(expected), Lock()
@@ -69,7 +73,7 @@ class Journal:
         self._tells = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._expected and self._store.is_far:
+        if self._expected and self._store.is_far and not self._target.share:
             self._pool = self._tells.enter_context(ThreadPoolExecutor(1))
             self._tells.enter_context(telling(self._target.path, self._foretell))
         return self
@@ -123,9 +127,10 @@ class Journal:
             held.require(within=0.0)
         with explained(self._store):
             self._store.sync([file for written in self._waiting for file in written.files])
-            file = numbered(self._store, self._number)
+            number = self._first + self._number
+            file = numbered(self._store, number)
             with file.replacing() as stream:
-                stream.write(encoded(_entry(self._waiting), self._number, self._digest))
+                stream.write(encoded(_entry(self._waiting), number, self._digest))
             self._store.sync([file])
         with self._lock:
             self._waiting.clear()
@@ -133,6 +138,9 @@ class Journal:
 
     def _finish(self) -> None:
         """Put all into the arrays of the store."""
+        if self._target.share:
+            self.write()
+            return
         if not (self._number or self._waiting):
             return
         if self._early is not None and not (self._foretold or self._early.exception()):

@@ -15,7 +15,7 @@ from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.places.signs import BEAT
-from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of
+from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of, listed
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     MANIFEST,
@@ -154,7 +154,14 @@ class Folding:
     Damaged entries tell of nothing.
     """
 
-    def __init__(self, store: Location, held: Held | None, others: Sequence[Written] = ()) -> None:
+    def __init__(
+        self,
+        store: Location,
+        held: Held | None,
+        others: Sequence[Written] = (),
+        *,
+        alone: bool = True,
+    ) -> None:
         """Write summaries and checksums; what they are of may be on its way.
 
         Parameters
@@ -165,18 +172,22 @@ class Folding:
             Its lock, unless it is not yet under its name.
         others : sequence of Written
             What is, or will be, finished, but not in the journal.
+        alone : bool
+            Whether no other run writes entries meanwhile (`shared`). Only those that were read are
+            removed then, and their folder stays.
         """
         if not store.is_own:
             looks: list[Callable[[], Any]] = [store.opened]
             if held is not None:
                 looks.append(partial(held.require, within=0.0))
             store, *_ = store.each(lambda look: look(), looks)
-        self._store, self._ledger = store, None
+        self._store, self._ledger, self._alone = store, None, alone
         if not others and not (store / JOURNAL).exists():
             return
         with explained(store):
             self._ledger = Ledger(store, held)
-            for entry in entries_of(store):
+            self._entries = listed(store)
+            for entry in entries_of(store, self._entries):
                 self._ledger.note_entry(entry)
             for written in others:
                 self._ledger.note(written)
@@ -196,14 +207,19 @@ class Folding:
         with explained(store):
             has_journal = (store / JOURNAL).exists()
             (found,) = self._ledger.write_marks(store.opened)
-            if has_journal:
+            if has_journal and self._alone:
                 (found / JOURNAL).remove()
+            elif has_journal:
+                for _ in store.each(lambda file: file.remove(), self._entries):
+                    pass
         return cast("Location", found)
 
 
-def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> Location:
+def fold(
+    store: Location, held: Held | None, others: Sequence[Written] = (), *, alone: bool = True
+) -> Location:
     """Put what the journal of a run tells into the arrays of its store (`Folding`), at once."""
-    return Folding(store, held, others).finish()
+    return Folding(store, held, others, alone=alone).finish()
 
 
 class _Rows:
