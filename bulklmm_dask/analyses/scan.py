@@ -352,6 +352,7 @@ def _lazy(
     """The result as lazy arrays."""
     if is_lazy(study.genotypes.values) and study.genotypes.values.ndim == 3:
         say_absent_uncounted()
+    study = study.with_few_traits_in_memory()
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases, by_block=True)
     of_pairs, of_traits = _fields(study, options, attrs)

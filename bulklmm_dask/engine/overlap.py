@@ -33,7 +33,45 @@ from bulklmm_dask.storage.results.skeleton import Skeleton
 # Threads that may wait for a server, and bytes of the blocks that they hold meanwhile.
 _MOST, _BYTES = 16, 2**30
 
-_turns: threading.Semaphore | None = None
+
+class _Turns:
+    """Turns to compute, as many as there are cores; what others wait for has the next one.
+
+    Attributes
+    ----------
+    waiting : int
+        Threads that wait for a turn.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self.waiting, self._first, self._free = 0, 0, cores
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def turn(self, *, first: bool) -> Iterator[None]:
+        """Wait for a turn, and have it; before others that wait, if this one comes `first`."""
+        with self._changed:
+            self._wait(first)
+            self._free -= 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
+
+    def _wait(self, first: bool) -> None:
+        self.waiting += 1
+        self._first += first
+        try:
+            self._changed.wait_for(lambda: self._free and (first or not self._first))
+        finally:
+            self.waiting -= 1
+            self._first -= first
+
+
+_turns: _Turns | None = None
 _waiting = threading.BoundedSemaphore(4)  # writes of a worker beside its tasks
 _mine = threading.local()
 
@@ -60,7 +98,7 @@ def overlapping(store: Location | None, task_bytes: int, *arrays: Any) -> Iterat
         return
     cores = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
     more = min(_MOST, max(cores, _BYTES // max(task_bytes, 1)))
-    _turns = threading.Semaphore(cores)
+    _turns = _Turns(cores)
     try:
         with dask.config.set(num_workers=cores + more):
             yield
@@ -117,10 +155,13 @@ def _is_here() -> bool:
 
 
 @contextmanager
-def computing() -> Iterator[None]:
-    """Hold BLAS to one thread, and wait for a turn where there are more threads than cores."""
+def computing(*, first: bool = False) -> Iterator[None]:
+    """Hold BLAS to one thread, and wait for a turn where there are more threads than cores.
+
+    What others wait for, such as the values that a new store begins with, has its turn `first`.
+    """
     turns = None if getattr(_mine, "has_turn", False) else _turns
-    with turns or nullcontext(), one_blas_thread():
+    with nullcontext() if turns is None else turns.turn(first=first), one_blas_thread():
         _mine.has_turn, before = True, getattr(_mine, "has_turn", False)
         try:
             yield
@@ -131,7 +172,7 @@ def computing() -> Iterator[None]:
 @contextmanager
 def waiting(store: Location) -> Iterator[None]:
     """Let the worker of a cluster that runs this task begin another one, where a store is far."""
-    if not (store.is_far and _is_worker()):
+    if not (store.is_far and is_worker()):
         yield
         return
     from distributed import secede
@@ -141,7 +182,8 @@ def waiting(store: Location) -> Iterator[None]:
         yield
 
 
-def _is_worker() -> bool:
+def is_worker() -> bool:
+    """Tell whether a worker of a cluster runs this task."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

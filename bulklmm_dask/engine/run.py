@@ -20,7 +20,7 @@ from bulklmm_dask.engine.overlap import overlapping, waiting
 from bulklmm_dask.engine.plan import BATCH, Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
-from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
+from bulklmm_dask.engine.scan import LazyScan, score_distinct, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
 from bulklmm_dask.storage.places.location import Location
@@ -145,7 +145,8 @@ def run_blocks(
         return store.made().location
     finished = set[tuple[int, ...]]()
     client = active_client()
-    with Journal(store) as journal:
+    expected = [*pending, *((j,) for j in traits)]
+    with Journal(store, expected=expected) as journal:
 
         def count(block: BlockIndex | None, written: Written) -> None:
             journal.note(written)
@@ -304,9 +305,9 @@ def _write_block(
     *chosen: Any,
     **options: Any,
 ) -> Written:
-    scores = score_block(genotypes, markers, names, *chosen, **options)
+    scores, where = score_distinct(genotypes, markers, names, *chosen, **options)
     with waiting(store.location):
-        return store.made().write_block(*block, scores)
+        return store.made().write_block(*block, scores, where)
 
 
 def _write_traits(index: tuple[int], store: Target, *fits: Fits, by_contig: bool) -> Written:

@@ -1,6 +1,8 @@
 """Where the work is done: threads, worker processes, a scheduler; and that all of it goes again."""
 
 import os
+import subprocess
+import sys
 from unittest.mock import ANY
 
 import dask
@@ -55,6 +57,23 @@ def test_worker_processes_come_and_go(monkeypatch):
     assert dict(os.environ) == environment | {"PYTEST_CURRENT_TEST": ANY}
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
+
+
+@pytest.mark.slow
+def test_worker_processes_twice_where_nothing_has_imported_distributed():
+    """Settings that are made before its defaults would take all of them along."""
+    twice = (
+        "import bulklmm_dask as blmm\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in range(2):\n"
+        "        with blmm.workers(processes=1, threads=1, memory='1GB') as where:\n"
+        "            print(where)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", twice], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 worker process of 1 thread") == 2
 
 
 @pytest.mark.slow

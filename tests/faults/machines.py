@@ -172,11 +172,12 @@ class Machines:
         """The scheduler file."""
         return self.folder / "scheduler.json"
 
-    def scheduler(self, host: str = "127.0.0.1") -> Running:
+    def scheduler(self, host: str = "127.0.0.1", protocol: str = "tcp") -> Running:
         """Start a scheduler, and wait for its file."""
         self.file.unlink(missing_ok=True)
         running = self.start(
             *("-m", "distributed.cli.dask_scheduler", "--host", host, "--port", 0),
+            *("--protocol", protocol),
             *("--dashboard-address", f"{host}:0", "--scheduler-file", self.file),
         )
         wait_for(lambda: self.file.exists() and self.file.stat().st_size)
