@@ -25,10 +25,6 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BASE = "localhost/debian-python:bookworm"
 PACKAGES = "ca-certificates,python3-dev,python3-venv"
 BOOTSTRAP = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}"]
-    "debootstrap",
-    "--variant=minbase",
-    "--include=ca-certificates,python3-dev,python3-venv",
-]
 
 
 def instructions() -> list[tuple[str, str]]:
