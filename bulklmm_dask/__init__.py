@@ -6,6 +6,7 @@ from bulklmm_dask._lazy import lazy_names
 
 # Public name -> the module that defines it, which is imported when the name is first used.
 _HOMES = {
+    "Certificates": "bulklmm_dask.engine.security",
     "ClusterError": "bulklmm_dask.errors",
     "InputError": "bulklmm_dask.errors",
     "Plan": "bulklmm_dask.analyses.planned",
@@ -58,9 +59,11 @@ _HOMES = {
     "trait_fdr": "bulklmm_dask.results.thresholds",
     "verify": "bulklmm_dask.verification",
     "with_traits": "bulklmm_dask.study.with_traits",
+    "workers": "bulklmm_dask.engine.local",
     "x_covariates": "bulklmm_dask.analyses.x_covariates",
 }
 __all__ = [
+    "Certificates",
     "ClusterError",
     "InputError",
     "Plan",
@@ -112,6 +115,7 @@ __all__ = [
     "trait_fdr",
     "verify",
     "with_traits",
+    "workers",
     "x_covariates",
 ]
 
@@ -131,7 +135,9 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.analyses.scan import scan
     from bulklmm_dask.analyses.snps import snp_probabilities
     from bulklmm_dask.analyses.x_covariates import x_covariates
+    from bulklmm_dask.engine.local import workers
     from bulklmm_dask.engine.progress import Progress
+    from bulklmm_dask.engine.security import Certificates
     from bulklmm_dask.errors import ClusterError, InputError, StoreError, StudyWarning
     from bulklmm_dask.lmm.prior import Prior
     from bulklmm_dask.progress import ProgressBar

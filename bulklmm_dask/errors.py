@@ -24,9 +24,10 @@ class InputError(ValueError):
 
 
 class OptionError(InputError):
-    """Options that exclude each other, or that need another one; the text names all of them.
+    """An option has no value that it may have, or options exclude or need each other.
 
-    On the command line its exit code is that of a command line that cannot be understood.
+    The text names all of them. On the command line its exit code is that of a command line that
+    cannot be understood.
     """
 
 

@@ -16,6 +16,7 @@ FLAGS = {
     "n_traits": "--traits",
     "n_variants": "--variants",
     "phenotypes": "--traits",
+    "processes": "--workers",
     "sample_strain": "--strains",
     "variant_map": "--map",
 }

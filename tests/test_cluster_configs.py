@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import click
-import dask
 import pytest
 import yaml
 
@@ -212,22 +211,3 @@ def test_worker_commands_are_dasks():
         assert (command, sub) == ("dask", "worker")
         context = dask_worker.make_context("worker", rest)
         assert context.params["nthreads"] == 4
-
-
-def test_jobqueue_defaults_make_a_job_script():
-    jobqueue = pytest.importorskip("dask_jobqueue")
-    ours = yaml.safe_load((CONFIGS / "slurm" / "jobqueue.yaml").read_text())["jobqueue"]
-    defaults = dask.config.get("jobqueue")
-    assert ours["slurm"].keys() <= defaults["slurm"].keys()
-    merged = dask.config.merge(defaults, ours)
-    with (
-        dask.config.set(jobqueue=merged),
-        jobqueue.SLURMCluster(scheduler_options={"port": 0, "dashboard_address": ":0"}) as cluster,
-    ):
-        script = cluster.job_script()
-    assert "#SBATCH --cpus-per-task=8" in script
-    assert "#SBATCH --mem=16G" in script
-    assert "#SBATCH -t 02:00:00" in script
-    assert "#SBATCH --requeue" in script
-    assert "--nthreads 8" in script
-    assert "--lifetime 115m" in script

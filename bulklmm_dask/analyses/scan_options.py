@@ -37,7 +37,7 @@ def _numbers(h2_grid: npt.ArrayLike | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(h) for h in np.atleast_1d(np.asarray(h2_grid)))
     except (TypeError, ValueError, OverflowError):
-        raise InputError(
+        raise OptionError(
             f"{option('h2_grid')} is {h2_grid!r}; it should be numbers in [0, 1]"
         ) from None
 
@@ -121,7 +121,7 @@ class ScanOptions:
                 f"{option('method', 'alt-exact')}, or leave {option('refine_above')} out"
             )
         if self.refine_above is not None and not self.refine_above >= 0.0:
-            raise InputError(
+            raise OptionError(
                 f"{option('refine_above')} is {self.refine_above}; it should be a LOD, 0 or more"
             )
         if self.alternative and self.model.joint:
@@ -153,7 +153,7 @@ class ScanOptions:
         outside = [h for h in grid if not 0.0 <= h <= 1.0]
         if outside or not grid:
             shown = listing(outside) if outside else "nothing"
-            raise InputError(f"{option('h2_grid')} holds {shown}; heritabilities lie in [0, 1]")
+            raise OptionError(f"{option('h2_grid')} holds {shown}; heritabilities lie in [0, 1]")
 
     @property
     def model(self) -> ModelOptions:

@@ -299,9 +299,27 @@ def compute_options(function: Function) -> Function:
             help="Worker processes to start on this machine; 0 works in this process.",
         ),
         click.option(
+            "--tls-key",
+            metavar="PEM",
+            help="Private key of --tls-cert.  [default: in the same file]",
+        ),
+        click.option(
+            "--tls-cert",
+            metavar="PEM",
+            help="Certificate to show to a scheduler at tls://.  [default: by Dask's "
+            "configuration]",
+        ),
+        click.option(
+            "--tls-ca-file",
+            metavar="PEM",
+            help="Certificate of the authority that signed those of the scheduler at tls://.  "
+            "[default: by Dask's configuration]",
+        ),
+        click.option(
             "--scheduler",
             metavar="ADDRESS",
-            help="A running Dask scheduler: tcp://host:8786, or its scheduler file.",
+            help="A running Dask scheduler: tcp://host:8786, tls://host:8786 with certificates, or "
+            "its scheduler file.",
         ),
     ):
         function = option(function)

@@ -17,6 +17,7 @@ from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._voice import is_quiet
 from bulklmm_dask.engine import local
 from bulklmm_dask.engine.progress import Progress
+from bulklmm_dask.engine.security import Certificates
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.progress import ProgressBar
 from bulklmm_dask.storage.labels.summary import shape_of
@@ -24,7 +25,11 @@ from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.soundness import finished, is_entered
 from bulklmm_dask.text import named
 
-_COMPUTE = ("scheduler", "processes", "threads", "memory", "dashboard", "performance_report")
+_CERTIFICATES = ("ca_file", "cert", "key")
+_COMPUTE = (
+    *("scheduler", *(f"tls_{name}" for name in _CERTIFICATES)),
+    *("processes", "threads", "memory", "dashboard", "performance_report"),
+)
 
 
 @contextmanager
@@ -33,7 +38,8 @@ def workers(**compute: Any) -> Iterator[local.Workers]:
 
     That they are all of the machine is said by commands that take long only: `work_in_words`.
     """
-    with local.workers(**compute) as where:
+    files = {name: compute.pop(f"tls_{name}") for name in _CERTIFICATES}
+    with local.workers(**compute, tls=Certificates(**files)) as where:
         if not where.usual:
             say(f"computes on {where}")
         did(workers=str(where))

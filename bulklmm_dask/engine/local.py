@@ -26,6 +26,13 @@ from bulklmm_dask.engine.allotted import (
     allotted_threads,
 )
 from bulklmm_dask.engine.room import Room, bytes_of, room_here
+from bulklmm_dask.engine.security import (
+    Certificates,
+    require_no_certificates,
+    security_for,
+    speaks_tls,
+    try_handshake,
+)
 from bulklmm_dask.engine.watch import watched
 from bulklmm_dask.errors import ClusterError, InputError, OptionError
 from bulklmm_dask.storage.places.location import Location
@@ -77,6 +84,7 @@ class Workers:
 def workers(
     *,
     scheduler: str | None = None,
+    tls: Certificates | None = None,
     processes: int = 0,
     threads: int | None = None,
     memory: str | None = None,
@@ -88,7 +96,11 @@ def workers(
     Parameters
     ----------
     scheduler : str, optional
-        Address (``tcp://host:8786``) or scheduler file of a running Dask scheduler.
+        Address (``tcp://host:8786``, ``tls://host:8786``) or scheduler file of a running Dask
+        scheduler.
+    tls : Certificates, optional
+        Certificates for a scheduler at ``tls://``; what it leaves out is taken from Dask's
+        configuration.
     processes : int
         Number of worker processes to start on this machine; 0 computes in this process.
     threads : int, optional
@@ -115,13 +127,28 @@ def workers(
         If options exclude each other, no scheduler answers, or `memory` is not an amount, or less
         than a worker takes before it has any work; if there is no bokeh to draw what is to be seen,
         or `dashboard` is no address of this machine; if a variable of the environment gives no
-        number of threads or amount of memory.
+        number of threads or amount of memory; if a certificate is missing, cannot be read, has
+        expired, or is refused.
     StoreError
         If the report cannot be written.
     ClusterError
         If the workers or their scheduler are lost for good.
+
+    Examples
+    --------
+    Two threads of this process, where a scan would take all; ``processes=4`` starts four worker
+    processes, and ``scheduler="tcp://node1:8786"`` uses a cluster that runs:
+
+    >>> with blmm.workers(threads=2) as where:
+    ...     highest = blmm.scan(ds).lod.max("variants").compute()
+    >>> print(where)
+    2 threads of this process (from threads)...
+    >>> highest.shape
+    (12,)
     """
     _require_one_kind(scheduler, processes, threads, memory)
+    if scheduler is None:
+        require_no_certificates(tls)
     report = None
     if performance_report is not None:
         report = dashboards.require_report(os.fspath(performance_report))
@@ -138,7 +165,7 @@ def workers(
         )
     with _logs_silenced(), ExitStack() as running:
         if scheduler is not None:
-            yield running.enter_context(_scheduler(scheduler, dashboard, report))
+            yield running.enter_context(_scheduler(scheduler, tls, dashboard, report))
         elif processes > 0:
             yield running.enter_context(_processes(processes, threads, memory, dashboard, report))
         elif dashboard is not None or report is not None:
@@ -169,9 +196,11 @@ def _of_this_process(threads: Allotted, room: Room | None) -> str:
 
 
 @contextmanager
-def _scheduler(address: str, dashboard: str | None, report: Location | None) -> Iterator[Workers]:
+def _scheduler(
+    address: str, tls: Certificates | None, dashboard: str | None, report: Location | None
+) -> Iterator[Workers]:
     """Workers of a running scheduler."""
-    with _connect(address) as client, _used(client, report):
+    with _connect(address, tls) as client, _used(client, report):
         link = None if dashboard is None else dashboards.link_of(client)
         found = client.scheduler_info(n_workers=-1)["workers"].values()
         threads = sum(worker["nthreads"] for worker in found)
@@ -204,7 +233,13 @@ def _seen_threads(
     """Threads of this process, with a scheduler of Dask beside them that shows what they do."""
     asked, room = _threads(threads), _room_here()
     where = dashboards.serving_address(dashboard or "")
-    options = {"n_workers": 1, "threads_per_worker": asked.amount, "memory_limit": 0}
+    options = {
+        "n_workers": 1,
+        "threads_per_worker": asked.amount,
+        "memory_limit": 0,
+        # Where it has no address in a network, a worker would serve its state on all of them.
+        "worker_dashboard_address": f"{dashboards.LOOPBACK}:0",
+    }
     with (
         _local_cluster(where, processes=False, **options) as (client, link),
         _used(client, report),
@@ -253,7 +288,7 @@ def _logs_silenced() -> Iterator[None]:
 def _require_one_kind(
     scheduler: str | None, processes: int, threads: int | None, memory: str | None
 ) -> None:
-    asked = {"workers": processes or None, "threads": threads, "memory": memory}
+    asked = {"processes": processes or None, "threads": threads, "memory": memory}
     given = [option(name, value) for name, value in asked.items() if value is not None]
     if scheduler is not None and given:
         raise OptionError(
@@ -262,12 +297,12 @@ def _require_one_kind(
         )
     if memory is not None and processes == 0:
         raise OptionError(
-            f"{option('memory', memory)} holds for worker processes, and {option('workers', 0)} "
-            f"starts none; give {option('workers', 1)} or more, or leave the limit out"
+            f"{option('memory', memory)} holds for worker processes, and {option('processes', 0)} "
+            f"starts none; give {option('processes', 1)} or more, or leave the limit out"
         )
 
 
-def _connect(scheduler: str) -> Client:
+def _connect(scheduler: str, tls: Certificates | None) -> Client:
     """Connect to a running scheduler, given by its address or by its scheduler file."""
     address = scheduler
     if os.path.exists(scheduler):
@@ -284,10 +319,23 @@ def _connect(scheduler: str) -> Client:
             "nor an existing scheduler file"
         )
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
+    security = security_for(address, tls)
     try:
-        return Client(address, timeout=_PATIENCE)
-    except (OSError, ValueError) as error:
+        if security is not None:
+            try_handshake(address, security)
+        with warnings.catch_warnings():  # the watch says it in a sentence
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            return Client(address, timeout=_PATIENCE, security=security)
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        if security is None and speaks_tls(address):
+            raise InputError(
+                f"the scheduler at {address!r} speaks TLS only; give its address with tls:// and "
+                f"{either('tls', '--tls-ca-file, --tls-cert and --tls-key')}"
+            ) from error
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({error}); start one with 'dask scheduler'"
         ) from error
@@ -302,6 +350,8 @@ def _processes(
     report: Location | None,
 ) -> Iterator[Workers]:
     """Start worker processes on this machine, each under a nanny that restarts it if it dies."""
+    import distributed  # noqa: F401 (its defaults, before some are set and unset)
+
     shared = _threads(threads)
     each = shared.amount if threads is not None else max(1, shared.amount // number)
     room = _memory(memory, number)

@@ -24,7 +24,7 @@ from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.run import run_blocks
 from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.lmm.chunk import TraitFits
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -75,7 +75,7 @@ def plan_permutations(
     wanted = dict(chunks) if isinstance(chunks, Mapping) else {}
     own = whole_number(wanted.pop("permutations", _PERMUTATIONS), "chunks['permutations']", 1)
     if set(wanted) - {"traits"} or (chunks != "auto" and not isinstance(chunks, Mapping)):
-        raise InputError(
+        raise OptionError(
             f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
             "{'permutations': 1000, 'traits': 256}"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.lmm.footprint import Cells, Footprint
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.surface import either
@@ -102,6 +102,18 @@ class Plan:
         return int(_DOUBLE * cells)
 
 
+def traits_for(shares: int, n_traits: int) -> int:
+    """Traits of a block, so that each of so many shares of a run has some.
+
+    They are a multiple of those of an inner chunk, unless they are fewer.
+
+    >>> [traits_for(shares, 32_445) for shares in (1, 10, 100, 1000)]
+    [4096, 3328, 384, 33]
+    """
+    size = -(-max(n_traits, 1) // shares)
+    return min(_TRAITS, -(-size // _INNER) * _INNER if size > _INNER else size)
+
+
 def _chunks(total: int, size: int) -> tuple[int, ...]:
     full, rest = divmod(total, size)
     return (size,) * full + ((rest,) if rest else ())
@@ -137,18 +149,18 @@ def make_plan(
     columns = footprint.model.columns
     if not isinstance(chunks, Mapping):
         if chunks != "auto":
-            raise InputError(
+            raise OptionError(
                 f"chunks is {chunks!r}; it should be 'auto' or a mapping such as "
                 "{'variants': 2048, 'traits': 4096}"
             )
         chunks = {}
     unknown = set(chunks) - {"variants", "traits"}
     if unknown:
-        raise InputError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
+        raise OptionError(f"chunks names {sorted(unknown)}; only 'variants' and 'traits' are cut")
     for name, size in chunks.items():
         if not isinstance(size, int | np.integer) or size < 1:
             given = either(f"chunks[{name!r}] is {size}", f"--chunks names {size} {name}")
-            raise InputError(f"{given}; it should be a whole number from 1 on")
+            raise OptionError(f"{given}; it should be a whole number from 1 on")
     variants = max(1, _VARIANTS >> (columns - 1).bit_length())
     size = min(chunks.get("traits", _TRAITS), max(n_traits, 1))
     return Plan(

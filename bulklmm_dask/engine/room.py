@@ -13,7 +13,7 @@ from dask.utils import parse_bytes
 
 from bulklmm_dask.engine.watch import active_client
 from bulklmm_dask.engine.workload import Memory, Workload
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, duration, storage
@@ -72,11 +72,13 @@ def _usable_share() -> float:
 
 
 def bytes_of(memory: str | int) -> int:
-    """Bytes of an amount of memory such as "4GB"; InputError if it is none."""
+    """Bytes of an amount of memory such as "4GB"; OptionError if it is none."""
     try:
         return int(parse_bytes(memory))
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"memory {memory!r} is not an amount such as 4GB or 512MiB") from error
+        raise OptionError(
+            f"{option('memory', memory)} is no amount of memory such as 4GB or 512MiB"
+        ) from error
 
 
 _here: Room | None = None  # what the workers of this machine have, while they are in use

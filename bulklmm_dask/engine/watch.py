@@ -18,7 +18,9 @@ from dask.base import compute, get_scheduler
 from dask.utils import parse_timedelta
 
 from bulklmm_dask.engine.nannies import Nannies
-from bulklmm_dask.errors import ClusterError
+from bulklmm_dask.engine.versions import differing
+from bulklmm_dask.errors import ClusterError, InputError
+from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either
 from bulklmm_dask.text import counted, duration, storage
 
@@ -73,7 +75,10 @@ class Watch:
         self._silent = self._idle = 0.0
         self._counts_blocks = False
         self._answered = -_APART
-        self._judge(self._found(), 0.0)
+        found = self._found()
+        self._judge(found, 0.0)
+        self._unsaid = differing(client, found) if found is not None else ""
+        self.say_versions()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -87,6 +92,12 @@ class Watch:
         """Note that a block is finished, or that blocks begin: count lost workers from here."""
         self._lost, self._counts_blocks = 0, True
 
+    def say_versions(self) -> None:
+        """Say which versions differ on workers that have come meanwhile."""
+        words, self._unsaid = self._unsaid, ""
+        if words:
+            say(words)
+
     @property
     def threads(self) -> int:
         """Threads of all workers, when they were last seen."""
@@ -98,6 +109,7 @@ class Watch:
         Ten answers a second at most, so that what many short tasks return is fetched together: each
         time costs client, scheduler and worker as much as a task does.
         """
+        self.say_versions()
         while not running.has_ready():
             if self.verdict is not None:
                 raise self.error(self.verdict)
@@ -127,10 +139,22 @@ class Watch:
             # A machine that slept has not looked.
             self._judge(found, min(now - before, 2 * (_LOOK + _ANSWER)))
             before = now
+            self._compare(found)
             if self.verdict is not None:
                 if self._own:
                     self._client.close(_CLOSING)
                 return
+
+    def _compare(self, found: dict[str, Any] | None) -> None:
+        """Note which versions differ on new workers; the thread that computes says it."""
+        if found is None or self.verdict is not None:
+            return
+        try:
+            self._unsaid = differing(self._client, found) or self._unsaid
+        except InputError as error:
+            self._unsaid = str(error)
+        except Exception:  # they end meanwhile, or the scheduler
+            return
 
     def _found(self) -> dict[str, Any] | None:
         """The workers by their address; None if the scheduler does not answer."""
@@ -246,6 +270,7 @@ def watched(client: Client, kept: str = "", *, own: bool = False) -> Iterator[Wa
     _watches[client] = watch
     try:
         yield watch
+        watch.say_versions()
     except KilledWorker as error:
         raise watch.killed(error, "a part of the work") from error
     except (NoValidWorkerError, NoWorkerError) as error:

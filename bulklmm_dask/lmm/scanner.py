@@ -9,6 +9,7 @@ import numpy as np
 from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.grid import AltGrid
 from bulklmm_dask.lmm.alt.search import AltSearch
+from bulklmm_dask.lmm.few.scan import FewScan, pays
 from bulklmm_dask.lmm.groups import FittedGroup
 from bulklmm_dask.lmm.joint.scanner import JointScan
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -35,7 +36,11 @@ class Scanner(Protocol):
 
 
 def make_scanner(
-    group: FittedGroup, options: ModelOptions, traits: Array, samples: Samples
+    group: FittedGroup,
+    options: ModelOptions,
+    traits: Array,
+    samples: Samples,
+    n_markers: int | None = None,
 ) -> Scanner:
     """Make the scanner of the traits of a group.
 
@@ -49,6 +54,8 @@ def make_scanner(
         Values, as measured, of the chunk of traits that the group is part of.
     samples : Samples
         All samples of the chunk.
+    n_markers : int, optional
+        Number of markers that the traits will be scanned against, if it is known.
     """
     basis, model = group.basis, group.model
     if options.joint:
@@ -57,7 +64,8 @@ def make_scanner(
         return JointScan.of(basis, model, y, covariates, modifiers, options)
     effects = options.with_effects
     if not options.alternative:
-        return NullScan.of(basis, model, effects=effects)
+        usual = NullScan.of(basis, model, effects=effects)
+        return FewScan(usual) if pays(basis, model, n_markers) else usual
     if options.grid is not None:
         grid = basis.in_use(np.array(options.grid))
         return AltGrid.of(basis, model, grid, reml=options.reml, effects=effects)

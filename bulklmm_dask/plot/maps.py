@@ -149,19 +149,20 @@ def _cis(
 
     `traits` (one for each locus) may have positions; without `window` a column ``cis`` is taken.
     """
-    if window is None and "cis" in hits:
+    near = None if window is None else number(window, option("cis_window"), 0.0)
+    if near is None and "cis" in hits:
         return hits["cis"].astype(str).map(_CODES).fillna(-1).to_numpy(np.int64), ""
     unit = str(traits["variant_position"].attrs.get("units", ""))
     if not has_trait_places(traits):
-        if window is not None:
+        if near is not None:
             raise InputError(
                 f"{option('cis_window')} is {window!r}, but the study has no positions of traits; "
                 "give it trait_contig and trait_position"
             )
         return None, ""
-    if window is None and unit not in WINDOW:
+    if near is None and unit not in WINDOW:
         return None, ""
-    near = WINDOW[unit] if window is None else number(window, option("cis_window"), 0.0)
+    near = WINDOW[unit] if near is None else near
     home, place = traits["trait_contig"].values, traits["trait_position"].values
     close = (home == contig) & (np.abs(place - hits["position"].to_numpy()) <= near)
     known = (home != -1) & ~np.isnan(place)

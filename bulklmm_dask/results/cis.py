@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.engine.blockwise import Block
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.results.checks import require_map, require_table
 from bulklmm_dask.results.form import require_places_form
 from bulklmm_dask.storage.labels.encoding import text
@@ -44,10 +44,11 @@ def with_trait_places(
     window : float or None
         Largest distance of a cis locus from its trait; 5 Mb or 5 cM by default.
     """
+    near = None if window is None else number(window, option("cis_window"), 0.0)
     known = table is not None or has_trait_places(result)
     if not known:
-        if window is not None:
-            raise InputError(
+        if near is not None:
+            raise OptionError(
                 f"{option('cis_window')} is {window!r}, but the places of the traits are not "
                 f"known: give {option('trait_positions')}, a table of trait, contig and position"
             )
@@ -58,11 +59,11 @@ def with_trait_places(
     unit = result["variant_position"].attrs.get("units")
     if table is None and not same_unit(result):
         other = f"trait_position is in {result['trait_position'].attrs.get('units')}"
-        if window is not None:
+        if near is not None:
             raise InputError(f"{other}, but variant_position in {unit}; convert one of them")
         say(f"{other}, but variant_position in {unit}: no locus is called cis; convert one of them")
         return whole
-    if window is None and unit not in WINDOW:
+    if near is None and unit not in WINDOW:
         raise InputError(
             f"the unit of variant_position is {unit!r}, not known; give {option('cis_window')}"
         )
@@ -71,11 +72,10 @@ def with_trait_places(
         position = result["trait_position"].values.astype(np.float64)
     else:
         contig, position = _listed(result, table)
-    near = WINDOW[str(unit)] if window is None else number(window, option("cis_window"), 0.0)
     return whole.assign(
         trait_contig=("traits", np.where(np.isnan(position), _UNKNOWN, contig)),
         trait_position=("traits", position),
-        cis_window=((), near),
+        cis_window=((), WINDOW[str(unit)] if near is None else near),
     )
 
 

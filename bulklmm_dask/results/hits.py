@@ -175,7 +175,9 @@ def find_hits(
     lowest = lowest_lod(result, -np.inf if threshold is None else threshold)
     rate = None if fdr is None else number(fdr, option("fdr"), 0.0, 1.0)
     if rate in (0.0, 1.0):
-        raise InputError(f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05")
+        raise OptionError(
+            f"{option('fdr')} is {fdr!r}; it should lie between 0 and 1, such as 0.05"
+        )
     maxima = None if perm is None else NullMaxima.of(perm, None)
     if store is None:
         tables = [part.table for part in search.run(lowest, rate, top)]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.results.checks import require_table
 from bulklmm_dask.results.fdr import false_discovery_rates
 from bulklmm_dask.results.null_maxima import NullMaxima
@@ -154,7 +154,7 @@ def _levels(alpha: float | Sequence[float], count: int) -> Array:
         levels = np.empty(0)
     fit = (levels >= least) & (levels < 1.0)
     if not fit.all() or levels.ndim != 1 or len(np.unique(levels)) != levels.size or not fit.size:
-        raise InputError(
+        raise OptionError(
             f"{option('alpha', alpha)} cannot be had: {count:,} permutations give levels from "
             f"{least:.3g} to below 1, one or several different ones"
         )

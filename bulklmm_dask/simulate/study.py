@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.simulate.genotypes import CROSSES, LENGTHS, Copies, Cross, Map
 from bulklmm_dask.simulate.traits import Truth, draw_traits, hide
 from bulklmm_dask.storage.labels.coordinates import arranged
@@ -180,7 +180,7 @@ def _check_sizes(
     ):
         if value is not None and (value < low or (high is not None and value > high)):
             limits = f"at least {low}" if high is None else f"{low}..{high}"
-            raise InputError(f"{option(name)} is {value}; it must be {limits}")
+            raise OptionError(f"{option(name)} is {value}; it must be {limits}")
 
 
 def _check_model(
@@ -193,15 +193,15 @@ def _check_model(
     require_choice(cross, "cross", CROSSES)
     for name, (low, high) in (("heritability", heritability), ("qtl_share", qtl_share)):
         if not 0 <= low <= high <= 1:
-            raise InputError(
+            raise OptionError(
                 f"{name} is ({low}, {high}); it must be a lowest and a highest value within 0..1"
             )
     if not 0 <= missing < 1:
-        raise InputError(
+        raise OptionError(
             f"{option('missing')} is {missing}; it must be a share, at least 0 and below 1"
         )
     if n_patterns < 1:
-        raise InputError(f"n_patterns is {n_patterns}; it must be at least 1")
+        raise OptionError(f"n_patterns is {n_patterns}; it must be at least 1")
 
 
 def _numbered(stem: str, count: int) -> np.ndarray:

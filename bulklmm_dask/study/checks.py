@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.text import counted
 from bulklmm_dask.typing import Array
 
@@ -22,21 +22,23 @@ LARGEST = 1e100
 
 
 def whole_number(value: object, what: str, least: int) -> int:
-    """Give `value` as an int, or raise InputError unless it is a whole number >= `least`."""
+    """Give `value` as an int, or raise OptionError unless it is a whole number >= `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{what} is {value!r}; it should be a whole number from {least} on")
+        raise OptionError(f"{what} is {value!r}; it should be a whole number from {least} on")
     return int(value)
 
 
 def number(value: object, what: str, low: float, high: float = np.inf) -> float:
-    """Give `value` as a float, or raise InputError unless it is in [`low`, `high`]."""
+    """Give `value` as a float, or raise OptionError unless it is in [`low`, `high`]."""
     try:
         found = np.nan if isinstance(value, complex) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         found = np.nan
     if not low <= found <= high:
-        limit = f"from {low:g} on" if high == np.inf else f"from {low:g} to {high:g}"
-        raise InputError(f"{what} is {value!r}; it should be a number {limit}")
+        limit = f" from {low:g} on" if high == np.inf else f" from {low:g} to {high:g}"
+        raise OptionError(
+            f"{what} is {value!r}; it should be a number{'' if low == -np.inf else limit}"
+        )
     return found
 
 
@@ -78,20 +80,20 @@ def is_absent(cell: object) -> bool:
 
 
 def require_choice(value: object, what: str, choices: Sequence[str | None]) -> None:
-    """Raise InputError unless an option has one of its known values."""
+    """Raise OptionError unless an option has one of its known values."""
     if not (value is None or isinstance(value, str)) or value not in choices:
         known = ", ".join(map(str, choices))
-        raise InputError(f"unknown {what} {value!r}; choose one of {known}")
+        raise OptionError(f"unknown {what} {value!r}; choose one of {known}")
 
 
 def require_flag(value: object, what: str) -> None:
-    """Raise InputError unless an option is True or False."""
+    """Raise OptionError unless an option is True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{what} is {value!r}; it should be True or False")
+        raise OptionError(f"{what} is {value!r}; it should be True or False")
 
 
 def require_by(by: object) -> None:
-    """Raise InputError unless `by` is None (over all markers) or "contig"."""
+    """Raise OptionError unless `by` is None (over all markers) or "contig"."""
     require_choice(by, "by", (None, "contig"))
 
 
@@ -160,4 +162,7 @@ def are_finite(values: npt.NDArray[np.floating]) -> bool:
 def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Smallest and largest of the values and 0, without NaN."""
     flat = values.reshape(-1)
-    return float(np.fmin.reduce(flat, initial=0)), float(np.fmax.reduce(flat, initial=0))
+    low, high = flat.min(initial=0), flat.max(initial=0)
+    if np.isnan(low):  # there are some: what passes over them takes longer
+        low, high = np.fmin.reduce(flat, initial=0), np.fmax.reduce(flat, initial=0)
+    return float(low), float(high)

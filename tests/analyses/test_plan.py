@@ -225,7 +225,7 @@ WRONG = {
     "names": ({**SIZES, "covariates": ["sex"]}, "give their number, n_covariates"),
     "parts": ({**SIZES, "weights": "w"}, "weights='w' names a part of a study"),
     "matrix": ({**SIZES, "kinship": np.eye(3)}, "kinship names a part of a study"),
-    "memory": ({**SIZES, "memory": "much"}, "memory 'much' is not an amount"),
+    "memory": ({**SIZES, "memory": "much"}, "memory='much' is no amount"),
     "workers": ({**SIZES, "workers": 0}, "workers is 0"),
     "threads": ({**SIZES, "threads": 0}, "threads is 0"),
     "threshold": (

@@ -46,7 +46,7 @@ def test_a_study_without_calls_is_refused_in_one_line(folder):
     said = run("probabilities", folder / "s.zarr", folder / "out.zarr", code=1).stderr
     assert "the study has no call_code" in said
     assert "'bulklmm import'" in said
-    said = run("probabilities", folder / "cross.yaml", folder / "o.zarr", "--step=-1", code=1)
+    said = run("probabilities", folder / "cross.yaml", folder / "o.zarr", "--step=-1", code=2)
     assert "--step is -1" in said.stderr
 
 

@@ -1,6 +1,8 @@
 """Where the work is done: threads, worker processes, a scheduler; and that all of it goes again."""
 
 import os
+import subprocess
+import sys
 from unittest.mock import ANY
 
 import dask
@@ -58,11 +60,30 @@ def test_worker_processes_come_and_go(monkeypatch):
 
 
 @pytest.mark.slow
+def test_worker_processes_twice_where_nothing_has_imported_distributed():
+    """Settings that are made before its defaults would take all of them along."""
+    twice = (
+        "import bulklmm_dask as blmm\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in range(2):\n"
+        "        with blmm.workers(processes=1, threads=1, memory='1GB') as where:\n"
+        "            print(where)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", twice], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 worker process of 1 thread") == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("by_file", [False, True])
 def test_a_running_scheduler_is_used_and_left_running(by_file, tmp_path):
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, port=0) as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, port=0, dashboard_address=":0"
+    ) as cluster:
         place = cluster.scheduler_address
         if by_file:
             place = str(tmp_path / "scheduler.json")

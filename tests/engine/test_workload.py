@@ -157,5 +157,5 @@ class TestFitting:
         assert bytes_of("1.5GB") == 1_500_000_000
         assert bytes_of(10) == 10
         for wrong in ("much", "5 parsec", None, []):
-            with pytest.raises(blmm.InputError, match="is not an amount"):
+            with pytest.raises(blmm.InputError, match="is no amount"):
                 bytes_of(wrong)

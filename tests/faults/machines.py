@@ -44,6 +44,13 @@ def content(store: Path) -> dict[str, bytes]:
     }
 
 
+def other_files(store: Path, expected: dict[str, bytes]) -> list[str]:
+    """Files of a store that are not as expected, and those that are missing."""
+    found = content(store)
+    names = sorted(found.keys() | expected.keys())
+    return [name for name in names if found.get(name) != expected.get(name)]
+
+
 def leftovers(folder: Path) -> list[str]:
     """What a run should have removed: hidden files and folders, unfinished chunks, locks."""
     return [
@@ -165,11 +172,12 @@ class Machines:
         """The scheduler file."""
         return self.folder / "scheduler.json"
 
-    def scheduler(self, host: str = "127.0.0.1") -> Running:
+    def scheduler(self, host: str = "127.0.0.1", protocol: str = "tcp") -> Running:
         """Start a scheduler, and wait for its file."""
         self.file.unlink(missing_ok=True)
         running = self.start(
             *("-m", "distributed.cli.dask_scheduler", "--host", host, "--port", 0),
+            *("--protocol", protocol),
             *("--dashboard-address", f"{host}:0", "--scheduler-file", self.file),
         )
         wait_for(lambda: self.file.exists() and self.file.stat().st_size)

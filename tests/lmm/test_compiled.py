@@ -329,20 +329,23 @@ def test_climbs_are_those_of_numpy(kernels, reml, single, kind, monkeypatch):
 @needed
 def test_tables_that_do_not_fit_are_refused():
     a, g = np.zeros((4, 2, 3), np.float32), np.ones((9, 2, 3), np.float32)
-    inverse = np.ones((5, 3), np.float32)
+    inverse, far = np.ones((5, 3), np.float32), np.ones((1, 3), np.float32)
     limits = Limits(50, 50, 1e6, 0.01, 0.3, 0.999, False)
 
-    def table(nodes, heights, columns=36):
+    def table(nodes, heights, columns=36, far_row=0):
         node = np.full((2, 4), nodes)
-        places = np.zeros((2, 4, 6), np.float32)
-        return TraitTable(np.zeros((2, columns), np.float32), node, np.array([heights] * 2), places)
+        places, rows = np.zeros((2, 4, 7), np.float32), np.array([-1, far_row])
+        of_traits = np.zeros((2, columns), np.float32)
+        return TraitTable(of_traits, node, np.array([heights] * 2), places, rows)
 
     with pytest.raises(ValueError, match="table has to be 72 numbers"):
-        climb_tile(a, g, table(0, 4, columns=35), inverse, inverse, 0, limits, 0)
+        climb_tile(a, g, far, table(0, 4, columns=35), inverse, inverse, 0, limits, 0)
     for nodes, heights, first in [(5, 4, 0), (-1, 1, 0), (0, 5, 0), (0, -1, 0), (0, 4, 1)]:
         with pytest.raises(ValueError, match="do not fit each other"):
-            climb_tile(a, g, table(nodes, heights), inverse, inverse, first, limits, 0)
-    value, _, unsure = climb_tile(a, g, table(4, 4), inverse, inverse, 0, limits, 0)
+            climb_tile(a, g, far, table(nodes, heights), inverse, inverse, first, limits, 0)
+    with pytest.raises(ValueError, match="do not fit each other"):
+        climb_tile(a, g, far, table(0, 4, far_row=1), inverse, inverse, 0, limits, 0)
+    value, _, unsure = climb_tile(a, g, far, table(4, 4), inverse, inverse, 0, limits, 0)
     assert value.shape == (2, 3)
     assert unsure.all()  # a range of t of nothing
 

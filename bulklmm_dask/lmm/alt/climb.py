@@ -125,14 +125,18 @@ class Climb:
                 first @ values[:, rows]
                 for first, values in zip(trait.first, self._double, strict=True)
             )
+        far = trait.far_scores @ self._x[:, rows]
         if self._loops is not None:
             inverse, volume, first = self._inverse, self._volume, rows.start
-            found = climb_tile(a, g, trait.table, inverse, volume, first, self._limits, self._loops)
+            found = climb_tile(
+                a, g, far, trait.table, inverse, volume, first, self._limits, self._loops
+            )
             return Climbed(columns, rows, *found)
         pairs = TilePairs(trait, a, g, self._limits)
         with np.errstate(all="ignore"):
             value, objective, t, unsure = pairs.climb()
-            pairs.mark_elsewhere(objective, self._inverse[:, rows], self._volume[:, rows], unsure)
+            inverse, volume = self._inverse[:, rows], self._volume[:, rows]
+            pairs.mark_elsewhere(objective, far, inverse, volume, unsure)
             h2 = pairs.h2(t)
         unsure |= ~np.isfinite(value)
         back = trait.back

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.alt.climb import Climb, Climbed
 from bulklmm_dask.lmm.alt.local import Expansion
 from bulklmm_dask.lmm.alt.pairs import log_ratios, optimise_pairs
-from bulklmm_dask.lmm.alt.scan import SEARCH_ERROR, TO_LOD, Alternative, Scores, settle
+from bulklmm_dask.lmm.alt.scan import TO_LOD, Alternative, Scores, refined_from, settle
 from bulklmm_dask.lmm.alt.sums import LEFT, PairSums
 from bulklmm_dask.lmm.alt.tiles import PairTraits
 from bulklmm_dask.lmm.basis import Basis, fold
@@ -64,9 +64,7 @@ class AltExact(Alternative):
     ) -> Self:
         """Prepare the traits that a null model could be fitted to."""
         traits = PairTraits.of_model(basis, model, reml=reml)
-        # 0 means all pairs, also those whose LOD is slightly negative before.
-        above = refine_above - SEARCH_ERROR if refine_above > 0 else -np.inf
-        return cls(traits, effects, above)
+        return cls(traits, effects, refined_from(refine_above, basis.n))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave expansions out of pickles: a worker makes those that it needs."""

@@ -217,21 +217,22 @@ static PyObject *rivals(PyObject *self, PyObject *args) {
 }
 
 PyDoc_STRVAR(climb_doc,
-             "climb(a, g, table, node, heights, places, inverse, volume, first, n, count, series,"
-             " step, large, h2_max, reml, value, h2, unsure, loops)\n--\n\n"
+             "climb(a, g, table, node, heights, places, far, far_row, inverse, volume, first, n, count,"
+             " series, step, large, h2_max, reml, value, h2, unsure, loops)\n--\n\n"
              "Write the maxima near the null estimates of a tile.");
 
 static PyObject *climb(PyObject *self, PyObject *args) {
-    PyObject *o[11];
+    PyObject *o[13];
     int reml, loops;
     Py_ssize_t traits, places, nodes = -1;
     struct taken taken = {.count = 0};
     struct climb c;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOnffffffpOOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5],
-                          &o[6], &o[7], &c.first, &c.n, &c.count, &c.series, &c.step, &c.large,
-                          &c.h2_max, &reml, &o[8], &o[9], &o[10], &loops) || !known(loops))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOnffffffpOOOi", &o[0], &o[1], &o[2], &o[3], &o[4],
+                          &o[5], &o[11], &o[12], &o[6], &o[7], &c.first, &c.n, &c.count, &c.series,
+                          &c.step, &c.large, &c.h2_max, &reml, &o[8], &o[9], &o[10], &loops) ||
+        !known(loops))
         return NULL;
-    Py_ssize_t pairs = -1, size, all = -1;
+    Py_ssize_t pairs = -1, size, all = -1, others = -1;
     c.traits = -1;
     if (!(c.heights = take(&taken, o[4], "heights", "l", 0, &c.traits)) ||
         !(c.value = take(&taken, o[8], "value", "f", 1, &pairs)))
@@ -247,6 +248,8 @@ static PyObject *climb(PyObject *self, PyObject *args) {
         (size = TERMS * pairs, c.g = take(&taken, o[1], "g", "f", 0, &size)) &&
         (c.node = take(&taken, o[3], "node", "l", 0, &places)) &&
         (size = places * PLACE_COLUMNS, c.places = take(&taken, o[5], "places", "f", 0, &size)) &&
+        (c.far = take(&taken, o[11], "far", "f", 0, &others)) &&
+        (c.far_row = take(&taken, o[12], "far_row", "l", 0, &c.traits)) &&
         (c.inverse = take(&taken, o[6], "inverse", "f", 0, &all)) &&
         (c.volume = take(&taken, o[7], "volume", "f", 0, &all))) {
         Py_buffer *inverse = &taken.of[taken.count - 2];
@@ -258,7 +261,8 @@ static PyObject *climb(PyObject *self, PyObject *args) {
             fits = places == traits * c.most && c.first >= 0 && c.first + c.markers <= c.all_markers;
         }
         for (Py_ssize_t j = 0; fits && j < traits; j++) {
-            fits = c.heights[j] >= 0 && c.heights[j] <= c.most;
+            fits = c.heights[j] >= 0 && c.heights[j] <= c.most &&
+                   (c.far_row[j] < 0 || (c.far_row[j] + 1) * c.markers <= others);
             for (Py_ssize_t h = 0; fits && h < c.heights[j]; h++)
                 fits = c.node[j * c.most + h] >= 0 && c.node[j * c.most + h] < nodes;
         }

@@ -8,6 +8,8 @@ def climb(
     node: Index,
     heights: Index,
     places: Single,
+    far: Single,
+    far_row: Index,
     inverse: Single,
     volume: Single,
     first: int,

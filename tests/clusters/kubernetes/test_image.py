@@ -120,6 +120,7 @@ def run(tmp_path_factory) -> Iterator[Callable[..., str]]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.kubernetes
 @pytest.mark.slow
 def test_it_is_built_and_scans(run):
     assert run("id", "-u").strip() == "1000"
@@ -137,6 +138,7 @@ def test_it_is_built_and_scans(run):
     assert len(table) == 6
 
 
+@pytest.mark.kubernetes
 @pytest.mark.slow
 def test_its_scheduler_is_healthy_until_it_is_frozen(run):
     (health,) = values("HEALTHCHECK")

@@ -1,0 +1,1 @@
+"""Clusters over SSH, against a daemon on the loopback."""

@@ -1,0 +1,1 @@
+"""Clusters over TLS, with certificates that the tests make."""
