@@ -5,12 +5,13 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast lint fuzz faults soak docs bench bench-graph bench-large bench-scaling clean
+.PHONY: help demo test test-clusters test-fast lint fuzz faults soak docs bench bench-graph bench-large bench-scaling clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
 	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
+	@echo "make test-clusters         real SLURM and sshd, the Dask operator, a container; skipped where not to be had"
 	@echo "make test-fast             the tests without slow ones and examples: two minutes on two cores"
 	@echo "make lint                  lint and type checks only"
 	@echo "make fuzz                  mutated inputs; FUZZ=\"--minutes 60 --seed 1 --only plink\""
@@ -31,8 +32,14 @@ demo: $(VENV)/.demo
 PROCESSES ?= 3
 PYTEST = OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
+# What starts the daemons of a cluster is a suite of its own.
+CLUSTERS = kubernetes or slurm or ssh
+
 test: lint
-	$(PYTEST) --durations 20 --nbmake notebooks bulklmm_dask tests
+	$(PYTEST) --durations 20 -m "not ($(CLUSTERS))" --nbmake notebooks bulklmm_dask tests
+
+test-clusters: $(VENV)/.test
+	$(PYTEST) --dist loadgroup --durations 20 -m "$(CLUSTERS)" tests/clusters
 
 test-fast: $(VENV)/.test
 	$(PYTEST) --durations 20 -m "not slow" tests

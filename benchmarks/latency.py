@@ -7,7 +7,8 @@ of their own. They need processor time as well, which a server elsewhere would n
 scan: the server in memory takes least. The times are the least of all repeats.
 
 Rounds are requests that wait for each other. Those before the first block is written, and those
-after the last one is, do not grow with the number of blocks.
+after the last one is, do not grow with the number of blocks. On a busy machine, requests that need
+not wait for each other are counted as rounds too: a latency of half a second tells them better.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from typing import Any
 
 import dask
 from bucket import Memory
-from objects.proxy import Proxy
+from objects.proxy import Proxy, Request
 from objects.servers import CREDENTIALS, ONE_BY_ONE, SERVERS, client_of, running
 
 import bulklmm_dask as blmm
 
 _BUCKET, _MEMORY = "lab", "memory"
+# Statistics of pairs: what a scan writes and does not read again.
+_OF_PAIRS = r"\d\.zarr/(lod|h2_alt|refined)/c/"
 
 
 def main() -> None:
@@ -72,6 +75,9 @@ def _compare(arguments: argparse.Namespace, folder: Path, server: Any) -> None:
                 store = f"{place}/{repeat}.zarr"
                 blmm.scan(study, method=arguments.method, store=store, chunks=chunks)
             times[name].append(time.perf_counter() - begin)
+    if arguments.trace:
+        server.send("trace")
+        _tell(server.recv())
     server.send("count")
     disk, bucket = (min(times[name]) for name in places)
     count, before, after, spent = server.recv()
@@ -79,6 +85,13 @@ def _compare(arguments: argparse.Namespace, folder: Path, server: Any) -> None:
     print(f"rounds: {before} until the first block is written, {after} after the last")
     print(f"the server took {spent:.2f} s of a processor")
     print(f"disk {disk:.2f} s, bucket {bucket:.2f} s: x {bucket / disk:.2f}")
+
+
+def _tell(spans: list[tuple[float, float, Request]]) -> None:
+    """Print when each request began and ended, in milliseconds since the first one."""
+    zero = min(began for began, _, _ in spans)
+    for began, ended, asked in sorted(spans, key=lambda span: span[0]):
+        print(f"{1e3 * (began - zero):7.0f} {1e3 * (ended - zero):7.0f} {asked.verb:6} {asked.key}")
 
 
 @contextmanager
@@ -103,7 +116,7 @@ def _server(name: str, folder: Path, latency: float) -> Iterator[Any]:
 def _proxy(name: str, folder: Path) -> Iterator[Proxy]:
     """Run a server that has a bucket."""
     if name == _MEMORY:
-        with Memory() as memory:
+        with Memory(_OF_PAIRS) as memory:
             yield memory
         return
     with running(name, folder) as address, Proxy(*address, one_by_one=name in ONE_BY_ONE) as proxy:
@@ -122,6 +135,8 @@ def _serve(name: str, folder: Path, latency: float, connection: Any) -> None:
                 connection.send(
                     (proxy.count(), *map(len, proxy.rounds_around("zarr/lod/c/")), spent)
                 )
+            elif word == "trace":
+                connection.send(proxy.spans)
             else:
                 proxy.forget()
                 began = time.process_time()
@@ -138,6 +153,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--traits", type=int, default=1024)
     parser.add_argument("--chunks", type=int, nargs=2, default=[1024, 512])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--trace", action="store_true", help="print each request of the last scan")
     parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args()
 

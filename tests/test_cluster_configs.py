@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import click
-import dask
 import pytest
 import yaml
 
@@ -64,7 +63,7 @@ def test_readme_commands_parse(path):
 
 def test_readme_names_what_there_is():
     text = (CONFIGS / "README.md").read_text()
-    for name in re.findall(r"(?:slurm|kubernetes)/[\w.]+", text):
+    for name in re.findall(r"\b(?:slurm|kubernetes)/[\w-]+(?:\.\w+)?", text):
         assert (CONFIGS / name).is_file(), name
     for code in python_in(text):
         for name in re.findall(r"blmm\.(\w+)", code):
@@ -117,7 +116,8 @@ def test_manifests_fit_their_schema(path, schemas):
         if manifest["apiVersion"] == "kubernetes.dask.org/v1":
             assert problems(manifest, schemas[manifest["kind"]]) == []
         else:
-            assert (manifest["apiVersion"], manifest["kind"]) == ("v1", "PersistentVolumeClaim")
+            assert manifest["apiVersion"] == "v1"
+            assert manifest["kind"] in ("PersistentVolumeClaim", "Pod", "Secret")
 
 
 def test_a_wrong_manifest_is_found(schemas):
@@ -130,57 +130,84 @@ def test_a_wrong_manifest_is_found(schemas):
     assert any("'container'" in problem for problem in found)
 
 
-def by_kind() -> dict[str, dict]:
-    manifests = [yaml.safe_load(path.read_text()) for path in MANIFESTS]
-    return {manifest["kind"]: manifest for manifest in manifests}
+def manifest(name: str) -> dict:
+    return yaml.safe_load((CONFIGS / "kubernetes" / f"{name}.yaml").read_text())
 
 
-def test_job_command_parses():
-    (container,) = by_kind()["DaskJob"]["spec"]["job"]["spec"]["containers"]
+def pods_of(spec: dict) -> list[dict]:
+    """Pods of a cluster."""
+    return [spec["worker"]["spec"], spec["scheduler"]["spec"]]
+
+
+JOBS = {name: manifest(name)["spec"] for name in ("job", "job-bucket")}
+CLUSTERS = {"cluster": manifest("cluster")["spec"]} | {
+    name: job["cluster"]["spec"] for name, job in JOBS.items()
+}
+PODS = [
+    *(pod for cluster in CLUSTERS.values() for pod in pods_of(cluster)),
+    *(job["job"]["spec"] for job in JOBS.values()),
+    manifest("desk")["spec"],
+]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_job_commands_parse(name):
+    (container,) = JOBS[name]["job"]["spec"]["containers"]
     context = parse(container["args"])
     assert context.params["scheduler"] == "$(DASK_SCHEDULER_ADDRESS)"
 
 
+@pytest.mark.parametrize("name", JOBS)
+def test_jobs_end(name):
+    """A command that cannot succeed is started again, until a deadline."""
+    pod = JOBS[name]["job"]["spec"]
+    assert pod["restartPolicy"] == "OnFailure"
+    assert pod["activeDeadlineSeconds"] == 24 * 60 * 60
+
+
 def test_names_that_must_agree_do():
-    kinds = by_kind()
-    cluster, job = kinds["DaskCluster"], kinds["DaskJob"]
-    assert kinds["DaskAutoscaler"]["spec"]["cluster"] == cluster["metadata"]["name"]
-    claim = kinds["PersistentVolumeClaim"]["metadata"]["name"]
-    pods = [job["spec"]["job"]["spec"]]
-    for owner, spec in ((cluster, cluster["spec"]), (job, job["spec"]["cluster"]["spec"])):
+    autoscaler, cluster = manifest("autoscaler"), manifest("cluster")
+    assert autoscaler["spec"]["cluster"] == cluster["metadata"]["name"]
+    for name, spec in CLUSTERS.items():
         selector = spec["scheduler"]["service"]["selector"]
-        assert selector["dask.org/cluster-name"] == owner["metadata"]["name"]
-        pods.append(spec["worker"]["spec"])
-    for pod in pods:
+        assert selector["dask.org/cluster-name"] == manifest(name)["metadata"]["name"]
+    claim, secret = (manifest(name)["metadata"]["name"] for name in ("volume", "bucket"))
+    with_claim = [pod for pod in PODS if "volumes" in pod]
+    assert len(with_claim) == 4  # of cluster.yaml, of job.yaml, and the desk
+    for pod in with_claim:
         (volume,) = pod["volumes"]
         assert volume["persistentVolumeClaim"]["claimName"] == claim
         assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/data"
+    sources = [pod["containers"][0].get("envFrom", ()) for pod in PODS]
+    keys = [source["secretRef"] for each in sources for source in each]
+    # Workers of cluster.yaml take them if they are there; the scan and workers of job-bucket.yaml
+    # need them.
+    assert keys == [{"name": secret, "optional": True}, {"name": secret}, {"name": secret}]
+
+
+def test_pods_have_one_image_and_its_user():
+    images = {container["image"] for pod in PODS for container in pod["containers"]}
+    (image,) = images
+    assert not image.endswith(":latest")
+    dockerfile = (CONFIGS / "kubernetes" / "Dockerfile").read_text()
+    assert f"-t {image} ." in dockerfile
+    (user,) = re.findall(r"^USER (\d+):\d+$", dockerfile, flags=re.MULTILINE)
+    for pod in PODS:
+        assert pod["securityContext"]["runAsUser"] == int(user)
+        assert pod["securityContext"]["runAsNonRoot"]
+
+
+def test_what_waits_for_the_scheduler_does_not_wait_long():
+    for cluster in CLUSTERS.values():
+        probe = cluster["scheduler"]["spec"]["containers"][0]["readinessProbe"]
+        assert probe.get("initialDelaySeconds", 0) + probe["periodSeconds"] <= 2
 
 
 def test_worker_commands_are_dasks():
     from distributed.cli.dask_worker import main as dask_worker
 
-    for spec in (by_kind()["DaskCluster"]["spec"], by_kind()["DaskJob"]["spec"]["cluster"]["spec"]):
+    for spec in CLUSTERS.values():
         command, sub, *rest = spec["worker"]["spec"]["containers"][0]["args"]
         assert (command, sub) == ("dask", "worker")
         context = dask_worker.make_context("worker", rest)
         assert context.params["nthreads"] == 4
-
-
-def test_jobqueue_defaults_make_a_job_script():
-    jobqueue = pytest.importorskip("dask_jobqueue")
-    ours = yaml.safe_load((CONFIGS / "slurm" / "jobqueue.yaml").read_text())["jobqueue"]
-    defaults = dask.config.get("jobqueue")
-    assert ours["slurm"].keys() <= defaults["slurm"].keys()
-    merged = dask.config.merge(defaults, ours)
-    with (
-        dask.config.set(jobqueue=merged),
-        jobqueue.SLURMCluster(scheduler_options={"port": 0, "dashboard_address": ":0"}) as cluster,
-    ):
-        script = cluster.job_script()
-    assert "#SBATCH --cpus-per-task=8" in script
-    assert "#SBATCH --mem=16G" in script
-    assert "#SBATCH -t 02:00:00" in script
-    assert "#SBATCH --requeue" in script
-    assert "--nthreads 8" in script
-    assert "--lifetime 115m" in script

@@ -51,6 +51,7 @@ REFUSED = {
     "statistics": "only LODs are counted",
     "compression": "its store holds a number for each data set",
     "digits": "its store holds a number for each data set",
+    "share": "its store holds a number for each data set",
 }
 # Options of a scan that are inputs of its model; the others control estimation and computation.
 _OF_MODEL = ("interaction", "prior", "genotypes")

@@ -161,6 +161,13 @@ DIGITS = Option(
 
 # Options of a store that is made, and of no other result.
 OF_STORES = (COMPRESSION, DIGITS)
+SHARE = Option(
+    "share",
+    "--share",
+    "Compute only this share of the traits, such as 3/10: ten tasks of an array, from 1/10 to "
+    "10/10, write one store at the same time.",
+    metavar="NUMBER/COUNT",
+)
 
 SCAN = (
     Option(
@@ -224,9 +231,10 @@ SCAN = (
         metavar="VARIANTS,TRAITS",
     ),
     *OF_STORES,
+    SHARE,
 )
 # Those of a scan whose LODs are not kept.
-PASSING_SCAN = tuple(row for row in SCAN if row not in OF_STORES)
+PASSING_SCAN = tuple(row for row in SCAN if row not in (*OF_STORES, SHARE))
 
 SEED = Option(
     "seed",
@@ -323,7 +331,7 @@ PLAN = (
         kind=int,
         least=1,
     ),
-    *(row for row in SCAN[1:] if row.name != "precision"),
+    *(row for row in SCAN[1:] if row.name not in ("precision", "share")),
     replace(
         PRECISION,
         help="Precision of the matrix products: double by default, single for permutations.",

@@ -365,7 +365,15 @@ class _Task:
     def _scan(self, study: Study, bases: Bases, plan: Plan, pools: Pools) -> LazyScan:
         model = ModelOptions(reml=True)  # the estimate of h2 with the least bias
         single = self.options.scan.single
-        return lazy_scan(study, plan, model, single=single, bases=bases, pool=pools.of_markers)
+        return lazy_scan(
+            study,
+            plan,
+            model,
+            single=single,
+            bases=bases,
+            pool=pools.of_markers,
+            for_permutations=True,
+        )
 
     def _lay_out(self, study: Study, bases: Bases, plan: Plan, size: int) -> LazyPermutations:
         return LazyPermutations(

@@ -39,23 +39,27 @@ from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.bases import kept_bases, lazy_bases
 from bulklmm_dask.engine.check_inputs import check_inputs, say_absent_uncounted
 from bulklmm_dask.engine.overlap import made_meanwhile, overlapping, reading_early
-from bulklmm_dask.engine.plan import Plan
+from bulklmm_dask.engine.plan import Plan, traits_for
 from bulklmm_dask.engine.progress import Progress
 from bulklmm_dask.engine.room import fitting, room_of_workers, say_if_small
 from bulklmm_dask.engine.run import run_into
 from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.storage.codecs.compression import Compression
 from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.places.share import Share, ShareLike
+from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.proof.fingerprint import of_labels
-from bulklmm_dask.storage.results.result import open_result, with_derived
-from bulklmm_dask.storage.results.resumed import block_of, looked_up, writing
+from bulklmm_dask.storage.results.result import open_part, open_result, with_derived
+from bulklmm_dask.storage.results.resumed import block_of, end_share, looked_up, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.stored import stored_as
+from bulklmm_dask.surface import option
 from bulklmm_dask.typing import CompressionName
 
 
@@ -83,6 +87,7 @@ def scan(
     store: str | os.PathLike[str] | None = None,
     compression: CompressionName | None = None,
     digits: int | None = None,
+    share: ShareLike | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> xr.Dataset:
     r"""Test every trait against every marker with a linear mixed model.
@@ -185,6 +190,12 @@ def scan(
         Significant decimal digits of the statistics that are stored, to save room: each is within
         a relative error of 10^-digits / 2. By default all digits, or those of a store that is
         gone on with.
+    share : str or (int, int), optional
+        Compute only this share of the traits into the store: ``"3/10"`` or ``(3, 10)``, the third
+        of ten. Runs of different shares may write into one store at the same time, as the tasks of
+        a job array; whichever is first makes it, in blocks of so many traits that each share has
+        some. Once all are finished, `open_result` opens it; a call without `share` computes what
+        is left.
     progress : callable, optional
         Called with a `Progress` at the start and after each block written to the store.
 
@@ -204,7 +215,8 @@ def scan(
         themselves, and ``n_refined`` (traits), how many. Where several columns are tested together,
         ``df`` (variants, traits) is their rank beside the covariates, and effects have a third
         dimension: ``genotypes``, the mean of each with the other covariates at zero (R/qtl2's
-        scan1coef before it takes their mean out), or with an interaction ``effects``.
+        scan1coef before it takes their mean out), or with an interaction ``effects``. With a
+        `share`, all this of its traits only.
 
     Raises
     ------
@@ -248,6 +260,13 @@ def scan(
     >>> round(float(pair.beta), 2), round(float(pair.se), 2), round(float(pair.neg_log10_p), 2)
     (-1.12, 0.2, 7.19)
 
+    In three shares, which three processes may compute at the same time:
+
+    >>> for number in (1, 2, 3):
+    ...     part = blmm.scan(ds, store="shared.zarr", share=(number, 3))
+    >>> part.sizes["traits"], blmm.open_result("shared.zarr").sizes["traits"]
+    (4, 12)
+
     Leaving one chromosome out, with h2 by restricted maximum likelihood:
 
     >>> ds["kinship_loco"] = blmm.kinship(ds, loco=True)
@@ -261,6 +280,12 @@ def scan(
     >>> round(float(alt.lod.sel(variants="2:54233555", traits="trait06")), 2)
     9.28
     """
+    own = None if share is None else Share.of(share)
+    if own is not None and store is None:
+        raise OptionError(
+            f"{option('share', str(own))} is given, but nothing is stored; give {option('store')} "
+            "too, or leave it out"
+        )
     ds = study_to_test(ds, genotypes, model, method=method, condition=condition)
     inputs = ModelInputs(
         kinship=kinship,
@@ -278,7 +303,7 @@ def scan(
     with reading_early() as early:
         if store is not None:
             early(ds["sample_trait"].data)
-            store = looked_up(store)
+            store = looked_up(store, own)
         kept = stored_as(store, compression, digits)
         options = ScanOptions.of(
             ds,
@@ -301,6 +326,9 @@ def scan(
             warn_of_far_covariates(study.measured)
         if store is not None and chunks == "auto":
             chunks = block_of(store, Layout.dims) or "auto"
+        if own is not None:
+            each = {"traits": traits_for(own.count, study.sizes[2])}
+            chunks = {**each, **chunks} if isinstance(chunks, Mapping) else each
         make = partial(scan_load, Shapes.of(study), options)
         load = fitting(make, chunks, None if store is None else room_of_workers())
         attrs = options.attributes() | inputs.of_tests(ds, study.measured)
@@ -312,7 +340,7 @@ def scan(
             return _lazy(names, study, load.plan, options, attrs)
         say_if_small(load)
         attrs |= origin(ds)
-        with writing(store) as writer:
+        with writing(store, own) as writer:
             if writer.held is None:
                 early(study.genotypes.values)
             return _run(names, study, load.plan, options, attrs, writer, kept, progress)
@@ -324,6 +352,7 @@ def _lazy(
     """The result as lazy arrays."""
     if is_lazy(study.genotypes.values) and study.genotypes.values.ndim == 3:
         say_absent_uncounted()
+    study = study.with_few_traits_in_memory()
     bases = lazy_bases(study.measured)
     lazy = lazy_scan(study, plan, options.model, single=options.single, bases=bases, by_block=True)
     of_pairs, of_traits = _fields(study, options, attrs)
@@ -362,8 +391,15 @@ def _run(
 
         with made_meanwhile(writer, layout, skeleton) as target:
             written = run_into(target, lazy, progress)
-    with writer.given_back():
-        result = open_result(written)
+    if isinstance(writer, SharedWriter):
+        end_share(writer)
+        own = writer.share.part(layout.blocks[1])
+        traits = slice(own.start * plan.traits, own.stop * plan.traits)
+        with writer.given_back():
+            result = open_part(writer.store, traits)
+    else:
+        with writer.given_back():
+            result = open_result(written)
     warn_of_few_degrees(study.measured, result["n_samples"].values)
     return result
 

@@ -11,9 +11,10 @@ from bulklmm_dask.analyses.options import SCAN
 from bulklmm_dask.analyses.scan import scan
 from bulklmm_dask.cli._base import PATH, SOURCE, Command, compute_options, examples, say
 from bulklmm_dask.cli._model_options import options_of
-from bulklmm_dask.cli._run import run_into
+from bulklmm_dask.cli._run import is_complete, run_into
 from bulklmm_dask.cli._sources import scan_in_words
-from bulklmm_dask.text import named
+from bulklmm_dask.storage.results.soundness import finished
+from bulklmm_dask.text import counted, named
 
 
 @click.command(
@@ -27,6 +28,7 @@ from bulklmm_dask.text import named
         "bulklmm scan bxd.zarr alt.zarr --method alt-exact --precision single",
         "bulklmm scan bxd.zarr loco.zarr --loco --statistics beta,se,neg_log10_p",
         "bulklmm scan bxd.zarr out.zarr --scheduler tcp://10.0.0.5:8786",
+        "bulklmm scan bxd.zarr out.zarr --share 3/10",
     ),
 )
 @click.argument("study", type=SOURCE)
@@ -38,7 +40,17 @@ def scan_command(study: str, result: Path, **given: Any) -> None:
 
     STUDY is a Zarr study, R/qtl2 files or PLINK files. The LODs are written block by block; after a
     stop (Ctrl-C, a lost node, a full disk) the same command computes only what is left.
+
+    The tasks of a job array may write one store at the same time: each has a --share of the traits.
     """
+    share = given["share"]
     run_into(scan, study, result, scan_in_words, given)
     name = named(result)
+    if not (share is None or is_complete(result)):
+        done, total = finished(result)
+        say(
+            f"share {share} of {name} is complete; {done} of {counted(total, 'block')} of all "
+            f"shares are: bulklmm info --follow {name}"
+        )
+        return
     say(f"{name} is complete; its highest LODs: bulklmm maxima {name}")

@@ -12,7 +12,7 @@ from dask.base import persist, tokenize
 import bulklmm_dask.engine.sizes  # noqa: F401  workers are to know how large a basis is
 from bulklmm_dask.engine.arrays import is_lazy, only, per_block
 from bulklmm_dask.engine.held import held_object
-from bulklmm_dask.engine.overlap import computing
+from bulklmm_dask.engine.overlap import computing, is_worker
 from bulklmm_dask.engine.study import Measurements, checked_kinship
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.samples import Samples
@@ -59,8 +59,8 @@ def kept_bases(measured: Measurements) -> Bases:
 
 
 def _basis(samples: Samples) -> Basis:
-    with computing():
-        return samples.basis()
+    with computing():  # dask keeps what a worker of a cluster computes
+        return samples.basis(keep=not is_worker())
 
 
 def _samples_nodes(measured: Measurements) -> list[da.Array]:

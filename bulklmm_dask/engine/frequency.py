@@ -52,5 +52,5 @@ def lazy_frequencies(dosages: da.Array, maximum: float, patterns: Patterns) -> d
 
 def _of_chunk(dosage: Any, used: Any, *, maximum: float) -> Single:
     dosage = taken(dosage)
-    with computing():
+    with computing(first=True):  # a new store begins with them
         return allele_frequencies(dosage, only(used), maximum)

@@ -23,6 +23,7 @@ from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.lock import Writer
+from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.proof.ahead import reading_ahead
 from bulklmm_dask.storage.proof.lazy import is_far
 from bulklmm_dask.storage.results.blocks import NewStore, ResultStore, Target
@@ -32,7 +33,45 @@ from bulklmm_dask.storage.results.skeleton import Skeleton
 # Threads that may wait for a server, and bytes of the blocks that they hold meanwhile.
 _MOST, _BYTES = 16, 2**30
 
-_turns: threading.Semaphore | None = None
+
+class _Turns:
+    """Turns to compute, as many as there are cores; what others wait for has the next one.
+
+    Attributes
+    ----------
+    waiting : int
+        Threads that wait for a turn.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self.waiting, self._first, self._free = 0, 0, cores
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def turn(self, *, first: bool) -> Iterator[None]:
+        """Wait for a turn, and have it; before others that wait, if this one comes `first`."""
+        with self._changed:
+            self._wait(first)
+            self._free -= 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
+
+    def _wait(self, first: bool) -> None:
+        self.waiting += 1
+        self._first += first
+        try:
+            self._changed.wait_for(lambda: self._free and (first or not self._first))
+        finally:
+            self.waiting -= 1
+            self._first -= first
+
+
+_turns: _Turns | None = None
 _waiting = threading.BoundedSemaphore(4)  # writes of a worker beside its tasks
 _mine = threading.local()
 
@@ -59,7 +98,7 @@ def overlapping(store: Location | None, task_bytes: int, *arrays: Any) -> Iterat
         return
     cores = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
     more = min(_MOST, max(cores, _BYTES // max(task_bytes, 1)))
-    _turns = threading.Semaphore(cores)
+    _turns = _Turns(cores)
     try:
         with dask.config.set(num_workers=cores + more):
             yield
@@ -98,7 +137,8 @@ def made_meanwhile(
     def make() -> ResultStore:
         return open_or_create(writer, skeleton())
 
-    if not (writer.makes_new and writer.store.is_far and _is_here()):
+    is_shared = isinstance(writer, SharedWriter)
+    if is_shared or not (writer.makes_new and writer.store.is_far and _is_here()):
         yield make()
         return
     with ThreadPoolExecutor(1) as pool:
@@ -115,10 +155,13 @@ def _is_here() -> bool:
 
 
 @contextmanager
-def computing() -> Iterator[None]:
-    """Hold BLAS to one thread, and wait for a turn where there are more threads than cores."""
+def computing(*, first: bool = False) -> Iterator[None]:
+    """Hold BLAS to one thread, and wait for a turn where there are more threads than cores.
+
+    What others wait for, such as the values that a new store begins with, has its turn `first`.
+    """
     turns = None if getattr(_mine, "has_turn", False) else _turns
-    with turns or nullcontext(), one_blas_thread():
+    with nullcontext() if turns is None else turns.turn(first=first), one_blas_thread():
         _mine.has_turn, before = True, getattr(_mine, "has_turn", False)
         try:
             yield
@@ -129,7 +172,7 @@ def computing() -> Iterator[None]:
 @contextmanager
 def waiting(store: Location) -> Iterator[None]:
     """Let the worker of a cluster that runs this task begin another one, where a store is far."""
-    if not (store.is_far and _is_worker()):
+    if not (store.is_far and is_worker()):
         yield
         return
     from distributed import secede
@@ -139,7 +182,8 @@ def waiting(store: Location) -> Iterator[None]:
         yield
 
 
-def _is_worker() -> bool:
+def is_worker() -> bool:
+    """Tell whether a worker of a cluster runs this task."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

@@ -102,6 +102,18 @@ class Plan:
         return int(_DOUBLE * cells)
 
 
+def traits_for(shares: int, n_traits: int) -> int:
+    """Traits of a block, so that each of so many shares of a run has some.
+
+    They are a multiple of those of an inner chunk, unless they are fewer.
+
+    >>> [traits_for(shares, 32_445) for shares in (1, 10, 100, 1000)]
+    [4096, 3328, 384, 33]
+    """
+    size = -(-max(n_traits, 1) // shares)
+    return min(_TRAITS, -(-size // _INNER) * _INNER if size > _INNER else size)
+
+
 def _chunks(total: int, size: int) -> tuple[int, ...]:
     full, rest = divmod(total, size)
     return (size,) * full + ((rest,) if rest else ())

@@ -20,7 +20,7 @@ from bulklmm_dask.engine.overlap import overlapping, waiting
 from bulklmm_dask.engine.plan import BATCH, Plan
 from bulklmm_dask.engine.progress import BlockIndex, Meter, Progress, Work
 from bulklmm_dask.engine.rules import ruled
-from bulklmm_dask.engine.scan import LazyScan, score_block, trait_columns
+from bulklmm_dask.engine.scan import LazyScan, score_distinct, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
 from bulklmm_dask.storage.places.location import Location
@@ -66,7 +66,11 @@ def run_into(
         The store, as it was looked up at the end (`run_blocks`).
     """
     plan = scan.plan
-    work = Work(plan.n_blocks, plan.tests, lambda block: _tests(plan, *block), plan.pair_bytes)
+    own = plan.trait_chunks
+    if store.share is not None:
+        own = own[store.share.part(len(own))]
+    blocks, tests = len(plan.variant_chunks) * len(own), plan.n_variants * sum(own)
+    work = Work(blocks, tests, lambda block: _tests(plan, *block), plan.pair_bytes)
     return run_blocks(
         store, scan, partial(_blocks, scan), work, progress, task_bytes=plan.block_bytes
     )
@@ -141,7 +145,8 @@ def run_blocks(
         return store.made().location
     finished = set[tuple[int, ...]]()
     client = active_client()
-    with Journal(store) as journal:
+    expected = [*pending, *((j,) for j in traits)]
+    with Journal(store, expected=expected) as journal:
 
         def count(block: BlockIndex | None, written: Written) -> None:
             journal.note(written)
@@ -163,7 +168,7 @@ def run_blocks(
                 for left in reversed(range(_ROUNDS)):
                     if _run_distributed(client, batches(), count, watch, words, last=not left):
                         break
-            store.location.remove_partial_chunks()  # of workers that were killed
+            store.made().remove_partial_chunks()
     return journal.store
 
 
@@ -300,9 +305,9 @@ def _write_block(
     *chosen: Any,
     **options: Any,
 ) -> Written:
-    scores = score_block(genotypes, markers, names, *chosen, **options)
+    scores, where = score_distinct(genotypes, markers, names, *chosen, **options)
     with waiting(store.location):
-        return store.made().write_block(*block, scores)
+        return store.made().write_block(*block, scores, where)
 
 
 def _write_traits(index: tuple[int], store: Target, *fits: Fits, by_contig: bool) -> Written:

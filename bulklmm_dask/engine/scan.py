@@ -27,7 +27,8 @@ from bulklmm_dask.engine.tasks import (
     sample_names,
 )
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.chunk import fit_traits, scan_block
+from bulklmm_dask.lmm.chunk import each_marker, fit_traits, scan_distinct
+from bulklmm_dask.lmm.few.choice import MOST_TRAITS
 from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
@@ -137,6 +138,7 @@ def lazy_scan(
     bases: Bases,
     pool: Index | None = None,
     by_block: bool = False,
+    for_permutations: bool = False,
 ) -> LazyScan:
     """Make the graph of a scan; nothing is computed.
 
@@ -156,15 +158,21 @@ def lazy_scan(
         Pool of each marker (`tasks.MarkerChunk`).
     by_block : bool
         Let each block read its genotypes by itself (`Markers.of`).
+    for_permutations : bool
+        Make scanners whose scores are permuted, not those of few traits.
     """
     measured = study.measured
     names = sample_names(measured)
     traits = Traits.of(measured, plan.trait_chunks)
     own = None if measured.own_markers is None else held_object("own-markers", measured.own_markers)
     fits = []
-    for samples, basis in zip(bases.samples, bases.bases, strict=True):
+    counts = np.bincount(study.genotypes.relation, minlength=len(bases.samples)).tolist()
+    for samples, basis, count in zip(bases.samples, bases.bases, counts, strict=True):
         inputs = (traits.values, traits.chunks, names, samples, basis, own)
-        token = tokenize([getattr(each, "name", None) for each in inputs], options)
+        # Many traits are scanned in the same way against any number of markers.
+        few = max(plan.trait_chunks) <= MOST_TRAITS and not for_permutations
+        n_markers = count if few else None
+        token = tokenize([getattr(each, "name", None) for each in inputs], options, n_markers)
         shared = ((None, None) if each is None else (each, "") for each in inputs[2:])
         fits.append(
             per_block(
@@ -177,6 +185,7 @@ def lazy_scan(
                 *(part for pair in shared for part in pair),
                 name=f"null-fit-{token}",
                 options=options,
+                n_markers=n_markers,
             )
         )
     markers = Markers.of(study.genotypes, plan.variant_chunks, pool, by_block=by_block)
@@ -214,10 +223,19 @@ def _fit(
     own: OwnMarkers | None,
     *,
     options: ModelOptions,
+    n_markers: int | None,
 ) -> Fits:
     extra = None if own is None else own.of(chunk.places)
     with chunk.guarded(only(traits), names) as values:
-        found = fit_traits(values, samples, options, complete=basis, prior=chunk.prior, extra=extra)
+        found = fit_traits(
+            values,
+            samples,
+            options,
+            complete=basis,
+            prior=chunk.prior,
+            extra=extra,
+            n_markers=n_markers,
+        )
     return Fits(found, basis)
 
 
@@ -257,20 +275,35 @@ def score_block(
 ) -> Any:
     """Statistics of every pair of a block, (variants, traits, ...), by name; or the wanted one.
 
+    Parameters are those of `score_distinct`.
+    """
+    out = each_marker(*score_distinct(genotypes, chunk, names, *chosen, model=model, single=single))
+    return out if wanted is None else out[wanted]
+
+
+def score_distinct(
+    genotypes: Any,
+    chunk: MarkerChunk,
+    names: Names,
+    *chosen: Any,
+    model: ModelOptions,
+    single: bool,
+) -> tuple[Columns, Index | None]:
+    """Statistics of the different markers of a block, and the row of each (`scan_distinct`).
+
     `chosen` are the null models for the kinships of the markers, in their order, then the bases.
     """
     genotypes = taken(genotypes)
     count = len(chunk.relations)
     fits = attached(chosen[:count], chosen[count:])
-    out: Columns = {}
+    parts, place, n_rows = list[Columns](), np.empty(len(genotypes), np.int64), 0
     with chunk.guarded(genotypes, names):
         for fitted, (_, rows, values) in zip(fits, chunk.by_relation(genotypes), strict=True):
-            found = scan_block(values, fitted, model, single=single)
+            found, where = scan_distinct(values, fitted, model, single=single)
             if len(fits) == 1:
-                out = found
-                break
-            for name, part in found.items():
-                if name not in out:
-                    out[name] = np.empty((len(genotypes), *part.shape[1:]), part.dtype)
-                out[name][rows] = part
-    return out if wanted is None else out[wanted]
+                return found, where
+            place[rows] = n_rows + (np.arange(len(values)) if where is None else where)
+            parts.append(found)
+            n_rows += len(next(iter(found.values())))
+    out = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    return out, place

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.engine.parts import parts_of
 from bulklmm_dask.engine.telling import tell
 from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.basis import Eigen
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.typing import Array, Flags, Index, Names
+
+# Up to this many values of traits are read before anything else.
+_FEW_VALUES = 2**16
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,18 @@ class Study:
         """Numbers of samples, variants and traits."""
         measured = self.measured
         return len(measured.sample_names), len(self.genotypes.names), len(measured.trait_names)
+
+    def with_few_traits_in_memory(self) -> Study:
+        """Copy of the study with its traits read, if they are few and lazy.
+
+        Reading them once takes less time than each task that does.
+        """
+        traits = self.measured.traits
+        if not is_lazy(traits) or traits.size > _FEW_VALUES:
+            return self
+        parts = parts_of(traits, tuple((size,) for size in traits.shape))
+        values = np.asarray(computed(traits)[0] if parts is None else parts[0].read())
+        return replace(self, measured=replace(self.measured, traits=values))
 
     def with_kinship_in_memory(self) -> Study:
         """Copy of the study with its kinship computed and checked, for a run of many graphs."""

@@ -75,6 +75,7 @@ def fit_traits(
     complete: Basis | None = None,
     prior: Prior | None = None,
     extra: Array | None = None,
+    n_markers: int | None = None,
 ) -> FittedTraits:
     """Fit the null models of a chunk of traits, each on the samples where it was measured.
 
@@ -92,6 +93,9 @@ def fit_traits(
         Prior on the residual variance of these traits.
     extra : array (samples, traits, k), optional
         Trait-specific covariates, in addition to those of `samples`.
+    n_markers : int, optional
+        Number of markers that the traits will be scanned against, if it is known: for few traits
+        and many markers another scanner takes less time.
     """
     estimates = NullEstimates.unknown(traits, samples)
     groups = []
@@ -105,7 +109,7 @@ def fit_traits(
         prior=prior,
         extra=extra,
     ):
-        scanner = make_scanner(group, options, traits, samples)
+        scanner = make_scanner(group, options, traits, samples, n_markers)
         groups.append(TraitGroup(group.columns, group.rows, group.basis, scanner))
     known = estimates.h2, estimates.sigma2, estimates.n_samples, estimates.status
     return TraitFits(*known, tuple(groups))
@@ -133,6 +137,27 @@ def scan_block(
     dict
         Arrays (variants, traits, ...) by the names that `statistics` lists.
     """
+    found, where = scan_distinct(genotypes, fitted, options, single=single)
+    return each_marker(found, where)
+
+
+def each_marker(found: Columns, where: Index | None) -> Columns:
+    """Statistics of each marker, from those of the different ones (`scan_distinct`)."""
+    return found if where is None else {name: values[where] for name, values in found.items()}
+
+
+def scan_distinct(
+    genotypes: npt.ArrayLike, fitted: FittedTraits, options: ModelOptions, *, single: bool
+) -> tuple[Columns, Index | None]:
+    """Scan the different markers of a chunk; parameters as for `scan_block`.
+
+    Returns
+    -------
+    dict
+        Arrays (different markers, traits, ...) by the names that `statistics` lists.
+    array (variants,) or None
+        The row of these arrays that each marker has; None if each has its own.
+    """
     x, where = distinct_markers(impute(genotypes))
     kinds = statistics(options, single=single)
     shape = (len(x), len(fitted.h2))
@@ -152,8 +177,7 @@ def scan_block(
         out = out or _unfitted(kinds, shape)
         for name, values in found.items():
             out[name][:, group.columns] = values
-    out = out or _unfitted(kinds, shape)
-    return out if where is None else {name: values[where] for name, values in out.items()}
+    return out or _unfitted(kinds, shape), where
 
 
 def scan_group(

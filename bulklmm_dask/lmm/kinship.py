@@ -37,13 +37,20 @@ def impute(dosage: npt.ArrayLike) -> Array:
     variation.
     """
     x = np.array(dosage, dtype=np.float64)
-    missing = np.isnan(x)
-    if missing.any():
-        rows = missing.reshape(len(x), -1).any(axis=1)
-        part, gaps = x[rows], missing[rows]
-        calls = (~gaps).sum(axis=1)
-        means = np.where(gaps, 0.0, part).sum(axis=1) / np.maximum(calls, 1)
-        x[rows] = np.where(gaps, np.expand_dims(means, 1), part)
+    some = np.flatnonzero(np.isnan(x.reshape(len(x), -1).sum(axis=1)))
+    if not len(some):
+        return x
+    part = x if len(some) == len(x) else x[some]
+    flat, genotypes = part.reshape(-1), int(np.prod(x.shape[2:]))
+    gaps = np.flatnonzero(np.isnan(flat))
+    flat[gaps] = 0.0
+    # A marker and a genotype of it, whose mean is that over the samples.
+    column = gaps // (flat.size // len(part)) * genotypes + gaps % genotypes
+    calls = x.shape[1] - np.bincount(column, minlength=len(part) * genotypes)
+    means = part.sum(axis=1).reshape(-1) / np.maximum(calls, 1)
+    flat[gaps] = means[column]
+    if part is not x:
+        x[some] = part
     return x
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.covariance import Covariance
 from bulklmm_dask.lmm.projection import covariate_gram
-from bulklmm_dask.typing import Array, Flags, Index
+from bulklmm_dask.typing import Array, Flags, Index, Real
 
 # A marker is not tested if less than this share of its variation is left beside the covariates.
 NO_VARIATION = 1e-10
@@ -22,6 +21,8 @@ SMALL_SHARE = 1e-3
 # A tile as high as wide is multiplied a tenth faster than one of 512 traits.
 TILE_CELLS = 1 << 16
 TILE_TRAITS = 256
+# Rows that are compared at a time.
+_ROWS = 64
 
 
 def distinct_markers(x: Array) -> tuple[Array, Index | None]:
@@ -33,12 +34,10 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
     """
     x = np.ascontiguousarray(x)
     flat = x.reshape(len(x), -1)
-    word = np.uint64 if flat.shape[1] * x.itemsize % 8 == 0 else np.uint32
-    words: npt.NDArray[np.unsignedinteger] = flat.view(word)
-    first, where = _unique(_sums(words))
+    first, where = _unique(_sums(flat))
     if len(first) > 0.8 * len(x):
         return x, None
-    if not (words[first[where]] == words).all():  # different rows of one sum
+    if not _are_copies(flat, first[where]):  # different rows of one sum
         rows = flat.view(np.dtype((np.void, x.itemsize * flat.shape[1])))[:, 0]
         first, where = _unique(rows)
     place = np.empty_like(first)
@@ -46,14 +45,17 @@ def distinct_markers(x: Array) -> tuple[Array, Index | None]:
     return x[np.sort(first)], place[where]
 
 
-def _sums(words: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint64]:
-    """Sums of rows with random odd weights, modulo 2^64: those of copies are equal.
+def _sums(rows: Real) -> Array:
+    """Sums of rows with random weights: those of copies are equal, being added in one order."""
+    weights = np.random.default_rng(1).random(rows.shape[1])
+    return np.asarray(np.einsum("ij,j->i", rows.astype(np.float64, copy=False), weights))
 
-    The low bits of floating-point numbers are often all zero, where their high bits are not.
-    """
-    weights = np.random.default_rng(1).integers(2**63, size=words.shape[1], dtype=np.uint64) * 2 + 1
-    mixed = words ^ (words >> 32) if words.itemsize == 8 else words
-    return np.einsum("ij,j->i", mixed, weights)
+
+def _are_copies(rows: Real, of: Index) -> bool:
+    """Tell whether each row equals that of the place given for it; a few at a time, in cache."""
+    places = np.flatnonzero(of != np.arange(len(rows)))
+    parts = np.split(places, range(_ROWS, len(places), _ROWS))
+    return all(np.array_equal(rows[part], rows[of[part]]) for part in parts)
 
 
 def _unique(values: np.ndarray) -> tuple[Index, Index]:

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis, Eigen, make_basis
+from bulklmm_dask.lmm.known import Known
 from bulklmm_dask.typing import Array, Flags, Index
+
+# Bases that this process keeps: those of 20 kinships of 300 samples, or of one of 2,000.
+_BASES: Known[Basis] = Known(2**27)
+# Up to this many traits, bases of samples with a value are kept: more have too many patterns.
+_FEW_TRAITS = 16
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,20 @@ class Samples:
             self.interacting,
         )
 
-    def basis(self) -> Basis:
-        """Compute the eigenbasis of these samples."""
-        return make_basis(self.kinship, self.covariates, self.weights, self.eigen)
+    def basis(self, *, keep: bool = False) -> Basis:
+        """Compute the eigenbasis of these samples, or find it among those that were kept.
+
+        `keep`, this process keeps it for the next question about the same samples.
+        """
+        if not keep or self.kinship is None:
+            return make_basis(self.kinship, self.covariates, self.weights, self.eigen)
+        parts = self.kinship, self.weights, self.covariates, *(self.eigen or (None, None))
+        found = _BASES.find(parts)
+        if found is None:
+            found = make_basis(self.kinship, self.covariates, self.weights, self.eigen)
+            # Vectors, and as many numbers of the projected rows, which follow later.
+            _BASES.keep(parts, found, 2 * self.kinship.nbytes)
+        return found
 
 
 def sample_groups(
@@ -92,7 +109,7 @@ def sample_groups(
         if complete is not None and len(rows) == len(samples):
             basis = complete
         elif len(rows) >= 2:
-            basis = samples.take(rows).basis()
+            basis = samples.take(rows).basis(keep=traits.shape[1] <= _FEW_TRAITS)
         yield rows, columns, basis
 
 

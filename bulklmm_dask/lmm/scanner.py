@@ -9,6 +9,8 @@ import numpy as np
 from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.grid import AltGrid
 from bulklmm_dask.lmm.alt.search import AltSearch
+from bulklmm_dask.lmm.few.choice import is_few
+from bulklmm_dask.lmm.few.scan import FewScan, serves
 from bulklmm_dask.lmm.groups import FittedGroup
 from bulklmm_dask.lmm.joint.scanner import JointScan
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -35,7 +37,11 @@ class Scanner(Protocol):
 
 
 def make_scanner(
-    group: FittedGroup, options: ModelOptions, traits: Array, samples: Samples
+    group: FittedGroup,
+    options: ModelOptions,
+    traits: Array,
+    samples: Samples,
+    n_markers: int | None = None,
 ) -> Scanner:
     """Make the scanner of the traits of a group.
 
@@ -49,6 +55,8 @@ def make_scanner(
         Values, as measured, of the chunk of traits that the group is part of.
     samples : Samples
         All samples of the chunk.
+    n_markers : int, optional
+        Number of markers that the traits will be scanned against, if it is known.
     """
     basis, model = group.basis, group.model
     if options.joint:
@@ -57,7 +65,9 @@ def make_scanner(
         return JointScan.of(basis, model, y, covariates, modifiers, options)
     effects = options.with_effects
     if not options.alternative:
-        return NullScan.of(basis, model, effects=effects)
+        usual = NullScan.of(basis, model, effects=effects)
+        few = is_few(options, basis.n, len(usual.h2), n_markers) and serves(basis, model)
+        return FewScan(usual) if few else usual
     if options.grid is not None:
         grid = basis.in_use(np.array(options.grid))
         return AltGrid.of(basis, model, grid, reml=options.reml, effects=effects)

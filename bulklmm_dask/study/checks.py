@@ -162,4 +162,7 @@ def are_finite(values: npt.NDArray[np.floating]) -> bool:
 def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Smallest and largest of the values and 0, without NaN."""
     flat = values.reshape(-1)
-    return float(np.fmin.reduce(flat, initial=0)), float(np.fmax.reduce(flat, initial=0))
+    low, high = flat.min(initial=0), flat.max(initial=0)
+    if np.isnan(low):  # there are some: what passes over them takes longer
+        low, high = np.fmin.reduce(flat, initial=0), np.fmax.reduce(flat, initial=0)
+    return float(low), float(high)

@@ -47,6 +47,34 @@ def test_many_threads_wait_and_few_compute():
     assert computes.most <= 2
 
 
+def test_what_others_wait_for_has_the_next_turn():
+    order, has_turn, queue = [], threading.Event(), threading.Event()
+
+    def task(name, *, first=False):
+        with computing(first=first):
+            order.append(name)
+            if name == "holder":
+                has_turn.set()
+                queue.wait(60)
+
+    with dask.config.set(scheduler="threads", num_workers=1), overlapping(FAR, 2**28):
+        threads = [threading.Thread(target=task, args=["holder"])]
+        threads[0].start()
+        has_turn.wait(60)
+        for name in ("block 1", "block 2"):
+            threads.append(threading.Thread(target=task, args=[name]))
+        threads.append(threading.Thread(target=task, args=["frequency"], kwargs={"first": True}))
+        for thread in threads[1:]:
+            thread.start()
+        while overlap._turns is not None and overlap._turns.waiting < 3:
+            time.sleep(0.001)
+        queue.set()
+        for thread in threads:
+            thread.join()
+    assert order[:2] == ["holder", "frequency"]
+    assert sorted(order[2:]) == ["block 1", "block 2"]
+
+
 @pytest.mark.parametrize(
     ("store", "options"),
     [

@@ -44,6 +44,13 @@ def content(store: Path) -> dict[str, bytes]:
     }
 
 
+def other_files(store: Path, expected: dict[str, bytes]) -> list[str]:
+    """Files of a store that are not as expected, and those that are missing."""
+    found = content(store)
+    names = sorted(found.keys() | expected.keys())
+    return [name for name in names if found.get(name) != expected.get(name)]
+
+
 def leftovers(folder: Path) -> list[str]:
     """What a run should have removed: hidden files and folders, unfinished chunks, locks."""
     return [

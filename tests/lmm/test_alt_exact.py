@@ -81,6 +81,51 @@ def test_no_pair_of_a_random_study_is_far_off(kind, seed):
     assert not found["refined"].all()
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_traits_that_copy_a_marker_in_the_range_of_the_kinship(seed, noise):
+    """The null likelihood has no bound at h2 = 1; with a near copy of the marker h2 is far below.
+
+    The near copy has a part outside the range, so that at the null estimate it says nothing.
+    """
+    rng = np.random.default_rng(seed)
+    n, rank = 60, 40
+    factor = rng.standard_normal((n, rank))
+    inside = (factor @ rng.standard_normal((rank, 5))).T
+    copies = inside[np.repeat(np.arange(5), 3)]
+    copies[np.arange(15), rng.integers(n, size=15)] += rng.choice([-1.0, 1.0, 0.1], size=15)
+    dosage = np.concatenate([copies, rng.binomial(2, 0.4, (5, n))])
+    values, vectors = np.linalg.eigh(kinship := factor @ factor.T / rank)
+    polygenes = vectors * np.sqrt(np.maximum(values, 0)) @ rng.standard_normal((n, 5))
+    traits = inside.T + noise * polygenes
+    covariates = np.ones((n, 1))
+    basis = make_basis(kinship, covariates)
+    model = fit_null(basis, traits, reml=False)
+    scanner = AltExact.of(basis, model, reml=False, refine_above=3.0)
+    found = [scanner.scan(dosage, single=single)["lod"] for single in (False, True)]
+    for j in range(traits.shape[1]):
+        lod, h2, null = brute.Pairs(dosage, traits[:, j], covariates, kinship).alternatives()
+        assert null == basis.h2_max
+        assert ((lod > 5) & (h2 < 0.5)).any()
+        for lods in found:
+            error = np.abs(lods[:, j] - lod)
+            np.testing.assert_array_less(error[lod >= 3], 1e-5 + 1e-7 * lod[lod >= 3])
+            assert error[lod < 3].max(initial=0) <= BELOW
+
+
+@both
+@pytest.mark.parametrize(("n", "every"), [(15, True), (16, False)])
+def test_all_pairs_of_few_samples_are_optimised(n, every, reml):
+    rng = np.random.default_rng(n)
+    factor = rng.standard_normal((n, 30))
+    basis = make_basis(factor @ factor.T / 30, np.ones((n, 1)))
+    model = fit_null(basis, rng.standard_normal((n, 4)), reml=reml)
+    dosage = rng.binomial(2, 0.4, (20, n)).astype(float)
+    for kind in (AltExact, AltSearch):
+        found = kind.of(basis, model, reml=reml, refine_above=3.0).scan(dosage, single=False)
+        assert found["refined"].all() == every
+
+
 @both
 @pytest.mark.parametrize("strains", [None, 20])
 def test_polynomials_and_nodes_say_the_same(reml, strains):
@@ -135,7 +180,7 @@ def test_sums_of_few_terms_are_the_likelihood_and_its_derivatives(reml, rank):
         slope, bend = sums.derivatives(np.arange(6), h)
         np.testing.assert_allclose(slope, truth.slope, rtol=1e-7, atol=1e-8)
         np.testing.assert_allclose(bend, truth.bend, rtol=1e-6, atol=1e-7)
-        value, full, _ = sums.values(h)
+        value, full, _ = sums.values(np.arange(6), h)
         np.testing.assert_allclose(full, truth.full, rtol=1e-9)
         constants.append(value - truth.value)
     np.testing.assert_allclose(np.ptp(constants, axis=0), 0, atol=1e-8)

@@ -99,3 +99,14 @@ def test_other_covariates_in_the_same_basis(weighted):
     weighting = np.eye(12) if weights is None else np.diag(weights**2)
     expected_logdet = scale - np.linalg.slogdet(columns.T @ weighting @ columns)[1]
     assert found.covariate_logdet == pytest.approx(expected_logdet, abs=1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.9995, 1.0005, 1.3])
+def test_a_mesh_has_both_ends(scale):
+    """Also where the grid has a point beside the end."""
+    factor = np.random.default_rng(4).standard_normal((12, 5))
+    kinship = factor @ factor.T
+    basis = make_basis(kinship * (scale * 12 / np.trace(kinship)), np.ones((12, 1)))
+    assert basis.h2_max == 1 - 1e-5
+    assert (basis.mesh[0], basis.mesh[-1]) == (0.0, basis.h2_max)
+    assert (np.diff(basis.mesh) > 0).all()

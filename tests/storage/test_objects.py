@@ -921,7 +921,11 @@ def scanned(ds, store):
 
 def test_a_store_is_made_while_its_first_blocks_are_computed(bucket, ds, requests, monkeypatch):
     """Its root is written once a block is computed; no block is written before."""
-    computed, real_put, real_score = threading.Event(), objects.Bucket.put, run_module.score_block
+    computed, real_put, real_score = (
+        threading.Event(),
+        objects.Bucket.put,
+        run_module.score_distinct,
+    )
 
     def put(self, key, data, mode="overwrite"):
         if key == "scan.zarr/zarr.json":
@@ -934,7 +938,7 @@ def test_a_store_is_made_while_its_first_blocks_are_computed(bucket, ds, request
         return found
 
     monkeypatch.setattr(objects.Bucket, "put", put)
-    monkeypatch.setattr(run_module, "score_block", score)
+    monkeypatch.setattr(run_module, "score_distinct", score)
     result = blmm.scan(ds, store=f"{bucket}/scan.zarr", chunks=CHUNKS)
     puts = [key for kind, key in requests if kind == "put"]
     root = puts.index("scan.zarr/zarr.json")
@@ -984,7 +988,7 @@ def test_a_block_that_fails_while_the_store_is_made_leaves_one_to_go_on_with(
     store = f"{bucket}/scan.zarr"
     with monkeypatch.context() as patch:
         patch.setattr(objects.Bucket, "put", put)
-        patch.setattr(run_module, "score_block", score)
+        patch.setattr(run_module, "score_distinct", score)
         with pytest.raises(blmm.InputError, match="no such block"):
             blmm.scan(ds, store=store, chunks=CHUNKS)
     assert not signs_left(bucket)

@@ -278,12 +278,12 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(ds, expected, tmp_path, mon
     path = tmp_path / "r.zarr"
     write_block, number = ResultStore.write_block, count()
 
-    def fill(self, i, j, values):
+    def fill(self, i, j, values, where=None):
         if next(number) == 7:  # blocks come in any order
             monkeypatch.setattr(blocks, "write", full)
-        return write_block(self, i, j, values)
+        return write_block(self, i, j, values, where)
 
-    def full(stream, form, values):
+    def full(stream, form, values, where):
         stream.write(b"some bytes")
         raise OSError(errno.ENOSPC, "No space left on device")
 

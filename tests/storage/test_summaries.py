@@ -104,15 +104,19 @@ def test_the_loop_in_c_gives_what_numpy_gives_also_with_copies_of_markers(
     rng = np.random.default_rng(n_traits)
     lod = rng.exponential(0.5, (40, n_traits)).astype(dtype)
     lod[rng.random(lod.shape) < 0.05] = np.nan
-    lod = lod[np.sort(rng.integers(0, 40, 150))]  # some markers are copies of the one before
     lod[::7] *= -1
     lod[5], lod[-3:] = np.nan, -0.0
+    where = np.sort(rng.integers(0, 40, 150))  # some markers are copies of the one before
+    where[70:75] = where[3:8]  # or of others
+    different, lod = lod, lod[where]
     found = []
     for by in (NUMPY, ""):
         monkeypatch.setenv(VARIABLE, by)
         for group in (np.arange(150) // 60, np.arange(150) % 3):
             found.append(summarise(lod, group, counted=True))
-    for numpy, other in zip(found[:2], found[2:], strict=True):
+            found.append(summarise(different, group, counted=True, where=where))
+    expected = [found[at] for at in (0, 0, 2, 2)] * 2
+    for numpy, other in zip(expected, found, strict=True):
         assert numpy[0].tobytes() == other[0].tobytes()  # no zero has a sign
         for one, same in zip(numpy[1:], other[1:], strict=True):
             np.testing.assert_array_equal(one, same)
@@ -121,10 +125,11 @@ def test_the_loop_in_c_gives_what_numpy_gives_also_with_copies_of_markers(
 
 @pytest.mark.skipif(LOOP is None, reason="it was not built")
 def test_the_loop_in_c_refuses_arrays_that_do_not_fit():
-    lod, rows, edges = np.zeros((4, 3), np.float32), np.arange(4), np.array([0, 2, 4])
+    lod, where, rows = np.zeros((3, 3), np.float32), np.array([0, 1, 1, 2]), np.arange(4)
+    edges = np.array([0, 2, 4])
     highest, row = np.empty((2, 3), np.float32), np.empty((2, 3), np.int32)
     counts, layout = np.zeros(N_CELLS + 1, np.uint32), Layout.of(lod.dtype)
-    right = (lod, rows, edges, highest, row, counts)
+    right = (lod, where, rows, edges, highest, row, counts)
     LOOP.summarise(*right, layout.shift, layout.first)
     assert counts[0] == 12
     fixed = np.empty((2, 3), np.float32)
@@ -134,18 +139,22 @@ def test_the_loop_in_c_refuses_arrays_that_do_not_fit():
         (0, lod[0], TypeError),
         (0, np.asfortranarray(lod), TypeError),
         (0, lod.astype("f8"), ValueError),
-        (1, rows.astype("i4"), TypeError),
-        (1, rows + 1, ValueError),
-        (1, rows - 1, ValueError),
-        (2, np.array([0, 4, 2]), ValueError),
-        (2, np.array([0, 2, 2, 4]), ValueError),
-        (2, np.array([0, 2, 3]), ValueError),
-        (2, np.array([], int), ValueError),
-        (3, highest[:1], ValueError),
-        (3, fixed, (BufferError, ValueError)),
-        (4, row[:, :2], (TypeError, ValueError)),
-        (5, counts.astype(float), TypeError),
-        (5, None, TypeError),
+        (1, where.astype("i4"), TypeError),
+        (1, where + 1, ValueError),
+        (1, where - 1, ValueError),
+        (1, where[:3], ValueError),
+        (2, rows.astype("i4"), TypeError),
+        (2, rows + 1, ValueError),
+        (2, rows - 1, ValueError),
+        (3, np.array([0, 4, 2]), ValueError),
+        (3, np.array([0, 2, 2, 4]), ValueError),
+        (3, np.array([0, 2, 3]), ValueError),
+        (3, np.array([], int), ValueError),
+        (4, highest[:1], ValueError),
+        (4, fixed, (BufferError, ValueError)),
+        (5, row[:, :2], (TypeError, ValueError)),
+        (6, counts.astype(float), TypeError),
+        (6, None, TypeError),
     ):
         given = [*right]
         given[place] = wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.lmm.check_kinship import check_kinship, require_square
+from bulklmm_dask.lmm.known import Known
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.checks import array_of, real_numbers
@@ -22,6 +24,10 @@ from bulklmm_dask.study.schema import locate, require_unique
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, named
+from bulklmm_dask.typing import Array
+
+# Kinships that were checked, as they were given and as they are used.
+_CHECKED: Known[Array] = Known(2**27)
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None
 
@@ -123,9 +129,26 @@ def kinship_matrix(
     matrix = real_numbers(matrix, name, "it should be (samples, samples)")
     if loco:
         contigs = [f"{name} without contig {contig}" for contig in ds["contig_id"].values]
-        each = zip(matrix, contigs, strict=True)
-        return np.stack([check_kinship(one, len(samples), what, say) for one, what in each])
-    return check_kinship(matrix, len(samples), name, say)
+        return _checked(matrix, len(samples), contigs)
+    return _checked(matrix[None], len(samples), [name])[0]
+
+
+def _checked(matrices: Array, n_samples: int, names: Sequence[str]) -> Array:
+    """Matrices (k, samples, samples) as `check_kinship` gives them; found again if they are known.
+
+    What a warning was said of is checked again, so that it is said again.
+    """
+    known = _CHECKED.find([matrices])
+    if known is not None and known.shape[-1] == n_samples:
+        return known
+    said: list[str] = []
+    each = zip(matrices, names, strict=True)
+    found = np.stack([check_kinship(one, n_samples, what, said.append) for one, what in each])
+    for text_of_one in said:
+        say(text_of_one)
+    if not said:
+        _CHECKED.keep([matrices], found, found.nbytes)
+    return found
 
 
 def _variable(ds: xr.Dataset, name: str, *, loco: bool) -> xr.DataArray:

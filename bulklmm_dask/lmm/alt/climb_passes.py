@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from bulklmm_dask.lmm.alt.climb_traits import ClimbTraits
+from bulklmm_dask.lmm.alt.local import POWERS
 from bulklmm_dask.lmm.compiled.climb import Limits
 from bulklmm_dask.typing import Flags, Single
 
@@ -120,7 +121,7 @@ class TilePairs:
         return last.full + gain, objective, moved, unsure
 
     def mark_elsewhere(
-        self, objective: Single, inverse: Single, volume: Single, unsure: Flags
+        self, objective: Single, far: Single, inverse: Single, volume: Single, unsure: Flags
     ) -> None:
         """Mark pairs that may have a higher maximum elsewhere.
 
@@ -128,6 +129,8 @@ class TilePairs:
         ----------
         objective : array (traits, markers)
             F at the maximum.
+        far : array (others, markers)
+            Products with the other scores of some traits.
         inverse, volume : array (nodes, markers)
             As in `climb_tile`.
         unsure : array (traits, markers) of bool
@@ -139,7 +142,10 @@ class TilePairs:
         rest = objective * np.float32(-2.0 / self.limits.count)
         np.exp(rest, out=rest)
         root = np.sqrt(self.g[0])  # of S_xx(h0)
-        scores = np.matmul(trait.alpha, self.a.transpose(1, 0, 2))
+        scores = np.matmul(trait.alpha[:, :, :POWERS], self.a.transpose(1, 0, 2))
+        has_far = np.flatnonzero(trait.far_row >= 0)
+        other = far[trait.far_row[has_far]]
+        scores[has_far] += trait.alpha[has_far, :, POWERS, None] * other[:, None]
         memory = np.empty(rest.shape, np.float32)
         for k, height in enumerate(trait.heights):
             score, scratch = scores[:height, k], memory[:height]

@@ -59,6 +59,10 @@ class ClimbTraits:
         size = np.sqrt(e.size[order, : len(self.heights)])
         alpha = e.alpha[order, : len(self.heights)] * size[:, :, None]
         self.alpha = np.ascontiguousarray(alpha.astype(np.float32))
+        # Rows of the products of other scores, -1 for traits without.
+        has_far = np.isfinite(e.far[order])
+        self.far_row = np.where(has_far, np.cumsum(has_far) - 1, -1)
+        self.far_scores = expansion.far_scores(order[has_far]).astype(np.float32)
         self.bound = column((e.bound * np.sqrt(e.size)).T)
         self.factor = column(e.factor.T)
 
@@ -80,4 +84,5 @@ class ClimbTraits:
             np.ascontiguousarray(self.node[:, :most]),
             self.count,
             np.ascontiguousarray(np.concatenate([self.alpha, beside], axis=2)),
+            self.far_row,
         )

@@ -15,21 +15,20 @@ compressed x^2, and so is what does not depend on the marker. The likelihood wit
 marker, F(t) = L(t) - (N/2) ln(1 - r2) and -1/2 ln S_xx under REML, and its derivatives follow
 without further products.
 
-All heritabilities beyond a trait's range of t count too: at some of them, a bound of the gain
-follows from a_0 to a_3 as well (`Elsewhere`).
+All heritabilities beyond a trait's range of t count too (`elsewhere`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
 
+from bulklmm_dask.lmm.alt.elsewhere import Elsewhere, Regression
+from bulklmm_dask.lmm.alt.without_marker import WithoutMarker
 from bulklmm_dask.lmm.compress import weights_at
-from bulklmm_dask.lmm.projected import LogVolume, Projected
+from bulklmm_dask.lmm.projected import Projected
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Largest |t|, and how much a side of the range shrinks where a polynomial is too inexact.
@@ -42,50 +41,6 @@ _LARGEST = 1e25
 # Largest error of a trait's own polynomials, in nats, and of y. It is smaller under REML, where the
 # LOD is not stationary in h2.
 _FIT, _FIT_REML = 1e-4, 2e-5
-# Ridge of regressions, which keeps coefficients small, and error of their sums; relative.
-_RIDGE, _INEXACT = 1e-7, 1e-9
-# Nodes of the mesh at which other maxima are looked for: every `_EVERY`th.
-_EVERY = 4
-# A node is left out if its null likelihood is more than `_DEEP` s lower, in nats, s being the sine
-# of the angle between the scores of a random marker there and at h0. Half the difference of the
-# squares of two such normal scores exceeds d with a probability of about exp(-d/s).
-_DEEP = 14.0
-# Only a likelihood higher by this, in nats, makes a pair searched; at an end of the interval also
-# one that is lower by less than `_AT_END`, and than a quarter of what the null likelihood is lower.
-_HIGHER, _AT_END = 1e-3, 0.02
-# A maximum between two nodes may be higher than the nodes promise by this, in nats.
-_BETWEEN = 0.02
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Heritabilities at which other maxima are looked for, most promising first for each trait.
-
-    Attributes
-    ----------
-    h2 : array (nodes,)
-        All of them.
-    node : array (traits, most)
-        Positions among these.
-    count : array (traits,)
-        How many of `node` are of use.
-    alpha : array (traits, most, 4)
-        a(h) is nearly the sum of alpha_k a_k.
-    bound : array (traits, most)
-        Its largest error, relative to the square root of S_xx(h0).
-    size : array (traits, most)
-        1/S_yy(h), in units of S_yy(h0).
-    factor : array (traits, most)
-        exp(2 L/N), L the largest null likelihood near the node minus that at h0.
-    """
-
-    h2: Array
-    node: Index
-    count: Index
-    alpha: Array
-    bound: Array
-    size: Array
-    factor: Array
 
 
 @dataclass(frozen=True)
@@ -154,12 +109,13 @@ class Expansion:
         e = change / (1.0 + change * h0)
         centre = e.mean(axis=0)
         width = np.maximum(np.abs(e - centre).max(axis=0), 1e-9 * np.abs(e).max(axis=0) + 1e-300)
-        likelihood = _Null(projected, terms, count, reml)
+        likelihood = WithoutMarker(projected, terms, count, reml)
         curves = _Curves.of(likelihood, h0, centre, width)
         poles = projected.poles[:, None]
         v0 = 1.0 + (poles - 1.0) * h0
         u = -((poles - 1.0) / v0 - centre) / width
-        moments = _Moments.of(terms[:-1], v0, u)
+        powers = u ** np.arange(POWERS + 2)[:, None, None]
+        near = Regression.on(terms[:-1] / v0, powers[:POWERS])
         return cls(
             projected,
             y,
@@ -175,10 +131,10 @@ class Expansion:
             curves.objective,
             curves.full,
             curves.weights(v0, u),
-            _bounded(moments.solve(moments.of_powers[4:8]).T),
-            _bounded(moments.solve(moments.of_powers[5:9]).T),
+            _bounded(near.coefficients(powers[POWERS]).T),
+            _bounded(near.coefficients(powers[POWERS + 1]).T),
             curves.usable,
-            _elsewhere(likelihood, h0, curves, moments, v0),
+            Elsewhere.of(likelihood, h0, (curves.ends[0], curves.ends[1]), near),
         )
 
     def scores(self, columns: Index) -> Array:
@@ -193,35 +149,11 @@ class Expansion:
             score *= u
         return out
 
-
-@dataclass(frozen=True)
-class _Null:
-    """Likelihoods of the traits without a marker, with S_yy(h0) = 1."""
-
-    projected: Projected
-    terms: Array
-    count: int
-    reml: bool
-
-    @cached_property
-    def volumes(self) -> tuple[LogVolume, LogVolume]:
-        """log|V|, and that of the likelihood to maximise."""
-        full = self.projected.log_volume(reml=False)
-        return full, self.projected.log_volume(reml=True) if self.reml else full
-
-    def at(self, h2: Array) -> tuple[Array, Array, Array]:
-        """Likelihood to maximise and full one, in nats, and S_yy, (traits,), each at its h."""
-        yy = np.einsum("qj,qj->j", self.terms, weights_at(self.projected.with_null, h2))
-        volume = self.volumes[0].at(h2)
-        full = -0.5 * (self.projected.spectrum.n * np.log(yy) + volume)
-        if not self.reml:
-            return full, full, yy
-        return -0.5 * (self.count * np.log(yy) + self.volumes[1].at(h2)), full, yy
-
-    def on_mesh(self, mesh: Array) -> tuple[Array, Array]:
-        """Likelihood to maximise and S_yy, (mesh, traits)."""
-        yy = weights_at(self.projected.with_null, mesh).T @ self.terms
-        return -0.5 * (self.count * np.log(yy) + self.volumes[1].at(mesh)[:, None]), yy
+    def far_scores(self, columns: Index) -> Array:
+        """Other scores of some traits, (traits, r), all of which have one (`Elsewhere.far`)."""
+        far = self.elsewhere.far[columns, None]
+        size = self.elsewhere.far_size[columns, None]
+        return np.asarray(self.inside[columns] * size / (1.0 + (self.projected.mu - 1.0) * far))
 
 
 @dataclass(frozen=True)
@@ -240,7 +172,7 @@ class _Curves:
     size: Array
 
     @classmethod
-    def of(cls, null: _Null, h0: Array, centre: Array, width: Array) -> Self:
+    def of(cls, null: WithoutMarker, h0: Array, centre: Array, width: Array) -> Self:
         """Fit polynomials on ranges that shrink until they are exact."""
         h2_max = null.projected.spectrum.h2_max
 
@@ -332,98 +264,3 @@ def _value(coefficients: Array, t: Array) -> Array:
     for each in coefficients[::-1]:
         out = out * t + each
     return out
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Sums of y^2 u^k / v0, and regressions on 1 to u^3 with the weights y^2 / v0.
-
-    Attributes
-    ----------
-    terms, u : array (q, traits)
-        Terms of y'My in rows in use, and u at their poles.
-    of_powers : array (9, traits)
-        The sums for k = 0 .. 8.
-    gram, inverse : array (traits, 4, 4)
-        Matrix of these regressions.
-    """
-
-    terms: Array
-    u: Array
-    of_powers: Array
-    gram: Array
-    inverse: Array
-
-    @classmethod
-    def of(cls, terms: Array, v0: Array, u: Array) -> Self:
-        """Sums from terms (q, traits)."""
-        each, sums = terms / v0, []
-        for _ in range(2 * POWERS + 1):
-            sums.append(each.sum(axis=0))
-            each = each * u
-        powers = np.stack(sums)
-        gram = powers[np.add.outer(np.arange(POWERS), np.arange(POWERS))].transpose(2, 0, 1)
-        ridge = _RIDGE * np.maximum(powers[0], 1e-300)[:, None, None] * np.eye(POWERS)
-        return cls(terms, u, powers, gram, np.linalg.inv(gram + ridge))
-
-    def solve(self, products: Array) -> Array:
-        """Coefficients (4, traits) from sums of products with 1 to u^3, (4, traits)."""
-        return np.einsum("jab,bj->aj", self.inverse, products)
-
-    def regress(self, ratio: Array, v0: Array) -> tuple[Array, Array, Array]:
-        """Coefficients (4, traits) of v0/v, (q, traits), and the root mean square of what is left.
-
-        And the sine of the angle between v0/v and a constant.
-        """
-        each = self.terms / v0 * ratio
-        square = (each * ratio).sum(axis=0)
-        products = np.empty((POWERS, each.shape[1]))
-        for k in range(POWERS):
-            products[k] = each.sum(axis=0)
-            each = each * self.u
-        alpha = self.solve(products)
-        inside = 2.0 * (alpha * products).sum(axis=0)
-        inside -= np.einsum("aj,jab,bj->j", alpha, self.gram, alpha)
-        left = np.maximum(square - inside, 0.0)
-        # What sums of few terms, and large coefficients of single precision, leave uncertain.
-        left += _INEXACT * (np.sqrt(np.abs(square)) + np.abs(alpha).sum(axis=0)) ** 2
-        cosine = products[0] * products[0] / np.maximum(square * self.of_powers[0], 1e-300)
-        return alpha, np.sqrt(left), np.sqrt(np.maximum(1.0 - cosine, 0.0))
-
-
-def _elsewhere(null: _Null, h0: Array, curves: _Curves, moments: _Moments, v0: Array) -> Elsewhere:
-    """Nodes with their null likelihoods and regressions."""
-    mesh = null.projected.spectrum.mesh
-    index = np.unique(np.append(np.arange(0, len(mesh), _EVERY), len(mesh) - 1))
-    value, yy = null.on_mesh(mesh)
-    value -= null.at(h0)[0]
-    outside = (mesh[:, None] < curves.ends[0]) | (mesh[:, None] > curves.ends[1])
-    beside = np.where(outside, value, -np.inf)
-    at_end = (h0 == 0.0) | (h0 == mesh[-1])
-    top = value[index] + np.where(at_end, np.minimum(-0.25 * value[index], _AT_END), 0.0)
-    top -= _HIGHER
-    middle = np.concatenate([[0], (index[1:] + index[:-1]) // 2, [len(mesh) - 1]])
-    for i, (start, stop) in enumerate(pairwise(middle)):
-        np.maximum(top[i], beside[start : stop + 1].max(axis=0) + _BETWEEN, out=top[i])
-    poles = null.projected.poles[:, None]
-    h2 = mesh[index]
-    found = [moments.regress(v0 / (1.0 + (poles - 1.0) * h), v0) for h in h2]
-    # Within its range the polynomials of a trait say it, unless it is at an end.
-    useful = (top > -_DEEP * np.stack([each[2] for each in found])) & (outside[index] | at_end)
-    count = useful.sum(axis=0)
-    first = np.where(useful, -top, np.inf)
-    order = np.argsort(first, axis=0, kind="stable")[: int(count.max(initial=0))]
-
-    def chosen(values: Array) -> Array:
-        return np.take_along_axis(values, order, axis=0).T
-
-    alpha = np.stack([each[0] for each in found], axis=1)
-    return Elsewhere(
-        h2,
-        np.ascontiguousarray(order.T),
-        count,
-        np.stack([chosen(part) for part in alpha], axis=-1),
-        chosen(np.stack([each[1] for each in found])),
-        chosen(1.0 / yy[index]),
-        chosen(np.exp(2.0 / null.count * top)),
-    )

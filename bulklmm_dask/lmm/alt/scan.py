@@ -21,7 +21,10 @@ from bulklmm_dask.lmm.markers import Markers, prepare_markers
 from bulklmm_dask.typing import Array, Columns, Flags, Real, Single
 
 # Largest error of a LOD found by a search.
-SEARCH_ERROR = 0.01
+_SEARCH_ERROR = 0.01
+# With fewer samples all pairs are optimised: likelihoods of so few have maxima that no rule about
+# many foresees.
+_FEW = 16
 
 TO_LOD = 1.0 / np.log(10.0)
 
@@ -79,6 +82,14 @@ class Alternative(ABC):
     @abstractmethod
     def _scores(self, markers: Markers, *, single: bool) -> Columns:
         """LOD scores and heritabilities of rotated markers, by name."""
+
+
+def refined_from(refine_above: float, n: int) -> float:
+    """LOD of a search from which on pairs of n samples are optimised on the likelihood itself.
+
+    A `refine_above` of 0 means all pairs, also those whose LOD is slightly negative before.
+    """
+    return refine_above - _SEARCH_ERROR if refine_above > 0 and n >= _FEW else -np.inf
 
 
 def settle(out: Scores, traits: PairTraits, markers: Markers) -> None:

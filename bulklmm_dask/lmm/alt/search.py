@@ -19,7 +19,7 @@ import numpy as np
 from bulklmm_dask.lmm.alt.gains import STEPS, Curve, GainNodes, gain_nodes
 from bulklmm_dask.lmm.alt.maximum import Summit, has_rival, is_peak, summit
 from bulklmm_dask.lmm.alt.pairs import TOGETHER, optimise_pairs
-from bulklmm_dask.lmm.alt.scan import SEARCH_ERROR, TO_LOD, Alternative, Scores, settle
+from bulklmm_dask.lmm.alt.scan import TO_LOD, Alternative, Scores, refined_from, settle
 from bulklmm_dask.lmm.alt.tiles import AltTraits, Tile, Tiles
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.lod import largest_lod
@@ -89,8 +89,6 @@ class AltSearch(Alternative):
         traits = AltTraits.of(basis, model, curve.points(), reml=reml)
         nodes = gain_nodes(fold(basis, model.rotated)[0], traits.points, reml=reml)
         first, stride = _rows_of_points(traits.objective)
-        # 0 means all pairs, also those whose LOD by the search is slightly negative.
-        above = refine_above - SEARCH_ERROR if refine_above > 0 and nodes.suffice else -np.inf
         return cls(
             traits,
             effects,
@@ -100,7 +98,7 @@ class AltSearch(Alternative):
             stride,
             _has_several_maxima(traits.objective),
             _beside(traits.objective, first, first + stride * _INTERVALS, nodes.index),
-            above,
+            refined_from(refine_above if nodes.suffice else 0.0, basis.n),
         )
 
     def _scores(self, markers: Markers, *, single: bool) -> Columns:

@@ -28,12 +28,13 @@ enum {
     AT_EDGE,
     COLUMNS
 };
-/* Columns of the table of other places: alpha, its bound, and the factor of the null likelihood. */
-enum { BOUND = POWERS, FACTOR, PLACE_COLUMNS };
+/* Columns of the table of other places: alpha, that of another score, its bound, and the factor of the
+   null likelihood. */
+enum { ALPHA_FAR = POWERS, BOUND, FACTOR, PLACE_COLUMNS };
 
 struct climb {
-    const float *a, *g, *table, *places, *inverse, *volume;
-    const int64_t *node, *heights;
+    const float *a, *g, *table, *places, *far, *inverse, *volume;
+    const int64_t *node, *heights, *far_row; /* of far; -1 for a trait without another score */
     Py_ssize_t traits, markers, most, first, all_markers;
     float n, count, series, step, large, h2_max;
     float *value, *h2;
@@ -168,6 +169,7 @@ IN(climb_pairs)(const struct climb *c, const float *const s[STREAMS], const floa
 TARGET static inline __attribute__((always_inline)) void IN(climb_all)(const struct climb *c,
                                                                        const int reml) {
     float pads[STREAMS][WIDTH], inverse_end[WIDTH] = {0}, volume_end[WIDTH] = {0};
+    float far_end[WIDTH] = {0}, nothing[WIDTH] = {0};
     float value[WIDTH], objective[WIDTH], place[WIDTH], rest[WIDTH], root[WIDTH];
     int32_t unsure[WIDTH];
     const Py_ssize_t size = c->traits * c->markers;
@@ -194,6 +196,12 @@ TARGET static inline __attribute__((always_inline)) void IN(climb_all)(const str
                 rest[k] = IN(expf)(x);
                 root[k] = sqrtf(s[POWERS][k]);
             }
+            const float *far = nothing;
+            if (c->far_row[j] >= 0) {
+                far = c->far + c->far_row[j] * c->markers + i;
+                if (count < WIDTH)
+                    far = memcpy(far_end, far, count * sizeof(float));
+            }
             for (Py_ssize_t h = 0; h < c->heights[j]; h++) {
                 const float *alpha = c->places + (j * c->most + h) * PLACE_COLUMNS;
                 const float bound = alpha[BOUND], factor = alpha[FACTOR];
@@ -205,7 +213,7 @@ TARGET static inline __attribute__((always_inline)) void IN(climb_all)(const str
                 }
                 for (int k = 0; k < WIDTH; k++) {
                     float score = alpha[0] * s[0][k] + alpha[1] * s[1][k] + alpha[2] * s[2][k] +
-                                  alpha[3] * s[3][k];
+                                  alpha[3] * s[3][k] + alpha[ALPHA_FAR] * far[k];
                     score = fabsf(score) + bound * root[k];
                     float share = rest[k] * factor * (reml ? volume[k] : 1.0f);
                     unsure[k] |= score * score * inverse[k] + share > 1.0f;

@@ -24,14 +24,18 @@ class TraitTable:
         Positions of the heritabilities at which other maxima are looked for.
     heights : array (traits,)
         How many of these are of use.
-    places : array (traits, most, 6)
-        alpha, its bound and the factor of the null likelihood at each.
+    places : array (traits, most, 7)
+        alpha, the last of them that of another score, its bound and the factor of the null
+        likelihood at each.
+    far_row : array (traits,)
+        Row of the products of the other score, -1 for traits without.
     """
 
     columns: Single
     node: Index
     heights: Index
     places: Single
+    far_row: Index
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Limits:
 def climb_tile(
     a: Single,
     g: Single,
+    far: Single,
     traits: TraitTable,
     inverse: Single,
     volume: Single,
@@ -68,6 +73,8 @@ def climb_tile(
     a : array (4, traits, markers)
     g : array (9, traits, markers)
         Coefficients of the polynomials of the pairs.
+    far : array (others, markers)
+        Products of the markers with the other scores of some traits.
     traits : TraitTable
     inverse, volume : array (nodes, all markers)
         1/S_xx at the nodes and, under REML, the root of it by which 1 - r2 is divided.
@@ -87,6 +94,8 @@ def climb_tile(
         traits.node,
         traits.heights,
         traits.places,
+        far,
+        traits.far_row,
         inverse,
         volume,
         first,

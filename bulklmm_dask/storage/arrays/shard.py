@@ -22,10 +22,11 @@ from numcodecs.vlen import VLenUTF8
 from numcodecs.zstd import Zstd
 
 from bulklmm_dask.storage.arrays.form import CHECKSUM, Codec, Form
+from bulklmm_dask.storage.arrays.packed import Packer
 from bulklmm_dask.storage.arrays.pieces import Region, touched
 from bulklmm_dask.storage.arrays.sums import ABSENT, ENTRY, SUM, ends
 from bulklmm_dask.storage.codecs.room import require_room
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.typing import Index, Sums
 
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
@@ -37,7 +38,9 @@ _PROBE, _LEAST, _REPEATED = 8, 2**14, 0.8
 blosc.use_threads = False
 
 
-def write(stream: IO[bytes], form: Form, values: npt.NDArray[Any]) -> Sums:
+def write(
+    stream: IO[bytes], form: Form, values: npt.NDArray[Any], where: Index | None = None
+) -> Sums:
     """Write a file of an array.
 
     Parameters
@@ -48,6 +51,8 @@ def write(stream: IO[bytes], form: Form, values: npt.NDArray[Any]) -> Sums:
         Form of the array; its last codec is the checksum.
     values : array
         What the array has there: `Form.region`.
+    where : array of int, optional
+        The row of `values` that each row of the file is, if some of them are copies.
 
     Returns
     -------
@@ -56,9 +61,17 @@ def write(stream: IO[bytes], form: Form, values: npt.NDArray[Any]) -> Sums:
     """
     encoders = [_encoder(codec) for codec in form.codecs[:-1]]
     chunk = np.empty(form.chunk, form.dtype)
+    packer = None if where is None else Packer.of(form, values)
 
-    def write_chunk(part: npt.NDArray[Any]) -> tuple[int, int]:
-        """Write a chunk; give its length and its checksum."""
+    def encoded(region: Region) -> Any:
+        """Encode what lies in a region of the file."""
+        part = values[region] if where is None else values[(slice(None), *region[1:])]
+        if where is not None:
+            rows = where[region[0]]
+            packed = packer and packer.pack(region[1], rows)
+            if packed is not None:
+                return packed
+            part = part[rows]
         data: Any = part
         if part.shape != chunk.shape or part.dtype != chunk.dtype or not part.flags.c_contiguous:
             if part.shape != chunk.shape:
@@ -67,20 +80,20 @@ def write(stream: IO[bytes], form: Form, values: npt.NDArray[Any]) -> Sums:
             data = chunk
         for encode in encoders:
             data = encode(data)
-        return len(data) + SUM, _write_checked(stream, data)
+        return data
 
+    shape = values.shape if where is None else (*where.shape, *values.shape[1:])
+    whole = tuple(slice(0, size) for size in shape)
     if form.inner is None:
-        return np.array([write_chunk(values)[1]], np.uint32)
+        return np.array([_write_checked(stream, encoded(whole))], np.uint32)
     index = np.full((*form.grid, 2), ABSENT, "<u8")
     sums = np.zeros(form.grid, np.uint32)
     start = 0
-    for place in np.ndindex(form.grid):
-        edges = zip(place, form.inner, strict=True)
-        part = values[tuple(slice(at * size, (at + 1) * size) for at, size in edges)]
-        if part.size:
-            length, sums[place] = write_chunk(part)
-            index[place] = start, length
-            start += length
+    for place, _, region in touched(whole, form.inner):
+        data = encoded(region)
+        sums[place] = _write_checked(stream, data)
+        index[place] = start, len(data) + SUM
+        start += len(data) + SUM
     return np.array([_write_checked(stream, index.tobytes()), *sums.ravel()], np.uint32)
 
 

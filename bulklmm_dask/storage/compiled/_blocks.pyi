@@ -3,9 +3,13 @@ import numpy.typing as npt
 
 from bulklmm_dask.typing import Index, Real
 
+def pack(
+    source: npt.NDArray[np.uint8], rows: Index, itemsize: int, out: npt.NDArray[np.uint8]
+) -> int: ...
 def summarise(
     lod: Real,
-    rows: Index,
+    where: Index,
+    markers: Index,
     edges: Index,
     highest: Real,
     place: npt.NDArray[np.int32],

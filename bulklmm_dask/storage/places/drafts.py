@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.places.known import SMALL, TOGETHER, Direct, Seen, there
+from bulklmm_dask.storage.places.known import SMALL, Direct, Seen, there
 from bulklmm_dask.storage.places.objects import Bucket
+from bulklmm_dask.storage.places.together import give_up, kept_threads
 
 
 class Draft(Seen):
@@ -25,7 +26,6 @@ class Draft(Seen):
     def __init__(self, bucket: Bucket, folder: str) -> None:
         super().__init__(Direct(bucket), folder)
         self._sizes = {}  # there is nothing yet
-        self._pool = ThreadPoolExecutor(TOGETHER)
         self._waiting: dict[str, Future[None]] = {}
         self._late: set[str] = set()  # what is written for now, and not yet being written
         self._closed = False
@@ -50,8 +50,7 @@ class Draft(Seen):
             with self._lock:
                 self._contents[key] = bytes(data)
             return
-        if self._closed:
-            raise StoreError(f"{self.bucket.root}/{self.folder} is not written any more")
+        self._require_open()
         if memoryview(data).nbytes > SMALL:
             super().put(key, data)
             return
@@ -74,11 +73,18 @@ class Draft(Seen):
     def meanwhile(self, action: Callable[[], None]) -> None:
         """Do something in the background, which `flush` waits for."""
         with self._lock:
-            self._waiting[uuid.uuid4().hex] = self._pool.submit(action)
+            self._require_open()
+            self._waiting[uuid.uuid4().hex] = kept_threads().submit(action)
+
+    def _require_open(self) -> None:
+        """Raise StoreError once the folder is closed."""
+        if self._closed:
+            raise StoreError(f"{self.bucket.root}/{self.folder} is not written any more")
 
     def _begin(self, key: str, content: bytes) -> None:
+        self._require_open()
         before = self._waiting.get(key)
-        self._waiting[key] = self._pool.submit(self._put_after, before, key, content)
+        self._waiting[key] = kept_threads().submit(self._put_after, before, key, content)
 
     def _put_after(self, before: Future[None] | None, key: str, content: bytes) -> None:
         """Write an object, once what was to be written there before is."""
@@ -121,8 +127,10 @@ class Draft(Seen):
 
     def close(self) -> None:
         """Give up what is not yet written; threads that are late write no more."""
-        self._closed = True
-        self._pool.shutdown(cancel_futures=True)
+        with self._lock:
+            self._closed = True
+            waiting = list(self._waiting.values())
+        give_up(waiting)
 
 
 class Changes(Seen):

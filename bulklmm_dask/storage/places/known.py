@@ -15,7 +15,6 @@ from typing import Any
 from bulklmm_dask.storage.places.base import CLAIM, METADATA
 from bulklmm_dask.storage.places.objects import Bucket
 
-TOGETHER = 64  # requests that go out together
 # Bytes: of contents that are kept for the next who reads them, and of all of them together.
 SMALL, _KEPT = 2**21, 2**28
 _UNREAD: Any = object()  # in place of the content of an object of which nothing is known

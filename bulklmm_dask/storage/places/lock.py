@@ -2,7 +2,7 @@
 
 The lock is a small file in the store, made by the first run and removed when it ends. It names the
 process, which renews it while it runs. A lock whose process is dead (`signs`) is taken over.
-Readers need no lock.
+Readers need no lock. Runs that write shares of a store have locks of their own (`shared`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from bulklmm_dask.storage.places.base import GUARD, LOCK
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.warn import say
 from bulklmm_dask.surface import repeat
-from bulklmm_dask.text import duration
+from bulklmm_dask.text import counted, duration, listing
 
 # Seconds between checks of a writer, and between looks at a guard.
 _CHECKED, _PAUSE = 10.0, 0.05
+
+# Folder of the locks of shares, each in a folder of its own.
+SHARES = "shares"
 
 _checked: dict[Held, float] = {}  # when this process last saw that it holds a lock
 
@@ -77,22 +80,26 @@ class Writer(os.PathLike[str]):
         Puts a damaged store right, given a new one of the same analysis without scores.
     is_lent : bool
         Whether the run of an analysis has it from a caller, who still needs it then.
+    is_alone : bool
+        Whether no other run writes a share of the store, as far as was seen under the lock.
     """
 
-    def __init__(self, store: Location, folder: str, *alone: str) -> None:
+    def __init__(self, store: Location, folder: str, *alone: str, **entries: str) -> None:
         """Prepare to write into a store; the lock lies in this folder of it.
 
-        Neither there, nor in those that are `alone`, do workers write.
+        Neither there, nor in those that are `alone`, do workers write. The `entries` stand in the
+        lock too.
         """
         self.store = store
         self.held: Held | None = None
         self.repair: Callable[[Location], None] | None = None
         self._folder, self._alone = folder, (folder, *alone)
         self._heart: signs.Heart | None = None
-        self._record = signs.new_record()
+        self._record = signs.new_record(**entries)
         self._made: Location | None = None
         self._is_released = False
         self.is_lent = False
+        self.is_alone = True
 
     def __fspath__(self) -> str:
         return self.store.path
@@ -118,9 +125,19 @@ class Writer(os.PathLike[str]):
         file = self._file(self.store)
         with explained(self.store):
             while not _is_made(file, self._record):
-                _take_over(self.store, file, self._record)
+                _take_over(self.store, file, self._record, self.waits_for)
             file.clear()
         self._keep(file)
+        with explained(self.store):
+            self._meet_shares()
+
+    def waits_for(self, record: bytes) -> bool:
+        """Tell whether the lock of another run was waited for: it is not."""
+        return False
+
+    def has_come(self) -> bool:
+        """Tell whether there is a store that another run has made."""
+        return self.store.is_store()
 
     def put_into(self, new: Location) -> None:
         """Put the lock into a store that is being made, while the rest of it is written."""
@@ -146,27 +163,57 @@ class Writer(os.PathLike[str]):
 
     def release(self) -> None:
         """Give the lock back, if it is still held; once."""
-        if self._is_released:
-            return
+        if not self._is_released:
+            self._give_back()
+        self._is_released = True
+
+    def _give_back(self) -> None:
         if self._heart is not None:
             self._heart.stop()
+            self._heart = None
             self.store.disown()
         try:
             self._file(self.store).discard(self._record)
         except (OSError, StoreError):  # then others take it over once it is stale
             signs.give_up(self._record)
-        self._is_released = True
+
+    def _meet_shares(self) -> None:
+        """Remove the locks of shares whose runs are dead; the others are met."""
+        found = {file: file.record() for file in locks_of_shares(self.store, self._folder)}
+        known = {file: record for file, record in found.items() if record is not None}
+        self.is_alone, gone = True, list[str]()
+        for file, dead in signs.deaths(known).items():
+            if dead is None:
+                with suppress(FileNotFoundError):  # it was given back meanwhile
+                    self._meet(file, known[file])
+            elif file.discard(known[file]):
+                gone.append(str(signs.entries(known[file]).get("share")))
+        if gone:
+            say(
+                f"{self.store}: {counted(len(gone), 'share')} ({listing(sorted(gone))}) stopped "
+                "before the end; what is finished of them is kept, and their runs, or one of the "
+                "whole store, go on from there"
+            )
+
+    def _meet(self, file: Location, record: bytes) -> None:
+        """Raise StoreError: another run writes a share of the store."""
+        raise refusal(file, record, str(self.store))
 
     def _file(self, store: Location) -> Location:
         return (store / self._folder / LOCK).fixed
 
     def _keep(self, file: Location) -> None:
-        held = self.held = Held(self.store, file, self._record)
-        _checked[held] = signs.now()
+        self.held = Held(self.store, file, self._record)
         self.store.own(self._alone, self._made)
         self._made = None
-        # Once it is lost, the next block is not written.
-        self._heart = signs.Heart(file, self._record, lambda: _checked.pop(held, None))
+        self._heart = beating(self.held)
+
+
+def beating(held: Held) -> signs.Heart:
+    """Begin to renew a lock that was just made."""
+    _checked[held] = signs.now()
+    # Once it is lost, the next block is not written.
+    return signs.Heart(held.file, held.record, lambda: _checked.pop(held, None))
 
 
 @contextmanager
@@ -217,8 +264,28 @@ class Sign:
 
 
 def sign_of(store: Location, folder: str) -> Sign | None:
-    """Sign of life of the run that has the lock of a store; None if there is no lock."""
-    file = store / folder / LOCK
+    """Sign of life of the run that has the lock of a store; None if there is no lock.
+
+    Of several runs that write shares it is that of the one that was last seen.
+    """
+    found = _sign_in(store / folder / LOCK)
+    if found is not None and found.alive:
+        return found
+    signs_of_shares = map(_sign_in, locks_of_shares(store, folder))
+    known = [sign for sign in (found, *signs_of_shares) if sign is not None]
+    return min(known, key=lambda sign: (not sign.alive, sign.age), default=None)
+
+
+def locks_of_shares(store: Location, folder: str) -> list[Location]:
+    """Files that are, or were, locks of shares of a store."""
+    shares = (store / folder / SHARES).fixed
+    try:
+        return [shares / name / LOCK for name in shares.anew.names()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _sign_in(file: Location) -> Sign | None:
     with suppress(OSError):
         record = file.record()
         if record is not None and signs.process_of(record) is not None:
@@ -248,19 +315,28 @@ def _make(file: Location, record: bytes) -> None:
         raise FileExistsError(f"another run has made {file}")
 
 
-def _take_over(store: Location, file: Location, own: bytes) -> None:
-    """Remove the lock of a run that is dead; raise StoreError if it is alive."""
+def refusal(file: Location, record: bytes, what: str) -> StoreError:
+    """The error that says which run has a lock, and how long that may be."""
+    return StoreError(
+        f"{what} is being written by {signs.last_sign(record, file.age())}; wait for its "
+        f"end. If it is dead, {repeat()} {duration(signs.STALE)} minutes after that sign, "
+        f"or remove {file}"
+    )
+
+
+def _take_over(
+    store: Location, file: Location, own: bytes, waits_for: Callable[[bytes], bool]
+) -> None:
+    """Remove the lock of a run that is dead; if it is alive, wait, or raise StoreError."""
     record = file.record()
     if record is None:  # given back meanwhile
         return
     with suppress(FileNotFoundError):
         dead = signs.death(file, record)
         if dead is None:
-            raise StoreError(
-                f"{store} is being written by {signs.last_sign(record, file.age())}; wait for its "
-                f"end. If it is dead, {repeat()} {duration(signs.STALE)} minutes after that sign, "
-                f"or remove {file}"
-            )
+            if waits_for(record):
+                return
+            raise refusal(file, record, str(store))
         if _is_removed(file, record, own):
             say(f"{store} was being written by {signs.who(record)}, which {dead}: this run goes on")
 

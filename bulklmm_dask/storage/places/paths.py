@@ -140,7 +140,8 @@ class Place(Location):
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(f"{above}{entry.name}/")
                     elif entry.is_file():
-                        found[f"{above}{entry.name}"] = entry.stat().st_size
+                        with suppress(FileNotFoundError):  # another process renames or removes it
+                            found[f"{above}{entry.name}"] = entry.stat().st_size
         return found
 
     def ends(self, files: Sequence[tuple[str, int]], most: int) -> bytes:

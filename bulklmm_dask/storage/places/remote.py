@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import os
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Self, TypeVar, cast
@@ -19,10 +16,11 @@ from bulklmm_dask.errors import InputError, StoreError
 from bulklmm_dask.storage.places import owned
 from bulklmm_dask.storage.places.base import RECORDS, Base
 from bulklmm_dask.storage.places.drafts import Draft
-from bulklmm_dask.storage.places.known import TOGETHER, Direct, Once, Seen, joined
+from bulklmm_dask.storage.places.known import Direct, Once, Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket
 from bulklmm_dask.storage.places.owned import Owned
 from bulklmm_dask.storage.places.protocol import Location
+from bulklmm_dask.storage.places.together import TOGETHER, at_once
 from bulklmm_dask.storage.places.url import as_typed, parsed, refuse_nul
 
 # Bytes: of a file that is read at once, and of each read of a larger one.
@@ -273,17 +271,7 @@ class RemotePlace(Location):
         self, function: Callable[[T], R], items: Iterable[T], *, large: bool = False
     ) -> Iterator[R]:
         """Call a function with many items at once."""
-        left, most = iter(items), _FEW if large else TOGETHER
-        running: deque[Future[R]] = deque()
-        with ThreadPoolExecutor(most) as pool:
-            try:
-                running.extend(pool.submit(function, one) for one in islice(left, most))
-                while running:
-                    yield running.popleft().result()
-                    running.extend(pool.submit(function, one) for one in islice(left, 1))
-            finally:
-                for one in running:
-                    one.cancel()
+        return at_once(function, items, _FEW if large else TOGETHER)
 
     def is_inside(self, folder: Base) -> bool:
         """Tell whether its URL begins with that of a folder; there are no links."""

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -84,16 +84,30 @@ def has_ended(record: bytes) -> bool:
 
 def death(file: Location, record: bytes) -> str | None:
     """Tell how it is known that the process of a record in a file is dead; None if it may live."""
-    if has_ended(record):
-        return "has ended"
-    age = file.age()
-    if abs(age) < STALE:
-        return None
-    before = file.renewed()
-    time.sleep(WATCHED)
-    if file.renewed() != before:
-        return None
-    return f"has given no sign of life for {duration(max(age, WATCHED))}"
+    return deaths({file: record})[file]
+
+
+def deaths(records: Mapping[Location, bytes]) -> dict[Location, str | None]:
+    """Tell the same of the processes of many records, by their files."""
+    found: dict[Location, str | None] = dict.fromkeys(records)
+    watched = dict[Location, tuple[float, float]]()
+    for file, record in records.items():
+        if has_ended(record):
+            found[file] = "has ended"
+            continue
+        try:
+            age = file.age()
+            if abs(age) >= STALE:
+                watched[file] = age, file.renewed()
+        except FileNotFoundError:  # it was given back meanwhile
+            found[file] = "has ended"
+    if watched:
+        time.sleep(WATCHED)
+    for file, (age, before) in watched.items():
+        with suppress(FileNotFoundError):
+            if file.renewed() == before:
+                found[file] = f"has given no sign of life for {duration(max(age, WATCHED))}"
+    return found
 
 
 def now() -> float:

@@ -12,7 +12,7 @@ marks, and of its arrays. One that is damaged tells of nothing: its blocks are c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +102,9 @@ def marked(store: Location) -> Iterator[Mapping[str, Marks]]:
     yield from (_marks(found[0]) for found in store.each(_Reader(store).head, files) if found)
 
 
-def entries_of(store: Location) -> Iterator[Entry]:
-    """All entries that are sound, in order."""
-    files = listed(store)
+def entries_of(store: Location, files: Sequence[Location] | None = None) -> Iterator[Entry]:
+    """All entries that are sound, in order; or those in some files."""
+    files = listed(store) if files is None else files
     yield from (one for one in store.each(_Reader(store).entry, files, large=True) if one)
 
 

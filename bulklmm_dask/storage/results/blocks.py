@@ -8,9 +8,10 @@ lost one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from threading import Lock
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,11 @@ from bulklmm_dask.storage.codecs.compression import FAST, Compression
 from bulklmm_dask.storage.labels.layout import Layout
 from bulklmm_dask.storage.places.location import Location, explained
 from bulklmm_dask.storage.places.lock import Held
+from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered, marks, place
-from bulklmm_dask.storage.results.written import Written, kind_of
-from bulklmm_dask.storage.summaries.of_blocks import summary_of
-from bulklmm_dask.typing import Sums
+from bulklmm_dask.storage.results.written import Written, foretell, kind_of
+from bulklmm_dask.storage.summaries.of_blocks import BlockSummary, summary_of
+from bulklmm_dask.typing import Flags, Index, Sums
 
 _KEPT = "finished blocks are kept: "
 
@@ -40,18 +42,27 @@ def _known_form(array: Location, _: Held) -> Form:
     return Form.of(array)
 
 
+class _Part(NamedTuple):
+    """The file of a part of an array, the checksums in it, and its length in bytes."""
+
+    file: Location
+    sums: Sums
+    length: int
+
+
 @dataclass(frozen=True)
 class ResultStore:
     """A result on disk; a path, a layout and a lock, so that it is cheap to send to any worker.
 
     A write raises StoreError once the lock of its run is lost. A store that is not yet under its
-    name has none.
+    name has none. A run that has a share of the traits finishes that only.
     """
 
     path: str
     layout: Layout
     compression: Compression = FAST
     held: Held | None = None
+    share: Share | None = None
 
     @property
     def location(self) -> Location:
@@ -65,17 +76,46 @@ class ResultStore:
     def pending_blocks(self) -> list[tuple[int, int]]:
         """Blocks (i, j) that a run begins with, chunk by chunk of traits: its journal is empty."""
         done = entered(self.location, BLOCKS)
-        return [(int(i), int(j)) for j, i in np.argwhere(~done.T)]
+        return [(int(i), int(j)) for j, i in np.argwhere(~done.T & self._is_own[:, None])]
 
     def pending_traits(self) -> npt.NDArray[np.int64]:
         """Chunks of traits that it begins with: their values per trait are not written."""
-        return np.flatnonzero(~entered(self.location, TRAITS))
+        return np.flatnonzero(~entered(self.location, TRAITS) & self._is_own)
 
-    def write_block(self, i: int, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
-        """Write block (i, j) of every statistic; the `Journal` notes what is returned."""
+    @property
+    def _is_own(self) -> Flags:
+        """Which chunks of traits the run has to finish: all, or those of its share."""
+        columns = self.layout.blocks[1]
+        own = np.zeros(columns, bool)
+        own[slice(None) if self.share is None else self.share.part(columns)] = True
+        return own
+
+    def remove_partial_chunks(self) -> None:
+        """Remove what workers that were killed have left, unless it may be of another run."""
+        if self.share is None:
+            self.location.remove_partial_chunks()
+
+    def write_block(
+        self,
+        i: int,
+        j: int,
+        values: Mapping[str, npt.NDArray[Any]],
+        where: Index | None = None,
+    ) -> Written:
+        """Write block (i, j) of every statistic; the `Journal` notes what is returned.
+
+        Parameters
+        ----------
+        i, j : int
+            Index of the block.
+        values : mapping of str to array
+            The block, (variants, traits, ...), of every statistic.
+        where : array (variants,) of int, optional
+            The row of `values` that each marker has, if copies of a marker share one.
+        """
         rounded = {name: self.compression.rounded(block) for name, block in values.items()}
-        written = self._write((i, j), rounded)
-        return replace(written, summary=summary_of(self.location, self.held, i, rounded))
+        summary = summary_of(self.location, self.held, i, rounded, where)
+        return self._write((i, j), rounded, where, summary)
 
     def write_traits(self, j: int, values: Mapping[str, npt.NDArray[Any]]) -> Written:
         """Write the values per trait of trait chunk j; the `Journal` notes what is returned."""
@@ -86,38 +126,65 @@ class ResultStore:
         parts = np.count_nonzero(~marks(self.location, kind_of(mark)))
         return int(parts) * sum(part.nbytes for part in values.values())
 
-    def _write(self, mark: tuple[int, ...], values: Mapping[str, npt.NDArray[Any]]) -> Written:
+    def _write(
+        self,
+        mark: tuple[int, ...],
+        values: Mapping[str, npt.NDArray[Any]],
+        where: Index | None = None,
+        summary: BlockSummary | None = None,
+    ) -> Written:
         if self.held is not None:
             self.held.require()
-        with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
-            written = list(
-                self.location.each(lambda item: self._write_part(mark, *item), values.items())
+        parts: dict[str, _Part] = {}
+        lock = Lock()
+
+        def note(name: str, part: _Part) -> None:
+            """Note a part whose bytes are known, and tell of all once the last one is."""
+            with lock:
+                parts[name] = part
+                is_last = len(parts) == len(values)
+            if is_last:
+                foretell(self.path, written())
+
+        def written() -> Written:
+            return Written(
+                mark,
+                sums={name: parts[name].sums for name in values},
+                files=tuple(parts[name].file for name in values),
+                length=sum(part.length for part in parts.values()),
+                summary=summary,
             )
-        return Written(
-            mark,
-            sums={name: sums for name, (_, sums, _) in zip(values, written, strict=True)},
-            files=tuple(file for file, _, _ in written),
-            length=sum(length for _, _, length in written),
-        )
+
+        with explained(self.path, _KEPT, lambda: self._bytes_left(mark, values)):
+            for _ in self.location.each(
+                lambda item: self._write_part(mark, *item, where, note), values.items()
+            ):
+                pass
+        return written()
 
     def _write_part(
-        self, mark: tuple[int, ...], name: str, part: npt.NDArray[Any]
-    ) -> tuple[Location, Sums, int]:
-        """Write the part of an array; give its file, the checksums in it, and its length."""
+        self,
+        mark: tuple[int, ...],
+        name: str,
+        part: npt.NDArray[Any],
+        where: Index | None,
+        note: Callable[[str, _Part], None],
+    ) -> None:
+        """Write the part of an array; note it once its bytes are known, before they are sent."""
         form = _form(self.location / name, self.held)
         index = place(mark, len(form.shape))
         shape = tuple(edge.stop - edge.start for edge in form.region(index))
-        if part.shape != shape:
+        found = part.shape if where is None else (*where.shape, *part.shape[1:])
+        if found != shape:
             raise StoreError(
-                f"{self.path}: block {mark} of {name} has shape {part.shape}, not {shape}; "
+                f"{self.path}: block {mark} of {name} has shape {found}, not {shape}; "
                 "a write that does not cover whole blocks corrupts its neighbours"
             )
         file = self.location / name / form.path(index)
         with file.replacing() as stream:
-            sums = write(stream, form, part)
-            length = stream.tell()
+            sums = write(stream, form, part, where)
+            note(name, _Part(file, sums, stream.tell()))
         file.begin_sync()
-        return file, sums, length
 
 
 @dataclass(frozen=True)
@@ -137,6 +204,10 @@ class NewStore:
     path: str
     layout: Layout
     made: Callable[[], ResultStore]
+
+    @property
+    def share(self) -> None:
+        """No share: a run that makes a store meanwhile writes all of it."""
 
     @property
     def location(self) -> Location:

@@ -15,7 +15,7 @@ from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.places.location import METADATA, Location, explained
 from bulklmm_dask.storage.places.lock import Held
 from bulklmm_dask.storage.places.signs import BEAT
-from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of
+from bulklmm_dask.storage.proof.entry import JOURNAL, Entry, entries_of, listed
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     MANIFEST,
@@ -96,6 +96,11 @@ class Ledger:
 
         What is to be done `meanwhile` is done along with the marks; its results are given.
         """
+        self.write_sums()
+        return self.write_marks(*meanwhile)
+
+    def write_sums(self) -> None:
+        """Write summaries and checksums; they may be there before what they are of."""
         # Nobody takes a lock over within a beat. It is looked at with the first requests again,
         # and before the marks.
         locks = [] if self._held is None else [partial(self._held.require, _NOW)]
@@ -106,10 +111,19 @@ class Ledger:
             summaries = [] if self._summaries is None else [self._summaries.write]
             written = self._together(*locks, *summaries, *self._writes(of_marks=False))
             self._store.sync([*chain(*written[len(locks) :])])
+        self._files.clear()
+
+    def write_marks(self, *meanwhile: Callable[[], Any]) -> list[Any]:
+        """Write the marks, once `write_sums` and all that they vouch for is on the disk.
+
+        What is to be done `meanwhile` is done along with them; its results are given.
+        """
+        if self._held is not None:
+            self._held.require(_NOW)
+        with explained(self._store):
             marks = self._writes(of_marks=True)
             written = self._together(*marks, *meanwhile)
             self._store.sync([*chain(*written[: len(marks)])])
-        self._files.clear()
         return written[len(marks) :]
 
     def _together(self, *calls: Callable[[], Any]) -> list[Any]:
@@ -134,43 +148,78 @@ class Ledger:
         return self._rows[name]
 
 
-def fold(store: Location, held: Held | None, others: Sequence[Written] = ()) -> Location:
-    """Put what the journal of a run tells into the arrays of its store, and remove the journal.
+class Folding:
+    """The journal of a run on its way into the arrays of its store; it can be done again.
 
-    Damaged entries tell of nothing. If this is cut off, it can be done again.
-
-    Parameters
-    ----------
-    store : Location
-        The store.
-    held : Held, optional
-        Its lock, unless it is not yet under its name.
-    others : sequence of Written
-        What is finished, but not in the journal.
-
-    Returns
-    -------
-    Location
-        The store, opened: what was looked up is known, with what was written.
+    Damaged entries tell of nothing.
     """
-    if not store.is_own:
-        looks: list[Callable[[], Any]] = [store.opened]
-        if held is not None:
-            looks.append(partial(held.require, within=0.0))
-        store, *_ = store.each(lambda look: look(), looks)
-    has_journal = (store / JOURNAL).exists()
-    if not has_journal and not others:
-        return store.opened()
-    with explained(store):
-        ledger = Ledger(store, held)
-        for entry in entries_of(store):
-            ledger.note_entry(entry)
-        for written in others:
-            ledger.note(written)
-        (found,) = ledger.write(store.opened)
-        if has_journal:
-            (found / JOURNAL).remove()
-    return cast("Location", found)
+
+    def __init__(
+        self,
+        store: Location,
+        held: Held | None,
+        others: Sequence[Written] = (),
+        *,
+        alone: bool = True,
+    ) -> None:
+        """Write summaries and checksums; what they are of may be on its way.
+
+        Parameters
+        ----------
+        store : Location
+            The store.
+        held : Held, optional
+            Its lock, unless it is not yet under its name.
+        others : sequence of Written
+            What is, or will be, finished, but not in the journal.
+        alone : bool
+            Whether no other run writes entries meanwhile (`shared`). Only those that were read are
+            removed then, and their folder stays.
+        """
+        if not store.is_own:
+            looks: list[Callable[[], Any]] = [store.opened]
+            if held is not None:
+                looks.append(partial(held.require, within=0.0))
+            store, *_ = store.each(lambda look: look(), looks)
+        self._store, self._ledger, self._alone = store, None, alone
+        if not others and not (store / JOURNAL).exists():
+            return
+        with explained(store):
+            self._ledger = Ledger(store, held)
+            self._entries = listed(store)
+            for entry in entries_of(store, self._entries):
+                self._ledger.note_entry(entry)
+            for written in others:
+                self._ledger.note(written)
+            self._ledger.write_sums()
+
+    def finish(self) -> Location:
+        """Write the marks, once all is written that they vouch for, and remove the journal.
+
+        Returns
+        -------
+        Location
+            The store, opened: what was looked up is known, with what was written.
+        """
+        store = self._store
+        if self._ledger is None:
+            return store.opened()
+        with explained(store):
+            has_journal = (store / JOURNAL).exists()
+            (found,) = self._ledger.write_marks(store.opened)
+            if has_journal and self._alone:
+                (found / JOURNAL).remove()
+            elif has_journal:
+                for _ in store.each(lambda file: file.remove(), self._entries):
+                    pass
+        return cast("Location", found)
+
+
+def fold(
+    store: Location, held: Held | None, others: Sequence[Written] = (), *, alone: bool = True
+) -> Location:
+    """Put what the journal of a run tells into the arrays of its store (`Folding`), at once."""
+    return Folding(store, held, others, alone=alone).finish()
 
 
 class _Rows:

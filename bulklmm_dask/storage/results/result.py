@@ -93,6 +93,22 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
             require_whole(store, attrs)
             ds = _opened(store, attrs)
         written = [*attrs["statistics"], *attrs["of_traits"]]
+    return _public(ds, written)
+
+
+def open_part(path: str | os.PathLike[str], traits: slice) -> xr.Dataset:
+    """Open a range of the traits of a result store, of which others may not be finished."""
+    store = Location.of(path).opened()
+    attrs = result_attributes(store)
+    with readable(store):
+        require_sealed(store, attrs)
+        ds = _opened(store, attrs)
+    written = [*attrs["statistics"], *attrs["of_traits"]]
+    return _public(ds, written).isel(traits=traits)
+
+
+def _public(ds: xr.Dataset, written: list[str]) -> xr.Dataset:
+    """What is returned of a store: without its own attributes, with what follows from the rest."""
     attributes = {name: value for name, value in ds.attrs.items() if name not in OWN}
     ds.attrs = portable(attributes)  # version 0.1.0 wrote some
     return arranged(with_derived(ds), [*written, *sorted(map(str, ds.variables))])

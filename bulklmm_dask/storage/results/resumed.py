@@ -18,6 +18,8 @@ from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.location import Location, ServerError, explained
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
+from bulklmm_dask.storage.places.share import Share
+from bulklmm_dask.storage.places.shared import SharedWriter, wait_until_made, writing_share
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import FIRST, format_of, refuse_first_format
@@ -38,17 +40,23 @@ from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted
 
 
-def looked_up(path: str | os.PathLike[str]) -> os.PathLike[str]:
+def looked_up(path: str | os.PathLike[str], share: Share | None = None) -> str | os.PathLike[str]:
     """The result store of a run, or the right to write it, for all that is asked before it runs.
 
-    What is at a URL is looked up here, once.
+    What is at a URL is looked up here, once. Where the run has a `share`, another one may be making
+    the store, which is waited for.
     """
-    return path if isinstance(path, Writer) else Location.of(path).opened(to_write=True)
+    if isinstance(path, Writer):
+        return path
+    place = Location.of(path)
+    if share is not None:
+        wait_until_made(place)
+    return place.opened(to_write=True)
 
 
 @contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
-    """Hold the right to write into a result store, which need not exist yet.
+def writing(path: str | os.PathLike[str], share: Share | None = None) -> Iterator[Writer]:
+    """Hold the right to write into a result store, which need not exist yet, or a share of it.
 
     Whoever holds it already may give it instead of the path.
 
@@ -69,7 +77,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
     store = Location.of(path).opened(to_write=True)
     if store.exists():
         result_attributes(store)
-    with _writing(store, *KEPT) as writer:
+    locked = _writing(store, *KEPT) if share is None else writing_share(store, *KEPT, share=share)
+    with locked as writer:
         yield writer
 
 
@@ -102,12 +111,33 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
                 writer.put_into(partial)
             writer.keep()
         except StoreError:
-            if not store.is_store():
+            if not writer.has_come():
                 raise
             writer.take()  # of the run that has made it meanwhile, if that has ended
         else:
-            return ResultStore(store.path, skeleton.layout, skeleton.compression, writer.held)
-    return ResultStore(store.path, skeleton.layout, _resume(writer, skeleton), writer.held)
+            return _begun(writer, skeleton.layout, skeleton.compression)
+    return _begun(writer, skeleton.layout, _resume(writer, skeleton))
+
+
+def _begun(writer: Writer, layout: Layout, compression: Compression) -> ResultStore:
+    """The store of a writer, which from now on writes blocks."""
+    share = None
+    if isinstance(writer, SharedWriter):
+        writer.begin()
+        share = writer.share
+    return ResultStore(writer.store.path, layout, compression, writer.held, share)
+
+
+def end_share(writer: SharedWriter) -> None:
+    """Put what the shares of a store have noted into its arrays, and give back the share.
+
+    The journal stays where other shares are being written. Whatever cuts this off, the next share
+    that ends, or any later run, does it.
+    """
+    with writer.ending():
+        fold(writer.store, writer.held, alone=writer.is_alone)
+        if writer.is_alone:
+            writer.store.remove_partial_chunks()
 
 
 def _in_words(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -155,7 +185,7 @@ def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
         own = _codec(store, attrs["statistics"], skeleton.compression)
         scores = [*attrs["statistics"], *attrs["of_traits"], BLOCKS, TRAITS]
         read_dataset(store, without=scores)  # raises if names or places are damaged
-        fold(store, writer.held)
+        fold(store, writer.held, alone=writer.is_alone)
         damaged = list(damaged_files(store, attrs, read=not is_entered(store)))
     with explained(store):
         ledger = Ledger(store, writer.held)
@@ -165,7 +195,8 @@ def _resume(writer: Writer, skeleton: Skeleton) -> Compression:
         ledger.write()
         for _, file in damaged:
             file.remove()
-        store.remove_partial_chunks()
+        if writer.is_alone:
+            store.remove_partial_chunks()
     return own
 
 

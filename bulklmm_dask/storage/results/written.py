@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bulklmm_dask.storage.places.location import Location
@@ -39,6 +40,30 @@ class Written:
     def kind(self) -> str:
         """Array that its mark is in."""
         return kind_of(self.mark)
+
+
+# Who is told, in this process, what is about to be written into a store, by its path.
+_told: dict[str, Callable[[Written], None]] = {}
+
+
+@contextmanager
+def telling(path: str, tell: Callable[[Written], None]) -> Iterator[None]:
+    """Tell what is about to be written into a store: all but its last bytes, which are sent.
+
+    If another run of this process makes the store meanwhile, that one is told from then on.
+    """
+    _told[path] = tell
+    try:
+        yield
+    finally:
+        if _told.get(path) == tell:
+            del _told[path]
+
+
+def foretell(path: str, written: Written) -> None:
+    """Tell, if anyone wants to know, what is written once the last requests are answered."""
+    if (tell := _told.get(path)) is not None:
+        tell(written)
 
 
 def kind_of(mark: tuple[int, ...]) -> str:

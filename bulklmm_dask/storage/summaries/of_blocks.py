@@ -70,10 +70,18 @@ class BlockSummary:
         return self.highest.nbytes + self.row.nbytes + counts
 
     @classmethod
-    def of(cls, lod: Real, segments: Segments, i: int, *, counted: bool) -> BlockSummary:
-        """Summarise the LODs of a block in chunk `i` of the markers."""
+    def of(
+        cls,
+        lod: Real,
+        segments: Segments,
+        i: int,
+        *,
+        counted: bool,
+        where: Index | None = None,
+    ) -> BlockSummary:
+        """Summarise the LODs of a block in chunk `i` of the markers; `where` as for `summarise`."""
         group = segments.groups_of_chunk(i)
-        highest, row, counts = summarise(lod, group, counted=counted)
+        highest, row, counts = summarise(lod, group, counted=counted, where=where)
         place = (row + i * segments.size).astype(np.int32)
         return cls(highest, place, None if counts is None else counts.astype(np.uint32))
 
@@ -185,16 +193,21 @@ def segments_of(store: Location) -> Segments:
 
 
 def summary_of(
-    store: Location, held: object, i: int, values: Mapping[str, npt.NDArray[Any]]
+    store: Location,
+    held: object,
+    i: int,
+    values: Mapping[str, npt.NDArray[Any]],
+    where: Index | None = None,
 ) -> BlockSummary | None:
     """Summarise the statistics of a block in chunk `i` of the markers; None without LODs.
 
-    `held` tells apart stores that had the same path one after the other.
+    `held` tells apart stores that had the same path one after the other; `where` is as for
+    `summarise`.
     """
     if not has_summaries(values):
         return None
     segments, counted = _kept(store, held)
-    return BlockSummary.of(values[LOD], segments, i, counted=counted)
+    return BlockSummary.of(values[LOD], segments, i, counted=counted, where=where)
 
 
 @lru_cache(maxsize=8)

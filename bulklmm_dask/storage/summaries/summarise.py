@@ -19,7 +19,7 @@ from bulklmm_dask.typing import Index, Real
 
 
 def summarise(
-    lod: Real, group: Index, *, counted: bool = False
+    lod: Real, group: Index, *, counted: bool = False, where: Index | None = None
 ) -> tuple[Real, npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]] | None]:
     """Look once at all LODs.
 
@@ -27,10 +27,12 @@ def summarise(
     ----------
     lod : array (rows, columns)
         LODs; NaN is passed over.
-    group : array (rows,)
-        Number of the group of each row.
+    group : array (markers,)
+        Number of the group of each marker.
     counted : bool
         Whether LODs, in single or double precision, are counted as well.
+    where : array (markers,) of int, optional
+        Row of each marker; by default each has its own.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def summarise(
         Highest LOD of every column in each group, in the order of their numbers; NaN where a group
         has none. What is 0 has no sign.
     row : array (groups, columns) of int
-        The first row that has it; the first of the group where there is none.
+        The first marker that has it; the first of the group where there is none.
     counts : array (cells,) or None
         How many LODs each cell has; None if they are not counted.
     """
@@ -47,8 +49,10 @@ def summarise(
     takes = wanted() != NUMPY and lod.dtype in (np.float32, np.float64)
     loop = built("storage.compiled._blocks") if takes else None
     if loop is not None:
-        highest, row, counts = _compiled(loop, lod, group, counted=counted)
+        where = np.arange(len(lod)) if where is None else where
+        highest, row, counts = _compiled(loop, lod, where, group, counted=counted)
     else:
+        lod = lod if where is None else lod[where]
         adder = Counts(lod.dtype) if counted else None
         highest, row = Slabs.of(lod, group, adder).highest()
         counts = None if adder is None else adder.by_cell
@@ -56,18 +60,19 @@ def summarise(
 
 
 def _compiled(
-    loop: ModuleType, lod: Real, group: Index, *, counted: bool
+    loop: ModuleType, lod: Real, where: Index, group: Index, *, counted: bool
 ) -> tuple[Real, npt.NDArray[np.int32], npt.NDArray[np.uint32] | None]:
     order = np.argsort(group, kind="stable").astype(np.int64, copy=False)
     starts = np.flatnonzero(np.diff(group[order], prepend=group[order[:1]] - 1))
-    edges = np.append(starts, len(lod)).astype(np.int64, copy=False)
+    edges = np.append(starts, len(group)).astype(np.int64, copy=False)
     dtype = np.dtype(lod.dtype.type)  # Zarr names the order of bytes, also that of this machine
     highest = np.empty((starts.size, lod.shape[1]), dtype)
     row = np.empty(highest.shape, np.int32)
     counts = np.zeros(N_CELLS + 1 if counted else 0, np.uint32)  # the last one counts NaN
     layout = Layout.of(dtype)
     values = np.require(lod, requirements=["C", "ALIGNED"]).view(dtype)
-    loop.summarise(values, order, edges, highest, row, counts, layout.shift, layout.first)
+    where = where.astype(np.int64, copy=False)
+    loop.summarise(values, where, order, edges, highest, row, counts, layout.shift, layout.first)
     return highest, row, counts[:-1] if counted else None
 
 

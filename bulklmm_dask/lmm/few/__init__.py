@@ -1,0 +1,1 @@
+"""The null methods for few traits against many markers."""

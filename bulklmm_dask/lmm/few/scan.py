@@ -1,0 +1,136 @@
+r"""LOD scores of the null methods for few traits: what costs most is S_xx, in single precision.
+
+`lmm.null.scan` rotates all markers in double precision, which serves many traits at once. For few,
+S_xy = x'(My) is a thin product in double precision, and S_xx is computed in single precision
+(`forms`). With a relative error d of S_xx the LOD errs by (n/2) log10(e) d r2/(1 - r2)
+(`lod.largest_r2`). The error of each pair is bounded. Pairs for which the bound is too large, those
+of high LODs and those of markers near the covariates, are computed again by the usual scanner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.few.forms import Form, Rotation, Triangle, in_samples
+from bulklmm_dask.lmm.lod import SINGLE_ERROR, largest_r2, lod_of_ratio
+from bulklmm_dask.lmm.markers import NO_VARIATION, SMALL_SHARE
+from bulklmm_dask.lmm.null.fit import NullModel
+from bulklmm_dask.lmm.null.scan import NullScan
+from bulklmm_dask.typing import Array, Columns, Single
+
+# Numbers of the markers of a step: they stay in a large cache.
+_CELLS = 2**19
+# Largest error of a LOD due to S_xx in a scan in double precision.
+_DOUBLE_ERROR = 5e-6
+# Mean square of a marker below which, or above whose inverse, it is scaled.
+_SMALL = 1e-6
+# If |M| is more than this times the mean of 1/v where markers lie, too many pairs are computed
+# again.
+_MOST_SPREAD = 16.0
+
+
+def serves(basis: Basis, model: NullModel) -> bool:
+    """Tell whether `FewScan` can scan traits, and has few pairs to compute again.
+
+    Parameters
+    ----------
+    basis : Basis
+        Eigenbasis of the samples.
+    model : NullModel
+        Null models of the traits.
+    """
+    if len(model.given) or basis.graded:
+        return False
+    weights = basis.at(model.h2[model.fitted]).weights
+    typical = weights[: basis.rank or None].mean(axis=0)
+    return bool((weights.max(axis=0) <= _MOST_SPREAD * typical).all())
+
+
+@dataclass(frozen=True)
+class FewScan:
+    """Scanner of the null methods for few traits, without covariates of their own.
+
+    Attributes
+    ----------
+    usual : NullScan
+        The usual scanner of these traits, for pairs that are computed again.
+    """
+
+    usual: NullScan
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what is made at the first use, n x n numbers, out of pickles."""
+        return {"usual": self.usual}
+
+    @cached_property
+    def _form(self) -> Form:
+        kind = Triangle if len(self.usual.h2) == 1 else Rotation
+        return kind.of(self.usual.basis, self.usual.h2)
+
+    @cached_property
+    def _thin(self) -> Array:
+        """Scores My / sqrt(S), then the covariates, (n, traits + c), of the weighted samples."""
+        basis = self.usual.basis
+        return in_samples(basis, np.concatenate([self.usual.scores, basis.covariates], axis=1))
+
+    @cached_property
+    def _norm(self) -> Array:
+        """|M| at the heritability of each trait, (traits,)."""
+        return np.asarray(self.usual.basis.at(self.usual.h2).weights.max(axis=0))
+
+    def scan(self, genotypes: Array, *, single: bool) -> Columns:
+        """``lod`` of a block of markers (`Scanner`)."""
+        out = np.empty((len(genotypes), len(self.usual.h2)), dtype=np.float32)
+        most = SINGLE_ERROR if single else _DOUBLE_ERROR
+        step = max(64, _CELLS // self.usual.basis.n)
+        for start in range(0, len(out), step):
+            some = slice(start, start + step)
+            out[some] = self._lods(genotypes[some], most)
+        return {"lod": out}
+
+    def _lods(self, dosage: Array, most: float) -> Single:
+        """LODs of some markers, with an error of at most `most` due to S_xx."""
+        basis, traits = self.usual.basis, len(self.usual.h2)
+        mean = dosage.mean(axis=1, keepdims=True)
+        x = dosage - mean
+        spread = np.einsum("ik,ik->i", x, x)
+        size = spread
+        if basis.weights is not None:
+            x *= basis.weights
+            size = np.einsum("ik,ik->i", x, x)
+        thin = x @ self._thin
+        score, inside = thin[:, :traits], thin[:, traits:]
+        part = np.einsum("ic,ic->i", inside, inside)
+        left = size - part
+        fixed = left < SMALL_SHARE * size
+        tested = left > basis.share_left(NO_VARIATION) * np.maximum(size, 1e-300)
+        tested &= size > 1e-20 * (spread + basis.n * mean[:, 0] ** 2)
+        # What single precision cannot square is brought near 1.
+        odd = np.flatnonzero(tested & ~((size > _SMALL * basis.n) & (size < basis.n / _SMALL)))
+        if len(odd):
+            scale = np.sqrt(size[odd] / basis.n)
+            x[odd] /= scale[:, None]
+            score[odd] /= scale[:, None]
+            part[odd] /= scale**2
+            size = size.copy()
+            size[odd] = basis.n
+        x[~tested] = 0.0
+        # Rounding may leave nothing of what is nearly nothing.
+        least = np.where(tested, size, basis.n)[:, None] * (self._form.error * self._norm)
+        sxx = self._form.squares(x.astype(np.float32), part)
+        sxx[:, self.usual.h2 == 0.0] = (size - part)[:, None]  # M = I - QQ'
+        np.maximum(sxx, least, out=sxx)
+        r2 = np.where(tested[:, None], score * score / sxx, 0.0)
+        again = r2 > largest_r2(basis.n, most, least / sxx)
+        again |= fixed[:, None]
+        r2[again] = 0.0
+        out = 0.0 + lod_of_ratio(1.0 - r2, basis.n).astype(np.float32)
+        rows = np.flatnonzero(again.any(axis=1) & tested)
+        if len(rows):
+            out[rows] = self.usual.scan(dosage[rows], single=False)["lod"]
+        return np.asarray(out)

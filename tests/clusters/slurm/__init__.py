@@ -1,0 +1,1 @@
+"""SLURM for real: two virtual nodes on this machine."""
