@@ -55,13 +55,16 @@ def differing(client: Client, workers: Collection[str]) -> str:
         return ""
     scheduler: Any = client.scheduler
     packages = list(_COMPARED[1:])
-    found = client.sync(
-        scheduler.broadcast,
-        msg={"op": "versions", "packages": packages},
-        workers=sorted(new - {_SCHEDULER}),
-        on_error="return",
-        callback_timeout=_ANSWER,
-    )
+    try:
+        found = client.sync(
+            scheduler.broadcast,
+            msg={"op": "versions", "packages": packages},
+            workers=sorted(new - {_SCHEDULER}),
+            on_error="return",
+            callback_timeout=_ANSWER,
+        )
+    except TimeoutError:  # they are busy: they are asked the next time
+        return ""
     if _SCHEDULER in new:
         found[_SCHEDULER] = client.sync(scheduler.versions, packages=packages)
     before |= new

@@ -7,13 +7,14 @@ import os
 import time
 import warnings
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 from commands import run
 from faults.machines import Machines, wait_for
 
 import bulklmm_dask as blmm
-from bulklmm_dask.engine.versions import in_words
+from bulklmm_dask.engine.versions import differing, in_words
 from bulklmm_dask.engine.watch import active_client
 from clusters.everywhere import CHUNKS, assert_same, command, make_study, run_cell
 
@@ -40,6 +41,26 @@ def test_each_package_is_compared(package):
 def test_what_lacks_the_package_computes_nothing():
     with pytest.raises(blmm.InputError, match=r"b has no bulklmm_dask, which .* version 0.2; inst"):
         in_words(HERE, {"a": HERE, "b": HERE | {"bulklmm-dask": None}})
+
+
+class Busy:
+    """A client whose scheduler does not answer in time."""
+
+    cluster = None
+    scheduler = SimpleNamespace(broadcast=None, versions=None)
+
+    def __init__(self):
+        self.asked = 0
+
+    def sync(self, *_, **__):
+        self.asked += 1
+        raise TimeoutError
+
+
+def test_workers_that_are_busy_do_not_end_a_run_and_are_asked_again():
+    client = Busy()
+    assert [differing(client, ["tcp://a:1"]) for _ in range(2)] == ["", ""]
+    assert client.asked == 2
 
 
 @pytest.fixture
