@@ -63,10 +63,10 @@ def differing(client: Client, workers: Collection[str]) -> str:
             on_error="return",
             callback_timeout=_ANSWER,
         )
-    except TimeoutError:  # they are busy: they are asked the next time
+        if _SCHEDULER in new:
+            found[_SCHEDULER] = client.sync(scheduler.versions, packages=packages)
+    except OSError:  # busy, or away: they are asked the next time
         return ""
-    if _SCHEDULER in new:
-        found[_SCHEDULER] = client.sync(scheduler.versions, packages=packages)
     before |= new
     there = {name: one["packages"] for name, one in found.items() if isinstance(one, dict)}
     return in_words(get_package_info(packages), there)

@@ -147,3 +147,21 @@ def test_a_worker_of_other_versions_that_comes_late(tmp_path, machines, other, m
         blmm.scan(ds, store=tmp_path / "lod.zarr", chunks=CHUNKS, progress=more)
     assert begun
     assert_same(tmp_path / "lod.zarr")
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_lacks_modules(tmp_path):
+    """As one has that was installed from the same version at another time."""
+    package = tmp_path / "old" / "bulklmm_dask"
+    package.mkdir(parents=True)
+    lacking = "import sys\nsys.modules['bulklmm_dask.engine'] = None\n"
+    (package / "__init__.py").write_text(lacking)
+    study = make_study(tmp_path)
+    with Machines(tmp_path) as running:
+        usual = running.environment
+        path = f"{package.parent}{os.pathsep}{usual.get('PYTHONPATH', '')}"
+        running.environment = usual | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        running.scheduler()
+        running.environment = usual
+        scan = running.bulklmm(*command(study, tmp_path / "r.zarr", "--scheduler", running.file))
+        scan.require_error("cannot read the tasks of this process", "same versions there")
