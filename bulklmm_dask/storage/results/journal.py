@@ -59,8 +59,8 @@ class Journal:
         store : Location, optional
             Its place, if anything is known of that.
         expected : collection of tuple of int
-            Marks of all that will be finished, if that is known. On a server, checksums and
-            summaries are then sent while the last of it is.
+            Marks of all that will be finished, if that is known. Checksums and summaries of a
+            store that this run has made on a server are then sent while the last of it is.
         """
         self._target, self._store = target, store or target.location
         self._waiting: list[Written] = []
@@ -87,13 +87,16 @@ class Journal:
             self._finish()
 
     def _foretell(self, written: Written) -> None:
-        """Begin to put all into the arrays of the store once the last bytes are on their way."""
+        """Begin to put all into the arrays of the store once the last bytes are on their way.
+
+        A store that others have made is listed for that, which has to wait for those bytes.
+        """
         with self._lock:
             if written.mark not in self._expected:
                 return
             self._expected.discard(written.mark)
             self._foretold[written.mark] = written
-            if not self._expected:
+            if not self._expected and self._store.is_own:
                 others = [*self._waiting, *self._foretold.values()]
                 self._early = self._pool.submit(
                     Folding, self._store, self._target.made().held, others
