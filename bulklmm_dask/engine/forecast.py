@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bulklmm_dask.engine.calibration import Rates
 from bulklmm_dask.engine.room import Room
 from bulklmm_dask.engine.workload import Workload
+from bulklmm_dask.lmm.few.choice import is_few
 from bulklmm_dask.lmm.operations import Operations
 
 # Seconds of a worker for each block that is stored, beside its arithmetic and its compression: for
@@ -80,11 +81,14 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
     else:
         columns = plan.shape[1]
         products = work.products(plan.n_variants, plan.n_traits)
-        rotations = columns * plan.patterns * work.rotation(plan.n_variants)
+        of_one = plan.n_variants // max(load.relations, 1)
+        few = plan.traits if is_few(foot.model, n, plan.traits, of_one) and not foot.own else 0
+        rotations = columns * plan.patterns * work.rotation(plan.n_variants, few)
         flops["blocks"] = products + rotations
         markers = float(columns * plan.n_variants * n)
         traits = float(plan.shape[0] * plan.n_traits * n)
-        taken = products / rates.product + rotations / rates.rotation
+        # Those of few traits are in single precision.
+        taken = products / rates.product + rotations / (rates.rotation * (2.0 if few else 1.0))
         taken += plan.tests * (rates.pair + plan.pair_bytes / rates.write)
         taken += markers * rates.marker + traits * rates.trait
         at_once = min(together, load.n_blocks)

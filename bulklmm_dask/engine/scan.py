@@ -28,7 +28,7 @@ from bulklmm_dask.engine.tasks import (
 )
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import each_marker, fit_traits, scan_distinct
-from bulklmm_dask.lmm.few.scan import MOST_TRAITS
+from bulklmm_dask.lmm.few.choice import MOST_TRAITS
 from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples

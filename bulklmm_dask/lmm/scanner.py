@@ -9,7 +9,8 @@ import numpy as np
 from bulklmm_dask.lmm.alt.exact import AltExact
 from bulklmm_dask.lmm.alt.grid import AltGrid
 from bulklmm_dask.lmm.alt.search import AltSearch
-from bulklmm_dask.lmm.few.scan import FewScan, pays
+from bulklmm_dask.lmm.few.choice import is_few
+from bulklmm_dask.lmm.few.scan import FewScan, serves
 from bulklmm_dask.lmm.groups import FittedGroup
 from bulklmm_dask.lmm.joint.scanner import JointScan
 from bulklmm_dask.lmm.null.scan import NullScan
@@ -65,7 +66,8 @@ def make_scanner(
     effects = options.with_effects
     if not options.alternative:
         usual = NullScan.of(basis, model, effects=effects)
-        return FewScan(usual) if pays(basis, model, n_markers) else usual
+        few = is_few(options, basis.n, len(usual.h2), n_markers) and serves(basis, model)
+        return FewScan(usual) if few else usual
     if options.grid is not None:
         grid = basis.in_use(np.array(options.grid))
         return AltGrid.of(basis, model, grid, reml=options.reml, effects=effects)

@@ -296,3 +296,13 @@ def test_weights_of_very_different_size_take_more(rates):
     assert found["different"].memory_bytes > 1.1 * found["alike"].memory_bytes
     assert found["different"].flops["blocks"] > 5 * found["alike"].flops["blocks"]
     assert found["alike"].n_blocks == found["different"].n_blocks
+
+
+def test_few_traits_take_less(rates):
+    sizes = {"n_samples": 500, "n_variants": 100_000}
+    one, ten, eleven = (blmm.plan(**sizes, n_traits=count) for count in (1, 10, 11))
+    assert one.flops["blocks"] < 0.6 * eleven.flops["blocks"]
+    assert one.seconds["blocks"] < 0.7 * ten.seconds["blocks"] < 0.7 * eleven.seconds["blocks"]
+    assert one.memory["block"] > 3 * 8 * 500**2
+    with_effects = blmm.plan(**sizes, n_traits=1, statistics=["beta"])
+    assert with_effects.flops["blocks"] > 1.8 * one.flops["blocks"]

@@ -178,3 +178,5 @@ def test_only_where_it_pays() -> None:
     assert kind(11, 1000) is NullScan
     assert kind(1, 100) is NullScan
     assert kind(1, None) is NullScan
+    assert kind(1, 1000, grid=(0.0, 0.5)) is FewScan
+    assert kind(1, 1000, wanted=("lod", "beta")) is NullScan

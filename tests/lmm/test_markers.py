@@ -45,7 +45,7 @@ def test_distinct_markers_whatever_their_sums(shape, dtype, alike, monkeypatch):
     x = rng.choice([0, 0.5, 1, 2 / 3], shape).astype(dtype)
     copies = x[rng.integers(0, len(x), 5 * len(x))]
     if alike:
-        monkeypatch.setattr("bulklmm_dask.lmm.markers._sums", lambda words: np.zeros(len(words)))
+        monkeypatch.setattr("bulklmm_dask.lmm.markers._sums", lambda rows: np.zeros(len(rows)))
     few, where = distinct_markers(copies)
     back = few if where is None else few[where]
     np.testing.assert_array_equal(back, copies)
@@ -54,8 +54,13 @@ def test_distinct_markers_whatever_their_sums(shape, dtype, alike, monkeypatch):
 
 
 def test_sums_of_rows_that_differ_are_different():
-    """Also where numbers differ in their highest bits only."""
     values = np.array([0.0, 0.5, 1.0, 2.0, 0.25, 0.75])
     x = np.unique(values[np.random.default_rng(3).integers(0, 6, (20_000, 6))], axis=0)
     for rows in (x, x.astype(np.float32)):
-        assert len(np.unique(_sums(rows.view(np.uint64 if rows is x else np.uint32)))) == len(x)
+        assert len(np.unique(_sums(rows))) == len(x)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 33, 248])
+def test_sums_of_copies_are_equal_wherever_they_lie(width):
+    row = np.random.default_rng(4).random(width)
+    assert len(np.unique(_sums(np.tile(row, (97, 1))))) == 1

@@ -10,7 +10,7 @@ V(h), there are two ways, and the cheaper one depends on the number of traits:
   A = V^-1 C R^-1 with C'V^-1 C = R R'.
 
 Both lose digits where M is large in other directions than that of x. The relative error of S_xx is
-below `error` |M| |x|^2 / S_xx with |M| = max 1/v. The largest measured, 5 and 14 units of single
+below `error` |M| |x|^2 / S_xx with |M| = max 1/v. The largest measured, 5 and 20 units of single
 precision, are those of markers that are eigenvectors of the kinship; of others it is 5 units.
 """
 
@@ -32,7 +32,7 @@ _UNIT = 2.0**-24
 # Columns whose squares are summed in single precision; the sums are added up in double precision.
 _COLUMNS = 128
 # Samples whose products are summed in one go: the longer a sum, the larger its rounding error.
-_SAMPLES = 128
+_SAMPLES = 256
 # Markers whose squares are summed in double precision at a time.
 _ROWS = 64
 
@@ -105,7 +105,7 @@ class Rotation:
         A of each covariate and trait.
     """
 
-    error: ClassVar[float] = 16.0 * _UNIT
+    error: ClassVar[float] = 24.0 * _UNIT
 
     vectors: Single
     weights: Single

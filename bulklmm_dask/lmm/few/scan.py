@@ -23,23 +23,19 @@ from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.typing import Array, Columns, Single
 
-# Up to this many traits are few.
-MOST_TRAITS = 10
 # Numbers of the markers of a step: they stay in a large cache.
 _CELLS = 2**19
 # Largest error of a LOD due to S_xx in a scan in double precision.
 _DOUBLE_ERROR = 5e-6
 # Mean square of a marker below which, or above whose inverse, it is scaled.
 _SMALL = 1e-6
-# With fewer markers for each sample the factor of M costs more than it saves.
-_MARKERS_A_SAMPLE = 4
 # If |M| is more than this times the mean of 1/v where markers lie, too many pairs are computed
 # again.
 _MOST_SPREAD = 16.0
 
 
-def pays(basis: Basis, model: NullModel, n_markers: int | None) -> bool:
-    """Tell whether `FewScan` takes less time than `NullScan`.
+def serves(basis: Basis, model: NullModel) -> bool:
+    """Tell whether `FewScan` can scan traits, and has few pairs to compute again.
 
     Parameters
     ----------
@@ -47,18 +43,12 @@ def pays(basis: Basis, model: NullModel, n_markers: int | None) -> bool:
         Eigenbasis of the samples.
     model : NullModel
         Null models of the traits.
-    n_markers : int or None
-        Number of markers that the traits will be scanned against with this basis, if it is known.
     """
-    h2 = model.h2[model.fitted]
-    if n_markers is None or n_markers < _MARKERS_A_SAMPLE * basis.n:
+    if len(model.given) or basis.graded:
         return False
-    if not 0 < len(h2) <= MOST_TRAITS or len(model.given) or basis.graded:
-        return False
-    weights = basis.at(h2).weights
-    return bool(
-        (weights.max(axis=0) <= _MOST_SPREAD * weights[: basis.rank or None].mean(axis=0)).all()
-    )
+    weights = basis.at(model.h2[model.fitted]).weights
+    typical = weights[: basis.rank or None].mean(axis=0)
+    return bool((weights.max(axis=0) <= _MOST_SPREAD * typical).all())
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ class FewScan:
     Attributes
     ----------
     usual : NullScan
-        The usual scanner of these traits, for effects and for single pairs.
+        The usual scanner of these traits, for pairs that are computed again.
     """
 
     usual: NullScan
@@ -94,9 +84,7 @@ class FewScan:
         return np.asarray(self.usual.basis.at(self.usual.h2).weights.max(axis=0))
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
-        """``lod`` of a block of markers and, with effects, ``beta`` and ``se`` (`Scanner`)."""
-        if self.usual.effects:
-            return self.usual.scan(genotypes, single=single)
+        """``lod`` of a block of markers (`Scanner`)."""
         out = np.empty((len(genotypes), len(self.usual.h2)), dtype=np.float32)
         most = SINGLE_ERROR if single else _DOUBLE_ERROR
         step = max(64, _CELLS // self.usual.basis.n)
