@@ -70,6 +70,7 @@ class Journal:
         self._foretold: dict[tuple[int, ...], Written] = {}  # and not yet noted
         self._expected, self._lock = set(expected), Lock()
         self._early: Future[Folding] | None = None
+        self._is_as_told = True
         self._tells = ExitStack()
 
     def __enter__(self) -> Self:
@@ -111,7 +112,8 @@ class Journal:
         """Note what is finished."""
         with self._lock:
             self._waiting.append(written)
-            self._foretold.pop(written.mark, None)
+            told = self._foretold.pop(written.mark, None)
+            self._is_as_told &= told is None or told.is_same(written)
             self._expected.discard(written.mark)
         if written.summary is not None:
             self._bytes += written.summary.nbytes
@@ -146,8 +148,9 @@ class Journal:
             return
         if not (self._number or self._waiting):
             return
-        if self._early is not None and not (self._foretold or self._early.exception()):
-            self._folded = self._early.result().finish()
+        early = self._early if self._is_as_told and not self._foretold else None
+        if early is not None and not early.exception():
+            self._folded = early.result().finish()
         else:
             self._folded = fold(self._store, self._target.made().held, self._waiting)
 
