@@ -38,7 +38,7 @@ N_SAMPLES, N_VARIANTS = 248, 7321
 JOINT_TRAITS = 8192
 SINGLE_TRAITS = 32_000  # of the product that permutations are compared with
 # Samples and markers of a scan of few traits.
-FEW_SAMPLES, FEW_MARKERS = 1000, 100_000
+FEW_SAMPLES, FEW_MARKERS = 1000, 40_000
 NUMBER = count()
 
 
@@ -103,7 +103,7 @@ def from_file() -> xr.Dataset:
 
 
 def many_markers(n_traits: int) -> xr.Dataset:
-    """A study of 1,000 distinct samples and 100,000 markers."""
+    """A study of 1,000 distinct samples and 40,000 markers."""
     ds = blmm.simulate_study(
         n_samples=FEW_SAMPLES,
         n_strains=None,
@@ -134,7 +134,7 @@ STUDIES = {
         lambda n_traits: simulated(50)(200),
     ),
     "few": Study(
-        "Few traits, 1,000 distinct samples, 100,000 markers, beside the rotation of its markers",
+        "Few traits, 1,000 distinct samples, 40,000 markers, beside the rotation of its markers",
         many_markers,
     ),
 }
