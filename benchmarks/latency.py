@@ -7,7 +7,8 @@ of their own. They need processor time as well, which a server elsewhere would n
 scan: the server in memory takes least. The times are the least of all repeats.
 
 Rounds are requests that wait for each other. Those before the first block is written, and those
-after the last one is, do not grow with the number of blocks.
+after the last one is, do not grow with the number of blocks. On a busy machine, requests that need
+not wait for each other are counted as rounds too: a latency of half a second tells them better.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
 from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
-from bulklmm_dask.errors import InputError, OptionError
+from bulklmm_dask.errors import OptionError
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.stamp import OF
@@ -101,7 +101,7 @@ def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any])
 
 def _relations(contigs: int, *, loco: bool) -> int:
     if loco and not contigs:
-        raise InputError(
+        raise OptionError(
             f"{option('loco', True)} needs the number of chromosomes; give "
             f"{option('n_contigs')}, or a study with a marker map"
         )

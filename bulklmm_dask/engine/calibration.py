@@ -254,7 +254,8 @@ def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int
     for each in values.values():
         part = np.ascontiguousarray(each)
         inner = (part.shape[0], min(_INNER, part.shape[1]), *part.shape[2:])
-        form = Form.new(part.shape, part.dtype, part.shape, codecs, inner=inner)
+        whole = tuple(-(-size // own) * own for size, own in zip(part.shape, inner, strict=True))
+        form = Form.new(part.shape, part.dtype, whole, codecs, inner=inner)
         stream = io.BytesIO()
         took += _taken(partial(write, stream, form, part))[0]
         size += part.nbytes

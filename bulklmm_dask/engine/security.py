@@ -128,9 +128,9 @@ def security_for(address: str, tls: Certificates | None) -> Security | None:
     Raises
     ------
     OptionError
-        If there are certificates for an address without TLS.
+        If there are certificates for an address without TLS, or none where they are needed.
     InputError
-        If one is needed and not given, if a file cannot be read or holds something else, or if a
+        If a file cannot be read or holds something else, or if a
         certificate has expired.
     """
     if not address.startswith(f"{SCHEME}://"):
@@ -139,7 +139,7 @@ def security_for(address: str, tls: Certificates | None) -> Security | None:
     parts = _from_configuration() | _given(tls)
     for name in ("ca_file", "cert"):
         if name not in parts:
-            raise InputError(
+            raise OptionError(
                 f"the scheduler at {address} takes no client without certificates; give "
                 f"{_option(name)}, {_WHAT[name]}, or set {_CONFIG}.{_OURS[name]} in Dask's "
                 "configuration"

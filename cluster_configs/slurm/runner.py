@@ -21,4 +21,4 @@ with runner, Client(runner) as client:
     client.wait_for_workers(runner.n_workers)
     print(f"{runner.n_workers} workers, {threads} threads and {memory} MiB each", flush=True)
     result = blmm.scan(blmm.open_dataset(study), store=store)
-    print(blmm.max_lod(result).nlargest(5, "lod"))
+    print(blmm.max_lod(result).nlargest(5, "lod")[["trait", "variant", "lod"]])

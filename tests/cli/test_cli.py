@@ -486,12 +486,15 @@ def test_usage_errors(control_file, arguments, message):
             ["scan", "{1}", "{0}/r.zarr", "--scheduler", "tcp://x:1", "--threads", "2"],
             "own workers",
         ),
+        (["simulate", "{0}/s.zarr", "--seed", "-1"], "seed is -1"),
+        (["scan", "{1}", "{0}/r.zarr", "--method", "null-grid", "--h2-grid", "0,1.5"], "1.5"),
+        (["scan", "{1}", "{0}/r.zarr", "--workers", "1", "--memory", "much"], "much"),
     ],
 )
-def test_options_that_exclude_each_other_are_usage_errors(study, tmp_path, arguments, message):
+def test_options_without_a_meaning_are_usage_errors(study, tmp_path, arguments, message):
     filled = [argument.format(tmp_path, study) for argument in arguments]
     assert message in run(*filled, code=2).stderr
-    assert not (tmp_path / "r.zarr").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -499,7 +502,6 @@ def test_options_that_exclude_each_other_are_usage_errors(study, tmp_path, argum
     [
         (["info", "{0}/absent"], "there is no"),
         (["import", "{1}", "{0}/s.zarr"], "a Zarr store already"),
-        (["simulate", "{0}/s.zarr", "--seed", "-1"], "seed is -1"),
         (["kinship", "{1}", "--out", "{0}/none/k.csv"], "there is no folder {0}/none; make it"),
         (["kinship", "{1}", "--out", "{1}/zarr.json"], "zarr.json exists"),
         (["maxima", "{1}", "--out", "{0}/none/m.csv"], "there is no folder {0}/none; make it"),
@@ -510,10 +512,8 @@ def test_options_that_exclude_each_other_are_usage_errors(study, tmp_path, argum
         (["scan", "{0}/absent.zarr", "{0}/r.zarr"], "there is no store"),
         (["maxima", "{1}"], "not a result store"),
         (["scan", "{1}", "{0}/r.zarr", "--covariates", "shoe"], "no covariate 'shoe'"),
-        (["scan", "{1}", "{0}/r.zarr", "--method", "null-grid", "--h2-grid", "0,1.5"], "1.5"),
         (["scan", "{1}", "{0}/r.zarr", "--kinship", "cousins"], "'cousins'"),
         (["scan", "{1}", "{0}/r.zarr", "--scheduler", "nowhere"], "'nowhere'"),
-        (["scan", "{1}", "{0}/r.zarr", "--workers", "1", "--memory", "much"], "'much'"),
         (["simulate", "{1}"], "exists"),
         (["profile", "{1}", "trait1"], "no trait 'trait1' in the study; similar are 'trait"),
         (["profile", "{1}", "trait01", "--variant", "rs1"], "no variant 'rs1'"),

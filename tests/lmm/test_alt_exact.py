@@ -180,7 +180,7 @@ def test_sums_of_few_terms_are_the_likelihood_and_its_derivatives(reml, rank):
         slope, bend = sums.derivatives(np.arange(6), h)
         np.testing.assert_allclose(slope, truth.slope, rtol=1e-7, atol=1e-8)
         np.testing.assert_allclose(bend, truth.bend, rtol=1e-6, atol=1e-7)
-        value, full, _ = sums.values(h)
+        value, full, _ = sums.values(np.arange(6), h)
         np.testing.assert_allclose(full, truth.full, rtol=1e-9)
         constants.append(value - truth.value)
     np.testing.assert_allclose(np.ptp(constants, axis=0), 0, atol=1e-8)

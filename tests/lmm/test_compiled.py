@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import bulklmm_dask as blmm
 from bulklmm_dask._compiled import NUMPY, VARIABLE
 from bulklmm_dask.lmm.alt.climb import Climb
 from bulklmm_dask.lmm.alt.exact import AltExact
-from bulklmm_dask.lmm.alt.sums import _RIVAL, PairSums
+from bulklmm_dask.lmm.alt.peaks import PairBlock
+from bulklmm_dask.lmm.alt.sums import PairSums
 from bulklmm_dask.lmm.basis import fold, make_basis
 from bulklmm_dask.lmm.compiled.climb import Limits, TraitTable, climb_tile
 from bulklmm_dask.lmm.compiled.grid import grid_tile
@@ -188,65 +190,106 @@ def test_scans_are_those_of_numpy(precision, reml, monkeypatch):
         np.testing.assert_allclose(lod, expected, atol=1e-4 if precision == "single" else 1e-5)
 
 
-def sums_of(pairs, *, reml, seed=0):
-    """Terms of pairs of many kinds: weak, strong, with maxima at ends and between."""
+def block_of(*, reml, seed=0):
+    """Markers and traits of many kinds: weak, strong, with maxima at ends and between."""
     rng = np.random.default_rng(seed)
-    n, rank = 60, 40
+    n, rank, p, m = 60, 40, 30, 20
     factor = rng.standard_normal((n, rank))
     basis = make_basis(factor @ factor.T / rank, np.ones((n, 1)))
-    x, y = rng.standard_normal((2, n, pairs))
-    y += rng.choice([0.0, 0.5, 3.0], pairs) * x
-    y += rng.choice([0.0, 2.0], pairs) * (factor @ rng.standard_normal((rank, pairs)))
+    x = rng.standard_normal((n, p))
+    y = rng.standard_normal((n, m)) + rng.choice([0.0, 0.5, 3.0], m) * x[:, :m]
+    y += rng.choice([0.0, 2.0], m) * (factor @ rng.standard_normal((rank, m)))
     spectrum, turned = fold(basis, basis.vectors.T @ np.concatenate([x, y], axis=1))
     projected = Projected.of(spectrum, folded=True)
-    xs, ys = (projected.vectors.T @ turned[:, k * pairs : (k + 1) * pairs] for k in (0, 1))
-    terms = np.zeros((len(projected.with_null), 3, pairs))
-    terms[:, 0] = projected.square_terms(turned[:, pairs:], ys)
-    terms[:-1, 1], terms[:-1, 2] = projected.left @ (xs * ys), projected.left @ (xs * xs)
+    xs, ys = (np.ascontiguousarray(part.T @ projected.vectors) for part in np.split(turned, [p], 1))
+    terms = projected.square_terms(turned[:, p:], ys.T)
     volumes = [projected.log_volume(reml=kind) for kind in (False, reml)]
-    sums = PairSums(projected.with_null, terms, *volumes, n, n - 2 * reml, reml)
-    return sums, spectrum.mesh, rng.uniform(0, spectrum.h2_max, pairs)
+    squares = (xs * xs) @ projected.compression.matrix
+    count = n - 2 * reml
+    block = PairBlock.of(projected, xs, ys, squares, terms, volumes[1], count, reml=reml)
+    return block, PairSums(projected.with_null, terms, *volumes, n, count, reml), spectrum.mesh
 
 
 @pytest.mark.parametrize("kernels", available()[1:])
 @pytest.mark.parametrize("reml", [False, True])
-@pytest.mark.parametrize("pairs", [1, 8, 203])
+@pytest.mark.parametrize("pairs", [0, 1, 8, 603])
 def test_sums_of_pairs_are_those_of_numpy(kernels, reml, pairs, monkeypatch):
-    sums, mesh, h2 = sums_of(pairs, reml=reml)
-    h2[0], h2[-1] = mesh[-1], 0.0
-    some = np.random.default_rng(1).permutation(pairs)[: pairs // 2 + 1]
+    block, sums, mesh = block_of(reml=reml)
+    rng = np.random.default_rng(1)
+    i, j = rng.integers(len(block.x), size=pairs), np.sort(rng.integers(20, size=pairs))
+    j[: pairs // 2] = rng.permutation(j[: pairs // 2])
+    some = rng.permutation(pairs)[: pairs // 2 + 1]
+    h2 = rng.uniform(0, mesh[-1], pairs)
+    h2[:2], h2[-1:] = mesh[-1], 0.0
+    wanted = rng.random(pairs) < 0.7
 
     def found(which):
         monkeypatch.setenv(VARIABLE, which)
+        terms, peaks = block.terms(i, j, wanted)
+        of_pairs = replace(sums, terms=terms)
         empty = np.empty(0, np.int64)
+        every, low, high = np.arange(pairs), np.zeros(pairs), np.full(pairs, mesh[-1])
         return {
-            "derivatives": sums.derivatives(some, h2[some]),
-            "none": sums.derivatives(empty, np.empty(0)),
-            "values": sums.values(h2),
-            "volume": sums.full.at(h2),
-            "climb": sums.climb(h2, mesh[-1]),
-            "rivals": sums.rivals(mesh, h2),
-            "search": sums.search(mesh),
+            "terms": (terms,),
+            "peaks": (peaks.pair, peaks.point, peaks.lost),
+            "derivatives": of_pairs.derivatives(some, h2[some]),
+            "none": of_pairs.derivatives(empty, np.empty(0)),
+            "values": of_pairs.values(some, h2[some]),
+            "volume": (sums.full.at(h2),),
+            "climb": of_pairs.climb(every, h2, low, high, mesh[-1]),
+            "search": of_pairs.search(mesh),
+            "mesh": of_pairs.on_mesh(mesh)[:1],
         }
 
     fast, slow = found(kernels), found(NUMPY)
     for name, expected in slow.items():
         for one, other in zip(fast[name], expected, strict=True):
-            assert np.asarray(one).dtype == np.asarray(other).dtype
-            if name not in ("climb", "search", "rivals"):
+            assert one.dtype == other.dtype
+            if name not in ("climb", "search"):
                 np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10, err_msg=name)
-    # NumPy compares in single precision under REML: so here are the likelihoods themselves.
-    value = sums.on_mesh(mesh)[0]
-    near = value >= value.max(axis=0) - _RIVAL
-    peak = near[1:-1] & (value[1:-1] > value[:-2]) & (value[1:-1] >= value[2:])
-    peak &= (mesh[2:, None] < h2) | (mesh[:-2, None] > h2)
-    np.testing.assert_array_equal(fast["rivals"], (near[0] | near[-1], peak.any(axis=0)))
-    assert np.mean(np.array(fast["rivals"]) == slow["rivals"]) > 0.99
+    # The likelihoods themselves have these peaks.
+    value = slow["mesh"][0]
+    peak = (value >= value.max(axis=0, initial=-np.inf) - 0.1) & wanted
+    peak[1:] &= value[1:] > value[:-1]
+    peak[:-1] &= value[:-1] >= value[1:]
+    pair, point = np.nonzero(peak.T)
+    assert not fast["peaks"][2].any()
+    np.testing.assert_array_equal(fast["peaks"][:2], (pair, point))
     # Steps of Newton end by a rule: the value is the same, h2 only to the end of the rule.
-    np.testing.assert_array_equal(fast["climb"][3], slow["climb"][3])
     sure = slow["climb"][3]
+    np.testing.assert_array_equal(fast["climb"][3], sure)
     np.testing.assert_allclose(fast["climb"][1][sure], slow["climb"][1][sure], atol=1e-8)
     np.testing.assert_allclose(fast["search"][1], slow["search"][1], atol=1e-8)
+
+
+@pytest.mark.parametrize("kernels", available())
+def test_a_pair_without_a_clear_peak_is_lost(kernels, monkeypatch):
+    """A flat likelihood, whose peaks are rounding, one with many, and one of a perfect fit."""
+    monkeypatch.setenv(VARIABLE, kernels)
+    block, _, mesh = block_of(reml=False)
+    wavy = 1.0 + 1e-6 * np.cos(np.pi * np.arange(len(mesh)))
+    one = np.ones((1, len(mesh)))
+    i, j = np.array([3, 3]), np.array([5, 6])
+    block = replace(block, weights=np.ones_like(block.weights), xx=1e9 * one.repeat(30, axis=0))
+    for root in (wavy[None], -one, np.nan * one):
+        _, peaks = replace(block, root=root).terms(i, j, np.array([True, False]))
+        assert not len(peaks.pair)
+        np.testing.assert_array_equal(peaks.lost, [True, False])
+
+
+@needed
+def test_blocks_that_do_not_fit_are_refused():
+    block, _, mesh = block_of(reml=False)
+    i, wanted = np.arange(4), np.ones(4, np.bool_)
+    for changed, marker, error in [
+        ({"x": block.x[:, 1:].copy()}, 0, "y has to have -1 rows of 39"),
+        ({"squares": block.squares[1:]}, 0, "squares has to have 30 rows of"),
+        ({"root": np.ones((2, len(mesh)))}, 0, "root has 2 rows, not 1 or 30"),
+        ({"xx": block.xx[:, 1:].copy()}, 0, "xx has to have 30 rows of"),
+        ({}, 27, "i has 30, but there are 30"),
+    ]:
+        with pytest.raises((ValueError, IndexError), match=error):
+            replace(block, **changed).terms(i + marker, i, wanted)
 
 
 @pytest.mark.parametrize("kernels", available())

@@ -139,6 +139,17 @@ class Proxy:
         """
         return _chain(self.spans)
 
+    def rounds_until(self, part: str) -> list[Request]:
+        """The same of what ended before the first request for some objects.
+
+        Parameters
+        ----------
+        part : str
+            What their keys contain.
+        """
+        first = min(span[0] for span in self.spans if part in span[2].key)
+        return _chain(span for span in self.spans if span[1] <= first)
+
     def rounds_around(self, part: str) -> tuple[list[Request], list[Request]]:
         """The same of what ended before, and of what began after, all writes of some objects.
 

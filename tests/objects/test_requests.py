@@ -101,8 +101,10 @@ ROUNDS = {
     "max_lod": 5,
     "verify": 14,
 }
-# Of a scan of a study in memory; the rounds that make its store are among the first.
-MOST_BEFORE, MOST_AFTER = 12, 6
+# Of a scan of a study in memory; the rounds that make its store are among the first. One in the
+# bucket is opened in two rounds, and its genotypes are a third one.
+MOST_BEFORE, MOST_AFTER, MOST_OPENED = 12, 6, 14
+MOST_WAITED_FOR = {"sample_trait": 5, "call_dosage": 6}  # 2 and 3
 LATENCY = 0.1  # seconds
 
 
@@ -142,6 +144,22 @@ def test_rounds_around_the_blocks_do_not_grow_with_them(bucket, wide, endpoint):
         assert len(before) <= MOST_BEFORE, before
         assert len(after) <= MOST_AFTER, after
         print(files_of(("variants", "traits"), chunks, wide), "blocks:", len(before), len(after))
+
+
+def test_of_a_study_in_the_bucket_all_is_read_at_once(bucket, wide, endpoint):
+    """What the root names, then the traits beside a look at the store, then the genotypes."""
+    blmm.save(wide, bucket / "study.zarr")
+    endpoint.latency = LATENCY
+    endpoint.forget()
+    opened = blmm.open_dataset(bucket / "study.zarr")
+    scan_of(opened, bucket / "lod.zarr", {"variants": 40, "traits": 14})
+    before, after = endpoint.rounds_around("zarr/lod/c/")
+    assert len(before) <= MOST_OPENED, before
+    assert len(after) <= MOST_AFTER, after
+    waited_for = {each: endpoint.rounds_until(f"study.zarr/{each}/c/") for each in MOST_WAITED_FOR}
+    for name, most in MOST_WAITED_FOR.items():
+        assert len(waited_for[name]) <= most, (name, waited_for[name])
+    print(len(before), len(after), {name: len(each) for name, each in waited_for.items()})
 
 
 def test_of_large_files_one_trait_is_read_alone(bucket, endpoint, monkeypatch):

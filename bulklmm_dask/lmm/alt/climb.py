@@ -101,6 +101,9 @@ class Climb:
         self._inverse = np.ascontiguousarray(inverse.astype(np.float32))
         # exp(-2/N (-1/2 ln S_xx)), by which 1 - r2 at a node is divided under REML.
         self._volume = np.ascontiguousarray((inverse ** (1.0 / count)).astype(np.float32))
+        # Memory for a and g of a tile: new memory of each tile would have to be cleared.
+        self._room = [np.empty(k * TRAITS * MARKERS, np.float32) for k in (POWERS, DEGREE + 1)]
+        self._double_room = np.empty(0 if single else TRAITS * MARKERS)
         self._loops = loops()
         h2_max = expansion.projected.spectrum.h2_max
         series = n / (_SERIES_REML if reml else _SERIES)
@@ -116,20 +119,24 @@ class Climb:
 
     def _tile(self, trait: ClimbTraits, columns: slice, rows: slice) -> Climbed:
         height = columns.stop - columns.start
-        a = np.empty((POWERS, height, rows.stop - rows.start), np.float32)
-        below = 0 if self._double is None else height
-        np.matmul(trait.scores[below:], self._x[:, rows], out=a.reshape(-1, a.shape[2])[below:])
-        g = (trait.weights @ self._squares[:, rows]).reshape(DEGREE + 1, height, -1)
+        width = rows.stop - rows.start
+        a, g = (
+            room[: size * height * width].reshape(size, height, width)
+            for room, size in zip(self._room, (POWERS, DEGREE + 1), strict=True)
+        )
+        below = 0 if self._double is None else 1
+        for factors, values, out in ((trait.scores, self._x, a), (trait.weights, self._squares, g)):
+            rest = factors[below * height :]
+            np.matmul(rest, values[:, rows], out=out[below:].reshape(-1, width))
         if self._double is not None:
-            a[0], g[0] = (
-                first @ values[:, rows]
-                for first, values in zip(trait.first, self._double, strict=True)
-            )
+            product = self._double_room[: height * width].reshape(height, width)
+            for out, first, part in zip((a, g), trait.first, self._double, strict=True):
+                out[0] = np.matmul(first, part[:, rows], out=product)
         far = trait.far_scores @ self._x[:, rows]
         if self._loops is not None:
-            inverse, volume, first = self._inverse, self._volume, rows.start
+            inverse, volume, start = self._inverse, self._volume, rows.start
             found = climb_tile(
-                a, g, far, trait.table, inverse, volume, first, self._limits, self._loops
+                a, g, far, trait.table, inverse, volume, start, self._limits, self._loops
             )
             return Climbed(columns, rows, *found)
         pairs = TilePairs(trait, a, g, self._limits)

@@ -23,8 +23,9 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.alt.climb import Climb, Climbed
 from bulklmm_dask.lmm.alt.local import Expansion
 from bulklmm_dask.lmm.alt.pairs import log_ratios, optimise_pairs
+from bulklmm_dask.lmm.alt.peaks import PairBlock, Peaks
 from bulklmm_dask.lmm.alt.scan import TO_LOD, Alternative, Scores, refined_from, settle
-from bulklmm_dask.lmm.alt.sums import LEFT, PairSums
+from bulklmm_dask.lmm.alt.sums import PairSums
 from bulklmm_dask.lmm.alt.tiles import PairTraits
 from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.compress import weights_at
@@ -35,8 +36,8 @@ from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.projected import LogVolume, Projected
 from bulklmm_dask.typing import Array, Columns, Flags, Index
 
-# Pairs that are optimised together, and whose rows are multiplied together.
-_TOGETHER, _IN_CACHE = 2048, 512
+# Pairs that are optimised together.
+_TOGETHER = 2048
 
 
 @dataclass(frozen=True)
@@ -157,60 +158,62 @@ class _Block:
         """Full likelihood (traits,) of the null models, with S_yy(h0) = 1."""
         return -0.5 * self._volumes[0].at(self.expansion.h0)
 
-    def _sums(self, i: Index, j: Index) -> PairSums:
-        """Terms of markers i and traits j, (pairs,)."""
-        traits, expansion = self.traits, self.expansion
-        terms = np.zeros((len(expansion.terms), 3, len(i)))
-        terms[:, 0] = expansion.terms[:, j]
-        terms[:-1, 1] = self._products(i, j).T
-        terms[:-1, 2] = self.squares[i].T
-        return PairSums(
-            expansion.projected.with_null,
-            terms,
-            *self._volumes,
-            traits.basis.n,
+    @cached_property
+    def _pairs(self) -> PairBlock:
+        expansion, traits = self.expansion, self.traits
+        return PairBlock.of(
+            expansion.projected,
+            self.x,
+            expansion.inside,
+            self.squares,
+            expansion.terms,
+            self._volumes[1],
             traits.count,
-            traits.reml,
+            reml=traits.reml,
         )
 
-    def _products(self, i: Index, j: Index) -> Array:
-        """Terms of S_xy, (pairs, q)."""
-        matrix = self.expansion.projected.compression.matrix
-        out = np.empty((len(i), matrix.shape[1]))
-        for start in range(0, len(i), _IN_CACHE):
-            some = slice(start, start + _IN_CACHE)
-            np.matmul(self.x[i[some]] * self.expansion.inside[j[some]], matrix, out=out[some])
-        return out
+    def _sums(self, i: Index, j: Index, wanted: Flags) -> tuple[PairSums, Peaks]:
+        """Terms of markers i and traits j, (pairs,), and the peaks of the wanted pairs."""
+        terms, peaks = self._pairs.terms(i, j, wanted)
+        poles, traits = self.expansion.projected.with_null, self.traits
+        n, count = traits.basis.n, traits.count
+        return PairSums(poles, terms, *self._volumes, n, count, traits.reml), peaks
 
     def climbed(
         self, i: Index, j: Index, start: Array, unsure: Flags
     ) -> tuple[Array, Array, Flags]:
         """Heritability and LOD of markers i and traits j, and whether the maximum was found.
 
-        All are (pairs,). The maximum is that near `start`, or an end of the interval; where it is
-        `unsure` that it is the largest, the likelihood must have no other peak as high on a mesh.
+        All are (pairs,). The maximum is that near `start`; where it is `unsure` that it is the
+        largest, all peaks of the likelihood on the mesh are climbed.
         """
         spectrum = self.expansion.projected.spectrum
-        sums, mesh = self._sums(i, j), spectrum.mesh
-        h2, value, full, sure = sums.climb(start, spectrum.h2_max)
-        doubtful = np.flatnonzero(sure & unsure)
-        if len(doubtful):
-            at_end, between = sums.take(doubtful).rivals(mesh, h2[doubtful])
-            sure[doubtful] = ~between
-            some = doubtful[at_end]
-            pairs = sums.take(some)
-            for end in mesh[[0, -1]]:
-                there = pairs.values_at(float(end))
-                better = there[0] > value[some]
-                for into, part in zip((value, full), there[:2], strict=True):
-                    into[some[better]] = part[better]
-                h2[some[better]] = end
-                sure[some[better]] &= there[2][better] > LEFT
-        return h2, self._lods(j, full), sure
+        mesh, h2_max = spectrum.mesh, spectrum.h2_max
+        sums, peaks = self._sums(i, j, unsure)
+        near = np.flatnonzero(~unsure)
+        pair = np.concatenate([near, peaks.pair])
+        before = mesh[np.maximum(peaks.point - 1, 0)]
+        after = mesh[np.minimum(peaks.point + 1, len(mesh) - 1)]
+        beside = start[peaks.pair]
+        first = np.where((beside > before) & (beside < after), beside, mesh[peaks.point])
+        low, high = np.zeros(len(near)), np.full(len(near), h2_max)
+        found, value, full, well = sums.climb(
+            pair,
+            np.concatenate([start[near], first]),
+            np.concatenate([low, before]),
+            np.concatenate([high, after]),
+            h2_max,
+        )
+        order = np.lexsort((value, pair))  # the last write of a pair is its best
+        h2, best, sure = start.copy(), np.empty(len(start)), ~peaks.lost
+        h2[pair[order]], best[pair[order]] = found[order], full[order]
+        sure[pair[~well]] = False
+        return h2, self._lods(j, best), sure
 
     def searched(self, i: Index, j: Index) -> tuple[Array, Array]:
         """Heritability and LOD of markers i and traits j, (pairs,), from all local maxima."""
-        h2, full, sure = self._sums(i, j).search(self.expansion.projected.spectrum.mesh)
+        sums, _ = self._sums(i, j, np.zeros(len(i), np.bool_))
+        h2, full, sure = sums.search(self.expansion.projected.spectrum.mesh)
         lod = self._lods(j, full)
         rest = np.flatnonzero(~sure)
         if len(rest):
@@ -227,12 +230,11 @@ class _Block:
         projected = expansion.projected
         spectrum, mesh = projected.spectrum, projected.spectrum.mesh
         x, y = projected.vectors @ self.x[i].T, expansion.y[:, j]
-        sums = self._sums(i, j)
-        yy, _, xx = sums.forms(weights_at(sums.poles, mesh))
+        yy = weights_at(projected.with_null, mesh).T @ expansion.terms[:, j]
         curves = -0.5 * traits.count * (np.log(yy).T + log_ratios(spectrum, x, y, mesh))
         curves -= 0.5 * self._volumes[1].at(mesh)
         if traits.reml:
-            curves -= 0.5 * np.log(xx).T
+            curves -= 0.5 * np.log(self._pairs.xx[i])
         h2, full = optimise_pairs(spectrum, x, y, mesh, curves, reml=traits.reml)
         null = ProfileLikelihood(spectrum, y, reml=False).at(traits.h2[j])
         return h2, (full - null.value) * TO_LOD

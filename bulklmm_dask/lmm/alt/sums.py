@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 
 from bulklmm_dask.lmm.compiled.loops import loops
-from bulklmm_dask.lmm.compiled.pairs import pair_derivatives, pair_rivals, pair_values
+from bulklmm_dask.lmm.compiled.pairs import pair_derivatives, pair_values
 from bulklmm_dask.lmm.compress import terms_at, weights_at
 from bulklmm_dask.lmm.projected import LogVolume
 from bulklmm_dask.lmm.roots import bracketed_roots
@@ -34,8 +34,6 @@ LEFT = 1e-3
 # Another maximum is followed only if the likelihood on the mesh comes this near the highest, in
 # nats, besides what its slope promises within a cell.
 _HOPEFUL = 0.01
-# A peak on the mesh this many nats lower than another may be the higher one between its points.
-_RIVAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -98,27 +96,26 @@ class PairSums:
             bend_all += second[2] / xx - ratio * ratio
         return -0.5 * slope_all, -0.5 * bend_all
 
-    def values(self, h2: Array) -> tuple[Array, Array, Array]:
-        """Likelihood to maximise, full likelihood and share R / S_yy, (pairs,), each at its h."""
-        which = loops()
-        if which is None:
-            return self._likelihood(self._sums(weights_at(self.poles, h2)), h2)
-        return self._likelihood(pair_values(self.poles, self.terms, h2, which), h2)
+    def values(self, some: Index, h2: Array) -> tuple[Array, Array, Array]:
+        """Likelihood to maximise, full likelihood and share R / S_yy of some pairs, (pairs,).
 
-    def values_at(self, h2: float) -> tuple[Array, Array, Array]:
-        """The same, all pairs at one h."""
-        at = np.array([h2])
-        return self._likelihood(self.forms(weights_at(self.poles, at))[:, 0], at)
+        Each at its own h.
+        """
+        which = loops()
+        if which is not None:
+            return self._likelihood(pair_values(self.poles, self.terms, some, h2, which), h2)
+        these = self if len(some) == self.terms.shape[2] else self.take(some)
+        return self._likelihood(these._sums(weights_at(self.poles, h2)), h2)
 
     def _likelihood(self, sums: Array, h2: Array) -> tuple[Array, Array, Array]:
         yy, xy, xx = sums
         rest = yy - xy * xy / xx
         left = rest / yy
         log_rest = np.log(np.maximum(rest, 1e-300))
-        full = -0.5 * (self.n * log_rest + self.full.at(h2))
+        full = -0.5 * (self.n * log_rest + _inside(self.full, h2))
         if not self.reml:
             return full, full, left
-        value = -0.5 * (self.count * log_rest + self.restricted.at(h2) + np.log(xx))
+        value = -0.5 * (self.count * log_rest + _inside(self.restricted, h2) + np.log(xx))
         return value, full, left
 
     def forms(self, weights: Array) -> Array:
@@ -143,72 +140,35 @@ class PairSums:
             value += np.log(xx)
         return -0.5 * value, -0.5 * slope, np.asarray(sure)
 
-    def climb(self, start: Array, h2_max: float) -> tuple[Array, Array, Array, Flags]:
-        """Maximum near each start: h2, likelihood, full one, and whether Newton's steps found it.
+    def climb(
+        self, pair: Index, start: Array, low: Array, high: Array, h2_max: float
+    ) -> tuple[Array, Array, Array, Flags]:
+        """Maxima near starts: h2, likelihood, full one, and whether Newton's steps found them.
 
-        All are (pairs,).
+        All are (starts,). Steps of the likelihood of `pair` from `start` end at `low` and `high`;
+        a maximum found there is one of the whole interval only at 0 and `h2_max`.
         """
         h2, sure = start.copy(), np.ones(len(start), np.bool_)
         some = np.arange(len(start))
         settled = _SETTLED_REML if self.reml else _SETTLED
         for _ in range(_MOST_STEPS):
             h = h2[some]
-            slope, bend = self.derivatives(some, h)
+            slope, bend = self.derivatives(pair[some], h)
             at_end = (h == 0.0) & (slope <= 0.0) | (h == h2_max) & (slope >= 0.0)
-            step = np.where(at_end, 0.0, -slope / np.where(bend < 0.0, bend, -1.0))
-            h2[some] = np.clip(h + step, 0.0, h2_max)
-            promise = np.abs((h2[some] - h) * slope)
-            sure[some] = at_end | (bend < 0.0) & (promise <= settled)
-            going = np.flatnonzero(~at_end & (bend < 0.0) & (promise > settled))
+            concave = bend < 0.0
+            step = np.where(at_end, 0.0, -slope / np.where(concave, bend, -1.0))
+            following = np.clip(h + step, low[some], high[some])
+            h2[some] = following
+            open_ = ~at_end & ~(concave & (np.abs((following - h) * slope) <= settled))
+            # A step that ends at a bound inside the interval has not found a maximum.
+            blocked = (following != h + step) & (following > 0.0) & (following < h2_max)
+            sure[some] = ~open_ & ~blocked
+            going = np.flatnonzero(open_ & concave)
             if not len(going):
                 break
             some = some[going]
-        value, full, left = self.values(h2)
+        value, full, left = self.values(pair, h2)
         return h2, value, full, sure & (left > LEFT)
-
-    def rivals(self, mesh: Array, h2: Array) -> tuple[Flags, Flags]:
-        """Whether an end of the mesh, or a peak between them not near h2, may be the highest point.
-
-        Both are (pairs,). Points count that are at most `_RIVAL` nats below the highest.
-        """
-        weights, volume = weights_at(self.poles, mesh), self.restricted.at(mesh)
-        # Without a logarithm under ML: R times a root of |V|.
-        root = np.exp((volume - volume.min()) / self.count)
-        factor = float(np.exp(2.0 * _RIVAL / self.count))
-        which = loops()
-        if which is not None:
-            return pair_rivals(
-                self.poles,
-                self.terms,
-                mesh,
-                weights,
-                volume if self.reml else root,
-                self.count,
-                2.0 * _RIVAL if self.reml else factor,
-                h2,
-                which,
-                reml=self.reml,
-            )
-        yy, xy, xx = self.forms(weights)
-        xy *= xy
-        xy /= xx
-        np.subtract(yy, xy, out=yy)
-        if self.reml:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                cost = np.log(yy.astype(np.float32)) * np.float32(self.count)
-                cost += np.log(xx.astype(np.float32))
-            cost += volume[:, None].astype(np.float32)
-            limit = cost.min(axis=0) + np.float32(2.0 * _RIVAL)
-        else:
-            cost = yy * root[:, None]
-            limit = cost.min(axis=0) * factor
-        falls = cost[1:] >= cost[:-1]
-        high = cost <= limit
-        peak = high[1:-1]
-        peak &= ~falls[:-1]
-        peak &= falls[1:]
-        near = (mesh[2:, None] >= h2) & (mesh[:-2, None] <= h2)
-        return high[0] | high[-1], np.asarray((peak & ~near).any(axis=0))
 
     def search(self, mesh: Array) -> tuple[Array, Array, Flags]:
         """Largest maximum of all: h2, full likelihood, and whether the sums were exact enough."""
@@ -222,10 +182,11 @@ class PairSums:
         edges = np.stack([cell, cell + 1])
         candidates = self.take(pair)
         found = bracketed_roots(candidates.derivatives, mesh[edges], slope[edges, pair])
-        top, full, left = candidates.values(found)
+        every = np.arange(self.terms.shape[2])
+        top, full, left = self.values(pair, found)
         sure[pair[left <= LEFT]] = False
         end = np.where(value[-1] > value[0], mesh[-1], mesh[0])
-        end_top, end_full, end_left = self.values(end)
+        end_top, end_full, end_left = self.values(every, end)
         sure &= end_left > LEFT
         order = np.argsort(top, kind="stable")  # the last write of a pair is its best
         best, best_full = np.full(len(end), -np.inf), np.empty(len(end))
@@ -234,3 +195,11 @@ class PairSums:
         h2[pair[order]] = found[order]
         at_end = end_top >= best
         return np.where(at_end, end, h2), np.where(at_end, end_full, best_full), sure
+
+
+def _inside(volume: LogVolume, h2: Array) -> Array:
+    """Logarithms of a determinant (pairs,), most of them at h = 0, where it is 0."""
+    out = np.zeros(len(h2))
+    inside = np.flatnonzero(h2)
+    out[inside] = volume.at(h2[inside])
+    return out

@@ -20,7 +20,7 @@ does the same: every loop has a counterpart in NumPy, which is used where this m
 
 #define ROW(set)                                                                                     \
     {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
-     volume_integrals_##set, pair_rivals_##set, climb_full_##set, climb_restricted_##set,                \
+     volume_integrals_##set, find_peaks_##set, climb_full_##set, climb_restricted_##set,                \
      grid_of_doubles_##set, grid_of_floats_##set}
 
 /* The loops of each set of instructions, the plainest first. */
@@ -30,7 +30,7 @@ static const struct {
     pair_derivatives *derivatives;
     pair_values *values;
     volume_integrals *integrals;
-    pair_rivals *rivals;
+    find_peaks *peaks;
     climb_tile *full, *restricted;
     grid_tile *grid_of_doubles, *grid_of_floats;
 } LOOPS[] = {EACH_SET(ROW)};
@@ -181,39 +181,101 @@ static PyObject *integrals(PyObject *self, PyObject *args) {
     return give_back(&taken);
 }
 
-PyDoc_STRVAR(rivals_doc, "pair_rivals(poles, terms, some, mesh, weights, volume, count, reml, reach,"
-             " h2, at_end, between, loops)\n--\n\nSay which pairs may have another maximum.");
-
-static PyObject *rivals(PyObject *self, PyObject *args) {
-    PyObject *a[9];
-    const double *mesh, *weights, *volume, *h2;
-    unsigned char *at_end, *between;
-    double count, reach, *scratch;
-    int reml, loops;
-    Py_ssize_t points = -1, size;
-    struct taken taken = {.count = 0};
-    struct pairs p;
-    if (!PyArg_ParseTuple(args, "OOOOOOdpdOOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &count,
-                          &reml, &reach, &a[6], &a[7], &a[8], &loops) || !known(loops))
+/* A contiguous array of two axes; numbers of rows and columns below 0 are any, which they then are. */
+static const void *table_of(struct taken *taken, PyObject *array, const char *name, const char *kinds,
+                            int writable, Py_ssize_t *rows, Py_ssize_t *columns) {
+    Py_ssize_t size = -1;
+    const void *out = take(taken, array, name, kinds, writable, &size);
+    const Py_buffer *of = &taken->of[taken->count - 1];
+    if (!out)
         return NULL;
-    if (pairs_of(&taken, &p, a[0], a[1], a[2]) &&
-        (mesh = take(&taken, a[3], "mesh", "d", 0, &points)) && points > 0 &&
-        (size = p.q * points, weights = take(&taken, a[4], "weights", "d", 0, &size)) &&
-        (volume = take(&taken, a[5], "volume", "d", 0, &points)) &&
-        (h2 = take(&taken, a[6], "h2", "d", 0, &p.count)) &&
-        (at_end = take(&taken, a[7], "at_end", "?", 1, &p.count)) &&
-        (between = take(&taken, a[8], "between", "?", 1, &p.count))) {
-        scratch = PyMem_Malloc((points + 3 * p.q) * LANES * sizeof(double));
-        if (scratch) {
-            Py_BEGIN_ALLOW_THREADS
-            LOOPS[loops].rivals(&p, mesh, points, weights, volume, count, reml, reach, h2, scratch,
-                                at_end, between);
-            Py_END_ALLOW_THREADS
-            PyMem_Free(scratch);
-        } else
-            PyErr_NoMemory();
+    if (of->ndim == 2 && (*rows < 0 || *rows == of->shape[0]) &&
+        (*columns < 0 || *columns == of->shape[1])) {
+        *rows = of->shape[0];
+        *columns = of->shape[1];
+        return out;
     }
-    return give_back(&taken);
+    PyErr_Format(PyExc_ValueError, "%s has to have %zd rows of %zd numbers (-1: any)", name, *rows,
+                 *columns);
+    return NULL;
+}
+
+/* Rows of a table, filled up with zeros to whole COLUMNS_AT_ONCE. */
+static void fill_up(double *out, Py_ssize_t width, const double *rows, Py_ssize_t count,
+                    Py_ssize_t columns) {
+    memset(out, 0, count * width * sizeof(double));
+    for (Py_ssize_t i = 0; i < count; i++)
+        memcpy(out + i * width, rows + i * columns, columns * sizeof(double));
+}
+
+static int within(const int64_t *index, Py_ssize_t count, const char *name, Py_ssize_t limit) {
+    for (Py_ssize_t k = 0; k < count; k++)
+        if (index[k] < 0 || index[k] >= limit) {
+            PyErr_Format(PyExc_IndexError, "%s has %lld, but there are %zd", name,
+                         (long long)index[k], limit);
+            return 0;
+        }
+    return 1;
+}
+
+PyDoc_STRVAR(terms_doc, "pair_terms(x, y, matrix, squares, traits, i, j, terms, wanted, weights, xx,"
+             " root, factor, peaks, lost, loops)\n--\n\n"
+             "Write the terms of pairs, and list the peaks of their likelihoods on a mesh.");
+
+static PyObject *terms(PyObject *self, PyObject *args) {
+    PyObject *o[14];
+    int loops;
+    struct taken taken = {.count = 0};
+    struct peaks p;
+    Py_ssize_t markers = -1, traits = -1, one_more, size, root_rows = -1, two = 2, found = 0;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOOdOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
+                          &o[7], &o[8], &o[9], &o[10], &o[11], &p.factor, &o[12], &o[13], &loops) ||
+        !known(loops))
+        return NULL;
+    p.r = p.q = p.count = p.points = -1;
+    const double *matrix, *weights;
+    if ((p.x = table_of(&taken, o[0], "x", "d", 0, &markers, &p.r)) &&
+        (p.y = table_of(&taken, o[1], "y", "d", 0, &traits, &p.r)) &&
+        (matrix = table_of(&taken, o[2], "matrix", "d", 0, &p.r, &p.q)) &&
+        (p.squares = table_of(&taken, o[3], "squares", "d", 0, &markers, &p.q)) &&
+        (one_more = p.q + 1,
+         p.traits = table_of(&taken, o[4], "traits", "d", 0, &one_more, &traits)) &&
+        (p.i = take(&taken, o[5], "i", "l", 0, &p.count)) && within(p.i, p.count, "i", markers) &&
+        (p.j = take(&taken, o[6], "j", "l", 0, &p.count)) && within(p.j, p.count, "j", traits) &&
+        (size = 3 * one_more * p.count, p.terms = take(&taken, o[7], "terms", "d", 1, &size)) &&
+        (p.wanted = take(&taken, o[8], "wanted", "?", 0, &p.count)) &&
+        (weights = table_of(&taken, o[9], "weights", "d", 0, &one_more, &p.points)) &&
+        (p.xx = table_of(&taken, o[10], "xx", "d", 0, &markers, &p.points)) &&
+        (p.root = table_of(&taken, o[11], "root", "d", 0, &root_rows, &p.points)) &&
+        (size = MOST_PEAKS * p.count,
+         p.pair = (int64_t *)table_of(&taken, o[12], "peaks", "l", 1, &two, &size)) &&
+        (p.lost = take(&taken, o[13], "lost", "?", 1, &p.count))) {
+        p.point = p.pair + size;
+        p.all_traits = traits;
+        p.root_row = root_rows == 1 ? 0 : p.points;
+        p.columns = (p.q + COLUMNS_AT_ONCE - 1) / COLUMNS_AT_ONCE * COLUMNS_AT_ONCE;
+        p.width = (p.points + COLUMNS_AT_ONCE - 1) / COLUMNS_AT_ONCE * COLUMNS_AT_ONCE;
+        Py_ssize_t of_matrix = p.r * p.columns, of_weights = one_more * p.width;
+        size = 2 * p.r + LANES * p.columns + 3 * p.width + one_more;
+        double *memory = NULL;
+        if (root_rows != 1 && root_rows != markers)
+            PyErr_Format(PyExc_ValueError, "root has %zd rows, not 1 or %zd", root_rows, markers);
+        else if (!(memory = PyMem_Malloc((of_matrix + of_weights + size) * sizeof(double))))
+            PyErr_NoMemory();
+        else {
+            fill_up(memory, p.columns, matrix, p.r, p.q);
+            fill_up(memory + of_matrix, p.width, weights, one_more, p.points);
+            p.matrix = memory;
+            p.weights = memory + of_matrix;
+            p.scratch = memory + of_matrix + of_weights;
+            Py_BEGIN_ALLOW_THREADS
+            found = LOOPS[loops].peaks(&p);
+            Py_END_ALLOW_THREADS
+            PyMem_Free(memory);
+        }
+    }
+    release(&taken);
+    return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(found);
 }
 
 PyDoc_STRVAR(climb_doc,
@@ -330,7 +392,7 @@ static PyMethodDef METHODS[] = {
     {"grid", grid, METH_VARARGS, grid_doc},
     {"lods", lods, METH_VARARGS, lods_doc},
     {"pair_derivatives", derivatives, METH_VARARGS, derivatives_doc},
-    {"pair_rivals", rivals, METH_VARARGS, rivals_doc},
+    {"pair_terms", terms, METH_VARARGS, terms_doc},
     {"pair_values", values, METH_VARARGS, values_doc},
     {"volume_integrals", integrals, METH_VARARGS, integrals_doc},
     {NULL, NULL, 0, NULL},

@@ -67,19 +67,22 @@ def pair_derivatives(
 def pair_values(
     poles: Array, terms: Array, some: Index, h2: Array, sums: Array, loops: int
 ) -> None: ...
-def pair_rivals(
-    poles: Array,
+def pair_terms(
+    x: Array,
+    y: Array,
+    matrix: Array,
+    squares: Array,
+    traits: Array,
+    i: Index,
+    j: Index,
     terms: Array,
-    some: Index,
-    mesh: Array,
+    wanted: Flags,
     weights: Array,
-    volume: Array,
-    count: float,
-    reml: bool,
-    reach: float,
-    h2: Array,
-    at_end: Flags,
-    between: Flags,
+    xx: Array,
+    root: Array,
+    factor: float,
+    peaks: Index,
+    lost: Flags,
     loops: int,
-) -> None: ...
+) -> int: ...
 def volume_integrals(poles: Array, terms: Array, h2: Array, out: Array, loops: int) -> None: ...

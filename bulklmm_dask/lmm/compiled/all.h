@@ -3,6 +3,7 @@
 #include "logs.h"
 #include "lods.h"
 #include "pairs.h"
+#include "peaks.h"
 #include "climb.h"
 
 #define TYPE double

@@ -22,10 +22,6 @@ typedef void pair_derivatives(const struct pairs *, const double *h2, struct vol
                               int reml, double *slope, double *bend);
 typedef void pair_values(const struct pairs *, const double *h2, double *sums);
 typedef void volume_integrals(struct volume, const double *h2, Py_ssize_t count, double *out);
-typedef void pair_rivals(const struct pairs *, const double *mesh, Py_ssize_t points,
-                         const double *weights, const double *volume, double count, int reml,
-                         double reach, const double *h2, double *scratch, unsigned char *at_end,
-                         unsigned char *between);
 #endif
 
 /* Terms q of the pairs of some lanes, (3, LANES). */
@@ -146,64 +142,5 @@ TARGET static void IN(volume_integrals)(struct volume volume, const double *h2, 
         }
         for (int k = 0; k < LANES && start + k < count; k++)
             out[start + k] = sum[k];
-    }
-}
-
-/* Whether an end of the mesh, or a peak between them not near h2, may be the highest point.
-
-Under ML the likelihood is compared without a logarithm: R times a root of |V|, `volume`, and `reach`
-is the factor by which it may exceed its least value. Under REML `volume` is the logarithm, and `reach`
-in its units. */
-TARGET static void IN(pair_rivals)(const struct pairs *p, const double *mesh, Py_ssize_t points,
-                                   const double *weights, const double *volume, double count,
-                                   int reml, double reach, const double *h2, double *scratch,
-                                   unsigned char *at_end, unsigned char *between) {
-    double(*cost)[LANES] = (double(*)[LANES])scratch;
-    double(*t)[3][LANES] = (double(*)[3][LANES])(scratch + points * LANES);
-    for (Py_ssize_t start = 0; start < p->count; start += LANES) {
-        int64_t at[LANES];
-        double h[LANES], least[LANES];
-        int64_t end[LANES], other[LANES] = {0};
-        IN(lanes)(p, start, h2, at, h);
-        for (Py_ssize_t q = 0; q < p->q; q++)
-            IN(terms_of)(p, q, at, t[q]);
-        for (int k = 0; k < LANES; k++)
-            least[k] = INFINITY;
-        for (Py_ssize_t g = 0; g < points; g++) {
-            double s0[3][LANES] = {{0}};
-            for (Py_ssize_t q = 0; q < p->q; q++) {
-                double w = weights[q * points + g];
-                for (int s = 0; s < 3; s++)
-                    for (int k = 0; k < LANES; k++)
-                        s0[s][k] += t[q][s][k] * w;
-            }
-            for (int k = 0; k < LANES; k++)
-                cost[g][k] = s0[0][k] - s0[1][k] * s0[1][k] / s0[2][k];
-            if (reml) {
-                double log_rest[LANES], log_xx[LANES];
-                IN(logarithms)(cost[g], log_rest);
-                IN(logarithms)(s0[2], log_xx);
-                for (int k = 0; k < LANES; k++)
-                    cost[g][k] = count * log_rest[k] + log_xx[k] + volume[g];
-            } else
-                for (int k = 0; k < LANES; k++)
-                    cost[g][k] *= volume[g];
-            for (int k = 0; k < LANES; k++)
-                least[k] = cost[g][k] < least[k] ? cost[g][k] : least[k];
-        }
-        for (int k = 0; k < LANES; k++) {
-            least[k] = reml ? least[k] + reach : least[k] * reach;
-            end[k] = (cost[0][k] <= least[k]) | (cost[points - 1][k] <= least[k]);
-        }
-        for (Py_ssize_t g = 1; g < points - 1; g++) {
-            double below = mesh[g - 1], above = mesh[g + 1];
-            for (int k = 0; k < LANES; k++)
-                other[k] |= (cost[g][k] <= least[k]) & !(cost[g][k] >= cost[g - 1][k]) &
-                            (cost[g + 1][k] >= cost[g][k]) & !((above >= h[k]) & (below <= h[k]));
-        }
-        for (int k = 0; k < LANES && start + k < p->count; k++) {
-            at_end[start + k] = (unsigned char)end[k];
-            between[start + k] = (unsigned char)other[k];
-        }
     }
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bulklmm_dask.lmm.compiled.loops import loaded
-from bulklmm_dask.typing import Array, Flags, Index
+from bulklmm_dask.typing import Array, Index
 
 
 def pair_derivatives(
@@ -46,49 +46,12 @@ def pair_derivatives(
     return slope, bend
 
 
-def pair_values(poles: Array, terms: Array, h2: Array, loops: int) -> Array:
-    """S_yy, S_xy and S_xx of all pairs, each at its own h, (3, pairs)."""
+def pair_values(poles: Array, terms: Array, some: Index, h2: Array, loops: int) -> Array:
+    """S_yy, S_xy and S_xx of some pairs, each at its own h, (3, pairs)."""
     module = loaded()
     out = np.empty((3, len(h2)))
-    module.pair_values(poles, terms, np.arange(len(h2)), h2, out, loops)
+    module.pair_values(poles, terms, some, h2, out, loops)
     return out
-
-
-def pair_rivals(
-    poles: Array,
-    terms: Array,
-    mesh: Array,
-    weights: Array,
-    volume: Array,
-    count: int,
-    reach: float,
-    h2: Array,
-    loops: int,
-    *,
-    reml: bool,
-) -> tuple[Flags, Flags]:
-    """Whether an end of the mesh, or a peak between them not near h2, may be the highest point.
-
-    Parameters
-    ----------
-    poles, terms, count, loops, reml
-        As in `pair_derivatives`, for all pairs.
-    mesh : array (points,)
-    weights : array (q, points)
-        1/v of the terms at the points.
-    volume : array (points,)
-        Under REML the logarithm of the determinant, else a root of it.
-    reach : float
-        How far above the least cost a point counts: a factor, under REML a difference.
-    h2 : array (pairs,)
-    """
-    module = loaded()
-    at_end, between = np.empty((2, len(h2)), np.bool_)
-    some = np.arange(len(h2))
-    module.pair_rivals(
-        poles, terms, some, mesh, weights, volume, count, reml, reach, h2, at_end, between, loops
-    )
-    return at_end, between
 
 
 def volume_integrals(poles: Array, terms: Array, h2: Array, loops: int) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,15 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 GUIDE = (ROOT / "docs" / "guide" / "kubernetes.md").read_text()
 COOLDOWN = "kubernetes.dask.org/cooldown-until"
-# Sixteen tasks of two seconds keep two workers of four threads busy for four seconds.
+# More than any number of workers does within minutes.
 LOAD = """
 import time
 from distributed import Client
 client = Client("tcp://bulklmm-scheduler:8786")
-client.gather(client.map(time.sleep, [2] * 16, pure=False))
+futures = client.map(time.sleep, [1] * 10000, pure=False)
+futures[0].result()
+print("begun", flush=True)
+time.sleep(600)
 """
 
 
@@ -66,9 +71,9 @@ def test_it_serves_python_and_scales(kubectl, cluster, applied, double, local, t
     kubectl.until(lambda: workers() == 2, "a worker was retired")
 
     # More, because there is work; fewer, because there is none.
-    applied("autoscaler.yaml", "maximum: 20", "maximum: 3")
-    inside(LOAD, double, tmp_path)
-    kubectl.until(lambda: workers() == 3, "work has added a worker")
+    with working(double, tmp_path):
+        applied("autoscaler.yaml", "maximum: 20", "maximum: 3")
+        kubectl.until(lambda: workers() == 3, "work has added a worker")
     for left in (2, 1):
         warm_up(double)
         kubectl.until(lambda left=left: workers() == left, f"{left} workers are left")
@@ -84,22 +89,31 @@ def warm_up(double) -> None:
 def from_outside(code: str, double, folder: Path) -> None:
     """Run Python as somebody who has a kubeconfig, and the keys of the bucket."""
     keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    _python(code, {**keys, "KUBECONFIG": str(double.kubeconfig), "PYTHONPATH": str(ROOT)}, folder)
+    own = {"KUBECONFIG": str(double.kubeconfig), "PYTHONPATH": str(ROOT)}
+    with _python(code, {**keys, **own}, folder) as process:
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
 
 
-def inside(code: str, double, folder: Path) -> None:
-    """Run Python with the names of the cluster."""
-    _python(code, double.environment("load"), folder)
+@contextmanager
+def working(double, folder: Path) -> Iterator[None]:
+    """Give the cluster much to do, until the end of the block."""
+    with _python(LOAD, double.environment("load"), folder) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n", process.communicate()
+            yield
+        finally:
+            process.kill()
 
 
-def _python(code: str, variables: dict[str, str], folder: Path) -> None:
+def _python(code: str, variables: dict[str, str], folder: Path) -> subprocess.Popen[str]:
     script = folder / "script.py"
     script.write_text(code)
-    run = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, str(script)],
         env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
     )
-    assert run.returncode == 0, run.stdout + run.stderr

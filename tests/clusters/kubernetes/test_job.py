@@ -69,7 +69,9 @@ def test_what_is_killed_comes_back(kubectl, job, claim, local, double):
     kubectl.until(lambda: started_again(double) >= 2, "the scan has ended without a scheduler")
 
     kubectl(SUCCESSFUL)
-    assert kubectl(f"kubectl logs {RUNNER}").count("error: ") == started_again(double) - 1
+    said = kubectl(f"kubectl logs {RUNNER}")
+    assert "Traceback" not in said
+    assert said.count("error: ") == started_again(double) - 1, said
     same(path, local(*SCAN))
     kubectl.until(lambda: kubectl.pods() == [RUNNER], "the cluster is gone")
 

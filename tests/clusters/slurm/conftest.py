@@ -22,16 +22,16 @@ BLOCKS = 60
 # What slows blocks down, so that jobs are stopped in the middle: SLOW seconds each, until then.
 _SLOW = """
 import os, time
-from bulklmm_dask.engine import run
+from bulklmm_dask.storage.results.blocks import ResultStore
 
-computed = run.score_block
+write = ResultStore.write_block
 
 def slowly(*arguments, **options):
     if "SLURM_RESTART_COUNT" not in os.environ:
         time.sleep(float(os.environ.get("SLOW", "0")))
-    return computed(*arguments, **options)
+    return write(*arguments, **options)
 
-run.score_block = slowly
+ResultStore.write_block = slowly
 """
 _COMMAND = """#!{python}
 import slow_blocks

@@ -159,7 +159,7 @@ class Slurm:
             **options,
         )
         if done.returncode:
-            if command[0] in ("sinfo", "squeue"):  # the controller is busy, or not there yet
+            if command[0] == "sinfo":  # the controller is not there yet
                 return ""
             raise AssertionError(f"{command}: {done.stderr}")
         return done.stdout.strip()

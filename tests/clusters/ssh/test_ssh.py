@@ -74,7 +74,7 @@ def test_over_tls(tmp_path, machines):
     found = run(*command(make_study(tmp_path), tmp_path / "lod.zarr", *where))
     assert "the scheduler at tls://127.0.0.1:" in found.stderr
     assert_same(tmp_path / "lod.zarr")
-    found = run("heritability", tmp_path / "study.zarr", "--scheduler", machines.file, code=1)
+    found = run("heritability", tmp_path / "study.zarr", "--scheduler", machines.file, code=2)
     assert "takes no client without certificates" in found.stderr
 
 

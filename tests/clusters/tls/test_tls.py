@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import ssl
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import dask
 import pytest
 from commands import every_command, flags_of, run
-from faults.machines import Machines
+from doc_pages import ROOT, blocks
+from faults.machines import Machines, wait_for
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, OptionError
@@ -110,7 +113,7 @@ def test_a_client_without_certificates(tmp_path, address, own):
         "cert of Certificates",
     )
     study = make_study(tmp_path)
-    found = run(*command(study, tmp_path / "lod.zarr", "--scheduler", address), code=1)
+    found = run(*command(study, tmp_path / "lod.zarr", "--scheduler", address), code=2)
     assert "--tls-ca-file" in found.stderr
     assert "distributed.comm.tls.ca-file" in found.stderr
 
@@ -245,3 +248,25 @@ def test_every_command_with_a_scheduler_takes_certificates():
     assert len(computing) > 10
     for flags in computing:
         assert {"--tls-ca-file", "--tls-cert", "--tls-key"} <= flags
+
+
+def test_the_page_word_for_word(tmp_path, monkeypatch):
+    """Certificates by openssl, a scheduler, a worker and a scan; only the address is another."""
+    make, use, *_ = blocks((ROOT / "docs" / "guide" / "security.md").read_text(), "bash")
+    subprocess.run(["bash", "-ec", make], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "me.key").stat().st_mode & 0o077 == 0
+    start, join, scan = (shlex.split(line) for line in use.splitlines())
+    monkeypatch.chdir(tmp_path)
+    make_study(tmp_path)
+    with Machines(tmp_path) as machines:
+        here = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+        machines.start("-m", *start, *here, "--scheduler-file", machines.file)
+        wait_for(lambda: machines.file.exists() and machines.file.stat().st_size)
+        address = json.loads(machines.file.read_text())["address"]
+        assert address.startswith("tls://")
+        join, scan = (
+            [word.replace("tls://node1:8786", address) for word in one] for one in (join, scan)
+        )
+        machines.start("-m", *join, "--nworkers", 1, "--nthreads", 1, "--no-dashboard")
+        run(*scan[1:], "--chunks", "12,4")
+    assert_same(tmp_path / "lod.zarr")

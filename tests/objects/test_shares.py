@@ -1,0 +1,34 @@
+"""Shares of a scan, written by several processes into one store in a bucket."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from faults.machines import content, wait_for
+
+import bulklmm_dask as blmm
+from objects.conftest import CHUNKS
+from objects.test_same_numbers import _WITH_URL, same_files
+
+pytestmark = pytest.mark.slow
+
+
+def test_one_after_the_other(ds, bucket, on_disk):
+    for number in (2, 3, 1):
+        part = blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=(number, 3))
+        expected = blmm.open_result(on_disk / "null.zarr").sel(traits=part.traits)
+        assert (part.lod.values == expected.lod.values).all()
+    same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"))
+
+
+def test_at_the_same_time_and_after_a_kill(ds, bucket, on_disk, machines):
+    """The first one makes the store while the others wait; one is killed in the middle."""
+    blmm.save(ds, bucket / "study.zarr")
+    words = ["scan", bucket / "study.zarr", bucket / "lod.zarr", "--chunks", "7,5", "--share"]
+    *others, last = [machines.bulklmm(*words, f"{number}/3") for number in (1, 2, 3)]
+    wait_for(lambda: bucket.blocks_of("lod.zarr"))
+    last.send(signal.SIGKILL)
+    assert [each.code() for each in others] == [0, 0], [each.said for each in others]
+    machines.finish(*words, "3/3")
+    same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"), but=_WITH_URL)
