@@ -5,6 +5,7 @@ import pytest
 KINDS = ("kubernetes", "slurm", "ssh")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         for kind in KINDS:
