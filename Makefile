@@ -30,16 +30,17 @@ demo: $(VENV)/.demo
 # matrices: threads of BLAS would only wait for each other. Each process, and each that a test starts, would
 # compile all modules if none were kept.
 PROCESSES ?= 3
-PYTEST = OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+ALONE = OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+PYTEST = $(ALONE) -n $(PROCESSES) --dist worksteal
 
-# What starts the daemons of a cluster is a suite of its own.
+# What starts the daemons of a cluster is a suite of its own, in one process: tests share the daemons.
 CLUSTERS = kubernetes or slurm or ssh
 
 test: lint
 	$(PYTEST) --durations 20 -m "not ($(CLUSTERS))" --nbmake notebooks bulklmm_dask tests
 
 test-clusters: $(VENV)/.test
-	$(PYTEST) --dist loadgroup --durations 20 -m "$(CLUSTERS)" tests/clusters
+	$(ALONE) --durations 20 -m "$(CLUSTERS)" tests/clusters
 
 test-fast: $(VENV)/.test
 	$(PYTEST) --durations 20 -m "not slow" tests

@@ -37,6 +37,8 @@ N_SAMPLES, N_VARIANTS = 248, 7321
 # Tests of several columns take long: no more traits than a block of a scan has.
 JOINT_TRAITS = 8192
 SINGLE_TRAITS = 32_000  # of the product that permutations are compared with
+# Samples and markers of a scan of few traits.
+FEW_SAMPLES, FEW_MARKERS = 1000, 40_000
 NUMBER = count()
 
 
@@ -100,6 +102,20 @@ def from_file() -> xr.Dataset:
     return ds
 
 
+def many_markers(n_traits: int) -> xr.Dataset:
+    """A study of 1,000 distinct samples and 40,000 markers."""
+    ds = blmm.simulate_study(
+        n_samples=FEW_SAMPLES,
+        n_strains=None,
+        n_variants=FEW_MARKERS,
+        n_traits=10,
+        cross="f2",
+        seed=1,
+    )
+    ds["kinship"] = blmm.kinship(ds, method="centered").compute()
+    return ds
+
+
 STUDIES = {
     "strains": Study(
         "248 samples of 50 strains: copies among samples and markers are scanned once",
@@ -113,6 +129,14 @@ STUDIES = {
     "file": Study(f"A real study, {REFERENCE.name}", lambda n_traits: from_file()),
     "founders": Study("8 founder alleles, 248 samples of 50 strains", founders(50)),
     "founders-distinct": Study("8 founder alleles, 248 distinct samples", founders(None)),
+    "question": Study(
+        "One trait of an open study, 248 samples of 50 strains, beside the rotation of its markers",
+        lambda n_traits: simulated(50)(200),
+    ),
+    "few": Study(
+        "Few traits, 1,000 distinct samples, 40,000 markers, beside the rotation of its markers",
+        many_markers,
+    ),
 }
 
 
@@ -190,6 +214,41 @@ def permute_shared(ds: xr.Dataset, folder: Path) -> object:
     return blmm.thresholds(blmm.permute(ds, n_permutations=1000, method="shared"))
 
 
+def rotated(ds: xr.Dataset) -> object:
+    """The bare product of as many markers with an eigenbasis, 2,048 of them at a time."""
+    n = ds.sizes["samples"]
+    left, right = np.ones((2048, n)), np.ones((n, n))
+    return [left @ right for _ in range(-(-ds.sizes["variants"] // 2048))]
+
+
+def question(name: str, ask: Callable[[xr.Dataset], xr.DataArray]) -> Case:
+    """One trait of a study in a store that was asked before."""
+
+    def action(ds: xr.Dataset, folder: Path) -> object:
+        source = folder / "study.zarr"
+        if source not in OPENED:  # in the first run, which is not timed
+            ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
+            blmm.save(ds, source)
+            OPENED[source] = blmm.open_dataset(source)
+        return ask(OPENED[source].isel(traits=[3])).values
+
+    return Case(name, action, base=rotated)
+
+
+def few_case(count: int, most: float, **options: Any) -> Case:
+    """The LODs of few traits against many markers."""
+    name = f"{count} trait{'s' * (count > 1)}, {options.get('precision', 'double')}"
+    if "method" in options:
+        name += f", {options['method']}"
+
+    def action(ds: xr.Dataset, folder: Path) -> object:
+        return blmm.scan(ds.isel(traits=slice(count)), **options).lod.values
+
+    return Case(name, action, most, base=rotated)
+
+
+# Studies in stores, once they are open.
+OPENED: dict[Path, xr.Dataset] = {}
 GRID = {"method": "null-grid"}
 FINE = {"method": "null-grid", "h2_grid": np.arange(100) / 100}
 SINGLE = {"precision": "single"}
@@ -235,6 +294,20 @@ JOINT = (
     scan_case("7 degrees of freedom, double", 2.5 * 7),
     scan_case("7 degrees of freedom, single", 2.5 * 7, **SINGLE),
 )
+QUESTIONS = (
+    question("null-exact", lambda ds: blmm.scan(ds).lod),
+    question("null-exact, LOCO", lambda ds: blmm.scan(ds, loco=True).lod),
+    question("alt-exact", lambda ds: blmm.scan(ds, method="alt-exact").lod),
+    question("1,000 permutations", lambda ds: blmm.permute(ds, n_permutations=1000).max_lod),
+)
+FEW = (
+    few_case(1, 0.75),
+    few_case(1, 0.4, **SINGLE),
+    few_case(2, 1.25),
+    few_case(10, 1.25),
+    few_case(10, 0.65, **SINGLE),
+    few_case(1, 2.0, method="alt-exact"),
+)
 CASES = {
     "strains": ALL + ALT,
     "distinct": ALL,
@@ -245,6 +318,8 @@ CASES = {
     ),
     "founders": JOINT,
     "founders-distinct": JOINT,
+    "question": QUESTIONS,
+    "few": FEW,
 }
 
 
@@ -328,7 +403,7 @@ def beside_products(bench: Bench, options: argparse.Namespace) -> None:
             pairs.append((bench.run(study, case)[0], base))
         ratios = sorted(taken / base for taken, base in pairs)
         wall = np.median([taken for taken, _ in pairs])
-        of = "" if case.base is None else " to the scan reduced to maxima"
+        of = {None: "", maxima: " to the scan reduced to maxima"}.get(case.base, " to the rotation")
         goal = "" if case.most is None else f"  at most {case.most}"
         print(
             f"{case.name:34s} {wall:6.2f} s  ratio {np.median(ratios):5.2f} "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import dask.array as da
 from dask.base import get_scheduler
-from dask.callbacks import Callback
+from dask.callbacks import Callback, normalize_callback
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
@@ -317,7 +317,12 @@ def _write_traits(index: tuple[int], store: Target, *fits: Fits, by_contig: bool
 def _run_here(
     batches: Iterator[Batch], count: Callable[[BlockIndex | None, Written], None]
 ) -> None:
-    """Compute batch after batch on dask's scheduler of this process."""
+    """Compute batch after batch on dask's scheduler of this process.
+
+    What counts the blocks is given to that scheduler alone: of the callbacks that dask has for all,
+    the next one takes hold, also one that another thread has begun, such as the one that makes the
+    store.
+    """
     get = get_scheduler() or da.Array.__dask_scheduler__
     for batch in batches:
 
@@ -325,8 +330,8 @@ def _run_here(
             if key in block_of:
                 count(block_of[key], result)
 
-        with Callback(posttask=after):
-            get(batch.tasks, list(batch.keys))
+        counting = normalize_callback(Callback(posttask=after))
+        get(batch.tasks, list(batch.keys), callbacks=[*Callback.active, counting])
 
 
 def _run_distributed(

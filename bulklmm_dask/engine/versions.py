@@ -55,15 +55,18 @@ def differing(client: Client, workers: Collection[str]) -> str:
         return ""
     scheduler: Any = client.scheduler
     packages = list(_COMPARED[1:])
-    found = client.sync(
-        scheduler.broadcast,
-        msg={"op": "versions", "packages": packages},
-        workers=sorted(new - {_SCHEDULER}),
-        on_error="return",
-        callback_timeout=_ANSWER,
-    )
-    if _SCHEDULER in new:
-        found[_SCHEDULER] = client.sync(scheduler.versions, packages=packages)
+    try:
+        found = client.sync(
+            scheduler.broadcast,
+            msg={"op": "versions", "packages": packages},
+            workers=sorted(new - {_SCHEDULER}),
+            on_error="return",
+            callback_timeout=_ANSWER,
+        )
+        if _SCHEDULER in new:
+            found[_SCHEDULER] = client.sync(scheduler.versions, packages=packages)
+    except OSError:  # busy, or away: they are asked the next time
+        return ""
     before |= new
     there = {name: one["packages"] for name, one in found.items() if isinstance(one, dict)}
     return in_words(get_package_info(packages), there)

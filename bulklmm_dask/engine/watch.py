@@ -40,6 +40,8 @@ _VAIN = 4
 _TICK = 0.1  # seconds between looks at what is finished
 # Seconds at least between two answers about what is finished, and between looks meanwhile.
 _APART, _NAP = 0.1, 0.02
+# What a scheduler says of tasks whose code it lacks, in an error of no class of its own.
+_UNREAD = "Error during deserialization of the task graph"
 # Seconds that closing the client of a dead cluster may take.
 _CLOSING = 5.0
 
@@ -279,6 +281,11 @@ def watched(client: Client, kept: str = "", *, own: bool = False) -> Iterator[Wa
         lost = f"the connection to the scheduler at {watch.address} is lost: it has ended, or "
         raise watch.error(watch.verdict or f"{lost}the network is cut") from error
     except Exception as error:  # a client that is closed meanwhile fails in many ways
+        if _UNREAD in str(error):
+            raise watch.error(
+                f"the scheduler at {watch.address} cannot read the tasks of this process "
+                f"({error.__cause__ or 'its log says why'}); install the same versions there"
+            ) from error
         if watch.verdict is None or isinstance(error, ClusterError):
             raise
         raise watch.error(watch.verdict) from error

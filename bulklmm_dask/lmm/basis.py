@@ -155,18 +155,11 @@ def fold(spectrum: Spectrum, y: Array) -> tuple[Spectrum, Array]:
     rank, c = spectrum.rank, spectrum.n_covariates
     if spectrum.rows - rank <= c + 1:
         return spectrum, y
+    folded, directions = spectrum.folded
     below = y[rank:]
-    directions, corner = np.linalg.qr(spectrum.covariates[rank:])
     inside = directions.T @ below
     rest = below - directions @ inside
     length = np.sqrt(np.einsum("kj,kj->j", rest, rest))
-    folded = Spectrum(
-        eigenvalues=np.concatenate([spectrum.eigenvalues[:rank], np.zeros(c + 1)]),
-        copies=np.concatenate([np.ones(rank), np.zeros(c), [float(spectrum.rows - rank)]]),
-        covariates=np.concatenate([spectrum.covariates[:rank], corner, np.zeros((1, c))]),
-        h2_max=spectrum.h2_max,
-        typical=spectrum.typical,
-    )
     return folded, np.concatenate([y[:rank], inside, length[None]])
 
 

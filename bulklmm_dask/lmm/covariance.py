@@ -265,6 +265,23 @@ class Spectrum:
         """Sums over the rows with weights 1/v as sums of a few terms."""
         return compress(self.eigenvalues, self.h2_max)
 
+    @cached_property
+    def folded(self) -> tuple[Spectrum, Array]:
+        """The same with rank + c + 1 rows (`basis.fold`), which all traits share.
+
+        Also the directions (k - rank, c) of the covariates in the null space of the kinship.
+        """
+        rank, c = self.rank, self.n_covariates
+        directions, corner = np.linalg.qr(self.covariates[rank:])
+        found = Spectrum(
+            eigenvalues=np.concatenate([self.eigenvalues[:rank], np.zeros(c + 1)]),
+            copies=np.concatenate([np.ones(rank), np.zeros(c), [float(self.rows - rank)]]),
+            covariates=np.concatenate([self.covariates[:rank], corner, np.zeros((1, c))]),
+            h2_max=self.h2_max,
+            typical=self.typical,
+        )
+        return found, directions
+
     def _wide_grid(self) -> Array:
         """Heritabilities evenly spaced in log h/(1-h), from the largest to the least eigenvalue."""
         lam = self.eigenvalues

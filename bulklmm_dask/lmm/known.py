@@ -30,6 +30,8 @@ class _Entry(Generic[Value]):
 class Known(Generic[Value]):
     """Values by the arrays that they follow from; those that were not used for long give way.
 
+    Arrays that are alike in types, shapes, first rows and diagonals share a place.
+
     Parameters
     ----------
     most : int
@@ -48,21 +50,20 @@ class Known(Generic[Value]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._entries: list[_Entry[Value]] = []  # used last comes last
+        self._entries: dict[bytes, _Entry[Value]] = {}  # used last comes last
         self._lock = threading.Lock()
 
     def find(self, parts: Parts) -> Value | None:
         """The value of arrays that equal these in every bit, or None."""
+        mark = _mark(parts)
         with self._lock:
-            entries = self._entries[::-1]
-        for entry in entries:
-            if _are_same(entry.parts, parts):
-                with self._lock:
-                    if entry in self._entries:
-                        self._entries.remove(entry)
-                        self._entries.append(entry)
-                return entry.value
-        return None
+            entry = self._entries.get(mark)
+        if entry is None or not _are_same(entry.parts, parts):
+            return None
+        with self._lock:
+            if self._entries.pop(mark, None) is not None:
+                self._entries[mark] = entry
+        return entry.value
 
     def keep(self, parts: Parts, value: Value, n_bytes: int) -> None:
         """Keep a value of `n_bytes` bytes; nothing happens if it alone is too large.
@@ -74,9 +75,10 @@ class Known(Generic[Value]):
             return
         copies = tuple(None if each is None else each.copy() for each in parts)
         with self._lock:
-            self._entries.append(_Entry(copies, value, total))
-            while sum(entry.n_bytes for entry in self._entries) > self._most:
-                del self._entries[0]
+            self._entries.pop(_mark(parts), None)
+            self._entries[_mark(parts)] = _Entry(copies, value, total)
+            while sum(entry.n_bytes for entry in self._entries.values()) > self._most:
+                del self._entries[next(iter(self._entries))]
 
     def forget(self) -> None:
         """Drop all entries."""
@@ -84,28 +86,28 @@ class Known(Generic[Value]):
             self._entries.clear()
 
 
+def _mark(parts: Parts) -> bytes:
+    """Types, shapes, first rows and diagonals: where arrays differ, these mostly do."""
+    found = []
+    for part in parts:
+        if part is None:
+            found.append(b"none")
+            continue
+        found.append(f"{part.dtype.str}{part.shape}".encode())
+        first = part[:1] if part.ndim < 3 else part[:1, :1]
+        found.append(np.ascontiguousarray(first).tobytes())
+        if part.ndim > 1:
+            found.append(np.diagonal(part, axis1=-2, axis2=-1).tobytes())
+    return b"|".join(found)
+
+
 def _are_same(a: Parts, b: Parts) -> bool:
-    """Tell whether arrays are equal, of the same type and bit by bit."""
-    if len(a) != len(b) or any(
-        (one is None) != (other is None)
-        or (
-            one is not None
-            and other is not None
-            and (one.shape != other.shape or one.dtype != other.dtype or _start(one, other))
-        )
-        for one, other in zip(a, b, strict=True)
-    ):
-        return False
+    """Tell whether arrays of the same types and shapes are equal, bit by bit."""
     return all(
-        one is None or np.array_equal(_bits(one), _bits(other))
+        np.array_equal(_bits(one), _bits(other))
         for one, other in zip(a, b, strict=True)
-        if other is not None
+        if one is not None and other is not None
     )
-
-
-def _start(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    """Tell whether arrays of one shape differ in their first row: most that differ do so there."""
-    return one.ndim > 1 and len(one) > 0 and not np.array_equal(_bits(one[0]), _bits(other[0]))
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

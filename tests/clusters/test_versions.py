@@ -7,13 +7,14 @@ import os
 import time
 import warnings
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 from commands import run
 from faults.machines import Machines, wait_for
 
 import bulklmm_dask as blmm
-from bulklmm_dask.engine.versions import in_words
+from bulklmm_dask.engine.versions import differing, in_words
 from bulklmm_dask.engine.watch import active_client
 from clusters.everywhere import CHUNKS, assert_same, command, make_study, run_cell
 
@@ -40,6 +41,26 @@ def test_each_package_is_compared(package):
 def test_what_lacks_the_package_computes_nothing():
     with pytest.raises(blmm.InputError, match=r"b has no bulklmm_dask, which .* version 0.2; inst"):
         in_words(HERE, {"a": HERE, "b": HERE | {"bulklmm-dask": None}})
+
+
+class Busy:
+    """A client whose scheduler does not answer in time."""
+
+    cluster = None
+    scheduler = SimpleNamespace(broadcast=None, versions=None)
+
+    def __init__(self):
+        self.asked = 0
+
+    def sync(self, *_, **__):
+        self.asked += 1
+        raise TimeoutError
+
+
+def test_workers_that_are_busy_do_not_end_a_run_and_are_asked_again():
+    client = Busy()
+    assert [differing(client, ["tcp://a:1"]) for _ in range(2)] == ["", ""]
+    assert client.asked == 2
 
 
 @pytest.fixture
@@ -126,3 +147,21 @@ def test_a_worker_of_other_versions_that_comes_late(tmp_path, machines, other, m
         blmm.scan(ds, store=tmp_path / "lod.zarr", chunks=CHUNKS, progress=more)
     assert begun
     assert_same(tmp_path / "lod.zarr")
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_lacks_modules(tmp_path):
+    """As one has that was installed from the same version at another time."""
+    package = tmp_path / "old" / "bulklmm_dask"
+    package.mkdir(parents=True)
+    lacking = "import sys\nsys.modules['bulklmm_dask.engine'] = None\n"
+    (package / "__init__.py").write_text(lacking)
+    study = make_study(tmp_path)
+    with Machines(tmp_path) as running:
+        usual = running.environment
+        path = f"{package.parent}{os.pathsep}{usual.get('PYTHONPATH', '')}"
+        running.environment = usual | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        running.scheduler()
+        running.environment = usual
+        scan = running.bulklmm(*command(study, tmp_path / "r.zarr", "--scheduler", running.file))
+        scan.require_error("cannot read the tasks of this process", "same versions there")

@@ -7,7 +7,10 @@ import time
 
 import dask
 import pytest
+import studies
+from dask.callbacks import local_callbacks
 
+import bulklmm_dask as blmm
 from bulklmm_dask.engine import overlap
 from bulklmm_dask.engine.overlap import computing, overlapping, waiting
 from bulklmm_dask.storage.places.location import Location
@@ -73,6 +76,19 @@ def test_what_others_wait_for_has_the_next_turn():
             thread.join()
     assert order[:2] == ["holder", "frequency"]
     assert sorted(order[2:]) == ["block 1", "block 2"]
+
+
+def test_a_scheduler_of_another_thread_takes_no_blocks_away(tmp_path):
+    """It takes the callbacks that dask has for all, as one that makes a store did at times."""
+
+    def get(tasks, keys, **options):
+        with local_callbacks():
+            return dask.threaded.get(tasks, keys, **options)
+
+    ds, counted = studies.study(n=20, p=12, m=6), []
+    with dask.config.set(scheduler=get, num_workers=2):
+        blmm.scan(ds, store=tmp_path / "lod.zarr", chunks={"variants": 4}, progress=counted.append)
+    assert counted[-1].done == 3
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ def at_once(function: Callable[[T], R], items: Iterable[T], most: int = TOGETHER
         try:
             running.extend(pool.submit(function, one) for one in islice(left, most))
             while running:
-                yield running.popleft().result()
+                result = running[0].result()
+                running.popleft()
+                yield result
                 running.extend(pool.submit(function, one) for one in islice(left, 1))
         finally:
             give_up(running)

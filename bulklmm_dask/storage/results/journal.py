@@ -59,8 +59,8 @@ class Journal:
         store : Location, optional
             Its place, if anything is known of that.
         expected : collection of tuple of int
-            Marks of all that will be finished, if that is known. On a server, checksums and
-            summaries are then sent while the last of it is.
+            Marks of all that will be finished, if that is known. Checksums and summaries of a
+            store that this run has made on a server are then sent while the last of it is.
         """
         self._target, self._store = target, store or target.location
         self._waiting: list[Written] = []
@@ -70,6 +70,7 @@ class Journal:
         self._foretold: dict[tuple[int, ...], Written] = {}  # and not yet noted
         self._expected, self._lock = set(expected), Lock()
         self._early: Future[Folding] | None = None
+        self._is_as_told = True
         self._tells = ExitStack()
 
     def __enter__(self) -> Self:
@@ -87,13 +88,16 @@ class Journal:
             self._finish()
 
     def _foretell(self, written: Written) -> None:
-        """Begin to put all into the arrays of the store once the last bytes are on their way."""
+        """Begin to put all into the arrays of the store once the last bytes are on their way.
+
+        A store that others have made is listed for that, which has to wait for those bytes.
+        """
         with self._lock:
             if written.mark not in self._expected:
                 return
             self._expected.discard(written.mark)
             self._foretold[written.mark] = written
-            if not self._expected:
+            if not self._expected and self._store.is_own:
                 others = [*self._waiting, *self._foretold.values()]
                 self._early = self._pool.submit(
                     Folding, self._store, self._target.made().held, others
@@ -108,7 +112,8 @@ class Journal:
         """Note what is finished."""
         with self._lock:
             self._waiting.append(written)
-            self._foretold.pop(written.mark, None)
+            told = self._foretold.pop(written.mark, None)
+            self._is_as_told &= told is None or told.is_same(written)
             self._expected.discard(written.mark)
         if written.summary is not None:
             self._bytes += written.summary.nbytes
@@ -143,8 +148,9 @@ class Journal:
             return
         if not (self._number or self._waiting):
             return
-        if self._early is not None and not (self._foretold or self._early.exception()):
-            self._folded = self._early.result().finish()
+        early = self._early if self._is_as_told and not self._foretold else None
+        if early is not None and not early.exception():
+            self._folded = early.result().finish()
         else:
             self._folded = fold(self._store, self._target.made().held, self._waiting)
 

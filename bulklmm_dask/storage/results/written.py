@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS
 from bulklmm_dask.storage.summaries.of_blocks import BlockSummary
@@ -40,6 +42,12 @@ class Written:
     def kind(self) -> str:
         """Array that its mark is in."""
         return kind_of(self.mark)
+
+    def is_same(self, other: Written) -> bool:
+        """Tell whether the same bytes were written, as a task that is tried again should."""
+        return self.length == other.length and all(
+            np.array_equal(sums, other.sums[name]) for name, sums in self.sums.items()
+        )
 
 
 # Who is told, in this process, what is about to be written into a store, by its path.

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 # Where another cluster would listen at the first address too, its prefix is taken.
-_GUARD = 8786
+_GUARD = 28785
 
 
 class Addresses:

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from clusters.kubernetes.kinds import Kind
+from clusters.kubernetes.names import shifted
 from clusters.kubernetes.objects import Key, Object, Objects, RefusedError
 from clusters.kubernetes.patches import patched
 from clusters.kubernetes.selectors import selected
@@ -244,7 +245,7 @@ class Api:
         address = self._pods.address(request.key)
         socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await socket.prepare(request.http)
-        reader, writer = await asyncio.open_connection(address, port)
+        reader, writer = await asyncio.open_connection(address, shifted(port))
         for channel in (b"\0", b"\1"):  # the first frame of each has the port only
             await socket.send_bytes(channel + port.to_bytes(2, "little"))
 

@@ -79,7 +79,7 @@ class Controllers:
             for port in item["spec"]["ports"] if pod else ():
                 (container,) = pod["spec"]["containers"]
                 number = port_of(container, port.get("targetPort", port["port"]))
-                wanted[address, port["port"]] = (pod["status"]["podIP"], number)
+                wanted[address, names.shifted(port["port"])] = (pod["status"]["podIP"], number)
         for gone in self._addressed.keys() - {each["metadata"]["uid"] for each in services}:
             self._addresses.free(self._addressed.pop(gone))
         self._targets = wanted

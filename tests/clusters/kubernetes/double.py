@@ -91,6 +91,8 @@ class Double:
     def ask(self, function: Callable[[], T]) -> T:
         """Call a function in the thread of the double."""
 
+        assert self._thread.is_alive(), "the double has ended"
+
         async def asked() -> T:
             return function()
 

@@ -9,12 +9,13 @@ from typing import Any
 import aiohttp
 
 from clusters.kubernetes.containers import Container
+from clusters.kubernetes.names import shifted
 
 
 def port_of(container: dict[str, Any], port: str | int) -> int:
-    """The number of a port of a container that is named, or numbered."""
+    """The port of the machine for a port of a container that is named, or numbered."""
     named = {each.get("name"): each["containerPort"] for each in container.get("ports", ())}
-    return int(named.get(port, port))
+    return shifted(int(named.get(port, port)))
 
 
 async def probe(

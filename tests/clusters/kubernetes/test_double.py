@@ -134,6 +134,8 @@ def test_a_process_of_a_pod_has_its_address_and_names(tmp_path):
         "import socket; from clusters.kubernetes.names import enter; enter()\n"
         "from distributed.utils import get_ip\n"
         "s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[0])\n"
+        "t = socket.socket(); t.bind(('', 8787)); t.listen(); print(t.getsockname()[1])\n"
+        "socket.create_connection(('127.9.8.6', 8787)).close()\n"
         "print(socket.getaddrinfo('one.default', 80)[0][4][0], socket.gethostname(), get_ip())\n"
     )
     run = subprocess.run(
@@ -143,5 +145,5 @@ def test_a_process_of_a_pod_has_its_address_and_names(tmp_path):
         text=True,
         check=True,
     )
-    assert run.stdout.split() == ["127.9.8.6", "127.9.8.7", "pod", "127.9.8.6"]
+    assert run.stdout.split() == ["127.9.8.6", "28787", "127.9.8.7", "pod", "127.9.8.6"]
     assert socket.gethostname() != "pod"

@@ -23,6 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 # The base of the tests: what Debian has, in the place of an image of a registry.
 BASE = "localhost/debian-python:bookworm"
+# Ways to keep images, the faster one first; within a container only the other one may work.
+DRIVERS = ("overlay", "vfs")
 PACKAGES = "ca-certificates,python3-dev,python3-venv"
 BOOTSTRAP = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}"]
 
@@ -93,10 +95,11 @@ def run(tmp_path_factory) -> Iterator[Callable[..., str]]:
     if os.getuid():
         pytest.skip("images are built by root only")
     folder = tmp_path_factory.mktemp("image")
-    stores = ["--root", folder / "root", "--runroot", folder / "run", "--storage-driver", "vfs"]
+    stores = ["--root", folder / "root", "--runroot", folder / "run", "--storage-driver"]
+    driver = next(each for each in DRIVERS if _works([*stores, each]))
 
     def buildah(command: str, *words: object) -> str:
-        line = ["buildah", *stores, command, *words]
+        line = ["buildah", *stores, driver, command, *words]
         done = subprocess.run(list(map(str, line)), capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
         return done.stdout
@@ -118,6 +121,12 @@ def run(tmp_path_factory) -> Iterator[Callable[..., str]]:
     container = buildah("from", f"localhost/{image()}").strip()
     yield lambda *words: buildah("run", "--isolation", "chroot", container, "--", *words)
     shutil.rmtree(folder)
+
+
+def _works(stores: list[object]) -> bool:
+    """Whether images can be kept so."""
+    line = ["buildah", *map(str, stores), "info"]
+    return subprocess.run(line, capture_output=True).returncode == 0
 
 
 @pytest.mark.kubernetes
