@@ -131,11 +131,11 @@ class Footprint:
                 tile = 7.1 * _ROWS * n + 2.4e6 + (2.5e6 if model.reml else 2e6) * part
                 peak = 3 * vn + out + max(tile, 17.0 * REFINED * n)
             elif model.grid is None:
-                # The passes of NumPy over a tile hold more under REML than the loops in C.
-                passes = model.reml and loops() is None
-                tile = (1.9e6 if passes else 1.4e6) * (0.35 + 0.65 * part)
+                tile = 0.9e6 * part + 700.0 * n
+                if loops() is None:  # the passes of NumPy over a tile, and rows of single pairs
+                    tile += 1000.0 * n + model.reml * (0.17e6 + 0.33e6 * part)
                 peak = (3.5 if self.single else 4.0) * vn + out + tile
-                expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 2.7 * n**2)
+                expanded = max((4.7 * n + 850.0) * traits + 1.1 * n**2, 4.1 * n**2)
                 peak = max(peak, expanded)  # at the first scan
             else:
                 single = 0.6e6 * part + 6 * _ROWS * n

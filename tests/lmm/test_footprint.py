@@ -69,9 +69,9 @@ def test_fits_and_blocks_take_what_is_announced(name, shape):
     fitted, peak, _ = taken(lambda: fit_traits(y, samples, model, complete=basis))
     require_near(peak, foot.fit(traits).peak)
     pair_bytes = sum(kind.itemsize for kind in statistics(model, single=False).values())
-    scan_block(x[:5], fitted, model, single=False)  # what is made at the first scan
+    _, first, _ = taken(lambda: scan_block(x[:5], fitted, model, single=False))
     _, peak, _ = taken(lambda: scan_block(x, fitted, model, single=False))
-    require_near(peak, foot.scan(variants, traits, pair_bytes).peak)
+    require_near(max(first, peak), foot.scan(variants, traits, pair_bytes).peak)
 
 
 @pytest.mark.parametrize("reml", [False, True])

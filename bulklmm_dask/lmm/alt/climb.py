@@ -102,8 +102,9 @@ class Climb:
         # exp(-2/N (-1/2 ln S_xx)), by which 1 - r2 at a node is divided under REML.
         self._volume = np.ascontiguousarray((inverse ** (1.0 / count)).astype(np.float32))
         # Memory for a and g of a tile: new memory of each tile would have to be cleared.
-        self._room = [np.empty(k * TRAITS * MARKERS, np.float32) for k in (POWERS, DEGREE + 1)]
-        self._double_room = np.empty(0 if single else TRAITS * MARKERS)
+        cells = min(TRAITS, len(expansion.h0)) * min(MARKERS, x.shape[1])
+        self._room = [np.empty(k * cells, np.float32) for k in (POWERS, DEGREE + 1)]
+        self._double_room = np.empty(0 if single else cells)
         self._loops = loops()
         h2_max = expansion.projected.spectrum.h2_max
         series = n / (_SERIES_REML if reml else _SERIES)

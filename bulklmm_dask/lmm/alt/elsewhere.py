@@ -151,20 +151,23 @@ class Elsewhere:
         index = np.unique(np.append(np.arange(0, len(mesh), _EVERY), len(mesh) - 1))
         h2 = mesh[index]
         v0 = 1.0 + (poles - 1.0) * h0
-        ratios = [v0 / (1.0 + (poles - 1.0) * h) for h in h2]
+
+        def ratio(h: Array | float) -> Array:
+            return np.asarray(v0 / (1.0 + (poles - 1.0) * h))
+
         value, yy = null.on_mesh(mesh)
         value -= null.at(h0)[0]
         outside = (mesh[:, None] < range_[0]) | (mesh[:, None] > range_[1])
         at_end = (h0 == 0.0) | (h0 == mesh[-1])
         top = _tops(value, outside, at_end, index)
-        sine = np.stack([near.sine(ratio) for ratio in ratios])
+        sine = np.stack([near.sine(ratio(h)) for h in h2])
         deep = top <= -np.maximum(_DEEP * sine, _LEAST)
         # Within its range the polynomials of a trait say it, unless it is at an end. Where r2 is
         # that at h0, and the likelihood a little lower, there is nothing to be found.
         useful = (outside[index] | at_end) & (deep | (top > -_DEEP * sine))
         _join(top, useful, deep, h2, null)
         alpha, bound = (
-            np.stack(parts) for parts in zip(*(near.bound(ratio) for ratio in ratios), strict=True)
+            np.stack(parts) for parts in zip(*(near.bound(ratio(h)) for h in h2), strict=True)
         )
         alpha = np.concatenate([alpha, np.zeros_like(alpha[:, :1])], axis=1)
         size, factor = 1.0 / yy[index], np.exp(2.0 / null.count * top)
@@ -176,12 +179,13 @@ class Elsewhere:
         if len(some):
             worst = np.where(vague, added, -1.0)[:, some].argmax(axis=0)
             far[some] = h2[worst]
-            farthest = np.stack(ratios)[worst, :, some].T
+            v0 = v0[:, some]
+            farthest = ratio(far[some])
             far_size[some] = 1.0 / farthest.max(axis=0)
             functions = [*near.functions[:, :, some], farthest * far_size[some]]
             with_far = Regression.on(near.weights[:, some], np.stack(functions))
-            for k, ratio in enumerate(ratios):
-                coefficients, left = with_far.bound(ratio[:, some])
+            for k, h in enumerate(h2):
+                coefficients, left = with_far.bound(ratio(h))
                 better = left < bound[k, some]
                 alpha[k][:, some[better]] = coefficients[:, better]
                 bound[k, some[better]] = left[better]

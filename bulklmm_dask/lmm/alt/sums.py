@@ -80,7 +80,7 @@ class PairSums:
             return pair_derivatives(
                 self.poles, self.terms, some, h2, determinant, self.count, which, reml=self.reml
             )
-        these = self if len(some) == self.terms.shape[2] else self.take(some)
+        these = self.take(some)
         (yy, xy, xx), first, second = (these._sums(w) for w in terms_at(self.poles, h2))
         b = xy / xx
         rest = yy - b * xy
@@ -104,8 +104,7 @@ class PairSums:
         which = loops()
         if which is not None:
             return self._likelihood(pair_values(self.poles, self.terms, some, h2, which), h2)
-        these = self if len(some) == self.terms.shape[2] else self.take(some)
-        return self._likelihood(these._sums(weights_at(self.poles, h2)), h2)
+        return self._likelihood(self.take(some)._sums(weights_at(self.poles, h2)), h2)
 
     def _likelihood(self, sums: Array, h2: Array) -> tuple[Array, Array, Array]:
         yy, xy, xx = sums
