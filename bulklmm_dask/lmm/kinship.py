@@ -37,7 +37,7 @@ def impute(dosage: npt.ArrayLike) -> Array:
     variation.
     """
     x = np.array(dosage, dtype=np.float64)
-    some = np.flatnonzero(np.isnan(x.reshape(len(x), -1).sum(axis=1)))
+    some = np.flatnonzero(np.isnan(x.sum(axis=tuple(range(1, x.ndim)))))
     if not len(some):
         return x
     part = x if len(some) == len(x) else x[some]

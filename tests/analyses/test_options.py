@@ -23,6 +23,9 @@ COMPUTE = {
     "memory",
     "dashboard",
     "performance_report",
+    "tls_ca_file",
+    "tls_cert",
+    "tls_key",
 }
 FORM = {"as_json"}
 

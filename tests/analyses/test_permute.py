@@ -498,7 +498,7 @@ def test_on_the_command_line(tmp_path):
     done = run.invoke(main, ["info", perm])
     assert "maxima of permutations, finished" in done.output
     done = run.invoke(main, ["thresholds", perm, "--alpha", "0.001"])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "30 permutations give levels from" in done.output
 
 

@@ -626,7 +626,7 @@ def test_hits_of_a_study_take_the_options_of_a_scan(study, tmp_path):
     assert len(expected) > 5
     shown = run("hits", "--help").stdout
     for row in SCAN:
-        assert (row.flag in shown) == (row.name not in ("compression", "digits"))
+        assert (row.flag in shown) == (row.name not in ("compression", "digits", "share"))
 
 
 def test_options_of_a_scan_are_refused_for_its_result(stored):

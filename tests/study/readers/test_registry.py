@@ -35,6 +35,7 @@ def test_the_command_has_the_options_of_all_formats():
     } - {"--overwrite", "--compression"}  # those of every store
     flags -= {"--threads", "--workers", "--memory", "--scheduler"}  # of all that computes
     flags -= {"--dashboard", "--performance-report"}
+    flags -= {"--tls-ca-file", "--tls-cert", "--tls-key"}
     assert flags == {flag for reader in READERS.values() for flag in reader.options}
     text = import_command.help
     for name, reader in READERS.items():
