@@ -11,7 +11,7 @@ help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
 	@echo "make demo STUDY=bxd.zip    the same with a real study (R/qtl2 files or a Zarr study)"
 	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
-	@echo "make test-clusters         real SLURM and sshd, the Dask operator, a container; skipped where not to be had"
+	@echo "make test-clusters         real SLURM and sshd, the Dask operator, a container; skipped where not installed"
 	@echo "make test-fast             the tests without slow ones and examples: two minutes on two cores"
 	@echo "make lint                  lint and type checks only"
 	@echo "make fuzz                  mutated inputs; FUZZ=\"--minutes 60 --seed 1 --only plink\""

@@ -27,8 +27,13 @@ from bulklmm_dask.text import named
 
 _CERTIFICATES = ("ca_file", "cert", "key")
 _COMPUTE = (
-    *("scheduler", *(f"tls_{name}" for name in _CERTIFICATES)),
-    *("processes", "threads", "memory", "dashboard", "performance_report"),
+    "scheduler",
+    *(f"tls_{name}" for name in _CERTIFICATES),
+    "processes",
+    "threads",
+    "memory",
+    "dashboard",
+    "performance_report",
 )
 
 

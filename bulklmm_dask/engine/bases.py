@@ -59,7 +59,7 @@ def kept_bases(measured: Measurements) -> Bases:
 
 
 def _basis(samples: Samples) -> Basis:
-    with computing():  # dask keeps what a worker of a cluster computes
+    with computing():  # on a worker of a cluster dask keeps it
         return samples.basis(keep=not is_worker())
 
 

@@ -224,9 +224,9 @@ def _authority(part: _Part) -> ssl.SSLContext:
 
 
 def _verdict(cert: _Part, key: _Part) -> int:
-    """What OpenSSL says of a certificate that is trusted, shown in a handshake with ourselves; 0.
+    """Error code of OpenSSL for a certificate, in a handshake of this process with itself, or 0.
 
-    The library ``ssl`` reads dates of certificates in handshakes only.
+    The library ``ssl`` checks dates of certificates in handshakes only.
     """
     here, there = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     here.check_hostname, here.verify_mode = False, ssl.CERT_NONE

@@ -254,7 +254,7 @@ class Spectrum:
         first = min(1e-2, 0.03 / positive[0])
         near = np.geomspace(first, 0.1, max(2, int(4 * np.log10(0.1 / first)) + 2))
         points = np.unique(np.concatenate([grid, np.minimum(1.0 - rest, self.h2_max), near]))
-        # Points that are nearly the same would say of rounding that it is a peak; the end stays.
+        # Between points that are nearly the same, rounding would look like a peak. The end stays.
         apart = np.diff(points) > _APART * np.minimum(points[1:], 1.0 - points[:-1])
         mesh = points[np.append(True, apart)]
         mesh[-1] = self.h2_max

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bulklmm_dask.lmm.alt.gains import STEPS
 from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
 from bulklmm_dask.lmm.compiled.loops import loops
-from bulklmm_dask.lmm.few.choice import is_few
+from bulklmm_dask.lmm.few.choice import MARKERS_A_SAMPLE, is_few
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
 
@@ -147,7 +147,7 @@ class Footprint:
             own = self.own * n * traits / (2 if self.single else 1)
             lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
             peak = max(4 * vn, lods)
-            if is_few(model, n, traits, 4 * n) and not self.own:
+            if is_few(model, n, traits, MARKERS_A_SAMPLE * n) and not self.own:
                 peak += 3.0 * n**2  # a matrix of the samples and its factor, at the first scan
             if model.with_effects:
                 of_traits = (2.3 * self.n_covariates + 2.0) * n * min(traits, TILE_TRAITS)

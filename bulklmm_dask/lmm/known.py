@@ -30,7 +30,7 @@ class _Entry(Generic[Value]):
 class Known(Generic[Value]):
     """Values by the arrays that they follow from; those that were not used for long give way.
 
-    Arrays that are alike in types, shapes, first rows and diagonals share a place.
+    Of arrays that are alike in types, shapes, first rows and diagonals only the last are kept.
 
     Parameters
     ----------
@@ -74,9 +74,10 @@ class Known(Generic[Value]):
         if total > self._most:
             return
         copies = tuple(None if each is None else each.copy() for each in parts)
+        mark = _mark(parts)
         with self._lock:
-            self._entries.pop(_mark(parts), None)
-            self._entries[_mark(parts)] = _Entry(copies, value, total)
+            self._entries.pop(mark, None)
+            self._entries[mark] = _Entry(copies, value, total)
             while sum(entry.n_bytes for entry in self._entries.values()) > self._most:
                 del self._entries[next(iter(self._entries))]
 

@@ -81,6 +81,11 @@ class Projected:
         rest = self.null.T @ y
         return np.concatenate([self.left @ (inside * inside), (rest * rest).sum(axis=0)[None]])
 
+    def log_volumes(self, *, reml: bool) -> tuple[LogVolume, LogVolume]:
+        """log|V|, and that of the likelihood to maximise (`log_volume`)."""
+        full = self.log_volume(reml=False)
+        return full, self.log_volume(reml=True) if reml else full
+
     def log_volume(self, *, reml: bool) -> LogVolume:
         """log|V|, under REML log|V| + log|C'WC|."""
         spectrum = self.spectrum

@@ -15,7 +15,7 @@ from bulklmm_dask.lmm.basis import Basis, Eigen, make_basis
 from bulklmm_dask.lmm.known import Known
 from bulklmm_dask.typing import Array, Flags, Index
 
-# Bases that this process keeps: those of 20 kinships of 300 samples, or of one of 2,000.
+# Bases that this process keeps: those of 60 kinships of 300 samples, or of one of 2,000.
 _BASES: Known[Basis] = Known(2**27)
 # Up to this many traits, bases of samples with a value are kept: more have too many patterns.
 _FEW_TRAITS = 16
@@ -67,7 +67,7 @@ class Samples:
     def basis(self, *, keep: bool = False) -> Basis:
         """Compute the eigenbasis of these samples, or find it among those that were kept.
 
-        `keep`, this process keeps it for the next question about the same samples.
+        With `keep` it stays in this process for the next question about the same samples.
         """
         if not keep or self.kinship is None:
             return make_basis(self.kinship, self.covariates, self.weights, self.eigen)

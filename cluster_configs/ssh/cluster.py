@@ -29,18 +29,18 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    say = parser.add_argument
-    say("machines", nargs="+", metavar="MACHINE", help="names or addresses; the first schedules")
-    say("--threads", type=int, help="threads of each worker  [default: all processors]")
-    say("--memory", default="auto", help="memory limit of each worker  [default: all memory]")
-    say("--python", default=sys.executable, help="Python on the machines  [default: this one]")
-    say("--address", help="address of the first machine at which the others reach its scheduler")
-    say(
+    add = parser.add_argument
+    add("machines", nargs="+", metavar="MACHINE", help="names or addresses; the first schedules")
+    add("--threads", type=int, help="threads of each worker  [default: all processors]")
+    add("--memory", default="auto", help="memory limit of each worker  [default: all memory]")
+    add("--python", default=sys.executable, help="Python on the machines  [default: this one]")
+    add("--address", help="address of the first machine at which the others reach its scheduler")
+    add(
         "--scheduler-file", type=Path, default=Path("scheduler.json"), help="[default: %(default)s]"
     )
-    say("--scratch", help="folder of each machine for what memory does not hold  [default: /tmp]")
+    add("--scratch", help="folder of each machine for what memory does not hold  [default: /tmp]")
     for name in ("ca-file", "cert", "key"):
-        say(f"--tls-{name}", metavar="PEM", help="speak TLS; at the same path on all machines")
+        add(f"--tls-{name}", metavar="PEM", help="speak TLS; at the same path on all machines")
     return parser.parse_args()
 
 
@@ -83,7 +83,7 @@ def main() -> None:
         worker_options=worker,
         remote_python=asked.python,
     ) as cluster:
-        file = Path(asked.scheduler_file)
+        file: Path = asked.scheduler_file
         partial = file.with_suffix(".partial")
         partial.write_text(json.dumps({"address": cluster.scheduler_address}))
         os.replace(partial, file)

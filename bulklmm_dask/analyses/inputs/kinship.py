@@ -26,7 +26,7 @@ from bulklmm_dask.surface import either, option
 from bulklmm_dask.text import counted, named
 from bulklmm_dask.typing import Array
 
-# Kinships that were checked, as they were given and as they are used.
+# Kinships that were checked, as they were given and as they are used, in this process.
 _CHECKED: Known[Array] = Known(2**27)
 
 KinshipLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | None

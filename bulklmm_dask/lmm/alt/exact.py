@@ -149,9 +149,7 @@ class _Block:
 
     @cached_property
     def _volumes(self) -> tuple[LogVolume, LogVolume]:
-        projected = self.expansion.projected
-        full = projected.log_volume(reml=False)
-        return full, projected.log_volume(reml=True) if self.traits.reml else full
+        return self.expansion.projected.log_volumes(reml=self.traits.reml)
 
     @cached_property
     def _null(self) -> Array:

@@ -35,8 +35,7 @@ class WithoutMarker:
     @cached_property
     def volumes(self) -> tuple[LogVolume, LogVolume]:
         """log|V|, and that of the likelihood to maximise."""
-        full = self.projected.log_volume(reml=False)
-        return full, self.projected.log_volume(reml=True) if self.reml else full
+        return self.projected.log_volumes(reml=self.reml)
 
     def at(self, h2: Array) -> tuple[Array, Array, Array]:
         """Likelihood to maximise and full one, in nats, and S_yy, (traits,), each at its h."""

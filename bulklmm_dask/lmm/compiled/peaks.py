@@ -31,6 +31,7 @@ def pair_terms(
     Parameters
     ----------
     x, y : array (markers, r), (traits, r)
+        Projected markers and traits.
     matrix : array (r, q)
         Compresses sums over rows.
     squares : array (markers, q)

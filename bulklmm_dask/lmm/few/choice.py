@@ -7,7 +7,7 @@ from bulklmm_dask.lmm.options import ModelOptions
 # Up to this many traits are few.
 MOST_TRAITS = 10
 # With fewer markers for each sample the factor of M costs more than it saves.
-_MARKERS_A_SAMPLE = 4
+MARKERS_A_SAMPLE = 4
 
 
 def is_few(model: ModelOptions, n_samples: int, n_traits: int, n_markers: int | None) -> bool:
@@ -24,4 +24,4 @@ def is_few(model: ModelOptions, n_samples: int, n_traits: int, n_markers: int | 
     """
     if n_markers is None or model.alternative or model.joint or model.with_effects:
         return False
-    return 0 < n_traits <= MOST_TRAITS and n_markers >= _MARKERS_A_SAMPLE * n_samples
+    return 0 < n_traits <= MOST_TRAITS and n_markers >= MARKERS_A_SAMPLE * n_samples

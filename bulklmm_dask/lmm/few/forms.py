@@ -101,7 +101,7 @@ class Rotation:
         U in single precision.
     weights : array (n, traits)
         1/v.
-    inside : array (n, c * traits)
+    covariates : array (n, c * traits)
         A of each covariate and trait.
     """
 
@@ -109,7 +109,7 @@ class Rotation:
 
     vectors: Single
     weights: Single
-    inside: Single
+    covariates: Single
 
     @classmethod
     def of(cls, basis: Basis, h2: Array) -> Self:
@@ -118,11 +118,11 @@ class Rotation:
         if fixed.shape[1]:
             factor = np.linalg.cholesky(covariate_gram(basis, w))
             solved = np.linalg.solve(factor, w.T[:, None, :] * fixed.T)  # (traits, c, n)
-            inside = solved.transpose(2, 1, 0).reshape(len(w), -1)
+            parts = solved.transpose(2, 1, 0).reshape(len(w), -1)
         else:
-            inside = np.empty((len(w), 0))
+            parts = np.empty((len(w), 0))
         vectors = np.eye(basis.n) if basis.vectors is None else basis.vectors
-        return cls(*(np.ascontiguousarray(x, np.float32) for x in (vectors, w, inside)))
+        return cls(*(np.ascontiguousarray(x, np.float32) for x in (vectors, w, parts)))
 
     def squares(self, x: Single, inside: Array) -> Array:
         """S_xx (variants, traits); see `Form`."""
@@ -131,12 +131,12 @@ class Rotation:
         for start in range(_SAMPLES, x.shape[1], _SAMPLES):
             some = slice(start, start + _SAMPLES)
             rotated += x[:, some] @ self.vectors[some]
-        out, fixed = np.zeros((len(x), traits)), np.zeros((len(x), self.inside.shape[1]))
+        out, fixed = np.zeros((len(x), traits)), np.zeros((len(x), self.covariates.shape[1]))
         for start in range(0, rotated.shape[1], _COLUMNS):
             some = slice(start, start + _COLUMNS)
             part = rotated[:, some]
             if fixed.size:
-                fixed += part @ self.inside[some]
+                fixed += part @ self.covariates[some]
             out += (part * part) @ self.weights[some]
         return out - (fixed * fixed).reshape(len(x), -1, traits).sum(axis=1)
 

@@ -110,7 +110,7 @@ class FewScan:
         fixed = left < SMALL_SHARE * size
         tested = left > basis.share_left(NO_VARIATION) * np.maximum(size, 1e-300)
         tested &= size > 1e-20 * (spread + basis.n * mean[:, 0] ** 2)
-        # What single precision cannot square is brought near 1.
+        # Markers whose squares are out of the range of single precision get a mean square of 1.
         odd = np.flatnonzero(tested & ~((size > _SMALL * basis.n) & (size < basis.n / _SMALL)))
         if len(odd):
             scale = np.sqrt(size[odd] / basis.n)
@@ -120,7 +120,7 @@ class FewScan:
             size = size.copy()
             size[odd] = basis.n
         x[~tested] = 0.0
-        # Rounding may leave nothing of what is nearly nothing.
+        # Rounding may leave no S_xx, or less, where it is tiny.
         least = np.where(tested, size, basis.n)[:, None] * (self._form.error * self._norm)
         sxx = self._form.squares(x.astype(np.float32), part)
         sxx[:, self.usual.h2 == 0.0] = (size - part)[:, None]  # M = I - QQ'

@@ -132,7 +132,7 @@ class Writer(os.PathLike[str]):
             self._meet_shares()
 
     def waits_for(self, record: bytes) -> bool:
-        """Tell whether the lock of another run was waited for: it is not."""
+        """Tell whether the lock of another run was waited for; runs of the whole store do not."""
         return False
 
     def has_come(self) -> bool:
@@ -222,7 +222,13 @@ def writing(store: Location, folder: str, *alone: str) -> Iterator[Writer]:
 
     The arguments are those of `Writer`.
     """
-    writer = Writer(store.anew, folder, *alone)
+    with locked(Writer(store.anew, folder, *alone), store) as writer:
+        yield writer
+
+
+@contextmanager
+def locked(writer: Writer, store: Location) -> Iterator[Writer]:
+    """Hold what a writer of a store holds, which was looked up, and give it back at the end."""
     try:
         if store.exists():
             writer.take()

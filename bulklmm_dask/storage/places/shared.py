@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.places import files, signs
+from bulklmm_dask.storage.places import signs
 from bulklmm_dask.storage.places.base import CLAIM, LOCK
 from bulklmm_dask.storage.places.location import Location, explained
-from bulklmm_dask.storage.places.lock import SHARES, Held, Writer, beating, refusal
+from bulklmm_dask.storage.places.lock import SHARES, Held, Writer, beating, locked, refusal
 from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.surface import option
 
@@ -119,13 +119,8 @@ class SharedWriter(Writer):
 @contextmanager
 def writing_share(store: Location, folder: str, *alone: str, share: Share) -> Iterator[Writer]:
     """Hold the lock of a share, from when its store is ready to its end (`lock.writing`)."""
-    writer = SharedWriter(store.anew, folder, *alone, share=share)
-    try:
-        if store.exists():
-            writer.take()
+    with locked(SharedWriter(store.anew, folder, *alone, share=share), store) as writer:
         yield writer
-    finally:
-        files.cleaning(writer.release)
 
 
 def wait_until_made(store: Location) -> None:

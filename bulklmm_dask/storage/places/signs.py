@@ -88,7 +88,7 @@ def death(file: Location, record: bytes) -> str | None:
 
 
 def deaths(records: Mapping[Location, bytes]) -> dict[Location, str | None]:
-    """Tell the same of the processes of many records, by their files."""
+    """Tell it of the processes of many records, by their files, as `death` does of one."""
     found: dict[Location, str | None] = dict.fromkeys(records)
     watched = dict[Location, tuple[float, float]]()
     for file, record in records.items():

@@ -31,7 +31,7 @@ from bulklmm_dask.storage.summaries.notes import arrays_of
 # Blocks, bytes of their summaries, and seconds, after which an entry is written: what a killed run
 # did since is lost. Once many blocks are noted, an entry has a third as many, within the seconds.
 _BLOCKS, _MOST, _BYTES, _SECONDS = 256, 1024, 2**26, 10.0
-# Numbers of entries that each share has, from this one times the number of the share on.
+# Entries of a share are numbered from this times the number of the share on.
 _OF_A_SHARE = 10**6
 
 
