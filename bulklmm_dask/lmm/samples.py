@@ -17,8 +17,6 @@ from bulklmm_dask.typing import Array, Flags, Index
 
 # Bases that this process keeps: those of 60 kinships of 300 samples, or of one of 2,000.
 _BASES: Known[Basis] = Known(2**27)
-# Up to this many traits, bases of samples with a value are kept: more have too many patterns.
-_FEW_TRAITS = 16
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def sample_groups(
         if complete is not None and len(rows) == len(samples):
             basis = complete
         elif len(rows) >= 2:
-            basis = samples.take(rows).basis(keep=traits.shape[1] <= _FEW_TRAITS)
+            basis = samples.take(rows).basis()
         yield rows, columns, basis
 
 
