@@ -46,7 +46,7 @@ from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.proof.fingerprint import fingerprint, of_labels
 from bulklmm_dask.storage.results.journal import Journal
 from bulklmm_dask.storage.results.result import open_result
-from bulklmm_dask.storage.results.resumed import block_of, looked_up, open_or_create, writing
+from bulklmm_dask.storage.results.resumed import chunks_of, looked_up, open_or_create, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.stored import stored_as
@@ -225,9 +225,7 @@ def permute(
     with writing(store) as writer:
         if options.shared:
             return task.shared(writer)
-        if chunks == "auto":
-            chunks = block_of(store, _DIMS) or "auto"
-        return task.run(chunks, writer, kept, progress)
+        return task.run(chunks_of(store, _DIMS, chunks), writer, kept, progress)
 
 
 def _pools(ds: xr.Dataset, by: str | None) -> Pools:

@@ -55,7 +55,7 @@ from bulklmm_dask.storage.places.share import Share, ShareLike
 from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.proof.fingerprint import of_labels
 from bulklmm_dask.storage.results.result import open_part, open_result, with_derived
-from bulklmm_dask.storage.results.resumed import block_of, end_share, looked_up, writing
+from bulklmm_dask.storage.results.resumed import chunks_of, end_share, looked_up, writing
 from bulklmm_dask.storage.results.skeleton import Skeleton
 from bulklmm_dask.study.origin import origin
 from bulklmm_dask.study.stored import stored_as
@@ -324,8 +324,8 @@ def scan(
             warn_of_scale(study.measured, options.model.grid)
         if options.genotypes and options.model.with_effects and not options.interaction:
             warn_of_far_covariates(study.measured)
-        if store is not None and chunks == "auto":
-            chunks = block_of(store, Layout.dims) or "auto"
+        if store is not None:
+            chunks = chunks_of(store, Layout.dims, chunks)
         if own is not None:
             each = {"traits": traits_for(own.count, study.sizes[2])}
             chunks = {**each, **chunks} if isinstance(chunks, Mapping) else each

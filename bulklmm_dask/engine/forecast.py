@@ -82,8 +82,8 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
         columns = plan.shape[1]
         products = work.products(plan.n_variants, plan.n_traits)
         of_one = plan.n_variants // max(load.relations, 1)
-        few = plan.traits if is_few(foot.model, n, plan.traits, of_one) and not foot.own else 0
-        rotations = columns * plan.patterns * work.rotation(plan.n_variants, few)
+        few = is_few(foot.model, n, plan.traits, of_one) and not foot.own
+        rotations = columns * plan.patterns * work.rotation(plan.n_variants)
         flops["blocks"] = products + rotations
         markers = float(columns * plan.n_variants * n)
         traits = float(plan.shape[0] * plan.n_traits * n)

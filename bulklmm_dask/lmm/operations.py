@@ -53,14 +53,9 @@ class Operations:
         points += CURVE * (self.searched and model.alternative and model.grid is None)
         return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
 
-    def rotation(self, variants: int, few: int = 0) -> float:
-        """Rotation of markers into the eigenbasis; for `few` traits, what takes its place.
-
-        The rotation of few traits is one in single precision. That of one trait is a product with
-        a triangle, half as many operations.
-        """
-        whole = 2.0 * variants * self.model.columns * self.n_samples**2
-        return whole / 2 if few == 1 else whole
+    def rotation(self, variants: int) -> float:
+        """Rotation of markers into the eigenbasis."""
+        return 2.0 * variants * self.model.columns * self.n_samples**2
 
     def products(self, variants: int, traits: int) -> float:
         """Scores of all pairs, and what is interpolated for each."""

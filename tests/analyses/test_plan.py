@@ -31,7 +31,7 @@ def plan(*args, **options):
 HUGE = {
     "many traits": (248, 7_321, 32_445, "8GB"),
     "many pairs": (1_000, 10_000_000, 1_000_000, "16GB"),
-    "many samples": (50_000, 500_000, 20_000, "300GB"),
+    "many samples": (50_000, 500_000, 20_000, "400GB"),
 }
 
 
@@ -302,10 +302,8 @@ def test_few_traits_take_less(rates):
     sizes = {"n_samples": 500, "n_variants": 100_000}
     alone = {"workers": 1, "threads": 1}
     one, ten, eleven = (blmm.plan(**sizes, **alone, n_traits=count) for count in (1, 10, 11))
-    assert one.flops["blocks"] < 0.6 * eleven.flops["blocks"]
-    # Rotations of a quarter, a half and a whole second.
-    assert one.seconds["blocks"] + 0.2 < ten.seconds["blocks"]
-    assert ten.seconds["blocks"] + 0.4 < eleven.seconds["blocks"]
+    # Rotations of half a second and of a whole one.
+    assert one.seconds["blocks"] < ten.seconds["blocks"] < eleven.seconds["blocks"] - 0.4
     assert one.memory["block"] > 3 * 8 * 500**2
-    with_effects = blmm.plan(**sizes, n_traits=1, statistics=["beta"])
-    assert with_effects.flops["blocks"] > 1.8 * one.flops["blocks"]
+    with_effects = blmm.plan(**sizes, **alone, n_traits=1, statistics=["beta"])
+    assert with_effects.seconds["blocks"] > one.seconds["blocks"] + 0.4

@@ -13,7 +13,7 @@ import studies
 import bulklmm_dask as blmm
 from bulklmm_dask.lmm.basis import Basis, make_basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block
-from bulklmm_dask.lmm.few.forms import Form, Rotation, Triangle
+from bulklmm_dask.lmm.few.forms import ERROR, Rotation
 from bulklmm_dask.lmm.few.scan import FewScan
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
@@ -37,10 +37,9 @@ def projection(kinship: np.ndarray, covariates: np.ndarray, h2: float) -> np.nda
     return inverse - c @ np.linalg.solve(covariates.T @ c, c.T)
 
 
-def errors(form: Form, basis: Basis, x: np.ndarray, h2: np.ndarray, exact: np.ndarray):
+def errors(basis: Basis, x: np.ndarray, h2: np.ndarray, exact: np.ndarray):
     """Error of S_xx (variants, traits) as a share of |M| |x|^2."""
-    inside = ((x @ basis.vectors @ basis.covariates) ** 2).sum(axis=1)
-    found = form.squares(np.ascontiguousarray(x, np.float32), inside)
+    found = Rotation.of(basis, h2).squares(np.ascontiguousarray(x, np.float32))
     norm = basis.at(h2).weights.max(axis=0) * np.sum(x * x, axis=1)[:, None]
     return np.abs(found - exact) / norm
 
@@ -61,10 +60,53 @@ def test_error_of_squares(kind: str, c: int) -> None:
         exact = np.stack(
             [np.einsum("ik,kl,il->i", x, projection(kinship, covariates, h), x) for h in at], axis=1
         )
-        for form, some in (Triangle.of(basis, at[:1]), at[:1]), (Rotation.of(basis, at), at):
-            found = errors(form, basis, x, some, exact[:, : len(some)])
-            assert found.max() < form.error
-            assert found[:200].max() < 3e-7
+        found = errors(basis, x, at, exact)
+        assert found.max() < ERROR / 2
+        assert found[:200].max() < 3e-7
+
+
+FAMILIES = [(100, 10), (300, 30), (300, 150), (1000, 50)]
+
+
+def of_families(n: int, size: int) -> np.ndarray:
+    """Kinship of families, whose members are alike to one half."""
+    family = np.arange(n) // size
+    return 0.5 * np.eye(n) + 0.5 * (family[:, None] == family)
+
+
+def rare(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Markers of one carrier, of rare and common alleles, and of whole families."""
+    shares = np.repeat([0.01, 0.05, 0.3], 100)[:, None]
+    by_family = rng.binomial(2, 0.3, (100, -(-n // size)))[:, np.arange(n) // size]
+    x = np.concatenate([np.eye(n)[:100], rng.binomial(2, shares, (300, n)), by_family])
+    return x[np.ptp(x, axis=1) > 0].astype(float)
+
+
+@pytest.mark.parametrize(("n", "size"), FAMILIES)
+def test_error_of_squares_of_rare_markers_in_families(n: int, size: int) -> None:
+    """Most samples have the same genotype, and rounding errors of long sums the same sign."""
+    x = rare(n, size, np.random.default_rng(1))
+    x -= x.mean(axis=1, keepdims=True)
+    kinship, covariates = of_families(n, size), np.ones((n, 1))
+    basis = make_basis(kinship, covariates)
+    at = np.array([0.3, 0.7])
+    ms = [projection(kinship, covariates, h2) for h2 in at]
+    exact = np.stack([np.einsum("ik,ik->i", x @ m, x) for m in ms], axis=1)
+    assert errors(basis, x, at, exact).max() < ERROR / 2
+
+
+@pytest.mark.parametrize(("n", "size"), [(60, 10), (300, 30), (1000, 10)])
+def test_lods_of_rare_markers_in_families(n: int, size: int) -> None:
+    rng = np.random.default_rng(2)
+    kinship, x = of_families(n, size), np.tile(rare(n, size, rng), (10, 1))
+    y = np.linalg.cholesky(kinship) @ rng.standard_normal((n, 1)) + rng.standard_normal((n, 1))
+    samples, options = Samples(np.ones((n, 1)), kinship, None), ModelOptions()
+    usual = fit_traits(y, samples, options)
+    few = fit_traits(y, samples, options, n_markers=4 * n)
+    assert [type(group.scanner) for group in few.groups] == [FewScan]
+    expected = scan_block(x, usual, options, single=False)["lod"]
+    found = scan_block(x, few, options, single=False)["lod"]
+    np.testing.assert_allclose(found, expected, rtol=3e-7, atol=1e-5)
 
 
 def difficult(n: int, m: int, covariates: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -126,6 +126,14 @@ def stopped_at(done):
     return stop
 
 
+@pytest.mark.parametrize("options", [{}, {"chunks": {"variants": 7}}, {"chunks": {"traits": 4}}])
+def test_sizes_of_chunks_that_are_left_out_are_those_of_the_store(ds, path, whole, options):
+    scan(ds, path, (1, 3))
+    blmm.scan(ds, store=path, share=(1, 2), **options)
+    blmm.scan(ds, store=path, **options)
+    assert content(path) == content(whole)
+
+
 def test_a_share_that_was_stopped_goes_on_while_another_is_written(ds, path, whole):
     """Entries of journals that are noted meanwhile are kept, whoever ends first."""
     said = []

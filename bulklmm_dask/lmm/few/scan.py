@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.few.forms import Form, Rotation, Triangle, in_samples
+from bulklmm_dask.lmm.few.forms import ERROR, Rotation, in_samples
 from bulklmm_dask.lmm.lod import SINGLE_ERROR, largest_r2, lod_of_ratio
 from bulklmm_dask.lmm.markers import NO_VARIATION, SMALL_SHARE
 from bulklmm_dask.lmm.null.fit import NullModel
@@ -68,9 +68,8 @@ class FewScan:
         return {"usual": self.usual}
 
     @cached_property
-    def _form(self) -> Form:
-        kind = Triangle if len(self.usual.h2) == 1 else Rotation
-        return kind.of(self.usual.basis, self.usual.h2)
+    def _form(self) -> Rotation:
+        return Rotation.of(self.usual.basis, self.usual.h2)
 
     @cached_property
     def _thin(self) -> Array:
@@ -121,8 +120,8 @@ class FewScan:
             size[odd] = basis.n
         x[~tested] = 0.0
         # Rounding may leave no S_xx, or less, where it is tiny.
-        least = np.where(tested, size, basis.n)[:, None] * (self._form.error * self._norm)
-        sxx = self._form.squares(x.astype(np.float32), part)
+        least = np.where(tested, size, basis.n)[:, None] * (ERROR * self._norm)
+        sxx = self._form.squares(x.astype(np.float32))
         sxx[:, self.usual.h2 == 0.0] = (size - part)[:, None]  # M = I - QQ'
         np.maximum(sxx, least, out=sxx)
         r2 = np.where(tested[:, None], score * score / sxx, 0.0)

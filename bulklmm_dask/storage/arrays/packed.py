@@ -19,8 +19,8 @@ from bulklmm_dask.storage.arrays.form import CHECKSUM, Form
 from bulklmm_dask.typing import Index
 
 _COMPRESSOR = {"cname": "lz4", "shuffle": "noshuffle"}
-# Bytes of a row and of a chunk that the loop takes.
-_LEAST, _MOST = 16, 2**30
+# Bytes of a row and of a chunk that the loop takes: Blosc decodes no block above 683 MiB.
+_LEAST, _MOST = 16, 2**29
 
 
 @dataclass(frozen=True)

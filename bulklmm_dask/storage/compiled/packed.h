@@ -10,7 +10,7 @@ least 12 bytes before the end, and the last 5 bytes are literals. */
 #include <stddef.h>
 
 #define LEAST_WIDTH 16        /* bytes of a row: a match, and the 12 bytes that end the block */
-#define MOST_PACKED (1 << 30) /* bytes of all rows */
+#define MOST_PACKED (1 << 29) /* bytes of all rows: Blosc decodes no block above 683 MiB */
 #define FARTHEST 65535
 #define SHORTEST 4 /* bytes of a match, and what its length is less by in its token */
 #define TAIL 12

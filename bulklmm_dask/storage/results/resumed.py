@@ -290,6 +290,16 @@ def block_of(path: str | os.PathLike[str], dims: tuple[str, str]) -> dict[str, i
     return sizes
 
 
+def chunks_of(
+    path: str | os.PathLike[str], dims: tuple[str, str], chunks: str | Mapping[str, int]
+) -> str | Mapping[str, int]:
+    """Chunks as asked for; sizes that are left out are those of a result store, if it exists."""
+    given = chunks if isinstance(chunks, Mapping) else {}
+    if set(dims) <= set(given) or not (given is chunks or chunks == "auto"):
+        return chunks
+    return {**(block_of(path, dims) or {}), **given} or "auto"
+
+
 def digits_of(path: str | os.PathLike[str]) -> int | None:
     """Digits that an existing result store keeps; None for all, and if there is no store.
 
