@@ -61,7 +61,7 @@ class Certificates:
     cert : path, optional
         Certificate of this client, signed by an authority that the scheduler knows.
     key : path, optional
-        Private key of `cert`, without a passphrase; by default it is in the file of `cert`.
+        Private key of the certificate, without a passphrase; by default it is in the same file.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def impute(dosage: npt.ArrayLike) -> Array:
     A marker without any call becomes 0 for all samples and is then treated as one without
     variation.
     """
-    x = np.array(dosage, dtype=np.float64)
+    x = np.array(dosage, dtype=np.float64, order="C")
     some = np.flatnonzero(np.isnan(x.sum(axis=tuple(range(1, x.ndim)))))
     if not len(some):
         return x

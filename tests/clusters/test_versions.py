@@ -85,7 +85,8 @@ def as_other(machines, other):
     """Start a worker of other versions."""
     usual = machines.environment
     path = f"{other}{os.pathsep}{usual.get('PYTHONPATH', '')}"
-    machines.environment = usual | {"PYTHONPATH": path}
+    # The folder that a process starts in, a checkout perhaps, is not looked at first.
+    machines.environment = usual | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     machines.worker()
     machines.environment = usual
 

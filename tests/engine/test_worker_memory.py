@@ -50,7 +50,7 @@ FREED = 2**25
 RUNS = {
     "null-exact": ({"n_samples": 600, "n_variants": 2048, "n_traits": 4096}, {}),
     "alt-exact": (
-        {"n_samples": 300, "n_variants": 1024, "n_traits": 768},
+        {"n_samples": 300, "n_variants": 1024, "n_traits": 1024},
         {"method": "alt-exact"},
     ),
     "alt-grid, 2 threads": (
