@@ -246,11 +246,11 @@ class Api:
         socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await socket.prepare(request.http)
         reader, writer = await asyncio.open_connection(address, shifted(port))
-        for channel in (b"\0", b"\1"):  # the first frame of each has the port only
-            await socket.send_bytes(channel + port.to_bytes(2, "little"))
 
         async def back() -> None:
             with suppress(ConnectionError):
+                for channel in (b"\0", b"\1"):  # the first frame of each has the port only
+                    await socket.send_bytes(channel + port.to_bytes(2, "little"))
                 while data := await reader.read(1 << 16):
                     await socket.send_bytes(b"\0" + data)
             await socket.close()

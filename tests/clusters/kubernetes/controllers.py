@@ -111,12 +111,11 @@ class Controllers:
         """Pass a connection on to the pod."""
         where = writer.get_extra_info("sockname")
         try:
-            back, forth = await asyncio.open_connection(*self._targets[where])
-        except (OSError, KeyError):
+            with suppress(OSError, KeyError, asyncio.CancelledError):
+                back, forth = await asyncio.open_connection(*self._targets[where])
+                await asyncio.gather(_pump(reader, forth), _pump(back, writer))
+        finally:
             writer.close()
-            return
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(_pump(reader, forth), _pump(back, writer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

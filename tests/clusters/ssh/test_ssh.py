@@ -23,6 +23,11 @@ pytestmark = [
 ]
 
 RECIPE = ROOT / "cluster_configs" / "ssh" / "cluster.py"
+# Shells let background jobs ignore Ctrl-C, and what they start inherits that.
+_MAIN = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 PAGE = ROOT / "docs" / "guide" / "ssh.md"
 
 
@@ -46,7 +51,19 @@ def machines(tmp_path, daemon):
 def started(machines, *options):
     """The recipe on node1 and node2; gives it, and the scheduler file."""
     recipe = machines.start(
-        *(RECIPE, "node1", "node2", "--threads", 1, "--memory", "2GB", "--address", "127.0.0.1"),
+        *(
+            "-c",
+            _MAIN,
+            RECIPE,
+            "node1",
+            "node2",
+            "--threads",
+            1,
+            "--memory",
+            "2GB",
+            "--address",
+            "127.0.0.1",
+        ),
         *("--scheduler-file", machines.file, "--scratch", machines.folder / "scratch", *options),
     )
     wait_for(lambda: machines.file.exists() or recipe.ended())
