@@ -13,9 +13,9 @@ from clusters.kubernetes.results import same
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
-# 480 blocks, each some 5 ms of work.
-SCAN = ["--method", "alt-exact", "--chunks", "20,25"]
-BLOCKS = 480
+# 960 blocks, each some 5 ms of work: more than are done while a pod is replaced.
+SCAN = ["--method", "alt-exact", "--chunks", "10,25"]
+BLOCKS = 960
 RUNNER = "bulklmm-scan-runner"
 METHOD = "            - null-exact"
 APPLY, DELETE = "kubectl apply -f job.yaml", "kubectl delete daskjob bulklmm-scan"
@@ -50,7 +50,7 @@ def started_again(double) -> int:
 def test_what_is_killed_comes_back(kubectl, job, claim, local, double):
     """The scan's container, a worker's pod and the scheduler's, one after the other."""
     path = claim / "lod.zarr"
-    job((METHOD, "            - alt-exact\n            - --chunks\n            - 20,25"))
+    job((METHOD, "            - alt-exact\n            - --chunks\n            - 10,25"))
     kubectl(APPLY)
 
     kubectl.until(lambda: blocks_of(path) >= 2, "two blocks are written")
