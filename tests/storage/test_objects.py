@@ -1092,3 +1092,18 @@ def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucke
     place.disown()
     place.bucket.put("x.zarr/zarr.json", b"5")
     assert (place / "zarr.json").record() == b"5"
+
+
+def test_an_age_is_told_where_another_process_removes_the_probe(bucket, monkeypatch):
+    record = Location.of(bucket) / "lock.json"
+    record.create(b"{}")
+    looked = objects.Bucket.look
+
+    def look(self, key):
+        if "part" in key:
+            self.delete([key])
+        return looked(self, key)
+
+    monkeypatch.setattr(objects.Bucket, "look", look)
+    assert -5 < record.age() < 60
+    assert list(Location.of(bucket).names()) == ["lock.json"]

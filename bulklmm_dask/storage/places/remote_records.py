@@ -70,7 +70,7 @@ class RemoteRecord(RemotePlace):
             self.bucket.put(probe.key, b"")
             now = self.bucket.look(probe.key).written
             self.bucket.delete([probe.key])
-        except StoreError:  # it may not be written here
+        except (StoreError, FileNotFoundError):  # it may not be written here, or others remove it
             now = time.time()
         return now - self.renewed()
 
