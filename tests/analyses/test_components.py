@@ -66,6 +66,7 @@ def test_a_result_has_the_components_by_name():
     np.testing.assert_allclose(found.h2_se, direct.h2_se, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_kernels_said_in_several_ways(tmp_path):
     ds = caged()
     expected = blmm.heritability(ds, kinship={"additive": "kinship", "cage": "cage"})
@@ -121,6 +122,7 @@ def test_patterns_of_missing_values_in_any_chunks(monkeypatch):
         same(again, together)
 
 
+@pytest.mark.slow
 def test_a_task_in_another_process(processes):
     ds = caged(m=3)
     kernels = {"additive": "kinship", "cage": "cage"}

@@ -563,6 +563,7 @@ def test_the_command_writes_parquet_and_reads_it_again(stored, tmp_path):
     assert len(run("hotspots", out, "--window", 5).stdout.splitlines()) > 2
 
 
+@pytest.mark.slow
 def test_files_have_the_adjusted_p_of_the_table(study, tmp_path, monkeypatch):
     """The same in a table and in files, whose row groups are adjusted one after another."""
     pytest.importorskip("pyarrow")
