@@ -21,6 +21,14 @@ def run(*arguments, code=0):
     return result
 
 
+def simulated(path, *, traits, variants, samples, strains):
+    """Make a study with its kinship; gives its path."""
+    sizes = {"traits": traits, "variants": variants, "samples": samples, "strains": strains}
+    run("simulate", path, *(word for name, size in sizes.items() for word in (f"--{name}", size)))
+    run("kinship", path)
+    return path
+
+
 def every_command(group=main, *names):
     """Every command that is no group, with the words of its name."""
     for name in group.list_commands(click.Context(group)):

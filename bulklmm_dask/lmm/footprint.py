@@ -148,7 +148,7 @@ class Footprint:
             lods = 3 * vn + _NODES * variants + extra + own + 0.5 * pairs + _TILES
             peak = max(4 * vn, lods)
             if is_few(model, n, traits, MARKERS_A_SAMPLE * n) and not self.own:
-                peak += 3.0 * n**2  # a matrix of the samples and its factor, at the first scan
+                peak += 0.5 * n**2  # the eigenvectors in single precision
             if model.with_effects:
                 of_traits = (2.3 * self.n_covariates + 2.0) * n * min(traits, TILE_TRAITS)
                 tile = max(5.1 * min(pairs, TILE_CELLS), of_traits)

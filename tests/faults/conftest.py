@@ -14,10 +14,7 @@ SCAN = ["--method", "alt-exact", "--chunks", "40,50"]
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("faults") / "study.zarr"
-    sizes = ["--traits", "200", "--variants", "1200", "--samples", "80", "--strains", "40"]
-    commands.run("simulate", path, *sizes)
-    commands.run("kinship", path)
-    return path
+    return commands.simulated(path, traits=200, variants=1200, samples=80, strains=40)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 
 from bulklmm_dask.lmm.basis import are_wide
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block
+from bulklmm_dask.lmm.few.scan import FewScan
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.operations import Operations
 from bulklmm_dask.lmm.options import ModelOptions
@@ -72,6 +73,18 @@ def test_fits_and_blocks_take_what_is_announced(name, shape):
     _, first, _ = taken(lambda: scan_block(x[:5], fitted, model, single=False))
     _, peak, _ = taken(lambda: scan_block(x, fitted, model, single=False))
     require_near(max(first, peak), foot.scan(variants, traits, pair_bytes).peak)
+
+
+@pytest.mark.parametrize("traits", [1, 10])
+@pytest.mark.parametrize(("n", "variants"), [(200, 2048), (800, 512)])
+def test_few_traits_take_no_more_than_is_announced(n, variants, traits):
+    """It is what the usual scanner takes, which scans them where `few` does not serve."""
+    model = ModelOptions()
+    samples, y, x = study(n, variants, traits)
+    fitted = fit_traits(y, samples, model, n_markers=4 * n)
+    assert [type(group.scanner) for group in fitted.groups] == [FewScan]
+    _, peak, _ = taken(lambda: scan_block(x, fitted, model, single=False))
+    assert peak < 1.2 * Footprint(model, n, n_covariates=2).scan(variants, traits, 4).peak
 
 
 @pytest.mark.parametrize("reml", [False, True])

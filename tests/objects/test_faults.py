@@ -38,10 +38,7 @@ _OTHER = ("zarr.json", "manifest/zarr.json")  # what names the study
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     path = tmp_path_factory.mktemp("faults") / "study.zarr"
-    sizes = ["--traits", "200", "--variants", "1200", "--samples", "40", "--strains", "20"]
-    commands.run("simulate", path, *sizes)
-    commands.run("kinship", path)
-    return path
+    return commands.simulated(path, traits=200, variants=1200, samples=40, strains=20)
 
 
 @pytest.fixture(scope="module")

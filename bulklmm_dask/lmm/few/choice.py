@@ -6,7 +6,7 @@ from bulklmm_dask.lmm.options import ModelOptions
 
 # Up to this many traits are few.
 MOST_TRAITS = 10
-# With fewer markers for each sample the factor of M costs more than it saves.
+# With fewer markers for each sample, what is made once for the traits costs more than it saves.
 MARKERS_A_SAMPLE = 4
 
 

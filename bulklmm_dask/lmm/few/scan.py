@@ -64,7 +64,7 @@ class FewScan:
     usual: NullScan
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what is made at the first use, n x n numbers, out of pickles."""
+        """Leave what is made at the first use out of pickles."""
         return {"usual": self.usual}
 
     @cached_property

@@ -76,10 +76,7 @@ def kubectl(double, study, tmp_path) -> Iterator[Kubectl]:
 def study(tmp_path_factory) -> Path:
     """A study with its kinship."""
     path = tmp_path_factory.mktemp("study") / "study.zarr"
-    sizes = ["--traits", "200", "--variants", "1200", "--samples", "80", "--strains", "40"]
-    commands.run("simulate", path, *sizes)
-    commands.run("kinship", path)
-    return path
+    return commands.simulated(path, traits=200, variants=1200, samples=80, strains=40)
 
 
 @pytest.fixture(scope="package")

@@ -71,10 +71,7 @@ def slurm():
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("study") / "study.zarr"
-    sizes = ["--traits", "60", "--variants", "400", "--samples", "60", "--strains", "30"]
-    commands.run("simulate", path, *sizes)
-    commands.run("kinship", path)
-    return path
+    return commands.simulated(path, traits=60, variants=400, samples=60, strains=30)
 
 
 @pytest.fixture(scope="session")
