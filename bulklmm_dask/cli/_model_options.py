@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from bulklmm_dask.analyses.inputs.kernels import GROUPS
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
-from bulklmm_dask.analyses.options import Option
+from bulklmm_dask.analyses.options import KINSHIP_METHODS, Option
 from bulklmm_dask.cli._base import Function, conflict, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
@@ -76,14 +76,19 @@ def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
 def kernel_arguments(
     ds: xr.Dataset, kernels: Sequence[str], given: dict[str, Any]
 ) -> dict[str, Any]:
-    """As `arguments_of`, with kernels NAME=KINSHIP or NAME=@GROUPS in place of the kinship."""
+    """As `arguments_of`, with kernels in place of the kinship.
+
+    A kernel is NAME=KINSHIP or NAME=@GROUPS, or a method of `kinship`, which is its name as well.
+    """
     found: dict[str, Any] = {}
     for one in kernels:
         name, between, what = one.partition("=")
+        if one in KINSHIP_METHODS:
+            name, between, what = one, "=", one
         if not between or not name.strip() or not what.removeprefix(GROUPS).strip():
             raise click.BadParameter(
-                f"{one!r} should be a name and a kinship with = between them, or a name and groups "
-                "with =@ between them",
+                f"{one!r} should be a name and a kinship with = between them, a name and groups "
+                f"with =@ between them, or a method ({', '.join(KINSHIP_METHODS)})",
                 param_hint="--kernel",
             )
         if name in found:
@@ -95,7 +100,7 @@ def kernel_arguments(
             groups = _vector(what.removeprefix(GROUPS), text=True)
             found[name] = GROUPS + groups if isinstance(groups, str) else groups
         else:
-            found[name] = kinship_of(ds, what)
+            found[name] = what if what in KINSHIP_METHODS else kinship_of(ds, what)
     return arguments_of(ds, given | {"kinship": "none"}) | {"kinship": found}
 
 

@@ -46,6 +46,7 @@ _LEVEL = 0.05
         "bulklmm heritability bxd.zip --kinship rqtl2 --covariates none --ml",
         "bulklmm heritability means.zarr --replicates counts.csv",
         "bulklmm heritability bxd.zarr --kernel additive=kinship --kernel cage=@cage",
+        "bulklmm heritability f2.zarr --kernel additive=centered --kernel dominance",
     ),
 )
 @click.argument("study", type=SOURCE)
@@ -55,10 +56,11 @@ _LEVEL = 0.05
     "--kernel",
     "kernels",
     multiple=True,
-    metavar="NAME=KINSHIP|NAME=@GROUPS",
+    metavar="NAME=KINSHIP|NAME=@GROUPS|METHOD",
     help="A random effect by a name of its own, instead of --kinship; may be given several times. "
     "What follows is as for --kinship, or @ and a sample variable, or a CSV table of samples and "
-    "labels, whose groups share an effect: --kernel additive=kinship --kernel cage=@cage.",
+    "labels, whose groups share an effect: --kernel additive=kinship --kernel cage=@cage. A method "
+    "of 'bulklmm kinship' alone is also the name: --kernel dominance.",
 )
 @table_option("--out", text="Write the table here, one row a trait")
 @overwrite_option

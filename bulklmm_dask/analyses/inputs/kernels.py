@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import xarray as xr
 
 from bulklmm_dask.analyses.inputs.kinship import kinship_matrix, opened
 from bulklmm_dask.analyses.inputs.strata import labels_of_samples
+from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KINSHIP_METHODS, KinshipMethod
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.engine.watch import computed
@@ -22,7 +24,7 @@ from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.study.checks import array_of
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import function
+from bulklmm_dask.surface import either, function
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
@@ -101,19 +103,39 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike) -> Array:
         raise InputError(f"{what} is {given}; give a matrix, or the name of a variable")
     if not (isinstance(given, str) or hasattr(given, "ndim")):
         given = array_of(given, what)
+    if isinstance(given, str) and _is_method(ds, name, given):
+        given = kinship(ds, method=cast(KinshipMethod, given))
     if _are_groups(ds, given):
         return _same_group(ds, given, what)
     if isinstance(given, str) and given not in ds and opened(ds, given) is given:
         raise InputError(
             f"{what} is {given!r}, but the study has no matrix and no sample variable of that "
             f"name; of its samples it knows {listing(metadata_names(ds)) or 'nothing'}: make it "
-            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), or give a matrix"
+            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), give a matrix, or a method of "
+            f"bulklmm_dask.kinship ({', '.join(KINSHIP_METHODS)})"
         )
     found = kinship_matrix(ds, opened(ds, given), name=what)
     if is_lazy(found):
         (found,) = computed(found)
         found = check_kinship(found, ds.sizes["samples"], what, say)
     return np.asarray(found)
+
+
+def _is_method(ds: xr.Dataset, name: str, given: str) -> bool:
+    """Whether a kernel is given by a method of `kinship`, and not by a matrix of that name."""
+    if given not in KINSHIP_METHODS or (given in ds and ds[given].ndim != 1):
+        return False
+    groups = find_metadata(ds, given)
+    if groups is not None:
+        made = either(
+            f"kinship(ds, method={given!r})", f"a store of 'bulklmm kinship --method {given}'"
+        )
+        raise InputError(
+            f"kernel {name!r} is {given!r}, which is a method of a kinship, and the study has the "
+            f"sample variable {groups.name!r}; give {GROUPS + given!r} for the groups of this, or "
+            f"{made} for the kinship"
+        )
+    return True
 
 
 def _are_groups(ds: xr.Dataset, given: KernelLike) -> bool:
