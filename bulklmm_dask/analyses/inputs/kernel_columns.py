@@ -51,12 +51,12 @@ def kernel_columns(
     InputError
         If both are, or there is none of a name.
     """
-    if covariates not in (None, False) and traits not in (None, False):
+    if _asked(covariates) and _asked(traits):
         raise OptionError(
             f"a kernel is made of {option('covariates')} or of {option('traits')}, not of both; "
             "leave one of them out"
         )
-    if covariates not in (None, False):
+    if _asked(covariates):
         found = model_columns(ds, covariates).columns
         if not found:
             raise InputError(
@@ -70,10 +70,10 @@ def kernel_columns(
         if gaps:
             say(f"{counted(gaps, 'missing covariate')} of the kernel became the mean of its column")
         return KernelColumns(_as_markers(values, found), {"covariates": list(found)})
-    if traits in (None, False):
+    if not _asked(traits):
         return None
     names = text(ds["trait_id"].values)
-    asked = [_ALL] if traits is True else names_of(traits)
+    asked = [_ALL] if isinstance(traits, bool | np.bool_) else names_of(traits)
     chosen = ds["sample_trait"]
     if asked != [_ALL] or _ALL in names:
         at = locate(names, asked, f"{option('traits')} names {{}}, which the study does not have")
@@ -82,6 +82,10 @@ def kernel_columns(
         raise InputError(f"{option('traits')} names no trait; give names of traits, or all")
     values = chosen.transpose("traits", "samples").data
     return KernelColumns(_as_markers(values, names), {"traits": asked})
+
+
+def _asked(names: object) -> bool:
+    return not (names is None or (isinstance(names, bool | np.bool_) and not names))
 
 
 def _as_markers(values: Any, names: Any) -> Genotypes:
