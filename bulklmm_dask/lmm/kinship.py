@@ -126,16 +126,13 @@ def cross_products(
     """
     given = np.asarray(genotypes, dtype=np.float64)
     called = ~np.isnan(given).all(axis=tuple(range(1, given.ndim)))
+    if method == "linear":
+        z = _standardized(given[called])
+        return Products(z.T @ z, len(z))
     x = impute(given if called.all() else given[called])
     if method == "dominance":
         w = _deviations(given[called], x, maximum, alleles)
         return Products(w.T @ w, len(w))
-    if method == "linear":
-        x -= x.mean(axis=1, keepdims=True)
-        spread = np.sqrt(np.mean(x * x, axis=1))
-        some = spread > _NO_SPREAD * np.nanmax(np.abs(given[called]), axis=1, initial=0.0)
-        x = x[some] / spread[some, None]
-        return Products(x.T @ x, len(x))
     if alleles is not None:
         share = (x @ alleles).transpose(1, 0, 2)
         flat = share.reshape(len(share), -1)
@@ -159,6 +156,19 @@ def _deviations(given: Array, filled: Array, maximum: float, alleles: Array | No
         return deviations(filled, impute(heterozygosity(given / maximum)))
     share = alleles[:, 1]
     return deviations(filled @ share, filled @ heterozygosity(share))
+
+
+def _standardized(columns: Array) -> Array:
+    """Columns (columns, samples) of mean 0 and variance 1; those that do not vary are left out.
+
+    Missing values, of which no column consists, become 0.
+    """
+    largest = np.nanmax(np.abs(columns), axis=1, initial=0.0)
+    x = impute(columns / np.where(largest > 0.0, largest, 1.0)[:, None])  # sums are finite
+    x -= x.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.mean(x * x, axis=1))
+    some = spread > _NO_SPREAD
+    return x[some] / spread[some, None]
 
 
 def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | None = None) -> Array:

@@ -212,6 +212,15 @@ def test_missing_values_of_columns_are_their_mean():
     np.testing.assert_allclose(found, z.T @ z / 2, atol=1e-12)
 
 
+def test_columns_of_any_size():
+    ds = f2()
+    expected = blmm.kinship(ds, method="linear", traits=True)
+    for size in (1e-290, 1e307):
+        other = ds.assign(sample_trait=ds.sample_trait * [size, 1.0, -size])
+        found = blmm.kinship(other, method="linear", traits=True)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_columns_that_do_not_vary_do_not_count():
     ds = f2()
     ds["sample_flat"] = ("samples", np.full(24, 0.1))
