@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.null.fit import ALL_MISSING, TOO_FEW, NullModel, fit_null
+from bulklmm_dask.lmm.null.fit import NullModel, fit_null
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples, sample_groups
+from bulklmm_dask.lmm.status import ALL_MISSING, TOO_FEW
 from bulklmm_dask.typing import Array, Index
 
 
@@ -25,7 +26,8 @@ class NullEstimates:
     Attributes
     ----------
     h2, sigma2 : array
-        As in `NullModel`, for the kinship as given; NaN for a trait that could not be fitted.
+        As in `NullModel`, for the kinship as given; NaN for a trait that could not be fitted. With
+        several kernels, the shares (k + 1, traits) of each and of the residual.
     n_samples : array of int
         Number of samples with a value and all covariates.
     status : array of str

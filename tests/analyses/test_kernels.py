@@ -472,3 +472,15 @@ def test_strains_and_what_is_left_of_them_without_averaging():
     # The kinship alone takes the strains for heritability.
     alone = blmm.heritability(animals)
     assert (alone.h2 > found.h2.sel(components="additive"))[inside].all()
+
+
+def test_methods_in_a_scan_leave_each_chromosome_out():
+    ds = f2(n=60, p=30)
+    names = {"additive": "centered", "dominance": "dominance"}
+    for loco in (False, True):
+        made = {name: blmm.kinship(ds, method=one, loco=loco) for name, one in names.items()}
+        found = blmm.scan(ds, kinship=names, loco=loco)
+        expected = blmm.scan(ds, kinship=made, loco=loco)
+        np.testing.assert_allclose(found.lod, expected.lod, rtol=1e-9)
+        np.testing.assert_allclose(found.h2, expected.h2, rtol=1e-9)
+        assert found.attrs["kinship"] == "additive=centered, dominance=dominance"

@@ -18,17 +18,8 @@ from bulklmm_dask.lmm.own_covariates import orthonormal_columns, outside
 from bulklmm_dask.lmm.powers import LOG2, back, in_range
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.projection import in_cache
+from bulklmm_dask.lmm.status import CONSTANT, OK, TOO_FEW, UNBOUNDED
 from bulklmm_dask.typing import Array, Flags, Index
-
-OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED = (
-    "ok",
-    "all-missing",
-    "constant",
-    "too-few-samples",
-    "unbounded",
-)
-# Dtype that holds each of these.
-STATUS = np.array([OK, ALL_MISSING, CONSTANT, TOO_FEW, UNBOUNDED]).dtype
 
 # A trait is constant if the covariates leave no more than this share of its squared length.
 NO_SHARE = 1e-20
