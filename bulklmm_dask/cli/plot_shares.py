@@ -26,20 +26,21 @@ if TYPE_CHECKING:
     "bulklmm plot shares shares.csv --out shares.png",
     "bulklmm plot shares shares.csv --order cage --out shares.pdf",
 )
-@click.argument("table", type=PATH)
+@click.argument("source", metavar="SHARES", type=PATH)
 @click.option(
     "--order",
     default="explained",
     show_default=True,
     metavar="explained|traits|NAME",
-    help="Sort by all that the kernels explain, as in TABLE, or by the share of a component.",
+    help="Sort by all that the kernels explain, as in SHARES, or by the share of a component.",
 )
-def shares(table: Path, order: str) -> Axes:
-    """Draw the shares of the variance of every trait of TABLE as stacked bars.
+def shares(source: Path, order: str) -> Axes:
+    """Draw the shares of the variance of every trait of SHARES as stacked bars.
 
-    TABLE is from 'bulklmm heritability --kernel ... --out'.
+    SHARES is a table from 'bulklmm heritability --kernel ... --out', or a result of 'bulklmm scan
+    --kernel ...'.
     """
-    return plot.shares(_shares(table), order=order)
+    return plot.shares(_shares(source), order=order)
 
 
 @picture(
@@ -48,19 +49,19 @@ def shares(table: Path, order: str) -> Axes:
     "bulklmm plot share-pairs shares.csv --out pairs.png",
     "bulklmm plot share-pairs shares.csv --x additive --y cage --out pairs.html",
 )
-@click.argument("table", type=PATH)
+@click.argument("source", metavar="SHARES", type=PATH)
 @click.option("--x", metavar="NAME", help="Component across.  [default: the first]")
 @click.option("--y", metavar="NAME", help="Component upwards.  [default: the second]")
-def share_pairs(table: Path, x: str | None, y: str | None) -> Axes:
-    """Draw the shares of two components of every trait of TABLE, a point for each.
+def share_pairs(source: Path, x: str | None, y: str | None) -> Axes:
+    """Draw the shares of two components of every trait of SHARES, a point for each.
 
-    TABLE is from 'bulklmm heritability --kernel ... --out'.
+    SHARES is as for 'bulklmm plot shares'.
     """
-    return plot.share_pairs(_shares(table), x=x, y=y)
+    return plot.share_pairs(_shares(source), x=x, y=y)
 
 
-def _shares(table: Path) -> pd.DataFrame | xr.Dataset:
+def _shares(source: Path) -> pd.DataFrame | xr.Dataset:
     """A table of shares, or a result that holds some."""
-    if Location.of(table).opened().is_store():
-        return open_result(table)
-    return read_table(table, made_by="'bulklmm heritability --kernel ... --out'")
+    if Location.of(source).opened().is_store():
+        return open_result(source)
+    return read_table(source, made_by="'bulklmm heritability --kernel ... --out'")

@@ -55,7 +55,7 @@ class Shares:
 
 
 def shares_of(given: Any) -> Shares:
-    """Shares of a result of `heritability` with several kernels, or of the table of its command.
+    """Shares of a result with several kernels, or of the table of `bulklmm heritability`.
 
     Raises
     ------
@@ -91,6 +91,11 @@ def _of_result(ds: xr.Dataset, remedy: str) -> tuple[list[str], np.ndarray, np.n
     ds = restored(ds)
     if "h2" not in ds or "components" not in ds.coords:
         raise InputError(f"there are no shares of several components here; {remedy}")
+    if "contigs" in ds["h2"].dims:
+        raise InputError(
+            "there are shares for each contig left out; "
+            + either("select one: result.isel(contigs=0)", remedy)
+        )
     if set(ds["h2"].dims) == {"components", "traits"}:
         ds = ds.transpose("components", "traits", ...)
     require_form(ds, _FORMS)

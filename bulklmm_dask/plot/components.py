@@ -46,8 +46,9 @@ def shares(
     Parameters
     ----------
     result : Dataset or DataFrame
-        What ``heritability`` returns for several kernels, with ``h2`` over components and traits;
-        or a table with the columns ``trait``, ``component`` and ``h2``, as the command writes it.
+        What ``heritability`` or ``scan`` returns for several kernels, with ``h2`` over components
+        and traits; or a table with the columns ``trait``, ``component`` and ``h2``, as the command
+        writes it.
     order : str
         ``"explained"``: by all that the kernels explain, most first; ``"traits"``: as in the
         result; or the name of a component, by its share.

@@ -135,6 +135,7 @@ def test_what_has_no_shares_is_refused(draw):
         (ds.isel(components=0, drop=True), "no shares of several components"),
         (ds.drop_vars("components"), "no shares of several components"),
         (ds.assign(h2=ds.h2.astype(str)), "h2 has dtype"),
+        (ds.expand_dims(contigs=["1", "2"]), r"each contig left out; select one: result\.isel"),
         (ds * np.nan, "no trait could be fitted"),
         (ds * 2, r"the shares of trait 't0' are .* sum to 1"),
         (ds.isel(components=[0, 1]), r"the shares of trait 't0' are .* sum to 1"),
