@@ -85,7 +85,7 @@ def study(tmp_path_factory) -> Path:
 def local(study) -> dict[str, bytes]:
     """The bytes of a scan on threads of this process, in the same blocks."""
     path = study.with_name("local.zarr")
-    commands.run("scan", study, path, "--reml", *CHUNKS, "--threads", "1")
+    commands.run("scan", study, path, *CHUNKS, "--threads", "1")
     return content(path)
 
 

@@ -28,7 +28,7 @@ def test_the_command_and_the_script(slurm, folder):
         ("array.sbatch scan.py", []),
     ):
         stores.append(folder / f"{len(stores)}.zarr")
-        words = [word for word in line_with(line, folder, study) if word != "--reml"]
+        words = line_with(line, folder, study)
         words = [word.replace("lod.zarr", stores[-1].name) for word in words]
         jobs.append(submit(slurm, folder, [*words, *more]))
     for job in jobs:

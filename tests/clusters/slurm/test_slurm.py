@@ -20,7 +20,7 @@ from clusters.slurm.page import CELL, line_with
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 # The same scan in Python.
-IN_PYTHON = "reml=True, chunks=dict(variants=70, traits=6)"
+IN_PYTHON = "chunks=dict(variants=70, traits=6)"
 SHARES = 5
 # What a task of an array says that it has.
 ALLOTTED = (
@@ -91,6 +91,17 @@ def test_a_cell_of_a_notebook_scans_on_jobs_that_come_and_go(slurm, folder, stud
     assert "lod" in done.stdout
     assert other_files(store, local) == []
     wait_for(lambda: jobs(slurm) <= before)
+
+
+def test_jobs_without_an_environment_say_so(slurm, folder, study):
+    for line in ("--ntasks=2 scan.sbatch /data", "--array=3"):
+        words = line_with(line, folder, study)
+        job = submit(slurm, folder, words, "--export=PATH=/usr/bin:/bin")
+        slurm.wait(job, "FAILED")
+        assert (
+            log(folder, job)
+            == "error: there is no bulklmm: activate its environment in this script\n"
+        )
 
 
 def test_an_array_of_which_a_task_is_cancelled_is_finished_by_that_task(
