@@ -10,7 +10,7 @@ from scipy import stats
 import bulklmm_dask as blmm
 
 
-def litters(n: int = 240, size: int = 10, m: int = 40, p: int = 400, apart: int = 40) -> xr.Dataset:
+def litters(n: int = 240, size: int = 10, m: int = 60, p: int = 400, apart: int = 40) -> xr.Dataset:
     """Samples in cages, which differ in the first markers only; markers have no effect.
 
     Of the variance 0.2 is additive, of all markers, and 0.4 that of the cage.

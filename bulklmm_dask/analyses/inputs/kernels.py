@@ -137,6 +137,13 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike, *, loco: bool) -> Arra
     return np.asarray(found)
 
 
+def _by_contig(ds: xr.Dataset, given: Any) -> bool:
+    """Whether a kernel has a matrix for each contig left out."""
+    if not isinstance(given, str):
+        return bool(np.ndim(given) == 3)
+    return (given == "kinship" and LOCO in ds) or (given in ds and ds[given].ndim == 3)
+
+
 def _is_method(ds: xr.Dataset, name: str, given: str) -> bool:
     """Whether a kernel is given by a method of `kinship`, and not by a matrix of that name."""
     if given not in KINSHIP_METHODS or (given in ds and ds[given].ndim != 1):
@@ -152,13 +159,6 @@ def _is_method(ds: xr.Dataset, name: str, given: str) -> bool:
             f"{made} for the kinship"
         )
     return True
-
-
-def _by_contig(ds: xr.Dataset, given: Any) -> bool:
-    """Whether a kernel has a matrix for each contig left out."""
-    if not isinstance(given, str):
-        return bool(np.ndim(given) == 3)
-    return (given == "kinship" and LOCO in ds) or (given in ds and ds[given].ndim == 3)
 
 
 def _are_groups(ds: xr.Dataset, given: KernelLike) -> bool:

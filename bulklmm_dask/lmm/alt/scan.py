@@ -17,7 +17,8 @@ from typing import Self
 import numpy as np
 
 from bulklmm_dask.lmm.alt.tiles import PairTraits
-from bulklmm_dask.lmm.markers import Markers, prepare_markers
+from bulklmm_dask.lmm.kept import prepared_markers
+from bulklmm_dask.lmm.markers import Markers
 from bulklmm_dask.typing import Array, Columns, Flags, Real, Single
 
 # Largest error of a LOD found by a search.
@@ -71,7 +72,7 @@ class Alternative(ABC):
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
         """Statistics of a block of markers (`Scanner.scan`)."""
-        markers = prepare_markers(self.traits.basis, genotypes)
+        markers = prepared_markers(self.traits.basis, genotypes)
         found = self._scores(markers, single=single)
         if self.effects:
             found["beta"], found["se"] = self.traits.effects(markers, found["h2_alt"])
