@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bulklmm_dask.analyses.inputs.covariates import CovariatesLike
@@ -138,7 +137,7 @@ def kinship(
         raise InputError("the study has no samples, from which a kinship is computed; select some")
     if bandwidth is not None:
         _refuse("bandwidth", method, method == GAUSSIAN)
-        bandwidth = number(bandwidth, option("bandwidth"), np.finfo(float).tiny, LARGEST)
+        bandwidth = number(bandwidth, option("bandwidth"), 1 / LARGEST, LARGEST)
     attrs: dict[str, Any] = {"method": method}
     columns = kernel_columns(ds, covariates, traits)
     if columns is None:

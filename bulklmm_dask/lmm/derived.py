@@ -42,17 +42,20 @@ def gaussian(kernel: Array, bandwidth: float | None) -> Array:
         b; None for the median d of the pairs of samples that differ.
     """
     diagonal = np.einsum("...ii->...i", kernel)
-    squares = np.maximum(diagonal[..., :, None] + diagonal[..., None, :] - 2.0 * kernel, 0.0)
-    if bandwidth is not None:
-        return np.asarray(np.exp(-squares / bandwidth**2))
-    flat = squares.reshape(-1, *squares.shape[-2:])
-    return np.stack([np.exp(-each / _median(each)) for each in flat]).reshape(squares.shape)
+    squares = -2.0 * kernel
+    squares += diagonal[..., :, None]
+    squares += diagonal[..., None, :]
+    np.maximum(squares, 0.0, out=squares)
+    for each in squares.reshape(-1, *squares.shape[-2:]):  # views
+        each /= -(_median(each) if bandwidth is None else bandwidth**2)
+    return np.asarray(np.exp(squares, out=squares))
 
 
 def _median(squares: Array) -> float:
     """Median squared distance of the pairs that differ."""
-    pairs = squares[np.triu_indices(len(squares), 1)]
-    apart = pairs[pairs > _NOTHING * pairs.max(initial=0.0)]
+    least = _NOTHING * squares.max(initial=0.0)
+    rows = (row[i + 1 :] for i, row in enumerate(squares))
+    apart = np.concatenate([row[row > least] for row in rows])
     if not len(apart):
         raise InputError("no two samples differ, so that they have no distances; give others")
-    return float(np.median(apart))
+    return float(np.median(apart, overwrite_input=True))
