@@ -37,8 +37,9 @@ def test_killed_in_the_middle_of_a_block(machines, study, undisturbed, tmp_path,
 
 
 def test_killed_again_and_again(study, undisturbed, tmp_path):
+    """Each as it starts, so that no block is finished meanwhile."""
     path = tmp_path / "lod.zarr"
-    with Machines(tmp_path, SCHEDULER__NO_WORKERS_TIMEOUT="20s") as machines:
+    with Machines(tmp_path, SCHEDULER__NO_WORKERS_TIMEOUT="5s") as machines:
         scan = machines.bulklmm("scan", study, path, *SCAN, *WORKERS)
         wait_for(lambda: blocks_of(path) >= 2)
         end = time.monotonic() + PATIENCE
@@ -46,7 +47,7 @@ def test_killed_again_and_again(study, undisturbed, tmp_path):
             assert time.monotonic() < end, scan.said
             now = time.time()
             with suppress(psutil.NoSuchProcess):
-                kill([one for one in scan.workers() if now - one.create_time() > 2])
+                kill([one for one in scan.workers() if now - one.create_time() > 0.5])
             time.sleep(0.1)
         scan.require_error("worker", "finished blocks are kept")
         machines.finish("scan", study, path, *SCAN, *WORKERS)
