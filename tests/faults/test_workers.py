@@ -5,6 +5,7 @@ import signal
 import time
 from contextlib import suppress
 
+import commands
 import psutil
 import pytest
 
@@ -73,8 +74,8 @@ def test_out_of_memory(tmp_path):
     wanted = ["--kinship", "none", "--statistics", "beta,se,neg_log10_p,explained"]
     wanted += ["--chunks", "4000,4000", "--workers", "1", "--threads", "1"]
     less = {"SCHEDULER__ALLOWED_FAILURES": "1", "WORKER__MEMORY__TERMINATE": "0.07"}
+    commands.run("simulate", study, *sizes)
     with Machines(tmp_path) as machines:
-        machines.finish("simulate", study, *sizes)
         scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "350MB")
         scan.require_error("a worker has 350 MB for 1 thread", "give --memory", "smaller --chunks")
         assert not path.exists()
