@@ -151,9 +151,11 @@ class Slurm:
         """
         began = self._told_of(node, "SlurmdStartTime")
         self._nodes[node].kill()
-        for process in self._processes(node):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        while processes := self._processes(node):  # also those that have begun meanwhile
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=PATIENCE)
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
         try:
             yield

@@ -10,6 +10,9 @@ from clusters.slurm.conftest import BLOCKS
 
 # Processors and memory of a task, in place of those in the scripts: the machine has few.
 SMALL = ("--cpus-per-task=2", "--mem-per-cpu=700M")
+# Seconds more that a block takes, so that a job is in the middle for long enough to be disturbed
+# there, however loaded the machine is. A block ends before KillWait is over.
+SLOW = 3
 
 
 def submit(slurm, folder, words, *options, slow=0.0, stuck=0):

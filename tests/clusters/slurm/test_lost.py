@@ -11,7 +11,7 @@ import pytest
 from faults.machines import blocks_of, other_files, wait_for
 
 from clusters.slurm.conftest import BLOCKS, CHUNKS, FILES
-from clusters.slurm.jobs import log, submit, wait_for_some
+from clusters.slurm.jobs import SLOW, log, submit, wait_for_some
 from clusters.slurm.page import line_with
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -43,7 +43,7 @@ def test_a_job_whose_node_is_lost_goes_back_into_the_queue(slurm, folder, study,
     """The scheduler and a worker are on one node, the other worker is on that which is lost."""
     store = folder / "lod.zarr"
     words = (*line_with("--ntasks=2 scan.sbatch /data", folder, study), *CHUNKS)
-    job = submit(slurm, folder, words, "--nodes=2", slow=0.4)
+    job = submit(slurm, folder, words, "--nodes=2", slow=SLOW)
     wait_for_some(store)
     with slurm.lost("node2"):
         wait_for(lambda: slurm.state(job) == {"PENDING"})
@@ -56,7 +56,7 @@ def test_a_job_whose_node_is_lost_goes_back_into_the_queue(slurm, folder, study,
 def test_a_job_that_may_not_be_requeued_is_submitted_again(slurm, folder, study, local):
     """While its node is away, another one finishes."""
     store, words = folder / "lod.zarr", array_of_one(folder, study)
-    job = submit(slurm, folder, words, "--nodelist=node2", "--no-requeue", slow=0.4)
+    job = submit(slurm, folder, words, "--nodelist=node2", "--no-requeue", slow=SLOW)
     wait_for_some(store)
     with slurm.lost("node2"):
         slurm.wait(job, "NODE_FAIL")

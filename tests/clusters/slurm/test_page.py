@@ -33,7 +33,9 @@ SYSTEMS = {
     ),
 }
 # Lines that tests run or read as they stand; others are of every installation.
-KNOWN = r"(SHARES=\d+ )?sbatch (--\S+ )+[a-z]+\.sbatch |bulklmm |python -m venv |source |pip |cp "
+KNOWN = (
+    r"((SHARES=\d+ )?sbatch (--\S+ )+[a-z]+\.sbatch|bulklmm|python -m venv|source|pip|mkdir|cp|cd) "
+)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

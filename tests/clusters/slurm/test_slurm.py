@@ -15,7 +15,7 @@ import pytest
 from faults.machines import PATIENCE, blocks_of, other_files, wait_for
 
 from clusters.slurm.conftest import BLOCKS, CHUNKS, FILES
-from clusters.slurm.jobs import jobs, log, submit, wait_for_some
+from clusters.slurm.jobs import SLOW, jobs, log, submit, wait_for_some
 from clusters.slurm.page import CELL, line_with
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -45,7 +45,7 @@ def out_of_time(slurm, study, tmp_path_factory):
 def test_a_job_that_is_requeued_in_the_middle_finishes(slurm, folder, study, local):
     """Scheduler, workers and scan in one job; threads and memory are those of the allocation."""
     words = (*line_with("--ntasks=2 scan.sbatch /data", folder, study), *CHUNKS)
-    job, store = submit(slurm, folder, words, slow=0.4), folder / "lod.zarr"
+    job, store = submit(slurm, folder, words, slow=SLOW), folder / "lod.zarr"
     wait_for_some(store)
     slurm.run("scontrol", "requeue", job)
     slurm.wait(job)
@@ -61,7 +61,7 @@ def test_a_runner_that_is_cancelled_in_the_middle_goes_on(slurm, folder, study, 
     script, store = folder / "runner.py", folder / "lod.zarr"
     script.write_text(script.read_text().replace("store=store", f"store=store, {IN_PYTHON}"))
     words = line_with("runner.sbatch", folder, study)
-    job = submit(slurm, folder, words, slow=0.4)
+    job = submit(slurm, folder, words, slow=SLOW)
     wait_for_some(store)
     slurm.run("scancel", job)
     slurm.wait(job, "CANCELLED")
@@ -110,7 +110,7 @@ def test_an_array_of_which_a_task_is_cancelled_is_finished_by_that_task(
     """All tasks write one store at the same time, each on threads of its allocation."""
     store = folder / "lod.zarr"
     words = (*line_with("--array=1-5", folder, study), *CHUNKS)
-    job = submit(slurm, folder, words, slow=2)
+    job = submit(slurm, folder, words, slow=SLOW)
     third = store / "lod" / "c"
     wait_for(lambda: any(third.glob("*/[45]")))
     slurm.run("scancel", f"{job}_3")
