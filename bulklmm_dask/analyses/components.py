@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 
 from bulklmm_dask.analyses.advice import warn_of_few_degrees
 from bulklmm_dask.analyses.fields import attributes_of
-from bulklmm_dask.analyses.inputs.kernels import KernelLike, in_words, kernels_of, require_apart
 from bulklmm_dask.analyses.package import labels, package
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare_measurements
 from bulklmm_dask.engine.components import estimate_all_shares
@@ -26,26 +24,20 @@ _COLUMNS = (
 )
 
 
-def shares(
-    ds: xr.Dataset, given: Mapping[str, KernelLike], inputs: ModelInputs, *, reml: bool
-) -> xr.Dataset:
+def shares(ds: xr.Dataset, inputs: ModelInputs, *, reml: bool) -> xr.Dataset:
     """Shares of the kernels and the residual, for every trait of a checked study.
 
     Parameters
     ----------
     ds : Dataset
         The study.
-    given : mapping of str
-        Kernels by name.
     inputs : ModelInputs
-        The other parts of the model.
+        Parts of the model, with its kernels by name.
     reml : bool
         Restricted maximum likelihood.
     """
-    kernels = kernels_of(ds, given)
     measured = prepare_measurements(ds, inputs)
-    require_apart(kernels, measured)
-    found = estimate_all_shares(measured, kernels.matrices, reml=reml)
+    found = estimate_all_shares(measured, reml=reml)
     warn_of_few_degrees(measured, found["n_samples"])
     gain = found["log_likelihood"] - found["log_likelihood_0"]
     found |= dict(zip(TESTS, boundary_test(gain), strict=True))
@@ -54,7 +46,7 @@ def shares(
         name: (("components", "traits")[-found[name].ndim :], found[name], about[name])
         for name in _COLUMNS
     }
-    names = as_names(kernels.components)
+    names = as_names(measured.components)
     columns["components"] = ("components", names, {"long_name": "component"})
-    attrs = {"reml": bool(reml), **inputs.of_model(measured), "kinship": in_words(kernels)}
+    attrs = {"reml": bool(reml), **inputs.of_model(measured)}
     return package(labels(ds, {"traits"}), columns, attrs)

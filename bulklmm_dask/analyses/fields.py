@@ -7,7 +7,7 @@ from typing import Any
 
 from bulklmm_dask.engine.frequency import lazy_frequencies
 from bulklmm_dask.engine.patterns import missing_patterns
-from bulklmm_dask.engine.study import Study
+from bulklmm_dask.engine.study import Measurements, Study
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.statistics import (
     OF_PAIRS,
@@ -49,12 +49,15 @@ def pair_fields(
     }
 
 
-def trait_fields(relations: int | None, n_traits: int) -> dict[str, Field]:
-    """Fields with one value per trait, (traits,), or with LOCO kinships (contigs, traits)."""
+def trait_fields(measured: Measurements, n_traits: int) -> dict[str, Field]:
+    """Fields with one value per trait, (traits,), or with LOCO kinships (contigs, traits).
+
+    Of several kernels, shares have a dimension ``components`` before that of the traits.
+    """
     attrs = attributes_of(OF_TRAITS)
     return {
         name: Field((*kind.dims, "traits"), (*kind.shape, n_traits), kind.dtype, attrs[name])
-        for name, kind in trait_statistics(relations).items()
+        for name, kind in trait_statistics(measured.relations, len(measured.components)).items()
     }
 
 

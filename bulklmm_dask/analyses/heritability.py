@@ -155,7 +155,7 @@ def heritability(
         kinship=None, covariates=covariates, weights=weights, replicates=replicates
     )
     if are_several(kinship):
-        return shares(ds, kinship, inputs, reml=bool(reml))
+        return shares(ds, replace(inputs, kernels=kinship), reml=bool(reml))
     inputs = replace(inputs, kinship=cast(KinshipLike, kinship))
     measured = prepare_measurements(ds, inputs)
     found = estimate_all(measured, reml=reml)

@@ -58,7 +58,8 @@ class Shapes:
         measured, values = study.measured, study.genotypes.values
         own = measured.own_markers
         several = values.shape[2] if values.ndim == 3 else None
-        kinships = 0 if measured.kinship is None else len(set(measured.alike))
+        none = measured.kinship is None and measured.kernels is None
+        kinships = 0 if none else len(set(measured.alike))
         return cls(
             *study.sizes,
             n_covariates=measured.covariates.shape[1],

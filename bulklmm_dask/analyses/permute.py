@@ -400,7 +400,7 @@ class _Task:
         dims = (*_DIMS, *("contigs" for _ in rest))
         shape = (self.options.n_permutations, n_traits, *rest)
         of_pairs = {"max_lod": Field(dims, shape, np.dtype(np.float32), _MAXIMA["max_lod"])}
-        return of_pairs, trait_fields(self.study.measured.relations, n_traits)
+        return of_pairs, trait_fields(self.study.measured, n_traits)
 
     def _shared_columns(self, null: SharedNull) -> dict[str, tuple[Any, ...]]:
         contigs = ("contigs",) if null.max_lod.ndim == 4 else ()

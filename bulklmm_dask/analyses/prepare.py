@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,13 @@ from bulklmm_dask.analyses.inputs.covariates import (
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_arrays, genotype_variable
 from bulklmm_dask.analyses.inputs.kept_eigen import with_kept_eigen
-from bulklmm_dask.analyses.inputs.kernels import refuse_several
+from bulklmm_dask.analyses.inputs.kernels import (
+    KernelLike,
+    in_words,
+    kernels_of,
+    refuse_several,
+    require_apart,
+)
 from bulklmm_dask.analyses.inputs.kinship import (
     KinshipLike,
     kinship_in_words,
@@ -63,7 +69,8 @@ HASHED = frozenset(
 class ModelInputs:
     """Parts of a model besides traits and markers, as the user gave them.
 
-    Attributes are the arguments of `scan` of the same name.
+    Attributes are the arguments of `scan` of the same name; `kernels` are those of several random
+    effects by name, beside which there is no kinship.
     """
 
     kinship: KinshipLike = "kinship"
@@ -77,6 +84,7 @@ class ModelInputs:
     genotypes: str | None = None
     model: Model = "full"
     x_covariates: XCovariatesLike = None
+    kernels: Mapping[str, KernelLike] | None = None
 
     def __post_init__(self) -> None:
         refuse_several(self.kinship)
@@ -94,7 +102,9 @@ class ModelInputs:
         """Attributes of a result that describe its model; JSON values."""
         return {
             "covariates": list(measured.covariate_names),
-            "kinship": kinship_in_words(self.kinship),
+            "kinship": (
+                kinship_in_words(self.kinship) if self.kernels is None else in_words(self.kernels)
+            ),
             **weights_in_words(self.weights, self.replicates),
         }
 
@@ -157,11 +167,11 @@ def prepare(ds: xr.Dataset, inputs: ModelInputs, variants: Index | None = None) 
 
 def _is_computed(ds: xr.Dataset, inputs: ModelInputs) -> bool:
     """Tell whether the kinship comes from `kinship`, which counts missing calls on its way."""
-    given = inputs.kinship
-    names = (given, LOCO) if isinstance(given, str) else ()
-    found = [ds[name] for name in names if name in ds]
+    several = [inputs.kinship] if inputs.kernels is None else list(inputs.kernels.values())
+    named = [name for one in several if isinstance(one, str) for name in (one, LOCO)]
+    found = [ds[name] for name in named if name in ds]
     return any(
-        "n_variants" in one.attrs for one in [*found, given] if isinstance(one, xr.DataArray)
+        "n_variants" in one.attrs for one in [*found, *several] if isinstance(one, xr.DataArray)
     )
 
 
@@ -182,7 +192,7 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
     measured = Measurements(
         traits=traits.data,
         covariates=fixed,
-        kinship=kinship_matrix(ds, kinship, loco=inputs.loco),
+        kinship=kinship_matrix(ds, kinship, loco=inputs.loco and inputs.kernels is None),
         sample_names=samples,
         trait_names=trait_names,
         covariate_names=tuple(columns.columns),
@@ -192,6 +202,11 @@ def prepare_measurements(ds: xr.Dataset, inputs: ModelInputs) -> Measurements:
         own_markers=own_markers(ds, inputs.condition),
         of_x=x_covariates_of(ds, inputs.x_covariates, fixed),
     )
+    if inputs.kernels is not None:
+        kernels = kernels_of(ds, inputs.kernels, loco=inputs.loco)
+        names = tuple(kernels.components)
+        measured = replace(measured, kernels=kernels.matrices, components=names)
+        require_apart(kernels, measured)
     warn_of_few_degrees(measured)
     return with_kept_eigen(ds, kinship, measured)
 

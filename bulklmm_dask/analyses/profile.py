@@ -16,7 +16,6 @@ from bulklmm_dask.analyses.prepare import ModelInputs, prepare_trait
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.null.fit import CONSTANT, TOO_FEW, UNBOUNDED
 from bulklmm_dask.lmm.null.profile import (
     TraitModel,
     curve_points,
@@ -25,6 +24,7 @@ from bulklmm_dask.lmm.null.profile import (
     with_marker,
 )
 from bulklmm_dask.lmm.statistics import OF_PAIRS
+from bulklmm_dask.lmm.status import CONSTANT, TOO_FEW, UNBOUNDED
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.typing import Array

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bulklmm_dask.analyses.inputs.kernels import GIVEN, from_words
 from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.storage.labels.portable import names_of
 
@@ -45,6 +46,11 @@ def recorded(options: Sequence[Option], attrs: Mapping[str, Any]) -> Recorded:
                 found.arguments[name] = True
         elif value in _GIVEN:
             found.given.append(name)
+        elif name == "kinship" and (kernels := from_words(str(value))) is not None:
+            if GIVEN in kernels.values():
+                found.given.append(name)
+            else:
+                found.arguments[name] = kernels
         elif name == "kinship" and value == "none":
             found.arguments[name] = None
         elif name == "covariates" and value == []:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 import xarray as xr
@@ -24,6 +24,7 @@ from bulklmm_dask.analyses.fields import (
     trait_fields,
 )
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
+from bulklmm_dask.analyses.inputs.kernels import KernelLike, are_several
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
@@ -47,7 +48,7 @@ from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import OptionError
 from bulklmm_dask.storage.codecs.compression import Compression
-from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.coordinates import arranged, as_names
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
@@ -67,7 +68,7 @@ def scan(
     ds: xr.Dataset,
     *,
     method: Method = "null-exact",
-    kinship: KinshipLike = "kinship",
+    kinship: KinshipLike | Mapping[str, KernelLike] = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
     x_covariates: XCovariatesLike = None,
@@ -113,12 +114,16 @@ def scan(
         their samples out of that trait; missing dosages take the mean of their marker.
     method : {"null-exact", "null-grid", "alt-exact", "alt-grid"}
         Estimate h2 once a trait or again for every pair, in all of [0, 1] or on a grid.
-    kinship : str, array (samples, samples), DataArray, DataFrame or None
+    kinship : str, array (samples, samples), DataArray, DataFrame, mapping or None
         A variable of the study, a matrix, or the path of a store of `save_kinship`; labelled ones
-        are matched to the samples by name. None is ordinary regression.
+        are matched to the samples by name. None is ordinary regression. A mapping gives the model
+        several random effects, each with a kernel by a name of its own, as in `heritability`:
+        ``{"additive": "kinship", "cage": "cage"}``; with ``"null-exact"``, without `prior` and
+        conditions by trait.
     loco : bool
         Scan each contig with the kinship of all others: (contigs, samples, samples), from
-        ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``.
+        ``kinship(ds, loco=True)``; by default the study's ``kinship_loco``. Of several kernels
+        those that hold a matrix for each contig are replaced.
     covariates : bool, str or sequence of str
         True for the covariates of the study, False or None for none, or names; an intercept is
         always in. Metadata of the samples, variables ``sample_<name>``, become covariates by their
@@ -215,8 +220,10 @@ def scan(
         themselves, and ``n_refined`` (traits), how many. Where several columns are tested together,
         ``df`` (variants, traits) is their rank beside the covariates, and effects have a third
         dimension: ``genotypes``, the mean of each with the other covariates at zero (R/qtl2's
-        scan1coef before it takes their mean out), or with an interaction ``effects``. With a
-        `share`, all this of its traits only.
+        scan1coef before it takes their mean out), or with an interaction ``effects``. With several
+        kernels ``h2`` has a dimension ``components`` before that of the traits, the shares of each
+        by name and of the ``residual``, and a status may be "boundary", "flat" or "confounded", as
+        in `heritability`. With a `share`, all this of its traits only.
 
     Raises
     ------
@@ -274,6 +281,13 @@ def scan(
     >>> loco.h2.dims
     ('contigs', 'traits')
 
+    With samples of 24 cages, which share an effect:
+
+    >>> ds["sample_cage"] = ("samples", [f"cage{i % 24}" for i in range(120)])
+    >>> caged = blmm.scan(ds, kinship={"additive": "kinship", "cage": "cage"})
+    >>> caged.h2.dims, list(caged.components.values)
+    (('components', 'traits'), ['additive', 'cage', 'residual'])
+
     With h2 estimated again for every pair:
 
     >>> alt = blmm.scan(ds, method="alt-exact")
@@ -287,8 +301,10 @@ def scan(
             "too, or leave it out"
         )
     ds = study_to_test(ds, genotypes, model, method=method, condition=condition)
+    kernels = kinship if are_several(kinship) else None
     inputs = ModelInputs(
-        kinship=kinship,
+        kinship=None if kernels is not None else cast(KinshipLike, kinship),
+        kernels=kernels,
         loco=loco,
         covariates=covariates,
         interaction=interaction,
@@ -318,7 +334,8 @@ def scan(
         )
         study = prepare(ds, inputs)
         options.require_fit(inputs)
-        advise_loco(ds, kinship, loco=loco)
+        for one in [inputs.kinship] if kernels is None else kernels.values():
+            advise_loco(ds, one, loco=loco)
         advise_x(ds, study.measured, x_covariates)
         if options.model.grid is not None:
             warn_of_scale(study.measured, options.model.grid)
@@ -335,7 +352,7 @@ def scan(
         if {"beta", "se"} & set(options.statistics):
             maximum = genotype_variable(ds, genotypes).attrs.get("maximum", 1)
             attrs["effect_unit"] = options.effect_unit(maximum)
-        names = _names(ds, options)
+        names = _names(ds, options, study.measured.components)
         if store is None:
             return _lazy(names, study, load.plan, options, attrs)
         say_if_small(load)
@@ -416,12 +433,15 @@ def _fields(
         single=options.single,
         effect_unit=attrs.get("effect_unit"),
     )
-    return of_pairs, trait_fields(study.measured.relations, n_traits)
+    return of_pairs, trait_fields(study.measured, n_traits)
 
 
-def _names(ds: xr.Dataset, options: ScanOptions) -> xr.Dataset:
+def _names(ds: xr.Dataset, options: ScanOptions, components: Sequence[str]) -> xr.Dataset:
     """Names along all dimensions of a result."""
     names = labels(ds)
+    if components:
+        about = {"long_name": "component"}
+        names = names.assign_coords(components=("components", as_names(components), about))
     wanted = options.model.effects if {"beta", "se"} & set(options.statistics) else ()
     if not wanted:
         return names

@@ -24,7 +24,7 @@ from bulklmm_dask.study.checks import (
     whole_number,
 )
 from bulklmm_dask.surface import option
-from bulklmm_dask.text import listing
+from bulklmm_dask.text import counted, listing
 
 DEFAULT_REFINE_ABOVE = 3.0
 DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
@@ -54,6 +54,8 @@ class ScanOptions:
         Number of genotypes whose probabilities are tested; None for dosages.
     interaction : tuple of str
         Covariates whose product with the genotype is tested.
+    components : int
+        Number of kernels by name and the residual; 0 for a kinship.
     """
 
     method: str
@@ -65,6 +67,7 @@ class ScanOptions:
     statistics: tuple[str, ...] = ("lod",)
     genotypes: int | None = None
     interaction: tuple[str, ...] = ()
+    components: int = 0
 
     @classmethod
     def of(
@@ -91,6 +94,7 @@ class ScanOptions:
             digits=digits,
             genotypes=inputs.n_genotypes(ds),
             interaction=tuple(inputs.columns(ds).interacting),
+            components=0 if inputs.kernels is None else len(inputs.kernels) + 1,
         )
 
     @classmethod
@@ -170,6 +174,7 @@ class ScanOptions:
             genotypes=self.genotypes,
             interactions=len(self.interaction),
             wanted=tuple(name for name in STATISTICS if name in self.statistics),
+            components=self.components,
         )
 
     @property
@@ -181,6 +186,9 @@ class ScanOptions:
         """Raise InputError if the method does not support a part of the model."""
         prior = inputs.prior is not None
         typed = option("prior", inputs.prior if isinstance(inputs.prior, tuple) else None)
+        if inputs.kernels is not None:
+            self._require_kernels(inputs, typed if prior else None)
+            return
         if inputs.kinship is None and self.alternative:
             raise OptionError(
                 f"{option('method', self.method)} and {no_kinship()} exclude each other: this "
@@ -206,6 +214,30 @@ class ScanOptions:
             if self.alternative:
                 raise OptionError(f"{words}, or leave {option('method', self.method)} out")
             raise InputError(words)
+
+    def _require_kernels(self, inputs: ModelInputs, prior: str | None) -> None:
+        """Raise OptionError for what is not there with several kernels; `prior` as it was given."""
+        assert inputs.kernels is not None
+        kernels = f"{counted(len(inputs.kernels), 'kernel')} by name ({listing(inputs.kernels)})"
+        why = ""
+        if self.method != "null-exact":
+            why = (
+                f"{option('method', self.method)} and {kernels} exclude each other: their shares "
+                f"are estimated once a trait, over the whole simplex; use "
+                f"{option('method', 'null-exact')}"
+            )
+        elif prior is not None:
+            why = (
+                f"{prior} and {kernels} exclude each other: a prior is for one kinship and the "
+                f"residual; leave {option('prior')} out"
+            )
+        elif is_per_trait(inputs.condition):
+            why = (
+                f"{option('condition')} gives every trait its own markers, and {kernels} are "
+                "scanned with covariates that all traits share; name markers for all traits"
+            )
+        if why:
+            raise OptionError(f"{why}, or give one kinship")
 
     def effect_unit(self, maximum: int) -> str:
         """Say what one unit of effects is; `maximum` is the dosage of two effect alleles."""

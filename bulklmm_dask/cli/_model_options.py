@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import pandas as pd
@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from bulklmm_dask.analyses.inputs.kernels import GROUPS
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
-from bulklmm_dask.analyses.options import Option
+from bulklmm_dask.analyses.options import KINSHIP, KINSHIP_METHODS, Option
 from bulklmm_dask.cli._base import Function, conflict, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
@@ -22,6 +22,20 @@ from bulklmm_dask.study.schema import require_unique
 from bulklmm_dask.study.tables.read import read_columns, read_numbers, read_text
 from bulklmm_dask.study.tables.tablefile import open_table
 from bulklmm_dask.text import counted, named
+
+
+def kernel_option(function: Function) -> Function:
+    """Add the option of several random effects by name, in place of --kinship, to a command."""
+    return click.option(
+        "--kernel",
+        "kernels",
+        multiple=True,
+        metavar="NAME=KINSHIP|NAME=@GROUPS|METHOD",
+        help="A random effect by a name of its own, instead of --kinship; may be given several "
+        "times. What follows is as for --kinship, or @ and a sample variable, or a CSV table of "
+        "samples and labels, whose groups share an effect: --kernel additive=kinship --kernel "
+        "cage=@cage. A method of 'bulklmm kinship' alone is also the name: --kernel dominance.",
+    )(function)
 
 
 def options_of(rows: Iterable[Option]) -> Callable[[Function], Function]:
@@ -59,6 +73,9 @@ def _option(row: Option) -> Callable[[Function], Function]:
 def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     """Arguments of an analysis of `ds`, from the options given to its command."""
     found = dict(given)
+    if kernels := found.pop("kernels", ()):
+        refuse_beside_kernels(KINSHIP, kernels)
+        return kernel_arguments(ds, kernels, found)
     relation = kinship_of(ds, given["kinship"], loco=given.get("loco", False))
     stored = isinstance(relation, xr.DataArray) and STORE in relation.attrs
     found["kinship"] = given["kinship"] if stored else relation  # the result keeps its path
@@ -76,14 +93,20 @@ def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
 def kernel_arguments(
     ds: xr.Dataset, kernels: Sequence[str], given: dict[str, Any]
 ) -> dict[str, Any]:
-    """As `arguments_of`, with kernels NAME=KINSHIP or NAME=@GROUPS in place of the kinship."""
+    """As `arguments_of`, with kernels in place of the kinship.
+
+    A kernel is NAME=KINSHIP or NAME=@GROUPS, or a method of `kinship`, which is its name as well.
+    """
     found: dict[str, Any] = {}
+    loco = bool(given.get("loco"))
     for one in kernels:
         name, between, what = one.partition("=")
+        if one in KINSHIP_METHODS:
+            name, between, what = one, "=", one
         if not between or not name.strip() or not what.removeprefix(GROUPS).strip():
             raise click.BadParameter(
-                f"{one!r} should be a name and a kinship with = between them, or a name and groups "
-                "with =@ between them",
+                f"{one!r} should be a name and a kinship with = between them, a name and groups "
+                f"with =@ between them, or a method ({', '.join(KINSHIP_METHODS)})",
                 param_hint="--kernel",
             )
         if name in found:
@@ -95,8 +118,9 @@ def kernel_arguments(
             groups = _vector(what.removeprefix(GROUPS), text=True)
             found[name] = GROUPS + groups if isinstance(groups, str) else groups
         else:
-            found[name] = kinship_of(ds, what)
-    return arguments_of(ds, given | {"kinship": "none"}) | {"kinship": found}
+            found[name] = what if what in KINSHIP_METHODS else kinship_of(ds, what)
+    without = given | {"kinship": "none"} | ({"loco": False} if loco else {})
+    return arguments_of(ds, without) | {"kinship": found} | ({"loco": True} if loco else {})
 
 
 def refuse_beside_kernels(row: Option, kernels: Sequence[str]) -> None:
@@ -112,10 +136,16 @@ def refuse_beside_result(rows: Iterable[Option], source: str) -> None:
     context = click.get_current_context()
     for row in rows:
         if context.get_parameter_source(row.name) != ParameterSource.DEFAULT:
-            raise click.UsageError(
-                f"{row.flag} is of a scan, and {named(source)} is the result of one: leave it out, "
-                "or give the study"
-            )
+            _refuse_of_scan(row.flag, source)
+    if context.params.get("kernels"):
+        _refuse_of_scan("--kernel", source)
+
+
+def _refuse_of_scan(flag: str, source: str) -> NoReturn:
+    raise click.UsageError(
+        f"{flag} is of a scan, and {named(source)} is the result of one: leave it out, or give the "
+        "study"
+    )
 
 
 def _covariates(ctx: click.Context, param: click.Parameter, value: str) -> bool | list[str]:

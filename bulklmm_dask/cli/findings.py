@@ -25,7 +25,12 @@ from bulklmm_dask.cli._base import (
     say,
     wrote,
 )
-from bulklmm_dask.cli._model_options import arguments_of, options_of, refuse_beside_result
+from bulklmm_dask.cli._model_options import (
+    arguments_of,
+    kernel_option,
+    options_of,
+    refuse_beside_result,
+)
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
 from bulklmm_dask.cli._run import compute_of, work_in_words, workers
 from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
@@ -144,6 +149,7 @@ def maxima_command(
 @perm_options
 @_cis_options
 @options_of(PASSING_SCAN)
+@kernel_option
 @compute_options
 def hits_command(
     source: str,

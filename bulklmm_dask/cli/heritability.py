@@ -22,12 +22,7 @@ from bulklmm_dask.cli._base import (
     say,
     show,
 )
-from bulklmm_dask.cli._model_options import (
-    arguments_of,
-    kernel_arguments,
-    options_of,
-    refuse_beside_kernels,
-)
+from bulklmm_dask.cli._model_options import arguments_of, kernel_option, options_of
 from bulklmm_dask.cli._run import compute_of, workers
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.cli._tables import give_table, is_stdout, require_table, table_option
@@ -46,27 +41,19 @@ _LEVEL = 0.05
         "bulklmm heritability bxd.zip --kinship rqtl2 --covariates none --ml",
         "bulklmm heritability means.zarr --replicates counts.csv",
         "bulklmm heritability bxd.zarr --kernel additive=kinship --kernel cage=@cage",
+        "bulklmm heritability f2.zarr --kernel additive=centered --kernel dominance",
     ),
 )
 @click.argument("study", type=SOURCE)
 @click.option("--reml/--ml", default=True, show_default=True, help="Likelihood to maximise.")
 @options_of((KINSHIP, COVARIATES, WEIGHTS, REPLICATES))
-@click.option(
-    "--kernel",
-    "kernels",
-    multiple=True,
-    metavar="NAME=KINSHIP|NAME=@GROUPS",
-    help="A random effect by a name of its own, instead of --kinship; may be given several times. "
-    "What follows is as for --kinship, or @ and a sample variable, or a CSV table of samples and "
-    "labels, whose groups share an effect: --kernel additive=kinship --kernel cage=@cage.",
-)
+@kernel_option
 @table_option("--out", text="Write the table here, one row a trait")
 @overwrite_option
 @compute_options
 def heritability_command(
     study: str,
     reml: bool,
-    kernels: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
     **given: Any,
@@ -83,12 +70,9 @@ def heritability_command(
     is not there; the component called residual comes last.
     """
     require_table(out, overwrite=overwrite)
-    if kernels:
-        refuse_beside_kernels(KINSHIP, kernels)
     with workers(**compute_of(given)):
         ds = open_source(study)
-        arguments = kernel_arguments(ds, kernels, given) if kernels else arguments_of(ds, given)
-        found = heritability(ds, reml=reml, **arguments)
+        found = heritability(ds, reml=reml, **arguments_of(ds, given))
     summary = "\n".join(_summary(found))
     (say if is_stdout(out) else show)(summary)
     did(traits=found.sizes["traits"], status=Counter(found["trait_status"].values.tolist()))

@@ -15,6 +15,7 @@ from bulklmm_dask.engine.held import held_object
 from bulklmm_dask.engine.overlap import computing, is_worker
 from bulklmm_dask.engine.study import Measurements, checked_kinship
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.components.kernels import KernelSamples, RotatedKernels
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.typing import Array
 
@@ -26,9 +27,9 @@ class Bases:
     Attributes
     ----------
     samples : tuple of dask array
-        `Samples`, which tasks share instead of copying arrays.
+        `Samples`, which tasks share instead of copying arrays; `KernelSamples` of several kernels.
     bases : tuple of dask array or None
-        Eigenbases of all samples; None if some sample lacks a covariate.
+        Eigenbases of all samples, or `RotatedKernels`; None if some sample lacks a covariate.
     """
 
     samples: tuple[da.Array, ...]
@@ -58,7 +59,10 @@ def kept_bases(measured: Measurements) -> Bases:
     return Bases(lazy.samples, tuple(persist(*lazy.bases)))
 
 
-def _basis(samples: Samples) -> Basis:
+def _basis(samples: Samples | KernelSamples) -> Basis | RotatedKernels:
+    if isinstance(samples, KernelSamples):
+        with computing():
+            return samples.rotated()
     with computing():  # on a worker of a cluster dask keeps it
         return samples.basis(keep=not is_worker())
 
@@ -70,8 +74,11 @@ def _samples_nodes(measured: Measurements) -> list[da.Array]:
 
 
 def _node(measured: Measurements, contig: int) -> da.Array:
-    matrix = measured.kinship_on(contig)
     rest = measured.covariates_on(contig), measured.weights, measured.interacting
+    if measured.kernels is not None:
+        several = KernelSamples(rest[0], measured.kernels_on(contig), *rest[1:])
+        return held_object("kernels", several)
+    matrix = measured.kinship_on(contig)
     if not is_lazy(measured.kinship):
         eigen = measured.eigen_of(contig)
         return held_object("samples", replace(_samples(matrix, rest), eigen=eigen))

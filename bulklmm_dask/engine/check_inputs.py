@@ -95,7 +95,11 @@ def check_inputs(study: Study, plan: Plan, options: object) -> dict[str, str]:
         ),
         "traits": fingerprint([values["traits"], measured.trait_names]),
         "samples": fingerprint([measured.sample_names]),
-        "kinship": fingerprint([measured.kinship]),
+        "kinship": fingerprint(
+            [measured.kinship]
+            if measured.kernels is None
+            else [*measured.kernels, list(measured.components)]
+        ),
         "covariates": fingerprint(
             [measured.covariates, measured.interacting]
             + ([] if measured.of_x is None else _parts(measured.of_x))

@@ -17,7 +17,7 @@ from bulklmm_dask.engine.tasks import TraitChunk, Traits, sample_names
 from bulklmm_dask.engine.watch import computed
 from bulklmm_dask.lmm.components.estimate import estimate_shares
 from bulklmm_dask.lmm.components.kernels import KernelSamples
-from bulklmm_dask.typing import Array, Columns, Names
+from bulklmm_dask.typing import Columns, Names
 
 # Traits per task: each takes some dozen Cholesky factors.
 _TASK = 64
@@ -25,14 +25,11 @@ _TASK = 64
 _PATTERN = 4
 
 
-def estimate_all_shares(measured: Measurements, kernels: Array, *, reml: bool) -> Columns:
-    """Compute the columns of `lmm.components.estimate.Shares` of all traits, (..., traits).
-
-    `kernels` (k, samples, samples) take the place of the kinship of `measured`.
-    """
+def estimate_all_shares(measured: Measurements, *, reml: bool) -> Columns:
+    """Compute the columns of `lmm.components.estimate.Shares` of all traits, (..., traits)."""
     tasks = ByPattern.of(measured, task=_TASK, pattern=_PATTERN)
     traits, names = Traits.of(tasks.measured, tasks.sizes), sample_names(measured)
-    model = KernelSamples(measured.covariates, kernels, measured.weights)
+    model = KernelSamples(measured.covariates, measured.kernels_on(0), measured.weights)
     samples = held_object("kernels", model)
     token = tokenize(traits.values.name, traits.chunks.name, names.name, samples.name, reml)
     lazy = per_block(

@@ -1,5 +1,7 @@
 """Null models of a chunk of traits in a graph: they travel without the eigenvectors they share.
 
+Of several kernels, these take the place of the eigenvectors.
+
 All chunks of traits have the eigenvectors of all samples in common, n x n numbers for each kinship,
 which a worker needs once. Pickled with each chunk, they would be the larger part of what travels.
 So fits leave them out, and a task that uses fits takes the eigenbasis too. Within a worker nothing
@@ -17,17 +19,19 @@ from typing import Any, TypeAlias
 from bulklmm_dask.engine.sizes import size_of
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import FittedTraits
+from bulklmm_dask.lmm.components.kernels import RotatedKernels
 from bulklmm_dask.lmm.groups import NullEstimates
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Index
 
 _VECTORS = "vectors"
 
 # A pickle, and the buffers of the arrays in it.
+Common: TypeAlias = Basis | RotatedKernels
 Pickled: TypeAlias = tuple[bytes, list[pickle.PickleBuffer]]
 
 
 class Fits:
-    """Null models of a chunk of traits, apart from the eigenbasis of all samples.
+    """Null models of a chunk of traits, apart from the eigenbasis or the kernels of all samples.
 
     Attributes
     ----------
@@ -37,25 +41,24 @@ class Fits:
         Positions of the samples, and of the traits, of each group of traits that were fitted.
     """
 
-    def __init__(self, fitted: FittedTraits, complete: Basis | None) -> None:
+    def __init__(self, fitted: FittedTraits, complete: Common | None) -> None:
         """Keep fits that were made with the eigenbasis of all samples, if there is one."""
         known = fitted.h2, fitted.sigma2, fitted.n_samples, fitted.status
         self.estimates = NullEstimates(*known)
         self.groups: list[tuple[Index, Index]] = [
             (group.samples, group.columns) for group in fitted.groups
         ]
-        self._vectors = None if complete is None else complete.vectors
+        self._vectors = _shared(complete)
         self._complete = complete
         self._fitted: FittedTraits | None = fitted
         self._pickled: Pickled | None = None
 
-    def on(self, complete: Basis | None) -> FittedTraits:
+    def on(self, complete: Common | None) -> FittedTraits:
         """The fits, with the same eigenbasis as they were made with."""
         fitted = self._fitted
         if fitted is None:
             assert self._pickled is not None
-            vectors = None if complete is None else complete.vectors
-            self._fitted = fitted = _Unpickler(*self._pickled, vectors).load()
+            self._fitted = fitted = _Unpickler(*self._pickled, _shared(complete)).load()
         return fitted
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -69,8 +72,15 @@ class Fits:
         if self._pickled is not None:
             data, buffers = self._pickled
             return len(data) + sum(part.raw().nbytes for part in buffers)
-        shared = () if self._complete is None else vars(self._complete).values()
-        return size_of(self._fitted, {id(part) for part in shared if part is not None})
+        if self._complete is None:
+            return size_of(self._fitted)
+        shared = {id(part) for part in vars(self._complete).values() if part is not None}
+        return size_of(self._fitted, shared | {id(self._complete)})
+
+
+def _shared(complete: Common | None) -> Any:
+    """What fits leave out: eigenvectors, or the kernels with all that they know."""
+    return complete.vectors if isinstance(complete, Basis) else complete
 
 
 def _restored(
@@ -83,16 +93,16 @@ def _restored(
     return fits
 
 
-def attached(fits: Sequence[Fits], bases: Sequence[Basis]) -> list[FittedTraits]:
+def attached(fits: Sequence[Fits], bases: Sequence[Common]) -> list[FittedTraits]:
     """Fits for some kinships with the eigenbases of all samples, if these have any."""
     return [each.on(basis) for each, basis in zip_longest(fits, bases)]
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves an array out."""
+    """Leaves an array, or an object, out."""
 
     def __init__(
-        self, stream: io.BytesIO, buffers: list[pickle.PickleBuffer], vectors: Array | None
+        self, stream: io.BytesIO, buffers: list[pickle.PickleBuffer], vectors: Any
     ) -> None:
         super().__init__(stream, protocol=5, buffer_callback=buffers.append)
         self._vectors = vectors
@@ -102,11 +112,9 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts an array into the place of the one that was left out."""
+    """Puts an array, or an object, into the place of the one that was left out."""
 
-    def __init__(
-        self, data: bytes, buffers: list[pickle.PickleBuffer], vectors: Array | None
-    ) -> None:
+    def __init__(self, data: bytes, buffers: list[pickle.PickleBuffer], vectors: Any) -> None:
         super().__init__(io.BytesIO(data), buffers=buffers)
         self._vectors = vectors
 
@@ -116,7 +124,7 @@ class _Unpickler(pickle.Unpickler):
         return self._vectors
 
 
-def _pickled(fitted: FittedTraits | None, vectors: Array | None) -> Pickled:
+def _pickled(fitted: FittedTraits | None, vectors: Any) -> Pickled:
     stream, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
     _Pickler(stream, buffers, vectors).dump(fitted)
     return stream.getvalue(), buffers

@@ -26,13 +26,14 @@ from bulklmm_dask.engine.tasks import (
     per_marker_block,
     sample_names,
 )
-from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.chunk import each_marker, fit_traits, scan_distinct
+from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.scan import fit_components
 from bulklmm_dask.lmm.few.choice import MOST_TRAITS
-from bulklmm_dask.lmm.null.fit import OK, STATUS
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.lmm.statistics import Kind, statistics, trait_statistics
+from bulklmm_dask.lmm.status import OK, STATUS
 from bulklmm_dask.typing import Columns, Index, Names
 
 # Letters of dimensions besides variants and traits.
@@ -122,7 +123,9 @@ class LazyScan:
             by_contig=self.by_contig,
         )
         out = {}
-        for name, kind in trait_statistics(self.study.measured.relations).items():
+        measured = self.study.measured
+        kinds = trait_statistics(measured.relations, len(measured.components))
+        for name, kind in kinds.items():
             out[name] = _part(columns, "t", name, kind)
             if kind.dtype == object:
                 out[name] = as_texts(out[name], STATUS)
@@ -218,13 +221,16 @@ def _fit(
     traits: Any,
     chunk: TraitChunk,
     names: Names,
-    samples: Samples,
-    basis: Basis | None,
+    samples: Samples | KernelSamples,
+    basis: Any,
     own: OwnMarkers | None,
     *,
     options: ModelOptions,
     n_markers: int | None,
 ) -> Fits:
+    if isinstance(samples, KernelSamples):
+        with chunk.guarded(only(traits), names) as values:
+            return Fits(fit_components(values, samples, options, complete=basis), basis)
     extra = None if own is None else own.of(chunk.places)
     with chunk.guarded(only(traits), names) as values:
         found = fit_traits(

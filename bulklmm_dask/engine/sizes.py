@@ -12,7 +12,7 @@ import numpy as np
 from dask.sizeof import sizeof
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.kernels import KernelSamples, RotatedKernels
 from bulklmm_dask.lmm.samples import Samples
 
 
@@ -30,6 +30,6 @@ def size_of(item: Any, counted: set[int] | None = None) -> int:
     return sum(size_of(part, known) for part in parts)
 
 
-@sizeof.register((Basis, KernelSamples, Samples))
+@sizeof.register((Basis, KernelSamples, RotatedKernels, Samples))
 def _size_of(item: Any) -> int:
     return size_of(item)

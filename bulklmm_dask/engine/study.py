@@ -90,6 +90,11 @@ class Measurements:
         Markers used as trait-specific covariates.
     of_x : XCovariates or None
         Covariates of markers on the X only.
+    kernels : tuple of array, or None
+        Kernels of several random effects, in place of the kinship: (samples, samples) each, or
+        (contigs, samples, samples) where each contig has its own.
+    components : tuple of str
+        Names of the kernels and, last, of the residual; none without `kernels`.
     """
 
     traits: Any
@@ -104,6 +109,8 @@ class Measurements:
     prior: Prior | None = None
     own_markers: OwnMarkers | None = None
     of_x: XCovariates | None = None
+    kernels: tuple[Array, ...] | None = None
+    components: tuple[str, ...] = ()
 
     @property
     def complete(self) -> Flags:
@@ -118,13 +125,17 @@ class Measurements:
     def relations(self) -> int | None:
         """Number of models of a trait, one per contig; None where one serves all markers."""
         if self.by_contig:
-            return len(self.kinship)
+            return max(len(one) for one in self._matrices if np.ndim(one) == 3)
         return None if self.of_x is None else len(self.of_x.contigs)
 
     @property
     def by_contig(self) -> bool:
         """Whether each contig has a kinship of its own."""
-        return np.ndim(self.kinship) == 3
+        return any(np.ndim(one) == 3 for one in self._matrices)
+
+    @property
+    def _matrices(self) -> tuple[Any, ...]:
+        return (self.kinship,) if self.kernels is None else self.kernels
 
     @property
     def alike(self) -> tuple[int, ...]:
@@ -137,6 +148,11 @@ class Measurements:
     def kinship_on(self, contig: int) -> Any:
         """Kinship (samples, samples) of the markers of a contig; None for none."""
         return self.kinship[contig] if self.by_contig else self.kinship
+
+    def kernels_on(self, contig: int) -> Array:
+        """Kernels (k, samples, samples) of the markers of a contig."""
+        assert self.kernels is not None
+        return np.stack([one[contig] if one.ndim == 3 else one for one in self.kernels])
 
     def covariates_on(self, contig: int) -> Array:
         """Covariates (samples, c) of the markers of a contig."""

@@ -100,9 +100,15 @@ class Basis(Spectrum):
         """Total variances s2 for the kinship as given, from s2 and h2 of the kinship in use."""
         return sigma2 if self.unit == 1.0 else sigma2 * (h2 / self.unit + (1.0 - h2))
 
-    def rotate(self, columns: Array) -> Array:
-        """Rotate columns (n, k) as measured: U' diag(w) times the columns."""
-        return self._turn(columns if self.weights is None else columns * self.weights[:, None])
+    def rotate(self, columns: Array, out: Array | None = None) -> Array:
+        """Rotate columns (n, k) as measured: U' diag(w) times the columns, written into `out`."""
+        weighted = columns if self.weights is None else columns * self.weights[:, None]
+        if out is None:
+            return self._turn(weighted)
+        if self.vectors is None:
+            np.copyto(out, weighted)
+            return out
+        return np.matmul(self.vectors.T, weighted, out=out)
 
     def _turn(self, weighted: Array) -> Array:
         """Rotate columns (n, k) that were multiplied by the weights: U' times the columns."""

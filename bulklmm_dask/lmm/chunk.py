@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
+from bulklmm_dask.lmm.components.kernels import RotatedKernels
 from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
 from bulklmm_dask.lmm.kept import distinct_of
 from bulklmm_dask.lmm.markers import changes, without_repeats
@@ -39,15 +40,15 @@ class TraitGroup(Generic[AnyScanner]):
         Positions of the traits in the chunk.
     samples : array (n,) of int
         Positions of the samples with a value.
-    basis : Basis
-        Eigenbasis of these samples.
+    basis : Basis or RotatedKernels
+        Eigenbasis of these samples, or their kernels if there are several.
     scanner : Scanner
         Tests the traits against any block of markers.
     """
 
     columns: Index
     samples: Index
-    basis: Basis
+    basis: Basis | RotatedKernels
     scanner: AnyScanner
 
 
@@ -167,7 +168,7 @@ def scan_distinct(
     """
     x, where = distinct_of(np.asarray(genotypes), key)
     kinds = statistics(options, single=single)
-    shape = (len(x), len(fitted.h2))
+    shape = (len(x), len(fitted.n_samples))
     out: Columns = {}
     changed = None
     for group in fitted.groups:

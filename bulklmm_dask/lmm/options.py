@@ -26,6 +26,9 @@ class ModelOptions:
         Number of covariates whose product with the genotype is tested together with it.
     wanted : tuple of str
         Requested names from `statistics.STATISTICS`, in that order.
+    components : int
+        Number of components with shares of the variance, the residual among them, where there are
+        several kernels by name; 0 for a kinship.
     """
 
     alternative: bool = False
@@ -35,6 +38,7 @@ class ModelOptions:
     genotypes: int | None = None
     interactions: int = 0
     wanted: tuple[str, ...] = ()
+    components: int = 0
 
     @property
     def joint(self) -> bool:

@@ -71,7 +71,7 @@ Follows: TypeAlias = Callable[[Real, Index, int], npt.NDArray[Any]]
 # Gives the dtype of a statistic from the options and whether the precision is single.
 DtypeRule: TypeAlias = Callable[[ModelOptions, bool], np.dtype[Any]]
 # Dimensions that a statistic may have besides those of pairs, traits or permutations.
-Extra: TypeAlias = Literal["effects", "contigs"]
+Extra: TypeAlias = Literal["effects", "contigs", "components"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Statistic:
     unit : str
         Unit; empty for a pure number.
     extra : tuple of str
-        More dimensions: "effects" (columns or genotypes of a marker), "contigs" (one kinship each).
+        More dimensions: "effects" (columns or genotypes of a marker), "contigs" (one kinship each),
+        "components" (kernels by name and the residual).
     present : callable
         Gives from the options whether a result has the statistic; ignored if `asked`.
     asked : bool
@@ -251,7 +252,12 @@ OF_VARIANTS = (
 # Scans: one value per trait.
 OF_TRAITS = (
     Statistic(
-        "h2", "h\u00b2", "heritability without a marker", "trait", _FLOAT, extra=("contigs",)
+        "h2",
+        "h\u00b2",
+        "heritability without a marker",
+        "trait",
+        _FLOAT,
+        extra=("contigs", "components"),
     ),
     Statistic(
         "sigma2",
@@ -390,16 +396,19 @@ def statistics(options: ModelOptions, *, single: bool) -> dict[str, Kind]:
     }
 
 
-def trait_statistics(relations: int | None) -> dict[str, Kind]:
+def trait_statistics(relations: int | None, components: int = 0) -> dict[str, Kind]:
     """Dtype and extra dimensions of each statistic of traits that a scan gives, by name.
 
     Parameters
     ----------
     relations : int or None
         Number of kinships, one per contig; None where one serves all markers.
+    components : int
+        Number of components that have a share each; 0 for a kinship.
     """
-    each = () if relations is None else (("contigs",), (relations,))
-    return {
-        row.name: Kind(row.dtype(ModelOptions(), False), *(each if "contigs" in row.extra else ()))
-        for row in OF_TRAITS
-    }
+    sizes = {"contigs": relations, "components": components or None}
+    found = {}
+    for row in OF_TRAITS:
+        more = {dim: size for dim, size in sizes.items() if size is not None and dim in row.extra}
+        found[row.name] = Kind(row.dtype(ModelOptions(), False), tuple(more), tuple(more.values()))
+    return found

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.options import Option
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.status import FITTED
 from bulklmm_dask.storage.labels.summary import n_strains
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.schema import unknown_names
@@ -23,6 +24,9 @@ Facts: TypeAlias = list[tuple[str, str]]
 _STATUS = {
     "ok": "fitted",
     "unbounded": "fitted at the bound of h², where the likelihood still rises",
+    "boundary": "fitted, with a share at its bound",
+    "flat": "fitted, but other shares are as likely",
+    "confounded": "not fitted: its samples cannot tell kernels apart",
     "all-missing": "not fitted: no value",
     "constant": "not fitted: all values equal",
     "too-few-samples": "not fitted: too few samples",
@@ -57,7 +61,7 @@ def n_fitted(result: xr.Dataset) -> int:
     """Number of traits with LODs."""
     if "trait_status" not in result:
         return result.sizes["traits"]
-    return int(np.isin(result["trait_status"].values, ["ok", "unbounded"]).sum())
+    return int(np.isin(result["trait_status"].values, FITTED).sum())
 
 
 def study_facts(result: xr.Dataset, study: xr.Dataset | None) -> Facts:

@@ -16,6 +16,7 @@ from bulklmm_dask import plot
 from bulklmm_dask.plot._canvas import COLOURS, NORMAL, label_of, tidy
 from bulklmm_dask.reporting.findings import Findings
 from bulklmm_dask.results.cis import has_trait_places, same_unit
+from bulklmm_dask.storage.labels.shares import of_kernels
 from bulklmm_dask.text import counted, position_text
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def heritabilities(result: xr.Dataset) -> Picture | None:
     """Histogram of h2 over the traits; of its mean over contigs where each contig is left out."""
     if "h2" not in result or result.attrs.get("kinship") == "none":
         return None
-    h2 = result["h2"].transpose(..., "traits").values.astype(np.float64)
+    h2 = of_kernels(result["h2"]).transpose(..., "traits").values.astype(np.float64)
     of_contigs = h2.ndim == 2
     if of_contigs:
         known = np.isfinite(h2).any(axis=0)
@@ -73,6 +74,8 @@ def heritabilities(result: xr.Dataset) -> Picture | None:
 
     low, middle, high = np.quantile(h2, [0.25, 0.5, 0.75])
     what = "The mean over the chromosomes left out. " if of_contigs else ""
+    if "components" in result["h2"].dims:
+        what += "The shares of all kernels together. "
     return Picture(
         source=_drawn(draw, _HALF),
         alt=f"Histogram of the heritability of {counted(h2.size, 'trait')}",

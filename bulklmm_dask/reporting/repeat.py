@@ -98,6 +98,10 @@ def _call(options: Sequence[Option], attrs: Mapping[str, Any]) -> _Call:
         elif name in found.arguments:
             value = found.arguments[name]
             call.python.append(f"{name}={_python(value)}")
+            if isinstance(value, dict):
+                each = (f"{own}={kernel}" for own, kernel in value.items())
+                call.shell += [f"--kernel {shlex.quote(one)}" for one in each]
+                continue
             call.shell.append(option.flag if value is True else f"{option.flag} {_shell(value)}")
     return call
 

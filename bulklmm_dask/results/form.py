@@ -29,6 +29,11 @@ _OF_TRAITS = {
 _SCAN = {
     **_MAP,
     **_OF_TRAITS,
+    "h2": Variable(
+        (_TRAITS, _OF_CONTIGS, ("components", *_TRAITS), ("contigs", "components", *_TRAITS)),
+        "fiu",
+        "the heritability of each trait, or the shares of its components",
+    ),
     "lod": Variable((PAIR,), "fiu", "the LOD of each pair of a marker and a trait"),
     "neg_log10_p": Variable((PAIR,), "fiu", "-log10 p of each pair"),
     "df": Variable((PAIR,), "fiu", "the degrees of freedom of each pair"),

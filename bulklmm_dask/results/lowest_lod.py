@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.status import FITTED
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.variables import Variable
 from bulklmm_dask.study.checks import number, real_numbers
@@ -113,7 +114,7 @@ def _found(result: xr.Dataset, threshold: xr.DataArray, dim: str) -> Index:
 def _warn_without(result: xr.Dataset, unknown: Flags) -> None:
     """Name the traits without a threshold, except those that have no LODs anyway."""
     if "trait_status" in result:
-        unknown = unknown & np.isin(result["trait_status"].values, ["ok", "unbounded"])
+        unknown = unknown & np.isin(result["trait_status"].values, FITTED)
     if unknown.any():
         lost, names = counted(int(unknown.sum()), "trait"), result["traits"].values[unknown]
         say(f"{lost} without a threshold (NaN) give nothing: {listing(names)}")

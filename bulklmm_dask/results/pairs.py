@@ -12,6 +12,7 @@ from bulklmm_dask.engine.blockwise import Block, in_chunks
 from bulklmm_dask.lmm.statistics import OF_PAIRS
 from bulklmm_dask.storage.labels.coordinates import FREQUENCY, PAIR
 from bulklmm_dask.storage.labels.encoding import text
+from bulklmm_dask.storage.labels.shares import of_kernels
 from bulklmm_dask.study.alleles import effect_allele
 from bulklmm_dask.study.tables.frame import TEXT
 from bulklmm_dask.typing import Array, Columns, Index, Names
@@ -31,15 +32,15 @@ def blocks(result: xr.Dataset, wanted: list[str]) -> xr.Dataset:
         The wanted arrays (variants, traits, ...), chunked as in the result, and: ``trait`` and
         ``column`` (traits), name and index; ``variant``, ``row``, ``contig`` and ``position``
         (variants), name, index, index of the contig (-1 without a marker map) and position (NaN
-        without one); ``h2`` (traits) or (contigs, traits); ``effect_allele`` and ``other_allele``
-        (variants), their names; ``frequency`` (variants) or (variants, traits); ``n`` (traits),
-        number of samples. These are variables, not coordinates, so that every block carries its
-        own part of them only.
+        without one); ``h2`` (traits) or (contigs, traits), the shares of several kernels together;
+        ``effect_allele`` and ``other_allele`` (variants), their names; ``frequency`` (variants) or
+        (variants, traits); ``n`` (traits), number of samples. These are variables, not coordinates,
+        so that every block carries its own part of them only.
     """
     size = result["lod"].sizes
     parts = {name: result[name].transpose(*PAIR, ...).variable for name in wanted}
     if "h2" in result:
-        parts["h2"] = result["h2"].transpose(..., "traits").variable
+        parts["h2"] = of_kernels(result["h2"]).transpose(..., "traits").variable
     for name, dim in (("variant", "variants"), ("trait", "traits")):
         parts[name] = xr.Variable(dim, text(result[dim].values), fastpath=True)
     parts["row"] = xr.Variable("variants", np.arange(size["variants"]))

@@ -11,6 +11,7 @@ import studies
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.options import COMPRESSION, DIGITS, PERMUTE, PLAN, SCAN, KinshipMethod
 from bulklmm_dask.cli import main
+from bulklmm_dask.lmm.derived import GAUSSIAN, PRODUCTS
 from bulklmm_dask.lmm.kinship import METHODS
 
 # Where a function reads and writes, and what the command says in another way, is no option.
@@ -41,7 +42,8 @@ def test_signatures_and_commands_have_the_options_that_are_declared(name, rows):
         assert parameters[option].default == row.default, option
     command = main.get_command(None, name)
     flags = {one.name: one for one in command.params if one.param_type_name == "option"}
-    assert set(flags) - COMPUTE - FORM == set(declared) - COMPUTE
+    # Kernels by name are a kinship in Python.
+    assert set(flags) - COMPUTE - FORM - {"kernels"} == set(declared) - COMPUTE
     for option, row in declared.items():
         assert flags[option].opts == [row.flag, *row.also]
         assert flags[option].help == row.help
@@ -70,4 +72,4 @@ def test_attributes_of_results_have_the_names_of_options():
 
 
 def test_kinship_methods_are_those_of_the_statistics():
-    assert get_args(KinshipMethod) == METHODS
+    assert set(get_args(KinshipMethod)) == {*METHODS, *PRODUCTS, GAUSSIAN}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,23 +13,27 @@ import xarray as xr
 
 from bulklmm_dask.analyses.inputs.kinship import kinship_matrix, opened
 from bulklmm_dask.analyses.inputs.strata import labels_of_samples
+from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KINSHIP_METHODS, KinshipMethod
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.engine.watch import computed
-from bulklmm_dask.errors import InputError
+from bulklmm_dask.errors import InputError, OptionError
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.storage.labels.shares import RESIDUAL
+from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.study.checks import array_of
 from bulklmm_dask.study.metadata import find_metadata, metadata_names
 from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import function
+from bulklmm_dask.surface import either, function, option
 from bulklmm_dask.text import counted, listing
 from bulklmm_dask.typing import Array
 
 KernelLike = str | npt.ArrayLike | xr.DataArray | pd.DataFrame | pd.Series
 
-# Name of the independent part, which is in every model.
-RESIDUAL = "residual"
+# Stands for a matrix or labels in attributes of results, which do not keep them.
+GIVEN = "given"
 # Stands before the name of a sample variable: its groups, even if a matrix has that name too.
 GROUPS = "@"
 
@@ -42,15 +46,12 @@ class Kernels:
     ----------
     names : tuple of str
         Their names.
-    matrices : array (k, samples, samples)
-        Checked, of any scale.
-    words : tuple of str
-        What each was given as, for attributes of results.
+    matrices : tuple of array (samples, samples) or (contigs, samples, samples)
+        Checked, of any scale; of each contig its own where it is left out of a kernel.
     """
 
     names: tuple[str, ...]
-    matrices: Array
-    words: tuple[str, ...]
+    matrices: tuple[Array, ...]
 
     @property
     def components(self) -> list[str]:
@@ -58,7 +59,7 @@ class Kernels:
         return [*self.names, RESIDUAL]
 
 
-def kernels_of(ds: xr.Dataset, given: Mapping[str, KernelLike]) -> Kernels:
+def kernels_of(ds: xr.Dataset, given: Mapping[str, KernelLike], *, loco: bool = False) -> Kernels:
     """Kernels by name, in the order of the samples of a study.
 
     Parameters
@@ -67,6 +68,9 @@ def kernels_of(ds: xr.Dataset, given: Mapping[str, KernelLike]) -> Kernels:
         The study.
     given : mapping of str
         Name of each kernel to a matrix, a variable of the study, or groups of the samples.
+    loco : bool
+        Take kernels that hold a matrix for each contig, from the markers of all others; at least
+        one does. Others are the same for all contigs.
 
     Raises
     ------
@@ -74,9 +78,17 @@ def kernels_of(ds: xr.Dataset, given: Mapping[str, KernelLike]) -> Kernels:
         If there is none, a name does not serve, or a kernel cannot be used.
     """
     _require_names(given)
-    found = [_kernel(ds, name, kernel) for name, kernel in given.items()]
-    words = tuple(kernel if isinstance(kernel, str) else "given" for kernel in given.values())
-    return Kernels(tuple(given), np.stack(found), words)
+    found = tuple(_kernel(ds, name, kernel, loco=loco) for name, kernel in given.items())
+    if loco and not any(one.ndim == 3 for one in found):
+        raise OptionError(
+            f"{option('loco', True)} needs a kernel with a matrix for each contig, but "
+            f"{listing(given)} have one for all markers; make it with "
+            + either(
+                "ds['kinship_loco'] = bulklmm_dask.kinship(ds, loco=True), and name it 'kinship'",
+                "'bulklmm kinship --loco', and name it as in --kernel additive=kinship",
+            )
+        )
+    return Kernels(tuple(given), found)
 
 
 def _require_names(given: Mapping[str, KernelLike]) -> None:
@@ -94,26 +106,59 @@ def _require_names(given: Mapping[str, KernelLike]) -> None:
             )
 
 
-def _kernel(ds: xr.Dataset, name: str, given: KernelLike) -> Array:
-    """One kernel (samples, samples)."""
+def _kernel(ds: xr.Dataset, name: str, given: KernelLike, *, loco: bool) -> Array:
+    """One kernel (samples, samples), or one for each contig."""
     what = f"kernel {name!r}"
     if given is None or isinstance(given, bool):
         raise InputError(f"{what} is {given}; give a matrix, or the name of a variable")
     if not (isinstance(given, str) or hasattr(given, "ndim")):
         given = array_of(given, what)
+    if isinstance(given, str) and _is_method(ds, name, given):
+        given = kinship(ds, method=cast(KinshipMethod, given), loco=loco)
     if _are_groups(ds, given):
         return _same_group(ds, given, what)
     if isinstance(given, str) and given not in ds and opened(ds, given) is given:
         raise InputError(
             f"{what} is {given!r}, but the study has no matrix and no sample variable of that "
             f"name; of its samples it knows {listing(metadata_names(ds)) or 'nothing'}: make it "
-            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), or give a matrix"
+            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), give a matrix, or a method of "
+            f"bulklmm_dask.kinship ({', '.join(KINSHIP_METHODS)})"
         )
-    found = kinship_matrix(ds, opened(ds, given), name=what)
+    matrix = opened(ds, given)
+    left_out = loco and _by_contig(ds, matrix)
+    found = kinship_matrix(ds, matrix, loco=left_out, name=what)
     if is_lazy(found):
         (found,) = computed(found)
-        found = check_kinship(found, ds.sizes["samples"], what, say)
+        each = [
+            check_kinship(one, ds.sizes["samples"], what, say)
+            for one in (found if left_out else found[None])
+        ]
+        found = np.stack(each) if left_out else each[0]
     return np.asarray(found)
+
+
+def _by_contig(ds: xr.Dataset, given: Any) -> bool:
+    """Whether a kernel has a matrix for each contig left out."""
+    if not isinstance(given, str):
+        return bool(np.ndim(given) == 3)
+    return (given == "kinship" and LOCO in ds) or (given in ds and ds[given].ndim == 3)
+
+
+def _is_method(ds: xr.Dataset, name: str, given: str) -> bool:
+    """Whether a kernel is given by a method of `kinship`, and not by a matrix of that name."""
+    if given not in KINSHIP_METHODS or (given in ds and ds[given].ndim != 1):
+        return False
+    groups = find_metadata(ds, given)
+    if groups is not None:
+        made = either(
+            f"kinship(ds, method={given!r})", f"a store of 'bulklmm kinship --method {given}'"
+        )
+        raise InputError(
+            f"kernel {name!r} is {given!r}, which is a method of a kinship, and the study has the "
+            f"sample variable {groups.name!r}; give {GROUPS + given!r} for the groups of this, or "
+            f"{made} for the kinship"
+        )
+    return True
 
 
 def _are_groups(ds: xr.Dataset, given: KernelLike) -> bool:
@@ -145,13 +190,19 @@ def require_apart(kernels: Kernels, measured: Measurements) -> None:
     rows = np.flatnonzero(measured.complete)
     if len(rows) < measured.covariates.shape[1] + 2:
         return
-    samples = KernelSamples(measured.covariates, kernels.matrices, measured.weights)
-    alike = samples.take(rows).rotated().dependent()
-    if not alike:
-        return
+    for contig in dict.fromkeys(measured.alike):
+        matrices = np.stack([one[contig] if one.ndim == 3 else one for one in kernels.matrices])
+        samples = KernelSamples(measured.covariates, matrices, measured.weights)
+        alike = samples.take(rows).rotated().dependent()
+        if alike:
+            _refuse_alike(kernels, alike, len(rows))
+
+
+def _refuse_alike(kernels: Kernels, alike: tuple[int, ...], n_samples: int) -> None:
+    """Raise InputError for kernels, by number, that samples cannot tell apart."""
     names = [kernels.components[k] for k in alike]
     own = [name for name in names if name != RESIDUAL]
-    where = f"in {counted(len(rows), 'sample')}, beside the covariates"
+    where = f"in {counted(n_samples, 'sample')}, beside the covariates"
     if len(names) == 1:
         why = f"{where}, kernel {own[0]!r} is 0, as that of one group that holds all samples is"
     elif len(own) == 1:
@@ -168,10 +219,19 @@ def require_apart(kernels: Kernels, measured: Measurements) -> None:
     )
 
 
-def in_words(kernels: Kernels) -> str:
+def in_words(given: Mapping[str, KernelLike]) -> str:
     """The kernels as an attribute of a result: additive=kinship, cage=@cage."""
-    each = zip(kernels.names, kernels.words, strict=True)
-    return ", ".join(f"{name}={words}" for name, words in each)
+    return ", ".join(
+        f"{name}={kernel if isinstance(kernel, str) else GIVEN}" for name, kernel in given.items()
+    )
+
+
+def from_words(words: str) -> dict[str, str] | None:
+    """The kernels that `in_words` wrote; None where it was a single kinship."""
+    parts = [one.partition("=") for one in words.split(", ")]
+    if not all(between and name for name, between, _ in parts):
+        return None
+    return {name: kernel for name, _, kernel in parts}
 
 
 def are_several(kinship: object) -> TypeGuard[Mapping[str, Any]]:
@@ -184,6 +244,6 @@ def refuse_several(kinship: object) -> None:
     if are_several(kinship):
         raise InputError(
             f"kinship is a mapping of {counted(len(kinship), 'kernel')} ({listing(kinship)}), "
-            f"which only {function('heritability')} takes so far; give one matrix, or the name of "
-            "one"
+            f"which only {function('heritability')} and {function('scan')} take so far; give one "
+            "matrix, or the name of one"
         )

@@ -17,17 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bulklmm_dask.lmm.columns import least_left
 from bulklmm_dask.lmm.components.fit import Optimum, Search
-from bulklmm_dask.lmm.components.kernels import KernelSamples, RotatedKernels
-from bulklmm_dask.lmm.components.likelihood import Likelihood
+from bulklmm_dask.lmm.components.groups import KernelGroup, kernel_groups
+from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.likelihood import constant
-from bulklmm_dask.lmm.null.fit import ALL_MISSING, CONSTANT, NO_SHARE, OK, TOO_FEW, UNBOUNDED
-from bulklmm_dask.lmm.powers import LOG2, back, in_range
-from bulklmm_dask.lmm.samples import alike
-from bulklmm_dask.typing import Array, Flags, Index
-
-BOUNDARY, FLAT, CONFOUNDED = "boundary", "flat", "confounded"
+from bulklmm_dask.lmm.powers import LOG2, back
+from bulklmm_dask.lmm.status import ALL_MISSING, BOUNDARY, FLAT, OK, UNBOUNDED
+from bulklmm_dask.typing import Array, Index
 
 # A likelihood is flat if it changes by fewer nats than this along a line through the optimum, from
 # edge to edge, on which a share changes by this much.
@@ -98,49 +94,19 @@ def estimate_shares(traits: Array, samples: KernelSamples, *, reml: bool) -> Sha
     """
     observed = ~np.isnan(traits) & samples.complete[:, None]
     found = Shares.unknown(len(samples.kernels) + 1, observed.sum(axis=0))
-    for columns in alike(observed):
-        rows = np.flatnonzero(observed[:, columns[0]])
-        if len(rows):
-            _fill(found, columns, traits[np.ix_(rows, columns)], samples.take(rows), reml)
+    for group in kernel_groups(traits, samples, found.trait_status, reml=reml):
+        _fill(found, group, reml)
     return found
 
 
-def _fill(found: Shares, columns: Index, y: Array, samples: KernelSamples, reml: bool) -> None:
-    """Estimate traits y (n, traits) without missing values, the `columns` of all."""
-    if len(samples) < 2:
-        found.trait_status[columns] = TOO_FEW
-        return
-    kernels = samples.rotated()
-    if len(samples) < kernels.n_covariates + 2:
-        found.trait_status[columns] = TOO_FEW
-        return
-    y, exponent = in_range(y)
-    contrasts, constants = _contrasts(kernels, y)
-    found.trait_status[columns[constants]] = CONSTANT
-    usable = np.flatnonzero(~constants)
-    if not len(usable):
-        return
-    if kernels.dependent():
-        found.trait_status[columns[usable]] = CONFOUNDED
-        return
-    scale = np.sqrt(np.einsum("kj,kj->j", contrasts, contrasts))[usable]
-    search = Search(Likelihood(kernels, reml), contrasts[:, usable] / scale)
-    rest = constant(kernels, np.log(scale) + LOG2 * exponent[usable], reml=reml)
-    for place, column in enumerate(columns[usable]):
-        _fill_one(found, int(column), search, place, float(rest[place]))
-    mine = columns[usable]
-    found.sigma2[mine] = back(found.sigma2[mine] * scale**2, 2 * exponent[usable])
+def _fill(found: Shares, group: KernelGroup, reml: bool) -> None:
+    """Estimate the traits of a group."""
+    rest = constant(group.kernels, np.log(group.scale) + LOG2 * group.exponent, reml=reml)
+    for place, column in enumerate(group.columns):
+        _fill_one(found, int(column), group.search, place, float(rest[place]))
+    mine = group.columns
+    found.sigma2[mine] = back(found.sigma2[mine] * group.scale**2, 2 * group.exponent)
     found.variance[:, mine] = found.h2[:, mine] * found.sigma2[mine]
-
-
-def _contrasts(kernels: RotatedKernels, y: Array) -> tuple[Array, Flags]:
-    """Contrasts (n - c, traits) of traits y (n, traits), and which traits are constant."""
-    deviations = y - y.mean(axis=0)
-    rotated = kernels.rotate(deviations)
-    weights = np.ones((len(y), 1)) if kernels.weights is None else kernels.weights[:, None]
-    left = np.einsum("kj,kj->j", rotated, rotated)
-    size, raw = (np.square(weights * one).sum(axis=0) for one in (deviations, y))
-    return rotated, left <= least_left(size, raw, NO_SHARE)
 
 
 def _fill_one(found: Shares, column: int, search: Search, place: int, rest: float) -> None:
@@ -154,7 +120,7 @@ def _fill_one(found: Shares, column: int, search: Search, place: int, rest: floa
         best = search.best(place, [highest.inner])
     found.h2[:, column] = kernels.shares(best.inner)
     found.sigma2[column] = best.point.quadratic / likelihood.count
-    status = _status(search, place, best)
+    status = status_of(search, place, best)
     found.trait_status[column] = status
     if status == UNBOUNDED:
         return
@@ -165,7 +131,7 @@ def _fill_one(found: Shares, column: int, search: Search, place: int, rest: floa
         found.h2_se[:, column] = _errors(information, found.h2[:, column])
 
 
-def _status(search: Search, place: int, best: Optimum) -> str:
+def status_of(search: Search, place: int, best: Optimum) -> str:
     """Whether the likelihood grows without end, is flat, or has its maximum at a bound."""
     kernels = search.likelihood.kernels
     least = kernels.least_residual

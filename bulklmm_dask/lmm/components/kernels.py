@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR
+from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, are_wide
 from bulklmm_dask.lmm.columns import independent_columns, logdet_as_measured
 from bulklmm_dask.typing import Array, Flags, Index
 
@@ -40,11 +40,14 @@ class KernelSamples:
         Symmetric and positive semi-definite, of any scale.
     weights : array (n,) or None
         Residual weights w > 0; None for ones.
+    interacting : tuple of int
+        Columns of `covariates` whose product with the genotype is tested together with it.
     """
 
     covariates: Array
     kernels: Array
     weights: Array | None = None
+    interacting: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.covariates)
@@ -62,6 +65,7 @@ class KernelSamples:
             self.covariates[rows],
             self.kernels[:, rows[:, None], rows],
             None if self.weights is None else self.weights[rows],
+            self.interacting,
         )
 
     def rotated(self) -> RotatedKernels:
@@ -110,6 +114,11 @@ class RotatedKernels:
     def contrasts(self) -> int:
         """Number of contrasts n - c."""
         return self.n - self.n_covariates
+
+    @property
+    def graded(self) -> bool:
+        """Whether the weights are of very different size."""
+        return are_wide(self.weights)
 
     def rotate(self, columns: Array) -> Array:
         """Contrasts Q' diag(w) y, (n - c, traits), of columns (n, traits) as measured."""

@@ -172,7 +172,7 @@ def permuted_maxima(
         everyone = len(rows) == orders.shape[1]
         found = highest_lods(
             [x if everyone else x[:, rows] for x in markers.values()],
-            group.basis,
+            scan.basis,
             samples if everyone else samples.take(rows),
             scan.h2,
             permuted(scan, orders if everyone else restricted(orders, rows)),

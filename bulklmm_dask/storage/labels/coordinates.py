@@ -42,8 +42,9 @@ _CONTIG_NAMES = {
 _WIDEST = 64
 # Attribute of a stored group or array in which xarray lists coordinates; not of one that is open.
 COORDINATES = "coordinates"
-# How xarray stores text of fixed width in Zarr, which has no such type of its own.
-_STORED = {"dtype": np.dtypes.StringDType()}
+# How xarray stores text of fixed width in Zarr, which has no such type of its own: as objects, for
+# before 2026.9 it passes StringDType by.
+_STORED = {"dtype": np.dtype(object, metadata={"element_type": str})}
 
 
 def arranged(ds: xr.Dataset, written: Iterable[str] = ()) -> xr.Dataset:

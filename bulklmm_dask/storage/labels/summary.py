@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.variables import LOCO, VARIABLES
 from bulklmm_dask.text import counted, listing, position_text, printable, storage
 
@@ -155,6 +156,11 @@ class Summary:
         h2 = self._ds.get("h2")
         if h2 is None or h2.chunks is not None or not h2.size or "h2" in self._ds.dims:
             return ""
+        if "components" in h2.dims:
+            middle = h2.median([dim for dim in h2.dims if dim != "components"]).values
+            names = text(h2["components"].values)
+            each = (f"{name} {share:.2f}" for name, share in zip(names, middle, strict=True))
+            return f"median {', '.join(each)}"
         values = np.asarray(h2.values, dtype=np.float64)
         known = values[np.isfinite(values)]
         if not known.size:
