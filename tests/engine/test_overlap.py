@@ -131,10 +131,10 @@ def computed(monkeypatch):
     return event
 
 
-def scan_into(store, threads):
+def scan_into(store, threads, progress=None):
     ds = studies.study(n=20, p=12, m=6)
     with dask.config.set(scheduler="threads", num_workers=threads):
-        return blmm.scan(ds, store=store, chunks={"variants": 4})
+        return blmm.scan(ds, store=store, chunks={"variants": 4}, progress=progress)
 
 
 def files_of(store):
@@ -161,6 +161,12 @@ def test_a_new_store_on_a_disk_is_made_while_blocks_are_computed(tmp_path, compu
     assert before == [False]  # one thread has one thing to do
     assert files_of(tmp_path / "2.zarr") == files_of(tmp_path / "1.zarr")
     assert blmm.verify(tmp_path / "2.zarr").empty
+
+
+def test_whoever_is_told_of_the_start_finds_the_store(tmp_path, computed):
+    path, there = tmp_path / "lod.zarr", []
+    scan_into(path, threads=2, progress=lambda _: there.append((computed.is_set(), path.exists())))
+    assert there[0] == (False, True)
 
 
 def test_what_keeps_a_store_from_being_made_ends_the_run(tmp_path, computed, monkeypatch):
