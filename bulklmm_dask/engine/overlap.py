@@ -140,6 +140,7 @@ def made_meanwhile(
     if is_shared or not (writer.makes_new and has_room and _is_here()):
         yield open_or_create(writer, skeleton)
         return
+    writer.store.require_writable()  # before anything is computed
     with ThreadPoolExecutor(2) as pool:
         begun = pool.submit(skeleton)
         made = pool.submit(open_or_create, writer, begun.result)

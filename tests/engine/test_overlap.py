@@ -180,6 +180,13 @@ def test_what_keeps_a_store_from_being_made_ends_the_run(tmp_path, computed, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_nothing_can_be_written_nothing_is_computed(tmp_path, computed):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreError, match="is no folder; give another path"):
+        scan_into(tmp_path / "file" / "lod.zarr", threads=2)
+    assert not computed.is_set()
+
+
 def test_a_folder_of_a_server_is_claimed_before_what_it_begins_with_is_known(monkeypatch):
     claimed, put, frequencies = threading.Event(), Bucket.put, door.frequency_columns
 
