@@ -3,8 +3,8 @@
 A thread that waits for a server leaves its core idle. So runs into a store on a server, and what is
 read from there, have more threads than they were given, and as many of them compute at a time as
 they were given. A new store is made while its first blocks are computed, on a disk too where there
-are several threads. A worker of a cluster begins another task while one of its threads writes a
-block.
+are several threads and nobody is told of the start. A worker of a cluster begins another task while
+one of its threads writes a block.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ def made_meanwhile(
     if is_shared or not (writer.makes_new and has_room and _is_here()):
         yield open_or_create(writer, skeleton)
         return
+    writer.store.require_writable()  # before anything is computed
     with ThreadPoolExecutor(2) as pool:
         begun = pool.submit(skeleton)
         made = pool.submit(open_or_create, writer, begun.result)

@@ -141,6 +141,8 @@ def run_blocks(
         If the workers of a cluster or its scheduler are lost for good.
     """
     pending, traits = store.pending_blocks(), store.pending_traits().tolist()
+    if progress is not None and not store.location.is_far:
+        store.made()  # whoever is told of the start finds the store
     meter = Meter(work, pending, progress)
     if not pending and not traits:
         return store.made().location

@@ -119,7 +119,9 @@ def _is_coded(ds: xr.Dataset, name: str) -> bool:
 def as_names(values: Iterable[object]) -> np.ndarray:
     """Names as text of fixed width, or as objects where one is very long."""
     names = text(values)
-    return names if max(map(len, names), default=0) > _WIDEST else names.astype(np.str_)
+    widest = max(map(len, names), default=0)
+    # The width is given, for NumPy would look for it once more.
+    return names if widest > _WIDEST else names.astype(f"U{max(widest, 1)}")
 
 
 def _texts(ds: xr.Dataset) -> list[str]:
