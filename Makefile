@@ -1,11 +1,12 @@
 # Needs only Python 3.11 or newer, make and git; everything else goes into $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-clusters test-fast lint fuzz faults soak docs bench bench-graph bench-large bench-scaling clean
+.PHONY: help demo test test-clusters test-fast test-lowest lint fuzz faults soak docs bench bench-graph bench-large bench-scaling clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -13,6 +14,7 @@ help:
 	@echo "make test                  lint, type checks, all tests, the examples and the notebooks"
 	@echo "make test-clusters         real SLURM and sshd, the Dask operator, a container; skipped where not installed"
 	@echo "make test-fast             the tests without slow ones and examples: two minutes on two cores"
+	@echo "make test-lowest           the same with the lowest versions of all dependencies, in $(LOWEST)/"
 	@echo "make lint                  lint and type checks only"
 	@echo "make fuzz                  mutated inputs; FUZZ=\"--minutes 60 --seed 1 --only plink\""
 	@echo "make faults                killed and frozen processes, cut networks, full disks, at full length"
@@ -44,6 +46,15 @@ test-clusters: $(VENV)/.test
 
 test-fast: $(VENV)/.test
 	$(PYTEST) --durations 20 -m "not slow" tests
+
+# Slow tests of clusters too, for dask and distributed change most.
+test-lowest: $(LOWEST)/constraints.txt
+	PIP_CONSTRAINT=$(abspath $<) $(MAKE) VENV=$(LOWEST) test-fast
+	OPENBLAS_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --durations 20 -m slow tests/engine
+
+$(LOWEST)/constraints.txt: pyproject.toml tests/packaging/lowest.py
+	mkdir -p $(LOWEST)
+	$(PYTHON) tests/packaging/lowest.py > $@
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -102,4 +113,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 clean:
-	rm -rf $(VENV) $(OUT) fuzz-output docs/_build docs/reference/api .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OUT) fuzz-output docs/_build docs/reference/api .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,6 +19,7 @@ FLAGS = {
     "processes": "--workers",
     "sample_strain": "--strains",
     "variant_map": "--map",
+    "variants": "--region",
 }
 
 # Functions whose command has another name.

@@ -78,6 +78,8 @@ CALLS = {
     "plot effects": "plot effects study.zarr {trait} {marker} --out {}/p.png",
     "plot coefficients": "plot coefficients cross.yaml weight --kinship none --out {}/p.png",
     "plot miami": "plot miami scan.zarr scan.zarr {trait} --out {}/p.png",
+    "plot shares": "plot shares shares.csv --out {}/p.png",
+    "plot share-pairs": "plot share-pairs shares.csv --out {}/p.png",
     "blup": "blup cross.yaml weight --kinship none",
     "snps": "snps cross.yaml {}/new.zarr --snps snps.csv",
     "plot permutations": "plot permutations perm.zarr {trait} --out {}/p.png",
@@ -100,7 +102,11 @@ def files_of_calls(folder):
     run("permute", folder / "study.zarr", folder / "perm.zarr", "--permutations", "20")
     run("peaks", folder / "scan.zarr", "--threshold", "0.1", "--out", folder / "peaks.csv")
     run("hotspots", folder / "peaks.csv", "--window", "5", "--out", folder / "hotspots.csv")
-    tables = {"t.csv": "id,t\na,1\nb,2\nc,4\n", "g.csv": "id,m\na,0\nb,1\nc,2\n"}
+    tables = {
+        "t.csv": "id,t\na,1\nb,2\nc,4\n",
+        "g.csv": "id,m\na,0\nb,1\nc,2\n",
+        "shares.csv": "trait,component,h2\nt,cage,0.25\nt,residual,0.75\n",
+    }
     for name, content in (tables | CROSS).items():
         (folder / name).write_text(content)
     return folder

@@ -25,13 +25,18 @@ _CASES = 2
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The first cases of a test belong to the quick part; many more of the same kind are slow."""
+    """The first cases of a test belong to the quick part; many more of the same kind are slow.
+
+    A test that kills or cuts processes at any moment has one more go, which the summary tells.
+    """
     seen = Counter()
     for item in items:
         test = item.nodeid.partition("[")[0]
         seen[test] += 1
         if seen[test] > _CASES:
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("faults") or "machines" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_collection_finish():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,18 @@ class Workflow:
         params = {name: quoted or number for name, quoted, number in _PARAMETER.findall(text)}
         return cls(params, processes, calls)
 
-    def run(self, folder: Path, **given: str) -> list[str]:
-        """Run all tasks in a folder; gives what they said on standard error."""
+    def run(self, folder: Path, *, again: Collection[str] = (), **given: str) -> list[str]:
+        """Run all tasks in a folder; gives what they said on standard error.
+
+        Parameters
+        ----------
+        folder : path
+            Where the files of the parameters lie.
+        again : collection of str
+            Run only the tasks of these processes; the others have been run before.
+        given : str
+            Parameters that are not as by default.
+        """
         params = self.params | given
         out = folder / params["out"]
         out.mkdir(exist_ok=True)
@@ -87,22 +97,19 @@ class Workflow:
             values = {f"params.{key}": value for key, value in params.items()}
             values |= {"out": str(out), "task.cpus": process.cpus}
             task = folder / "work" / f"{number}-{name}"
-            shutil.rmtree(task, ignore_errors=True)
-            task.mkdir(parents=True)
+            runs = not again or name in again
+            if runs:
+                shutil.rmtree(task, ignore_errors=True)
+                task.mkdir(parents=True)
             for word, wanted in zip(words, process.inputs, strict=True):
                 for (kind, variable), value in zip(wanted, known[word], strict=True):
                     values[variable] = str(value)
                     if kind == "path":
                         values[variable] = Path(value).name
-                        (task / values[variable]).symlink_to(value)
-            done = subprocess.run(
-                ["bash", "-ue", "-c", filled(process.script, values)],
-                cwd=task,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stderr
-            said.append(done.stderr)
+                        if runs:
+                            (task / values[variable]).symlink_to(value)
+            if runs:
+                said.append(_done(filled(process.script, values), task))
             known[target] = []
             for kind, text in process.outputs:
                 value = filled(text, values)
@@ -114,6 +121,14 @@ class Workflow:
                         copy(task / value, out / value)
                 known[target].append(task / value if kind == "path" else value)
         return said
+
+
+def _done(script: str, folder: Path) -> str:
+    """Run a script; gives what it said on standard error."""
+    command = ["bash", "-ue", "-c", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

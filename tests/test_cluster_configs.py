@@ -14,7 +14,9 @@ import bulklmm_dask
 from bulklmm_dask.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[1] / "cluster_configs"
-SBATCH = CONFIGS / "slurm" / "scan.sbatch"
+SBATCH = {path.stem: path for path in sorted((CONFIGS / "slurm").glob("*.sbatch"))}
+# What the scripts give the command behind their own arguments.
+PLACES = {"scan": ("scheduler", "$file"), "array": ("share", "3/10")}
 MANIFESTS = sorted((CONFIGS / "kubernetes").glob("*.yaml"))
 CRD_FOLDER = "deployment/helm/dask-kubernetes-operator/crds"
 
@@ -39,18 +41,33 @@ def python_in(text: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_sbatch_script_is_bash():
-    subprocess.run(["bash", "-n", str(SBATCH)], check=True)
+@pytest.mark.parametrize("name", SBATCH)
+def test_sbatch_script_is_bash(name):
+    subprocess.run(["bash", "-n", str(SBATCH[name])], check=True)
 
 
-def test_sbatch_command_parses():
-    (words,) = commands_in(SBATCH.read_text())
+@pytest.mark.parametrize("name", PLACES)
+def test_sbatch_command_parses(name):
+    place, value = PLACES[name]
+    (words,) = commands_in(SBATCH[name].read_text())
     arguments = ["study.zarr", "lod.zarr", "--reml"]
     given = [arg for word in words for arg in (arguments if word == "$@" else [word])]
+    given = ["3/10" if word == "$share" else word for word in given]
     context = parse(given)
     assert context.params["study"] == "study.zarr"
-    assert context.params["scheduler"] == "$file"
+    assert str(context.params[place]) == value
     assert context.params["reml"]
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_sbatch_scripts_run_a_script_as_they_run_the_command(name):
+    """Behind ``python`` stands what stands behind ``bulklmm scan``; the script takes it."""
+    text = SBATCH[name].read_text()
+    (command,) = re.findall(r"^ +bulklmm scan (.*)$", text, flags=re.MULTILINE)
+    (script,) = re.findall(r"^ +python (.*)$", text, flags=re.MULTILINE)
+    assert script == command
+    place, _ = PLACES[name]
+    assert f'"--{place}"' in (CONFIGS / "scan.py").read_text()
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.md")), ids=str)

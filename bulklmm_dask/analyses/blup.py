@@ -9,6 +9,7 @@ import xarray as xr
 
 from bulklmm_dask.analyses.inputs.covariates import CovariatesLike
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
+from bulklmm_dask.analyses.inputs.regions import markers_on
 from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.options import Model
@@ -27,10 +28,9 @@ from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.study.checks import refuse_infinite, refuse_outside, require_flag
-from bulklmm_dask.study.contigs import locate_contigs
 from bulklmm_dask.study.schema import select
 from bulklmm_dask.surface import function
-from bulklmm_dask.typing import Columns, Index
+from bulklmm_dask.typing import Columns
 
 _PROBABILITY = "call_genotype_probability"
 
@@ -105,7 +105,7 @@ def blup(
             f"probabilities with {function('genotype_probabilities')}"
         )
     ds = select(ds, "traits", [traits] if isinstance(traits, str) else list(traits))
-    mine = None if contig is None else _on(ds, contig)
+    mine = None if contig is None else markers_on(ds, contig)
     inputs = ModelInputs(
         kinship=kinship,
         loco=loco,
@@ -132,19 +132,6 @@ def blup(
     }
     attrs = {"method": "blup", "reml": reml, **inputs.of_tests(ds, study.measured)}
     return package(names.assign_coords(genotypes=genotypes), columns, attrs)
-
-
-def _on(ds: xr.Dataset, contig: str) -> Index:
-    """Positions of the markers of a contig."""
-    if "variant_contig" not in ds:
-        raise InputError(f"the study has no variant_contig, so contig {contig!r} is not known")
-    (number,) = locate_contigs(
-        ds["contig_id"].values, [contig], "contig {} is not in the study"
-    ).tolist()
-    found = np.flatnonzero(ds["variant_contig"].values == number)
-    if not len(found):
-        raise InputError(f"contig {contig!r} has no markers")
-    return found
 
 
 def _predicted(study: Study, *, reml: bool) -> Columns:

@@ -283,7 +283,7 @@ def _open_store(
     layout = Layout((count, 1), (1, 1), (1, 1), _DIMS)
     field = {_MOST: Field(_DIMS, (count, 1), np.dtype(np.int64))}
     beside = template(xr.Dataset(), (), {**attrs, **origin(counter.ds)})
-    target = open_or_create(writer, Skeleton(beside, layout, field, {}, prints))
+    target = open_or_create(writer, lambda: Skeleton(beside, layout, field, {}, prints))
     with Journal(target) as journal:
         journal.note(target.write_traits(0, {}))
     return target

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
+
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.cross import founder_shares, is_raw_cross
-from bulklmm_dask.analyses.inputs.genotypes import allele_shares, genotype_arrays, strains_of
-from bulklmm_dask.analyses.options import KinshipMethod
+from bulklmm_dask.analyses.inputs.covariates import CovariatesLike
+from bulklmm_dask.analyses.inputs.kernel_columns import TraitsLike, kernel_columns
+from bulklmm_dask.analyses.inputs.regions import RegionsLike, markers_in
+from bulklmm_dask.analyses.marker_kernels import kernel_of_markers
+from bulklmm_dask.analyses.options import KINSHIP_METHODS, KinshipMethod
 from bulklmm_dask.analyses.package import package
-from bulklmm_dask.analyses.probabilities import genotype_probabilities
-from bulklmm_dask.engine.kinship import lazy_kinship
-from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.engine.kinship import lazy_gaussian, lazy_kinship
+from bulklmm_dask.errors import InputError, OptionError
+from bulklmm_dask.lmm.derived import GAUSSIAN
 from bulklmm_dask.storage.labels.encoding import text
-from bulklmm_dask.study.checks import require_choice
-from bulklmm_dask.study.gaps import is_uncounted
+from bulklmm_dask.storage.labels.portable import names_of, portable
+from bulklmm_dask.study.checks import LARGEST, number, require_choice
+from bulklmm_dask.study.kinship_store import ARGUMENTS
 from bulklmm_dask.study.schema import validate
-from bulklmm_dask.study.warn import say
-from bulklmm_dask.surface import either, function, option
-from bulklmm_dask.typing import Array
-
-# Methods that take genotype probabilities too.
-_OF_PROBABILITIES = ("bulklmm", "rqtl2")
+from bulklmm_dask.surface import option
 
 
 def kinship(
-    ds: xr.Dataset, *, method: KinshipMethod = "bulklmm", loco: bool = False
+    ds: xr.Dataset,
+    *,
+    method: KinshipMethod = "bulklmm",
+    loco: bool = False,
+    variants: RegionsLike | None = None,
+    covariates: CovariatesLike = None,
+    traits: TraitsLike = None,
+    bandwidth: float | None = None,
 ) -> xr.DataArray:
     """Relationship of every pair of samples of a study, estimated from its markers.
 
@@ -36,7 +42,7 @@ def kinship(
         A study with ``call_dosage`` (variants, samples), or with ``call_genotype_probability``
         (variants, samples, genotypes). Its markers are read chunk by chunk and never all at once;
         missing genotypes take the mean of their marker.
-    method : {"bulklmm", "rqtl2", "centered", "standardized"}
+    method : str
         With x the dosages scaled to 0..1 and d = 2x: ``"bulklmm"`` (Yu et al. 2023) is the mean
         over markers of x_i x_j + (1-x_i)(1-x_j) with ones on the diagonal (and between samples of
         one strain, where the study has ``sample_strain``); ``"rqtl2"`` (Broman et al. 2019) the
@@ -49,8 +55,35 @@ def kinship(
         (``"rqtl2"`` computes them for a raw cross, and says so). Other genotypes named
         by two letters each, homozygotes among them (SS, SB, BB), have two alleles; others are
         alleles themselves (founders).
+
+        Kernels of other random effects, for `heritability` with several:
+
+        - ``"dominance"``: the sum over markers of w_i w_j, divided by the mean of its diagonal.
+          w is what is left of h = 4x(1-x), 1 for heterozygotes, beside the intercept and the
+          dosage of the marker: the code of Vitezica et al. 2017, in Hardy-Weinberg proportions
+          -2p^2, 2pq, -2q^2. It needs both homozygotes and heterozygotes at a marker; others do not
+          count. From genotype probabilities of two alleles, h is that of a heterozygote;
+        - ``"epistasis"``, additive by additive: ``"centered"`` multiplied by itself entry by entry,
+          and ``"epistasis-dominance"``, additive by dominance: ``"centered"`` by ``"dominance"``,
+          both divided by the mean of their diagonal (Henderson 1985; Vitezica et al. 2017);
+        - ``"gaussian"``: exp(-(d_ij / b)^2), with d_ij^2 the mean over markers of
+          sum_a (p_ia - p_ja)^2; of two alleles, 2 (x_i - x_j)^2. With `covariates` or `traits`,
+          the mean over these columns of (z_i - z_j)^2;
+        - ``"linear"``: the mean of z_i z_j over columns z, the `covariates` or `traits`, each of
+          mean 0 and variance 1 over the samples; a missing value is 0.
     loco : bool
         One kinship a contig, from the markers of all others (leave one chromosome out).
+    variants : str or sequence of str, optional
+        Only these markers: names of markers or of contigs, or windows such as ``"7:20-40"`` in the
+        unit of ``variant_position``, ends included.
+    covariates : bool, str or sequence of str, optional
+        Columns of ``"linear"`` and ``"gaussian"``: names of covariates or of metadata of the
+        samples, True for all covariates of the study; texts become indicators, as in `scan`.
+    traits : bool, str or sequence of str, optional
+        Traits in place of `covariates`: names, True for all. Lazy traits are read chunk by chunk.
+    bandwidth : float, optional
+        b of ``"gaussian"``, in the unit of d. By default the median d of the pairs of samples that
+        differ, so that half of them have less than 1/e.
 
     Returns
     -------
@@ -60,14 +93,15 @@ def kinship(
     Raises
     ------
     InputError
-        If the method is unknown, the study has no genotypes, or with `loco` no contigs or only
-        one.
+        If the method is unknown or gets an argument of another, the study has no genotypes, a name
+        is not in the study, or with `loco` no contigs or only one.
 
     Warns
     -----
     StudyWarning
         For missing calls of lazy genotypes that nobody has counted yet, when it is computed; for
-        calls of a raw cross, of which ``"rqtl2"`` takes the genotype probabilities.
+        calls of a raw cross, of which ``"rqtl2"`` takes the genotype probabilities; for missing
+        covariates of a kernel, and texts that become numbers.
 
     Examples
     --------
@@ -86,87 +120,69 @@ def kinship(
     >>> ds["kinship_loco"] = blmm.kinship(ds, loco=True)
     >>> ds.kinship_loco.dims
     ('contigs', 'samples_0', 'samples_1')
+
+    The share of a chromosome beside that of all others:
+
+    >>> kernels = {
+    ...     "others": ds.kinship_loco.sel(contigs="2", drop=True),
+    ...     "second": blmm.kinship(ds, variants="2"),
+    ... }
+    >>> shares = blmm.heritability(ds, kinship=kernels)
+    >>> shares.h2.sel(components="second", traits="trait06").item() > 0.1
+    True
     """
-    require_choice(method, "kinship method", METHODS)
+    require_choice(method, "kinship method", KINSHIP_METHODS)
     ds = validate(ds)
-    if method == "rqtl2":
-        ds = _as_in_rqtl2(ds)
-    for dim, what in (("variants", "markers"), ("samples", "samples")):
-        if not ds.sizes[dim]:
-            raise InputError(
-                f"the study has no {what}, from which a kinship is computed; select some"
+    if not ds.sizes["samples"]:
+        raise InputError("the study has no samples, from which a kinship is computed; select some")
+    if bandwidth is not None:
+        _refuse("bandwidth", method, method == GAUSSIAN)
+        bandwidth = number(bandwidth, option("bandwidth"), 1 / LARGEST, LARGEST)
+    attrs: dict[str, Any] = {"method": method}
+    columns = kernel_columns(ds, covariates, traits)
+    if columns is None:
+        if method == "linear":
+            raise OptionError(
+                f"method 'linear' is the kernel of columns; say which, with {option('covariates')} "
+                f"or {option('traits')}"
             )
-    calls, alleles = _calls(ds, method)
-    if loco:
-        _require_contigs(ds)
+        if variants is not None:
+            ds = ds.isel(variants=markers_in(ds, variants))
+            attrs["variants"] = names_of(variants)
+        matrix = kernel_of_markers(ds, method, loco=loco, bandwidth=bandwidth)
+        attrs["n_variants"] = ds.sizes["variants"]
+    else:
+        which = next(iter(columns.attrs))
+        _refuse(which, method, method in ("linear", GAUSSIAN))
+        for name, given in (("loco", loco), ("variants", variants is not None)):
+            if given:
+                raise OptionError(
+                    f"{option(name)} is of kernels of markers, and {option(which)} makes one of "
+                    "other columns; leave one of them out"
+                )
+        matrix = lazy_kinship(columns.values, text(ds["sample_id"].values), "linear", strains=None)
+        if method == GAUSSIAN:
+            matrix = lazy_gaussian(matrix, bandwidth)
+        attrs |= columns.attrs
+    if bandwidth is not None:
+        attrs["bandwidth"] = bandwidth
     samples = text(ds["sample_id"].values)
-    matrix = lazy_kinship(
-        genotype_arrays(ds, calls, by_contig=loco),
-        samples,
-        method,
-        strains=strains_of(ds),
-        alleles=alleles,
-        relations=ds.sizes["contigs"] if loco else None,
-        tell_gaps=is_uncounted(calls),
-    )
     names = {"samples_0": samples, "samples_1": samples}
     if loco:
         names = {"contigs": ds["contig_id"].values, **names}
-    attrs = {"method": method, "n_variants": ds.sizes["variants"]}
-    columns = {"kinship": (tuple(names), matrix, attrs)}
-    return package(xr.Dataset(coords=names), columns, {})["kinship"]
+    found = {"kinship": (tuple(names), matrix, portable(attrs))}
+    return package(xr.Dataset(coords=names), found, {})["kinship"]
 
 
-def _as_in_rqtl2(ds: xr.Dataset) -> xr.Dataset:
-    """The study; a raw cross with its genotype probabilities, as R/qtl2's calc_kinship takes."""
-    if not is_raw_cross(ds) or "call_genotype_probability" in ds:
-        return ds
-    name = ds.attrs["crosstype"]
-    try:
-        found = genotype_probabilities(ds)
-    except InputError as error:
-        say(
-            f"the kinship is that of the calls of this {name}, because its genotype probabilities "
-            f"cannot be computed: {error}"
-        )
-        return ds
-    say(
-        f"the kinship is that of the genotype probabilities of this {name} at its markers, by the "
-        f"defaults of {function('genotype_probabilities')}; compute them beforehand for other "
-        "options"
-    )
-    return found
+def kinship_arguments(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Arguments of `kinship` that gave a kernel with these attributes, but for `loco`."""
+    return {name: attrs[name] for name in ARGUMENTS if name in attrs}
 
 
-def _calls(ds: xr.Dataset, method: str) -> tuple[xr.DataArray, Array | None]:
-    """The genotypes to use, and for probabilities the shares of alleles (genotypes, alleles)."""
-    if "call_dosage" in ds:
-        return ds["call_dosage"], None
-    if "call_genotype_probability" not in ds:
-        raise InputError("the study has no genotypes to compute a kinship from")
-    if method not in _OF_PROBABILITIES:
-        raise InputError(
-            f"method {method!r} needs dosages, but the study has genotype probabilities only; use "
-            f"{' or '.join(_OF_PROBABILITIES)}{either(', or add call_dosage', '')}"
-        )
-    probability = ds["call_genotype_probability"]
-    names = ds["genotype_id"].values if "genotype_id" in ds else None
-    shares = founder_shares(ds)
-    if shares is None:
-        shares = allele_shares(names, probability.sizes["genotypes"])
-    return probability, shares
-
-
-def _require_contigs(ds: xr.Dataset) -> None:
-    if "variant_contig" not in ds:
-        raise InputError(
-            "the study has no variant_contig, so no chromosome can be left out; give it a marker "
-            f"map, or leave out {option('loco')}"
-        )
-    contigs = np.unique(ds["variant_contig"].values)
-    if len(contigs) < 2:
-        only = str(ds["contig_id"].values[contigs[0]])
-        raise InputError(
-            f"all markers lie on contig {only!r}: leaving it out "
-            f"leaves none; leave out {option('loco')}"
+def _refuse(name: str, method: str, fits: bool) -> None:
+    """Raise OptionError for an argument that the method does not take."""
+    if not fits:
+        raise OptionError(
+            f"{option(name)} is given, but method {method!r} takes none; leave it out, or choose "
+            "another method"
         )

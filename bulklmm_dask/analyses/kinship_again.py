@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from bulklmm_dask.analyses.kinship import kinship
-from bulklmm_dask.lmm.kinship import METHODS
+from bulklmm_dask.analyses.kinship import kinship, kinship_arguments
+from bulklmm_dask.analyses.options import KINSHIP_METHODS
 from bulklmm_dask.storage.health.repair import UnmendableError
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import METADATA, Location
@@ -37,9 +37,9 @@ def mend_kinships(store: Location, names: Collection[str]) -> None:
         those that were sealed.
     """
     parts = attributes_of(store)[PARTS]
-    methods = {name: store.open_array(name).attrs.get("method") for name in names}
-    for name, method in methods.items():
-        if method not in METHODS:
+    calls = {name: kinship_arguments(store.open_array(name).attrs.asdict()) for name in names}
+    for name, arguments in calls.items():
+        if arguments.get("method") not in KINSHIP_METHODS:
             raise UnmendableError(f"its {name} is not one that this package has computed")
 
     def put(copy: Location) -> None:
@@ -48,8 +48,8 @@ def mend_kinships(store: Location, names: Collection[str]) -> None:
         seal_again(copy)
         ds = open_dataset(copy)
         values = {
-            name: kinship(ds, method=method, loco=name == LOCO).values
-            for name, method in methods.items()
+            name: kinship(ds, loco=name == LOCO, **arguments).values
+            for name, arguments in calls.items()
         }
         for name, matrix in values.items():
             (copy / name / METADATA).put(store / name / METADATA)
@@ -57,8 +57,8 @@ def mend_kinships(store: Location, names: Collection[str]) -> None:
             array[...] = matrix
             if not same_content(copy, name, parts[name]):
                 raise UnmendableError(
-                    f"its {name} is another one than method {methods[name]!r} computes from its "
-                    "genotypes"
+                    f"its {name} is another one than method {calls[name]['method']!r} computes "
+                    "from its genotypes"
                 )
         for name in (METADATA, f"{MANIFEST}/{METADATA}"):
             (copy / name).put(store / name)

@@ -8,12 +8,14 @@ import numpy as np
 import xarray as xr
 
 from bulklmm_dask.analyses.inputs.kept_eigen import digests_for_kinship
+from bulklmm_dask.analyses.kinship import kinship_arguments
 from bulklmm_dask.engine.eigen import eigen_of_each
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.check_kinship import check_kinship
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.proof.stamp import VALUES
 from bulklmm_dask.study.kinship_store import (
+    OF_KINSHIPS,
     is_kinship_store,
     open_kinship,
     write_kinship_store,
@@ -44,7 +46,8 @@ def save_kinship(
         The folder to write, such as K.zarr.
     ds : Dataset, optional
         The study it was computed from. Digests of its genotypes, and with `loco` of their contigs,
-        are kept, so that a scan of the same samples with others warns.
+        are kept, so that a scan of the same samples with others warns. (Not of a kernel of
+        covariates or traits.)
     overwrite : bool
         Whether to replace a kinship store of that name; a study or a result is not replaced.
 
@@ -95,20 +98,29 @@ def save_kinship(
     matrices = values.reshape(-1, *values.shape[-2:])
     each = [check_kinship(one, n, "the kinship", say) for one in matrices]
     checked = np.stack(each).reshape(values.shape)
-    attrs = {name: one for name, one in matrix.attrs.items() if name in ("method", "n_variants")}
-    if ds is not None:
+    attrs = {name: one for name, one in matrix.attrs.items() if name in OF_KINSHIPS}
+    if ds is not None and "n_variants" in matrix.attrs:
         attrs[VALUES] = digests_for_kinship(ds, loco=matrix.ndim == 3)
     write_kinship_store(
         path, checked, names[0], contigs, eigen_of_each(each), attrs, overwrite=overwrite
     )
 
 
-def is_kinship_of(ds: xr.Dataset, path: str | os.PathLike[str], *, method: str, loco: bool) -> bool:
-    """Tell whether a store has the kinship of a study by a method, from its genotypes and map."""
+def is_kinship_of(ds: xr.Dataset, path: str | os.PathLike[str], matrix: xr.DataArray) -> bool:
+    """Tell whether a store has a kinship of a study, from its genotypes and map.
+
+    Values of `matrix`, from `kinship`, are not looked at. Of kernels of other columns no digests
+    are kept: they are never known to be the same.
+    """
     if not is_kinship_store(path):
         return False
     found = open_kinship(path)
-    same = found.attrs.get("method") == method and (found.ndim == 3) == loco
+    loco = matrix.ndim == 3
+    same = (
+        "n_variants" in found.attrs
+        and found.ndim == matrix.ndim
+        and kinship_arguments(found.attrs) == kinship_arguments(matrix.attrs)
+    )
     names = text(found[found.dims[-1]].values)
     return (
         same

@@ -16,7 +16,17 @@ from bulklmm_dask.typing import By, CompressionName
 Method = Literal["null-exact", "null-grid", "alt-exact", "alt-grid"]
 PermuteMethod = Literal["per-trait", "shared"]
 Precision = Literal["double", "single"]
-KinshipMethod = Literal["bulklmm", "rqtl2", "centered", "standardized"]
+KinshipMethod = Literal[
+    "bulklmm",
+    "rqtl2",
+    "centered",
+    "standardized",
+    "dominance",
+    "epistasis",
+    "epistasis-dominance",
+    "gaussian",
+    "linear",
+]
 PlanMethod = Literal["null-exact", "null-grid", "alt-exact", "alt-grid", "per-trait"]
 Keep = Literal["lods", "hits", "maxima"]
 Model = Literal["full", "additive"]
@@ -24,6 +34,7 @@ GenotypeVariable = Literal["call_dosage", "call_genotype_probability"]
 
 MODELS: tuple[Model, ...] = get_args(Model)
 METHODS: tuple[Method, ...] = get_args(Method)
+KINSHIP_METHODS: tuple[KinshipMethod, ...] = get_args(KinshipMethod)
 PERMUTE_METHODS: tuple[PermuteMethod, ...] = get_args(PermuteMethod)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -74,7 +85,7 @@ REML = Option(
 KINSHIP = Option(
     "kinship",
     "--kinship",
-    "A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it now; "
+    "A variable of the study; a method of 'bulklmm kinship' to compute it now; "
     "a store from 'bulklmm kinship --out'; a table, such as GEMMA's .cXX.txt; or none for ordinary "
     "regression.",
     default="kinship",

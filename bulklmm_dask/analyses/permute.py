@@ -326,7 +326,7 @@ class _Task:
         if writer.held is None or writer.repair is not None:
             whole = self._drawn(study, bases).assign_attrs(origin(self.ds))
         layout = Layout((1, 1), (1, 1), (1, 1), _DIMS)
-        target = open_or_create(writer, Skeleton(whole, layout, {}, {}, prints))
+        target = open_or_create(writer, lambda: Skeleton(whole, layout, {}, {}, prints))
         with Journal(target) as journal:
             journal.note(target.write_traits(0, {}))
             journal.note(target.write_block(0, 0, {}))

@@ -12,11 +12,10 @@ from click.core import ParameterSource
 
 from bulklmm_dask.analyses.inputs.kernels import GROUPS
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
-from bulklmm_dask.analyses.options import KINSHIP, Option
+from bulklmm_dask.analyses.options import KINSHIP, KINSHIP_METHODS, Option
 from bulklmm_dask.cli._base import Function, conflict, names
 from bulklmm_dask.cli._sources import kinship_of
 from bulklmm_dask.errors import InputError
-from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.study.kinship_store import STORE
 from bulklmm_dask.study.schema import require_unique
@@ -31,11 +30,11 @@ def kernel_option(function: Function) -> Function:
         "--kernel",
         "kernels",
         multiple=True,
-        metavar="NAME=KINSHIP|NAME=@GROUPS",
+        metavar="NAME=KINSHIP|NAME=@GROUPS|METHOD",
         help="A random effect by a name of its own, instead of --kinship; may be given several "
         "times. What follows is as for --kinship, or @ and a sample variable, or a CSV table of "
         "samples and labels, whose groups share an effect: --kernel additive=kinship --kernel "
-        "cage=@cage.",
+        "cage=@cage. A method of 'bulklmm kinship' alone is also the name: --kernel dominance.",
     )(function)
 
 
@@ -94,15 +93,20 @@ def arguments_of(ds: xr.Dataset, given: dict[str, Any]) -> dict[str, Any]:
 def kernel_arguments(
     ds: xr.Dataset, kernels: Sequence[str], given: dict[str, Any]
 ) -> dict[str, Any]:
-    """As `arguments_of`, with kernels NAME=KINSHIP or NAME=@GROUPS in place of the kinship."""
+    """As `arguments_of`, with kernels in place of the kinship.
+
+    A kernel is NAME=KINSHIP or NAME=@GROUPS, or a method of `kinship`, which is its name as well.
+    """
     found: dict[str, Any] = {}
     loco = bool(given.get("loco"))
     for one in kernels:
         name, between, what = one.partition("=")
+        if one in KINSHIP_METHODS:
+            name, between, what = one, "=", one
         if not between or not name.strip() or not what.removeprefix(GROUPS).strip():
             raise click.BadParameter(
-                f"{one!r} should be a name and a kinship with = between them, or a name and groups "
-                "with =@ between them",
+                f"{one!r} should be a name and a kinship with = between them, a name and groups "
+                f"with =@ between them, or a method ({', '.join(KINSHIP_METHODS)})",
                 param_hint="--kernel",
             )
         if name in found:
@@ -114,8 +118,8 @@ def kernel_arguments(
             groups = _vector(what.removeprefix(GROUPS), text=True)
             found[name] = GROUPS + groups if isinstance(groups, str) else groups
         else:
-            # One that is computed now leaves each chromosome out; others are as they were made.
-            found[name] = kinship_of(ds, what, loco=loco and what in METHODS)
+            # A method stands for what is computed now, with `loco` for each chromosome.
+            found[name] = what if what in KINSHIP_METHODS else kinship_of(ds, what)
     without = given | {"kinship": "none"} | ({"loco": False} if loco else {})
     return arguments_of(ds, without) | {"kinship": found} | ({"loco": True} if loco else {})
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import xarray as xr
 
 from bulklmm_dask.analyses.kinship import kinship
-from bulklmm_dask.analyses.options import KinshipMethod
+from bulklmm_dask.analyses.options import KINSHIP_METHODS
 from bulklmm_dask.cli._base import names, say
 from bulklmm_dask.errors import InputError, StoreError
-from bulklmm_dask.lmm.kinship import METHODS
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof.attributes import attributes_of
@@ -68,8 +66,8 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
     stored = LOCO if loco and name == "kinship" and LOCO in ds else name
     if stored in ds and (ds[stored].ndim == 3 or not loco):
         return name
-    if name in METHODS:
-        return kinship(ds, method=cast(KinshipMethod, name), loco=loco)
+    if name in KINSHIP_METHODS:
+        return kinship(ds, method=name, loco=loco)
     if Location.of(name).opened().is_store():
         found = open_kinship(name)
         size = counted(found.sizes["samples_0"], "sample")
@@ -78,13 +76,14 @@ def kinship_of(ds: xr.Dataset, name: str, *, loco: bool = False) -> str | xr.Dat
     if loco:
         raise InputError(
             f"the study has no kinship {name!r} by chromosome: compute it with 'bulklmm kinship "
-            f"--loco', or choose one of {', '.join(METHODS)}"
+            f"--loco', or choose one of {', '.join(KINSHIP_METHODS)}"
         )
     if Location.of(name).is_file():
         return read_kinship(name, ds)
     raise InputError(
         f"the study has no kinship {name!r}, and there is no such table or store: compute it with "
-        f"'bulklmm kinship', or choose one of {', '.join(METHODS)}, a table, a store or none"
+        f"'bulklmm kinship', or choose one of {', '.join(KINSHIP_METHODS)}, a table, a store or "
+        "none"
     )
 
 

@@ -36,7 +36,7 @@ from bulklmm_dask.study.tables.tablefile import TableFile
 from bulklmm_dask.text import counted, named, printable
 
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-_NAMES, _NUMBERS = ("trait", "variant", "contig"), ("position", "lod", "h2")
+_NAMES, _NUMBERS = ("trait", "variant", "contig", "component"), ("position", "lod", "h2")
 
 
 def table_option(flag: str, *names: str, text: str = "Write the table here") -> Any:
@@ -77,14 +77,14 @@ def is_stdout(out: Path | None) -> bool:
     return str(out) in _STDOUT
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, made_by: str = "'bulklmm peaks' or 'bulklmm hits'") -> pd.DataFrame:
     """Read a table of hits or peaks; names stay text, even if they look like numbers.
 
     Its ``attrs["source"]`` is the file, for messages.
     """
     place = Location.of(path).recovered()
     if not place.exists():
-        raise InputError(f"there is no {place}; 'bulklmm peaks' or 'bulklmm hits' writes one")
+        raise InputError(f"there is no {place}; {made_by} writes one")
     table = _parquet(place) if place.suffix == PARQUET else _text(place)
     table.attrs["source"] = str(place)
     return table

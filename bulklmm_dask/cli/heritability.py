@@ -41,6 +41,7 @@ _LEVEL = 0.05
         "bulklmm heritability bxd.zip --kinship rqtl2 --covariates none --ml",
         "bulklmm heritability means.zarr --replicates counts.csv",
         "bulklmm heritability bxd.zarr --kernel additive=kinship --kernel cage=@cage",
+        "bulklmm heritability f2.zarr --kernel additive=centered --kernel dominance",
     ),
 )
 @click.argument("study", type=SOURCE)

@@ -6,6 +6,7 @@ import click
 
 from bulklmm_dask.cli._base import Group, examples
 from bulklmm_dask.cli.plot_scans import eqtl, heatmap, hotspots, qq
+from bulklmm_dask.cli.plot_shares import share_pairs, shares
 from bulklmm_dask.cli.plot_studies import coefficients, effects, kinship, permutations
 from bulklmm_dask.cli.plot_traits import lod, manhattan, miami
 from bulklmm_dask.cli.profile import profile_command
@@ -24,6 +25,8 @@ from bulklmm_dask.cli.profile import profile_command
         hotspots,
         kinship,
         profile_command,
+        shares,
+        share_pairs,
         effects,
         coefficients,
         permutations,

@@ -42,8 +42,8 @@ _OF_BLUP = (KINSHIP, LOCO, COVARIATES, X_COVARIATES, MODEL)
     default="kinship",
     show_default=True,
     metavar="NAME|FILE",
-    help="A variable of the study; a method (bulklmm, rqtl2, centered, standardized) to compute it "
-    "now; or a CSV table.",
+    help="A variable of the study; a method of 'bulklmm kinship' to compute it now; or a CSV "
+    "table.",
 )
 @click.option("--in-order", is_flag=True, help="Keep the order of the samples, without clustering.")
 def kinship(study: str, name: str, in_order: bool) -> Axes:

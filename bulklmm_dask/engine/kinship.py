@@ -11,13 +11,16 @@ from dask._task_spec import List, Task, TaskRef
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
-from bulklmm_dask.engine.arrays import as_dask, is_lazy
+from bulklmm_dask.engine.arrays import as_dask, is_lazy, per_block
 from bulklmm_dask.engine.held import held_object
+from bulklmm_dask.engine.overlap import computing
 from bulklmm_dask.engine.parts import taken
 from bulklmm_dask.engine.study import Genotypes
 from bulklmm_dask.engine.tasks import MarkerChunk, Markers
 from bulklmm_dask.engine.telling import tell
+from bulklmm_dask.lmm.derived import GAUSSIAN, gaussian, hadamard
 from bulklmm_dask.lmm.kinship import Products, added, cross_products, finish
+from bulklmm_dask.study.checks import refuse_infinite
 from bulklmm_dask.study.gaps import gaps_in_words, missing_calls
 from bulklmm_dask.typing import Array, Index, Names, Real
 
@@ -45,7 +48,8 @@ def lazy_kinship(
     Parameters
     ----------
     genotypes : Genotypes
-        Markers; with `relations`, their `relation` is the number of the contig.
+        Markers; with `relations`, their `relation` is the number of the contig. For the method
+        ``"linear"`` the columns of its kernel in their place.
     sample_names : array of str
         Names for error messages.
     method : str
@@ -114,6 +118,22 @@ def lazy_kinship(
         cut = ((1,) * relations, (n,), (n,))
     whole = HighLevelGraph.from_collections(name, MaterializedLayer(graph.tasks), inputs)
     return da.Array(whole, name, cut, meta=np.empty((0,) * len(cut)))
+
+
+def lazy_product(one: da.Array, other: da.Array, method: str) -> da.Array:
+    """Product of two kernels of `lazy_kinship` entry by entry (`lmm.derived.hadamard`)."""
+    index = "cij"[-one.ndim :]
+    name = f"{method}-{tokenize(one.name, other.name)}"
+    return per_block(hadamard, index, one, index, other, index, name=name, dtype=np.float64)
+
+
+def lazy_gaussian(kernel: da.Array, bandwidth: float | None) -> da.Array:
+    """Gaussian kernel of the distances of a kernel of `lazy_kinship` (`lmm.derived.gaussian`)."""
+    index = "cij"[-kernel.ndim :]
+    name = f"{GAUSSIAN}-{tokenize(kernel.name, bandwidth)}"
+    return per_block(
+        gaussian, index, kernel, index, name=name, dtype=np.float64, bandwidth=bandwidth
+    )
 
 
 def _together(chunks: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
@@ -189,6 +209,10 @@ def _batches(
 def _of_markers(
     genotypes: Real, chunk: MarkerChunk, names: Names, method: str, alleles: Array | None
 ) -> Products:
+    if method == "linear":  # of any numbers
+        refuse_infinite(genotypes.T, "the columns of the kernel", list(names), list(chunk.names))
+        with computing():
+            return cross_products(genotypes, method, 1.0)
     with chunk.guarded(genotypes, names):
         return cross_products(genotypes, method, chunk.maximum, alleles)
 

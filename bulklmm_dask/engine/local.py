@@ -255,13 +255,12 @@ def _local_cluster(where: tuple[str, int], **options: Any) -> Iterator[tuple[Cli
 
     with ExitStack() as running:
         with _signals_held(), _explained_start(), _no_word_of_other_ports():
-            cluster = running.enter_context(
-                LocalCluster(
-                    dashboard_address=f"{where[0]}:{where[1]}",
-                    silence_logs=logging.CRITICAL,
-                    **options,
-                )
+            cluster = LocalCluster(
+                dashboard_address=f"{where[0]}:{where[1]}",
+                silence_logs=logging.CRITICAL,
+                **options,
             )
+            running.enter_context(nannies.closed_in_time(cluster))
         port = cluster.scheduler_info["services"]["dashboard"]
         yield running.enter_context(Client(cluster)), dashboards.link_to(*where, port)
 

@@ -6,7 +6,10 @@ is told, for no scheduler has ever seen such a worker.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import signal
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +19,32 @@ if TYPE_CHECKING:
 # busy machine. Those of our own cluster end with it.
 KEPT = {"distributed.deploy.lost-worker-timeout": "1 day"}
 _ENDED = ("closed", "failed")
+# Seconds that closing a cluster may take. Its workers are asked to end, and killed after four.
+_CLOSING = 30.0
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one way to end a process
+
+
+@contextmanager
+def closed_in_time(cluster: Any) -> Iterator[Any]:
+    """A cluster on this machine, which ends with the block.
+
+    With distributed 2025.4 a nanny whose worker has ended as it started may wait for ever when it
+    closes. Such a cluster is given up, and its worker processes are killed.
+    """
+    from distributed.core import Status
+
+    try:
+        yield cluster.__enter__()
+    finally:
+        nannies = list(cluster.workers.values())
+        try:
+            cluster.close(_CLOSING)
+        except TimeoutError:
+            for pid in filter(None, map(_pid, nannies)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, _KILL)
+            cluster.status = Status.closed
+            cluster.close()  # its thread
 
 
 class Nannies:

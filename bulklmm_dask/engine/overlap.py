@@ -2,8 +2,9 @@
 
 A thread that waits for a server leaves its core idle. So runs into a store on a server, and what is
 read from there, have more threads than they were given, and as many of them compute at a time as
-they were given. A new store is made while its first blocks are computed. A worker of a cluster
-begins another task while one of its threads writes a block.
+they were given. A new store is made while its first blocks are computed, on a disk too where there
+are several threads and nobody is told of the start. A worker of a cluster begins another task while
+one of its threads writes a block.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.proof.ahead import reading_ahead
 from bulklmm_dask.storage.proof.lazy import is_far
-from bulklmm_dask.storage.results.blocks import NewStore, ResultStore, Target
+from bulklmm_dask.storage.results.blocks import NewStore, Target
 from bulklmm_dask.storage.results.resumed import open_or_create
 from bulklmm_dask.storage.results.skeleton import Skeleton
 
@@ -96,7 +97,7 @@ def overlapping(store: Location | None, task_bytes: int, *arrays: Any) -> Iterat
     if not (far and _is_here()) or _turns is not None:
         yield
         return
-    cores = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
+    cores = _cores()
     more = min(_MOST, max(cores, _BYTES // max(task_bytes, 1)))
     _turns = _Turns(cores)
     try:
@@ -120,9 +121,10 @@ def reading_early() -> Iterator[Callable[..., None]]:
 def made_meanwhile(
     writer: Writer, layout: Layout, skeleton: Callable[[], Skeleton]
 ) -> Iterator[Target]:
-    """Give a result store; a new one on a server is made while threads of this process compute.
+    """Give a result store; a new one is made while threads of this process compute.
 
-    At the end it is made, or has not been made, so that its lock can be given back.
+    One on a disk is not where there is one thread alone, which would have to share its core. At the
+    end it is made, or has not been made, so that its lock can be given back.
 
     Parameters
     ----------
@@ -131,22 +133,27 @@ def made_meanwhile(
     layout : Layout
         Sizes of the result.
     skeleton : callable
-        Gives what the store has before its first block.
+        Gives what the store has before its first block; on a server that is computed while the
+        folder is claimed.
     """
-
-    def make() -> ResultStore:
-        return open_or_create(writer, skeleton())
-
-    is_shared = isinstance(writer, SharedWriter)
-    if is_shared or not (writer.makes_new and writer.store.is_far and _is_here()):
-        yield make()
+    is_shared, has_room = isinstance(writer, SharedWriter), writer.store.is_far or _cores() > 1
+    if is_shared or not (writer.makes_new and has_room and _is_here()):
+        yield open_or_create(writer, skeleton)
         return
-    with ThreadPoolExecutor(1) as pool:
-        yield NewStore(writer.store.path, layout, pool.submit(make).result)
+    writer.store.require_writable()  # before anything is computed
+    with ThreadPoolExecutor(2) as pool:
+        begun = pool.submit(skeleton)
+        made = pool.submit(open_or_create, writer, begun.result)
+        yield NewStore(writer.store.path, layout, made.result)
 
 
 def _not_here(*_: Any) -> None:
     """Leave reading to the workers."""
+
+
+def _cores() -> int:
+    """Threads of this process that may compute."""
+    return int(dask.config.get("num_workers", None) or dask.system.CPU_COUNT)
 
 
 def _is_here() -> bool:

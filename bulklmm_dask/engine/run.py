@@ -23,6 +23,7 @@ from bulklmm_dask.engine.rules import ruled
 from bulklmm_dask.engine.scan import LazyScan, score_distinct, trait_columns
 from bulklmm_dask.engine.tasks import MarkerChunk
 from bulklmm_dask.engine.watch import Watch, active_client, watched
+from bulklmm_dask.lmm.kept import keeping_markers
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.results.blocks import Target
 from bulklmm_dask.storage.results.journal import Journal
@@ -140,6 +141,8 @@ def run_blocks(
         If the workers of a cluster or its scheduler are lost for good.
     """
     pending, traits = store.pending_blocks(), store.pending_traits().tolist()
+    if progress is not None and not store.location.is_far:
+        store.made()  # whoever is told of the start finds the store
     meter = Meter(work, pending, progress)
     if not pending and not traits:
         return store.made().location
@@ -160,7 +163,7 @@ def run_blocks(
             return _batches(Writes.of(store, scan, make), left, unknown, client)
 
         if client is None:
-            with overlapping(store.location, task_bytes):
+            with overlapping(store.location, task_bytes), keeping_markers():
                 _run_here(batches(), count)
         else:
             with watched(client, f"finished blocks are kept: {repeat()} to go on") as watch:

@@ -304,8 +304,8 @@ def score_distinct(
     fits = attached(chosen[:count], chosen[count:])
     parts, place, n_rows = list[Columns](), np.empty(len(genotypes), np.int64), 0
     with chunk.guarded(genotypes, names):
-        for fitted, (_, rows, values) in zip(fits, chunk.by_relation(genotypes), strict=True):
-            found, where = scan_distinct(values, fitted, model, single=single)
+        for fitted, (kind, rows, values) in zip(fits, chunk.by_relation(genotypes), strict=True):
+            found, where = scan_distinct(values, fitted, model, single=single, key=(chunk, kind))
             if len(fits) == 1:
                 return found, where
             place[rows] = n_rows + (np.arange(len(values)) if where is None else where)

@@ -67,9 +67,22 @@ class Basis(Spectrum):
         """
         return Projected.of(fold(self, np.empty((self.rows, 0)))[0], folded=True)
 
+    @cached_property
+    def to_projected(self) -> Array | None:
+        """Directions (n, r) of the projected rows in the weighted samples.
+
+        None unless these are all rows beside the covariates, so that no marker has a part in
+        others.
+        """
+        rows = self.projected
+        if self.vectors is None or rows.null.size or len(rows.vectors) != self.rows:
+            return None
+        return self.vectors @ rows.vectors
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the projected rows, n x n numbers, out of pickles."""
-        return {name: value for name, value in vars(self).items() if name != "projected"}
+        """Leave the projected rows, n x n numbers each, out of pickles."""
+        made = "projected", "to_projected"
+        return {name: value for name, value in vars(self).items() if name not in made}
 
     def share_left(self, share: float) -> float:
         """The share of the squares of a rotated column to which `share` of it as measured shrinks.
@@ -100,9 +113,15 @@ class Basis(Spectrum):
         """Total variances s2 for the kinship as given, from s2 and h2 of the kinship in use."""
         return sigma2 if self.unit == 1.0 else sigma2 * (h2 / self.unit + (1.0 - h2))
 
-    def rotate(self, columns: Array) -> Array:
-        """Rotate columns (n, k) as measured: U' diag(w) times the columns."""
-        return self._turn(columns if self.weights is None else columns * self.weights[:, None])
+    def rotate(self, columns: Array, out: Array | None = None) -> Array:
+        """Rotate columns (n, k) as measured: U' diag(w) times the columns, written into `out`."""
+        weighted = columns if self.weights is None else columns * self.weights[:, None]
+        if out is None:
+            return self._turn(weighted)
+        if self.vectors is None:
+            np.copyto(out, weighted)
+            return out
+        return np.matmul(self.vectors.T, weighted, out=out)
 
     def _turn(self, weighted: Array) -> Array:
         """Rotate columns (n, k) that were multiplied by the weights: U' times the columns."""

@@ -15,18 +15,23 @@ finds all of them together, and the likelihoods there and at both ends are compa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from bulklmm_dask.lmm.compress import log_integrals, terms_at, weights_at
+from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES, fit_slopes, fit_sums
+from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.compress import terms_at
 from bulklmm_dask.lmm.covariance import Covariance
+from bulklmm_dask.lmm.projected import LogVolume
 from bulklmm_dask.lmm.projection import inverse_and_logdet
 from bulklmm_dask.lmm.roots import bracketed_roots
 from bulklmm_dask.typing import Array, Flags, Index
 
-# Traits whose sums are made, and candidates that are iterated, at a time: they stay in cache.
+# Traits that are searched, and candidates that are iterated, at a time: they stay in cache.
 _TRAITS, _TOGETHER = 1024, 1024
+# Numbers of the traits whose sums are made at a time.
+_CELLS = 2**18
 # With a smaller share of y'Wy left beside the covariates, S has lost too many digits: at a maximum,
 # and for the sign of the slope.
 _LEFT, _LEFT_ON_MESH = 1e-3, 1e-6
@@ -34,6 +39,38 @@ _LEFT, _LEFT_ON_MESH = 1e-3, 1e-6
 _FLAT = 1e-10
 # Information below this share of that of log|V| is rounding of larger numbers.
 _FLAT_BEND = 1e-6
+
+
+class _Sums(NamedTuple):
+    """Sums of some traits, each at its own h; arrays (k,).
+
+    y'Wy; S and its first two derivatives in h; those of log|V|; log|A|, and its first two.
+    """
+
+    total: Array
+    s: Array
+    s_slope: Array
+    s_bend: Array
+    volume_slope: Array
+    volume_bend: Array
+    gram: Array
+    gram_slope: Array
+    gram_bend: Array
+
+
+class _OnMesh(NamedTuple):
+    """What all traits share at the points of a mesh.
+
+    1/v of the terms and its derivative, (g, q); A^-1 and A', (g, c, c); the derivative of log|V|,
+    under REML of log|V| + log|A|, and the largest |v'/v|, (g,).
+    """
+
+    value: Array
+    first: Array
+    inverse: Array
+    gram_slope: Array
+    logdet_slope: Array
+    change: Array
 
 
 @dataclass(frozen=True)
@@ -72,8 +109,9 @@ class CompressedLikelihood:
         # P'(C_a y) for all covariates a is one product with the rows of P' times C_a.
         stacked = (left[:, None] * fixed.T).reshape(len(mu) * c, len(fixed))
         terms = np.empty((len(mu), 1 + c, y.shape[1]))
-        for start in range(0, y.shape[1], _TRAITS):
-            some = slice(start, start + _TRAITS)
+        step = max(64, min(_TRAITS, _CELLS // len(y)))
+        for start in range(0, y.shape[1], step):
+            some = slice(start, start + step)
             part = np.ascontiguousarray(y[:, some])
             terms[:, 1:, some] = (stacked @ part).reshape(len(mu), c, part.shape[1])
             terms[:, 0, some] = left @ (part * part)
@@ -89,12 +127,17 @@ class CompressedLikelihood:
 
     def take(self, index: Index) -> Self:
         """Likelihoods of some traits."""
-        return replace(self, terms=self.terms[:, :, index])
+        return replace(self, terms=np.take(self.terms, index, axis=2))
 
     @property
     def count(self) -> int:
         """Effective degrees of freedom: n, or n - c under REML."""
         return self.covariance.n - self.covariance.n_covariates * self.reml
+
+    @property
+    def _loops(self) -> int | None:
+        """Which compiled loops serve; None for NumPy."""
+        return loops() if self.terms.shape[1] <= 1 + MOST_COVARIATES else None
 
     def maximise(self) -> tuple[Array, Flags]:
         """Heritability (traits,) of the largest likelihood, and whether the sums were exact enough.
@@ -102,105 +145,128 @@ class CompressedLikelihood:
         Both ends of the interval are candidates besides the local maxima.
         """
         mesh = self.covariance.mesh
-        ends = mesh[[0, -1]]
+        ends, shared = mesh[[0, -1]], self._on_mesh(mesh)
         best, sure = np.empty(self.terms.shape[2]), np.ones(self.terms.shape[2], np.bool_)
         for start in range(0, len(best), _TRAITS):
             some = np.arange(start, min(start + _TRAITS, len(best)))
             part = self.take(some)
-            slope, sure[some] = part._slope_on(mesh)
+            slope, sure[some] = part._slopes(shared)
             rising, falling = slope > 0.0, slope < 0.0
             cell, trait = np.nonzero(rising[:-1] & ~rising[1:] | (~falling[:-1] & falling[1:]))
-            found = np.empty(len(cell))
-            for first in range(0, len(cell), _TOGETHER):
-                k = slice(first, first + _TOGETHER)
-                edges = np.stack([cell[k], cell[k] + 1])
-                candidates = part.take(trait[k])
-                found[k] = bracketed_roots(
-                    candidates._derivatives, mesh[edges], slope[edges, trait[k]]
-                )
+            found = part._roots(mesh, slope, cell, trait)
             h2 = np.concatenate([np.repeat(ends, len(some)), found])
             who = np.concatenate([np.arange(2 * len(some)) % len(some), trait])
-            values, left, _ = part.take(who)._values(h2)
-            order = np.argsort(values, kind="stable")  # the last write of a trait is its best
-            best[some[who[order]]] = h2[order]
-            sure[some[who[left < _LEFT]]] = False
+            sums = part._sums(who, h2)
+            order = np.argsort(part._value(sums, h2), kind="stable")
+            best[some[who[order]]] = h2[order]  # the last write of a trait is its best
+            sure[some[who[sums.s < _LEFT * sums.total]]] = False
         return best, sure
+
+    def _roots(self, mesh: Array, slope: Array, cell: Index, trait: Index) -> Array:
+        """Roots (k,) of the slopes of some traits in cells of the mesh."""
+        found = np.empty(len(cell))
+        for start in range(0, len(cell), _TOGETHER):
+            k = slice(start, start + _TOGETHER)
+            edges, own = np.stack([cell[k], cell[k] + 1]), trait[k]
+
+            def derivatives(index: Index, h2: Array, own: Index = own) -> tuple[Array, Array]:
+                return self._derivatives(own[index], h2)
+
+            found[k] = bracketed_roots(derivatives, mesh[edges], slope[edges, own])
+        return found
 
     def _gram(self, weights: Array) -> Array:
         """A or a derivative of it, (k, c, c), from the weights or theirs, (q, k)."""
         c = self.covariance.n_covariates
         return np.asarray((weights.T @ self.gram).reshape(weights.shape[1], c, c))
 
-    def _slope_on(self, mesh: Array) -> tuple[Array, Flags]:
-        """S times the slope of the likelihoods on a mesh, (g, traits), and whether it is exact."""
+    def _on_mesh(self, mesh: Array) -> _OnMesh:
+        """What all traits share at heritabilities (g,)."""
         value, first, _ = terms_at(self.mu, mesh)
-        columns, shape = self.terms.reshape(len(self.mu), -1), (len(mesh), *self.terms.shape[1:])
-        sums, slopes = (value.T @ columns).reshape(shape), (first.T @ columns).reshape(shape)
-        total, s_slope, b = sums[:, 0], slopes[:, 0], sums[:, 1:]
         inverse, _ = inverse_and_logdet(self._gram(value))
-        a_slope = self._gram(first)
-        x = inverse @ b
-        s = total - (b * x).sum(axis=1)
-        s_slope += (x * (a_slope @ x - 2.0 * slopes[:, 1:])).sum(axis=1)
-        logdet_slope = self.trace @ value
+        gram_slope, logdet_slope = self._gram(first), self.trace @ value
         if self.reml:
-            logdet_slope = logdet_slope + np.einsum("gab,gba->g", inverse, a_slope)
-        slope = -0.5 * (self.count * s_slope + logdet_slope[:, None] * s)
-        change = np.abs((self.mu - 1.0)[:, None] * value).max(axis=0)[:, None]
-        flat = (np.abs(slope) <= _FLAT * self.count * change * s).all(axis=0)
+            logdet_slope = logdet_slope + np.einsum("gab,gba->g", inverse, gram_slope)
+        change = np.abs((self.mu - 1.0)[:, None] * value).max(axis=0)
+        rows = np.ascontiguousarray(value.T), np.ascontiguousarray(first.T)
+        return _OnMesh(*rows, inverse, gram_slope, logdet_slope, change)
+
+    def _slopes(self, at: _OnMesh) -> tuple[Array, Flags]:
+        """S times the slope of the likelihoods on a mesh, (g, traits), and whether it is exact."""
+        which = self._loops
+        if which is not None:
+            return fit_slopes(self.terms, *at, self.count, _FLAT, _LEFT_ON_MESH, which)
+        columns, shape = self.terms.reshape(len(self.mu), -1), (-1, *self.terms.shape[1:])
+        sums, slopes = (at.value @ columns).reshape(shape), (at.first @ columns).reshape(shape)
+        total, s_slope, b = sums[:, 0], slopes[:, 0], sums[:, 1:]
+        x = at.inverse @ b
+        s = total - (b * x).sum(axis=1)
+        s_slope += (x * (at.gram_slope @ x - 2.0 * slopes[:, 1:])).sum(axis=1)
+        slope = -0.5 * (self.count * s_slope + at.logdet_slope[:, None] * s)
+        flat = (np.abs(slope) <= _FLAT * self.count * at.change[:, None] * s).all(axis=0)
         return slope, np.asarray((s > _LEFT_ON_MESH * total).all(axis=0) & ~flat)
 
-    def _derivatives(self, some: Index, h2: Array) -> tuple[Array, Array]:
-        """First two derivatives of the likelihoods of some traits, each at its own h."""
-        every = len(some) == self.terms.shape[2]
-        return (self if every else self.take(some))._slope_and_bend(h2)
-
-    def _slope_and_bend(self, h2: Array) -> tuple[Array, Array]:
-        """First two derivatives of the likelihood of each trait at its own h, (traits,)."""
+    def _sums(self, some: Index, h2: Array) -> _Sums:
+        """Sums of some traits, each at its own h."""
+        which = self._loops
+        if which is not None:
+            found = fit_sums(self.mu, self.terms, self.gram, self.trace, some, h2, which)
+            np.log(found[6], out=found[6])
+            return _Sums(*found)
+        every = len(some) == self.terms.shape[2] and bool((some == np.arange(len(some))).all())
+        terms = self.terms if every else self.terms[:, :, some]
         weights = terms_at(self.mu, h2)
-        sums = [np.einsum("qak,qk->ka", self.terms, w) for w in weights]
+        sums = [np.einsum("qak,qk->ka", terms, w) for w in weights]
         s, s_slope, s_bend = (each[:, 0] for each in sums)
         b, b_slope, b_bend = (each[:, 1:] for each in sums)
         a, a_slope, a_bend = (self._gram(w) for w in weights)
-        inverse, _ = inverse_and_logdet(a)
+        inverse, logdet = inverse_and_logdet(a)
         x = np.einsum("kab,kb->ka", inverse, b)
         rest = b_slope - np.einsum("kab,kb->ka", a_slope, x)
-        s -= np.einsum("ka,ka->k", b, x)
-        s_slope -= np.einsum("ka,ka->k", x, b_slope + rest)
-        s_bend += np.einsum("ka,kab,kb->k", x, a_bend, x) - 2.0 * np.einsum("ka,ka->k", x, b_bend)
-        s_bend -= 2.0 * np.einsum("ka,kab,kb->k", rest, inverse, rest)
-        logdet_slope, logdet_bend = self._logdet(weights)
-        ratio = s_slope / s
-        return (
-            -0.5 * (self.count * ratio + logdet_slope),
-            -0.5 * (self.count * (s_bend / s - ratio * ratio) + logdet_bend),
+        s_bend = s_bend + np.einsum("ka,kab,kb->k", x, a_bend, x)
+        s_bend -= 2.0 * np.einsum("ka,ka->k", x, b_bend)
+        once = inverse @ a_slope
+        return _Sums(
+            total=s,
+            s=s - np.einsum("ka,ka->k", b, x),
+            s_slope=s_slope - np.einsum("ka,ka->k", x, b_slope + rest),
+            s_bend=s_bend - 2.0 * np.einsum("ka,kab,kb->k", rest, inverse, rest),
+            volume_slope=self.trace @ weights[0],
+            volume_bend=self.trace @ weights[1],
+            gram=logdet,
+            gram_slope=np.einsum("kaa->k", once),
+            gram_bend=np.einsum("kab,kba->k", inverse, a_bend)
+            - np.einsum("kab,kba->k", once, once),
         )
 
-    def _logdet(self, weights: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """First two derivatives of log|V|, under REML of log|V| + log|A|, (traits,)."""
-        slope, bend = self.trace @ weights[0], self.trace @ weights[1]
-        if not self.reml:
-            return slope, bend
-        a, a_slope, a_bend = (self._gram(w) for w in weights)
-        inverse, _ = inverse_and_logdet(a)
-        once = inverse @ a_slope
-        slope = slope + np.einsum("kaa->k", once)
-        bend = bend + np.einsum("kab,kba->k", inverse, a_bend)
-        return slope, bend - np.einsum("kab,kba->k", once, once)
+    def _derivatives(self, some: Index, h2: Array) -> tuple[Array, Array]:
+        """First two derivatives of the likelihoods of some traits, each at its own h."""
+        return self._slope_and_bend(self._sums(some, h2))
+
+    def _slope_and_bend(self, sums: _Sums) -> tuple[Array, Array]:
+        """First two derivatives of the likelihoods, (k,)."""
+        slope, bend = sums.volume_slope, sums.volume_bend
+        if self.reml:
+            slope, bend = slope + sums.gram_slope, bend + sums.gram_bend
+        ratio = sums.s_slope / sums.s
+        return (
+            -0.5 * (self.count * ratio + slope),
+            -0.5 * (self.count * (sums.s_bend / sums.s - ratio * ratio) + bend),
+        )
+
+    def _value(self, sums: _Sums, h2: Array) -> Array:
+        """Likelihoods in nats, (k,)."""
+        logdet = LogVolume(self.mu, self.trace).at(h2) + self.reml * sums.gram
+        return -0.5 * (self.count * np.log(np.maximum(sums.s, 1e-300)) + logdet)
 
     def evaluate(self, h2: Array) -> tuple[Array, Array, Array, Flags]:
         """Likelihood of each trait at its own h, its slope, and S; whether they are exact enough.
 
         All are (traits,), in the units of `likelihood.Profile`.
         """
-        parts = []
-        for start in range(0, len(h2), _TOGETHER):
-            some = np.arange(start, min(start + _TOGETHER, len(h2)))
-            these = self.take(some)
-            value, left, s = these._values(h2[some])
-            parts.append((value, these._slope_and_bend(h2[some])[0], s, left > _LEFT))
-        value, slope, s, sure = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return value, slope, s, sure
+        sums = self._at(h2)
+        slope, _ = self._slope_and_bend(sums)
+        return self._value(sums, h2), slope, sums.s, sums.s > _LEFT * sums.total
 
     def information(self, h2: Array) -> tuple[Array, Array, Array]:
         """Observed information on h of each trait at its own h, the expected one, and a least one.
@@ -209,25 +275,16 @@ class CompressedLikelihood:
         is that of the restricted likelihood, 1/2 [tr(MDMD) - tr(MD)^2 / (n - c)], D = V'(h), where
         tr(MD) and -tr(MDMD) are the derivatives of log|V| + log|A|.
         """
-        observed, expected, least = np.empty((3, len(h2)))
-        restricted = replace(self, reml=True)
-        for start in range(0, len(h2), _TOGETHER):
-            some = np.arange(start, min(start + _TOGETHER, len(h2)))
-            these, weights = self.take(some), terms_at(self.mu, h2[some])
-            observed[some] = -these._slope_and_bend(h2[some])[1]
-            first, second = restricted._logdet(weights)
-            expected[some] = 0.5 * (-second - first**2 / restricted.count)
-            exact = these._values(h2[some])[1] > _LEFT
-            least[some] = np.where(exact, -_FLAT_BEND * (self.trace @ weights[1]), np.inf)
-        return observed, expected, least
+        sums = self._at(h2)
+        first, second = sums.volume_slope + sums.gram_slope, sums.volume_bend + sums.gram_bend
+        expected = 0.5 * (-second - first**2 / replace(self, reml=True).count)
+        exact = sums.s > _LEFT * sums.total
+        least = np.where(exact, -_FLAT_BEND * sums.volume_bend, np.inf)
+        return -self._slope_and_bend(sums)[1], expected, least
 
-    def _values(self, h2: Array) -> tuple[Array, Array, Array]:
-        """Likelihood of each trait at its own h, in nats, the share S / y'Wy, and S; (traits,)."""
-        value = weights_at(self.mu, h2)
-        sums = np.einsum("qak,qk->ka", self.terms, value)
-        total, b = sums[:, 0], sums[:, 1:]
-        inverse, of_covariates = inverse_and_logdet(self._gram(value))
-        s = total - np.einsum("ka,kab,kb->k", b, inverse, b)
-        logdet = self.trace @ log_integrals(self.mu, h2) + self.reml * of_covariates
-        left = s / total
-        return -0.5 * (self.count * np.log(np.maximum(s, 1e-300)) + logdet), left, s
+    def _at(self, h2: Array) -> _Sums:
+        """Sums of all traits, each at its own h."""
+        runs = range(0, len(h2), _TOGETHER)
+        ranges = [np.arange(start, min(start + _TOGETHER, len(h2))) for start in runs]
+        parts = [self._sums(some, h2[some]) for some in ranges]
+        return _Sums(*(np.concatenate(each) for each in zip(*parts, strict=True)))

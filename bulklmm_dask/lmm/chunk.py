@@ -15,8 +15,8 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.components.kernels import RotatedKernels
 from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
-from bulklmm_dask.lmm.kinship import impute
-from bulklmm_dask.lmm.markers import changes, distinct_markers, without_repeats
+from bulklmm_dask.lmm.kept import distinct_of
+from bulklmm_dask.lmm.markers import changes, without_repeats
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples
@@ -148,9 +148,16 @@ def each_marker(found: Columns, where: Index | None) -> Columns:
 
 
 def scan_distinct(
-    genotypes: npt.ArrayLike, fitted: FittedTraits, options: ModelOptions, *, single: bool
+    genotypes: npt.ArrayLike,
+    fitted: FittedTraits,
+    options: ModelOptions,
+    *,
+    single: bool,
+    key: tuple[object, int] | None = None,
 ) -> tuple[Columns, Index | None]:
     """Scan the different markers of a chunk; parameters as for `scan_block`.
+
+    `key` stands for these genotypes while a run keeps what it has prepared of them (`kept`).
 
     Returns
     -------
@@ -159,7 +166,7 @@ def scan_distinct(
     array (variants,) or None
         The row of these arrays that each marker has; None if each has its own.
     """
-    x, where = distinct_markers(impute(genotypes))
+    x, where = distinct_of(np.asarray(genotypes), key)
     kinds = statistics(options, single=single)
     shape = (len(x), len(fitted.n_samples))
     out: Columns = {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bulklmm_dask.lmm.alt.gains import STEPS
 from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
+from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES
 from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.few.choice import MARKERS_A_SAMPLE, is_few
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
@@ -91,12 +92,22 @@ class Footprint:
         curve = points * (4.9 * c + 3.0)
         few, more = min(t, _TOGETHER), max(min(t, _SHARED) - _TOGETHER, 0)
         rest = max(t - _SHARED, 0)
-        peak = 2.0 * n * t + (curve + 3.7 * n) * few
-        if self.model.grid is None:
+        if self.model.grid is not None:
+            peak = 2.0 * n * t + (curve + 3.7 * n) * few + (curve + 1.1 * n) * (more + rest)
+            peak = max(peak, 3.0 * n * t + 3.7 * n * few)
+            if self.model.alternative:  # no scores are made
+                peak = max(peak - n * t - 0.6 * n * (more + rest), 2.0 * n * t + 3.7 * n * few)
+        elif self._is_searched or self.own:
+            peak = 2.0 * n * t + (curve + 3.7 * n) * few
             peak += (curve + 0.8 * n) * more + (100.0 + 0.3 * n) * rest
+            peak = max(peak, 3.0 * n * t + 3.7 * n * few)
         else:
-            peak += (curve + 1.1 * n) * (more + rest)
-        peak = max(peak, 3.0 * n * t + 3.7 * n * few)
+            peak = (1.9 * n + 120.0) * t + 2.1 * n * few
+            if loops() is None or c > MOST_COVARIATES:
+                of_curve = (curve + 2.2 * n) * few + (curve + 0.5 * n) * more
+                peak = max(peak, n * t + of_curve + (100.0 + 0.3 * n) * rest)
+            if not self.model.alternative and not self.model.joint:
+                peak = max(peak, 2.5 * n * t + 4.2 * n * few)  # of their scores
         each = n + _NODES + 3.0
         square = 0.0
         if self._is_searched:

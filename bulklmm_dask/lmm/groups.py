@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.null.fit import NullModel, fit_null
+from bulklmm_dask.lmm.likelihood import ProfileLikelihood
+from bulklmm_dask.lmm.null.fit import NullModel, fit_with_likelihood
 from bulklmm_dask.lmm.prior import Prior
 from bulklmm_dask.lmm.samples import Samples, sample_groups
 from bulklmm_dask.lmm.status import ALL_MISSING, TOO_FEW
@@ -63,12 +64,15 @@ class FittedGroup:
     model : NullModel
         Null models of all traits measured on these samples, fitted or not, for the kinship in use
         (`Basis.unit`).
+    likelihood : ProfileLikelihood or None
+        Likelihoods of the fitted traits, by `fit_groups`.
     """
 
     rows: Index
     columns: Index
     basis: Basis
     model: NullModel
+    likelihood: ProfileLikelihood | None = None
 
 
 def fit_groups(
@@ -112,9 +116,9 @@ def fit_groups(
         if basis is None:
             estimates.status[columns] = TOO_FEW if len(rows) else ALL_MISSING
             continue
-        model = fit_null(
+        model, likelihood = fit_with_likelihood(
             basis,
-            traits[np.ix_(rows, columns)],
+            _part(traits, rows, columns),
             reml=reml,
             grid=None if grid is None else basis.in_use(grid),
             prior=None if prior is None else prior.take(columns),
@@ -123,5 +127,10 @@ def fit_groups(
         estimates.h2[columns] = basis.as_given(model.h2)
         estimates.sigma2[columns] = basis.variance_as_given(model.sigma2, model.h2)
         estimates.status[columns] = model.status
-        if model.fitted.any():
-            yield FittedGroup(rows, columns[model.fitted], basis, model)
+        if likelihood is not None:
+            yield FittedGroup(rows, columns[model.fitted], basis, model, likelihood)
+
+
+def _part(traits: Array, rows: Index, columns: Index) -> Array:
+    """Some rows and columns, in ascending order; no copy if they are all."""
+    return traits if (len(rows), len(columns)) == traits.shape else traits[np.ix_(rows, columns)]

@@ -9,11 +9,14 @@ method                    K_ij                                                  
 ``"rqtl2"``               mean of x_i x_j + (1-x_i)(1-x_j)                            R/qtl2
 ``"centered"``            mean of (d_i - mean d)(d_j - mean d), d = 2x                GEMMA -gk 1
 ``"standardized"``        the same, each marker divided by its variance over samples  GEMMA -gk 2
+``"dominance"``           sum of w_i w_j, w of `dominance`; mean diagonal 1           `dominance`
+``"linear"``              mean of z_i z_j, z columns of mean 0 and variance 1
 ========================  ==========================================================  =============
 
 For genotype probabilities, the first two methods use the share of each allele in a sample:
 x_i x_j + (1-x_i)(1-x_j) becomes the sum over alleles of the product of the two shares. Missing
-genotypes are filled with the mean of their marker.
+genotypes are filled with the mean of their marker. Any numbers, such as covariates, stand for
+dosages in ``"linear"``. `derived` has kernels that are made of these.
 """
 
 from __future__ import annotations
@@ -25,9 +28,21 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
+from bulklmm_dask.lmm.dominance import deviations, heterozygosity
 from bulklmm_dask.typing import Array
 
-METHODS = ("bulklmm", "rqtl2", "centered", "standardized")
+METHODS = ("bulklmm", "rqtl2", "centered", "standardized", "dominance", "linear")
+
+# Of a column of numbers, a standard deviation up to this share of its largest one is rounding.
+_NO_SPREAD = 1e-13
+
+_NO_CALLS = "a kinship needs at least one marker with calls, but there are none"
+_NONE = {
+    "dominance": "dominance needs markers with both homozygotes and heterozygotes, but there is "
+    "none; leave it out",
+    "linear": "a linear kernel needs a column that varies, but all are the same in all samples; "
+    "give others",
+}
 
 
 def impute(dosage: npt.ArrayLike) -> Array:
@@ -94,14 +109,16 @@ def cross_products(
 ) -> Products:
     """Sum over a block of markers of the products that `finish` turns into a kinship.
 
-    Markers without any call are left out and not counted.
+    Markers without any call are left out and not counted; under ``"dominance"`` also those without
+    deviations, under ``"linear"`` columns without variance.
 
     Parameters
     ----------
     genotypes : array (variants, samples) or (variants, samples, genotypes)
         Dosages 0..`maximum`, or genotype probabilities; NaN where missing.
     method : str
-        One of `METHODS`; with probabilities ``"bulklmm"`` or ``"rqtl2"``.
+        One of the table above; with probabilities ``"bulklmm"`` or ``"rqtl2"``, and for two alleles
+        ``"dominance"``.
     maximum : float
         1 or 2, the dosage of a homozygote for the counted allele.
     alleles : array (genotypes, alleles), optional
@@ -109,7 +126,13 @@ def cross_products(
     """
     given = np.asarray(genotypes, dtype=np.float64)
     called = ~np.isnan(given).all(axis=tuple(range(1, given.ndim)))
+    if method == "linear":
+        z = _standardized(given[called])
+        return Products(z.T @ z, len(z))
     x = impute(given if called.all() else given[called])
+    if method == "dominance":
+        w = _deviations(given[called], x, maximum, alleles)
+        return Products(w.T @ w, len(w))
     if alleles is not None:
         share = (x @ alleles).transpose(1, 0, 2)
         flat = share.reshape(len(share), -1)
@@ -127,6 +150,27 @@ def cross_products(
     return Products(x.T @ x, len(x))
 
 
+def _deviations(given: Array, filled: Array, maximum: float, alleles: Array | None) -> Array:
+    """Dominance deviations (markers, samples); missing genotypes have none."""
+    if alleles is None:
+        return deviations(filled, impute(heterozygosity(given / maximum)))
+    share = alleles[:, 1]
+    return deviations(filled @ share, filled @ heterozygosity(share))
+
+
+def _standardized(columns: Array) -> Array:
+    """Columns (columns, samples) of mean 0 and variance 1; those that do not vary are left out.
+
+    Missing values, of which no column consists, become 0.
+    """
+    largest = np.nanmax(np.abs(columns), axis=1, initial=0.0)
+    x = impute(columns / np.where(largest > 0.0, largest, 1.0)[:, None])  # sums are finite
+    x -= x.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.mean(x * x, axis=1))
+    some = spread > _NO_SPREAD
+    return x[some] / spread[some, None]
+
+
 def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | None = None) -> Array:
     """Kinship (samples, samples) from the summed products of all markers.
 
@@ -136,7 +180,9 @@ def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | Non
     if method not in METHODS:
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
     if products.count == 0:
-        raise InputError("a kinship needs at least one marker with calls, but there are none")
+        raise InputError(_NONE.get(method, _NO_CALLS))
+    if method == "dominance":
+        return products.total * (len(products.total) / np.trace(products.total))
     if method not in ("bulklmm", "rqtl2"):
         return products.total / products.count
     kinship = 2.0 * products.total

@@ -139,14 +139,44 @@ def prepare_markers(basis: Basis, dosage: Array) -> Markers:
     else:
         inside = rotated @ basis.covariates
         left = size - np.einsum("ic,ic->i", inside, inside)
-    tested = left > basis.share_left(NO_VARIATION) * np.maximum(size, 1e-300)
-    # What centring leaves of a constant row, through rounding of its mean, is no variation.
-    tested &= size > 1e-20 * (spread + basis.n * mean[:, 0] ** 2)
+    tested = _vary(basis, left, size, spread, mean[:, 0])
     rounding = 1e-12 * np.sqrt((left if basis.graded else size).max(initial=0.0))
     beyond = rotated[:, basis.rank :]
     reach = np.flatnonzero(np.abs(beyond).max(axis=0, initial=0.0) > rounding)
     width = basis.rank + (int(reach[-1]) + 1 if len(reach) else 0)
     return Markers(np.ascontiguousarray(rotated[:, :width]), tested)
+
+
+def project_markers(basis: Basis, dosage: Array) -> tuple[Array, Flags]:
+    """Centre dosages (variants, n), and rotate them into the projected rows in one product.
+
+    It serves where `Basis.to_projected` is not None, and the weights are of similar size.
+
+    Returns
+    -------
+    array (variants, r)
+    array (variants,) of bool
+        False where no variation is left, as in `Markers`.
+    """
+    mean = dosage.mean(axis=1)
+    centred = dosage - mean[:, None]
+    spread = size = np.einsum("ik,ik->i", centred, centred)
+    if basis.weights is not None:
+        centred *= basis.weights
+        size = np.einsum("ik,ik->i", centred, centred)
+    assert basis.to_projected is not None
+    x = centred @ basis.to_projected
+    return x, _vary(basis, np.einsum("ik,ik->i", x, x), size, spread, mean)
+
+
+def _vary(basis: Basis, left: Array, size: Array, spread: Array, mean: Array) -> Flags:
+    """Whether covariates leave variation of markers.
+
+    From squared lengths without the covariates, with them and unweighted, and the means.
+    """
+    tested = left > basis.share_left(NO_VARIATION) * np.maximum(size, 1e-300)
+    # What centring leaves of a constant row, through rounding of its mean, is no variation.
+    return np.asarray(tested & (size > 1e-20 * (spread + basis.n * mean**2)))
 
 
 def outside_covariates(covariance: Covariance, rows: Array) -> Array:

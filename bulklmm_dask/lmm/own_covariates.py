@@ -97,8 +97,9 @@ def outside(basis: Basis, given: Array, rotated: Array) -> Array:
     rotated : array (n, traits)
         Rotated columns, one per trait.
     """
-    for _ in range(2):  # twice makes them orthogonal to rounding
-        rotated = rotated - basis.covariates @ (basis.covariates.T @ rotated)
+    for again in range(2):  # twice makes them orthogonal to rounding
+        part = basis.covariates @ (basis.covariates.T @ rotated)
+        rotated = np.subtract(rotated, part, out=rotated if again else part)
         for q in given:
             rotated -= q * np.einsum("kj,kj->j", q, rotated)
     return rotated

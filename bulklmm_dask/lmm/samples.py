@@ -73,8 +73,8 @@ class Samples:
         found = _BASES.find(parts)
         if found is None:
             found = make_basis(self.kinship, self.covariates, self.weights, self.eigen)
-            # Vectors, and as many numbers of the projected rows, which follow later.
-            _BASES.keep(parts, found, 2 * self.kinship.nbytes)
+            # Vectors, and what follows later: projected rows in the basis and in the samples.
+            _BASES.keep(parts, found, 3 * self.kinship.nbytes)
         return found
 
 

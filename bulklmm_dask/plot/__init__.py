@@ -24,6 +24,8 @@ _HOMES = {
     "profile": "bulklmm_dask.plot.likelihood",
     "qq": "bulklmm_dask.plot.quantiles",
     "save": "bulklmm_dask.plot._files",
+    "share_pairs": "bulklmm_dask.plot.components",
+    "shares": "bulklmm_dask.plot.components",
 }
 __all__ = [
     "coefficients",
@@ -39,10 +41,13 @@ __all__ = [
     "profile",
     "qq",
     "save",
+    "share_pairs",
+    "shares",
 ]
 
 if TYPE_CHECKING:  # the same, for type checkers and editors
     from bulklmm_dask.plot._files import save
+    from bulklmm_dask.plot.components import share_pairs, shares
     from bulklmm_dask.plot.counts import hotspots
     from bulklmm_dask.plot.curves import lod
     from bulklmm_dask.plot.founders import coefficients

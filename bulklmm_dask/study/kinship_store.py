@@ -40,6 +40,9 @@ from bulklmm_dask.typing import Array, Names
 
 # Attribute of an opened kinship: the path of the store that has its eigenvectors.
 STORE = "kinship_store"
+# Attributes of a kinship: the arguments that it was computed with, and the number of its markers.
+ARGUMENTS = ("method", "variants", "covariates", "traits", "bandwidth")
+OF_KINSHIPS = (*ARGUMENTS, "n_variants")
 _MATRIX = "matrix_digest"
 _DIMS = ("samples_0", "samples_1")
 _FILE_BYTES = 2**28  # of a file before compression: codecs take less than 2 GiB at a time
@@ -131,7 +134,7 @@ def open_kinship(path: str | os.PathLike[str]) -> xr.DataArray:
     coords: dict[str, Any] = dict.fromkeys(_DIMS, samples)
     if matrix.ndim == 3:
         coords["contigs"] = text(_read(store, _CONTIGS))
-    own = {name: one for name, one in attrs.items() if name in ("method", "n_variants", VALUES)}
+    own = {name: one for name, one in attrs.items() if name in (*OF_KINSHIPS, VALUES)}
     named_by = {"source": named(path), STORE: store.fixed.path}
     dims = (*(("contigs",) if matrix.ndim == 3 else ()), *_DIMS)
     return xr.DataArray(matrix, coords, dims, "kinship", own | named_by)

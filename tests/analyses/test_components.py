@@ -277,27 +277,35 @@ def found_for(y, covariate, kernels, **options):
     return blmm.heritability(ds, kinship=kernels, **options).isel(traits=0)
 
 
-@pytest.mark.gemma
-@pytest.mark.skipif(shutil.which("gemma") is None, reason="no program gemma on the PATH")
-def test_gemma_run_now(tmp_path):
-    """`gemma -vc 2`: REML, kernels centred; its pve and errors are ours of centred kernels."""
-    y, covariate, kinship, cage, _ = oracle_study()
+def gemma_vc(folder, y, covariate, kernels):
+    """What `gemma -vc 2` prints of two kernels: REML, of kernels that it centres."""
     for name, values in (
         ("y", y),
         ("c", np.column_stack([np.ones(len(y)), covariate])),
-        ("K1", kinship),
-        ("K2", cage),
+        *((f"K{k}", kernel) for k, kernel in enumerate(kernels)),
     ):
-        np.savetxt(tmp_path / f"{name}.txt", values, fmt="%.17g")
-    (tmp_path / "mk.txt").write_text("K1.txt\nK2.txt\n")
+        np.savetxt(folder / f"{name}.txt", values, fmt="%.17g")
+    (folder / "mk.txt").write_text("K0.txt\nK1.txt\n")
     command = "gemma -p y.txt -c c.txt -mk mk.txt -vc 2 -outdir . -o found"
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    log = (tmp_path / "found.log.txt").read_text().splitlines()
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True, timeout=120)
+    log = (folder / "found.log.txt").read_text().splitlines()
 
     def printed(what: str) -> np.ndarray:
         line = next(line for line in log if line.startswith(f"## {what} ="))
         return np.array(line.partition("=")[2].split(), dtype=float)
 
+    return printed
+
+
+needs_gemma = pytest.mark.skipif(shutil.which("gemma") is None, reason="no program gemma")
+
+
+@pytest.mark.gemma
+@needs_gemma
+def test_gemma_run_now(tmp_path):
+    """The pve of GEMMA and their errors are ours of centred kernels."""
+    y, covariate, kinship, cage, _ = oracle_study()
+    printed = gemma_vc(tmp_path, y, covariate, [kinship, cage])
     centre = np.eye(len(y)) - 1 / len(y)
     kernels = [centre @ kernel @ centre for kernel in (kinship, cage)]
     found = found_for(y, covariate, {"additive": kernels[0], "cage": kernels[1]})
@@ -308,6 +316,28 @@ def test_gemma_run_now(tmp_path):
     sizes = np.array([*(np.trace(kernel) / len(y) for kernel in (kinship, cage)), 1.0])
     plain = found_for(y, covariate, {"additive": kinship, "cage": cage})
     np.testing.assert_allclose(plain.variance / sizes, printed("sigma2 estimates"), rtol=2e-4)
+
+
+@pytest.mark.gemma
+@needs_gemma
+def test_gemma_on_dominance_in_an_intercross(tmp_path):
+    """Kernels by the names of their methods, which are centred."""
+    ds = blmm.simulate_study(n_samples=200, n_strains=None, n_variants=150, n_traits=1, cross="f2")
+    rng = np.random.default_rng(0)
+    x = ds.call_dosage.transpose("samples", "variants").values / ds.call_dosage.attrs["maximum"]
+    loci = (x + (x == 0.5)) @ rng.standard_normal(150)
+    covariate = rng.standard_normal(200)
+    y = loci / loci.std() + covariate + rng.standard_normal(200)
+    ds = ds.assign(
+        sample_trait=(("samples", "traits"), y[:, None]), sample_age=("samples", covariate)
+    )
+    names = {"additive": "centered", "dominance": "dominance"}
+    found = blmm.heritability(ds, kinship=names, covariates="age").isel(traits=0)
+    assert (found.h2 > 0.1).all()
+    kernels = [blmm.kinship(ds, method=method).values for method in names.values()]
+    printed = gemma_vc(tmp_path, y, covariate, kernels)
+    np.testing.assert_allclose(found.h2[:2], printed("pve estimates"), rtol=2e-4)
+    np.testing.assert_allclose(found.h2_se[:2], printed("se(pve)"), rtol=2e-4)
 
 
 @pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])

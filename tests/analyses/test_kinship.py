@@ -16,7 +16,8 @@ from references import longevity
 
 import bulklmm_dask as blmm
 from bulklmm_dask.errors import InputError, StudyWarning
-from bulklmm_dask.lmm.kinship import METHODS
+
+METHODS = ("bulklmm", "rqtl2", "centered", "standardized")
 
 
 def written_out(x: np.ndarray, method: str) -> np.ndarray:

@@ -192,11 +192,11 @@ def test_other_genotypes_are_told(ds, stores):
 
 def test_kinships_by_contig_are_of_a_map_too(ds, stores):
     path = str(stores / "loco.zarr")
-    assert is_kinship_of(ds, path, method="bulklmm", loco=True)
+    assert is_kinship_of(ds, path, blmm.kinship(ds, loco=True))
     contig = ds.variant_contig.values.copy()
     contig[0] += 1
     other = ds.drop_vars("variant_contig_name").assign_coords(variant_contig=("variants", contig))
-    assert not is_kinship_of(other, path, method="bulklmm", loco=True)
+    assert not is_kinship_of(other, path, blmm.kinship(other, loco=True))
     with pytest.warns(blmm.StudyWarning, match=r"computed from other genotypes, or another map"):
         blmm.scan(other, kinship=path, loco=True)
 
@@ -204,9 +204,13 @@ def test_kinships_by_contig_are_of_a_map_too(ds, stores):
 def test_a_saved_study_is_known_without_reading_it(ds, stores, tmp_path):
     blmm.save(ds, tmp_path / "study.zarr")
     study = blmm.open_dataset(tmp_path / "study.zarr")
-    assert is_kinship_of(study, stores / "K.zarr", method="bulklmm", loco=False)
-    assert not is_kinship_of(study, stores / "K.zarr", method="rqtl2", loco=False)
-    assert not is_kinship_of(study, stores / "loco.zarr", method="bulklmm", loco=False)
+    assert is_kinship_of(
+        study, stores / "K.zarr", blmm.kinship(study, method="bulklmm", loco=False)
+    )
+    assert not is_kinship_of(study, stores / "K.zarr", blmm.kinship(study, method="rqtl2"))
+    assert not is_kinship_of(
+        study, stores / "loco.zarr", blmm.kinship(study, method="bulklmm", loco=False)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error", blmm.StudyWarning)
         blmm.scan(study, kinship=blmm.open_kinship(stores / "K.zarr"))

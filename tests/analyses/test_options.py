@@ -11,6 +11,7 @@ import studies
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.options import COMPRESSION, DIGITS, PERMUTE, PLAN, SCAN, KinshipMethod
 from bulklmm_dask.cli import main
+from bulklmm_dask.lmm.derived import GAUSSIAN, PRODUCTS
 from bulklmm_dask.lmm.kinship import METHODS
 
 # Where a function reads and writes, and what the command says in another way, is no option.
@@ -71,4 +72,4 @@ def test_attributes_of_results_have_the_names_of_options():
 
 
 def test_kinship_methods_are_those_of_the_statistics():
-    assert get_args(KinshipMethod) == METHODS
+    assert set(get_args(KinshipMethod)) == {*METHODS, *PRODUCTS, GAUSSIAN}

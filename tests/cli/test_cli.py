@@ -17,6 +17,7 @@ import xarray as xr
 import zarr
 from bed_reader import to_bed
 from commands import SMALL, run
+from faults.machines import MAIN
 
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.profile import profile
@@ -227,6 +228,15 @@ def test_an_interrupted_scan_says_so_and_is_resumed(study, result, tmp_path, mon
     )
 
 
+# Of its 722 blocks the first 256 are noted together; a while is left to stop it.
+SLOWLY = """
+import time
+from bulklmm_dask.storage.results.blocks import ResultStore
+write = ResultStore.write_block
+ResultStore.write_block = lambda *block: (time.sleep(0.01), write(*block))[1]
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -234,13 +244,9 @@ def test_a_stopped_command_keeps_its_blocks_and_unlocks_its_store(tmp_path, numb
     study, path = tmp_path / "study.zarr", tmp_path / "lod.zarr"
     run("simulate", study, "--traits", "600", "--variants", "1200", "--samples", "60")
     run("kinship", study)
-    # A shell lets its background jobs ignore Ctrl-C, and what they start inherits that.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    command = [sys.executable, "-c", code + "from bulklmm_dask.cli import main; main()"]
+    call = ["scan", study, path, "--chunks", "32,32", "--threads", "1"]
     process = subprocess.Popen(
-        [*command, "scan", study, path, "--chunks", "32,32", "--threads", "1"],
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", SLOWLY + MAIN, *call], stderr=subprocess.PIPE, text=True
     )
     while process.poll() is None and not (path.exists() and finished(path)[0]):
         time.sleep(0.05)

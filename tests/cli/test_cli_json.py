@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from commands import call_of, every_command, files_of_calls, run
+from faults.machines import MAIN
 
 from bulklmm_dask.cli import main
 
@@ -100,7 +101,7 @@ def test_a_command_that_was_stopped(tmp_path, number, code, words):
     run("kinship", study)
     call = ["scan", study, result, "--chunks", "20,20", "--method", "alt-exact", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bulklmm_dask", *map(str, call)],
+        [sys.executable, "-c", MAIN, *map(str, call)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -28,6 +28,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plot")
     names = ("study.zarr", "lod.zarr", "perm.zarr", "peaks.csv", "maxima.csv", "hotspots.csv")
     study, result, perm, peaks, maxima, counts = (folder / name for name in names)
+    shares = folder / "shares.csv"
     size = ["--traits", "12", "--samples", "40", "--strains", "20", "--variants", "90"]
     run("simulate", study, *size, "--seed", "3")
     run("kinship", study)
@@ -36,7 +37,9 @@ def files(tmp_path_factory):
     run("peaks", result, "--threshold", "1", "--out", peaks)
     run("maxima", result, "--out", maxima)
     run("hotspots", peaks, "--window", "10", "--out", counts)
-    return {path.name: path for path in (study, result, perm, peaks, maxima, counts)}
+    kernels = ["--kernel", "additive=kinship", "--kernel", "strain=@strain"]
+    run("heritability", study, *kernels, "--out", shares)
+    return {path.name: path for path in (study, result, perm, peaks, maxima, counts, shares)}
 
 
 def draw(files, kind, *arguments, out="p.png", code=0):
@@ -69,6 +72,8 @@ CASES = {
     "kinship by a method": ["study.zarr", "--kinship", "centered"],
     "profile": ["study.zarr", "trait01"],
     "permutations": ["perm.zarr", "trait01", "--result", "lod.zarr", "--alpha", "0.1"],
+    "shares": ["shares.csv", "--order", "strain"],
+    "share-pairs": ["shares.csv", "--x", "strain", "--y", "residual"],
     "permutations observed": ["perm.zarr", "trait01", "--observed", "4.5"],
 }
 
@@ -180,9 +185,9 @@ def test_a_failure_while_writing_leaves_the_older_picture(files, monkeypatch):
 
 def test_every_kind_has_help_with_examples():
     listed = run("plot", "--help").stdout
-    kinds = set(plot.__all__)
-    assert kinds - {"save"} == set(plot_group.commands)
-    for kind in kinds - {"save"}:
+    kinds = {name.replace("_", "-") for name in plot.__all__} - {"save"}
+    assert kinds == set(plot_group.commands)
+    for kind in kinds:
         assert f"\n  {kind} " in listed
         text = run("plot", kind, "--help").stdout
         assert "Examples:" in text

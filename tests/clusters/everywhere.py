@@ -1,13 +1,16 @@
-"""The one scan command and the one notebook cell that run everywhere, and their numbers.
+"""The one command, the one script and the one notebook cell that run everywhere, and their numbers.
 
-A place says how to reach its workers: words at the end of the command (`command`), or lines before
-the cell (`cell`). Nothing else changes from place to place.
+A place says how to reach its workers: words at the end of the command (`command`) and of those of
+the script (study, store), or lines before the cell (`cell`). Nothing else changes from place to
+place. The script is `cluster_configs/scan.py`, with one line of it edited for blocks that are as
+small as the study.
 
-    from clusters.everywhere import assert_same, cell, command, make_study
+    from clusters.everywhere import assert_same, command, make_script, make_study
 
-    study = make_study(folder)
+    study, script = make_study(folder), make_script(folder)
     run(*command(study, folder / "lod.zarr", "--scheduler", address))
-    assert_same(folder / "lod.zarr")
+    machines.start(script, study, folder / "again.zarr", "--scheduler", address).code()
+    assert_same(folder / "lod.zarr", folder / "again.zarr")
 
 The package itself is installed, or on PYTHONPATH, where the workers are; this folder need not be.
 """
@@ -21,6 +24,7 @@ from pathlib import Path
 import brute
 import numpy as np
 import xarray as xr
+from doc_pages import ROOT
 
 import bulklmm_dask as blmm
 
@@ -28,6 +32,8 @@ import bulklmm_dask as blmm
 SIZES = {"n_samples": 40, "n_strains": None, "n_variants": 60, "n_traits": 16, "n_contigs": 3}
 CHUNKS = {"variants": 12, "traits": 4}
 BLOCKS = 20
+SCRIPT = ROOT / "cluster_configs" / "scan.py"
+_OPTIONS = '"method": "null-exact"'
 
 _CELL = """\
 import bulklmm_dask as blmm
@@ -49,6 +55,15 @@ def make_study(folder: os.PathLike[str] | str) -> Path:
     """Write the study, with its kinship, as ``study.zarr`` in a folder; its path."""
     path = Path(folder) / "study.zarr"
     blmm.save(_study(), path)
+    return path
+
+
+def make_script(folder: os.PathLike[str] | str) -> Path:
+    """Copy the script into a folder, edited as users do: its line of options. Its path."""
+    text = SCRIPT.read_text()
+    assert text.count(_OPTIONS) == 1
+    path = Path(folder) / SCRIPT.name
+    path.write_text(text.replace(_OPTIONS, f'{_OPTIONS}, "chunks": {CHUNKS}'))
     return path
 
 
@@ -89,10 +104,11 @@ def expected() -> xr.Dataset:
     return found
 
 
-def assert_same(store: object) -> None:
-    """The store is complete and sound, and holds the numbers of `expected`, bit for bit."""
-    assert not len(blmm.verify(str(store)))
-    found = blmm.open_result(str(store))
-    assert found.lod.data.npartitions == BLOCKS
-    for name in ("lod", "h2", "trait_id", "variant_id"):
-        np.testing.assert_array_equal(found[name], expected()[name], err_msg=name)
+def assert_same(*stores: object) -> None:
+    """The stores are complete and sound, and hold the numbers of `expected`, bit for bit."""
+    for store in map(str, stores):
+        assert not len(blmm.verify(store))
+        found = blmm.open_result(store)
+        assert found.lod.data.npartitions == BLOCKS
+        for name in ("lod", "h2", "trait_id", "variant_id"):
+            np.testing.assert_array_equal(found[name], expected()[name], err_msg=f"{store}: {name}")

@@ -1,6 +1,6 @@
-"""One command and one cell, on threads, worker processes and a scheduler: the same numbers.
+"""One command, script and cell, on threads, worker processes and a scheduler: the same numbers.
 
-SSH, TLS, SLURM and Kubernetes have folders of their own, with the same command and cell.
+SSH, TLS, SLURM and Kubernetes have folders of their own, with the same command, script and cell.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import pytest
 from commands import run
 from faults.machines import Machines
 
-from clusters.everywhere import assert_same, command, make_study, run_cell
+from clusters.everywhere import assert_same, command, make_script, make_study, run_cell
 
-# Words at the end of the command, and lines before the cell.
+# Words at the end of the command and the script, and lines before the cell.
 PLACES = {
     "threads": ([], ""),
     "workers": (
@@ -52,6 +52,18 @@ def test_the_command(tmp_path, place):
     words, _ = place
     study = make_study(tmp_path)
     run(*command(study, tmp_path / "lod.zarr", *words))
+    assert_same(tmp_path / "lod.zarr")
+
+
+def test_the_script(tmp_path, place):
+    words, _ = place
+    study, script = make_study(tmp_path), make_script(tmp_path)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with Machines(logs) as machines:
+        done = machines.start(script, study, tmp_path / "lod.zarr", *words)
+        assert done.code() == 0, done.said
+    assert "variant" in done.said
     assert_same(tmp_path / "lod.zarr")
 
 

@@ -1,5 +1,6 @@
 """Clusters that grow and shrink during a run: late workers compute, leaving ones lose nothing."""
 
+import threading
 import time
 
 import dask
@@ -8,6 +9,7 @@ import pytest
 import studies
 from dask.utils import key_split
 from distributed import Client, LocalCluster
+from faults.machines import wait_for
 
 import bulklmm_dask as blmm
 from bulklmm_dask.storage.results.blocks import ResultStore
@@ -62,23 +64,29 @@ def workers_of_blocks(client):
 
 
 @pytest.fixture(autouse=True)
-def _slow_blocks(monkeypatch):
-    """A block takes so long that workers come and go meanwhile."""
-    write = ResultStore.write_block
+def gate(monkeypatch):
+    """Blocks take some time, and are not finished while the gate is closed."""
+    write, gate = ResultStore.write_block, threading.Event()
 
     def slowly(self, *block):
         time.sleep(0.05)
+        assert gate.wait(300)
         return write(self, *block)
 
     monkeypatch.setattr(ResultStore, "write_block", slowly)
+    gate.set()
+    return gate
 
 
-def test_workers_that_come_late_compute(cluster, client, ds, tmp_path):
+def test_workers_that_come_late_compute(cluster, client, ds, tmp_path, gate):
     first = set(client.scheduler_info()["workers"])
 
     def grow(done):
         if done == 5:
+            gate.clear()
             cluster.scale(3)
+            client.wait_for_workers(3)
+            gate.set()
 
     same(scanned(ds, tmp_path / "s.zarr", grow), ds)
     assert len(workers_of_blocks(client) - first) == 2
@@ -87,14 +95,16 @@ def test_workers_that_come_late_compute(cluster, client, ds, tmp_path):
 def test_workers_that_leave_lose_nothing(cluster, client, ds, tmp_path):
     cluster.scale(3)
     client.wait_for_workers(3)
+    at = []
 
     def shrink(done):
-        if done == 8:
+        if not at and len(workers_of_blocks(client)) == 3:
+            at.append(done)
             cluster.scale(1)
 
     same(scanned(ds, tmp_path / "s.zarr", shrink, loco=True), ds, loco=True)
-    assert len(client.scheduler_info()["workers"]) == 1
-    assert len(workers_of_blocks(client)) == 3
+    assert at[0] < 40
+    wait_for(lambda: len(client.scheduler_info()["workers"]) == 1)
 
 
 def test_the_worker_that_has_the_only_bases_ends_without_a_word(cluster, client, ds, tmp_path):
@@ -111,7 +121,16 @@ def test_the_worker_that_has_the_only_bases_ends_without_a_word(cluster, client,
     same(scanned(ds, tmp_path / "s.zarr", replace, loco=True), ds, loco=True)
 
 
-def test_a_cluster_that_adapts_gives_the_same(cluster, client, ds, tmp_path):
+def test_a_cluster_that_adapts_gives_the_same(cluster, client, ds, tmp_path, gate):
     cluster.adapt(minimum=0, maximum=3, interval="50ms", target_duration="200ms")
+    gate.clear()
+
+    def open_for_two():
+        client.wait_for_workers(2)
+        gate.set()
+
+    waits = threading.Thread(target=open_for_two)
+    waits.start()
     same(scanned(ds, tmp_path / "s.zarr"), ds)
+    waits.join()
     assert len(workers_of_blocks(client)) > 1

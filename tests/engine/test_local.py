@@ -1,13 +1,16 @@
 """Where the work is done: threads, worker processes, a scheduler; and that all of it goes again."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from unittest.mock import ANY
 
 import dask
+import psutil
 import pytest
 
+from bulklmm_dask.engine import nannies
 from bulklmm_dask.engine.allotted import allotted_threads
 from bulklmm_dask.engine.local import workers
 from bulklmm_dask.engine.watch import active_client
@@ -57,6 +60,17 @@ def test_worker_processes_come_and_go(monkeypatch):
     assert dict(os.environ) == environment | {"PYTEST_CURRENT_TEST": ANY}
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
+
+
+@pytest.mark.slow
+def test_worker_processes_end_also_where_their_nanny_does_not(monkeypatch):
+    monkeypatch.setattr(nannies, "_CLOSING", 1.0)
+    with workers(processes=1, threads=1, memory="1GB"):
+        (nanny,) = active_client().cluster.workers.values()
+        worker = psutil.Process(nanny.pid)
+        monkeypatch.setattr(nanny, "close", lambda **_: asyncio.sleep(3600))
+    assert active_client() is None
+    assert psutil.wait_procs([worker], 300) == ([worker], [])
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 
 import dask
 import pytest
@@ -11,9 +12,14 @@ import studies
 from dask.callbacks import local_callbacks
 
 import bulklmm_dask as blmm
-from bulklmm_dask.engine import overlap
+from bulklmm_dask.analyses import scan as door
+from bulklmm_dask.engine import overlap, run
 from bulklmm_dask.engine.overlap import computing, overlapping, waiting
+from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.places.base import CLAIM
 from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.objects import Bucket
+from bulklmm_dask.storage.results.skeleton import Skeleton
 
 FAR, NEAR = Location.of("memory://bucket/lod.zarr"), Location.of("lod.zarr")
 
@@ -109,6 +115,96 @@ def test_the_threads_are_bounded_by_their_memory():
         for task_bytes, more in ((2**40, 2), (2**28, 4), (1, 16)):
             with overlapping(FAR, task_bytes):
                 assert dask.config.get("num_workers") == 2 + more
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """An event: a block is computed, but not yet written."""
+    event, real = threading.Event(), run.score_distinct
+
+    def score(*args, **options):
+        found = real(*args, **options)
+        event.set()
+        return found
+
+    monkeypatch.setattr(run, "score_distinct", score)
+    return event
+
+
+def scan_into(store, threads, progress=None):
+    ds = studies.study(n=20, p=12, m=6)
+    with dask.config.set(scheduler="threads", num_workers=threads):
+        return blmm.scan(ds, store=store, chunks={"variants": 4}, progress=progress)
+
+
+def files_of(store):
+    place = Location.of(store)
+    return {name: (place / name).read_bytes() for name in sorted(place.files())}
+
+
+def test_a_new_store_on_a_disk_is_made_while_blocks_are_computed(tmp_path, computed, monkeypatch):
+    real, before = Skeleton.write, []
+
+    def late(skeleton, store):
+        assert computed.wait(60)
+        real(skeleton, store)
+
+    def noted(skeleton, store):
+        before.append(computed.is_set())
+        real(skeleton, store)
+
+    monkeypatch.setattr(Skeleton, "write", late)
+    scan_into(tmp_path / "2.zarr", threads=2)
+    computed.clear()
+    monkeypatch.setattr(Skeleton, "write", noted)
+    scan_into(tmp_path / "1.zarr", threads=1)
+    assert before == [False]  # one thread has one thing to do
+    assert files_of(tmp_path / "2.zarr") == files_of(tmp_path / "1.zarr")
+    assert blmm.verify(tmp_path / "2.zarr").empty
+
+
+def test_whoever_is_told_of_the_start_finds_the_store(tmp_path, computed):
+    path, there = tmp_path / "lod.zarr", []
+    scan_into(path, threads=2, progress=lambda _: there.append((computed.is_set(), path.exists())))
+    assert there[0] == (False, True)
+
+
+def test_what_keeps_a_store_from_being_made_ends_the_run(tmp_path, computed, monkeypatch):
+    def fails(skeleton, store):
+        assert computed.wait(60)
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Skeleton, "write", fails)
+    with pytest.raises(StoreError, match="the disk is full"):
+        scan_into(tmp_path / "lod.zarr", threads=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_nothing_is_computed(tmp_path, computed):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreError, match="is no folder; give another path"):
+        scan_into(tmp_path / "file" / "lod.zarr", threads=2)
+    assert not computed.is_set()
+
+
+def test_a_folder_of_a_server_is_claimed_before_what_it_begins_with_is_known(monkeypatch):
+    claimed, put, frequencies = threading.Event(), Bucket.put, door.frequency_columns
+
+    def watched(bucket, key, *args, **options):
+        found = put(bucket, key, *args, **options)
+        if key.endswith(CLAIM):
+            claimed.set()
+        return found
+
+    def late(*args):
+        assert claimed.wait(60)
+        return frequencies(*args)
+
+    monkeypatch.setattr(Bucket, "put", watched)
+    monkeypatch.setattr(door, "frequency_columns", late)
+    pytest.importorskip("obstore")
+    result = scan_into(f"memory://{uuid.uuid4().hex}/lod.zarr", threads=2)
+    assert result.lod.shape == (12, 6)
 
 
 @pytest.mark.slow

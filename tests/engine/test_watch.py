@@ -7,6 +7,7 @@ import pytest
 import studies
 from distributed import CancelledError, Client, LocalCluster, as_completed
 from distributed.comm.core import CommClosedError
+from faults.machines import wait_for
 
 import bulklmm_dask as blmm
 from bulklmm_dask.engine import watch
@@ -56,14 +57,18 @@ def test_a_computation_that_waits_for_workers_ends(cluster):
 
 @pytest.mark.slow
 def test_workers_end_again_and_again(cluster):
-    with Client(cluster) as client, watched(client, "kept") as looks:
+    with (
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "1 day"}),
+        Client(cluster) as client,
+        watched(client, "kept") as looks,
+    ):
         looks.count_from_here()
-        for _ in range(20):
-            cluster.scale(0)
-            time.sleep(0.3)
+        for _ in range(5):
             cluster.scale(1)
-            client.wait_for_workers(1)
-            time.sleep(0.3)
+            wait_for(lambda: looks._present)
+            cluster.scale(0)
+            wait_for(lambda: not looks._present)
+        wait_for(lambda: looks.verdict is not None)
         assert "5 workers of the scheduler at inproc://" in looks.verdict
         assert "ended, and no block was finished meanwhile; a worker has " in looks.verdict
 

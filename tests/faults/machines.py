@@ -19,8 +19,8 @@ import psutil
 FULL = bool(os.environ.get("BULKLMM_FAULTS"))
 # Seconds that any step may take on a machine that does much else.
 PATIENCE = 300.0
-# Shells let background jobs ignore Ctrl-C, and what they start inherits that.
-_MAIN = (
+# The program. Shells let background jobs ignore Ctrl-C, and what they start inherits that.
+MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from bulklmm_dask.cli import main; main()"
 )
@@ -159,7 +159,7 @@ class Machines:
 
     def bulklmm(self, *arguments: object) -> Running:
         """Start a command."""
-        return self.start("-c", _MAIN, *arguments)
+        return self.start("-c", MAIN, *arguments)
 
     def finish(self, *arguments: object) -> Running:
         """Run a command, which must succeed."""

@@ -5,6 +5,7 @@ import signal
 import time
 from contextlib import suppress
 
+import commands
 import psutil
 import pytest
 
@@ -37,8 +38,9 @@ def test_killed_in_the_middle_of_a_block(machines, study, undisturbed, tmp_path,
 
 
 def test_killed_again_and_again(study, undisturbed, tmp_path):
+    """Each as it starts, so that no block is finished meanwhile."""
     path = tmp_path / "lod.zarr"
-    with Machines(tmp_path, SCHEDULER__NO_WORKERS_TIMEOUT="20s") as machines:
+    with Machines(tmp_path, SCHEDULER__NO_WORKERS_TIMEOUT="5s") as machines:
         scan = machines.bulklmm("scan", study, path, *SCAN, *WORKERS)
         wait_for(lambda: blocks_of(path) >= 2)
         end = time.monotonic() + PATIENCE
@@ -46,7 +48,7 @@ def test_killed_again_and_again(study, undisturbed, tmp_path):
             assert time.monotonic() < end, scan.said
             now = time.time()
             with suppress(psutil.NoSuchProcess):
-                kill([one for one in scan.workers() if now - one.create_time() > 2])
+                kill([one for one in scan.workers() if now - one.create_time() > 0.5])
             time.sleep(0.1)
         scan.require_error("worker", "finished blocks are kept")
         machines.finish("scan", study, path, *SCAN, *WORKERS)
@@ -72,8 +74,8 @@ def test_out_of_memory(tmp_path):
     wanted = ["--kinship", "none", "--statistics", "beta,se,neg_log10_p,explained"]
     wanted += ["--chunks", "4000,4000", "--workers", "1", "--threads", "1"]
     less = {"SCHEDULER__ALLOWED_FAILURES": "1", "WORKER__MEMORY__TERMINATE": "0.07"}
+    commands.run("simulate", study, *sizes)
     with Machines(tmp_path) as machines:
-        machines.finish("simulate", study, *sizes)
         scan = machines.bulklmm("scan", study, path, *wanted, "--memory", "350MB")
         scan.require_error("a worker has 350 MB for 1 thread", "give --memory", "smaller --chunks")
         assert not path.exists()

@@ -268,6 +268,17 @@ def _reporting() -> Subject:
     return Subject(written.write, _reported, written.mutate)
 
 
+def _shares() -> xr.Dataset:
+    ds = study()
+    groups = np.arange(ds.sizes["samples"]) % 5
+    return blmm.heritability(ds, kinship={"additive": "kinship", "group": groups})
+
+
+def _draw_shares(shares: Any) -> Any:
+    blmm.plot.shares(shares, order="traits")
+    return blmm.plot.share_pairs(shares)
+
+
 CALLS: dict[str, Subject] = {
     "create of tables": _call(_of_arrays, blmm.create_dataset),
     "create of arrays": _call(_of_bare_arrays, blmm.create_dataset),
@@ -286,6 +297,14 @@ CALLS: dict[str, Subject] = {
         lambda ds: tried(
             lambda: blmm.kinship(ds).load(),
             lambda: blmm.kinship(ds, method="standardized", loco=True).load(),
+        ),
+    ),
+    "call kernels": _call(
+        _study,
+        lambda ds: tried(
+            lambda: blmm.kinship(ds, method="epistasis-dominance", variants="1").load(),
+            lambda: blmm.kinship(ds, method="gaussian", traits=True).load(),
+            lambda: blmm.kinship(ds, method="linear", covariates=True).load(),
         ),
     ),
     "call baseline": _call(
@@ -326,6 +345,16 @@ CALLS: dict[str, Subject] = {
     "plot heatmap": _call(_result, _picture(blmm.plot.heatmap)),
     "plot manhattan": _call(
         _result, _picture(lambda result: blmm.plot.manhattan(result, "trait1"))
+    ),
+    "plot shares": _call(lambda: {"shares": _shares()}, _picture(_draw_shares)),
+    "plot shares of a table": _call(
+        lambda: {
+            "shares": _shares()
+            .h2.rename(components="component", traits="trait")
+            .to_series()
+            .reset_index()
+        },
+        _picture(_draw_shares),
     ),
     "plot kinship": _call(
         lambda: {"kinship": study()["kinship"].assign_coords(samples_0=study().sample_id.values)},

@@ -62,6 +62,31 @@ def study(kind: str, seed: int) -> tuple[np.ndarray, ...]:
     return kinship, covariates, dosage, traits + locus * traits.std(axis=0)
 
 
+@pytest.mark.parametrize("kind", ["related", "steep", "centred", "weighted", "replicates"])
+@both
+def test_markers_in_the_projected_rows_by_one_product_have_the_same_scores(kind, reml):
+    like = kind if kind in KINDS else "related"
+    kinship, covariates, dosage, traits = study(like, 3)
+    n = len(kinship)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, n) if kind == "weighted" else None
+    if kind == "centred":  # its null space is that of the intercept
+        kinship = kinship - kinship.mean(axis=0)
+        kinship = kinship - kinship.mean(axis=1)[:, None]
+        kinship += 0.1 * (np.eye(n) - 1.0 / n)
+        kinship = (kinship + kinship.T) / 2
+    basis = make_basis(kinship, covariates, weights)
+    assert (basis.to_projected is None) == (kind == "replicates")
+    dosage[1], dosage[2] = 0.7, 1e8 + covariates[:, -1]  # neither varies beside the covariates
+    model = fit_null(basis, traits, reml=reml)
+    scanner = AltExact.of(basis, model, reml=reml, refine_above=3.0)
+    found = scanner._found(dosage, single=False)
+    expected = super(AltExact, scanner)._found(dosage, single=False)
+    assert (found["lod"][[1, 2]] == 0).all()
+    assert found["lod"].max() > 1
+    np.testing.assert_allclose(found["lod"], expected["lod"], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found["refined"][1:3], False)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_pair_of_a_random_study_is_far_off(kind, seed):

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bulklmm_dask._compiled import NUMPY, VARIABLE
 from bulklmm_dask.lmm.basis import make_basis
 from bulklmm_dask.lmm.bulk import CompressedLikelihood
+from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES, project_out
+from bulklmm_dask.lmm.compiled.loops import available, built
 from bulklmm_dask.lmm.compress import TOLERANCE, compress
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.null.fit import fit_null
@@ -92,18 +95,133 @@ def test_slope_and_bend_are_derivatives_and_values_are_those_of_all_rows(c, reml
     likelihood = CompressedLikelihood.of(rows.covariance, rows.y, reml=reml)
     h2 = np.linspace(0.02, 0.95, 9)
     at = rows.at(h2)
-    value, left, _ = likelihood._values(h2)
-    slope, bend = likelihood._slope_and_bend(h2)
+    every = np.arange(9)
+    sums = likelihood._sums(every, h2)
+    value, left = likelihood._value(sums, h2), sums.s / sums.total
+    slope, bend = likelihood._derivatives(every, h2)
     np.testing.assert_allclose(value, at.value, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(slope, at.slope, rtol=1e-7, atol=1e-8)
     step = 1e-6
-    up, down = (likelihood._slope_and_bend(h2 + d)[0] for d in (step, -step))
+    up, down = (likelihood._derivatives(every, h2 + d)[0] for d in (step, -step))
     np.testing.assert_allclose(bend, (up - down) / (2 * step), rtol=1e-5, atol=1e-4)
-    on_mesh, sure = likelihood._slope_on(h2)
+    on_mesh, sure = likelihood._slopes(likelihood._on_mesh(h2))
     assert sure.all()
     scale = np.diag(rows.on_grid(h2).quadratic)
     np.testing.assert_allclose(np.diag(on_mesh), slope * scale, rtol=1e-7, atol=1e-8)
     assert ((left > 0.0) & (left <= 1.0)).all()
+
+
+def by(instructions, monkeypatch):
+    monkeypatch.setenv(VARIABLE, instructions)
+
+
+@pytest.mark.parametrize("instructions", available()[1:])
+@pytest.mark.parametrize("c", [0, 1, 2, 5, MOST_COVARIATES])
+@pytest.mark.parametrize("kind", ["strains", "steep"])
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+def test_compiled_loops_sum_as_numpy_does(instructions, c, kind, reml, monkeypatch):
+    rows = likelihoods(kind, c=max(c, 1), m=37, reml=reml)
+    if c == 0:
+        without = replace(rows.covariance, covariates=rows.covariance.covariates[:, :0])
+        rows = replace(rows, covariance=without)
+    likelihood = CompressedLikelihood.of(rows.covariance, rows.y, reml=reml)
+    mesh = rows.covariance.mesh
+    some = np.array([5, 0, 36, 36, 1, 20, 7, 8, 30, 2, 3])
+    h2 = np.linspace(0.0, rows.covariance.h2_max, len(some))
+    by(NUMPY, monkeypatch)
+    sums = likelihood._sums(some, h2)
+    slopes, sure = likelihood._slopes(likelihood._on_mesh(mesh))
+    by(instructions, monkeypatch)
+    for name, found, expected in zip(sums._fields, likelihood._sums(some, h2), sums, strict=True):
+        # S and its derivatives are differences of sums.
+        scale = np.abs(expected).max() if name.startswith("gram") else np.abs(expected)
+        assert (np.abs(found - expected) <= 1e-9 * scale).all(), name
+    found, exact = likelihood._slopes(likelihood._on_mesh(mesh))
+    np.testing.assert_allclose(found, slopes, rtol=1e-8, atol=1e-10 * np.abs(slopes).max())
+    np.testing.assert_array_equal(exact, sure)
+    # A trait is computed in the same way wherever it stands.
+    for start, stop in [(0, 1), (3, 36)]:
+        part = likelihood.take(np.arange(start, stop))
+        np.testing.assert_array_equal(part._slopes(part._on_mesh(mesh))[0], found[:, start:stop])
+
+
+@pytest.mark.parametrize("instructions", available()[1:])
+@pytest.mark.parametrize("c", [0, 1, 3])
+@pytest.mark.parametrize("traits", [1, 64, 150])
+def test_columns_are_projected_off_covariates(instructions, c, traits):
+    rng = np.random.default_rng(c)
+    columns = 1e3 + rng.standard_normal((40, traits + 9))
+    covariates = np.linalg.qr(rng.standard_normal((40, c)))[0]
+    expected = columns - covariates @ (covariates.T @ columns)
+    found = columns.copy()
+    which = available()[1:].index(instructions)
+    size, left = project_out(found[:, :traits], covariates, which)
+    np.testing.assert_allclose(found[:, :traits], expected[:, :traits], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(covariates.T @ found[:, :traits], 0.0, atol=1e-12)
+    np.testing.assert_array_equal(found[:, traits:], columns[:, traits:])  # nothing else is written
+    np.testing.assert_allclose(size, (columns**2).sum(axis=0)[:traits], rtol=1e-13)
+    np.testing.assert_allclose(left, (found**2).sum(axis=0)[:traits], rtol=1e-13)
+    alone = columns.copy()
+    project_out(alone[:, traits - 1 : traits], covariates, which)
+    np.testing.assert_array_equal(alone[:, traits - 1], found[:, traits - 1])
+
+
+@pytest.mark.parametrize("instructions", available())
+def test_more_covariates_than_the_loops_have_room_for(instructions, monkeypatch):
+    by(instructions, monkeypatch)
+    rows = likelihoods("distinct", c=MOST_COVARIATES + 1, m=20, reml=True)
+    h2 = rows.maximise()
+    np.testing.assert_allclose(rows.at(h2).value, rows.at(rows.search()).value, atol=1e-9, rtol=0)
+    assert len(np.unique(h2)) > 5
+
+
+@pytest.mark.parametrize("instructions", available())
+def test_flat_likelihoods_and_traits_that_covariates_nearly_explain_are_unsure(
+    instructions, monkeypatch
+):
+    by(instructions, monkeypatch)
+    rows = likelihoods("distinct", m=9, reml=False)
+    explained = rows.covariance.covariates[:, :1] + 1e-5 * rows.y[:, :1]
+    y = np.concatenate([rows.y[:, :3], explained, rows.y[:, 3:]], axis=1)
+    likelihood = CompressedLikelihood.of(rows.covariance, y, reml=False)
+    sure = likelihood.maximise()[1]
+    np.testing.assert_array_equal(np.flatnonzero(~sure), [3])
+    flat = likelihoods("unrelated", m=9, reml=False)
+    assert not CompressedLikelihood.of(flat.covariance, flat.y, reml=False).maximise()[1].any()
+
+
+@pytest.mark.skipif(built() is None, reason="the loops were not built")
+def test_arrays_that_do_not_fit_the_loops_are_refused():
+    module = built()
+    terms, gram, poles = np.ones((3, 2, 5)), np.ones((3, 1)), np.ones(3)
+    some, h2, sums = np.array([0, 4]), np.zeros(2), np.zeros((9, 2))
+    module.fit_sums(poles, terms, gram, poles, some, h2, sums, 0)
+    with pytest.raises(IndexError, match="some has 5, but there are 5"):
+        module.fit_sums(poles, terms, gram, poles, some + 1, h2, sums, 0)
+    with pytest.raises(ValueError, match="gram has to be 3 numbers"):
+        module.fit_sums(poles, terms, gram[:2], poles, some, h2, sums, 0)
+    with pytest.raises(ValueError, match="sums has to be 18 numbers"):
+        module.fit_sums(poles, terms, gram, poles, some, h2, sums[:8], 0)
+    with pytest.raises(ValueError, match="terms have to have 3 axes, the second of 1 to 9"):
+        module.fit_sums(poles, np.ones((3, 10, 5)), gram, poles, some, h2, sums, 0)
+    columns, covariates, lengths = np.zeros((4, 6)), np.ones((4, 9)), np.zeros(6)
+    with pytest.raises(ValueError, match="covariates has 9 columns, not up to 8"):
+        module.project_out(columns, covariates, lengths, lengths, 0)
+    with pytest.raises(ValueError, match="covariates has to have 4 rows"):
+        module.project_out(columns, covariates[:3, :2].copy(), lengths, lengths, 0)
+    mesh, of_gram, points = np.ones((4, 3)), np.ones((4, 1, 1)), np.ones(4)
+    slope, sure = np.zeros((4, 5)), np.zeros(5, bool)
+    call = [terms, mesh, mesh, of_gram, of_gram, points, points, 9.0, 0.0, 0.0, slope, sure, 0]
+    module.fit_slopes(*call)
+    for place, wrong, message in [
+        (1, mesh[:, :2].copy(), "value has to have -1 rows of 3"),
+        (2, mesh[:3], "first has to have 4 rows of 3"),
+        (4, of_gram[:3], "gram_slope has to be 4 numbers"),
+        (10, slope[:3], "slope has to be 20 numbers"),
+        (11, sure[:3], "sure has to be 5 numbers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            module.fit_slopes(*call[:place], wrong, *call[place + 1 :])
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,8 @@ def test_a_run_that_is_killed_goes_on(lod, where):
     proxy = lod.bucket.proxy
     proxy.forget()
     lod.require_done(lod.start(where, SMALL), SMALL)
-    assert len(proxy.keys("PUT", "lod.zarr/lod/c/")) == N_BLOCKS - done
+    # By name, for the proxy may take a request of a killed process as late as now.
+    assert len(set(proxy.keys("PUT", "lod.zarr/lod/c/"))) == N_BLOCKS - done
 
 
 @pytest.mark.parametrize("answer", [BUSY, BROKEN], ids=["slow-down", "error-500"])
@@ -210,7 +211,9 @@ def test_a_save_that_ends_at_any_request(bucket, endpoint, ds, old):
 def test_a_save_that_is_killed_is_recognised_and_replaced(
     bucket, machines, study, endpoint, tmp_path
 ):
-    endpoint.latency = 0.05
+    # The root, which is written last, is not written before the process is killed.
+    root = ("PUT", "study.zarr/zarr.json")
+    endpoint.fault = lambda request: BUSY if (request.verb, request.key) == root else None
     running = machines.start("-c", COPY, study, bucket / "study.zarr")
     wait_for(lambda: running.ended() or len(bucket.list("study.zarr/")) > 5)
     running.send(signal.SIGKILL)

@@ -75,6 +75,8 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         positions=np.arange(20.0),
     )
     effects = blmm.blup(crossed, top.trait, kinship=None)
+    pair = {"additive": "kinship", "dominance": "dominance"}
+    components = blmm.heritability(ds.isel(traits=slice(8)), kinship=pair)
     drawn = {
         "lod": lambda: plot.lod(result, top.trait, threshold=perm, intervals=peaks),
         "eqtl": lambda: plot.eqtl(best, ds, threshold=2),
@@ -88,6 +90,8 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "qq": lambda: plot.qq(result),
         "effects": lambda: plot.effects(ds, top.trait, top.variant),
         "coefficients": lambda: plot.coefficients(effects, top.trait),
+        "shares": lambda: plot.shares(components),
+        "share_pairs": lambda: plot.share_pairs(components, y="residual"),
     }
     assert set(drawn) == set(plot.__all__) - {"save"}
     for kind, draw in drawn.items():

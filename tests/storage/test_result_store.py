@@ -126,11 +126,12 @@ def test_only_missing_blocks_are_computed_and_finished_ones_are_kept(ds, expecte
 def test_killed_at_any_moment_it_resumes(tmp_path):
     """A process is killed outright while it writes; the same call finishes its store."""
     path = tmp_path / "r.zarr"
-    code = (
-        "import sys, bulklmm_dask as blmm;"
+    code = (  # of 400 blocks 256 are noted at once; it waits before it is done
+        "import sys, time, bulklmm_dask as blmm;"
         "print('ready', flush=True);"
         "blmm.scan(blmm.open_dataset(sys.argv[1]), store=sys.argv[2],"
-        "          chunks={'variants': 10, 'traits': 10})"
+        "          chunks={'variants': 10, 'traits': 10},"
+        "          progress=lambda now: now.done < 300 or time.sleep(3600))"
     )
     study = tmp_path / "study.zarr"
     blmm.save(studies.study(n=30, p=200, m=200), study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,9 +21,10 @@ from locks import CHUNKS, FOLDER, lock_it, record
 
 import bulklmm_dask as blmm
 from bulklmm_dask.engine.plan import traits_for
-from bulklmm_dask.storage.places import signs
+from bulklmm_dask.storage.places import lock, signs
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.share import Share
+from bulklmm_dask.storage.places.shared import SharedWriter
 from bulklmm_dask.storage.results.soundness import finished
 
 
@@ -268,6 +270,44 @@ def test_a_share_whose_lock_is_lost_stops(ds, path):
         scan(ds, path, "1/3", progress=lose)
     scan(ds, path, "1/3")
     assert finished(path) == (5, 15)
+
+
+def test_the_lock_of_a_share_that_ends_is_not_taken_for_that_with_which_it_began(
+    ds, path, monkeypatch
+):
+    """Another share sees the first lock, finds it gone, and would remove the second one for it."""
+    scan(ds, path, "3/3")
+    first, second = (
+        SharedWriter(Location(str(path)).anew, FOLDER, share=Share(number, 3)) for number in (1, 2)
+    )
+    death, is_removed = signs.death, lock._is_removed
+    ending = contextlib.ExitStack()
+    steps = []
+
+    def died(file, seen):
+        if steps == []:
+            steps.append("begun")
+            first.begin()
+        elif steps[-1] == "ending":
+            steps.append("ended")
+            first.held.require(within=0)
+            ending.close()
+            first.release()
+        return death(file, seen)
+
+    def removed(*arguments):
+        if steps == ["begun"]:
+            steps.append("ending")
+            ending.enter_context(first.ending())
+        return is_removed(*arguments)
+
+    monkeypatch.setattr(signs, "death", died)
+    monkeypatch.setattr(lock, "_is_removed", removed)
+    first.take()
+    second.take()
+    assert steps == ["begun", "ending", "ended"]
+    second.release()
+    assert locks(path) == []
 
 
 def test_the_command_says_how_far_all_shares_are(ds, path, tmp_path):

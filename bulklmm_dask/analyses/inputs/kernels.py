@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import xarray as xr
 
 from bulklmm_dask.analyses.inputs.kinship import kinship_matrix, opened
 from bulklmm_dask.analyses.inputs.strata import labels_of_samples
+from bulklmm_dask.analyses.kinship import kinship
+from bulklmm_dask.analyses.options import KINSHIP_METHODS, KinshipMethod
 from bulklmm_dask.engine.arrays import is_lazy
 from bulklmm_dask.engine.study import Measurements
 from bulklmm_dask.engine.watch import computed
@@ -111,13 +113,16 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike, *, loco: bool) -> Arra
         raise InputError(f"{what} is {given}; give a matrix, or the name of a variable")
     if not (isinstance(given, str) or hasattr(given, "ndim")):
         given = array_of(given, what)
+    if isinstance(given, str) and _is_method(ds, name, given):
+        given = kinship(ds, method=cast(KinshipMethod, given), loco=loco)
     if _are_groups(ds, given):
         return _same_group(ds, given, what)
     if isinstance(given, str) and given not in ds and opened(ds, given) is given:
         raise InputError(
             f"{what} is {given!r}, but the study has no matrix and no sample variable of that "
             f"name; of its samples it knows {listing(metadata_names(ds)) or 'nothing'}: make it "
-            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), or give a matrix"
+            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), give a matrix, or a method of "
+            f"bulklmm_dask.kinship ({', '.join(KINSHIP_METHODS)})"
         )
     matrix = opened(ds, given)
     left_out = loco and _by_contig(ds, matrix)
@@ -137,6 +142,23 @@ def _by_contig(ds: xr.Dataset, given: Any) -> bool:
     if not isinstance(given, str):
         return bool(np.ndim(given) == 3)
     return (given == "kinship" and LOCO in ds) or (given in ds and ds[given].ndim == 3)
+
+
+def _is_method(ds: xr.Dataset, name: str, given: str) -> bool:
+    """Whether a kernel is given by a method of `kinship`, and not by a matrix of that name."""
+    if given not in KINSHIP_METHODS or (given in ds and ds[given].ndim != 1):
+        return False
+    groups = find_metadata(ds, given)
+    if groups is not None:
+        made = either(
+            f"kinship(ds, method={given!r})", f"a store of 'bulklmm kinship --method {given}'"
+        )
+        raise InputError(
+            f"kernel {name!r} is {given!r}, which is a method of a kinship, and the study has the "
+            f"sample variable {groups.name!r}; give {GROUPS + given!r} for the groups of this, or "
+            f"{made} for the kinship"
+        )
+    return True
 
 
 def _are_groups(ds: xr.Dataset, given: KernelLike) -> bool:

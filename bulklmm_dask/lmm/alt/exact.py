@@ -12,7 +12,7 @@ covariates, and the LOD is the ratio of the full likelihoods at the two estimate
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
@@ -31,7 +31,7 @@ from bulklmm_dask.lmm.basis import Basis, fold
 from bulklmm_dask.lmm.compress import weights_at
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.lod import largest_lod
-from bulklmm_dask.lmm.markers import Markers
+from bulklmm_dask.lmm.markers import Markers, project_markers
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.projected import LogVolume, Projected
 from bulklmm_dask.typing import Array, Columns, Flags, Index
@@ -88,21 +88,36 @@ class AltExact(Alternative):
         traits = self.traits
         return Expansion.of(projected, y, traits.h2, traits.count, reml=traits.reml)
 
+    def _found(self, genotypes: Array, *, single: bool) -> Columns:
+        basis = self.traits.basis
+        if self.effects or basis.graded or basis.to_projected is None:
+            return super()._found(genotypes, single=single)
+        x, varies = project_markers(basis, genotypes)
+        return self._filled(
+            varies, lambda tested: _Block.of(self.traits, self.folded, x[tested]), single=single
+        )
+
     def _scores(self, markers: Markers, *, single: bool) -> Columns:
-        traits = self.traits
-        out = Scores.empty(len(markers.tested), len(traits.h2), single=single)
-        tested = np.flatnonzero(markers.tested)
+        width = markers.rotated.shape[1]
+
+        def block(tested: Index) -> _Block:
+            expansion = self.folded if width <= self.traits.basis.rank else self._unfolded
+            x = markers.rotated[tested] @ expansion.projected.vectors[:width]
+            return _Block.of(self.traits, expansion, x)
+
+        return self._filled(markers.tested, block, single=single)
+
+    def _filled(self, varies: Flags, block: Callable[[Index], _Block], *, single: bool) -> Columns:
+        """Scores of all markers, from a block of those that vary."""
+        out = Scores.empty(len(varies), len(self.traits.h2), single=single)
+        tested = np.flatnonzero(varies)
         if len(tested):  # else a kinship may have no row beside the covariates
-            self._score(markers, tested, out, single=single)
-        settle(out, traits, markers)
+            self._score(block(tested), tested, out, single=single)
+        settle(out, self.traits, varies)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
-    def _score(self, markers: Markers, tested: Index, out: Scores, *, single: bool) -> None:
+    def _score(self, block: _Block, tested: Index, out: Scores, *, single: bool) -> None:
         """Fill in the scores of the markers that are tested."""
-        traits, width = self.traits, markers.rotated.shape[1]
-        expansion = self.folded if width <= traits.basis.rank else self._unfolded
-        x = markers.rotated[tested] @ expansion.projected.vectors[:width]
-        block = _Block(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
         refined = _Refined(block, tested, out)
         for tile in block.climb(single=single):
             lod = tile.value * np.float32(TO_LOD)
@@ -131,6 +146,11 @@ class _Block:
     expansion: Expansion
     x: Array
     squares: Array
+
+    @classmethod
+    def of(cls, traits: PairTraits, expansion: Expansion, x: Array) -> Self:
+        """Compress the squares of markers."""
+        return cls(traits, expansion, x, (x * x) @ expansion.projected.compression.matrix)
 
     def climb(self, *, single: bool) -> Iterator[Climbed]:
         """Maxima near the null estimates, tile by tile."""

@@ -63,7 +63,7 @@ class AltGrid(Alternative):
             value = logs[pair, best] * (-0.5 * traits.basis.n) + traits.full[j, best]
             out.lod[i, j] = np.minimum(value * TO_LOD, largest_lod(traits.basis.n))
             out.h2_alt[i, j] = traits.points[best]
-        settle(out, traits, markers)
+        settle(out, traits, markers.tested)
         return {"lod": out.lod, "h2_alt": out.h2_alt}
 
     def _by_loop(self, tiles: Tiles) -> Iterator[tuple[slice, slice, GridTile]]:

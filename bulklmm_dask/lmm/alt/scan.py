@@ -17,7 +17,8 @@ from typing import Self
 import numpy as np
 
 from bulklmm_dask.lmm.alt.tiles import PairTraits
-from bulklmm_dask.lmm.markers import Markers, prepare_markers
+from bulklmm_dask.lmm.kept import prepared_markers
+from bulklmm_dask.lmm.markers import Markers
 from bulklmm_dask.typing import Array, Columns, Flags, Real, Single
 
 # Largest error of a LOD found by a search.
@@ -71,12 +72,17 @@ class Alternative(ABC):
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
         """Statistics of a block of markers (`Scanner.scan`)."""
-        markers = prepare_markers(self.traits.basis, genotypes)
+        found = self._found(genotypes, single=single)
+        if self.traits.basis.unit != 1.0:
+            found["h2_alt"] = self.traits.basis.as_given(found["h2_alt"]).astype(np.float32)
+        return found
+
+    def _found(self, genotypes: Array, *, single: bool) -> Columns:
+        """The same, with heritabilities of the kinship in use."""
+        markers = prepared_markers(self.traits.basis, genotypes)
         found = self._scores(markers, single=single)
         if self.effects:
             found["beta"], found["se"] = self.traits.effects(markers, found["h2_alt"])
-        if self.traits.basis.unit != 1.0:
-            found["h2_alt"] = self.traits.basis.as_given(found["h2_alt"]).astype(np.float32)
         return found
 
     @abstractmethod
@@ -92,9 +98,9 @@ def refined_from(refine_above: float, n: int) -> float:
     return refine_above - _SEARCH_ERROR if refine_above > 0 and n >= _FEW else -np.inf
 
 
-def settle(out: Scores, traits: PairTraits, markers: Markers) -> None:
+def settle(out: Scores, traits: PairTraits, tested: Flags) -> None:
     """Set the LOD to 0 for untested markers and, under ML, where rounding made it negative."""
-    out.lod[~markers.tested] = 0.0
-    out.h2_alt[~markers.tested] = traits.h2
+    out.lod[~tested] = 0.0
+    out.h2_alt[~tested] = traits.h2
     if not traits.reml:
         np.maximum(out.lod, 0.0, out=out.lod)

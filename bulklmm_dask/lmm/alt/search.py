@@ -121,7 +121,7 @@ class AltSearch(Alternative):
                 self._look_closer(tiles, waiting, out)
                 waiting = _Waiting([], 0)
         self._look_closer(tiles, waiting, out)
-        settle(out, traits, markers)
+        settle(out, traits, markers.tested)
         return {"lod": out.lod, "h2_alt": out.h2_alt, "refined": out.refined}
 
     def _near_null(self, tiles: Tiles, tile: Tile, gains: Real) -> tuple[Summit, Flags]:

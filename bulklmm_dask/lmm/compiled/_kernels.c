@@ -21,7 +21,8 @@ does the same: every loop has a counterpart in NumPy, which is used where this m
 #define ROW(set)                                                                                     \
     {lods_of_doubles_##set, lods_of_floats_##set, pair_derivatives_##set, pair_values_##set,         \
      volume_integrals_##set, find_peaks_##set, climb_full_##set, climb_restricted_##set,                \
-     grid_of_doubles_##set, grid_of_floats_##set}
+     grid_of_doubles_##set, grid_of_floats_##set, fit_sums_##set, fit_slopes_##set,                 \
+     project_out_##set}
 
 /* The loops of each set of instructions, the plainest first. */
 static const struct {
@@ -33,6 +34,9 @@ static const struct {
     find_peaks *peaks;
     climb_tile *full, *restricted;
     grid_tile *grid_of_doubles, *grid_of_floats;
+    fit_sums *sums;
+    fit_slopes *slopes;
+    project_out *project;
 } LOOPS[] = {EACH_SET(ROW)};
 
 /* Whether an array has the shape of the scores; an exception if not. */
@@ -386,14 +390,132 @@ static PyObject *grid(PyObject *self, PyObject *args) {
     return give_back(&taken);
 }
 
+/* Terms (q, 1 + c, traits), the same number of terms of A, and memory for them; 0 if they do not fit,
+   with an exception. The memory is to be freed. */
+static int fits_of(struct taken *taken, struct fits *f, PyObject *terms) {
+    Py_ssize_t size = -1;
+    f->scratch = NULL;
+    if (!(f->terms = take(taken, terms, "terms", "d", 0, &size)))
+        return 0;
+    const Py_buffer *of = &taken->of[taken->count - 1];
+    if (of->ndim != 3 || of->shape[0] < 1 || of->shape[1] < 1 || of->shape[1] > 1 + MOST_COVARIATES) {
+        PyErr_Format(PyExc_ValueError, "terms have to have 3 axes, the second of 1 to %d numbers",
+                     1 + MOST_COVARIATES);
+        return 0;
+    }
+    f->q = of->shape[0];
+    f->c = of->shape[1] - 1;
+    f->traits = of->shape[2];
+    f->scratch = PyMem_Malloc(f->q * (4 + f->c) * LANES * sizeof(double));
+    if (!f->scratch)
+        PyErr_NoMemory();
+    return f->scratch != NULL;
+}
+
+PyDoc_STRVAR(fit_sums_doc, "fit_sums(poles, terms, gram, trace, some, h2, sums, loops)\n--\n\n"
+             "Write sums of some traits, each at its own h.");
+
+static PyObject *sums_of_fits(PyObject *self, PyObject *args) {
+    PyObject *a[7];
+    const int64_t *some;
+    const double *h2;
+    double *sums;
+    int loops;
+    Py_ssize_t size, count = -1;
+    struct taken taken = {.count = 0};
+    struct fits f = {.scratch = NULL};
+    if (!PyArg_ParseTuple(args, "OOOOOOOi", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &a[6], &loops) ||
+        !known(loops))
+        return NULL;
+    if (fits_of(&taken, &f, a[1]) && (f.poles = take(&taken, a[0], "poles", "d", 0, &f.q)) &&
+        (size = f.q * f.c * f.c, f.gram = take(&taken, a[2], "gram", "d", 0, &size)) &&
+        (f.trace = take(&taken, a[3], "trace", "d", 0, &f.q)) &&
+        (some = take(&taken, a[4], "some", "l", 0, &count)) &&
+        within(some, count, "some", f.traits) && (h2 = take(&taken, a[5], "h2", "d", 0, &count)) &&
+        (size = FIT_SUMS * count, sums = take(&taken, a[6], "sums", "d", 1, &size))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].sums(&f, some, h2, count, sums);
+        Py_END_ALLOW_THREADS
+    }
+    PyMem_Free(f.scratch);
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(fit_slopes_doc,
+             "fit_slopes(terms, value, first, inverse, gram_slope, logdet_slope, change, count, flat,"
+             " left, slope, sure, loops)\n--\n\nWrite slopes of the likelihoods of all traits on a mesh.");
+
+static PyObject *slopes_of_fits(PyObject *self, PyObject *args) {
+    PyObject *o[9];
+    double *slope;
+    unsigned char *sure;
+    int loops;
+    Py_ssize_t size;
+    struct taken taken = {.count = 0};
+    struct fits f = {.scratch = NULL};
+    struct mesh m = {.points = -1};
+    if (!PyArg_ParseTuple(args, "OOOOOOOdddOOi", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
+                          &m.count, &m.flat, &m.left, &o[7], &o[8], &loops) ||
+        !known(loops))
+        return NULL;
+    if (fits_of(&taken, &f, o[0]) &&
+        (m.value = table_of(&taken, o[1], "value", "d", 0, &m.points, &f.q)) &&
+        (m.first = table_of(&taken, o[2], "first", "d", 0, &m.points, &f.q)) &&
+        (size = m.points * f.c * f.c, m.inverse = take(&taken, o[3], "inverse", "d", 0, &size)) &&
+        (m.gram_slope = take(&taken, o[4], "gram_slope", "d", 0, &size)) &&
+        (m.logdet_slope = take(&taken, o[5], "logdet_slope", "d", 0, &m.points)) &&
+        (m.change = take(&taken, o[6], "change", "d", 0, &m.points)) &&
+        (size = m.points * f.traits, slope = take(&taken, o[7], "slope", "d", 1, &size)) &&
+        (sure = take(&taken, o[8], "sure", "?", 1, &f.traits))) {
+        Py_BEGIN_ALLOW_THREADS
+        LOOPS[loops].slopes(&f, &m, slope, sure);
+        Py_END_ALLOW_THREADS
+    }
+    PyMem_Free(f.scratch);
+    return give_back(&taken);
+}
+
+PyDoc_STRVAR(project_doc, "project_out(columns, covariates, size, left, loops)\n--\n\n"
+             "Project columns off orthonormal covariates; write their squared lengths before and after.");
+
+static PyObject *project(PyObject *self, PyObject *args) {
+    PyObject *a[4];
+    double *size, *left;
+    const double *covariates;
+    int loops;
+    Py_ssize_t rows, c = -1, traits;
+    struct taken taken = {.count = 0};
+    if (!PyArg_ParseTuple(args, "OOOOi", &a[0], &a[1], &a[2], &a[3], &loops) || !known(loops))
+        return NULL;
+    const Py_buffer *columns = take_rows(&taken, a[0], "columns", 2, "d", 1);
+    if (columns && (rows = columns->shape[0], traits = columns->shape[1],
+                    covariates = table_of(&taken, a[1], "covariates", "d", 0, &rows, &c)) &&
+        (size = take(&taken, a[2], "size", "d", 1, &traits)) &&
+        (left = take(&taken, a[3], "left", "d", 1, &traits))) {
+        if (c > MOST_COVARIATES)
+            PyErr_Format(PyExc_ValueError, "covariates has %zd columns, not up to %d", c,
+                         MOST_COVARIATES);
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            LOOPS[loops].project(columns->buf, columns->strides[0] / (Py_ssize_t)sizeof(double), rows,
+                                 traits, covariates, c, size, left);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    return give_back(&taken);
+}
+
 static PyMethodDef METHODS[] = {
     BEST_METHOD,
     {"climb", climb, METH_VARARGS, climb_doc},
+    {"fit_slopes", slopes_of_fits, METH_VARARGS, fit_slopes_doc},
+    {"fit_sums", sums_of_fits, METH_VARARGS, fit_sums_doc},
     {"grid", grid, METH_VARARGS, grid_doc},
     {"lods", lods, METH_VARARGS, lods_doc},
     {"pair_derivatives", derivatives, METH_VARARGS, derivatives_doc},
     {"pair_terms", terms, METH_VARARGS, terms_doc},
     {"pair_values", values, METH_VARARGS, values_doc},
+    {"project_out", project, METH_VARARGS, project_doc},
     {"volume_integrals", integrals, METH_VARARGS, integrals_doc},
     {NULL, NULL, 0, NULL},
 };

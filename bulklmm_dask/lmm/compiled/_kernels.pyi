@@ -25,6 +25,31 @@ def climb(
     unsure: Flags,
     loops: int,
 ) -> None: ...
+def fit_slopes(
+    terms: Array,
+    value: Array,
+    first: Array,
+    inverse: Array,
+    gram_slope: Array,
+    logdet_slope: Array,
+    change: Array,
+    count: float,
+    flat: float,
+    left: float,
+    slope: Array,
+    sure: Flags,
+    loops: int,
+) -> None: ...
+def fit_sums(
+    poles: Array,
+    terms: Array,
+    gram: Array,
+    trace: Array,
+    some: Index,
+    h2: Array,
+    sums: Array,
+    loops: int,
+) -> None: ...
 def grid(
     score: Real,
     inverse: Real,
@@ -85,4 +110,7 @@ def pair_terms(
     lost: Flags,
     loops: int,
 ) -> int: ...
+def project_out(
+    columns: Array, covariates: Array, size: Array, left: Array, loops: int
+) -> None: ...
 def volume_integrals(poles: Array, terms: Array, h2: Array, out: Array, loops: int) -> None: ...

@@ -4,6 +4,7 @@
 #include "lods.h"
 #include "pairs.h"
 #include "peaks.h"
+#include "fits.h"
 #include "climb.h"
 
 #define TYPE double

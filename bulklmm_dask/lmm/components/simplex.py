@@ -14,6 +14,8 @@ from bulklmm_dask.typing import Array, Flags, Index
 _STEPS = {1: 1, 2: 16, 3: 10, 4: 7, 5: 5, 6: 4}
 # Added to the diagonal of an information matrix, as a share of its largest entry.
 _RIDGE = 1e-10
+# Information below this share of the largest slope leaves a model linear on the simplex.
+_FLAT = 1e-12
 # Weight of the condition that weights sum to one, beside the root of the information.
 _SUM = 1e3
 
@@ -85,8 +87,12 @@ def newton_target(inner: Array, slope: Array, information: Array, free: Flags) -
     free : array (corners,) of bool
         Corners that may have weight.
     """
+    target = np.zeros_like(inner)
     b = information[np.ix_(free, free)]
-    largest = max(float(np.diag(b).max()), 1e-300)
+    largest = float(np.diag(b).max())
+    if largest <= _FLAT * np.abs(slope[free]).max():
+        target[np.argmax(np.where(free, slope, -np.inf))] = 1.0
+        return target
     values, vectors = np.linalg.eigh(b / largest)
     values = np.maximum(values, 0.0) + _RIDGE
     root = np.sqrt(values)[:, None] * vectors.T
@@ -95,6 +101,5 @@ def newton_target(inner: Array, slope: Array, information: Array, free: Flags) -
     weight = _SUM * max(1.0, float(np.abs(aim).max()))
     rows = np.concatenate([root, np.full((1, len(b)), weight)])
     found, _ = nnls(rows, np.append(aim, weight))
-    target = np.zeros_like(inner)
     target[free] = found / found.sum()
     return target

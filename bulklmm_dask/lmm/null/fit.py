@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.columns import least_left
+from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES, project_out
+from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood
 from bulklmm_dask.lmm.own_covariates import orthonormal_columns, outside
 from bulklmm_dask.lmm.powers import LOG2, back, in_range
 from bulklmm_dask.lmm.prior import Prior
-from bulklmm_dask.lmm.projection import in_cache
+from bulklmm_dask.lmm.projection import TRAITS_TOGETHER, in_cache
 from bulklmm_dask.lmm.status import CONSTANT, OK, TOO_FEW, UNBOUNDED
 from bulklmm_dask.typing import Array, Flags, Index
 
@@ -82,6 +84,22 @@ def fit_null(
 ) -> NullModel:
     """Fit the null model of every trait of a group measured on the same samples.
 
+    Parameters and result as of `fit_with_likelihood`.
+    """
+    return fit_with_likelihood(basis, y, reml=reml, grid=grid, prior=prior, extra=extra)[0]
+
+
+def fit_with_likelihood(
+    basis: Basis,
+    y: Array,
+    *,
+    reml: bool,
+    grid: Array | None = None,
+    prior: Prior | None = None,
+    extra: Array | None = None,
+) -> tuple[NullModel, ProfileLikelihood | None]:
+    """Fit the null models of a group, and keep the likelihood of the traits that were fitted.
+
     Parameters
     ----------
     basis : Basis
@@ -97,6 +115,12 @@ def fit_null(
     extra : array (n, traits, K), optional
         Trait-specific covariates as measured, without missing values. A column that depends
         linearly on the common covariates and on those before it, such as zeros, is left out.
+
+    Returns
+    -------
+    NullModel
+    ProfileLikelihood or None
+        None if no trait could be fitted.
     """
     n, traits = y.shape
     h2, sigma2 = np.full(traits, np.nan), np.full(traits, np.nan)
@@ -107,19 +131,20 @@ def fit_null(
         status[:] = TOO_FEW
         nothing = np.empty((extra.shape[2], n, 0))
         few = np.empty((n, 0)), nothing, np.empty(0), np.empty(0, np.int64)
-        return NullModel(h2, sigma2, status, *few)
+        return NullModel(h2, sigma2, status, *few), None
     y, exponent = in_range(y)
     given = orthonormal_columns(basis, extra)
     rotated = np.empty_like(y)
     left, size, raw = np.empty((3, traits))
+    mean, buffer = y.mean(axis=0), np.empty((n, min(traits, TRAITS_TOGETHER)))
     for some in in_cache(traits):
-        part = y[:, some]
-        deviations = basis.rotate(part - part.mean(axis=0))
-        rest = outside(basis, given[:, :, some], deviations)
-        measured = part if basis.weights is None else part * basis.weights[:, None]
-        for out, x in ((left, rest), (size, deviations), (raw, measured)):
-            out[some] = np.einsum("kj,kj->j", x, x)
-        rotated[:, some] = rest
+        part, middle = y[:, some], mean[some]
+        deviations = np.subtract(part, middle, out=buffer[:, : part.shape[1]])
+        rotated[:, some], size[some], left[some] = _beside(basis, given[:, :, some], deviations)
+        if basis.weights is None:
+            raw[some] = size[some] + n * middle * middle
+        else:
+            raw[some] = np.square(part * basis.weights[:, None]).sum(axis=0)
     scale = np.sqrt(left)
     status[left <= least_left(size, raw, basis.share_left(NO_SHARE))] = CONSTANT
     status[n < basis.n_covariates + given.any(axis=1).sum(axis=0) + 2] = TOO_FEW
@@ -129,7 +154,7 @@ def fit_null(
         rotated = rotated[:, usable]
     rotated /= scale
     if not usable.any():
-        return NullModel(h2, sigma2, status, rotated, given, scale, exponent)
+        return NullModel(h2, sigma2, status, rotated, given, scale, exponent), None
     likelihood = ProfileLikelihood.of(
         basis,
         rotated,
@@ -144,4 +169,22 @@ def fit_null(
         status[np.flatnonzero(usable)[at_bound]] = UNBOUNDED
     h2[usable] = estimate
     sigma2[usable] = back(best.quadratic / best.count * scale**2, 2 * exponent)
-    return NullModel(h2, sigma2, status, rotated, given, scale, exponent)
+    return NullModel(h2, sigma2, status, rotated, given, scale, exponent), likelihood
+
+
+def _beside(basis: Basis, given: Array, deviations: Array) -> tuple[Array, Array, Array]:
+    """What all covariates leave of columns, (n, k), and squared lengths before and after.
+
+    The columns are rotated; `given` (K, n, k) is as in `NullModel`.
+    """
+    which = loops() if basis.n_covariates <= MOST_COVARIATES else None
+    if which is None or len(given):
+        rotated = basis.rotate(deviations)
+        rest = outside(basis, given, rotated)
+        size, left = (np.einsum("kj,kj->j", x, x) for x in (rotated, rest))
+        return rest, size, left
+    # Rows are not a power of two of bytes apart (`project_out`).
+    n, k = deviations.shape
+    rest = np.empty((n, k + 8))[:, :k]
+    basis.rotate(deviations, out=rest)
+    return rest, *project_out(rest, basis.covariates, which)

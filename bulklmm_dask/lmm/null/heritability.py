@@ -27,9 +27,8 @@ from scipy.special import log_ndtr, ndtr
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.covariance import Covariance, Variances
-from bulklmm_dask.lmm.groups import NullEstimates, fit_groups
+from bulklmm_dask.lmm.groups import FittedGroup, NullEstimates, fit_groups
 from bulklmm_dask.lmm.likelihood import ProfileLikelihood, constant
-from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.projection import (
     TRAITS_TOGETHER,
     covariate_gram,
@@ -91,19 +90,18 @@ def estimate(
     h2_se, best, none = np.full((3, traits.shape[1]), np.nan)
     for group in fit_groups(traits, samples, known, reml=reml, complete=complete):
         at = group.columns
-        found = _errors_and_likelihoods(group.basis, group.model, reml=reml)
+        found = _errors_and_likelihoods(group, reml=reml)
         h2_se[at], best[at], none[at] = found
     return Heritabilities(known.h2, h2_se, known.sigma2, best, none, known.n_samples, known.status)
 
 
-def _errors_and_likelihoods(
-    basis: Basis, model: NullModel, *, reml: bool
-) -> tuple[Array, Array, Array]:
+def _errors_and_likelihoods(group: FittedGroup, *, reml: bool) -> tuple[Array, Array, Array]:
     """Standard errors and log-likelihoods, at h2 and at 0, of the fitted traits of a group.
 
     The standard errors are those of the heritability of the kinship as given.
     """
-    likelihood = ProfileLikelihood.of(basis, model.rotated, reml=reml)
+    basis, model, likelihood = group.basis, group.model, group.likelihood
+    assert likelihood is not None
     h2 = model.h2[model.fitted]
     best, none = likelihood.summed(h2), likelihood.summed(np.zeros_like(h2))
     rest = constant(basis, model.log_scale, reml=reml)

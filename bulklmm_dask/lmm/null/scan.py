@@ -30,6 +30,7 @@ from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.interpolate import Interpolation, eigenvalue_bounds, interpolate_inverses
+from bulklmm_dask.lmm.kept import prepared_markers
 from bulklmm_dask.lmm.lod import (
     CANCELLED,
     NEARLY_PERFECT,
@@ -47,7 +48,6 @@ from bulklmm_dask.lmm.markers import (
     Markers,
     cut,
     nearly_fixed,
-    prepare_markers,
     variation,
 )
 from bulklmm_dask.lmm.null.fit import NullModel
@@ -129,7 +129,7 @@ class NullScan:
 
     def scan(self, genotypes: Array, *, single: bool) -> Columns:
         """``lod`` of a block of markers and, with `effects`, ``beta`` and ``se`` (`Scanner`)."""
-        markers = prepare_markers(self.basis, genotypes)
+        markers = prepared_markers(self.basis, genotypes)
         found: Columns = {"lod": self.lods(markers, single=single)}
         return found | self._effects(markers) if self.effects else found
 

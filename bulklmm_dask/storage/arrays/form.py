@@ -31,7 +31,8 @@ _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 _CHECKED = {"name": CHECKSUM}
 _SHARDS, _INDEX = "sharding_indexed", [_LITTLE, _CHECKED]
 _KEYS = {"name": "default", "configuration": {"separator": "/"}}
-_NUMBERS = frozenset(map(np.dtype, "?bhilqBHILQefd"))
+# By their names: C has two types of one size, of which NumPy means one.
+_NUMBERS = {name: np.dtype(name) for name in (np.dtype(kind).name for kind in "?bhilqBHILQefd")}
 _TEXT, _UNKNOWN = "string", np.dtype(np.void)
 
 
@@ -220,7 +221,7 @@ def _form(metadata: Mapping[str, Any]) -> Form:
         file=file,
         dtype=dtype.newbyteorder(endian),
         codecs=tuple(codecs),
-        fill=dtype.type(fill) if dtype in _NUMBERS else fill,
+        fill=fill if dtype.kind in "OV" else dtype.type(fill),
         inner=inner,
         dims=names and tuple(names),
         attrs=metadata.get("attributes", {}),
@@ -234,4 +235,4 @@ def _sizes(found: Sequence[Any]) -> tuple[int, ...]:
 def _dtype(name: object) -> np.dtype[Any]:
     if name == _TEXT:
         return np.dtype(object)
-    return next((dtype for dtype in _NUMBERS if dtype.name == name), _UNKNOWN)
+    return _NUMBERS.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN

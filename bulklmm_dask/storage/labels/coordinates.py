@@ -42,8 +42,9 @@ _CONTIG_NAMES = {
 _WIDEST = 64
 # Attribute of a stored group or array in which xarray lists coordinates; not of one that is open.
 COORDINATES = "coordinates"
-# How xarray stores text of fixed width in Zarr, which has no such type of its own.
-_STORED = {"dtype": np.dtypes.StringDType()}
+# How xarray stores text of fixed width in Zarr, which has no such type of its own: as objects, for
+# before 2026.9 it passes StringDType by.
+_STORED = {"dtype": np.dtype(object, metadata={"element_type": str})}
 
 
 def arranged(ds: xr.Dataset, written: Iterable[str] = ()) -> xr.Dataset:
@@ -118,7 +119,9 @@ def _is_coded(ds: xr.Dataset, name: str) -> bool:
 def as_names(values: Iterable[object]) -> np.ndarray:
     """Names as text of fixed width, or as objects where one is very long."""
     names = text(values)
-    return names if max(map(len, names), default=0) > _WIDEST else names.astype(np.str_)
+    widest = max(map(len, names), default=0)
+    # The width is given, for NumPy would look for it once more.
+    return names if widest > _WIDEST else names.astype(f"U{max(widest, 1)}")
 
 
 def _texts(ds: xr.Dataset) -> list[str]:

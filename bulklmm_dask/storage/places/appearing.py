@@ -191,14 +191,12 @@ class Output(Place):
 
     def sync(self, parts: Iterable[Location]) -> None:
         """Wait until files of this folder, and the folders on the way to them, are on the disk."""
-        paths = {part.local for part in parts}
-        inner = {path.parent for path in paths}
-        folders = {
-            above
-            for folder in inner
-            for above in (folder, *folder.parents)
-            if self.local in above.parents
-        }
+        paths, root, folders = {part.local for part in parts}, self.local, set[Path]()
+        for folder in {path.parent for path in paths}:
+            above = folder
+            while above not in folders and root in above.parents:
+                folders.add(above)
+                above = above.parent
         files.sync([*paths, *folders])
 
     def clear(self) -> None:

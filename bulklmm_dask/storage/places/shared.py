@@ -53,6 +53,8 @@ class SharedWriter(Writer):
             self._own.file.create(self._own.record)
         self._own_heart = beating(self._own)
         self._give_back()
+        # Who has seen this lock, and then that it is gone, must not remove that of `ending` for it.
+        self._record = signs.new_record(share=str(self.share))
         self.held = self._own
 
     @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -82,15 +83,16 @@ def writing(path: str | os.PathLike[str], share: Share | None = None) -> Iterato
         yield writer
 
 
-def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
+def open_or_create(writer: Writer, skeleton: Callable[[], Skeleton]) -> ResultStore:
     """Make a result store, or open an existing one of the same inputs to resume or repair it.
 
     Parameters
     ----------
     writer : Writer
         The right to write into a folder that does not exist, or into a result store (`writing`).
-    skeleton : Skeleton
-        What an existing store must agree with. Without a codec, it keeps its own.
+    skeleton : callable
+        Gives the `Skeleton` that an existing store must agree with; without a codec, a store keeps
+        its own. It is called once a new folder is claimed.
 
     Raises
     ------
@@ -98,16 +100,17 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
         If the folder cannot be written or is too small, the store has other inputs or is
         compressed in another way, or another run has made it meanwhile and writes into it.
     """
-    store = writer.store
+    store, wanted = writer.store, cache(skeleton)
     if writer.repair is not None:
         with store.scratch() as fresh:
-            skeleton.write(fresh)
+            wanted().write(fresh)
             writer.repair(fresh)
     elif writer.makes_new:
-        store.require_writable(skeleton.nbytes)
+        store.require_writable()
         try:
             with store.appearing(locked=True) as partial:
-                skeleton.write(partial)
+                store.require_writable(wanted().nbytes)
+                wanted().write(partial)
                 writer.put_into(partial)
             writer.keep()
         except StoreError:
@@ -115,8 +118,8 @@ def open_or_create(writer: Writer, skeleton: Skeleton) -> ResultStore:
                 raise
             writer.take()  # of the run that has made it meanwhile, if that has ended
         else:
-            return _begun(writer, skeleton.layout, skeleton.compression)
-    return _begun(writer, skeleton.layout, _resume(writer, skeleton))
+            return _begun(writer, wanted().layout, wanted().compression)
+    return _begun(writer, wanted().layout, _resume(writer, wanted()))
 
 
 def _begun(writer: Writer, layout: Layout, compression: Compression) -> ResultStore:

@@ -15,6 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import yaml
+from faults.machines import PATIENCE
 
 from clusters.kubernetes.containers import Container, moved
 from clusters.kubernetes.double import Double
@@ -23,7 +24,6 @@ from clusters.kubernetes.objects import Object
 from clusters.kubernetes.patches import merge
 
 LAST = "kubectl.kubernetes.io/last-applied-configuration"
-PATIENCE = 120.0  # seconds, on a machine that does much else
 
 
 class Kubectl:
@@ -143,7 +143,8 @@ class Kubectl:
     def _cp(self, source: str, target: str) -> str:
         pod, _, path = target.partition(":")
         container = self.container(pod)
-        shutil.copytree(self._folder / source, moved(path, container.mounts))
+        copy = shutil.copytree if (self._folder / source).is_dir() else shutil.copy
+        copy(self._folder / source, moved(path, container.mounts))
         return ""
 
     def container(self, pod: str) -> Container:

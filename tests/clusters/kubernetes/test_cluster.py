@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from doc_pages import ROOT, blocks
 
+import bulklmm_dask as blmm
+from clusters.everywhere import assert_same, cell, command, make_script, make_study
 from clusters.kubernetes.conftest import CONFIGS
 from clusters.kubernetes.results import same
 
@@ -77,6 +80,30 @@ def test_it_serves_python_and_scales(kubectl, cluster, applied, double, local, t
     for left in (2, 1):
         warm_up(double)
         kubectl.until(lambda left=left: workers() == left, f"{left} workers are left")
+
+
+def test_the_command_the_script_and_the_cell_of_everywhere(
+    kubectl, cluster, claim, double, tmp_path
+):
+    """The first two at the desk, on the claim; the cell outside, on the bucket."""
+    kubectl("kubectl apply -f cluster_configs/kubernetes/desk.yaml")
+    kubectl("kubectl wait --for=condition=Ready pod/bulklmm-desk")
+    study = make_study(claim)
+    make_script(tmp_path)
+    kubectl("kubectl cp scan.py bulklmm-desk:/data/scan.py")
+    there, where = "/data/study.zarr", ("--scheduler", "tcp://bulklmm-scheduler:8786")
+    words = ["bulklmm", *command(there, "/data/lod.zarr", *where)]
+    kubectl(f"kubectl exec bulklmm-desk -- {shlex.join(words)}")
+    words = ["python", "/data/scan.py", there, "/data/again.zarr", *where]
+    kubectl(f"kubectl exec bulklmm-desk -- {shlex.join(words)}")
+    assert_same(claim / "lod.zarr", claim / "again.zarr")
+
+    blmm.save(blmm.open_dataset(study), "s3://lab-bucket/small.zarr")
+    (code,) = blocks(GUIDE, "python")
+    connect = code[: code.index("ds =")]
+    store = "s3://lab-bucket/small-lod.zarr"
+    from_outside(cell("s3://lab-bucket/small.zarr", store, connect), double, tmp_path)
+    assert_same(store)
 
 
 def warm_up(double) -> None:

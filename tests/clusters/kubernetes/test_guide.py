@@ -28,6 +28,7 @@ def test_its_commands_run(kubectl, claim, local):
     assert len(table.splitlines()) == 6
     same(claim / "lod.zarr", local())
     same(claim / "again.zarr", local())
+    same(claim / "third.zarr", local())
     assert kubectl.pods() == []
 
 

@@ -6,13 +6,17 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+import yaml
+from doc_pages import ROOT, blocks
 from faults.machines import blocks_of
 
+from clusters.everywhere import assert_same, make_script, make_study
 from clusters.kubernetes.conftest import CONFIGS
 from clusters.kubernetes.results import same
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
+GUIDE = (ROOT / "docs" / "guide" / "kubernetes.md").read_text()
 # 960 blocks, each some 5 ms of work: more than are done while a pod is replaced.
 SCAN = ["--method", "alt-exact", "--chunks", "10,25"]
 BLOCKS = 960
@@ -74,6 +78,21 @@ def test_what_is_killed_comes_back(kubectl, job, claim, local, double):
     assert said.count("error: ") == started_again(double) - 1, said
     same(path, local(*SCAN))
     kubectl.until(lambda: kubectl.pods() == [RUNNER], "the cluster is gone")
+
+
+def test_a_script_in_place_of_the_command(kubectl, claim, tmp_path):
+    """The args of the guide, and the script that runs everywhere."""
+    kubectl("kubectl apply -f cluster_configs/kubernetes/volume.yaml")
+    make_study(claim)
+    make_script(claim)
+    (lines,) = (block for block in blocks(GUIDE, "yaml") if "scan.py" in block)
+    manifest = yaml.safe_load((CONFIGS / "job.yaml").read_text())
+    (container,) = manifest["spec"]["job"]["spec"]["containers"]
+    container |= yaml.safe_load(lines)
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(manifest))
+    kubectl(APPLY)
+    kubectl(SUCCESSFUL)
+    assert_same(claim / "lod.zarr")
 
 
 def test_a_command_that_cannot_succeed(kubectl, job, claim, local, double):

@@ -19,16 +19,23 @@ FILES = ROOT / "cluster_configs" / "slurm"
 # 60 blocks, 6 of them for each chunk of traits.
 CHUNKS = ("--chunks", "70,6")
 BLOCKS = 60
-# What slows blocks down, so that jobs are stopped in the middle: SLOW seconds each, until then.
+# What slows blocks down, so that jobs are stopped in the middle: SLOW seconds each, until then. And
+# what a process does that hangs on a file system: after STUCK blocks it goes no further,
+# and hears nothing but SIGKILL.
 _SLOW = """
-import os, time
+import itertools, os, signal, time
+if os.environ.get("STUCK", "0") != "0":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 from bulklmm_dask.storage.results.blocks import ResultStore
 
-write = ResultStore.write_block
+write, begun = ResultStore.write_block, itertools.count()
 
 def slowly(*arguments, **options):
     if "SLURM_RESTART_COUNT" not in os.environ:
         time.sleep(float(os.environ.get("SLOW", "0")))
+        stuck = int(os.environ.get("STUCK", "0"))
+        while stuck and next(begun) >= stuck:
+            time.sleep(1000)
     return write(*arguments, **options)
 
 ResultStore.write_block = slowly
@@ -78,7 +85,7 @@ def study(tmp_path_factory) -> Path:
 def local(study) -> dict[str, bytes]:
     """The bytes of a scan on threads of this process, in the same blocks."""
     path = study.with_name("local.zarr")
-    commands.run("scan", study, path, "--reml", *CHUNKS, "--threads", "1")
+    commands.run("scan", study, path, *CHUNKS, "--threads", "1")
     return content(path)
 
 

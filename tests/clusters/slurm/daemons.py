@@ -8,10 +8,12 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
 from faults.machines import PATIENCE, wait_for
 
 NODES = ("node1", "node2")
@@ -77,6 +79,7 @@ class Slurm:
             "SLURM_CONF": str(folder / "slurm.conf"),
             "OPENBLAS_NUM_THREADS": "1",
         }
+        self._nodes: dict[str, subprocess.Popen[bytes]] = {}
         self._ending = ExitStack()
 
     def __enter__(self) -> Self:
@@ -107,14 +110,18 @@ class Slurm:
         self._wait_for("munge has a socket", lambda: (self.folder / "munge.socket").exists())
         self._daemon("slurmctld", "-D", "-f", conf)
         for name in NODES:
-            self._daemon("slurmd", "-D", "-N", name, "-f", conf)
+            self._node(name)
         self._wait_for("nodes are idle", lambda: self.run("sinfo", "-h", "-o", "%t %D") == "idle 2")
         self._ending.callback(self._end_jobs)
 
-    def _daemon(self, *command: object) -> None:
+    def _node(self, name: str) -> None:
+        conf = self.folder / "slurm.conf"
+        self._nodes[name] = self._daemon("slurmd", "-D", "-N", name, "-f", conf)
+
+    def _daemon(self, *command: object) -> subprocess.Popen[bytes]:
         """Start a daemon in the foreground, and end it with the cluster."""
         log = self.folder / f"{'-'.join(str(word) for word in command[:4:3])}.out".replace("/", "_")
-        with log.open("wb") as stream:
+        with log.open("ab") as stream:
             process = subprocess.Popen(
                 list(map(str, command)),
                 stdout=stream,
@@ -133,6 +140,47 @@ class Slurm:
                 process.wait()
 
         self._ending.callback(end)
+        return process
+
+    @contextmanager
+    def lost(self, node: str) -> Iterator[None]:
+        """Kill all that runs on a node, as if its power were cut, and start it again at the end.
+
+        The controller is told at once, in place of finding out after SlurmdTimeout; it takes the
+        node back by itself (ReturnToService).
+        """
+        began = self._told_of(node, "SlurmdStartTime")
+        self._nodes[node].kill()
+        while processes := self._processes(node):  # also those that have begun meanwhile
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=PATIENCE)
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
+        try:
+            yield
+        finally:
+            self._nodes[node].wait()
+            self._node(node)
+            wait_for(lambda: self._told_of(node, "SlurmdStartTime") != began)
+            wait_for(lambda: self._told_of(node, "State") in ("IDLE", "MIXED", "ALLOCATED"))
+
+    def _told_of(self, node: str, field: str) -> str:
+        words = self.run("scontrol", "show", "node", node, "-o").split()
+        return next(word for word in words if word.startswith(f"{field}=")).partition("=")[2]
+
+    def _processes(self, node: str) -> list[psutil.Process]:
+        """Those of the jobs on a node: their own, and slurmstepd, which starts them."""
+        ours = {"SLURMD_NODENAME": node, "SLURM_CONF": self.environment["SLURM_CONF"]}
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if ours.items() <= process.environ().items():
+                    found.append(process)
+                    parent = process.parent()
+                    if parent is not None and parent.name() == "slurmstepd":
+                        found.insert(0, parent)
+        return found
 
     def _wait_for(self, what: str, condition) -> None:
         end = time.monotonic() + _BEGIN

@@ -34,7 +34,7 @@ SYSTEMS = {
 }
 # Lines that tests run or read as they stand; others are of every installation.
 KNOWN = (
-    r"(SHARES=\d+ )?sbatch --\S+ (array|scan|runner)\.sbatch |bulklmm |python -m venv |source |pip "
+    r"((SHARES=\d+ )?sbatch (--\S+ )+[a-z]+\.sbatch|bulklmm|python -m venv|source|pip|mkdir|cp|cd) "
 )
 
 

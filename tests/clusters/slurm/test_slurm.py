@@ -15,48 +15,18 @@ import pytest
 from faults.machines import PATIENCE, blocks_of, other_files, wait_for
 
 from clusters.slurm.conftest import BLOCKS, CHUNKS, FILES
+from clusters.slurm.jobs import SLOW, jobs, log, submit, wait_for_some
 from clusters.slurm.page import CELL, line_with
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-# Processors and memory of a task, in place of those in the scripts: the machine has few.
-SMALL = ("--cpus-per-task=2", "--mem-per-cpu=700M")
 # The same scan in Python.
-IN_PYTHON = "reml=True, chunks=dict(variants=70, traits=6)"
+IN_PYTHON = "chunks=dict(variants=70, traits=6)"
 SHARES = 5
 # What a task of an array says that it has.
 ALLOTTED = (
     "computes on 2 threads of this process (from SLURM_CPUS_PER_TASK) and 1.47 GB "
     "(from SLURM_MEM_PER_CPU)"
 )
-
-
-def submit(slurm, folder, words, *options, slow=0.0):
-    """Submit what a line says from a folder; the number of its job.
-
-    The words begin with those for the environment, and end with the arguments of the script.
-    """
-    given = dict(word.split("=") for word in words if re.match(r"[A-Z]+=", word))
-    _, *rest = words[len(given) :]
-    slurm.environment |= {"SLOW": str(slow), **given}
-    told = slurm.run("sbatch", "--parsable", *SMALL, *options, *rest, cwd=folder)
-    for name in given:
-        del slurm.environment[name]
-    return told.partition(";")[0]
-
-
-def log(folder, job):
-    return "".join(file.read_text() for file in sorted(folder.glob(f"bulklmm-{job}*.log")))
-
-
-def jobs(slurm):
-    """Numbers of all jobs that have not ended."""
-    return set(slurm.run("squeue", "-h", "-o", "%A").split())
-
-
-def wait_for_some(store, least=6):
-    """Wait until a run is in the middle."""
-    wait_for(lambda: blocks_of(store) >= least)
-    assert blocks_of(store) < BLOCKS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,8 +44,8 @@ def out_of_time(slurm, study, tmp_path_factory):
 
 def test_a_job_that_is_requeued_in_the_middle_finishes(slurm, folder, study, local):
     """Scheduler, workers and scan in one job; threads and memory are those of the allocation."""
-    words = (*line_with("scan.sbatch", folder, study), *CHUNKS)
-    job, store = submit(slurm, folder, words, slow=0.4), folder / "lod.zarr"
+    words = (*line_with("--ntasks=2 scan.sbatch /data", folder, study), *CHUNKS)
+    job, store = submit(slurm, folder, words, slow=SLOW), folder / "lod.zarr"
     wait_for_some(store)
     slurm.run("scontrol", "requeue", job)
     slurm.wait(job)
@@ -91,7 +61,7 @@ def test_a_runner_that_is_cancelled_in_the_middle_goes_on(slurm, folder, study, 
     script, store = folder / "runner.py", folder / "lod.zarr"
     script.write_text(script.read_text().replace("store=store", f"store=store, {IN_PYTHON}"))
     words = line_with("runner.sbatch", folder, study)
-    job = submit(slurm, folder, words, slow=0.4)
+    job = submit(slurm, folder, words, slow=SLOW)
     wait_for_some(store)
     slurm.run("scancel", job)
     slurm.wait(job, "CANCELLED")
@@ -123,13 +93,24 @@ def test_a_cell_of_a_notebook_scans_on_jobs_that_come_and_go(slurm, folder, stud
     wait_for(lambda: jobs(slurm) <= before)
 
 
+def test_jobs_without_an_environment_say_so(slurm, folder, study):
+    for line in ("--ntasks=2 scan.sbatch /data", "--array=3"):
+        words = line_with(line, folder, study)
+        job = submit(slurm, folder, words, "--export=PATH=/usr/bin:/bin")
+        slurm.wait(job, "FAILED")
+        assert (
+            log(folder, job)
+            == "error: there is no bulklmm: activate its environment in this script\n"
+        )
+
+
 def test_an_array_of_which_a_task_is_cancelled_is_finished_by_that_task(
     slurm, folder, study, local
 ):
     """All tasks write one store at the same time, each on threads of its allocation."""
     store = folder / "lod.zarr"
     words = (*line_with("--array=1-5", folder, study), *CHUNKS)
-    job = submit(slurm, folder, words, slow=2)
+    job = submit(slurm, folder, words, slow=SLOW)
     third = store / "lod" / "c"
     wait_for(lambda: any(third.glob("*/[45]")))
     slurm.run("scancel", f"{job}_3")

@@ -11,7 +11,7 @@ from doc_pages import ROOT, blocks
 from faults.machines import Machines, wait_for
 
 import bulklmm_dask as blmm
-from clusters.everywhere import CHUNKS, assert_same, cell, command, make_study
+from clusters.everywhere import CHUNKS, assert_same, cell, command, make_script, make_study
 from clusters.ssh.daemon import SSHD, Daemon
 from clusters.tls.certificates import Authority, words
 
@@ -71,11 +71,14 @@ def started(machines, *options):
     return recipe
 
 
-def test_the_command(tmp_path, machines, daemon):
+def test_the_command_and_the_script(tmp_path, machines, daemon):
     recipe = started(machines)
-    found = run(*command(make_study(tmp_path), tmp_path / "lod.zarr", "--scheduler", machines.file))
+    study, where = make_study(tmp_path), ("--scheduler", machines.file)
+    found = run(*command(study, tmp_path / "lod.zarr", *where))
     assert "so far" in found.stderr
-    assert_same(tmp_path / "lod.zarr")
+    script = machines.start(make_script(tmp_path), study, tmp_path / "again.zarr", *where)
+    assert script.code() == 0, script.said
+    assert_same(tmp_path / "lod.zarr", tmp_path / "again.zarr")
     assert len(daemon.started()) >= 3
     recipe.send(signal.SIGINT)
     assert recipe.code() == 0, recipe.said

@@ -385,3 +385,12 @@ def test_a_newton_target_is_the_best_of_the_simplex():
         assert (target >= 0).all()
         held = newton_target(inner, slope, b, np.array([True, True, False, True]))
         assert held[2] == 0.0
+
+
+@pytest.mark.parametrize("corners", [1, 2, 3])
+def test_without_information_a_newton_target_is_the_highest_corner(corners):
+    """A likelihood may be flat to all digits, as it is where only one corner is free."""
+    free = np.arange(3) < corners
+    with np.errstate(all="raise"):
+        target = newton_target(np.full(3, 1 / 3), np.array([1.0, 2.0, 3.0]), np.zeros((3, 3)), free)
+    np.testing.assert_allclose(target, np.arange(3) == corners - 1, atol=1e-12)
