@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulklmm_dask.errors import OptionError
+from bulklmm_dask.lmm.components.choice import may_be_bulk
 from bulklmm_dask.lmm.footprint import Cells, Footprint
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.surface import either
@@ -16,6 +17,8 @@ from bulklmm_dask.surface import either
 # again for every chunk of traits, which costs little for so many traits.
 _VARIANTS = 2048
 _TRAITS = 4096
+# Traits of a block where each is scanned by itself (`lmm.components.exact`).
+_ALONE = 256
 # Traits of an inner chunk of a stored block, the smallest unit that is decompressed: 1 MiB in
 # float32. People read all markers of a few traits more often than all traits of a few markers.
 _INNER = 128
@@ -162,7 +165,9 @@ def make_plan(
             given = either(f"chunks[{name!r}] is {size}", f"--chunks names {size} {name}")
             raise OptionError(f"{given}; it should be a whole number from 1 on")
     variants = max(1, _VARIANTS >> (columns - 1).bit_length())
-    size = min(chunks.get("traits", _TRAITS), max(n_traits, 1))
+    model = footprint.model
+    alone = model.components > 0 and not may_be_bulk(model)
+    size = min(chunks.get("traits", _ALONE if alone else _TRAITS), max(n_traits, 1))
     return Plan(
         n_samples,
         n_variants,

@@ -26,6 +26,8 @@ def size_of(item: Any, counted: set[int] | None = None) -> int:
         return size_of(item.base, known) if isinstance(item.base, np.ndarray) else item.nbytes
     if isinstance(item, list | tuple):
         return sum(size_of(part, known) for part in item)
+    if isinstance(item, dict):
+        return sum(size_of(part, known) for part in item.values())
     parts = vars(item).values() if hasattr(item, "__dict__") else ()
     return sum(size_of(part, known) for part in parts)
 

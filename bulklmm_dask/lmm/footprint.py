@@ -21,6 +21,8 @@ from bulklmm_dask.lmm.options import ModelOptions
 _MESH = 88
 # Traits whose sums are compressed together, and of which likelihoods are followed together.
 _TOGETHER, _SHARED = 256, 1024
+# Nodes of several kernels, and points of a lattice of their shares that is searched.
+_OF_KERNELS, _LATTICE = 60, 750
 # Largest number of nodes that variations of markers are interpolated from.
 _NODES = 48
 # Rows of a tile of the alt methods, and of permuted traits that are estimated together.
@@ -82,6 +84,8 @@ class Footprint:
 
         Traits of further patterns of missing values have bases of their own, which are kept.
         """
+        if self.model.components:
+            return self._fit_of_components(traits, patterns)
         n, c, t = self.n_samples, self.n_covariates, -(-traits // patterns)
         points = _MESH if self.model.grid is None else len(self.model.grid)
         # Numbers of a trait at points of h2.
@@ -125,10 +129,26 @@ class Footprint:
         kept = each * traits + patterns * (n**2 + square)
         return Cells(kept + max(peak, 4 * n**2) + n * traits, kept)
 
+    def _fit_of_components(self, traits: int, patterns: int) -> Cells:
+        """Shares of several kernels: scores, weights of nodes and values of each trait."""
+        n, t = self.n_samples, min(traits, _TOGETHER)
+        kept = (2.0 * n + _OF_KERNELS + 5.0) * traits + 2.0 * self.model.components * n**2 * (
+            patterns - 1.0
+        )
+        return Cells(kept + self._nodes + (_OF_KERNELS * n + 6.0 * _LATTICE) * t, kept)
+
+    @property
+    def _nodes(self) -> float:
+        """Kernels and the nodes that are kept with them."""
+        return (2.0 * _OF_KERNELS + 4.0 * self.model.components) * self.n_samples**2
+
     def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
         """A block, from its genotypes, which are not counted, to its statistics, which are."""
         pairs, out = variants * traits, variants * traits * pair_bytes / 8
         vn, n, model = variants * self.n_samples, self.n_samples, self.model
+        if model.components and not model.joint:
+            effects = 2.0 * pairs if model.with_effects else 0.0
+            return Cells(4.0 * vn + _OF_KERNELS * variants + 2.0 * out + effects + self._nodes, out)
         if model.joint:
             effects = 2 * sum(model.effects) * pairs if model.with_effects else 0
             columns = model.columns

@@ -155,6 +155,22 @@ def test_covariates_conditions_and_interactions():
 
 
 @pytest.mark.slow
+def test_many_traits_are_scanned_in_bulk(processes, tmp_path):
+    ds = caged(n=60, m=70)
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
+    for loco in (False, True):
+        # Chunks of few traits are scanned one after the other.
+        wanted = blmm.scan(ds, kinship=KERNELS, loco=loco, chunks={"traits": 9}).compute()
+        found = blmm.scan(ds, kinship=KERNELS, loco=loco)
+        np.testing.assert_allclose(found.lod.values, wanted.lod.values, atol=5e-5)
+        np.testing.assert_allclose(found.h2.values, wanted.h2.values, atol=3e-5)
+        assert list(found.trait_status.values) == list(wanted.trait_status.values)
+        with dask.config.set(scheduler="processes", pool=processes):
+            other = blmm.scan(ds, kinship=KERNELS, loco=loco, chunks={"variants": 25})
+            np.testing.assert_allclose(other.lod.values, found.lod.values, atol=1e-6)
+
+
+@pytest.mark.slow
 def test_tasks_in_other_processes(processes, tmp_path):
     ds = caged(m=4, missing=0.2)
     wanted = blmm.scan(ds, kinship=KERNELS).compute()

@@ -13,8 +13,9 @@ basis of the covariates, O'V(h)O has the contrasts Q'y first: from one Cholesky 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -98,12 +99,19 @@ class RotatedKernels:
         Number of independent covariates c, the intercept among them.
     weights : array (n,) or None
         Residual weights w.
+    kept : dict
+        What this process has computed from the kernels (`nodes`).
     """
 
     kernels: Array
     turn: Array
     n_covariates: int
     weights: Array | None
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what follows from the kernels out of pickles."""
+        return {**vars(self), "kept": {}}
 
     @property
     def n(self) -> int:

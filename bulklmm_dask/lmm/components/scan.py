@@ -1,76 +1,37 @@
-r"""LOD scores of the null methods with several kernels: every trait whitened by its own covariance.
+"""Shares of a chunk of traits with several kernels, and their scanners: in bulk, or one by one.
 
-The shares h of a trait are those of largest likelihood without a marker. With V(h) its covariance,
-
-    LOD = -(n/2) log10(1 - r2),  r2 = (x'My)^2 / (x'Mx y'My),
-
-M the projection off the covariates in the metric of V(h), as with one kinship. Here V(h) is
-factored for every trait and all markers are multiplied by its inverse root (`whitened`), 2 n^2
-operations a marker and trait: whatever the null scanners test and report follows.
+Many traits on the same samples take their shares and their tests from a few covariances (`many`,
+`bulk`); few traits, and those for which that is no answer, are fitted and scanned by themselves
+(`fit`, `exact`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from bulklmm_dask.lmm.chunk import FittedTraits, TraitFits, TraitGroup
+from bulklmm_dask.lmm.components.bulk import BulkScan
+from bulklmm_dask.lmm.components.choice import FEWEST
 from bulklmm_dask.lmm.components.estimate import status_of
-from bulklmm_dask.lmm.components.groups import kernel_groups
+from bulklmm_dask.lmm.components.exact import ComponentScan
+from bulklmm_dask.lmm.components.groups import KernelGroup, kernel_groups
 from bulklmm_dask.lmm.components.kernels import KernelSamples, RotatedKernels
-from bulklmm_dask.lmm.components.whitened import null_model, whiten
-from bulklmm_dask.lmm.groups import FittedGroup
+from bulklmm_dask.lmm.components.many import Surface
+from bulklmm_dask.lmm.components.nodes import LOW, Nodes, nodes_of, serve
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.lmm.scanner import Scanner, make_scanner
-from bulklmm_dask.lmm.status import ALL_MISSING
-from bulklmm_dask.typing import Array, Columns
+from bulklmm_dask.lmm.scanner import Scanner
+from bulklmm_dask.lmm.status import ALL_MISSING, BOUNDARY, OK
+from bulklmm_dask.typing import Array, Flags, Index
 
-
-@dataclass(frozen=True)
-class ComponentScan:
-    """Scanner of traits measured on the same n samples, one after the other.
-
-    Attributes
-    ----------
-    kernels : RotatedKernels
-        Kernels of the samples.
-    samples : Samples
-        The samples without a kinship: covariates, and those that interact with a marker.
-    traits : array (n, traits)
-        Values as measured.
-    inner : array (k + 1, traits)
-        Weights of the corners of the admissible shares (`RotatedKernels.vertices`).
-    sigma2 : array (traits,)
-        Total variances.
-    options : ModelOptions
-        What is tested.
-    """
-
-    kernels: RotatedKernels
-    samples: Samples
-    traits: Array
-    inner: Array
-    sigma2: Array
-    options: ModelOptions
-
-    def scan(self, genotypes: Array, *, single: bool) -> Columns:
-        """Statistics of every pair, (variants, traits, ...), by name (`Scanner`)."""
-        each = [
-            self.whitened(place).scan(genotypes, single=single)
-            for place in range(self.traits.shape[1])
-        ]
-        return {name: np.concatenate([one[name] for one in each], axis=1) for name in each[0]}
-
-    def whitened(self, place: int) -> Scanner:
-        """The scanner of one trait, in the samples whitened by its covariance."""
-        y = self.traits[:, [place]]
-        basis = whiten(self.kernels, self.inner[:, place])
-        model = null_model(basis, y[:, 0], float(self.sigma2[place]))
-        alone = FittedGroup(np.arange(len(y)), np.zeros(1, np.int64), basis, model)
-        return make_scanner(alone, self.options, y, self.samples)
+# Nats by which a maximum is to be above the likelihoods near a residual of 0.
+_MARGIN = 1.0
+# Traits that are fitted together.
+_TOGETHER = 256
 
 
 def fit_components(
@@ -102,20 +63,104 @@ def fit_components(
     count = traits.shape[1]
     h2, sigma2 = np.full((len(samples.kernels) + 1, count), np.nan), np.full(count, np.nan)
     status = np.full(count, ALL_MISSING, dtype=object)
-    groups = []
+    groups: list[TraitGroup[Scanner]] = []
     for group in kernel_groups(traits, samples, status, reml=options.reml, complete=complete):
-        search, mine, kernels = group.search, group.columns, group.kernels
-        inner = np.empty((len(h2), len(mine)))
-        for place, column in enumerate(mine):
-            best = search.best(place)
-            inner[:, place] = best.inner
-            h2[:, column] = kernels.shares(best.inner)
-            sigma2[column] = best.point.quadratic / search.likelihood.count
-            status[column] = status_of(search, place, best)
-        sigma2[mine] = back(sigma2[mine] * group.scale**2, 2 * group.exponent)
-        rows = group.rows
+        mine, kernels, rows = group.columns, group.kernels, group.rows
+        fit = _Fit(group, np.empty((len(h2), len(mine))), np.empty(len(mine)), status[mine])
+        nodes = None
+        if not options.joint and serve(kernels) and len(mine) >= FEWEST:
+            nodes = nodes_of(kernels, reml=options.reml)
+        fit.alone(np.arange(len(mine)) if nodes is None else np.flatnonzero(~fit.together(nodes)))
+        scale, exponent = group.scale, group.exponent
+        h2[:, mine] = kernels.shares(fit.inner.T).T
+        mean = fit.quadratic / group.search.likelihood.count
+        sigma2[mine] = back(mean * scale**2, 2 * exponent)
+        status[mine] = fit.status
         alone = Samples(samples.covariates[rows], None, kernels.weights, samples.interacting)
         values = traits[np.ix_(rows, mine)]
-        scanner = ComponentScan(kernels, alone, values, inner, sigma2[mine], options)
-        groups.append(TraitGroup(mine, rows, kernels, scanner))
+        exact = ComponentScan(kernels, alone, values, fit.inner, sigma2[mine], options)
+        bulk = np.zeros(len(mine), dtype=bool)
+        if nodes is not None:
+            bulk = fit.in_bulk(nodes)
+            own = np.flatnonzero(bulk)
+            scores, weights = fit.scores(nodes, own)
+            size = np.sqrt(fit.quadratic[own]) * scale[own]
+            scanner = BulkScan(exact.take(own), nodes.inner, scores, weights, size, exponent[own])
+            if len(own):
+                groups.append(TraitGroup(mine[own], rows, kernels, scanner))
+        if not bulk.all():
+            rest = np.flatnonzero(~bulk)
+            groups.append(TraitGroup(mine[rest], rows, kernels, exact.take(rest)))
     return TraitFits(h2, sigma2, observed.sum(axis=0), status, tuple(groups))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Estimates of the traits of a group, which are filled in.
+
+    Attributes
+    ----------
+    group : KernelGroup
+    inner : array (k + 1, traits)
+        Weights of the corners of the admissible shares.
+    quadratic : array (traits,)
+        S of contrasts of length one.
+    status : array (traits,) of str
+    """
+
+    group: KernelGroup
+    inner: Array
+    quadratic: Array
+    status: npt.NDArray[np.object_]
+
+    def alone(self, places: Index) -> None:
+        """Search the shares of some traits, one after the other."""
+        if not len(places):
+            return
+        search = replace(self.group.search, y=self.group.search.y[:, places])
+        for place, trait in enumerate(places):
+            best = search.best(place)
+            self.inner[:, trait] = best.inner
+            self.quadratic[trait] = best.point.quadratic
+            self.status[trait] = status_of(search, place, best)
+
+    def together(self, nodes: Nodes) -> Flags:
+        """Fit all traits from the nodes; which of them are settled."""
+        search = self.group.search
+        settled = np.zeros(search.y.shape[1], dtype=bool)
+        for start in range(0, len(settled), _TOGETHER):
+            some = slice(start, start + _TOGETHER)
+            y = search.y[:, some]
+            forms = nodes.forms(y)
+            surface = Surface(nodes, forms, search.likelihood.count)
+            found = surface.maxima()
+            self.inner[:, some] = nodes.lattice.inner(found.place).T
+            self.quadratic[some] = found.quadratic
+            at_bound = (self.inner[:, some] == 0.0).any(axis=0)
+            self.status[some] = np.where(at_bound, BOUNDARY, OK)
+            settled[some] = found.settled & (found.value > self._near_bound(y) + _MARGIN)
+            settled[some] &= nodes.suffice(found.place)
+        return settled
+
+    def _near_bound(self, y: Array) -> Array:
+        """Largest likelihood of traits at weights of the residual that the lattice has not."""
+        search = self.group.search
+        points = search.mesh.points
+        below = points[points[:, -1] < LOW]
+        return np.max([search.likelihood.values(inner, y) for inner in below], axis=0)
+
+    def in_bulk(self, nodes: Nodes) -> Flags:
+        """Which traits have shares at which they can be scanned in bulk."""
+        inside = self.inner[-1] >= LOW
+        return inside & nodes.suffice(nodes.lattice.place(self.inner.T))
+
+    def scores(self, nodes: Nodes, own: Index) -> tuple[Array, Array]:
+        """Z (d, traits) and the weights of the nodes (Q, traits) of some traits."""
+        weights = nodes.weights_at(nodes.lattice.place(self.inner[:, own].T)).T
+        y = self.group.search.y[:, own]
+        z = np.empty_like(y)
+        for start in range(0, len(own), _TOGETHER):
+            some = slice(start, start + _TOGETHER)
+            each = (nodes.inverses @ y[:, some]).reshape(len(nodes.inner), len(y), -1)
+            np.einsum("qdt,qt->dt", each, weights[:, some], out=z[:, some])
+        return z / np.sqrt(self.quadratic[own]), weights

@@ -1,0 +1,15 @@
+"""When traits with several kernels are scanned in bulk (`bulk`), not one by one (`exact`)."""
+
+from __future__ import annotations
+
+from bulklmm_dask.lmm.options import ModelOptions
+
+# Most kernels whose covariances are interpolated: the nodes of more take too many points.
+MOST_KERNELS = 2
+# Fewest traits of the same samples for which nodes are made.
+FEWEST = 64
+
+
+def may_be_bulk(options: ModelOptions) -> bool:
+    """Whether many traits with several kernels are scanned in bulk."""
+    return not options.joint and options.components - 1 <= MOST_KERNELS

@@ -1,0 +1,146 @@
+"""Scans of many traits with several kernels against those of one trait after the other."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.linalg
+from test_components_estimate import groups
+
+import bulklmm_dask.lmm.components.bulk as bulk
+import bulklmm_dask.lmm.components.scan as scan
+from bulklmm_dask.lmm.chunk import scan_block
+from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.lattice import Axis, Lattice
+from bulklmm_dask.lmm.components.nodes import LARGEST, nodes_of, roots_of
+from bulklmm_dask.lmm.options import ModelOptions
+
+N, M, P = 60, 90, 40
+both = pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+
+
+def study(kernels: int, *, weights: bool = False):
+    """Traits of all shares, some with a locus, of strains in cages."""
+    rng = np.random.default_rng(kernels)
+    strain = rng.integers(20, size=N)
+    features = rng.standard_normal((20, 200))[strain]
+    matrices = [features @ features.T / 200, groups(rng, N, 12)][:kernels]
+    w = rng.uniform(0.5, 2, N) if weights else None
+    residual = np.eye(N) if w is None else np.diag(1 / w**2)
+    x = rng.binomial(2, 0.4, (P, N)).astype(float)
+    x[5] = 1.0
+    parts = [*matrices, residual]
+    shares = rng.dirichlet(np.full(len(parts), 0.8), M)
+    shares[::9, 0] = 0.0
+    y = np.zeros((N, M))
+    for part, share in zip(parts, shares.T, strict=True):
+        root = np.linalg.cholesky(part + 1e-9 * np.eye(N))
+        y += np.sqrt(share) * (root @ rng.standard_normal((N, M)))
+    y[:, ::7] += 0.8 * x[3][:, None]
+    y *= 10.0 ** rng.uniform(-3, 3, M)
+    covariates = np.column_stack([np.ones(N), rng.standard_normal(N)])
+    return y, KernelSamples(covariates, np.stack(matrices), w), x
+
+
+def test_places_of_the_lattice_and_shares():
+    lattice = Lattice((Axis(21, 7.0), Axis(25, 7.0), Axis(31, 6.0, 0.01)))
+    ends = np.array(lattice.shape) - 1.0
+    places = np.random.default_rng(0).uniform(0, ends, (50, 3))
+    places[0], places[1] = 0.0, [3.0, 0.0, 2.0]
+    inner = lattice.inner(places)
+    np.testing.assert_allclose(inner.sum(axis=1), 1.0)
+    assert (inner >= 0).all()
+    np.testing.assert_array_equal(inner[0], [0, 0, 0.99, 0.01])
+    assert inner[1, 1] == 0.0
+    np.testing.assert_allclose(lattice.place(inner), places, atol=1e-6)
+    np.testing.assert_allclose(lattice.rays.sum(axis=1), 1.0)
+    assert lattice.inner(ends[None])[0, -1] == 1.0
+    # Polynomials through ten points give their values, and those of smooth functions between.
+    smooth = np.sin(lattice.places @ [0.2, 0.1, 0.15])
+    for place in places[:5]:
+        points = lattice.points(int(lattice.cell(place[None])[0])).reshape(10, 10, 10)
+        values = smooth[points][None]
+        for each in lattice.polynomials(place[None]):
+            values = np.einsum("mp...,mp->m...", values, each[0])
+        assert values[0] == pytest.approx(np.sin(place @ [0.2, 0.1, 0.15]), abs=1e-9)
+
+
+@pytest.mark.parametrize("kernels", [1, 2])
+def test_forms_between_the_points_are_those_of_dense_covariances(kernels):
+    _, samples, x = study(kernels)
+    rotated = samples.rotated()
+    nodes = nodes_of(rotated, reml=False)
+    assert nodes is nodes_of(rotated, reml=False)
+    d = rotated.contrasts
+    columns = rotated.rotate(x.T)[:, np.arange(P) != 5]
+    ends = np.array(nodes.lattice.shape) - 1.0
+    places = np.random.default_rng(1).uniform(0, ends, (60, len(ends)))
+    places = places[nodes.suffice(places)]
+    assert len(places) > 30
+    found = nodes.weights_at(places) @ nodes.forms(columns)
+    for own, inner in zip(found, nodes.lattice.inner(places), strict=True):
+        covariance = np.tensordot(inner, rotated.vertices, axes=1)[:d, :d]
+        exact = np.einsum("kj,kj->j", columns, scipy.linalg.solve(covariance, columns))
+        np.testing.assert_allclose(own, exact, rtol=2 * LARGEST)
+
+
+@both
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "two kernels",
+        "one kernel",
+        pytest.param("weights", marks=pytest.mark.slow),
+        pytest.param("NumPy", marks=pytest.mark.slow),
+    ],
+)
+def test_bulk_gives_what_single_traits_give(kind, reml, monkeypatch):
+    y, samples, x = study(1 if kind == "one kernel" else 2, weights=kind == "weights")
+    options = ModelOptions(reml=reml, wanted=("beta", "se"))
+    if kind == "NumPy":
+        monkeypatch.setattr(bulk, "loops", lambda: None)
+    fitted = scan.fit_components(y, samples, options)
+    kinds = [type(group.scanner).__name__ for group in fitted.groups]
+    assert kinds[0] == "BulkScan"
+    assert len(fitted.groups[0].columns) > M / 3
+    found = scan_block(x, fitted, options, single=False)
+    monkeypatch.setattr(scan, "FEWEST", M + 1)
+    exact = scan.fit_components(y, samples, options)
+    assert {type(group.scanner).__name__ for group in exact.groups} == {"ComponentScan"}
+    wanted = scan_block(x, exact, options, single=False)
+    assert list(fitted.status) == list(exact.status)
+    assert "boundary" in fitted.status
+    flat = exact.status == "flat"
+    np.testing.assert_allclose(fitted.h2[:, ~flat], exact.h2[:, ~flat], atol=3e-5)
+    np.testing.assert_allclose(fitted.sigma2[~flat], exact.sigma2[~flat], rtol=1e-4)
+    np.testing.assert_allclose(found["lod"], wanted["lod"], atol=5e-5)
+    assert wanted["lod"].max() > 5
+    high = wanted["lod"] >= 3
+    np.testing.assert_allclose(found["lod"][high], wanted["lod"][high], atol=2e-5)
+    assert (found["lod"][5] == 0).all()
+    assert np.isnan(found["beta"][5]).all()
+    error = np.abs(found["beta"] - wanted["beta"]) / wanted["se"]
+    assert np.nanmax(error) < 1e-4
+    np.testing.assert_allclose(found["se"], wanted["se"], rtol=1e-4)
+
+
+def test_the_same_nodes_in_another_process():
+    y, samples, x = study(2)
+    options = ModelOptions()
+    fitted = scan.fit_components(y, samples, options)
+    again = pickle.loads(pickle.dumps(fitted))
+    kernels = again.groups[0].basis
+    assert not kernels.kept
+    one, two = (scan_block(x, each, options, single=False) for each in (fitted, again))
+    np.testing.assert_array_equal(one["lod"], two["lod"])
+    own = again.groups[0].scanner.nodes
+    np.testing.assert_array_equal(roots_of(kernels, own), nodes_of(kernels, reml=False).roots)
+
+
+def test_pairs_above_the_limit_are_computed_again():
+    limit = bulk.largest_r2(248, 1e-5, 2e-7)
+    assert 0.05 < limit < 0.3
+    assert bulk.largest_r2(248, 1e-5, 1e-9) > limit
+    assert bulk.largest_r2(2000, 1e-5, 2e-7) < limit
