@@ -45,5 +45,5 @@ def plot_group() -> None:
     network.
 
     Every picture has its own --help. Colours suit colour-blind readers; very many points are stored
-    as pixels. Needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    as pixels. Needs matplotlib: pip install matplotlib.
     """

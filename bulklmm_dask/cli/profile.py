@@ -62,7 +62,7 @@ def profile_command(
 
     STUDY is a Zarr study, R/qtl2 files or PLINK files. Shown are the optimum of h2 over the whole
     admissible interval, its 95% likelihood interval and the log-likelihood at the optimum; with a
-    marker also the LOD. A picture needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    marker also the LOD. A picture needs matplotlib: pip install matplotlib.
     """
     require_table(table, overwrite=overwrite)
     if out is not None:

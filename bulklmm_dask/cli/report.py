@@ -82,7 +82,7 @@ def report_command(
     The page has the facts of the study, heritabilities, the highest peaks in a table to sort and
     search, the map of all peaks, hotspots, p-values, LOD curves, and the calls and versions to
     repeat the scan. It is one file, and needs no network. It needs matplotlib: pip install
-    'bulklmm-dask[plot]'.
+    matplotlib.
     """
     if is_stdout(out):
         raise click.UsageError(

@@ -123,7 +123,7 @@ def demo_command(
 ) -> None:
     """Take a study from its data to its peaks and pictures, with an explanation of each step.
 
-    Needs matplotlib: pip install 'bulklmm-dask[plot]'.
+    Needs matplotlib: pip install matplotlib.
     """
     ctx.meta[RESUME] = "; the same command goes on from the blocks that are finished"
     with workers(**compute):

@@ -40,7 +40,7 @@ def require_bokeh(name: str) -> None:
     if not can_draw():
         raise InputError(
             f"{option(name)} needs bokeh, which is not installed: "
-            "pip install 'bulklmm-dask[dashboard]'"
+            "pip install bokeh"
         )
 
 

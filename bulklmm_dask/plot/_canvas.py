@@ -44,7 +44,7 @@ def pyplot() -> ModuleType:
     except ImportError as error:
         raise InputError(
             "pictures need matplotlib, which is not installed; "
-            "install it with: pip install bulklmm-dask[plot]"
+            "install it with: pip install matplotlib"
         ) from error
     return plt
 

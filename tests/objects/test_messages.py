@@ -89,7 +89,7 @@ def test_a_server_that_cannot_be_reached(bucket, endpoint, machines):
 
 def test_the_extra_is_not_installed(endpoint, machines, bucket):
     running = machines.start("-c", _WITHOUT, "info", bucket / "study.zarr")
-    running.require_error("pip install 'bulklmm_dask[objects]'")
+    running.require_error("pip install obstore")
 
 
 @pytest.mark.parametrize(

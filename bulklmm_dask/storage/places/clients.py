@@ -60,7 +60,7 @@ def library(root: str) -> Any:
     if find_spec("obstore") is None:
         raise InputError(
             f"{root} is a URL, which needs obstore, and it is not installed; install it with: "
-            "pip install 'bulklmm_dask[objects]'"
+            "pip install obstore"
         )
     return import_module("obstore")
 
