@@ -82,7 +82,7 @@ def test_a_report_replaces_nothing_but_a_report(tmp_path):
 
 @pytest.mark.parametrize("asked", [{"dashboard": ""}, {"performance_report": "r.html"}], ids=str)
 def test_bokeh_is_asked_for_before_any_work(asked, without_bokeh):
-    words = rf"{next(iter(asked))} needs bokeh, .*'bulklmm-dask\[dashboard\]'"
+    words = rf"{next(iter(asked))} needs bokeh, .*: pip install bokeh"
     with pytest.raises(InputError, match=words), workers(**asked):
         pass
 
