@@ -285,7 +285,7 @@ def scan(
 
     >>> ds["sample_cage"] = ("samples", [f"cage{i % 24}" for i in range(120)])
     >>> caged = blmm.scan(ds, kinship={"additive": "kinship", "cage": "cage"})
-    >>> caged.h2.dims, list(caged.components.values)
+    >>> caged.h2.dims, caged.components.values.tolist()
     (('components', 'traits'), ['additive', 'cage', 'residual'])
 
     With h2 estimated again for every pair:
