@@ -27,7 +27,7 @@ _NEARLY, _BETWEEN = 0.05, 0.01
 _AT_LEAST = 4.0
 # A likelihood may be flat where points within so many nats of the best differ by such a share.
 # Fewer points than lie on a line from edge to edge say nothing.
-_FLAT, _FAR, _FEW = 2e-3, 0.1, 3
+_FLAT, _FAR, _FEW = 1e-2, 0.1, 3
 # Longest step, and the last, in steps of the lattice; and most steps.
 _STEP, _LAST, _ITERATIONS = 1.5, 1e-4, 40
 # Nats by which rounding and a change of polynomials move a likelihood.
