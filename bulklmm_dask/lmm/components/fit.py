@@ -72,6 +72,11 @@ class Search:
         free = np.ones(self.mesh.points.shape[1], dtype=bool)
         return self._best(trait, free, near, _FOR_SHARES)
 
+    def uphill(self, trait: int, start: Array) -> Optimum | None:
+        """The maximum of a trait above weights (k + 1,); None where V is singular."""
+        free = np.ones(len(start), dtype=bool)
+        return climb(self.likelihood, self.y[:, trait], start, free, _FOR_SHARES)
+
     def without(self, trait: int, component: int, whole: Optimum) -> Optimum:
         """The largest likelihood of a trait without a component; `whole` is that with it."""
         if whole.inner[component] == 0.0:

@@ -1,9 +1,10 @@
 r"""Shares of many traits at once, from a likelihood that is interpolated over the simplex.
 
 With the forms of a trait at the nodes (`nodes`), S(h) = y'M(h)y and log|V(h)| are known on a
-lattice of shares, and between its points by local polynomials, with their derivatives. The best of
-every second point is the start of Newton's method in the coordinates of the lattice, all traits
-side by side.
+lattice of shares, and between its points by local polynomials, with their derivatives. The
+maxima of every second point are the starts of Newton's method in the coordinates of the lattice,
+all traits side by side. Where errors of interpolation may have moved the top, `scan` climbs to it
+without.
 
 Traits for which this is no answer are left to a search of their own (`fit`): a second maximum
 nearly as high, a likelihood that is flat, a residual share near its least one, no convergence.
@@ -19,15 +20,22 @@ from bulklmm_dask.lmm.components.lattice import ORDER, combined
 from bulklmm_dask.lmm.components.nodes import Nodes
 from bulklmm_dask.typing import Array, Flags, Index
 
-# Another maximum of the lattice so many nats below the best, or less, may be the higher one.
-_NEARLY = 0.05
+# Another maximum of the lattice so many nats below the best, or less, may be the higher one: these,
+# and as many more a degree of freedom as a likelihood falls from its top to the nearest point.
+_NEARLY, _BETWEEN = 0.05, 0.01
+# The same at the least weight of the residual: below it the likelihood may go on rising.
+_AT_LEAST = 4.0
 # A likelihood may be flat where points within so many nats of the best differ by such a share.
 # Fewer points than lie on a line from edge to edge say nothing.
-_FLAT, _FAR, _FEW = 2e-3, 0.1, 3
+_FLAT, _FAR, _FEW = 1e-2, 0.1, 3
 # Longest step, and the last, in steps of the lattice; and most steps.
 _STEP, _LAST, _ITERATIONS = 1.5, 1e-4, 40
 # Nats by which rounding and a change of polynomials move a likelihood.
 _NOISE = 1e-6
+# Shares are alike if they differ by less.
+_ALIKE = 0.01
+# Bend of a coordinate that a bound holds: stiffer than any other.
+_HELD = 1e6
 # Places of the residual below which traits are left to a search.
 _LOWEST = 1.0
 
@@ -44,6 +52,8 @@ class Found:
         S there.
     value : array (traits,)
         The likelihood there, without constants.
+    error : array (traits,)
+        Steps of the lattice by which errors of interpolation may have moved the place.
     settled : array (traits,) of bool
         Whether the maximum is an answer.
     """
@@ -51,6 +61,7 @@ class Found:
     place: Array
     quadratic: Array
     value: Array
+    error: Array
     settled: Flags
 
 
@@ -68,6 +79,7 @@ class Surface:
 
     def __init__(self, nodes: Nodes, forms: Array, count: int) -> None:
         self.nodes, self.forms, self.count = nodes, forms, count
+        self._ends = np.array(nodes.lattice.shape) - 1.0
         size = (ORDER,) * len(nodes.lattice.axes)
         self._cell = np.full(forms.shape[1], -1)
         self._squares = np.empty((forms.shape[1], *size))
@@ -78,17 +90,29 @@ class Surface:
         nodes, traits = self.nodes, self.forms.shape[1]
         squares = nodes.coarse_weights @ self.forms
         values = -0.5 * (self.count * np.log(squares) + nodes.coarse_logdet[:, None])
-        best = values.argmax(axis=0)
-        highest = values[best, np.arange(traits)]
-        settled = ~self._has_rival(values, best, highest) & ~self._may_be_flat(values, highest)
-        place, converged = self._climb(2.0 * nodes.lattice.coarse.places[best])
-        settled &= converged & (place[:, -1] > _LOWEST)
-        self._gather(place, np.arange(traits))
+        flat = self._may_be_flat(values, values.max(axis=0))
+        point, trait = self._peaks(values, flat)
+        climbs = Surface(nodes, self.forms[:, trait], self.count)
+        place, converged = climbs._climb(2.0 * nodes.lattice.coarse.places[point])
+        value, slope, bend = climbs._at(place, np.arange(len(trait)))
+        # The highest of each trait is the last of it in this order.
+        order = np.lexsort((value, trait))
+        top = order[np.searchsorted(trait[order], np.arange(traits), side="right") - 1]
+        inner = nodes.lattice.inner(place)
+        apart = np.abs(inner - inner[top[trait]]).max(axis=1) > _ALIKE
+        lowest = place[:, -1] <= _LOWEST
+        within = np.where(lowest | ~converged, _AT_LEAST, _NEARLY)
+        settled = ~flat & converged[top] & ~lowest[top]
+        settled[trait[apart & (value > value[top[trait]] - within)]] = False
+        place, slope, bend = place[top], slope[top], bend[top]
         along = [each[0] for each in nodes.lattice.polynomials(place)]
-        quadratic = combined(self._squares, along)
-        logdet = combined(self._logdet, along)
-        value = -0.5 * (self.count * np.log(quadratic) + logdet)
-        return Found(place, quadratic, value, settled)
+        quadratic = combined(climbs._squares[top], along)
+        # Errors of interpolation make slopes like this.
+        noise = 0.5 * self.count * nodes.errors_at(place)
+        held, bend = _free(place, slope, bend, self._ends)
+        moved = noise / np.maximum(np.abs(np.linalg.eigvalsh(bend)).min(axis=1), 1e-300)
+        moved[(held & (np.abs(slope) <= noise[:, None])).any(axis=1)] = np.inf
+        return Found(place, quadratic, value[top], moved, settled)
 
     def _gather(self, place: Array, traits: Index) -> None:
         """See to it that S and log|V| are those of the points around places of some traits."""
@@ -101,11 +125,17 @@ class Surface:
             self._logdet[mine] = self.nodes.logdet[points].reshape(shape)
             self._cell[mine] = cell
 
-    def _has_rival(self, values: Array, best: Index, highest: Array) -> Flags:
-        """Whether a trait has another maximum, not beside the best, that is nearly as high."""
+    def _peaks(self, values: Array, flat: Flags) -> tuple[Index, Index]:
+        """Points of the coarse lattice to climb from, and their traits: maxima nearly as high.
+
+        Of traits whose likelihood is flat the best alone.
+        """
         coarse = self.nodes.lattice.coarse
         grid = values.reshape(*coarse.shape, -1)
-        peak = grid > highest - _NEARLY
+        best = values.argmax(axis=0)
+        below = np.full(coarse.shape[-1], _NEARLY + _BETWEEN * self.count)
+        below[0] = max(below[0], _AT_LEAST)
+        peak = (grid > values.max(axis=0) - below[:, None]) & ~flat
         for axis in range(len(coarse.shape)):
             rising = np.diff(grid, axis=axis) > 0.0
             before = (slice(None),) * axis
@@ -116,10 +146,9 @@ class Surface:
         # On a plateau at a bound, where a share changes little from point to point, rounding makes
         # maxima: they are of shares that are alike.
         inner = self.nodes.coarse_inner
-        apart &= np.abs(inner[point] - inner[best[trait]]).max(axis=1) > 0.01
-        out = np.zeros(values.shape[1], dtype=bool)
-        out[trait[apart]] = True
-        return out
+        apart &= np.abs(inner[point] - inner[best[trait]]).max(axis=1) > _ALIKE
+        every = np.arange(values.shape[1])
+        return np.append(best, point[apart]), np.append(every, trait[apart])
 
     def _may_be_flat(self, values: Array, highest: Array) -> Flags:
         """Whether points with nearly the best likelihood have other shares."""
@@ -132,7 +161,7 @@ class Surface:
 
     def _climb(self, place: Array) -> tuple[Array, Flags]:
         """Newton's method from places (traits, k); which traits converged."""
-        ends = np.array(self.nodes.lattice.shape) - 1.0
+        ends = self._ends
         place = place.copy()
         done = np.zeros(len(place), dtype=bool)
         active: Index = np.arange(len(place))
@@ -194,16 +223,20 @@ class Surface:
 
 
 def _newton(place: Array, slope: Array, bend: Array, ends: Array) -> Array:
-    """Steps (m, k) uphill, at most `_STEP` long, not through the bounds."""
-    held = ((place <= 0.0) & (slope <= 0.0)) | ((place >= ends) & (slope >= 0.0))
-    slope = np.where(held, 0.0, slope)
-    bend = np.where(held[:, :, None] | held[:, None, :], 0.0, bend)
+    """Steps (m, k) uphill, at most `_STEP` long along each axis of the bend, not through bounds."""
+    held, bend = _free(place, slope, bend, ends)
     values, vectors = np.linalg.eigh(bend)
-    turned = np.einsum("mij,mi->mj", vectors, slope)
-    # Uphill where the likelihood is not concave; nothing where it is level.
+    turned = np.einsum("mij,mi->mj", vectors, np.where(held, 0.0, slope))
+    # Uphill where the likelihood is not concave; nothing where it is level. Each direction has its
+    # own longest step: a level one, as towards a share of 0, does not shorten the others.
     curvature = np.maximum(np.abs(values), 1e-12)
-    step = np.einsum("mij,mj->mi", vectors, turned / curvature)
-    step = np.where(held, 0.0, step)
-    longest = np.abs(step).max(axis=1, keepdims=True)
-    step = step * np.minimum(1.0, _STEP / np.maximum(longest, 1e-300))
+    along = np.clip(turned / curvature, -_STEP, _STEP)
+    step = np.where(held, 0.0, np.einsum("mij,mj->mi", vectors, along))
     return np.asarray(np.clip(place + step, 0.0, ends) - place)
+
+
+def _free(place: Array, slope: Array, bend: Array, ends: Array) -> tuple[Flags, Array]:
+    """Coordinates (m, k) that a bound holds, and bends in which these have a bend of their own."""
+    held = ((place <= 0.0) & (slope <= 0.0)) | ((place >= ends) & (slope >= 0.0))
+    bend = np.where(held[:, :, None] | held[:, None, :], 0.0, bend)
+    return held, bend - _HELD * held[:, :, None] * np.eye(bend.shape[1])

@@ -38,7 +38,7 @@ LOW = 0.01
 # Random vectors that nodes are chosen by, and most points that are looked at.
 _VECTORS, _CANDIDATES = 200, 12_000
 # Rank and weights are those of this relative error.
-_TOLERANCE = 3e-9
+_TOLERANCE = 3e-10
 # Vectors by which the error is measured, and the largest with which traits are scanned in bulk.
 _FRESH, LARGEST = 60, 3e-7
 
@@ -121,11 +121,15 @@ class Nodes:
             if len(some):
                 yield int(cell[some[0]]), some
 
-    def suffice(self, place: Array) -> Flags:
-        """Whether errors at places (m, k) are so small that a scan in bulk will do."""
+    def errors_at(self, place: Array) -> Array:
+        """Relative errors of forms at places (m, k)."""
         cells = tuple(count - 1 for count in self.lattice.shape)
         near = np.clip(np.floor(place), 0, np.array(cells) - 1).astype(np.int64)
-        return np.asarray(self.errors[np.ravel_multi_index(tuple(near.T), cells)] <= LARGEST)
+        return self.errors[np.ravel_multi_index(tuple(near.T), cells)]
+
+    def suffice(self, place: Array) -> Flags:
+        """Whether errors at places (m, k) are so small that a scan in bulk will do."""
+        return self.errors_at(place) <= LARGEST
 
     def forms(self, columns: Array) -> Array:
         """x'M(h_q)x of contrasts (d, m) at the nodes, (Q, m)."""

@@ -10,10 +10,11 @@ import scipy.linalg
 from test_components_estimate import groups
 
 import bulklmm_dask.lmm.components.bulk as bulk
+import bulklmm_dask.lmm.components.many as many
 import bulklmm_dask.lmm.components.scan as scan
 from bulklmm_dask.lmm.chunk import scan_block
 from bulklmm_dask.lmm.components.kernels import KernelSamples
-from bulklmm_dask.lmm.components.lattice import Axis, Lattice
+from bulklmm_dask.lmm.components.lattice import ORDER, Axis, Lattice
 from bulklmm_dask.lmm.components.nodes import LARGEST, nodes_of, roots_of
 from bulklmm_dask.lmm.options import ModelOptions
 
@@ -57,10 +58,10 @@ def test_places_of_the_lattice_and_shares():
     np.testing.assert_allclose(lattice.place(inner), places, atol=1e-6)
     np.testing.assert_allclose(lattice.rays.sum(axis=1), 1.0)
     assert lattice.inner(ends[None])[0, -1] == 1.0
-    # Polynomials through ten points give their values, and those of smooth functions between.
+    # Polynomials through so many points give their values, and those of smooth functions between.
     smooth = np.sin(lattice.places @ [0.2, 0.1, 0.15])
     for place in places[:5]:
-        points = lattice.points(int(lattice.cell(place[None])[0])).reshape(10, 10, 10)
+        points = lattice.points(int(lattice.cell(place[None])[0])).reshape(3 * (ORDER,))
         values = smooth[points][None]
         for each in lattice.polynomials(place[None]):
             values = np.einsum("mp...,mp->m...", values, each[0])
@@ -144,3 +145,71 @@ def test_pairs_above_the_limit_are_computed_again():
     assert 0.05 < limit < 0.3
     assert bulk.largest_r2(248, 1e-5, 1e-9) > limit
     assert bulk.largest_r2(2000, 1e-5, 2e-7) < limit
+
+
+def small_study(kind: str, n: int, seed: int):
+    """Traits of few samples, half of them with a strong locus: likelihoods of every shape."""
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((n, 3 * n))
+    smooth, _ = np.linalg.qr(rng.standard_normal((2, n, n)))
+    matrices = {
+        "groups": [groups(rng, n, n // 2), groups(rng, n, n // 3)],
+        "similar": [features @ features.T, (features @ features.T) ** 2],
+        "smooth": [(q * np.exp(-np.arange(n) * 12.0 / n)) @ q.T for q in smooth],
+    }[kind]
+    x = rng.binomial(2, 0.4, (20, n)).astype(float)
+    x[:, 0] = 2.0
+    x[:, 1] = 0.0
+    m = 96
+    parts = [*(one / np.trace(one) * n for one in matrices), np.eye(n)]
+    shares = rng.dirichlet(np.full(3, 0.6), m)
+    y = np.zeros((n, m))
+    for part, share in zip(parts, shares.T, strict=True):
+        root = np.linalg.cholesky(part + 1e-9 * np.eye(n))
+        y += np.sqrt(share) * (root @ rng.standard_normal((n, m)))
+    y[:, ::2] += rng.uniform(0.5, 5.0, m // 2) * x[rng.integers(20, size=m // 2)].T
+    return y, KernelSamples(np.ones((n, 1)), np.stack(matrices)), x
+
+
+def found_and_wanted(y, samples, x, options, monkeypatch):
+    """Traits fitted, and LODs, in bulk and one by one."""
+    fitted = scan.fit_components(y, samples, options)
+    found = scan_block(x, fitted, options, single=False)
+    monkeypatch.setattr(scan, "FEWEST", y.shape[1] + 1)
+    exact = scan.fit_components(y, samples, options)
+    return fitted, found["lod"], exact, scan_block(x, exact, options, single=False)["lod"]
+
+
+@pytest.mark.parametrize(("kind", "n", "seed"), [("smooth", 60, 2), ("similar", 30, 7)])
+def test_likelihoods_of_every_shape(kind, n, seed, monkeypatch):
+    study = small_study(kind, n, seed)
+    options = ModelOptions(reml=True)
+    fitted, found, exact, wanted = found_and_wanted(*study, options, monkeypatch)
+    assert list(fitted.status) == list(exact.status)
+    sure = exact.status != "flat"
+    np.testing.assert_allclose(fitted.h2[:, sure], exact.h2[:, sure], atol=1e-5)
+    high = wanted >= 3
+    np.testing.assert_allclose(found[high], wanted[high], atol=1.5e-5)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert wanted.max() > 5
+    assert len(fitted.groups[0].columns) > len(fitted.status) / 2
+
+
+def test_a_level_coordinate_does_not_shorten_the_step_of_another():
+    place, ends = np.array([[59.0, 28.0]]), np.array([60.0, 44.0])
+    slope, bend = np.array([[-3e-10, 0.0126]]), np.array([[[4e-11, 1.6e-6], [1.6e-6, -0.0428]]])
+    step = many._newton(place, slope, bend, ends)
+    np.testing.assert_allclose(step, [[1.0, 0.0126 / 0.0428]], rtol=1e-3)
+
+
+def test_a_likelihood_that_rises_to_the_least_weight_of_the_residual_is_looked_at():
+    y, samples, _ = small_study("groups", 14, 0)
+    fitted = scan.fit_components(y, samples, ModelOptions())
+    nodes = nodes_of(fitted.groups[0].basis, reml=False)
+    values = np.zeros((*nodes.lattice.coarse.shape, 3)) - 10.0
+    values[5, 12], values[20, 0], values[20, 1] = 0.0, [-1.0, -5.0, -1.0], -6.0
+    values[20, 1, 2] = -0.5
+    surface = many.Surface(nodes, np.ones((len(nodes.inner), 3)), 10)
+    point, trait = surface._peaks(values.reshape(-1, 3), np.zeros(3, dtype=bool))
+    low = nodes.coarse_inner[point][:, -1] < 0.0101
+    assert list(trait[low]) == [0]
