@@ -38,10 +38,7 @@ def can_draw() -> bool:
 def require_bokeh(name: str) -> None:
     """Raise InputError, before any work, if an option needs bokeh and there is none."""
     if not can_draw():
-        raise InputError(
-            f"{option(name)} needs bokeh, which is not installed: "
-            "pip install bokeh"
-        )
+        raise InputError(f"{option(name)} needs bokeh, which is not installed: pip install bokeh")
 
 
 def address_in(given: str) -> tuple[str, int] | None:
