@@ -17,7 +17,7 @@ from bulklmm_dask.lmm.components.simplex import Mesh, newton_target
 from bulklmm_dask.typing import Array, Flags
 
 # Maxima of the mesh that are climbed: their number, and how many nats below the highest.
-_PEAKS, _WITHIN = 3, 4.0
+_PEAKS, _WITHIN = 5, 4.0
 # A climb ends where the next step promises less, in nats: for shares to 1e-6, and for a likelihood.
 _FOR_SHARES, _FOR_LIKELIHOOD = 1e-13, 1e-9
 # Gains below this, in nats, are about those by which rounding changes the likelihood.

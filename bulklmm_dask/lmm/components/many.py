@@ -18,6 +18,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.components.lattice import ORDER, combined
 from bulklmm_dask.lmm.components.nodes import Nodes
+from bulklmm_dask.lmm.components.simplex import OF_FACES
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Another maximum of the lattice so many nats below the best, or less, may be the higher one: these,
@@ -128,6 +129,8 @@ class Surface:
     def _peaks(self, values: Array, flat: Flags) -> tuple[Index, Index]:
         """Points of the coarse lattice to climb from, and their traits: maxima nearly as high.
 
+        Also maxima of a bound, beside which a ridge may rise (`Mesh.peaks`).
+
         Of traits whose likelihood is flat the best alone.
         """
         coarse = self.nodes.lattice.coarse
@@ -135,12 +138,16 @@ class Surface:
         best = values.argmax(axis=0)
         below = np.full(coarse.shape[-1], _NEARLY + _BETWEEN * self.count)
         below[0] = max(below[0], _AT_LEAST)
-        peak = (grid > values.max(axis=0) - below[:, None]) & ~flat
-        for axis in range(len(coarse.shape)):
-            rising = np.diff(grid, axis=axis) > 0.0
-            before = (slice(None),) * axis
-            peak[(*before, slice(None, -1))] &= ~rising
-            peak[(*before, slice(1, None))] &= rising
+        highest = values.max(axis=0)
+        tops = [_is_top(grid, axis) for axis in range(len(coarse.shape))]
+        peak = np.logical_and.reduce(tops) & (grid > highest - below[:, None])
+        for axis in range(len(tops)):
+            rest = tops[:axis] + tops[axis + 1 :]
+            for end in (0, -1) if rest else ():
+                bound = (*(slice(None),) * axis, end)
+                of_bound = np.logical_and.reduce([one[bound] for one in rest])
+                peak[bound] |= of_bound & (grid[bound] > highest - OF_FACES)
+        peak &= ~flat
         point, trait = np.nonzero(peak.reshape(values.shape))
         apart = np.abs(coarse.places[point] - coarse.places[best[trait]]).max(axis=1) > 1.0
         # On a plateau at a bound, where a share changes little from point to point, rounding makes
@@ -220,6 +227,16 @@ class Surface:
                 second = self.count * (ds / s - first[d] * first[e]) + dl
                 bend[:, d, e] = bend[:, e, d] = -0.5 * second
         return -0.5 * (self.count * np.log(s) + logs), slope, bend
+
+
+def _is_top(grid: Array, axis: int) -> Flags:
+    """Which points are not below their neighbours along an axis."""
+    rising = np.diff(grid, axis=axis) > 0.0
+    out = np.ones(grid.shape, dtype=bool)
+    before = (slice(None),) * axis
+    out[(*before, slice(None, -1))] &= ~rising
+    out[(*before, slice(1, None))] &= rising
+    return out
 
 
 def _newton(place: Array, slope: Array, bend: Array, ends: Array) -> Array:

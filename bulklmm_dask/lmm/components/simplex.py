@@ -12,6 +12,8 @@ from bulklmm_dask.typing import Array, Flags, Index
 
 # Steps of the mesh along an edge, by the number of corners; of more corners, the last.
 _STEPS = {1: 1, 2: 16, 3: 10, 4: 7, 5: 5, 6: 4}
+# How far below the highest value tops of edges and faces count, in nats.
+OF_FACES = 2.0
 # Added to the diagonal of an information matrix, as a share of its largest entry.
 _RIDGE = 1e-10
 # Information below this share of the largest slope leaves a model linear on the simplex.
@@ -51,6 +53,9 @@ class Mesh:
     def peaks(self, values: Array, most: int, within: float) -> Array:
         """Points not below any of their neighbours, the highest first.
 
+        Near the highest value, a point of an edge or face counts if it is not below its neighbours
+        there: beside a ridge a likelihood may have a top of its own at the bound.
+
         Parameters
         ----------
         values : array (q,)
@@ -65,8 +70,11 @@ class Mesh:
         order = hopeful[np.argsort(-values[hopeful], kind="stable")]
         found: list[int] = []
         for point in order:
-            apart = np.abs(self.steps - self.steps[point]).sum(axis=1)
-            if values[point] >= values[apart <= 2].max():
+            near = np.abs(self.steps - self.steps[point]).sum(axis=1) <= 2
+            off = self.steps[point] == 0
+            if off.sum() < len(off) - 1 and values[point] >= best - OF_FACES:
+                near &= ~self.steps[:, off].any(axis=1)
+            if values[point] >= values[near].max():
                 found.append(int(point))
             if len(found) == most:
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import brute
 import numpy as np
 import pytest
 import scipy.linalg
@@ -13,6 +14,7 @@ import bulklmm_dask.lmm.components.bulk as bulk
 import bulklmm_dask.lmm.components.many as many
 import bulklmm_dask.lmm.components.scan as scan
 from bulklmm_dask.lmm.chunk import scan_block
+from bulklmm_dask.lmm.components.estimate import estimate_shares
 from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.components.lattice import ORDER, Axis, Lattice
 from bulklmm_dask.lmm.components.nodes import LARGEST, nodes_of, roots_of
@@ -195,6 +197,19 @@ def test_likelihoods_of_every_shape(kind, n, seed, monkeypatch):
     assert len(fitted.groups[0].columns) > len(fitted.status) / 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "n", "seed", "trait"), [("groups", 20, 5, 25), ("smooth", 14, 1, 85)]
+)
+def test_the_highest_of_several_tops_is_found(kind, n, seed, trait):
+    """One of them lies on an edge, beside a ridge."""
+    y, samples, _ = small_study(kind, n, seed)
+    found = estimate_shares(y[:, [trait]], samples, reml=True)
+    dense = brute.Components(y[:, trait], samples.covariates, list(samples.kernels), reml=True)
+    shares, highest = dense.best()
+    np.testing.assert_allclose(found.h2[:, 0], shares, atol=1e-4)
+    assert dense.value(found.h2[:, 0]) == pytest.approx(highest, abs=1e-6)
+
+
 def test_a_level_coordinate_does_not_shorten_the_step_of_another():
     place, ends = np.array([[59.0, 28.0]]), np.array([60.0, 44.0])
     slope, bend = np.array([[-3e-10, 0.0126]]), np.array([[[4e-11, 1.6e-6], [1.6e-6, -0.0428]]])
@@ -206,10 +221,10 @@ def test_a_likelihood_that_rises_to_the_least_weight_of_the_residual_is_looked_a
     y, samples, _ = small_study("groups", 14, 0)
     fitted = scan.fit_components(y, samples, ModelOptions())
     nodes = nodes_of(fitted.groups[0].basis, reml=False)
-    values = np.zeros((*nodes.lattice.coarse.shape, 3)) - 10.0
-    values[5, 12], values[20, 0], values[20, 1] = 0.0, [-1.0, -5.0, -1.0], -6.0
-    values[20, 1, 2] = -0.5
-    surface = many.Surface(nodes, np.ones((len(nodes.inner), 3)), 10)
-    point, trait = surface._peaks(values.reshape(-1, 3), np.zeros(3, dtype=bool))
+    values = np.zeros((*nodes.lattice.coarse.shape, 4)) - 10.0
+    values[5, 12], values[20, 0], values[20, 1] = 0.0, [-1.0, -5.0, -1.0, -3.0], -6.0
+    values[20, 1, 2:] = -0.5, -2.5  # tops of the bound alone, one too low
+    surface = many.Surface(nodes, np.ones((len(nodes.inner), 4)), 10)
+    point, trait = surface._peaks(values.reshape(-1, 4), np.zeros(4, dtype=bool))
     low = nodes.coarse_inner[point][:, -1] < 0.0101
-    assert list(trait[low]) == [0]
+    assert list(trait[low]) == [0, 2]

@@ -367,6 +367,17 @@ def test_peaks_of_a_mesh_are_its_local_maxima():
     np.testing.assert_allclose(mesh.peaks(values, 3, 0.005), [[1, 0, 0]], atol=1e-12)
 
 
+def test_a_top_of_an_edge_beside_a_ridge_is_a_peak():
+    mesh = Mesh.of(3)
+    ridge = -np.abs(mesh.points[:, 0] - mesh.points[1, 0])
+    edge = -np.abs(mesh.points[:, 1] - 0.5) - 0.1
+    on_edge = mesh.points[:, 0] == 0
+    values = np.where(on_edge, edge, ridge)
+    tops = mesh.peaks(values, 10, 4.0)
+    assert (tops[:, 0] > 0).any()
+    assert tops[tops[:, 0] == 0].tolist() == [[0.0, 0.5, 0.5]]
+
+
 def test_a_newton_target_is_the_best_of_the_simplex():
     rng = np.random.default_rng(11)
     mesh = np.random.default_rng(12).dirichlet(np.full(4, 0.5), 4000)
