@@ -314,7 +314,7 @@ def test_datasets_that_have_lost_their_form_are_refused(related, result):
 
 def test_the_remedy_is_named_where_matplotlib_is_absent(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(InputError, match=r"pip install bulklmm-dask\[plot\]"):
+    with pytest.raises(InputError, match=r"pip install matplotlib"):
         plot.lod(result, "trait01")
 
 

@@ -146,7 +146,7 @@ def test_urls_that_are_refused(url, message):
 
 def test_without_obstore_the_remedy_is_said(monkeypatch):
     monkeypatch.setattr(clients, "find_spec", lambda _: None)
-    with pytest.raises(blmm.InputError, match=r"pip install 'bulklmm_dask\[objects\]'"):
+    with pytest.raises(blmm.InputError, match=r"pip install obstore"):
         blmm.open_dataset("s3://lab/study.zarr")
 
 

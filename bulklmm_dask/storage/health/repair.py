@@ -25,7 +25,7 @@ from bulklmm_dask.storage.health.examine import Finding, examine
 from bulklmm_dask.storage.places.location import METADATA, Location, ServerError, explained
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
-from bulklmm_dask.storage.proof.attributes import Attributes, attributes_in
+from bulklmm_dask.storage.proof.attributes import Attributes, attributes_in, attributes_of
 from bulklmm_dask.storage.proof.manifest import (
     BLOCKS,
     TRAITS,
@@ -129,7 +129,7 @@ class _Repair:
         """Repair the store, given a new one of the same analysis, without scores."""
         store = self.writer.store
         _set_version(fresh, self.attrs["version"])
-        skeleton = _Fresh(fresh, store, attributes_in(fresh / METADATA) or {})
+        skeleton = _Fresh(fresh, store, attributes_of(fresh))
         self._require_same(skeleton.attrs)
         with explained(store):
             skeleton.clear_the_way()
@@ -354,7 +354,7 @@ def _is_of_manifest(finding: Finding) -> bool:
 
 def _set_version(fresh: Location, version: str) -> None:
     """Note in a new store which version of the package made the damaged one."""
-    attrs = attributes_in(fresh / METADATA) or {}
+    attrs = attributes_of(fresh)
     listed = {name for name, part in attrs[PARTS].items() if "content" not in part}
     seal(fresh, {"version": version}, frozenset(listed))
 
