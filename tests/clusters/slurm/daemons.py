@@ -225,8 +225,15 @@ class Slurm:
     def wait(self, job: str, state: str = "COMPLETED") -> None:
         """Wait until a job, and all tasks of an array, have ended in a state."""
         live = {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED"}
-        wait_for(lambda: not self.state(job) & live)
-        assert self.state(job) == {state}, self.state(job)
+        states = set[str]()
+
+        def has_ended() -> bool:
+            states.clear()
+            states.update(self.state(job))  # none while a task of an array becomes a job
+            return bool(states) and not states & live
+
+        wait_for(has_ended)
+        assert states == {state}
 
 
 def _free_ports(count: int) -> list[int]:
