@@ -21,7 +21,7 @@ from bulklmm_dask.text import counted, listing
 # or in the summary.
 _PARTIAL = r"\.[0-9a-f]{32}\.partial"
 _OF_A_RUN = re.compile(
-    rf"[^/]+/(?:{SHARES}/[^/]+/)?(?:{LOCK}|{GUARD}|\.lock[^/]*\.(?:part-|probe)[^/]*)|{JOURNAL}/\d+(?:{_PARTIAL})?"
+    rf"[^/]+/(?:{SHARES}/[^/]+/)?(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*)|{JOURNAL}/\d+(?:{_PARTIAL})?"
     rf"|.*/c(?:/\d+)*{_PARTIAL}"
 )
 _OF_A_STORE = re.compile(

@@ -210,7 +210,7 @@ class Location(Group):
         raise NotImplementedError
 
     def clear(self) -> None:
-        """Remove what processes that were killed have left beside this one."""
+        """Remove what processes of this machine that were killed have left beside this one."""
         raise NotImplementedError
 
     def create(self, data: bytes) -> None:

@@ -119,11 +119,6 @@ class RemotePlace(Location):
         name = f".{self.stem}.{what}-{uuid.uuid4().hex}{self.suffix}"
         return type(self)(f"{self.parent.path}/{name}")
 
-    @property
-    def _probe(self) -> str:
-        """Key of an object beside this one; of one name, so that the next process removes it."""
-        return joined(self.parent.key, f".{self.stem}.probe{self.suffix}")
-
     def below(self, folder: Base) -> str:
         """The path from a folder that holds it."""
         return self.path.removeprefix(f"{folder.path}/")
@@ -339,11 +334,16 @@ class RemotePlace(Location):
         """Wait for what is written in the background."""
         self.source.flush()
 
+    def clear(self) -> None:
+        """Do nothing: what a killed process has left is removed by the next one that writes."""
+
     def require_parent(self) -> None:
         """Raise StoreError unless an object can be written beside this one."""
         self.require_writable()
-        self.source.put(self._probe, b"")
-        self.source.delete([self._probe])
+        # Of one name: where a process is killed between, the next one removes it.
+        probe = type(self)(f"{self.parent.path}/.{self.stem}.probe{self.suffix}")
+        probe.source.put(probe.key, b"")
+        probe.source.delete([probe.key])
 
     def require_writable(self, needed: int = 0) -> None:
         """Raise StoreError if objects of this name cannot be written; there is room always."""

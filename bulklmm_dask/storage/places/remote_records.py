@@ -65,26 +65,14 @@ class RemoteRecord(RemotePlace):
 
     def age(self) -> float:
         """Seconds since an object was written or renewed, by the clock of the server."""
+        probe = self.sibling("part")
         try:
-            now = self._time()
-        except StoreError:  # it may not be written here
+            self.bucket.put(probe.key, b"")
+            now = self.bucket.look(probe.key).written
+            self.bucket.delete([probe.key])
+        except (StoreError, FileNotFoundError):  # it may not be written here, or others remove it
             now = time.time()
         return now - self.renewed()
-
-    def _time(self) -> float:
-        """The clock of the server, which tells when it wrote a probe."""
-        while True:
-            try:
-                self.bucket.put(self._probe, b"")
-                now = self.bucket.look(self._probe).written
-            except FileNotFoundError:  # another process, which asks too, has removed it
-                continue
-            self.clear()
-            return now
-
-    def clear(self) -> None:
-        """Remove the probe that a process which was killed has left beside this one."""
-        self.bucket.delete([self._probe])
 
     def renewed(self) -> float:
         """Time when an object was written or renewed, by the clock of the server."""

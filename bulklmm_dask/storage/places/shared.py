@@ -67,7 +67,6 @@ class SharedWriter(Writer):
         if self.is_alone:
             with explained(self.store):
                 (self.store / self._folder / SHARES).remove()
-                self._file(self.store).clear()
 
     def release(self) -> None:
         """Give both locks back, if they are still held; once."""
