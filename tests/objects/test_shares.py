@@ -32,3 +32,11 @@ def test_at_the_same_time_and_after_a_kill(ds, bucket, on_disk, machines):
     assert [each.code() for each in others] == [0, 0], [each.said for each in others]
     machines.finish(*words, "3/3")
     same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"), but=_WITH_URL)
+
+
+def test_what_a_killed_share_has_left_goes_with_the_last(ds, bucket, on_disk):
+    """It asked the server for the time, by an object beside the lock of the store."""
+    blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=(1, 2))
+    bucket.put(f"lod.zarr/manifest_blocks/.lock.part-{'3' * 32}.json", b"")
+    blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=(2, 2))
+    same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"))
