@@ -8,6 +8,11 @@ import pytest
 from faults.machines import content, wait_for
 
 import bulklmm_dask as blmm
+from bulklmm_dask.storage.places import shared, signs
+from bulklmm_dask.storage.places.base import CLAIM
+from bulklmm_dask.storage.places.location import Location
+from bulklmm_dask.storage.places.share import Share
+from bulklmm_dask.storage.results.resumed import looked_up
 from objects.conftest import CHUNKS
 from objects.test_same_numbers import _WITH_URL, same_files
 
@@ -40,3 +45,20 @@ def test_what_a_killed_share_has_left_goes_with_the_last(ds, bucket, on_disk):
     bucket.put(f"lod.zarr/manifest_blocks/.lock.part-{'3' * 32}.json", b"")
     blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=(2, 2))
     same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"))
+
+
+def test_a_share_that_looks_while_another_begins_waits(bucket, monkeypatch):
+    """At its first look nothing is there; at the next there is a claim, and no root."""
+    place, looks = Location.of(bucket / "lod.zarr"), []
+
+    def look(store):
+        looks.append(store)
+        if len(looks) == 1:
+            (place / CLAIM).create(signs.new_record())
+            bucket.put("lod.zarr/h2/zarr.json", b"{}")
+        else:  # the other one has given up
+            bucket.clear()
+
+    monkeypatch.setattr(shared, "wait_until_made", look)
+    assert not looked_up(bucket / "lod.zarr", Share.of("1/2")).exists()
+    assert len(looks) == 2

@@ -145,3 +145,18 @@ def wait_until_made(store: Location) -> None:
             if record is None or signs.death(claim, record) is not None:
                 return
             time.sleep(_FAR)
+
+
+def opened_once_made(store: Location) -> Location:
+    """Look a store up, to write shares of it, once no other process is making it.
+
+    One may begin between two looks: then there is a claim, or there are objects without a root.
+    """
+    while True:
+        wait_until_made(store)
+        with suppress(StoreError):  # which is raised below, unless the store is being made
+            found = store.opened(to_write=True)
+            if found.is_store() or not found.exists():
+                return found
+        if (store / CLAIM).anew.record() is None:
+            return store.opened(to_write=True)

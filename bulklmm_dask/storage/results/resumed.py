@@ -20,7 +20,7 @@ from bulklmm_dask.storage.places.location import Location, ServerError, explaine
 from bulklmm_dask.storage.places.lock import Writer
 from bulklmm_dask.storage.places.lock import writing as _writing
 from bulklmm_dask.storage.places.share import Share
-from bulklmm_dask.storage.places.shared import SharedWriter, wait_until_made, writing_share
+from bulklmm_dask.storage.places.shared import SharedWriter, opened_once_made, writing_share
 from bulklmm_dask.storage.proof.manifest import BLOCKS, TRAITS, entered
 from bulklmm_dask.storage.proof.remedy import remedy
 from bulklmm_dask.storage.proof.stamp import FIRST, format_of, refuse_first_format
@@ -50,9 +50,7 @@ def looked_up(path: str | os.PathLike[str], share: Share | None = None) -> str |
     if isinstance(path, Writer):
         return path
     place = Location.of(path)
-    if share is not None:
-        wait_until_made(place)
-    return place.opened(to_write=True)
+    return place.opened(to_write=True) if share is None else opened_once_made(place)
 
 
 @contextmanager
