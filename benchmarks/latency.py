@@ -29,7 +29,7 @@ from typing import Any
 import dask
 from bucket import Memory
 from objects.proxy import Proxy, Request
-from objects.servers import CREDENTIALS, ONE_BY_ONE, SERVERS, client_of, running
+from objects.servers import CREDENTIALS, PLAIN, SERVERS, client_of, running
 
 import bulklmm_dask as blmm
 
@@ -119,7 +119,7 @@ def _proxy(name: str, folder: Path) -> Iterator[Proxy]:
         with Memory(_OF_PAIRS) as memory:
             yield memory
         return
-    with running(name, folder) as address, Proxy(*address, one_by_one=name in ONE_BY_ONE) as proxy:
+    with running(name, folder) as address, Proxy(*address, plain=name in PLAIN) as proxy:
         client_of(*address).create_bucket(Bucket=_BUCKET)
         yield proxy
 

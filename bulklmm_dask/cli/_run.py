@@ -116,8 +116,8 @@ def work_in_words(size: str, where: local.Workers) -> str:
 
 def is_complete(store: Path) -> bool:
     """Tell whether a run into a store is finished; False where there is none that can be read."""
-    place = Location.of(store).opened()
     try:
+        place = Location.of(store).opened()
         return place.is_store() and operator.eq(*finished(place)) and is_entered(place)
     except StoreError:  # which the run explains
         return False

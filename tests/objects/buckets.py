@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bulklmm_dask.storage.places.base import GUARD, LOCK
+from bulklmm_dask.storage.places.base import RECORDS
 from objects.proxy import Proxy
 
 
@@ -56,11 +56,9 @@ class Bucket:
             self.remove(key)
 
     def content(self, store: str) -> dict[str, bytes]:
-        """All bytes of a store, by name within it; without locks that were given back."""
+        """All bytes of a store, by name within it; without empty records, of no process."""
         found = {key.removeprefix(f"{store}/"): self.read(key) for key in self.list(f"{store}/")}
-        return {
-            name: data for name, data in found.items() if data or not name.endswith((LOCK, GUARD))
-        }
+        return {name: data for name, data in found.items() if data or not name.endswith(RECORDS)}
 
     def blocks_of(self, store: str, name: str = "lod") -> int:
         """Number of the blocks of a store that have been written."""

@@ -14,7 +14,7 @@ from faults.machines import Machines
 import bulklmm_dask as blmm
 from objects.buckets import Bucket
 from objects.proxy import Proxy
-from objects.servers import CREDENTIALS, ONE_BY_ONE, SERVERS, client_of, missing, running
+from objects.servers import CREDENTIALS, PLAIN, SERVERS, client_of, missing, running
 
 # Blocks of the scans here: 5 x 3.
 CHUNKS = {"variants": 7, "traits": 5}
@@ -30,7 +30,7 @@ def endpoint(request, tmp_path_factory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp(request.param)
     with (
         running(request.param, folder) as address,
-        Proxy(*address, one_by_one=request.param in ONE_BY_ONE) as proxy,
+        Proxy(*address, plain=request.param in PLAIN) as proxy,
         pytest.MonkeyPatch.context() as patch,
     ):
         for name in [name for name in os.environ if name.startswith("AWS_")]:

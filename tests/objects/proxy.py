@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,6 +72,7 @@ class Answer:
 BUSY = Answer(503, "SlowDown", "Please reduce your request rate.")
 BROKEN = Answer(500, "InternalError", "We encountered an internal error. Please try again.")
 FORBIDDEN = Answer(403, "AccessDenied", "Access Denied")
+CHANGED = Answer(412, "PreconditionFailed", "At least one of the preconditions did not hold.")
 # The body of the answer of the server ends half-way.
 CUT = Answer(0, "cut")
 # The server does what is asked for, and its answer is lost.
@@ -87,8 +88,8 @@ class Proxy:
         Seconds that each request waits before it reaches the server.
     fault : callable
         Gets a `Request`; gives the `Answer` in place of that of the server, or None.
-    one_by_one : bool
-        Remove objects one by one, for a server that cannot do it together.
+    plain : bool
+        Do what the server cannot: remove many objects at one request, and write on a condition.
     requests : list of Request
         All that were made since the last `forget`.
     spans : list of (float, float, Request)
@@ -99,13 +100,15 @@ class Proxy:
 
     handler: ClassVar[type[Handler]]
 
-    def __init__(self, host: str, port: int, *, one_by_one: bool = False) -> None:
+    def __init__(self, host: str, port: int, *, plain: bool = False) -> None:
         self.upstream = host, port
-        self.one_by_one = one_by_one
+        self.plain = plain
         self.latency = 0.0
         self.fault: Callable[[Request], Answer | None] = _no_fault
         self.requests: list[Request] = []
         self.spans: list[tuple[float, float, Request]] = []
+        # Of each object: servers for tests do not look at it and write, or read, in one step.
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._connections: set[socket.socket] = set()
         self._server: _Server | None = None
         self._port = 0
@@ -253,17 +256,32 @@ class Handler(BaseHTTPRequestHandler):
             _drain(self.rfile, length)
             self._answer(answer)
             return
-        if self.proxy.one_by_one and asked.verb == "POST" and not asked.key:
+        if self.proxy.plain and asked.verb == "POST" and not asked.key:
             self._delete_each(self.rfile.read(length))
             return
         try:
-            response = self._ask(length)
+            with self.proxy._turns[asked.key]:
+                if self.proxy.plain and not self._holds():
+                    _drain(self.rfile, length)
+                    self._answer(CHANGED)
+                    return
+                response = self._ask(length)
         except (OSError, HTTPException):  # the server has closed a connection that was idle
             self.close_connection = True
             return
         self._relay(response, asked, answer)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on  # noqa: N815
+
+    def _holds(self) -> bool:
+        """Whether an object is still the one that a client names, if it names one."""
+        tag = self.headers.get("If-Match")
+        if tag is None:
+            return True
+        self.upstream.request("HEAD", self.path)
+        response = self.upstream.getresponse()
+        response.read()
+        return response.headers.get("ETag", "").strip('"') == tag.strip('"')
 
     def _ask(self, length: int) -> Any:
         self.upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)

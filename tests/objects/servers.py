@@ -41,8 +41,8 @@ def _localbucket(port: int, folder: Path) -> list[str]:
     return ["localbucket", "--port", str(port), "buckets"]
 
 
-# Servers that cannot remove many objects at one request, and need the proxy for that.
-ONE_BY_ONE = {"localbucket"}
+# Servers that need the proxy to remove many objects at one request, and to write on a condition.
+PLAIN = {"localbucket"}
 
 SERVERS: Mapping[str, Callable[[int, Path], list[str]]] = {
     "moto": _moto,

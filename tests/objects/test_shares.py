@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from faults.machines import content, wait_for
 
 import bulklmm_dask as blmm
+from bulklmm_dask.cli._run import is_complete
 from bulklmm_dask.storage.places import shared, signs
-from bulklmm_dask.storage.places.base import CLAIM
+from bulklmm_dask.storage.places.base import CLAIM, CLOCK
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.storage.results.resumed import looked_up
@@ -39,11 +41,30 @@ def test_at_the_same_time_and_after_a_kill(ds, bucket, on_disk, machines):
     same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"), but=_WITH_URL)
 
 
-def test_what_a_killed_share_has_left_goes_with_the_last(ds, bucket, on_disk):
-    """It asked the server for the time, by an object beside the lock of the store."""
-    blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=(1, 2))
-    bucket.put(f"lod.zarr/manifest_blocks/.lock.part-{'3' * 32}.json", b"")
-    blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=(2, 2))
+def test_of_many_who_take_a_lock_at_once_one_has_it(bucket):
+    """Also where one was given back: its object is there, and empty."""
+    lock = Location.of(bucket / "lock.json")
+
+    def take(record):
+        try:
+            lock.create(record)
+        except FileExistsError:
+            return None
+        return record
+
+    for _ in range(40):
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(take, [signs.new_record() for _ in range(8)]))
+        (record,) = [one for one in found if one is not None]
+        assert lock.record() == record
+        assert lock.discard(record)
+
+
+def test_another_process_asks_for_the_time_while_a_share_begins(ds, bucket, on_disk):
+    """It leaves an empty object, which does not make the new store one that was there before."""
+    for share in ((1, 2), (2, 2)):
+        bucket.put(f"lod.zarr/{CLOCK}", b"")
+        blmm.scan(ds, store=bucket / "lod.zarr", chunks=CHUNKS, share=share)
     same_files(bucket.content("lod.zarr"), content(on_disk / "null.zarr"))
 
 
@@ -59,6 +80,9 @@ def test_a_share_that_looks_while_another_begins_waits(bucket, monkeypatch):
         else:  # the other one has given up
             bucket.clear()
 
+    (place / CLAIM).create(signs.new_record())
+    assert not is_complete(bucket / "lod.zarr")
+    bucket.clear()
     monkeypatch.setattr(shared, "wait_until_made", look)
     assert not looked_up(bucket / "lod.zarr", Share.of("1/2")).exists()
     assert len(looks) == 2

@@ -25,7 +25,7 @@ import bulklmm_dask as blmm
 from bulklmm_dask.engine import overlap
 from bulklmm_dask.engine import run as run_module
 from bulklmm_dask.storage.places import clients, objects, remote_appearing, signs
-from bulklmm_dask.storage.places.base import CLAIM
+from bulklmm_dask.storage.places.base import CLAIM, CLOCK
 from bulklmm_dask.storage.places.known import Seen
 from bulklmm_dask.storage.places.location import Location
 from bulklmm_dask.storage.proof import manifest
@@ -323,7 +323,7 @@ def test_a_store_appears_with_its_metadata_last(bucket, ds, requests):
     puts = [key for kind, key in requests if kind == "put"]
     assert puts[-1] == "study.zarr/zarr.json"
     assert len(puts) == len(set(puts))
-    assert requests[-1] == ("delete", [f"study.zarr/{CLAIM}"])
+    assert requests[-1] == ("delete", [f"study.zarr/{CLAIM}", f"study.zarr/{CLOCK}"])
     assert CLAIM not in keys(f"{bucket}/study.zarr")
 
 
@@ -1094,16 +1094,46 @@ def test_what_a_run_has_written_is_not_read_again_and_what_others_write_is(bucke
     assert (place / "zarr.json").record() == b"5"
 
 
-def test_an_age_is_told_where_another_process_removes_the_probe(bucket, monkeypatch):
-    record = Location.of(bucket) / "lock.json"
+def test_an_age_is_told_by_an_object_that_is_no_part_of_the_folder(bucket, monkeypatch):
+    """It may even go before it is looked at, with the folder."""
+    store = Location.of(bucket) / "x.zarr"
+    record = store / "a" / "lock.json"
     record.create(b"{}")
+    assert 0 <= record.age() < 60
+    assert list((store / "a").names()) == ["lock.json"]
+    assert (store / CLAIM).create(b"{}") is None
+    assert 0 <= (store / CLAIM).age() < 60
+    record.remove()
+    (store / "a" / CLOCK).remove()
+    assert store.bucket.get(f"x.zarr/{CLOCK}") == b""
+    assert not store.exists()
+    assert not list(store.files())
+    assert not store.names()
     looked = objects.Bucket.look
 
     def look(self, key):
-        if "part" in key:
+        if key.endswith(CLOCK):
             self.delete([key])
         return looked(self, key)
 
     monkeypatch.setattr(objects.Bucket, "look", look)
-    assert -5 < record.age() < 60
-    assert list(Location.of(bucket).names()) == ["lock.json"]
+    assert -5 < (store / CLAIM).age() < 60
+
+
+def test_a_lock_that_is_given_back_while_its_age_is_asked_is_of_no_dead_process(bucket):
+    """It is looked at again instead: its process may hold another one by now."""
+    record = Location.of(bucket) / "lock.json"
+    assert signs.death(record, signs.new_record()) is None
+
+
+def test_small_objects_that_went_since_they_were_listed_are_not_read_ahead(bucket):
+    place = Location.of(bucket)
+    for name in ("a", "b"):
+        place.bucket.put((place / name).key, name.encode())
+    opened = place.opened()
+    assert sorted(opened.files()) == ["a", "b"]
+    place.bucket.delete([(place / "a").key])
+    opened.fetch(lambda path: True)
+    assert (opened / "b").read_bytes() == b"b"
+    with pytest.raises(FileNotFoundError):
+        (opened / "a").read_bytes()

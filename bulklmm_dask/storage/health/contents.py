@@ -6,7 +6,7 @@ import json
 import re
 
 from bulklmm_dask.errors import StoreError
-from bulklmm_dask.storage.places.base import GUARD, LOCK
+from bulklmm_dask.storage.places.base import CLOCK, GUARD, LOCK
 from bulklmm_dask.storage.places.location import METADATA, Location
 from bulklmm_dask.storage.places.lock import SHARES
 from bulklmm_dask.storage.proof.entry import JOURNAL
@@ -21,7 +21,7 @@ from bulklmm_dask.text import counted, listing
 # or in the summary.
 _PARTIAL = r"\.[0-9a-f]{32}\.partial"
 _OF_A_RUN = re.compile(
-    rf"[^/]+/(?:{SHARES}/[^/]+/)?(?:{LOCK}|{GUARD}|\.lock[^/]*\.part-[^/]*)|{JOURNAL}/\d+(?:{_PARTIAL})?"
+    rf"[^/]+/(?:{SHARES}/[^/]+/)?(?:{LOCK}|{GUARD}|{re.escape(CLOCK)}|\.lock[^/]*\.part-[^/]*)|{JOURNAL}/\d+(?:{_PARTIAL})?"
     rf"|.*/c(?:/\d+)*{_PARTIAL}"
 )
 _OF_A_STORE = re.compile(

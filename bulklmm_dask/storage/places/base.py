@@ -13,9 +13,11 @@ from bulklmm_dask.text import named
 
 METADATA = "zarr.json"
 # Small files that processes agree by: who writes a store, who takes that over, and, hidden and no
-# part of a folder, who makes or replaces the folder. They are always looked at anew.
+# part of a folder, who makes or replaces the folder; on a server also what time it is there. They
+# are always looked at anew.
 LOCK, GUARD, CLAIM = "lock.json", "lock-taken-over.json", ".bulklmm-writing.json"
-RECORDS = (LOCK, GUARD, CLAIM)
+CLOCK = ".bulklmm-clock.json"
+RECORDS = (LOCK, GUARD, CLAIM, CLOCK)
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from threading import RLock
 from typing import Any
 
-from bulklmm_dask.storage.places.base import CLAIM, METADATA
+from bulklmm_dask.storage.places.base import CLAIM, CLOCK, METADATA
 from bulklmm_dask.storage.places.objects import Bucket
 
 # Bytes: of contents that are kept for the next who reads them, and of all of them together.
@@ -42,21 +42,20 @@ class Direct:
         """Tell whether there are objects below a folder; on the web, whether it is a store."""
         if self.bucket.is_web:
             return self.is_object(f"{key}/{METADATA}")
-        return self.bucket.has_any(key, joined(key, CLAIM))
+        return self.bucket.has_any(key, _no_part_of(key))
 
     def below(self, folder: str) -> dict[str, int]:
         """Sizes of all objects below a folder; on the web, where nothing is listed, none."""
         if self.bucket.is_web:
             return {}
-        entries = {one.key: one.size for one in self.bucket.all(folder)}
-        entries.pop(joined(folder, CLAIM), None)
-        return entries
+        hidden = _no_part_of(folder)
+        return {one.key: one.size for one in self.bucket.all(folder) if one.key not in hidden}
 
     def top(self, folder: str) -> list[str]:
         """Names right below a folder; on the web, those that its metadata tell."""
         if self.bucket.is_web:
             return sorted({name.partition("/")[0] for name in self.told(folder)})
-        return [name for name in self.bucket.top(folder) if name != CLAIM]
+        return [name for name in self.bucket.top(folder) if name not in (CLAIM, CLOCK)]
 
     def told(self, folder: str) -> list[str]:
         """Names of the arrays and groups of a store, as its metadata list them."""
@@ -316,6 +315,11 @@ class Seen(Once):
 def joined(folder: str, name: str) -> str:
     """Key of an object below a folder."""
     return f"{folder}/{name}" if folder else name
+
+
+def _no_part_of(folder: str) -> tuple[str, str]:
+    """Keys below a folder that belong to those who make it, and are no part of it."""
+    return joined(folder, CLAIM), joined(folder, CLOCK)
 
 
 def there(key: str, content: bytes | None) -> bytes:

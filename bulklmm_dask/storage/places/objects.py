@@ -7,7 +7,7 @@ and Azure alike; and any thread sends requests, without an event loop. It needs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -187,13 +187,13 @@ class Bucket:
         keys = [*found["common_prefixes"], *(meta["path"] for meta in found["objects"])]
         return sorted({key.rstrip("/").rpartition("/")[2] for key in keys})
 
-    def has_any(self, folder: str, other: str) -> bool:
-        """Tell whether there is any object below a folder, other than this one."""
+    def has_any(self, folder: str, but: Collection[str]) -> bool:
+        """Tell whether there is any object below a folder, other than these."""
         obstore = library(self.root)
 
         with self._said(folder, "listed"):
             pages = obstore.list(self._client, folder or None, chunk_size=1)
-            return any(meta["path"] != other for meta in chain.from_iterable(pages))
+            return any(meta["path"] not in but for meta in chain.from_iterable(pages))
 
     @contextmanager
     def _said(self, key: str, done: str) -> Iterator[None]:

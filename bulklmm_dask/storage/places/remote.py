@@ -231,7 +231,12 @@ class RemotePlace(Location):
         if isinstance(known, Seen):
             paths = [path for path in self.files() if chosen(path)]
             keys = [(self / path).key for path in paths if path.rpartition("/")[2] not in RECORDS]
-            for _ in self.each(known.get, filter(known.is_small, keys)):
+
+            def look(key: str) -> None:
+                with suppress(FileNotFoundError):  # it is listed, and went since
+                    known.get(key)
+
+            for _ in self.each(look, filter(known.is_small, keys)):
                 pass
 
     def ahead(self, paths: Iterable[str]) -> Self:

@@ -21,7 +21,7 @@ from typing import Any, Self
 from bulklmm_dask.errors import StoreError
 from bulklmm_dask.storage.places import files, owned, signs
 from bulklmm_dask.storage.places.appearing import explained
-from bulklmm_dask.storage.places.base import CLAIM, METADATA, ServerError
+from bulklmm_dask.storage.places.base import CLAIM, CLOCK, METADATA, ServerError
 from bulklmm_dask.storage.places.drafts import Changes, Draft
 from bulklmm_dask.storage.places.known import Seen, joined
 from bulklmm_dask.storage.places.objects import Bucket
@@ -343,7 +343,7 @@ class _Claim:
             return
         try:
             if self.is_fresh or self.is_held():  # objects are removed without a condition
-                self.file.bucket.delete([self.file.key])
+                self.file.bucket.delete([self.file.key, (self.place / CLOCK).key])
         except ServerError:  # whoever comes next does so
             signs.give_up(self.record)
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from bulklmm_dask.errors import StoreError
+from bulklmm_dask.storage.places.base import CLOCK
 from bulklmm_dask.storage.places.objects import Entry
 from bulklmm_dask.storage.places.remote import RemotePlace
 
@@ -65,12 +66,12 @@ class RemoteRecord(RemotePlace):
 
     def age(self) -> float:
         """Seconds since an object was written or renewed, by the clock of the server."""
-        probe = self.sibling("part")
+        clock = self.beside / CLOCK
         try:
-            self.bucket.put(probe.key, b"")
-            now = self.bucket.look(probe.key).written
-            self.bucket.delete([probe.key])
-        except (StoreError, FileNotFoundError):  # it may not be written here, or others remove it
+            # All who ask write the same empty object, and none removes it while others may look.
+            self.bucket.put(clock.key, b"")
+            now = self.bucket.look(clock.key).written
+        except (StoreError, FileNotFoundError):  # it may not be written here, or its folder went
             now = time.time()
         return now - self.renewed()
 

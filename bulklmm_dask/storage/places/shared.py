@@ -21,8 +21,6 @@ from bulklmm_dask.storage.places.lock import SHARES, Held, Writer, beating, lock
 from bulklmm_dask.storage.places.share import Share
 from bulklmm_dask.surface import option
 
-# How the names of probes beside a lock on a server begin.
-_PROBE = f".{LOCK.partition('.')[0]}.part-"
 # Seconds between looks at a lock that is waited for; at one on a server, which is asked each time.
 _NEAR, _FAR = 0.1, 1.0
 
@@ -69,15 +67,6 @@ class SharedWriter(Writer):
         if self.is_alone:
             with explained(self.store):
                 (self.store / self._folder / SHARES).remove()
-                self._remove_probes()
-
-    def _remove_probes(self) -> None:
-        """Remove what killed shares have left in a bucket when they asked for the time (`age`)."""
-        beside = (self.store / self._folder).anew
-        if beside.is_far:
-            for name in beside.names():
-                if name.startswith(_PROBE):
-                    (beside / name).remove()
 
     def release(self) -> None:
         """Give both locks back, if they are still held; once."""

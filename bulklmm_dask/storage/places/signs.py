@@ -99,8 +99,8 @@ def deaths(records: Mapping[Location, bytes]) -> dict[Location, str | None]:
             age = file.age()
             if abs(age) >= STALE:
                 watched[file] = age, file.renewed()
-        except FileNotFoundError:  # it was given back meanwhile
-            found[file] = "has ended"
+        except FileNotFoundError:  # it was given back meanwhile: whoever asks looks again
+            continue
     if watched:
         time.sleep(WATCHED)
     for file, (age, before) in watched.items():
