@@ -188,7 +188,7 @@ def test_random_damage_is_mended(copy, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RESULTS)
 def test_much_random_damage_is_mended(copy, name):
-    random_damage(copy(name), 40, seed=2)
+    random_damage(copy(name), 15, seed=2)
 
 
 def mended(store: Path, **options) -> dict[str, str]:
