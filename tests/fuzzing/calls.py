@@ -118,6 +118,25 @@ def _study() -> dict[str, Any]:
     return {"ds": study()}
 
 
+def _kernels() -> dict[str, Any]:
+    ds = study()
+    names = pd.Index(ds.sample_id.values)
+    kinship = ds["kinship"].assign_coords({dim: (dim, names) for dim in ds["kinship"].dims})
+    groups = pd.get_dummies(pd.Series(list("abcde") * 4, names), dtype=float)
+    return {"ds": ds, "additive": kinship.to_pandas(), "cage": groups @ groups.T}
+
+
+def _scan_kernels(ds: xr.Dataset, **kernels: Any) -> None:
+    tried(
+        lambda: _sound(blmm.scan(ds, kinship=kernels)),
+        lambda: _sound(blmm.scan(ds, kinship=kernels, reml=True)),
+    )
+
+
+def _shares_of_kernels(ds: xr.Dataset, **kernels: Any) -> None:
+    blmm.heritability(ds, kinship=kernels).load()
+
+
 def _result() -> dict[str, Any]:
     return {"result": result()}
 
@@ -307,6 +326,8 @@ CALLS: dict[str, Subject] = {
             lambda: blmm.kinship(ds, method="linear", covariates=True).load(),
         ),
     ),
+    "call scan kernels": _call(_kernels, _scan_kernels),
+    "call heritability kernels": _call(_kernels, _shares_of_kernels),
     "call baseline": _call(
         _study, lambda ds: blmm.hotspot_baseline(ds, window=2, threshold=1, n_permutations=2)
     ),
