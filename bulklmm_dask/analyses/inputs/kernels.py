@@ -239,6 +239,11 @@ def are_several(kinship: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(kinship, Mapping) and not isinstance(kinship, xr.Dataset)
 
 
+def kernels_in_words(kernels: Mapping[str, object]) -> str:
+    """Kernels as they are called in errors: 2 kernels by name ('additive', 'cage')."""
+    return f"{counted(len(kernels), 'kernel')} by name ({listing(kernels)})"
+
+
 def refuse_several(kinship: object) -> None:
     """Raise InputError where one kinship is wanted and a mapping of kernels is given."""
     if are_several(kinship):
