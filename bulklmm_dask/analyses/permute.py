@@ -148,9 +148,10 @@ def permute(
     Dataset
         For `thresholds` and `adjusted_p`. ``max_lod`` (permutations, traits[, contigs]), float32,
         NaN for a trait without a null model; ``h2`` (shares of several kernels by component),
-        ``sigma2``, ``n_samples`` and ``trait_status`` as in the result of a `scan` with REML. With ``"shared"``, ``max_lod``
-        (permutations, patterns, nodes[, contigs]) at ``null_h2`` (patterns, nodes), computed;
-        ``trait_pattern`` (traits) tells which pattern of missing values a trait has.
+        ``sigma2``, ``n_samples`` and ``trait_status`` as in the result of a `scan` with REML. With
+        ``"shared"``, ``max_lod`` (permutations, patterns, nodes[, contigs]) at ``null_h2``
+        (patterns, nodes), computed; ``trait_pattern`` (traits) tells which pattern of missing
+        values a trait has.
 
     Raises
     ------
