@@ -56,9 +56,10 @@ def heritability(
         As in `scan`; None leaves no heritability to estimate and is refused. A mapping gives the
         model several random effects, each with a kernel by a name of its own,
         ``{"additive": K, "cage": "cage"}``: a matrix; the name of a matrix of the study; a method
-        of `kinship`, such as ``"dominance"``, that is computed now; the name of a sample variable,
-        or one label a sample, for groups that share an effect (``"@cage"`` is the variable, even if
-        a matrix is called cage).
+        of `kinship`, such as ``"dominance"``, that is computed now, or a method and a region,
+        ``"centered:7:20-40"``, of the markers there; the name of a sample variable, or one label a
+        sample, for groups that share an effect (``"@cage"`` is the variable, even if a matrix is
+        called cage).
     covariates : bool, str or sequence of str
         As in `scan`: True for those of the study, False or None for none, or names.
     weights, replicates : str, array (samples,), DataArray or Series, optional

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import xarray as xr
 
 from bulklmm_dask._version import __version__
-from bulklmm_dask.storage.labels.coordinates import arranged
+from bulklmm_dask.storage.labels.coordinates import arranged, as_names
 from bulklmm_dask.storage.labels.portable import portable
 
 _NAMED = frozenset({"variants", "traits", "contigs", "alleles"})
@@ -22,6 +22,14 @@ def labels(ds: xr.Dataset, dims: Set[str] = _NAMED) -> xr.Dataset:
         if set(variable.dims) <= dims and not {"variants", "traits"} <= set(variable.dims)
     ]
     return ds[kept].drop_attrs(deep=False)
+
+
+def with_components(names: xr.Dataset, components: Sequence[str]) -> xr.Dataset:
+    """Names with those of the components of a model; unchanged if it has none."""
+    if not components:
+        return names
+    about = {"long_name": "component"}
+    return names.assign_coords(components=("components", as_names(components), about))
 
 
 def package(

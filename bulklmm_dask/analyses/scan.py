@@ -32,7 +32,7 @@ from bulklmm_dask.analyses.inputs.vectors import VectorLike
 from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import Shapes, scan_load
 from bulklmm_dask.analyses.options import GenotypeVariable, Method, Model, Precision
-from bulklmm_dask.analyses.package import labels, package, template
+from bulklmm_dask.analyses.package import labels, package, template, with_components
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare
 from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.analyses.tested import study_to_test
@@ -48,7 +48,7 @@ from bulklmm_dask.engine.scan import lazy_scan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.errors import OptionError
 from bulklmm_dask.storage.codecs.compression import Compression
-from bulklmm_dask.storage.labels.coordinates import arranged, as_names
+from bulklmm_dask.storage.labels.coordinates import arranged
 from bulklmm_dask.storage.labels.encoding import text
 from bulklmm_dask.storage.labels.layout import Field, Layout
 from bulklmm_dask.storage.places.lock import Writer
@@ -438,10 +438,7 @@ def _fields(
 
 def _names(ds: xr.Dataset, options: ScanOptions, components: Sequence[str]) -> xr.Dataset:
     """Names along all dimensions of a result."""
-    names = labels(ds)
-    if components:
-        about = {"long_name": "component"}
-        names = names.assign_coords(components=("components", as_names(components), about))
+    names = with_components(labels(ds), components)
     wanted = options.model.effects if {"beta", "se"} & set(options.statistics) else ()
     if not wanted:
         return names

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.kernels import kernels_in_words
 from bulklmm_dask.analyses.inputs.kinship import no_kinship
 from bulklmm_dask.analyses.inputs.markers import is_per_trait
 from bulklmm_dask.analyses.options import METHODS, PERMUTE_METHODS, PRECISIONS
@@ -24,7 +25,7 @@ from bulklmm_dask.study.checks import (
     whole_number,
 )
 from bulklmm_dask.surface import option
-from bulklmm_dask.text import counted, listing
+from bulklmm_dask.text import listing
 
 DEFAULT_REFINE_ABOVE = 3.0
 DEFAULT_GRID = tuple(float(h) for h in np.arange(10) / 10)
@@ -218,7 +219,7 @@ class ScanOptions:
     def _require_kernels(self, inputs: ModelInputs, prior: str | None) -> None:
         """Raise OptionError for what is not there with several kernels; `prior` as it was given."""
         assert inputs.kernels is not None
-        kernels = f"{counted(len(inputs.kernels), 'kernel')} by name ({listing(inputs.kernels)})"
+        kernels = kernels_in_words(inputs.kernels)
         why = ""
         if self.method != "null-exact":
             why = (

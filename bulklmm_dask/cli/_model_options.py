@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from click.core import ParameterSource
 
-from bulklmm_dask.analyses.inputs.kernels import GROUPS
+from bulklmm_dask.analyses.inputs.kernels import GROUPS, is_of_region
 from bulklmm_dask.analyses.inputs.vectors import SOURCE
 from bulklmm_dask.analyses.options import KINSHIP, KINSHIP_METHODS, Option
 from bulklmm_dask.cli._base import Function, conflict, names
@@ -30,11 +30,13 @@ def kernel_option(function: Function) -> Function:
         "--kernel",
         "kernels",
         multiple=True,
-        metavar="NAME=KINSHIP|NAME=@GROUPS|METHOD",
+        metavar="NAME=KINSHIP|NAME=@GROUPS|NAME=METHOD:REGION|METHOD",
         help="A random effect by a name of its own, instead of --kinship; may be given several "
         "times. What follows is as for --kinship, or @ and a sample variable, or a CSV table of "
         "samples and labels, whose groups share an effect: --kernel additive=kinship --kernel "
-        "cage=@cage. A method of 'bulklmm kinship' alone is also the name: --kernel dominance.",
+        "cage=@cage. A method of 'bulklmm kinship' alone is also the name: --kernel dominance; a "
+        "method and a region, as of 'bulklmm kinship --region', are the kernel of the markers "
+        "there: --kernel cis=centered:7:20-40.",
     )(function)
 
 
@@ -95,10 +97,26 @@ def kernel_arguments(
 ) -> dict[str, Any]:
     """As `arguments_of`, with kernels in place of the kinship.
 
-    A kernel is NAME=KINSHIP or NAME=@GROUPS, or a method of `kinship`, which is its name as well.
+    A kernel is NAME=KINSHIP, NAME=@GROUPS or NAME=METHOD:REGION, or a method of `kinship`, which is
+    its name as well.
     """
     found: dict[str, Any] = {}
     loco = bool(given.get("loco"))
+    for name, what in kernel_names(kernels).items():
+        if what.startswith(GROUPS):
+            groups = _vector(what.removeprefix(GROUPS), text=True)
+            found[name] = GROUPS + groups if isinstance(groups, str) else groups
+        else:
+            # A method stands for what is computed now, with `loco` for each chromosome.
+            is_made = what in KINSHIP_METHODS or is_of_region(what)
+            found[name] = what if is_made else kinship_of(ds, what)
+    without = given | {"kinship": "none"} | ({"loco": False} if loco else {})
+    return arguments_of(ds, without) | {"kinship": found} | ({"loco": True} if loco else {})
+
+
+def kernel_names(kernels: Sequence[str]) -> dict[str, str]:
+    """What each kernel by name was given as."""
+    found: dict[str, str] = {}
     for one in kernels:
         name, between, what = one.partition("=")
         if one in KINSHIP_METHODS:
@@ -106,7 +124,8 @@ def kernel_arguments(
         if not between or not name.strip() or not what.removeprefix(GROUPS).strip():
             raise click.BadParameter(
                 f"{one!r} should be a name and a kinship with = between them, a name and groups "
-                f"with =@ between them, or a method ({', '.join(KINSHIP_METHODS)})",
+                f"with =@ between them, or a method ({', '.join(KINSHIP_METHODS)}); a method and "
+                "a region need a name too, as in cis=centered:7:20-40",
                 param_hint="--kernel",
             )
         if name in found:
@@ -114,14 +133,8 @@ def kernel_arguments(
                 f"there are two kernels {name!r}; give each a name of its own",
                 param_hint="--kernel",
             )
-        if what.startswith(GROUPS):
-            groups = _vector(what.removeprefix(GROUPS), text=True)
-            found[name] = GROUPS + groups if isinstance(groups, str) else groups
-        else:
-            # A method stands for what is computed now, with `loco` for each chromosome.
-            found[name] = what if what in KINSHIP_METHODS else kinship_of(ds, what)
-    without = given | {"kinship": "none"} | ({"loco": False} if loco else {})
-    return arguments_of(ds, without) | {"kinship": found} | ({"loco": True} if loco else {})
+        found[name] = what
+    return found
 
 
 def refuse_beside_kernels(row: Option, kernels: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from bulklmm_dask.cli._base import (
     numbers,
     say,
 )
-from bulklmm_dask.cli._model_options import options_of
+from bulklmm_dask.cli._model_options import kernel_option, options_of
 from bulklmm_dask.cli._run import run_into, workers
 from bulklmm_dask.cli._tables import give_table, out_option, require_table
 from bulklmm_dask.results.thresholds import thresholds
@@ -38,17 +38,22 @@ from bulklmm_dask.typing import By
         "bulklmm permute bxd.zarr bxd-perm.zarr --permutations 1000 --seed 1",
         "bulklmm permute bxd.zarr bxd-perm.zarr --method shared",
         "bulklmm permute bxd.zarr perm.zarr --loco --reml --strata sex --by contig",
+        "bulklmm permute bxd.zarr perm.zarr --kernel additive=kinship --kernel cage=@cage",
     ),
 )
 @click.argument("study", type=SOURCE)
 @click.argument("result", metavar="PERM", type=PATH)
 @options_of(PERMUTE)
+@kernel_option
 @compute_options
 def permute_command(study: str, result: Path, n_permutations: int, **given: Any) -> None:
     """Permute every trait of STUDY and keep its highest LODs in the Zarr store PERM.
 
     Give the same options as for the scan whose LODs they are compared with. After a stop the same
     command computes only what is left.
+
+    With --kernel every component of a trait is kept: its residuals are whitened by their covariance
+    together, and the shares of a permuted trait are estimated again.
     """
 
     def in_words(ds: xr.Dataset) -> str:

@@ -26,6 +26,8 @@ from bulklmm_dask.engine.scan import LazyScan
 from bulklmm_dask.engine.tasks import MarkerChunk, per_marker_block
 from bulklmm_dask.errors import OptionError
 from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.components.exact import ComponentScan
+from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
@@ -225,9 +227,9 @@ def _part(
     """
     genotypes = only(genotypes)
     count = len(chunk.relations)
-    samples: tuple[Samples, ...] = chosen[:count]
+    samples: tuple[Samples | KernelSamples, ...] = chosen[:count]
     attached_fits = attached(chosen[count : 2 * count], chosen[2 * count :])
-    fits = cast("list[TraitFits[NullScan]]", attached_fits)
+    fits = cast("list[TraitFits[NullScan | ComponentScan]]", attached_fits)
     of_kinship = dict(zip(chunk.relations, zip(fits, samples, strict=True), strict=True))
     with chunk.guarded(genotypes, names):
         found = [

@@ -175,7 +175,8 @@ def lazy_scan(
         # Many traits are scanned in the same way against any number of markers.
         few = max(plan.trait_chunks) <= MOST_TRAITS and not for_permutations
         n_markers = count if few else None
-        token = tokenize([getattr(each, "name", None) for each in inputs], options, n_markers)
+        known = [getattr(each, "name", None) for each in inputs]
+        token = tokenize(known, options, n_markers, for_permutations)
         shared = ((None, None) if each is None else (each, "") for each in inputs[2:])
         fits.append(
             per_block(
@@ -189,6 +190,7 @@ def lazy_scan(
                 name=f"null-fit-{token}",
                 options=options,
                 n_markers=n_markers,
+                together=not for_permutations,
             )
         )
     markers = Markers.of(study.genotypes, plan.variant_chunks, pool, by_block=by_block)
@@ -227,10 +229,12 @@ def _fit(
     *,
     options: ModelOptions,
     n_markers: int | None,
+    together: bool,
 ) -> Fits:
     if isinstance(samples, KernelSamples):
         with chunk.guarded(only(traits), names) as values:
-            return Fits(fit_components(values, samples, options, complete=basis), basis)
+            several = fit_components(values, samples, options, complete=basis, together=together)
+        return Fits(several, basis)
     extra = None if own is None else own.of(chunk.places)
     with chunk.guarded(only(traits), names) as values:
         found = fit_traits(

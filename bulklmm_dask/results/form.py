@@ -22,18 +22,17 @@ _MAP = {
 }
 _PLACES = {name: TRAIT_PLACES[name] for name in ("trait_contig", "trait_position")}
 _OF_TRAITS = {
-    "h2": Variable((_TRAITS, _OF_CONTIGS), "fiu", "the heritability of each trait"),
+    "h2": Variable(
+        (_TRAITS, _OF_CONTIGS, ("components", *_TRAITS), ("contigs", "components", *_TRAITS)),
+        "fiu",
+        "the heritability of each trait, or the shares of its components",
+    ),
     "n_samples": Variable((_TRAITS,), "fiu", "the number of samples of each trait"),
     "trait_status": Variable((_TRAITS,), "OUT", "the status of each trait"),
 }
 _SCAN = {
     **_MAP,
     **_OF_TRAITS,
-    "h2": Variable(
-        (_TRAITS, _OF_CONTIGS, ("components", *_TRAITS), ("contigs", "components", *_TRAITS)),
-        "fiu",
-        "the heritability of each trait, or the shares of its components",
-    ),
     "lod": Variable((PAIR,), "fiu", "the LOD of each pair of a marker and a trait"),
     "neg_log10_p": Variable((PAIR,), "fiu", "-log10 p of each pair"),
     "df": Variable((PAIR,), "fiu", "the degrees of freedom of each pair"),
@@ -95,6 +94,11 @@ def require_permuted_form(perm: xr.Dataset) -> None:
         return
     if absent := [name for name in ("null_h2", "h2", "trait_pattern") if name not in perm]:
         raise InputError(f"the maxima are shared by traits, which needs {', '.join(absent)}")
+    if "components" in perm["h2"].dims:
+        raise InputError(
+            "the maxima are shared by traits, which needs one h2 of each trait, but h2 has "
+            f"dimensions {perm['h2'].dims}; give what permute returned"
+        )
     pattern, count = perm["trait_pattern"].values, perm.sizes["patterns"]
     if pattern.size and (pattern.min() < -1 or pattern.max() >= count):
         raise InputError(

@@ -356,6 +356,36 @@ def test_kernels_by_the_name_of_their_method():
         blmm.heritability(ds, kinship={"environment": "linear"})
 
 
+def test_kernels_of_a_region():
+    ds = f2(n=60, p=60)
+    ds["kinship"] = blmm.kinship(ds, method="centered")
+    names = {"rest": "kinship", "cis": "centered:2:4-8", "one": "rqtl2:variant3"}
+    made = {
+        "rest": ds.kinship,
+        "cis": blmm.kinship(ds, method="centered", variants="2:4-8"),
+        "one": blmm.kinship(ds, method="rqtl2", variants="variant3"),
+    }
+    found = blmm.heritability(ds, kinship=names)
+    expected = blmm.heritability(ds, kinship=made)
+    xr.testing.assert_identical(found.drop_attrs(), expected.drop_attrs())
+    assert found.attrs["kinship"] == "rest=kinship, cis=centered:2:4-8, one=rqtl2:variant3"
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
+    del names["one"]
+    loco = blmm.scan(ds, kinship=names, loco=True)
+    number = loco.contigs.values.tolist().index("X")
+    made = {"rest": ds.kinship_loco.values[number], "cis": made["cis"]}
+    alone = blmm.scan(ds, kinship=made).h2
+    np.testing.assert_allclose(loco.h2.values[number], alone, atol=1e-9)
+    for wrong, words in (
+        ("linear:2", r"'linear:2'; give a method of markers .* linear is a kernel of covariates"),
+        ("centered:", "'centered:'; give a method of markers and a region"),
+        ("centered:17", "variants names '17', which is no marker and no contig"),
+        ("center:2", "the study has no matrix and no sample variable of that name"),
+    ):
+        with pytest.raises(blmm.InputError, match=words):
+            blmm.heritability(ds, kinship={"cis": wrong})
+
+
 @pytest.mark.slow
 def test_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -393,6 +423,13 @@ def test_commands(tmp_path, monkeypatch):
     assert "D.zarr" in wrong.stderr
     wrong = run("kinship", "s.zarr", "--method", "linear", "--out", "L.zarr", code=2)
     assert "--covariates or --traits" in wrong.stderr
+    region = ["--kernel", "additive=centered", "--kernel", "cis=centered:2:4-8"]
+    run("heritability", "s.zarr", *region, "--out", "h2.csv")
+    kernels = {"additive": "centered", "cis": "centered:2:4-8"}
+    shares = blmm.heritability(ds, kinship=kernels).h2.values.T.ravel()
+    np.testing.assert_allclose(pd.read_csv("h2.csv").h2, shares, rtol=1e-5, atol=1e-9)
+    wrong = run("heritability", "s.zarr", "--kernel", "centered:2", code=2).stderr
+    assert "as in cis=centered:7:20-40" in wrong
     wrong = run("kinship", "s.zarr", "--region", "9", "--out", "L.zarr", code=1)
     assert "--region names '9'" in wrong.stderr
 

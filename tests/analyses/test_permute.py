@@ -28,10 +28,10 @@ CHUNKS = {"permutations": 7, "traits": 5}
 
 
 def refit(y, covariates, kinship, *, reml):
-    """The most likely h2 of a grid and between its points, by Cholesky and QR."""
+    """The most likely h2 of a grid and between its points, by Cholesky and QR; its likelihood."""
     grid = refit_grid(make_basis(kinship, covariates))
     if len(grid) == 1:
-        return 0.0
+        return 0.0, brute.log_likelihood(0.0, y, covariates, kinship, reml)
     points = grid[::_FINE]
     value = [brute.log_likelihood(h, y, covariates, kinship, reml) for h in points]
     best = int(np.argmax(value))
@@ -39,7 +39,8 @@ def refit(y, covariates, kinship, *, reml):
     bend = np.polyfit([-1, 0, 1], value[middle - 1 : middle + 2], 2)
     step = -bend[1] / (2 * bend[0]) if bend[0] < 0 else best - middle
     step = np.clip(step, best - middle - 0.5, best - middle + 0.5)
-    return grid[np.clip(round(_FINE * (middle + step)), 0, len(grid) - 1)]
+    top = max(np.polyval(bend, step), max(value))
+    return grid[np.clip(round(_FINE * (middle + step)), 0, len(grid) - 1)], top
 
 
 def slow_maxima(dosage, y, covariates, kinship, orders, *, reml, weights=None):
@@ -56,7 +57,7 @@ def slow_maxima(dosage, y, covariates, kinship, orders, *, reml, weights=None):
     found = []
     for order in orders:
         permuted = root @ residual[order]
-        at = refit(permuted, covariates, kinship, reml=reml)
+        at, _ = refit(permuted, covariates, kinship, reml=reml)
         found.append(brute.lod_scores(dosage, permuted, covariates, kinship, at).max())
     return np.array(found)
 
@@ -146,7 +147,8 @@ def test_h2_is_estimated_again_closely(reml):
     covariates = np.column_stack([np.ones(60), ds.sample_covariate.values])
     basis = make_basis(kinship, covariates)
     model = Refit.of(basis, reml=reml)
-    found = model.h2[model.estimate(basis.rotate(ds.sample_trait.values).T)]
+    at, _ = model.estimate(basis.rotate(ds.sample_trait.values).T)
+    found = model.h2[at]
     for j, h2 in enumerate(found):
         y = ds.sample_trait.values[:, j]
         best = brute.null_h2(y, covariates, kinship, reml=reml)

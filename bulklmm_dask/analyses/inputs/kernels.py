@@ -113,7 +113,9 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike, *, loco: bool) -> Arra
         raise InputError(f"{what} is {given}; give a matrix, or the name of a variable")
     if not (isinstance(given, str) or hasattr(given, "ndim")):
         given = array_of(given, what)
-    if isinstance(given, str) and _is_method(ds, name, given):
+    if isinstance(given, str) and given not in ds and is_of_region(given):
+        given = _of_region(ds, name, given)
+    elif isinstance(given, str) and _is_method(ds, name, given):
         given = kinship(ds, method=cast(KinshipMethod, given), loco=loco)
     if _are_groups(ds, given):
         return _same_group(ds, given, what)
@@ -159,6 +161,24 @@ def _is_method(ds: xr.Dataset, name: str, given: str) -> bool:
             f"{made} for the kinship"
         )
     return True
+
+
+def is_of_region(given: str) -> bool:
+    """Whether a kernel is a method of `kinship` and a region, with a colon between."""
+    method, between, _ = given.partition(":")
+    return bool(between) and method in KINSHIP_METHODS
+
+
+def _of_region(ds: xr.Dataset, name: str, given: str) -> xr.DataArray:
+    """Kernel of the markers of a region, the same for all contigs."""
+    method, _, region = given.partition(":")
+    if method == "linear" or not region.strip():
+        raise InputError(
+            f"kernel {name!r} is {given!r}; give a method of markers and a region with a colon "
+            "between, such as centered:7 or centered:7:20-40"
+            + (", for linear is a kernel of covariates or traits" if region.strip() else "")
+        )
+    return kinship(ds, method=cast(KinshipMethod, method), variants=region)
 
 
 def _are_groups(ds: xr.Dataset, given: KernelLike) -> bool:
@@ -239,11 +259,16 @@ def are_several(kinship: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(kinship, Mapping) and not isinstance(kinship, xr.Dataset)
 
 
+def kernels_in_words(kernels: Mapping[str, object]) -> str:
+    """Kernels as they are called in errors: 2 kernels by name ('additive', 'cage')."""
+    return f"{counted(len(kernels), 'kernel')} by name ({listing(kernels)})"
+
+
 def refuse_several(kinship: object) -> None:
     """Raise InputError where one kinship is wanted and a mapping of kernels is given."""
     if are_several(kinship):
         raise InputError(
             f"kinship is a mapping of {counted(len(kinship), 'kernel')} ({listing(kinship)}), "
-            f"which only {function('heritability')} and {function('scan')} take so far; give one "
-            "matrix, or the name of one"
+            f"which {function('heritability')}, {function('scan')} and {function('permute')} take; "
+            "this is of one kinship: give a matrix, or the name of one"
         )

@@ -44,6 +44,7 @@ def fit_components(
     options: ModelOptions,
     *,
     complete: RotatedKernels | None = None,
+    together: bool = True,
 ) -> FittedTraits:
     """Fit the shares of a chunk of traits, each on the samples where it was measured.
 
@@ -57,6 +58,9 @@ def fit_components(
         How to fit the shares, and what is tested.
     complete : RotatedKernels, optional
         Kernels of all samples, if already rotated.
+    together : bool
+        Whether many traits may be fitted and scanned in bulk; otherwise a trait has the same
+        shares, to rounding, whatever the others are.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def fit_components(
         mine, kernels, rows = group.columns, group.kernels, group.rows
         fit = _Fit(group, np.empty((len(h2), len(mine))), np.empty(len(mine)), status[mine])
         nodes = None
-        if not options.joint and serve(kernels) and len(mine) >= FEWEST:
+        if together and not options.joint and serve(kernels) and len(mine) >= FEWEST:
             nodes = nodes_of(kernels, reml=options.reml)
         fit.alone(np.arange(len(mine)) if nodes is None else np.flatnonzero(~fit.together(nodes)))
         scale, exponent = group.scale, group.exponent

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
-from bulklmm_dask.lmm.chunk import fit_traits, scan_group
+from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_group
 from bulklmm_dask.lmm.lod import lod_of_ratio
 from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.options import ModelOptions
-from bulklmm_dask.lmm.permute.refit import Draw, Refit
+from bulklmm_dask.lmm.permute.refit import Draw, Refit, drawn, runs
 from bulklmm_dask.lmm.samples import Samples
-from bulklmm_dask.typing import Array
+from bulklmm_dask.typing import Array, Index
 
 # Means no maximum, for a pool without a tested marker or a trait without a null model; below any
 # LOD.
@@ -61,23 +61,70 @@ def highest_lods(
     """
     single = single and not basis.graded
     if not model.joint:
+        refit = Refit.of(basis, reml=model.reml)
+
+        def rows(numbers: Index) -> Array:
+            vectors, trait = drawn(draw, numbers, count)
+            return refit.turned(vectors) * np.sqrt(basis.variances(h2)).T[trait]
+
         parts = [prepare_markers(basis, x) for x in markers]
-        found = Refit.of(basis, reml=model.reml).largest(h2, parts, draw, count, single=single)
-        return np.asarray(lod_of_ratio(1.0 - found, basis.n) + 0.0).transpose(1, 2, 0)
+        found = refit.largest(rows, len(h2) * count, parts, single=single)
+        return lods(found, basis.n, count)
     # The drawn traits are scanned in full; with `complete`, the kinship itself is not needed.
     known = Samples(samples.covariates, None, samples.weights, samples.interacting)
-    out = np.zeros((count, len(h2), len(markers)))
-    for j in range(len(h2)):
-        for start in range(0, count, _TOGETHER):
-            which = slice(start, min(start + _TOGETHER, count))
-            fitted = fit_traits(
-                _coloured(basis, h2[j], draw(j, which)).T, known, model, complete=basis
-            )
+
+    def coloured(j: int, which: slice) -> Array:
+        return _coloured(basis, h2[j], draw(j, which))
+
+    def fit(traits: Array) -> FittedTraits:
+        return fit_traits(traits, known, model, complete=basis)
+
+    return scanned(markers, coloured, fit, (count, len(h2)), model, single=single)
+
+
+def lods(r2: Array, n: int, count: int) -> Array:
+    """LOD scores (count, traits, pools) of n samples from r2 (pools, traits * count)."""
+    found = r2.reshape(len(r2), -1, count)
+    return np.asarray(lod_of_ratio(1.0 - found, n) + 0.0).transpose(2, 1, 0)
+
+
+def scanned(
+    markers: Sequence[Array],
+    coloured: Callable[[int, slice], Array],
+    fit: Callable[[Array], FittedTraits],
+    shape: tuple[int, int],
+    model: ModelOptions,
+    *,
+    single: bool,
+) -> Array:
+    """Highest LOD of drawn traits that are scanned in full, (count, traits, pools).
+
+    Parameters
+    ----------
+    markers : sequence of array (variants, n) or (variants, n, genotypes)
+        Genotypes of each pool, none missing.
+    coloured : callable
+        ``coloured(j, which)`` gives drawn traits as measured, (len(which), n).
+    fit : callable
+        Fits null models of traits (n, k).
+    shape : tuple of int
+        Numbers of draws and of traits.
+    model : ModelOptions
+        How the drawn traits are estimated, and what is tested.
+    single : bool
+        Compute matrix products in single precision.
+    """
+    count, traits = shape
+    out = np.zeros((count, traits, len(markers)))
+    for j in range(traits):
+        for which in runs(count, _TOGETHER):
+            fitted = fit(coloured(j, which).T)
             for group in fitted.groups:  # a draw that the covariates explain is not fitted: LOD 0
                 for pool, x in enumerate(markers):
                     lod = scan_group(group, x, model, single=single)["lod"]
                     best = np.fmax.reduce(lod, axis=0)  # NaN: as many columns as samples
-                    out[start + group.columns, j, pool] = np.where(np.isnan(best), NONE, best)
+                    own = np.where(np.isnan(best), NONE, best)
+                    out[which.start + group.columns, j, pool] = own
     return out
 
 

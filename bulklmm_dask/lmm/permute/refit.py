@@ -21,7 +21,7 @@ from bulklmm_dask.lmm.projection import covariate_gram
 from bulklmm_dask.typing import Array, Index, Real
 
 # Permuted traits in a tile, and its cells (permuted traits x markers); it stays in cache.
-_COLUMNS = 1024
+COLUMNS = 1024
 _CELLS = 1 << 20
 # Largest error of a LOD due to computing r2 in single precision, provided that at least
 # `_SMALL_SHARE` of the permuted trait is left beside the covariates.
@@ -35,6 +35,8 @@ _NO_ROWS = np.empty(0, dtype=np.intp)
 
 # ``draw(j, which)`` gives whitened vectors (len(which), n) of trait j for the permutations `which`.
 Draw = Callable[[int, slice | Index], Array]
+# Gives the permuted traits of these numbers, (k, n).
+Rows = Callable[[Index], Array]
 
 
 def refit_grid(basis: Basis) -> Array:
@@ -101,8 +103,12 @@ class Refit:
         flat = np.ascontiguousarray(projector.reshape(basis.n, -1))
         return cls(basis, h2, weights, inverse, flat, count, constant)
 
-    def estimate(self, y: Array) -> Index:
-        """Estimate h2 of rotated traits (k, n): its index (k,) in the grid."""
+    def estimate(self, y: Array) -> tuple[Index, Array]:
+        """Estimate h2 of rotated traits (k, n): its index (k,) in the grid, and the likelihood.
+
+        The likelihood (k,) is that of the parabola through the best point and its neighbours, in
+        nats, without constants.
+        """
         total = np.square(y) @ self.weights[::_FINE].T
         inside = (y @ self.projector).reshape(*total.shape, -1)
         s = total - np.einsum("kga,kga->kg", inside, inside)
@@ -110,7 +116,7 @@ class Refit:
         best = cost.argmin(axis=1)
         last = cost.shape[1] - 1
         if last < 2:
-            return _FINE * best
+            return _FINE * best, -0.5 * cost.min(axis=1)
         # Vertex of the parabola through the best point and its neighbours, in steps between points.
         middle, row = np.clip(best, 1, last - 1), np.arange(len(y))
         left, centre, right = (cost[row, middle + step] for step in (-1, 0, 1))
@@ -118,7 +124,9 @@ class Refit:
         own = best - middle
         step = np.where(bend > 0.0, 0.5 * (left - right) / np.where(bend > 0.0, bend, 1.0), own)
         step = np.clip(step, own - 0.5, own + 0.5)
-        return np.clip(np.rint(_FINE * (middle + step)), 0, _FINE * last).astype(np.int64)
+        at = np.clip(np.rint(_FINE * (middle + step)), 0, _FINE * last).astype(np.int64)
+        there = centre + 0.5 * step * (right - left + step * bend)
+        return at, -0.5 * np.minimum(there, cost.min(axis=1))
 
     def scores(self, y: Array, at: Index, dtype: Any, width: int) -> tuple[Real, Array]:
         """Scores of rotated traits (k, n), each at its own h2.
@@ -155,65 +163,51 @@ class Refit:
         z *= scale[:, None].astype(dtype)
         return z, left
 
-    def largest(
-        self, h2: Array, parts: Sequence[Markers], draw: Draw, count: int, *, single: bool
-    ) -> Array:
-        """Largest r2 over each part of the markers, (parts, count, traits).
+    def largest(self, rows: Rows, total: int, parts: Sequence[Markers], *, single: bool) -> Array:
+        """Largest r2 over each part of the markers, (parts, total).
 
         Parameters
         ----------
-        h2 : array (traits,)
-            Heritabilities of the traits: drawn vectors are given the covariance V(h2).
+        rows : callable
+            Gives permuted traits (k, n) in the basis, by their numbers.
+        total : int
+            Number of permuted traits.
         parts : sequence of Markers
             Markers of each part, in the basis.
-        draw : callable
-            Gives whitened vectors (`Draw`).
-        count : int
-            Number of permutations.
         single : bool
             Compute matrix products in single precision; values that would be inexact are computed
             again in double precision.
         """
         dtype = np.dtype(np.float32 if single else np.float64)
         few = [nearly_fixed(self.basis, part) if single else _NO_ROWS for part in parts]
-        fast = [part.without(rows) for part, rows in zip(parts, few, strict=True)]
+        fast = [part.without(some) for part, some in zip(parts, few, strict=True)]
         tables = [_Table(self, part, dtype) for part in fast]
         width = max((len(table.x) for table in tables), default=0)
-        out, share = np.zeros((len(parts), count, len(h2))), np.ones((count, len(h2)))
-        buffer = np.empty(max(_CELLS, _COLUMNS), dtype)
-        for which in _runs(count, _COLUMNS):
-            size = which.stop - which.start
-            for some in _runs(len(h2), max(1, _COLUMNS // size)):
-                y = self._coloured(h2, some, which, draw)
-                best = self.estimate(y)
-                z, left = self.scores(y, best, dtype, width)
-                share[which, some] = left.reshape(-1, size).T
-                order = np.argsort(best, kind="stable")
-                z, bounds = z[order], np.searchsorted(best[order], np.arange(len(self.h2) + 1))
-                highest = np.empty(len(z))
-                for table, place in zip(tables, out, strict=True):
-                    highest[order] = table.largest(z, bounds, buffer)
-                    place[which, some] = highest.reshape(-1, size).T
+        out, share = np.zeros((len(parts), total)), np.ones(total)
+        buffer = np.empty(max(_CELLS, COLUMNS), dtype)
+        for some in runs(total, COLUMNS):
+            y = rows(np.arange(some.start, some.stop))
+            best, _ = self.estimate(y)
+            z, share[some] = self.scores(y, best, dtype, width)
+            order = np.argsort(best, kind="stable")
+            z, bounds = z[order], np.searchsorted(best[order], np.arange(len(self.h2) + 1))
+            for table, place in zip(tables, out, strict=True):
+                place[some.start + order] = table.largest(z, bounds, buffer)
         if single:
             limit = largest_r2(self.basis.n, _SINGLE_ERROR)
             inexact = (out.max(axis=0, initial=0.0) > limit) | (share < _SMALL_SHARE)
-            for j in map(int, np.flatnonzero(inexact.any(axis=0))):
-                again = np.flatnonzero(inexact[:, j])
-                own = _some(draw, j, again)
-                exact = self.largest(h2[j : j + 1], parts, own, len(again), single=False)
-                out[:, again, j] = exact[:, :, 0]
+            again = np.flatnonzero(inexact)
+            if len(again):
+                own = _among(rows, again)
+                out[:, again] = self.largest(own, len(again), parts, single=False)
             if any(map(len, few)):
-                rest = [part.take(rows) for part, rows in zip(parts, few, strict=True)]
-                np.maximum(out, self.largest(h2, rest, draw, count, single=False), out=out)
+                rest = [part.take(some) for part, some in zip(parts, few, strict=True)]
+                np.maximum(out, self.largest(rows, total, rest, single=False), out=out)
         return out
 
-    def _coloured(self, h2: Array, some: slice, which: slice, draw: Draw) -> Array:
-        """Rotated traits V^(1/2) e of some traits and permutations, (traits * permutations, n)."""
-        drawn = np.concatenate([draw(j, which) for j in range(some.start, some.stop)])
-        rotated = drawn if self.basis.vectors is None else drawn @ self.basis.vectors
-        cube = rotated.reshape(some.stop - some.start, -1, self.basis.n)
-        cube *= np.sqrt(self.basis.variances(h2[some])).T[:, None, :]
-        return rotated
+    def turned(self, y: Array) -> Array:
+        """Rotate traits (k, n) that were multiplied by the residual weights."""
+        return y if self.basis.vectors is None else y @ self.basis.vectors
 
 
 class _Table:
@@ -246,30 +240,43 @@ class _Table:
         Scores z (k, width) are sorted by h2: rows bounds[g] to bounds[g + 1] have h2 number g.
         """
         best = np.zeros(len(z), z.dtype)
-        runs = [(g, slice(a, b)) for g, (a, b) in enumerate(pairwise(bounds)) if b > a]
-        inverse = self.inverse(np.array([g for g, _ in runs]))
+        groups = [(g, slice(a, b)) for g, (a, b) in enumerate(pairwise(bounds)) if b > a]
+        inverse = self.inverse(np.array([g for g, _ in groups]))
         z = np.ascontiguousarray(z[:, : len(self.x)])
-        for columns in _runs(self.x.shape[1], max(1, len(buffer) // max(1, len(z)))):
+        for columns in runs(self.x.shape[1], max(1, len(buffer) // max(1, len(z)))):
             width = columns.stop - columns.start
             tile = buffer[: len(z) * width].reshape(len(z), width)
             np.matmul(z, self.x[:, columns], out=tile)
             np.multiply(tile, tile, out=tile)
-            for g, rows in runs:
+            for g, rows in groups:
                 np.multiply(tile[rows], inverse[g, columns], out=tile[rows])
             np.maximum(best, tile.max(axis=1), out=best)
         return best
 
 
-def _some(draw: Draw, column: int, which: Index) -> Draw:
-    """Draw of one trait and some permutations, renumbered from 0."""
+def drawn(draw: Draw, numbers: Index, count: int) -> tuple[Array, Index]:
+    """Whitened vectors (k, n) of ascending numbers, and the trait (k,) of each.
 
-    def part(j: int, some: slice | Index) -> Array:
-        return draw(column, which[some])
+    Permutation i of trait j has the number j * count + i.
+    """
+    trait, which = np.divmod(numbers, count)
+    starts = np.flatnonzero(np.diff(trait, prepend=-1))
+    parts = [
+        draw(int(trait[one[0]]), which[one]) for one in np.split(np.arange(len(trait)), starts[1:])
+    ]
+    return np.concatenate(parts), trait
+
+
+def _among(rows: Rows, chosen: Index) -> Rows:
+    """Some of the permuted traits, renumbered from 0."""
+
+    def part(numbers: Index) -> Array:
+        return rows(chosen[numbers])
 
     return part
 
 
-def _runs(total: int, size: int) -> Iterator[slice]:
+def runs(total: int, size: int) -> Iterator[slice]:
     """Cut range(total) into slices of at most `size`."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))

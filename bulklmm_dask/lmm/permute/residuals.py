@@ -42,10 +42,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.lmm.chunk import TraitFits
+from bulklmm_dask.lmm.components.exact import ComponentScan
+from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.kinship import impute
 from bulklmm_dask.lmm.markers import distinct_markers
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
+from bulklmm_dask.lmm.permute.kernels import highest_of_kernels
 from bulklmm_dask.lmm.permute.maxima import NONE, highest_lods
 from bulklmm_dask.lmm.permute.refit import Draw
 from bulklmm_dask.lmm.samples import Samples
@@ -133,8 +136,8 @@ def split_markers(genotypes: npt.ArrayLike, pools: Index) -> dict[int, Array]:
 def permuted_maxima(
     markers: Mapping[int, Array],
     n_pools: int,
-    fitted: TraitFits[NullScan],
-    samples: Samples,
+    fitted: TraitFits[NullScan | ComponentScan],
+    samples: Samples | KernelSamples,
     orders: Index,
     model: ModelOptions,
     *,
@@ -149,10 +152,10 @@ def permuted_maxima(
         markers.
     n_pools : int
         Number of pools.
-    fitted : TraitFits of NullScan
+    fitted : TraitFits of NullScan or ComponentScan
         A chunk of traits, fitted by REML; traits without a null model get `NONE`.
-    samples : Samples
-        All n samples.
+    samples : Samples or KernelSamples
+        All n samples; of several kernels where the traits were fitted with these.
     orders : array (N, n)
         Permutations of all samples, from `permutations`.
     model : ModelOptions
@@ -165,20 +168,22 @@ def permuted_maxima(
     array (N, traits, pools)
         LOD scores, `NONE` where there is no maximum.
     """
-    out = np.full((len(orders), len(fitted.h2), n_pools), NONE, dtype=np.float32)
+    out = np.full((len(orders), len(fitted.n_samples), n_pools), NONE, dtype=np.float32)
     pools = list(markers)
     for group in fitted.groups:
         scan, rows = group.scanner, group.samples
         everyone = len(rows) == orders.shape[1]
-        found = highest_lods(
-            [x if everyone else x[:, rows] for x in markers.values()],
-            scan.basis,
-            samples if everyone else samples.take(rows),
-            scan.h2,
-            permuted(scan, orders if everyone else restricted(orders, rows)),
-            len(orders),
-            model,
-            single=single,
-        )
+        chosen = [x if everyone else x[:, rows] for x in markers.values()]
+        mine = orders if everyone else restricted(orders, rows)
+        own = samples if everyone else samples.take(rows)
+        if isinstance(scan, ComponentScan):
+            assert isinstance(own, KernelSamples)
+            found = highest_of_kernels(chosen, own, scan, mine, model, single=single)
+        else:
+            assert isinstance(own, Samples)
+            draw, count = permuted(scan, mine), len(orders)
+            found = highest_lods(
+                chosen, scan.basis, own, scan.h2, draw, count, model, single=single
+            )
         out[:, group.columns[:, None], pools] = found
     return out
