@@ -29,9 +29,12 @@ import numpy.typing as npt
 
 from bulklmm_dask.errors import InputError
 from bulklmm_dask.lmm.dominance import deviations, heterozygosity
+from bulklmm_dask.lmm.whole import whole_products
 from bulklmm_dask.typing import Array
 
 METHODS = ("bulklmm", "rqtl2", "centered", "standardized", "dominance", "linear")
+# Those that sum products of dosages, less 1/2 or the mean of the marker.
+_SUMMED = ("bulklmm", "rqtl2", "centered")
 
 # Of a column of numbers, a standard deviation up to this share of its largest one is rounding.
 _NO_SPREAD = 1e-13
@@ -124,6 +127,20 @@ def cross_products(
     alleles : array (genotypes, alleles), optional
         Share of each allele in each genotype; for genotype probabilities only.
     """
+    given = np.asarray(genotypes)
+    if given.ndim == 2 and method in _SUMMED and given.size and given.dtype.kind == "f":
+        # Those of whole numbers of copies take half the time.
+        centred = method == "centered"
+        total, whole = whole_products(given, maximum, centred=centred)
+        found = Products(total if centred else total / 4.0, int(whole.sum()))
+        return found if whole.all() else found + _products(given[~whole], method, maximum, alleles)
+    return _products(given, method, maximum, alleles)
+
+
+def _products(
+    genotypes: npt.NDArray[np.generic], method: str, maximum: float, alleles: Array | None
+) -> Products:
+    """`cross_products` of any numbers, in double precision."""
     given = np.asarray(genotypes, dtype=np.float64)
     called = ~np.isnan(given).all(axis=tuple(range(1, given.ndim)))
     if method == "linear":
