@@ -33,11 +33,16 @@ from bench_graph import thread_time, tiny
 from distributed import Client, LocalCluster, Worker
 
 import bulklmm_dask as blmm
+from bulklmm_dask.engine.watch import active_client
 
 N_SAMPLES, N_VARIANTS, SIDE = 248, 16_384, 2048
 GOAL = 0.9
 WORKERS = (10, 100, 1000)
 BLOCK_SECONDS = (0.1, 1.0, 10.0)
+_UNWATCHED = {
+    "distributed.admin.system-monitor.interval": "1h",
+    "distributed.worker.profile.enabled": False,
+}
 
 # --- one worker and two ----------------------------------------------------------------------
 
@@ -82,12 +87,10 @@ def analyses(folder: Path) -> dict[str, Callable[[], Any]]:
 
 @contextmanager
 def cluster(n_workers: int) -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, memory_limit=0, dashboard_address=":0"
-        ) as running,
-        Client(running, set_as_default=False) as client,
-    ):
+    """Workers of one thread each, as ``--workers`` starts them."""
+    with blmm.workers(processes=n_workers, threads=1):
+        client = active_client()
+        assert client is not None
         yield client
 
 
@@ -128,7 +131,13 @@ def scaling(folder: Path, repeats: int, only: list[str] | None) -> None:
 
 
 async def host(address: str, count: int) -> None:
-    """Be many tiny workers of one thread, until the scheduler ends."""
+    """Be many tiny workers of one thread, until the scheduler ends.
+
+    Each looks twice a second at the files and disks of its process, and a hundred times at the
+    threads that compute. A hundred workers of one process would do nothing else, and the more of
+    them there are, the longer each look takes.
+    """
+    dask.config.set(_UNWATCHED)
     workers = [Worker(address, nthreads=1, memory_limit=0, dashboard=False) for _ in range(count)]
     await asyncio.gather(*workers)
     await asyncio.gather(*(worker.finished() for worker in workers))

@@ -27,7 +27,7 @@ from bulklmm_dask.typing import Array, Index, Names, Real
 # Partial kinships (n x n each) added per task: few, so that workers add beside each other.
 _FAN_IN = 4
 # A partial kinship is of as many markers as samples times the first, for it takes as long to add or
-# to send to another worker as some n/10 markers; of fewer where that gave few tasks.
+# to send to another worker as some n/20 markers; of fewer where that gave few tasks.
 _MARKERS, _TASKS = 4, 8
 # Genotypes that are put together for one product.
 _CELLS = 2**21
@@ -137,10 +137,18 @@ def lazy_gaussian(kernel: da.Array, bandwidth: float | None) -> da.Array:
 
 
 def _together(chunks: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
-    """Cut numbers of chunks into runs of about equal length, of about so many markers each."""
+    """Cut numbers of chunks into runs of about equal length, of about so many markers each.
+
+    The last quarter of the runs is cut in halves, so that workers end at about the same time.
+    """
     markers = sum(sizes[i] for i in chunks)
     count = min(len(chunks), -(-markers // max(most, 1)))
-    return [some.tolist() for some in np.array_split(chunks, count)] if count else []
+    if not count:
+        return []
+    halves = 2 * (count // 4)
+    ends = np.cumsum([2] * (count - halves // 2) + [1] * halves)
+    cuts = np.rint(len(chunks) * ends[:-1] / ends[-1]).astype(int)
+    return [some.tolist() for some in np.split(np.array(chunks), cuts) if len(some)]
 
 
 class _Graph:
@@ -162,15 +170,11 @@ class _Graph:
     def sum(self, parts: Sequence[TaskRef], n: int) -> TaskRef:
         """Add a tree of sums of `Products` of n samples."""
         if not parts:
-            return self.add("kinship-sum", _none, n)
+            return self.add("kinship-sum", Products.none, n)
         while len(parts) > 1:
             groups = [parts[i : i + _FAN_IN] for i in range(0, len(parts), _FAN_IN)]
             parts = [self.add("kinship-sum", added, List(*group)) for group in groups]
         return parts[0]
-
-
-def _none(n: int) -> Products:
-    return Products(np.zeros((n, n)), 0)
 
 
 def _products(

@@ -36,6 +36,9 @@ METHODS = ("bulklmm", "rqtl2", "centered", "standardized", "dominance", "linear"
 # Those that sum products of dosages, less 1/2 or the mean of the marker.
 _SUMMED = ("bulklmm", "rqtl2", "centered")
 
+# Samples of a strip of rows of partial sums: few make small products, many keep more than half.
+_STRIP = 256
+
 # Of a column of numbers, a standard deviation up to this share of its largest one is rounding.
 _NO_SPREAD = 1e-13
 
@@ -76,22 +79,56 @@ def impute(dosage: npt.ArrayLike) -> Array:
 class Products:
     """Partial sum of a kinship over markers.
 
+    The products are symmetric, so that half of them is kept, added and sent to other workers.
+
     Attributes
     ----------
-    total : array (samples, samples)
-        Sum over markers of the products of two samples.
+    rows : tuple of array (k, samples up to the last of them)
+        Sums over markers of the products of k samples with those up to the last of the k, which
+        follow each other.
     count : int
         Number of markers.
     """
 
-    total: Array
+    rows: tuple[Array, ...]
     count: int
 
+    @classmethod
+    def none(cls, n_samples: int) -> Products:
+        """Sum over no markers."""
+        return cls(tuple(np.zeros((end - start, end)) for start, end in _strips(n_samples)), 0)
+
+    @classmethod
+    def of(cls, x: Array) -> Products:
+        """Sum over the rows of x (markers, samples)."""
+        return cls(tuple(x[:, i:k].T @ x[:, :k] for i, k in _strips(x.shape[1])), len(x))
+
+    @property
+    def total(self) -> Array:
+        """Sum over markers of the products of two samples, (samples, samples)."""
+        n = sum(map(len, self.rows))
+        out = np.empty((n, n))
+        for (start, end), rows in zip(_strips(n), self.rows, strict=True):
+            out[start:end, :start] = rows[:, :start]
+            out[:start, start:end] = rows[:, :start].T
+            square = np.tril(rows[:, start:])
+            out[start:end, start:end] = square + np.tril(square, -1).T
+        return out
+
+    def __sizeof__(self) -> int:
+        """Bytes, so that dask adds sums where most of them are."""
+        return sum(rows.nbytes for rows in self.rows)
+
     def __add__(self, other: Products) -> Products:
-        return Products(self.total + other.total, self.count + other.count)
+        return Products(tuple(map(np.add, self.rows, other.rows)), self.count + other.count)
 
     def __sub__(self, other: Products) -> Products:
-        return Products(self.total - other.total, self.count - other.count)
+        return Products(tuple(map(np.subtract, self.rows, other.rows)), self.count - other.count)
+
+
+def _strips(n_samples: int) -> list[tuple[int, int]]:
+    """First sample of each strip of rows, and that behind its last."""
+    return [(start, min(start + _STRIP, n_samples)) for start in range(0, n_samples, _STRIP)]
 
 
 def added(parts: Iterable[Products]) -> Products:
@@ -99,11 +136,12 @@ def added(parts: Iterable[Products]) -> Products:
     left = iter(parts)
     total, few = next(left), True
     for part in left:
-        if few:  # a new array, to which the others are added in place
+        if few:  # new arrays, to which the others are added in place
             total, few = total + part, False
         else:
-            np.add(total.total, part.total, out=total.total)
-            total = Products(total.total, total.count + part.count)
+            for rows, more in zip(total.rows, part.rows, strict=True):
+                np.add(rows, more, out=rows)
+            total = Products(total.rows, total.count + part.count)
     return total
 
 
@@ -145,16 +183,19 @@ def _products(
     called = ~np.isnan(given).all(axis=tuple(range(1, given.ndim)))
     if method == "linear":
         z = _standardized(given[called])
-        return Products(z.T @ z, len(z))
+        return Products.of(z)
     x = impute(given if called.all() else given[called])
     if method == "dominance":
         w = _deviations(given[called], x, maximum, alleles)
-        return Products(w.T @ w, len(w))
+        return Products.of(w)
     if alleles is not None:
         share = (x @ alleles).transpose(1, 0, 2)
         flat = share.reshape(len(share), -1)
-        # `finish` doubles the mean product and adds 1/2.
-        return Products((flat @ flat.T - 0.5 * len(x)) / 2.0, len(x))
+        products = Products.of(flat.T)
+        for rows in products.rows:  # `finish` doubles the mean product and adds 1/2
+            rows -= 0.5 * len(x)
+            rows /= 2.0
+        return Products(products.rows, len(x))
     x /= maximum
     if method in ("bulklmm", "rqtl2"):
         x -= 0.5
@@ -164,7 +205,7 @@ def _products(
         if method == "standardized":
             variance = np.mean(x * x, axis=1, keepdims=True)
             x /= np.sqrt(np.where(variance > 0, variance, 1.0))
-    return Products(x.T @ x, len(x))
+    return Products.of(x)
 
 
 def _deviations(given: Array, filled: Array, maximum: float, alleles: Array | None) -> Array:
@@ -198,11 +239,14 @@ def finish(products: Products, method: str, strains: npt.NDArray[np.int64] | Non
         raise InputError(f"unknown kinship method {method!r}; choose one of {', '.join(METHODS)}")
     if products.count == 0:
         raise InputError(_NONE.get(method, _NO_CALLS))
+    kinship = products.total
     if method == "dominance":
-        return products.total * (len(products.total) / np.trace(products.total))
+        kinship *= len(kinship) / np.trace(kinship)
+        return kinship
     if method not in ("bulklmm", "rqtl2"):
-        return products.total / products.count
-    kinship = 2.0 * products.total
+        kinship /= products.count
+        return kinship
+    kinship *= 2.0
     kinship /= products.count
     kinship += 0.5
     if method == "bulklmm":
