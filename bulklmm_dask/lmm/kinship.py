@@ -103,6 +103,11 @@ class Products:
         """Sum over the rows of x (markers, samples)."""
         return cls(tuple(x[:, i:k].T @ x[:, :k] for i, k in _strips(x.shape[1])), len(x))
 
+    @classmethod
+    def half(cls, total: Array, count: int) -> Products:
+        """From the sums of all pairs of samples, (samples, samples)."""
+        return cls(tuple(total[i:k, :k].copy() for i, k in _strips(len(total))), count)
+
     @property
     def total(self) -> Array:
         """Sum over markers of the products of two samples, (samples, samples)."""
@@ -170,7 +175,7 @@ def cross_products(
         # Those of whole numbers of copies take half the time.
         centred = method == "centered"
         total, whole = whole_products(given, maximum, centred=centred)
-        found = Products(total if centred else total / 4.0, int(whole.sum()))
+        found = Products.half(total if centred else total / 4.0, int(whole.sum()))
         return found if whole.all() else found + _products(given[~whole], method, maximum, alleles)
     return _products(given, method, maximum, alleles)
 
