@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.kernels import KernelLike, are_several
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
@@ -62,7 +63,7 @@ def plan(
     n_covariates: int = 0,
     n_genotypes: int | None = None,
     n_patterns: int | None = None,
-    kinship: KinshipLike = "kinship",
+    kinship: KinshipLike | Mapping[str, KernelLike] = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
     x_covariates: XCovariatesLike = None,
@@ -122,7 +123,7 @@ def plan(
         otherwise.
     kinship, loco, covariates, x_covariates, interaction, condition, weights, replicates : optional
         Parts of the model, as in `scan`. A kinship that the study does not have yet is planned as
-        if it had it.
+        if it had it. Kernels by name are not computed; without a study only their number counts.
     reml, prior, h2_grid, refine_above, statistics, genotypes, model : optional
         How it is estimated and what is tested, as in `scan`.
     chunks, compression, digits : optional
@@ -199,8 +200,10 @@ def plan(
     )
     room = Room(number_of, each, limit)
     sizes = {"n_samples": n_samples, "n_variants": n_variants, "n_traits": n_traits}
+    kernels = kinship if are_several(kinship) else None
     inputs = ModelInputs(
-        kinship=kinship,
+        kinship=None if kernels is not None else cast(KinshipLike, kinship),
+        kernels=kernels,
         loco=loco,
         covariates=covariates,
         interaction=interaction,
@@ -287,8 +290,24 @@ def plan(
         threads=room.threads,
         seconds=found.seconds,
         total_seconds=found.total,
-        notes=(*study.assumed(), *notes),
+        notes=(*study.assumed(), *way(load), *notes),
     )
+
+
+def way(load: Workload) -> list[str]:
+    """Whether traits with several kernels are taken in bulk or one by one; empty for a kinship."""
+    foot = load.plan.footprint
+    if not foot.model.components:
+        return []
+    kernels = counted(foot.model.components - 1, "kernel")
+    if load.size:
+        return [f"{kernels}: each permuted trait has its shares estimated again"]
+    if foot.together:
+        return [
+            f"{kernels}, traits in bulk: the time is that where most likelihoods have one clear "
+            "maximum; other traits are fitted or scanned one by one, and take several times as long"
+        ]
+    return [f"{kernels}, one trait after the other"]
 
 
 def _refuse(given: Mapping[str, Any], method: str, of: str) -> None:

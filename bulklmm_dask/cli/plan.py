@@ -6,10 +6,16 @@ from typing import Any
 
 import click
 
-from bulklmm_dask.analyses.options import PLAN
+from bulklmm_dask.analyses.options import KINSHIP, PLAN
 from bulklmm_dask.analyses.plan import plan
 from bulklmm_dask.cli._base import Command, did, examples, show
-from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._model_options import (
+    arguments_of,
+    kernel_names,
+    kernel_option,
+    options_of,
+    refuse_beside_kernels,
+)
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.storage.labels.variables import LOCO
 
@@ -24,10 +30,12 @@ from bulklmm_dask.storage.labels.variables import LOCO
         "bulklmm plan bxd.zarr --method per-trait --permutations 1000 --json",
         "bulklmm plan --samples 1000 --markers 10_000_000 --traits 1_000_000 --workers 64",
         "bulklmm plan bxd.zarr --keep hits --threshold 6",
+        "bulklmm plan bxd.zarr --kernel additive=kinship --kernel cage=@cage",
     ),
 )
 @click.argument("study", required=False)
 @options_of(PLAN)
+@kernel_option
 def plan_command(study: str | None, **given: Any) -> None:
     """Say what a scan of STUDY would take: blocks, bytes, operations, memory and time.
 
@@ -36,11 +44,15 @@ def plan_command(study: str | None, **given: Any) -> None:
     """
     if study is None:
         kinship = None if given["kinship"] == "none" else given["kinship"]
+        if kernels := given.pop("kernels"):
+            refuse_beside_kernels(KINSHIP, kernels)
+            kinship = kernel_names(kernels)
         wanted = ["lod", *given["statistics"]]
         found = plan(**{**given, "kinship": kinship, "statistics": wanted} | _absent(given))
     else:
         ds = open_source(study)
         to_come = given["kinship"] == "kinship" and not {"kinship", LOCO} & set(ds.variables)
+        to_come &= not given["kernels"]
         arguments = arguments_of(ds, {**given, "kinship": "none"} if to_come else given)
         found = plan(ds, **arguments | ({"kinship": "kinship"} if to_come else {}))
     did(plan=found.to_dict())

@@ -81,6 +81,16 @@ class Mesh:
         return self.points[found]
 
 
+def ratios(kernels: int) -> Array:
+    """Ratios (q, kernels) of kernels to each other that a mesh has; one of a single kernel."""
+    return np.ones((1, 1)) if kernels == 1 else Mesh.of(kernels).points
+
+
+def count_of_ratios(kernels: int) -> int:
+    """Number of ratios of kernels to each other that a mesh has (`ratios`)."""
+    return len(ratios(kernels))
+
+
 def newton_target(inner: Array, slope: Array, information: Array, free: Flags) -> Array:
     """Point of the simplex where a quadratic model of a function is largest.
 
