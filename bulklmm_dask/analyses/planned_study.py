@@ -81,12 +81,9 @@ def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any])
     options = ScanOptions.of(ds, inputs, **how)
     options.require_fit(inputs)
     made = {LOCO, "kinship"} if inputs.loco else {"kinship"}  # by `kinship`, if it is called
-    to_come = (
-        inputs.kernels is None
-        and isinstance(inputs.kinship, str)
-        and inputs.kinship == "kinship"
-        and not made & set(ds.variables)
-    )
+    several = [inputs.kinship] if inputs.kernels is None else inputs.kernels.values()
+    named = any(isinstance(one, str) and one == "kinship" for one in several)
+    to_come = named and not made & set(ds.variables)
     known = inputs
     if to_come or inputs.kernels is not None:
         known = replace(inputs, kinship=None, kernels=None, loco=False)

@@ -51,10 +51,19 @@ def plan_command(study: str | None, **given: Any) -> None:
         found = plan(**{**given, "kinship": kinship, "statistics": wanted} | _absent(given))
     else:
         ds = open_source(study)
-        to_come = given["kinship"] == "kinship" and not {"kinship", LOCO} & set(ds.variables)
-        to_come &= not given["kernels"]
-        arguments = arguments_of(ds, {**given, "kinship": "none"} if to_come else given)
-        found = plan(ds, **arguments | ({"kinship": "kinship"} if to_come else {}))
+        absent = not {"kinship", LOCO} & set(ds.variables)
+        names = kernel_names(given["kernels"])
+        coming = {name: what for name, what in names.items() if absent and what == "kinship"}
+        if coming:
+            refuse_beside_kernels(KINSHIP, given["kernels"])
+            others = [f"{name}={what}" for name, what in names.items() if name not in coming]
+            arguments = arguments_of(ds, {**given, "kernels": others, "kinship": "none"})
+            arguments["kinship"] = coming | (arguments["kinship"] or {})
+        elif absent and given["kinship"] == "kinship" and not names:
+            arguments = arguments_of(ds, {**given, "kinship": "none"}) | {"kinship": "kinship"}
+        else:
+            arguments = arguments_of(ds, given)
+        found = plan(ds, **arguments)
     did(plan=found.to_dict())
     show(str(found))
 

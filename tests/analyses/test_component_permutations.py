@@ -252,7 +252,9 @@ def test_command(tmp_path, monkeypatch):
     ds = caged(m=4)
     blmm.save(ds, "s.zarr")
     kernels = ["--kernel", "additive=kinship", "--kernel", "cage=@cage"]
-    run("permute", "s.zarr", "p.zarr", *kernels, "--permutations", 5, "--seed", 2, "--threads", 1)
+    how = ["--permutations", 5, "--seed", 2, "--threads", 1]
+    said = run("permute", "s.zarr", "p.zarr", *kernels, *how).stderr
+    assert "2 kernels, permuted with all components: about 0:0" in said
     wanted = blmm.permute(ds, kinship=KERNELS, n_permutations=5, seed=2)
     np.testing.assert_allclose(blmm.open_result("p.zarr").max_lod, wanted.max_lod, atol=1e-5)
     assert "lod_0.2" in run("thresholds", "p.zarr", "--alpha", 0.2).stdout

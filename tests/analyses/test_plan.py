@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import studies
 from studies import told
 
 import bulklmm_dask as blmm
+from bulklmm_dask.analyses.plan import foretold
 from bulklmm_dask.engine.calibration import Rates
 from bulklmm_dask.storage.places.location import Location
 
@@ -93,7 +95,9 @@ def test_several_kernels_are_cut_as_in_the_run(rates, tmp_path):
     planned = plan(ds, "per-trait", kinship=KERNELS, n_permutations=5)
     assert planned.n_blocks == seen[-1].total
     assert planned.chunks == {"permutations": 5, "traits": 16}
-    assert planned.notes == ("2 kernels: each permuted trait has its shares estimated again",)
+    assert planned.notes == (
+        "2 kernels, permuted with all components: shares are estimated again each time",
+    )
     three = KERNELS | {"dominance": "dominance"}
     for kinship, way in ((KERNELS, "one trait after the other"), (three, "one trait after")):
         planned = plan(ds, kinship=kinship)
@@ -103,6 +107,22 @@ def test_several_kernels_are_cut_as_in_the_run(rates, tmp_path):
     many = plan(caged(m=80), kinship=KERNELS)
     assert many.notes[0].startswith("2 kernels, traits in bulk: ")
     assert many.memory["basis"] > planned.memory["basis"]
+
+
+def test_it_is_said_before_a_run_with_several_kernels(rates):
+    ds = caged(m=20)
+    ds["sample_trait"] = ds.sample_trait.chunk(traits=5)
+    how = {"kinship": KERNELS, "loco": False, "strata": None, "share": None}
+    with dask.config.set(num_workers=3):
+        said = foretold(ds, "null-exact", how)
+        assert said == "2 kernels, one trait after the other: about 0:01"
+        assert foretold(ds, "per-trait", how).startswith(
+            "2 kernels, permuted with all components: "
+        )
+        with dask.config.set(num_workers=1):
+            long = foretold(caged(m=4000), "null-exact", how)
+    assert long.startswith("2 kernels, traits in bulk: about ")
+    assert foretold(ds, "null-exact", {"kinship": "kinship"}) is None
 
 
 def test_several_kernels_are_planned_without_them(rates):
