@@ -82,12 +82,15 @@ class Mesh:
 
 
 def ratios(kernels: int) -> Array:
-    """Ratios (q, kernels) of kernels to each other that a mesh has; one of a single kernel."""
-    return np.ones((1, 1)) if kernels == 1 else Mesh.of(kernels).points
+    """Ratios (q, kernels) of kernels to each other, in even steps; one of a single kernel."""
+    if kernels == 1:
+        return np.ones((1, 1))
+    steps = Mesh.of(kernels).steps
+    return np.asarray(steps / steps.sum(axis=1, keepdims=True))
 
 
 def count_of_ratios(kernels: int) -> int:
-    """Number of ratios of kernels to each other that a mesh has (`ratios`)."""
+    """Number of `ratios`."""
     return len(ratios(kernels))
 
 
