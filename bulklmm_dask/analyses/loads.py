@@ -13,6 +13,7 @@ from bulklmm_dask.engine.plan import make_plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.lmm.basis import are_wide
+from bulklmm_dask.lmm.components.choice import FEWEST, may_be_bulk
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.statistics import statistics
 
@@ -71,8 +72,10 @@ class Shapes:
             wide=are_wide(measured.weights),
         )
 
-    def footprint(self, options: ScanOptions) -> Footprint:
-        """Memory of fits and scans with these options."""
+    def footprint(self, options: ScanOptions, *, permuted: bool = False) -> Footprint:
+        """Memory of fits and scans with these options, or of permutations."""
+        of_pattern = self.n_traits // (self.patterns or 1)
+        bulk = may_be_bulk(options.model) and of_pattern >= FEWEST and not self.wide
         return Footprint(
             options.model,
             self.n_samples,
@@ -80,6 +83,7 @@ class Shapes:
             self.own,
             single=options.single and not self.wide,
             searched=self.wide or not self.relations,
+            together=bulk and not permuted,
         )
 
 
@@ -113,7 +117,7 @@ def permute_load(
         shapes.n_traits,
         options.n_permutations,
         chunks,
-        footprint=shapes.footprint(options.scan),
+        footprint=shapes.footprint(options.scan, permuted=True),
         patterns=shapes.patterns or 1,
     )
     given = shapes.relations, shapes.genotype_bytes, options.n_permutations, size, pools

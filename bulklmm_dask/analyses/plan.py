@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 import xarray as xr
 
+from bulklmm_dask.analyses.inputs.kernels import KernelLike, are_several
 from bulklmm_dask.analyses.inputs.kinship import KinshipLike
 from bulklmm_dask.analyses.inputs.markers import ConditionLike
 from bulklmm_dask.analyses.inputs.prior import PriorLike
@@ -18,6 +20,7 @@ from bulklmm_dask.analyses.inputs.x_covariates import XCovariatesLike
 from bulklmm_dask.analyses.loads import permute_load, scan_load
 from bulklmm_dask.analyses.options import (
     METHODS,
+    PLAN,
     GenotypeVariable,
     Keep,
     Model,
@@ -35,15 +38,21 @@ from bulklmm_dask.analyses.scan_options import PermuteOptions
 from bulklmm_dask.engine.allotted import allotted_memory, allotted_threads
 from bulklmm_dask.engine.calibration import Rates, calibrate
 from bulklmm_dask.engine.forecast import Forecast, forecast
-from bulklmm_dask.engine.room import Room, bytes_of, fitting, kinships_in_words
+from bulklmm_dask.engine.room import (
+    Room,
+    bytes_of,
+    fitting,
+    kinships_in_words,
+    threads_in_use,
+)
 from bulklmm_dask.engine.workload import SCHEDULING, Workload
-from bulklmm_dask.errors import OptionError
+from bulklmm_dask.errors import OptionError, StudyWarning
 from bulklmm_dask.lmm.statistics import neg_log10_p
 from bulklmm_dask.study.checks import number, require_choice, whole_number
 from bulklmm_dask.study.stored import compression_of
 from bulklmm_dask.study.warn import say
 from bulklmm_dask.surface import option
-from bulklmm_dask.text import counted, storage
+from bulklmm_dask.text import counted, duration, storage
 from bulklmm_dask.typing import By, CompressionName
 
 # Bytes of a hit in a table, and of the highest LOD of a trait, compressed.
@@ -62,7 +71,7 @@ def plan(
     n_covariates: int = 0,
     n_genotypes: int | None = None,
     n_patterns: int | None = None,
-    kinship: KinshipLike = "kinship",
+    kinship: KinshipLike | Mapping[str, KernelLike] = "kinship",
     loco: bool = False,
     covariates: bool | Sequence[str] | None = True,
     x_covariates: XCovariatesLike = None,
@@ -122,7 +131,7 @@ def plan(
         otherwise.
     kinship, loco, covariates, x_covariates, interaction, condition, weights, replicates : optional
         Parts of the model, as in `scan`. A kinship that the study does not have yet is planned as
-        if it had it.
+        if it had it. Kernels by name are not computed; without a study only their number counts.
     reml, prior, h2_grid, refine_above, statistics, genotypes, model : optional
         How it is estimated and what is tested, as in `scan`.
     chunks, compression, digits : optional
@@ -199,8 +208,10 @@ def plan(
     )
     room = Room(number_of, each, limit)
     sizes = {"n_samples": n_samples, "n_variants": n_variants, "n_traits": n_traits}
+    kernels = kinship if are_several(kinship) else None
     inputs = ModelInputs(
-        kinship=kinship,
+        kinship=None if kernels is not None else cast(KinshipLike, kinship),
+        kernels=kernels,
         loco=loco,
         covariates=covariates,
         interaction=interaction,
@@ -287,8 +298,48 @@ def plan(
         threads=room.threads,
         seconds=found.seconds,
         total_seconds=found.total,
-        notes=(*study.assumed(), *notes),
+        notes=(*_way(load), *study.assumed(), *notes),
     )
+
+
+def foretold(ds: xr.Dataset, method: str, arguments: Mapping[str, Any]) -> str | None:
+    """Which way several kernels are taken, and about how long it takes; None where there are none.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The study.
+    method : str
+        Of the scan, or of permutations; others than "null-exact" and "per-trait" have one kinship.
+    arguments : mapping
+        Of `scan` or `permute`; those that `plan` does not have do not count.
+    """
+    if not are_several(arguments["kinship"]) or method not in ("null-exact", _PERMUTE):
+        return None
+    of_plan = {row.name for row in PLAN} - {"method"}
+    given = {name: value for name, value in arguments.items() if name in of_plan}
+    workers, threads = threads_in_use()
+    with warnings.catch_warnings():  # the run warns of the study
+        warnings.simplefilter("ignore", StudyWarning)
+        planned = plan(ds, cast(PlanMethod, method), **given, workers=workers, threads=threads)
+    taken = duration(max(planned.total_seconds, 1.0))
+    return f"{planned.notes[0].partition(':')[0]}: about {taken}"
+
+
+def _way(load: Workload) -> list[str]:
+    """Whether traits with several kernels are taken in bulk or one by one; empty for a kinship."""
+    foot = load.plan.footprint
+    if not foot.model.components:
+        return []
+    kernels = counted(foot.model.components - 1, "kernel")
+    if load.size:
+        return [f"{kernels}, permuted with all components: shares are estimated again each time"]
+    if foot.together:
+        return [
+            f"{kernels}, traits in bulk: the time is that where most likelihoods have one clear "
+            "maximum; other traits are fitted or scanned one by one, and take several times as long"
+        ]
+    return [f"{kernels}, one trait after the other"]
 
 
 def _refuse(given: Mapping[str, Any], method: str, of: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
+from bulklmm_dask.analyses.inputs.kernels import require_known
 from bulklmm_dask.analyses.inputs.vectors import with_value
 from bulklmm_dask.analyses.loads import Shapes
 from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
@@ -80,16 +81,20 @@ def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any])
     options = ScanOptions.of(ds, inputs, **how)
     options.require_fit(inputs)
     made = {LOCO, "kinship"} if inputs.loco else {"kinship"}  # by `kinship`, if it is called
-    to_come = (
-        isinstance(inputs.kinship, str)
-        and inputs.kinship == "kinship"
-        and not made & set(ds.variables)
-    )
-    known = replace(inputs, kinship=None, loco=False) if to_come else inputs
+    several = [inputs.kinship] if inputs.kernels is None else inputs.kernels.values()
+    named = any(isinstance(one, str) and one == "kinship" for one in several)
+    to_come = named and not made & set(ds.variables)
+    known = inputs
+    if to_come or inputs.kernels is not None:
+        known = replace(inputs, kinship=None, kernels=None, loco=False)
     study = prepare(ds, known)
     shapes = Shapes.of(study)
     contigs = ds.sizes.get("contigs", 0)
-    if to_come:
+    if inputs.kernels is not None:
+        require_known(ds, inputs.kernels)
+        models = _relations(contigs, loco=True) if inputs.loco else len(set(study.measured.alike))
+        shapes = replace(shapes, relations=models)
+    elif to_come:
         shapes = replace(shapes, relations=_relations(contigs, loco=inputs.loco))
     calls = str(genotype_variable(ds, inputs.genotypes).name)
     on_disk = {
@@ -147,7 +152,9 @@ def planned_from_sizes(
     named = {
         name: getattr(inputs, name) for name in ("condition", "weights", "replicates", "prior")
     }
-    named |= {"genotypes": inputs.genotypes, "kinship": inputs.kinship}
+    named |= {"genotypes": inputs.genotypes}
+    matrices = [one for one in (inputs.kernels or {}).values() if not isinstance(one, str)]
+    named |= {"kinship": matrices[0] if matrices else inputs.kinship}
     named |= {"x_covariates": None if inputs.x_covariates is False else inputs.x_covariates}
     for name, value in named.items():
         if value is not None and not (name == "kinship" and isinstance(value, str)):
@@ -167,9 +174,13 @@ def planned_from_sizes(
     )
     interacting = strings(inputs.interaction, option("interaction"))
     covariates = whole_number(n_covariates, option("n_covariates"), 0) if inputs.covariates else 0
-    options = ScanOptions.made(genotypes=genotypes, interaction=interacting, **how)
+    components = 0 if inputs.kernels is None else len(inputs.kernels) + 1
+    options = ScanOptions.made(
+        genotypes=genotypes, interaction=interacting, components=components, **how
+    )
     options.require_fit(inputs)
-    relations = 0 if inputs.kinship is None else _relations(contigs or 0, loco=inputs.loco)
+    none = inputs.kinship is None and inputs.kernels is None
+    relations = 0 if none else _relations(contigs or 0, loco=inputs.loco)
     shapes = Shapes(
         n,
         p,

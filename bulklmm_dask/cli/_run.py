@@ -11,6 +11,7 @@ from typing import Any
 import click
 import xarray as xr
 
+from bulklmm_dask.analyses.plan import foretold
 from bulklmm_dask.cli._base import RESUME, did, say, wrote
 from bulklmm_dask.cli._model_options import arguments_of
 from bulklmm_dask.cli._sources import open_source
@@ -93,6 +94,8 @@ def run_into(
         did(**{name: ds.sizes[name] for name in ("traits", "variants", "samples")})
         say(work_in_words(in_words(ds), where))
         was_complete = is_complete(store)
+        if not was_complete:
+            say_ahead(ds, arguments)
         with progress_bar() as bar:
             analysis(ds, **arguments, store=store, progress=bar)
     _, blocks = finished(store)
@@ -100,6 +103,13 @@ def run_into(
     wrote(store)
     if was_complete:
         say(f"{named(store)} was complete already: nothing is computed")
+
+
+def say_ahead(ds: xr.Dataset, arguments: dict[str, Any]) -> None:
+    """Say which way a scan, or permutations, with several kernels take, and about how long."""
+    words = None if is_quiet() else foretold(ds, arguments["method"], arguments)
+    if words is not None:
+        say(words)
 
 
 def tell_study(ds: xr.Dataset, path: Path, then: str) -> None:

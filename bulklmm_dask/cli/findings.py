@@ -32,7 +32,7 @@ from bulklmm_dask.cli._model_options import (
     refuse_beside_result,
 )
 from bulklmm_dask.cli._perms import level_of, perm_option, perm_options, with_p
-from bulklmm_dask.cli._run import compute_of, work_in_words, workers
+from bulklmm_dask.cli._run import compute_of, say_ahead, work_in_words, workers
 from bulklmm_dask.cli._sources import open_source_or_result, scan_in_words
 from bulklmm_dask.cli._table_files import PARQUET
 from bulklmm_dask.cli._tables import (
@@ -203,6 +203,7 @@ def _scanned(source: str, given: dict[str, Any], where: Workers) -> xr.Dataset:
         arguments = arguments_of(found, given)
         size = work_in_words(scan_in_words(found), where)
         say(f"{size}; of the LODs only the hits are kept")
+        say_ahead(found, arguments)
         return scan(found, **arguments)
     refuse_beside_result(PASSING_SCAN, source)
     return found

@@ -6,10 +6,16 @@ from typing import Any
 
 import click
 
-from bulklmm_dask.analyses.options import PLAN
+from bulklmm_dask.analyses.options import KINSHIP, PLAN
 from bulklmm_dask.analyses.plan import plan
 from bulklmm_dask.cli._base import Command, did, examples, show
-from bulklmm_dask.cli._model_options import arguments_of, options_of
+from bulklmm_dask.cli._model_options import (
+    arguments_of,
+    kernel_names,
+    kernel_option,
+    options_of,
+    refuse_beside_kernels,
+)
 from bulklmm_dask.cli._sources import open_source
 from bulklmm_dask.storage.labels.variables import LOCO
 
@@ -24,10 +30,12 @@ from bulklmm_dask.storage.labels.variables import LOCO
         "bulklmm plan bxd.zarr --method per-trait --permutations 1000 --json",
         "bulklmm plan --samples 1000 --markers 10_000_000 --traits 1_000_000 --workers 64",
         "bulklmm plan bxd.zarr --keep hits --threshold 6",
+        "bulklmm plan bxd.zarr --kernel additive=kinship --kernel cage=@cage",
     ),
 )
 @click.argument("study", required=False)
 @options_of(PLAN)
+@kernel_option
 def plan_command(study: str | None, **given: Any) -> None:
     """Say what a scan of STUDY would take: blocks, bytes, operations, memory and time.
 
@@ -36,13 +44,26 @@ def plan_command(study: str | None, **given: Any) -> None:
     """
     if study is None:
         kinship = None if given["kinship"] == "none" else given["kinship"]
+        if kernels := given.pop("kernels"):
+            refuse_beside_kernels(KINSHIP, kernels)
+            kinship = kernel_names(kernels)
         wanted = ["lod", *given["statistics"]]
         found = plan(**{**given, "kinship": kinship, "statistics": wanted} | _absent(given))
     else:
         ds = open_source(study)
-        to_come = given["kinship"] == "kinship" and not {"kinship", LOCO} & set(ds.variables)
-        arguments = arguments_of(ds, {**given, "kinship": "none"} if to_come else given)
-        found = plan(ds, **arguments | ({"kinship": "kinship"} if to_come else {}))
+        absent = not {"kinship", LOCO} & set(ds.variables)
+        names = kernel_names(given["kernels"])
+        coming = {name: what for name, what in names.items() if absent and what == "kinship"}
+        if coming:
+            refuse_beside_kernels(KINSHIP, given["kernels"])
+            others = [f"{name}={what}" for name, what in names.items() if name not in coming]
+            arguments = arguments_of(ds, {**given, "kernels": others, "kinship": "none"})
+            arguments["kinship"] = coming | (arguments["kinship"] or {})
+        elif absent and given["kinship"] == "kinship" and not names:
+            arguments = arguments_of(ds, {**given, "kinship": "none"}) | {"kinship": "kinship"}
+        else:
+            arguments = arguments_of(ds, given)
+        found = plan(ds, **arguments)
     did(plan=found.to_dict())
     show(str(found))
 

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.lmm.basis import Basis, make_basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
+from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.scan import fit_components
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.operations import Operations
 from bulklmm_dask.lmm.options import ModelOptions
@@ -33,6 +35,11 @@ from bulklmm_dask.typing import Array, Columns
 _SAMPLES, _TRAITS, _FIRST, _MOST = 400, 512, 64, 512
 # Traits of the block of few.
 _FEW = 64
+# Samples of the small block in bulk with several kernels at most, and those of a group that is a
+# kernel.
+_OF_KERNELS, _GROUP = 150, 8
+# Its traits and the few, where these are in bulk and where each is by itself.
+_BULK, _ALONE = (128, 64), (6, 3)
 # Seconds that the scan of the small block should take.
 _SECONDS = 0.12
 # Traits and permutations of a small block of permutations, and its markers.
@@ -93,23 +100,38 @@ def calibrate(
         Whether permutations are planned instead of a scan.
     """
     model, single = footprint.model, footprint.single
-    n = max(min(footprint.n_samples, _SAMPLES), footprint.n_covariates + model.interactions + 10)
+    bulk = model.components > 0 and footprint.together
+    most = _OF_KERNELS if bulk else _SAMPLES
+    n = max(min(footprint.n_samples, most), footprint.n_covariates + model.interactions + 10)
     rng = np.random.default_rng(0)
     with one_blas_thread():
         product = _product(n, np.dtype(np.float32 if single else np.float64), rng)
         rotation = product if not single else _product(n, np.dtype(np.float64), rng)
-        decomposed, _ = _taken(lambda: _decompose(rng))
         basis, covariates = _basis(
             n, max(footprint.n_covariates, 1 + model.interactions), rng, graded=footprint.searched
         )
-        samples = Samples(covariates, None, None, tuple(range(1, 1 + model.interactions)))
+        c = covariates.shape[1]
+        work = Operations(model, n, c, footprint.searched, together=footprint.together)
         fitted_by = ModelOptions(reml=True) if permuted else model
-        y = _traits(basis, _TRAITS, rng)
-        few = fit_traits(y[:, :_FEW], samples, fitted_by, complete=basis)
-        took, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
-        work = Operations(model, n, covariates.shape[1], footprint.searched)
+        small = (_of_kernels if model.components else _of_kinship)(
+            footprint, basis, covariates, fitted_by, rng
+        )
+        y = _traits(basis, small.traits, rng)
+        first, few = _taken(lambda: small.fit(y[:, : small.few]))
+        took, fitted = _taken(lambda: small.fit(y))
+        # Seconds a sample and trait, and of a marker and a trait, at the samples that are planned.
+        fit, of_traits = took / (n * small.traits), 1.0
+        if model.components:
+            again, _ = _taken(lambda: small.fit(y[:, : small.few]))
+            decomposed = work.basis() / max(first - again, 1e-9)
+            more = footprint.n_samples / n  # a fit takes between n^2 and n^3 operations
+            fit *= more if bulk else more**2
+            of_traits = 1.0 if bulk else more**2
+        else:
+            alone, _ = _taken(lambda: _decompose(rng))
+            decomposed = Operations(model, _DECOMPOSED).basis() / alone
         if permuted:
-            pair, values = _of_permutations(footprint, work, basis, samples, product, rng)
+            pair, values = _of_permutations(footprint, work, small, basis, product, rng)
             marker = trait = 0.0
         else:
             scan = _Scan(model, work, single, product, rotation, rng)
@@ -119,15 +141,69 @@ def calibrate(
     return Rates(
         product,
         rotation,
-        Operations(model, _DECOMPOSED).basis() / decomposed,
-        took / (n * _TRAITS),
+        decomposed,
+        fit,
         pair,
         marker / n,
-        trait / n,
+        trait / n * of_traits,
         size / written,
         stored / size,
         _stored_genotypes(n, rng),
     )
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A small study: how its traits are fitted, and how many and how few of them.
+
+    Attributes
+    ----------
+    samples : Samples or KernelSamples
+    fit : callable
+        Fits the null models of traits (n, k).
+    traits, few : int
+        Traits of the two blocks.
+    """
+
+    samples: Samples | KernelSamples
+    fit: Callable[[Array], FittedTraits]
+    traits: int
+    few: int
+
+
+def _of_kinship(
+    footprint: Footprint,
+    basis: Basis,
+    covariates: Array,
+    model: ModelOptions,
+    rng: np.random.Generator,
+) -> _Small:
+    interactions = tuple(range(1, 1 + footprint.model.interactions))
+    samples = Samples(covariates, None, None, interactions)
+    return _Small(samples, lambda y: fit_traits(y, samples, model, complete=basis), _TRAITS, _FEW)
+
+
+def _of_kernels(
+    footprint: Footprint,
+    basis: Basis,
+    covariates: Array,
+    model: ModelOptions,
+    rng: np.random.Generator,
+) -> _Small:
+    """The kinship of a basis, and groups of samples, as kernels."""
+    n, interactions = basis.n, tuple(range(1, 1 + footprint.model.interactions))
+    assert basis.vectors is not None
+    kernels = [(basis.vectors * basis.eigenvalues) @ basis.vectors.T]
+    for _ in range(footprint.model.components - 2):
+        groups = rng.integers(max(n // _GROUP, 2), size=n)
+        kernels.append(np.equal.outer(groups, groups).astype(np.float64))
+    samples = KernelSamples(covariates, np.stack(kernels), None, interactions)
+    rotated, together = samples.rotated(), footprint.together
+
+    def fit(y: Array) -> FittedTraits:
+        return fit_components(y, samples, model, complete=rotated, together=together)
+
+    return _Small(samples, fit, *(_BULK if together else _ALONE))
 
 
 def _taken(action: Callable[[], Any]) -> tuple[float, Any]:
@@ -207,7 +283,7 @@ class _Scan:
         tries = [[self.scan(*each) for each in cuts] for _ in range(2)]
         values = tries[0][0][1]
         whole, half, narrow = (min(took for took, _ in each) for each in zip(*tries, strict=True))
-        t, less = len(many.h2), len(few.h2)
+        t, less = len(many.n_samples), len(few.n_samples)
         of_traits = max(2 * half - whole, 0.0) / t
         of_pairs = max((whole - narrow) / (t - less) - of_traits, 0.0) / variants
         of_markers = max(whole / variants - of_pairs * t - of_traits * t / variants, 0.0)
@@ -217,7 +293,7 @@ class _Scan:
         """Seconds of a block beside its products, and its statistics."""
         x = _genotypes(variants, self.work.n_samples, self.model.genotypes, self.rng)
         took, values = _taken(lambda: scan_block(x, fitted, self.model, single=self.single))
-        known = self.work.products(variants, len(fitted.h2)) / self.product
+        known = self.work.products(variants, len(fitted.n_samples)) / self.product
         known += self.work.rotation(variants) / self.rotation
         return max(took - known, 1e-9), values
 
@@ -225,26 +301,26 @@ class _Scan:
 def _of_permutations(
     footprint: Footprint,
     work: Operations,
+    small: _Small,
     basis: Basis,
-    samples: Samples,
     product: float,
     rng: np.random.Generator,
 ) -> tuple[float, Columns]:
     """Seconds per marker, trait and permutation beside the products, and maxima."""
     n, model = basis.n, footprint.model
     y = _traits(basis, _PERMUTED, rng)
-    fitted: Any = fit_traits(y, samples, ModelOptions(reml=True), complete=basis)
+    fitted: Any = small.fit(y)
     orders = permutations(0, range(_PERMUTATIONS), np.zeros(n, np.int64))
     variants = max(_MARKERS // model.columns**2, _FIRST)
     x = split_markers(_genotypes(variants, n, model.genotypes, rng), np.zeros(variants, np.int64))
     count = _PERMUTATIONS if not model.joint else 16
 
     def scan() -> npt.NDArray[Any]:
-        given = x, 1, fitted, samples, orders[:count], model
+        given = x, 1, fitted, small.samples, orders[:count], model
         return permuted_maxima(*given, single=footprint.single)[..., 0]
 
     took, maxima = _taken(scan)
-    known = work.permuted(variants, _PERMUTED, count) / product
+    known = (work.permuted(variants, _PERMUTED, count) + work.ratios(variants)) / product
     return max(took - known, 0.0) / (variants * _PERMUTED * count), {"max_lod": maxima}
 
 

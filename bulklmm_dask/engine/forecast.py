@@ -56,7 +56,9 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
         Workers and their threads.
     """
     plan, foot = load.plan, load.plan.footprint
-    work = Operations(foot.model, foot.n_samples, foot.n_covariates, foot.searched)
+    work = Operations(
+        foot.model, foot.n_samples, foot.n_covariates, foot.searched, together=foot.together
+    )
     n, together = plan.n_samples, room.workers * room.threads
     fits, own = load.n_fits, load.n_bases - load.relations
     flops = {
@@ -75,6 +77,7 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
     }
     if load.size:
         flops["blocks"] = work.permuted(plan.n_variants, plan.n_traits, load.permutations)
+        flops["blocks"] += load.scheduled * work.ratios(min(plan.variants, plan.n_variants))
         pairs = float(plan.tests) * load.permutations
         taken = flops["blocks"] / rates.product + pairs * rates.pair
         at_once = min(together, load.scheduled)
@@ -83,6 +86,7 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
         products = work.products(plan.n_variants, plan.n_traits)
         of_one = plan.n_variants // max(load.relations, 1)
         few = is_few(foot.model, n, plan.traits, of_one) and not foot.own
+        few &= not foot.model.components
         rotations = columns * plan.patterns * work.rotation(plan.n_variants)
         flops["blocks"] = products + rotations
         markers = float(columns * plan.n_variants * n)

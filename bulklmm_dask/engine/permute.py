@@ -47,6 +47,8 @@ _MARKER_CELLS, _MOST_CELLS = 2**21, 2**24
 _TASK, _PERMUTATIONS, _TRAITS = 2**39, 1024, 256
 # Smallest number of blocks along the traits (if there are as many traits), to keep 8 cores busy.
 _AT_LEAST = 8
+# Markers a sample, and traits, of a block with several kernels.
+_RATIOS, _SEVERAL = 16, 16
 
 
 def plan_permutations(
@@ -82,10 +84,17 @@ def plan_permutations(
             "{'permutations': 1000, 'traits': 256}"
         )
     size = min(own, n_permutations)
+    several = footprint is not None and footprint.model.components > 0
     n = max(n_samples, 1)
-    variants = max(1, max(_MARKER_CELLS // n, min(4 * n, _MOST_CELLS // n)) // columns)
+    # With several kernels a permuted trait is rotated into many bases, and so are the markers of a
+    # block: larger ones pay. Each trait has a root of its covariance, n x n numbers.
+    most = _RATIOS * n if several else 4 * n
+    variants = max(1, max(_MARKER_CELLS // n, min(most, _MOST_CELLS // n)) // columns)
     work = max(1, min(variants, n_variants) * n * size * columns**2)
-    traits = max(1, min(_TRAITS, _TASK // work, -(-n_traits // _AT_LEAST)))
+    share = -(-n_traits // _AT_LEAST)
+    if several:
+        share = min(max(share, _SEVERAL), n_traits, max(_MOST_CELLS // n**2, 1))
+    traits = max(1, min(_TRAITS, _TASK // work, share))
     cut = {"variants": variants, "traits": traits} | wanted
     how: dict[str, Any] = {"footprint": footprint, "patterns": patterns}
     return make_plan(n_samples, n_variants, n_traits, cut, **how), size

@@ -11,6 +11,7 @@ from itertools import product
 import dask
 from dask.utils import parse_bytes
 
+from bulklmm_dask.engine.allotted import allotted_threads
 from bulklmm_dask.engine.watch import active_client
 from bulklmm_dask.engine.workload import Memory, Workload
 from bulklmm_dask.errors import InputError, OptionError
@@ -108,6 +109,15 @@ def room_of_workers() -> Room | None:
     if not limits or not all(limits):
         return None
     return Room(len(limits), max(one.get("nthreads", 1) for one in told.values()), min(limits))
+
+
+def threads_in_use() -> tuple[int, int]:
+    """Number of workers in use, and threads of each; threads of this process are one worker."""
+    client = active_client()
+    if client is None:
+        return 1, int(dask.config.get("num_workers", None) or allotted_threads().amount)
+    told = client.scheduler_info(n_workers=-1)["workers"].values()
+    return max(len(told), 1), max((one.get("nthreads", 1) for one in told), default=1)
 
 
 def fitting(

@@ -191,7 +191,7 @@ class Workload:
         values = 2 * plan.traits * n * min(threads, columns)
         scanning = min(threads, max(blocks, 1) * (chunks if self.size else 1))
         bases = min(threads, kinships)
-        known = 2.0 * kinships * square
+        known = kinships * plan.footprint.known * (kinships > 0)
         waiting = max(fits - running, 0) * fit.kept
         solving = known, 0.0, 0.0, 0.0, bases * 2.0 * square
         fitting = known, values, genotypes, waiting, running * fit.peak

@@ -13,6 +13,7 @@ from bulklmm_dask.lmm.alt.gains import STEPS
 from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
 from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES
 from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.components.simplex import count_of_ratios
 from bulklmm_dask.lmm.few.choice import MARKERS_A_SAMPLE, is_few
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
@@ -22,7 +23,9 @@ _MESH = 88
 # Traits whose sums are compressed together, and of which likelihoods are followed together.
 _TOGETHER, _SHARED = 256, 1024
 # Nodes of several kernels, and points of a lattice of their shares that is searched.
-_OF_KERNELS, _LATTICE = 60, 750
+OF_KERNELS, _LATTICE = 75, 750
+# Likelihoods of a permuted trait with the kernels at one ratio to each other.
+_CURVE_OF_RATIO = 41
 # Largest number of nodes that variations of markers are interpolated from.
 _NODES = 48
 # Rows of a tile of the alt methods, and of permuted traits that are estimated together.
@@ -62,6 +65,8 @@ class Footprint:
     searched : bool
         Whether `alt-exact` interpolates gains (`AltSearch`): weights of very different size, or no
         kinship.
+    together : bool
+        Whether traits with several kernels are fitted and scanned in bulk.
     """
 
     model: ModelOptions
@@ -70,6 +75,13 @@ class Footprint:
     own: int = 0
     single: bool = False
     searched: bool = False
+    together: bool = True
+
+    @property
+    def known(self) -> float:
+        """A kinship and its eigenbasis; kernels as given, rotated and at corners, and nodes."""
+        components = self.model.components
+        return (3.0 * components - 1.0 if components else 2.0) * self.n_samples**2 + self._nodes
 
     @property
     def _is_searched(self) -> bool:
@@ -131,16 +143,21 @@ class Footprint:
 
     def _fit_of_components(self, traits: int, patterns: int) -> Cells:
         """Shares of several kernels: scores, weights of nodes and values of each trait."""
-        n, t = self.n_samples, min(traits, _TOGETHER)
-        kept = (2.0 * n + _OF_KERNELS + 5.0) * traits + 2.0 * self.model.components * n**2 * (
-            patterns - 1.0
-        )
-        return Cells(kept + self._nodes + (_OF_KERNELS * n + 6.0 * _LATTICE) * t, kept)
+        # Scores of the traits before are there while those of the next ones are made.
+        n, t, components = self.n_samples, min(traits, 2 * _TOGETHER), self.model.components
+        of_pattern = 2.0 * components * n**2 + self._nodes
+        kept = (2.0 * n + 5.0) * traits + of_pattern * (patterns - 1.0)
+        peak = (2.0 * components + 3.5) * n**2
+        if self.together:
+            kept += OF_KERNELS * traits
+            peak += (OF_KERNELS * n + 6.0 * _LATTICE) * t
+        return Cells(kept + peak, kept)
 
     @property
     def _nodes(self) -> float:
-        """Kernels and the nodes that are kept with them."""
-        return (2.0 * _OF_KERNELS + 4.0 * self.model.components) * self.n_samples**2
+        """Nodes of kernels: inverse roots and inverses."""
+        bulk = self.together and self.model.components and not self.model.joint
+        return 2.0 * OF_KERNELS * self.n_samples**2 if bulk else 0.0
 
     def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
         """A block, from its genotypes, which are not counted, to its statistics, which are."""
@@ -148,7 +165,8 @@ class Footprint:
         vn, n, model = variants * self.n_samples, self.n_samples, self.model
         if model.components and not model.joint:
             effects = 2.0 * pairs if model.with_effects else 0.0
-            return Cells(4.0 * vn + _OF_KERNELS * variants + 2.0 * out + effects + self._nodes, out)
+            own = OF_KERNELS * variants if self.together else 4.0 * n**2
+            return Cells(4.0 * vn + own + 2.0 * out + effects, out)
         if model.joint:
             effects = 2 * sum(model.effects) * pairs if model.with_effects else 0
             columns = model.columns
@@ -200,4 +218,8 @@ class Footprint:
         of_nodes = 80 * (1 + self.n_covariates) + _REFIT * half
         markers = (3.7 + half) * variants * n + of_nodes * variants
         fixed = half * 2**20 + 2 * _REFIT * n
+        if self.model.components:  # a basis for each ratio of the kernels, a root for each trait
+            of_ratio = _REFIT + _CURVE_OF_RATIO * self.n_covariates
+            fixed += count_of_ratios(self.model.components - 1) * n * (n + of_ratio)
+            fixed += traits * n**2
         return Cells(markers + 3.2 * rows * n + fixed, count * traits * pools / 2)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bulklmm_dask.lmm.footprint import CURVE
+from bulklmm_dask.lmm.components.simplex import count_of_ratios
+from bulklmm_dask.lmm.footprint import CURVE, OF_KERNELS
 from bulklmm_dask.lmm.options import ModelOptions
 
 # Points of a likelihood curve on the whole interval.
@@ -21,6 +22,10 @@ _NODES, _ROW = 48, 33
 _BETWEEN = 36
 # Points of the curve of a permuted trait.
 _REFIT = 41
+# Eigendecompositions of sums of kernels for the nodes of these, and covariances of a mesh.
+_RAYS, _MESH = 122, 153
+# Covariances that the shares of a trait are climbed through, by itself, and in bulk on average.
+_CLIMB, _SETTLED = 15, 3
 
 
 @dataclass(frozen=True)
@@ -35,27 +40,44 @@ class Operations:
         Samples, and columns of covariates with the intercept.
     searched : bool
         As in `Footprint`.
+    together : bool
+        As in `Footprint`.
     """
 
     model: ModelOptions
     n_samples: int
     n_covariates: int = 1
     searched: bool = False
+    together: bool = True
+
+    @property
+    def _bulk(self) -> bool:
+        return self.together and not self.model.joint
 
     def basis(self) -> float:
-        """Eigendecomposition: about 9 n^3 with divide and conquer."""
-        return 9.0 * self.n_samples**3
+        """Eigendecomposition: about 9 n^3 with divide and conquer.
+
+        Of several kernels those of the nodes, or Cholesky factors of a mesh of covariances.
+        """
+        cube = float(self.n_samples**3)
+        if not self.model.components:
+            return 9.0 * cube
+        return 9.0 * _RAYS * cube if self._bulk else _MESH / 3.0 * cube
 
     def fit(self, traits: int) -> float:
         """Null models of traits: their rotation, and likelihoods on a grid."""
         n, model = self.n_samples, self.model
+        if model.components:
+            climbs = _SETTLED if self._bulk else _CLIMB
+            return traits * (2.0 * climbs * n**3 + 4.0 * OF_KERNELS * n**2 * self._bulk)
         points = _GRID if model.grid is None else len(model.grid)
         points += CURVE * (self.searched and model.alternative and model.grid is None)
         return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
 
     def rotation(self, variants: int) -> float:
-        """Rotation of markers into the eigenbasis."""
-        return 2.0 * variants * self.model.columns * self.n_samples**2
+        """Rotation of markers into the eigenbasis; of several kernels, to their nodes."""
+        each = 1.0 + OF_KERNELS / 2.0 if self.model.components and self._bulk else 1.0
+        return 2.0 * variants * self.model.columns * self.n_samples**2 * each
 
     def products(self, variants: int, traits: int) -> float:
         """Scores of all pairs, and what is interpolated for each."""
@@ -68,6 +90,9 @@ class Operations:
             else:
                 each = _SERIES * n + _TERMS
             return 2.0 * variants * traits * each
+        if model.components:  # nodes, or the markers whitened for each trait
+            each = n + OF_KERNELS if self._bulk else (n + 1.0) * n * model.columns
+            return 2.0 * variants * traits * each
         each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
         return 2.0 * variants * traits * each
 
@@ -75,4 +100,14 @@ class Operations:
         """Scores of permuted traits, their rotation and their likelihoods."""
         n, columns = self.n_samples, self.model.columns
         of_pairs = 2.0 * variants * n * columns
-        return traits * count * (of_pairs + 2.0 * n * (n + _REFIT * (self.n_covariates + 1)))
+        estimated = n + _REFIT * (self.n_covariates + 1)
+        if self.model.components:
+            estimated *= 1 + count_of_ratios(self.model.components - 1)
+        return traits * count * (of_pairs + 2.0 * n * estimated)
+
+    def ratios(self, variants: int) -> float:
+        """Eigenbases of a part of permutations with several kernels, and its markers in each."""
+        if not self.model.components:
+            return 0.0
+        n = self.n_samples
+        return count_of_ratios(self.model.components - 1) * (9.0 * n**3 + 2.0 * variants * n**2)

@@ -16,7 +16,11 @@ from test_permute import StoppedError, founders, refit
 
 import bulklmm_dask as blmm
 from bulklmm_dask.analyses.again import analysis_of
-from bulklmm_dask.lmm.components.simplex import Mesh
+from bulklmm_dask.lmm.components.groups import kernel_groups
+from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.simplex import ratios
+from bulklmm_dask.lmm.permute.kernels import mixed
+from bulklmm_dask.lmm.permute.refit import Refit
 from bulklmm_dask.lmm.permute.residuals import permutations, restricted
 from bulklmm_dask.reporting.repeat import how_to_repeat
 from bulklmm_dask.storage.results.soundness import finished
@@ -41,7 +45,7 @@ def slow_maxima(dosage, y, covariates, kernels, orders, *, reml, weights=None):
     """One permutation at a time: of every ratio of the kernels the best share, then a scan."""
     w = np.ones(len(y)) if weights is None else weights
     scaled = brute.scaled_kernels(kernels)[:-1] * np.outer(w, w)
-    mixed = [np.tensordot(ratio, scaled, axes=1) for ratio in Mesh.of(len(kernels)).points]
+    mixed = [np.tensordot(ratio, scaled, axes=1) for ratio in ratios(len(kernels))]
     fixed, found = covariates * w[:, None], []
     for permuted in drawn(y, covariates, kernels, orders, weights=weights):
         tops = [refit(permuted, fixed, kinship, reml=reml) for kinship in mixed]
@@ -90,6 +94,26 @@ def test_equal_to_the_slow_way(kind, reml):
     orders = permutations(4, range(count), strata)
     compare(ds, double, orders, list(kernels.values()), reml=reml, weights=weights)
     np.testing.assert_allclose(single, double, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kernels", "count", "most"), [(2, 17, 0.05), (3, 66, 0.3)])
+def test_shares_are_estimated_again_closely(kernels, count, most):
+    """In nats below the largest likelihood, which a search of each trait finds."""
+    ds = caged(n=60, m=20)
+    batch = np.arange(60) % 7
+    each = [ds.kinship.values, cage_kernel(ds), (batch[:, None] == batch).astype(float)]
+    covariates = np.column_stack([np.ones(60), ds.sample_covariate.values])
+    samples = KernelSamples(covariates, np.stack(each[:kernels]))
+    y = ds.sample_trait.values + np.random.default_rng(0).standard_normal((7, 20))[batch]
+    (group,) = kernel_groups(y, samples, np.empty(20, dtype=object), reml=True)
+    best = [group.search.best(j).point.value for j in range(20)]
+    refits = [Refit.of(one.basis(), reml=True) for one in mixed(samples)]
+    found = [refit.estimate(refit.basis.rotate(y).T)[1] for refit in refits]
+    assert len(found) == count
+    loss = best - 0.5 * group.search.likelihood.count * np.log(group.scale**2) - np.max(found, 0)
+    assert loss.min() > -0.01  # a parabola errs
+    assert loss.mean() < most / 3
+    assert loss.max() < most
 
 
 def test_the_contig_of_a_marker_is_left_out_of_the_kernels_made_by_contig():
@@ -252,7 +276,9 @@ def test_command(tmp_path, monkeypatch):
     ds = caged(m=4)
     blmm.save(ds, "s.zarr")
     kernels = ["--kernel", "additive=kinship", "--kernel", "cage=@cage"]
-    run("permute", "s.zarr", "p.zarr", *kernels, "--permutations", 5, "--seed", 2, "--threads", 1)
+    how = ["--permutations", 5, "--seed", 2, "--threads", 1]
+    said = run("permute", "s.zarr", "p.zarr", *kernels, *how).stderr
+    assert "2 kernels, permuted with all components: about 0:0" in said
     wanted = blmm.permute(ds, kinship=KERNELS, n_permutations=5, seed=2)
     np.testing.assert_allclose(blmm.open_result("p.zarr").max_lod, wanted.max_lod, atol=1e-5)
     assert "lod_0.2" in run("thresholds", "p.zarr", "--alpha", 0.2).stdout

@@ -213,7 +213,8 @@ def test_command(tmp_path, monkeypatch):
     ds["kinship_loco"] = blmm.kinship(ds, loco=True).compute()
     blmm.save(ds, "s.zarr")
     kernels = ["--kernel", "additive=kinship", "--kernel", "cage=@cage"]
-    run("scan", "s.zarr", "out.zarr", *kernels, "--threads", 1, "--reml")
+    said = run("scan", "s.zarr", "out.zarr", *kernels, "--threads", 1, "--reml").stderr
+    assert "2 kernels, one trait after the other: about 0:0" in said
     same(blmm.open_result("out.zarr"), blmm.scan(ds, kinship=KERNELS, reml=True))
     shown = run("info", "out.zarr").stdout
     assert "additive=kinship, cage=@cage" in shown
@@ -221,7 +222,8 @@ def test_command(tmp_path, monkeypatch):
     assert "residual" in str(words)
     run("scan", "s.zarr", "loco.zarr", *kernels, "--threads", 1, "--loco")
     same(blmm.open_result("loco.zarr"), blmm.scan(ds, kinship=KERNELS, loco=True))
-    run("hits", "s.zarr", *kernels, "--threshold", 0.5, "--out", "hits.csv", "--threads", 1)
+    search = ["--threshold", 0.5, "--out", "hits.csv", "--threads", 1]
+    assert "2 kernels, one trait" in run("hits", "s.zarr", *kernels, *search).stderr
     hits = blmm.find_hits(blmm.scan(ds, kinship=KERNELS), threshold=0.5)
     assert list(pd.read_csv("hits.csv").variant) == list(hits.variant)
     wrong = run("hits", "out.zarr", *kernels, "--threshold", 1, code=2).stderr

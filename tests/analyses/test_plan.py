@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import studies
 from studies import told
 
 import bulklmm_dask as blmm
+from bulklmm_dask.analyses.plan import foretold
 from bulklmm_dask.engine.calibration import Rates
 from bulklmm_dask.storage.places.location import Location
 
@@ -76,6 +78,79 @@ def test_permutations_are_cut_as_in_the_run(rates, tmp_path):
     assert planned.n_blocks == seen[-1].total
     assert planned.chunks == {"permutations": 40, "traits": 3}
     assert planned.n_permutations == 40
+
+
+KERNELS = {"additive": "kinship", "cage": "@cage"}
+
+
+def caged(**options):
+    ds = studies.study(n=30, p=50, **options)
+    return ds.assign(sample_cage=("samples", np.arange(30) % 7))
+
+
+def test_several_kernels_are_cut_as_in_the_run(rates, tmp_path):
+    ds = caged(m=20)
+    seen = []
+    blmm.permute(ds, kinship=KERNELS, n_permutations=5, store=tmp_path / "p", progress=seen.append)
+    planned = plan(ds, "per-trait", kinship=KERNELS, n_permutations=5)
+    assert planned.n_blocks == seen[-1].total
+    assert planned.chunks == {"permutations": 5, "traits": 16}
+    assert planned.notes == (
+        "2 kernels, permuted with all components: shares are estimated again each time",
+    )
+    three = KERNELS | {"dominance": "dominance"}
+    for kinship, way in ((KERNELS, "one trait after the other"), (three, "one trait after")):
+        planned = plan(ds, kinship=kinship)
+        lazy = blmm.scan(ds, kinship=KERNELS, chunks=planned.chunks)
+        assert lazy.lod.data.blocks.size == planned.n_blocks
+        assert way in planned.notes[0]
+    many = plan(caged(m=80), kinship=KERNELS)
+    assert many.notes[0].startswith("2 kernels, traits in bulk: ")
+    assert many.memory["basis"] > planned.memory["basis"]
+
+
+def test_it_is_said_before_a_run_with_several_kernels(rates):
+    ds = caged(m=20)
+    ds["sample_trait"] = ds.sample_trait.chunk(traits=5)
+    how = {"kinship": KERNELS, "loco": False, "strata": None, "share": None}
+    with dask.config.set(num_workers=3):
+        said = foretold(ds, "null-exact", how)
+        assert said == "2 kernels, one trait after the other: about 0:01"
+        assert foretold(ds, "per-trait", how).startswith(
+            "2 kernels, permuted with all components: "
+        )
+        with dask.config.set(num_workers=1):
+            long = foretold(caged(m=4000), "null-exact", how)
+    assert long.startswith("2 kernels, traits in bulk: about ")
+    assert foretold(ds, "null-exact", {"kinship": "kinship"}) is None
+
+
+def test_several_kernels_are_planned_without_them(rates):
+    ds = caged(m=20)
+    ds["kinship_loco"] = blmm.kinship(ds, loco=True)
+    for method in ("null-exact", "per-trait"):
+        known = plan(ds, method, kinship=KERNELS, loco=True)
+        assert known.n_bases == 2
+        lazy = ds.copy()
+        for name in ("call_dosage", "sample_trait", "kinship", "kinship_loco"):
+            lazy[name] = (ds[name].dims, refusing(ds[name].values), ds[name].attrs)
+        planned = plan(lazy, method, kinship=KERNELS | {"cis": "centered:2"}, loco=True)
+        assert planned.n_blocks == known.n_blocks
+        assert planned.memory["basis"] > known.memory["basis"]
+        sizes = {"n_samples": 30, "n_variants": 50, "n_traits": 20, "n_contigs": 2}
+        other = plan(**sizes, method=method, kinship=KERNELS, loco=True)
+        assert (other.memory, other.flops) == (known.memory, known.flops)
+        for wrong, words in (
+            ({"cage": "@age"}, "'age'.* no variable of that name"),
+            ({"cage": "age"}, "the study has no matrix and no sample variable"),
+            ({"residual": "kinship"}, "give it another name"),
+        ):
+            with pytest.raises(blmm.InputError, match=words):
+                blmm.plan(ds, method, kinship=wrong)
+    with pytest.raises(blmm.InputError, match=r"alt-exact.* and 2 kernels by name"):
+        blmm.plan(ds, "alt-exact", kinship=KERNELS)
+    with pytest.raises(blmm.InputError, match="names a part of a study, but only sizes"):
+        blmm.plan(n_samples=30, n_variants=9, n_traits=2, kinship={"a": np.eye(30)})
 
 
 def refusing(array):

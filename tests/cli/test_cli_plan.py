@@ -25,6 +25,19 @@ def test_sizes_are_planned():
     assert "note: all traits are taken as measured on the same samples; give --patterns" in shown
 
 
+def test_several_kernels_are_planned(study):
+    kernels = ["--kernel", "additive=kinship", "--kernel", "cis=centered:1"]
+    shown = run("plan", study, *kernels).stdout
+    assert "2 kernels, one trait after the other" in shown
+    assert "the study has no kinship yet" in shown
+    shown = run("plan", *SIZES, "--method", "per-trait", *kernels, "--permutations", 100).stdout
+    assert "note: 2 kernels, permuted with all components" in shown
+    wrong = run("plan", study, *kernels, "--kinship", "none", code=2).stderr
+    assert "exclude each other" in wrong
+    wrong = run("plan", study, "--kernel", "cage=@cage", code=1).stderr
+    assert "'cage'" in wrong
+
+
 def test_a_study_is_planned_as_the_library_does(study):
     options = ["--method", "alt-grid", "--statistics", "beta,se", "--chunks", "30,5", "--reml"]
     found = json.loads(run("plan", study, *options, "--json").stdout)["plan"]

@@ -46,6 +46,8 @@ RATES = Rates(5e10, 5e10, 2e10, 5e-7, 5e-9, 3e-8, 0.0, 4e8, 0.9, 0.15)
 # Gaps between arrays in memory that was freed and is used again.
 FREED = 2**25
 
+KERNELS = {"additive": "kinship", "cage": "@cage"}
+
 # Markers and samples that are all distinct: copies take less.
 RUNS = {
     "null-exact": ({"n_samples": 600, "n_variants": 2048, "n_traits": 4096}, {}),
@@ -65,6 +67,14 @@ RUNS = {
         {"n_samples": 500, "n_variants": 8192, "n_traits": 32},
         {"method": "per-trait", "n_permutations": 100},
     ),
+    "two kernels": (
+        {"n_samples": 300, "n_variants": 2048, "n_traits": 512},
+        {"kinship": KERNELS},
+    ),
+    "permutations, two kernels": (
+        {"n_samples": 300, "n_variants": 4096, "n_traits": 16},
+        {"method": "per-trait", "n_permutations": 100, "kinship": KERNELS},
+    ),
 }
 
 
@@ -77,6 +87,7 @@ def test_a_worker_keeps_to_its_plan(name, tmp_path, monkeypatch):
     if options.get("loco"):
         ds["kinship_loco"] = blmm.kinship(ds, loco=True)
     ds["kinship"] = blmm.kinship(ds)
+    ds["sample_cage"] = ("samples", [f"cage{i % 30}" for i in range(ds.sizes["samples"])])
     blmm.save(ds, tmp_path / "study.zarr")
     study = blmm.open_dataset(tmp_path / "study.zarr")
     planned, _ = told(blmm.plan, study, **options, threads=threads, memory="4GB")

@@ -8,6 +8,8 @@ import pytest
 
 from bulklmm_dask.lmm.basis import are_wide
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block
+from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.scan import fit_components
 from bulklmm_dask.lmm.few.scan import FewScan
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.operations import Operations
@@ -118,6 +120,35 @@ def test_permutations_take_what_is_announced(n, variants, count):
     _, peak, _ = taken(scan)
     foot = Footprint(ModelOptions(), n, 2, single=True)
     require_near(peak, foot.permutations(variants, 4, count).peak)
+
+
+@pytest.mark.parametrize(
+    ("n", "variants", "count", "traits", "kernels"),
+    [(200, 1000, 256, 16, 2), (200, 500, 64, 2, 3), (300, 1000, 128, 4, 2)],
+)
+def test_permutations_with_several_kernels_take_what_is_announced(
+    n, variants, count, traits, kernels
+):
+    one, y, x = study(n, variants, traits)
+    groups = np.random.default_rng(1).integers([[12], [7]], size=(2, n))
+    others = [np.equal.outer(group, group).astype(float) for group in groups]
+    samples = KernelSamples(one.covariates, np.stack([one.kinship, *others[: kernels - 1]]))
+    model = ModelOptions(components=kernels + 1)
+    foot = Footprint(model, n, 2, single=True, together=False)
+    rotated = samples.rotated()
+    reml = ModelOptions(reml=True)
+    fitted, peak, _ = taken(
+        lambda: fit_components(y, samples, reml, complete=rotated, together=False)
+    )
+    require_near(peak, foot.fit(traits).peak)
+    orders = permutations(0, range(count), np.zeros(n, int))
+
+    def scan():
+        markers = split_markers(x, np.zeros(variants, int))
+        return permuted_maxima(markers, 1, fitted, samples, orders, ModelOptions(), single=True)
+
+    _, peak, _ = taken(scan)
+    require_near(peak, foot.permutations(variants, traits, count).peak)
 
 
 @pytest.mark.parametrize("name", [*MODELS, "interpolated"])

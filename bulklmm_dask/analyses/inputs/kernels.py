@@ -119,13 +119,7 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike, *, loco: bool) -> Arra
         given = kinship(ds, method=cast(KinshipMethod, given), loco=loco)
     if _are_groups(ds, given):
         return _same_group(ds, given, what)
-    if isinstance(given, str) and given not in ds and opened(ds, given) is given:
-        raise InputError(
-            f"{what} is {given!r}, but the study has no matrix and no sample variable of that "
-            f"name; of its samples it knows {listing(metadata_names(ds)) or 'nothing'}: make it "
-            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), give a matrix, or a method of "
-            f"bulklmm_dask.kinship ({', '.join(KINSHIP_METHODS)})"
-        )
+    _require_variable(ds, what, given)
     matrix = opened(ds, given)
     left_out = loco and _by_contig(ds, matrix)
     found = kinship_matrix(ds, matrix, loco=left_out, name=what)
@@ -137,6 +131,35 @@ def _kernel(ds: xr.Dataset, name: str, given: KernelLike, *, loco: bool) -> Arra
         ]
         found = np.stack(each) if left_out else each[0]
     return np.asarray(found)
+
+
+def require_known(ds: xr.Dataset, given: Mapping[str, KernelLike]) -> None:
+    """Raise InputError for kernels that a study does not know, but for a kinship to come.
+
+    Nothing is computed.
+    """
+    _require_names(given)
+    for name, kernel in given.items():
+        if not isinstance(kernel, str) or kernel == "kinship":
+            continue
+        what = f"kernel {name!r}"
+        if (kernel not in ds and is_of_region(kernel)) or _is_method(ds, name, kernel):
+            continue
+        if _are_groups(ds, kernel):
+            labels_of_samples(ds, kernel.removeprefix(GROUPS), what)
+        else:
+            _require_variable(ds, what, kernel)
+
+
+def _require_variable(ds: xr.Dataset, what: str, given: KernelLike) -> None:
+    """Raise InputError for a name that the study does not have, and that is no store."""
+    if isinstance(given, str) and given not in ds and opened(ds, given) is given:
+        raise InputError(
+            f"{what} is {given!r}, but the study has no matrix and no sample variable of that "
+            f"name; of its samples it knows {listing(metadata_names(ds)) or 'nothing'}: make it "
+            f"with ds[{given!r}] = bulklmm_dask.kinship(ds), give a matrix, or a method of "
+            f"bulklmm_dask.kinship ({', '.join(KINSHIP_METHODS)})"
+        )
 
 
 def _by_contig(ds: xr.Dataset, given: Any) -> bool:
@@ -269,6 +292,6 @@ def refuse_several(kinship: object) -> None:
     if are_several(kinship):
         raise InputError(
             f"kinship is a mapping of {counted(len(kinship), 'kernel')} ({listing(kinship)}), "
-            f"which {function('heritability')}, {function('scan')} and {function('permute')} take; "
-            "this is of one kinship: give a matrix, or the name of one"
+            f"which {function('heritability')}, {function('scan')}, {function('permute')} and "
+            f"{function('plan')} take; this is of one kinship: give a matrix, or the name of one"
         )

@@ -81,6 +81,19 @@ class Mesh:
         return self.points[found]
 
 
+def ratios(kernels: int) -> Array:
+    """Ratios (q, kernels) of kernels to each other, in even steps; one of a single kernel."""
+    if kernels == 1:
+        return np.ones((1, 1))
+    steps = Mesh.of(kernels).steps
+    return np.asarray(steps / steps.sum(axis=1, keepdims=True))
+
+
+def count_of_ratios(kernels: int) -> int:
+    """Number of `ratios`."""
+    return len(ratios(kernels))
+
+
 def newton_target(inner: Array, slope: Array, information: Array, free: Flags) -> Array:
     """Point of the simplex where a quadratic model of a function is largest.
 

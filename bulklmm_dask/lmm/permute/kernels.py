@@ -23,7 +23,7 @@ from bulklmm_dask.lmm.chunk import FittedTraits
 from bulklmm_dask.lmm.components.exact import ComponentScan
 from bulklmm_dask.lmm.components.kernels import KernelSamples, RotatedKernels
 from bulklmm_dask.lmm.components.scan import fit_components
-from bulklmm_dask.lmm.components.simplex import Mesh
+from bulklmm_dask.lmm.components.simplex import ratios
 from bulklmm_dask.lmm.markers import prepare_markers
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.maxima import lods, scanned
@@ -113,7 +113,7 @@ def highest_of_kernels(
             [one @ white.roots[j] for one, j in zip(each, trait[starts], strict=True)]
         )
 
-    refits = [Refit.of(one.basis(), reml=model.reml) for one in ratios(samples)]
+    refits = [Refit.of(one.basis(), reml=model.reml) for one in mixed(samples)]
     total = count * scan.traits.shape[1]
     chosen = np.zeros(total, np.int64)
     for some in runs(total if len(refits) > 1 else 0, COLUMNS):
@@ -134,7 +134,7 @@ def highest_of_kernels(
     return lods(found, len(samples), count)
 
 
-def ratios(samples: KernelSamples) -> Iterator[Samples]:
+def mixed(samples: KernelSamples) -> Iterator[Samples]:
     """Samples with one kinship in place of the kernels, one each for every ratio of a mesh.
 
     A single kernel is taken as it was given.
@@ -144,7 +144,7 @@ def ratios(samples: KernelSamples) -> Iterator[Samples]:
         yield Samples(samples.covariates, kernels[0], *rest)
         return
     scaled = kernels / (np.einsum("kii->k", kernels) / len(samples))[:, None, None]
-    for ratio in Mesh.of(len(kernels)).points:
+    for ratio in ratios(len(kernels)):
         yield Samples(samples.covariates, np.tensordot(ratio, scaled, axes=1), *rest)
 
 
