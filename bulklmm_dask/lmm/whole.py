@@ -1,8 +1,8 @@
 r"""Products of samples over markers whose calls are whole numbers, exactly in single precision.
 
-With 0, 1 or 2 copies of an allele, t is the number of copies less 1. Sums of products of such numbers
-are whole numbers: up to 2^24 single precision adds them without error, in half the time of double
-precision. Around the means m_k of the markers k over the n samples,
+With 0, 1 or 2 copies of an allele, t is the number of copies less 1. Sums of products of such
+numbers are whole numbers: up to 2^24 single precision adds them without error, in half the time of
+double precision. Around the means m_k of the markers k over the n samples,
 
 sum_k (t_ki - m_k) (t_kj - m_k) = sum_k t_ki t_kj - a_i - a_j + sum_k m_k^2,  a_i = sum_k m_k t_ki,
 
