@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bulklmm_dask.typing import Flags, Real, Single
+from bulklmm_dask.typing import Array, Flags, Real, Single
+
+# Numbers of the markers that are looked at together: they stay in cache.
+_CELLS = 2**17
 
 
 def allele_frequencies(dosage: Real, used: Flags, maximum: float) -> Single:
@@ -26,8 +29,17 @@ def allele_frequencies(dosage: Real, used: Flags, maximum: float) -> Single:
     array (variants, patterns)
         Between 0 and 1; NaN where no sample of the pattern has a call.
     """
-    values = np.asarray(dosage, dtype=np.float64)
     weights = used.astype(np.float64)
+    out = np.empty((len(dosage), weights.shape[1]), np.float32)
+    step = max(1, _CELLS // max(1, len(weights)))
+    for start in range(0, len(dosage), step):
+        some = slice(start, start + step)
+        out[some] = _shares(np.asarray(dosage[some], dtype=np.float64), weights, maximum)
+    return out
+
+
+def _shares(values: Array, weights: Array, maximum: float) -> Array:
+    """Frequencies (variants, patterns) of a few markers, in double precision."""
     counts = np.tile(weights.sum(axis=0), (len(values), 1))
     with np.errstate(invalid="ignore"):
         sums = values @ weights
@@ -36,4 +48,4 @@ def allele_frequencies(dosage: Real, used: Flags, maximum: float) -> Single:
             called = ~np.isnan(values[some])
             sums[some] = np.where(called, values[some], 0.0) @ weights
             counts[some] = called @ weights
-        return np.asarray(sums / (maximum * counts), dtype=np.float32)
+        return np.asarray(sums / (maximum * counts))

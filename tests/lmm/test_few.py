@@ -15,6 +15,7 @@ from bulklmm_dask.lmm.basis import Basis, make_basis
 from bulklmm_dask.lmm.chunk import fit_traits, scan_block
 from bulklmm_dask.lmm.few.forms import ERROR, Rotation
 from bulklmm_dask.lmm.few.scan import FewScan
+from bulklmm_dask.lmm.few.triangle import Triangle, less_common_call
 from bulklmm_dask.lmm.null.scan import NullScan
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.samples import Samples
@@ -93,6 +94,51 @@ def test_error_of_squares_of_rare_markers_in_families(n: int, size: int) -> None
     ms = [projection(kinship, covariates, h2) for h2 in at]
     exact = np.stack([np.einsum("ik,ik->i", x @ m, x) for m in ms], axis=1)
     assert errors(basis, x, at, exact).max() < ERROR / 2
+
+
+@pytest.mark.parametrize("size", [10, 150])
+@pytest.mark.parametrize("gaps", [0.0, 0.03, 0.1])
+def test_error_of_the_triangle(size: int, gaps: float) -> None:
+    """Less a common call, rounding errors of rare markers do not grow with the samples."""
+    n, rng = 300, np.random.default_rng(3)
+    half = np.where(rng.random((50, n)) < 0.5, 0.0, rng.choice([1.0, 1.9], (50, n)))
+    rounded = np.where(rng.random((50, n)) < 0.04, 0.01, rng.binomial(1, 0.01, (50, n)))
+    x = np.concatenate([rare(n, size, rng), 2.0 - rare(n, size, rng), half, rounded])
+    holes = rng.random(x.shape) < gaps
+    x = np.where(holes, np.nanmean(np.where(holes, np.nan, x), axis=1, keepdims=True), x)
+    x = x[np.ptp(x, axis=1) > 1e-9]
+    single, error = less_common_call(x)
+    serves = np.isfinite(error)
+    assert serves.mean() > (0.8 if gaps < 0.05 else 0.1)
+    single, error = single[serves], error[serves]
+    x = single.astype(float)
+    for kinship in (of_families(n, size), kinship_of("distinct", n, rng)):
+        basis = make_basis(kinship, np.ones((n, 1)))
+        for h2 in (1e-3, 0.3, 0.97):
+            form = Triangle.of(basis, h2)
+            assert form is not None
+            exact = np.einsum("ik,ik->i", x @ projection(kinship, np.ones((n, 1)), h2), x)
+            most = basis.at(np.array([h2])).weights.max() * np.sum(x * x, axis=1) * error
+            assert (np.abs(form.squares(single) - exact) <= most / 2).all()
+
+
+def test_a_common_call_is_subtracted() -> None:
+    x = np.tile([0.0, 1.0, 1.0, 1.0, 2.0], (4, 20))
+    x[1] = np.arange(100)
+    x[2] = 0.3
+    x[3, :10] = 1.1
+    single, error = less_common_call(x)
+    np.testing.assert_array_equal(single[0], x[0] - 1.0)
+    assert not single[2].any()
+    assert np.isfinite(error).tolist() == [True, False, True, False]
+
+
+def test_no_triangle_where_constants_matter() -> None:
+    rng = np.random.default_rng(4)
+    kinship = kinship_of("distinct", 40, rng)
+    assert Triangle.of(make_basis(kinship, rng.standard_normal((40, 2))), 0.5) is None
+    weights = rng.uniform(0.5, 2.0, 40)
+    assert Triangle.of(make_basis(kinship, np.ones((40, 1)), weights), 0.5) is not None
 
 
 @pytest.mark.parametrize(("n", "size"), [(60, 10), (300, 30), (1000, 10)])

@@ -7,8 +7,7 @@ Markers are rotated into the eigenbasis, r = U'x, once for all traits: S_xx = su
 That loses digits where M is large in other directions than that of x. The relative error of S_xx
 is below `ERROR` |M| |x|^2 / S_xx with |M| = max 1/v. The largest measured, 20 units of single
 precision, are those of markers that are eigenvectors of the kinship, and of rare ones in families;
-of others it is 5 units. (x'Mx = |L'x|^2 by a triangular factor of M is half the work, but its error
-grows with the number of samples where most have the same genotype.)
+of others it is 5 units.
 """
 
 from __future__ import annotations

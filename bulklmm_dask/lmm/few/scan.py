@@ -2,9 +2,10 @@ r"""LOD scores of the null methods for few traits: what costs most is S_xx, in s
 
 `lmm.null.scan` rotates all markers in double precision, which serves many traits at once. For few,
 S_xy = x'(My) is a thin product in double precision, and S_xx is computed in single precision
-(`forms`). With a relative error d of S_xx the LOD errs by (n/2) log10(e) d r2/(1 - r2)
-(`lod.largest_r2`). The error of each pair is bounded. Pairs for which the bound is too large, those
-of high LODs and those of markers near the covariates, are computed again by the usual scanner.
+(`forms`, of one trait mostly by `triangle`). With a relative error d of S_xx the LOD errs by (n/2)
+log10(e) d r2/(1 - r2) (`lod.largest_r2`). The error of each pair is bounded. Pairs for which the
+bound is too large, those of high LODs and those of markers near the covariates, are computed again
+by the usual scanner.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import Basis
 from bulklmm_dask.lmm.few.forms import ERROR, Rotation, in_samples
+from bulklmm_dask.lmm.few.triangle import Triangle, less_common_call
 from bulklmm_dask.lmm.lod import SINGLE_ERROR, largest_r2, lod_of_ratio
 from bulklmm_dask.lmm.markers import NO_VARIATION, SMALL_SHARE
 from bulklmm_dask.lmm.null.fit import NullModel
 from bulklmm_dask.lmm.null.scan import NullScan
-from bulklmm_dask.typing import Array, Columns, Single
+from bulklmm_dask.typing import Array, Columns, Flags, Single
 
 # Numbers of the markers of a step: they stay in a large cache.
 _CELLS = 2**19
 # Largest error of a LOD due to S_xx in a scan in double precision.
 _DOUBLE_ERROR = 5e-6
+# Rounding of |x|^2 less what covariates take of it, as a share of |x|^2.
+_ROUNDING = 1e-14
 # Mean square of a marker below which, or above whose inverse, it is scaled.
 _SMALL = 1e-6
 # If |M| is more than this times the mean of 1/v where markers lie, too many pairs are computed
@@ -70,6 +74,12 @@ class FewScan:
     @cached_property
     def _form(self) -> Rotation:
         return Rotation.of(self.usual.basis, self.usual.h2)
+
+    @cached_property
+    def _triangle(self) -> Triangle | None:
+        """What serves one trait, for most markers."""
+        one = len(self.usual.h2) == 1
+        return Triangle.of(self.usual.basis, float(self.usual.h2[0])) if one else None
 
     @cached_property
     def _thin(self) -> Array:
@@ -118,11 +128,16 @@ class FewScan:
             part[odd] /= scale**2
             size = size.copy()
             size[odd] = basis.n
+        usual = tested.copy()
+        usual[odd] = False
         x[~tested] = 0.0
+        sxx, error = self._squares(dosage, x, size, usual)
+        least = error[:, None] * self._norm
+        independent = self.usual.h2 == 0.0  # M = I - QQ'
+        sxx[:, independent] = (size - part)[:, None]
+        least[:, independent] = _ROUNDING * size[:, None]
+        sxx[~tested] = least[~tested] = 1.0
         # Rounding may leave no S_xx, or less, where it is tiny.
-        least = np.where(tested, size, basis.n)[:, None] * (ERROR * self._norm)
-        sxx = self._form.squares(x.astype(np.float32))
-        sxx[:, self.usual.h2 == 0.0] = (size - part)[:, None]  # M = I - QQ'
         np.maximum(sxx, least, out=sxx)
         r2 = np.where(tested[:, None], score * score / sxx, 0.0)
         again = r2 > largest_r2(basis.n, most, least / sxx)
@@ -133,3 +148,33 @@ class FewScan:
         if len(rows):
             out[rows] = self.usual.scan(dosage[rows], single=False)["lod"]
         return np.asarray(out)
+
+    def _squares(self, dosage: Array, x: Array, size: Array, usual: Flags) -> tuple[Array, Array]:
+        """S_xx (variants, traits) in single precision, and its error (variants,) in units of |M|.
+
+        Parameters
+        ----------
+        dosage, x : array (variants, n)
+            Markers as measured; centred, weighted and scaled.
+        size : array (variants,)
+            |x|^2.
+        usual : array (variants,) of bool
+            Which markers are tested, and not scaled.
+        """
+        weights = self.usual.basis.weights
+        if not self.usual.h2.any():  # nothing is needed
+            return np.zeros((len(x), len(self.usual.h2))), np.zeros(len(x))
+        if self._triangle is None:
+            return self._form.squares(x.astype(np.float32)), ERROR * size
+        single, error = less_common_call(dosage)
+        most = usual & np.isfinite(error)
+        rows = slice(None) if most.all() else np.flatnonzero(most)
+        single = single[rows]
+        if weights is not None:
+            single *= weights.astype(np.float32)
+        sxx, error[~most] = np.empty((len(x), 1)), ERROR * size[~most]
+        sxx[rows, 0] = self._triangle.squares(single)
+        error[rows] *= np.einsum("ik,ik->i", single, single)
+        if not most.all():
+            sxx[~most] = self._form.squares(x[~most].astype(np.float32))
+        return sxx, error

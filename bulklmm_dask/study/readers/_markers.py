@@ -211,10 +211,13 @@ def name_variants(
     StudyWarning tells of each.
     """
     names = list(ids)
-    places = [f"{at}:{_whole(position)}" for at, position in zip(contigs, positions, strict=True)]
     unnamed = [i for i, name in enumerate(names) if name in ("", ".")]
+
+    def place(i: int) -> str:
+        return f"{contigs[i]}:{_whole(positions[i])}"
+
     for i in unnamed:
-        names[i] = places[i]
+        names[i] = place(i)
     if unnamed:
         say(
             f"{label}: {len(unnamed)} of {len(names)} variants have no id and are named by "
@@ -222,10 +225,10 @@ def name_variants(
         )
     twice = _shared(names)
     copies: Counter[str] = Counter()
-    for more in ([":".join(pair) for pair in alleles], places, None):
+    for more in (lambda i: ":".join(alleles[i]), place, None):
         for i in _shared(names):
             copies[names[i]] += more is None
-            names[i] += f":{more[i] if more else copies[names[i]]}"
+            names[i] += f":{more(i) if more else copies[names[i]]}"
     if twice:
         say(
             f"{label}: {len(twice)} of {len(names)} variants share their name with another; their "
