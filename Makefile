@@ -6,7 +6,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-clusters test-fast test-lowest lint fuzz faults soak docs bench bench-graph bench-large bench-scaling clean
+.PHONY: help demo test test-clusters test-fast test-lowest lint fuzz faults soak docs bench bench-page bench-size bench-graph bench-large bench-scaling clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -20,7 +20,9 @@ help:
 	@echo "make faults                killed and frozen processes, cut networks, full disks, at full length"
 	@echo "make soak                  the same at random; SOAK=\"--minutes 120 --seed 1\""
 	@echo "make docs                  documentation as a website (docs/_build/html/)"
-	@echo "make bench                 speed beside a matrix product of the same size"
+	@echo "make bench                 speed beside a matrix product of the same size, and beside GEMMA"
+	@echo "make bench-size            time of a test against samples, markers, traits, patterns and threads"
+	@echo "make bench-page            tables and picture of the page on speed, from benchmarks/results.json"
 	@echo "make bench-graph           what a block costs besides its arithmetic"
 	@echo "make bench-large           time and memory of a study of 4e9 tests, from simulation to hits"
 	@echo "make bench-scaling         one worker and two; how many workers a scheduler carries"
@@ -81,6 +83,12 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-size: $(VENV)/.demo
+	$(BIN)/python benchmarks/bench_size.py $(BENCH)
+
+bench-page: $(VENV)/.demo
+	$(BIN)/python benchmarks/bench.py --page $(BENCH)
 
 bench-graph: $(VENV)/.demo
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_graph.py $(BENCH)
