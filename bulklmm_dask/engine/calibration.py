@@ -71,6 +71,9 @@ class Rates:
         Bytes per second of statistics that are compressed and summed.
     stored, stored_genotypes : float
         Bytes that are stored for each byte of statistics, and of genotypes.
+    ratio : float
+        Seconds per operation of the bases of permutations with several kernels
+        (`Operations.ratios`).
     """
 
     product: float
@@ -83,6 +86,7 @@ class Rates:
     write: float
     stored: float
     stored_genotypes: float
+    ratio: float = 0.0
 
 
 def calibrate(
@@ -101,7 +105,7 @@ def calibrate(
     """
     model, single = footprint.model, footprint.single
     bulk = model.components > 0 and footprint.together
-    most = _OF_KERNELS if bulk else _SAMPLES
+    most = _OF_KERNELS if bulk or (model.components and permuted) else _SAMPLES
     n = max(min(footprint.n_samples, most), footprint.n_covariates + model.interactions + 10)
     rng = np.random.default_rng(0)
     with one_blas_thread():
@@ -131,11 +135,12 @@ def calibrate(
             alone, _ = _taken(lambda: _decompose(rng))
             decomposed = Operations(model, _DECOMPOSED).basis() / alone
         if permuted:
-            pair, values = _of_permutations(footprint, work, small, basis, product, rng)
+            pair, ratio, values = _of_permutations(footprint, work, small, basis, product, rng)
             marker = trait = 0.0
         else:
             scan = _Scan(model, work, single, product, rotation, rng)
             pair, marker, trait, values = scan.measure(fitted, few)
+            ratio = 0.0
         rounded = {name: compression.rounded(each) for name, each in values.items()}
         written, size, stored = _compress(rounded, compression.codecs_of_pairs)
     return Rates(
@@ -149,6 +154,7 @@ def calibrate(
         size / written,
         stored / size,
         _stored_genotypes(n, rng),
+        ratio,
     )
 
 
@@ -305,8 +311,12 @@ def _of_permutations(
     basis: Basis,
     product: float,
     rng: np.random.Generator,
-) -> tuple[float, Columns]:
-    """Seconds per marker, trait and permutation beside the products, and maxima."""
+) -> tuple[float, float, Columns]:
+    """Seconds per marker, trait and permutation beside the products, and maxima.
+
+    Between them seconds per operation of the bases with several kernels: a second block of a
+    quarter of the permutations tells them apart.
+    """
     n, model = basis.n, footprint.model
     y = _traits(basis, _PERMUTED, rng)
     fitted: Any = small.fit(y)
@@ -315,13 +325,19 @@ def _of_permutations(
     x = split_markers(_genotypes(variants, n, model.genotypes, rng), np.zeros(variants, np.int64))
     count = _PERMUTATIONS if not model.joint else 16
 
-    def scan() -> npt.NDArray[Any]:
+    def scan(count: int) -> npt.NDArray[Any]:
         given = x, 1, fitted, small.samples, orders[:count], model
         return permuted_maxima(*given, single=footprint.single)[..., 0]
 
-    took, maxima = _taken(scan)
-    known = (work.permuted(variants, _PERMUTED, count) + work.ratios(variants)) / product
-    return max(took - known, 0.0) / (variants * _PERMUTED * count), {"max_lod": maxima}
+    took, maxima = _taken(lambda: scan(count))
+    fixed = ratio = 0.0
+    if model.components and not model.joint:
+        less, _ = _taken(lambda: scan(count // 4))
+        fixed = max((4.0 * less - took) / 3.0, 0.0)
+        ratio = fixed / work.ratios(variants)
+    known = work.permuted(variants, _PERMUTED, count) / product
+    pair = max(took - fixed - known, 0.0) / (variants * _PERMUTED * count)
+    return pair, ratio, {"max_lod": maxima}
 
 
 def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int]:

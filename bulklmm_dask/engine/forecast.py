@@ -77,9 +77,10 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
     }
     if load.size:
         flops["blocks"] = work.permuted(plan.n_variants, plan.n_traits, load.permutations)
-        flops["blocks"] += load.scheduled * work.ratios(min(plan.variants, plan.n_variants))
+        ratios = load.scheduled * work.ratios(min(plan.variants, plan.n_variants))
         pairs = float(plan.tests) * load.permutations
-        taken = flops["blocks"] / rates.product + pairs * rates.pair
+        taken = flops["blocks"] / rates.product + pairs * rates.pair + ratios * rates.ratio
+        flops["blocks"] += ratios
         at_once = min(together, load.scheduled)
     else:
         columns = plan.shape[1]
