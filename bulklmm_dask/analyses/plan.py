@@ -260,8 +260,9 @@ def plan(
     else:
         make = partial(scan_load, study.shapes, study.options)
     load = fitting(make, chunks, room)
-    rates = calibrate(load.plan.footprint, kept, permuted=permuted)
-    found = forecast(load, rates, room)
+    different = study.copies.samples
+    rates = calibrate(load.plan.footprint, kept, permuted=permuted, different=different)
+    found = forecast(load, rates, room, study.copies, stored=keep == "lods")
     notes = _notes(load, found, room)
     for note in notes:
         say(note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, Basis, make_basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.operations import Operations
@@ -27,7 +27,7 @@ from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.shard import write
 from bulklmm_dask.storage.codecs.compression import FAST, Compression
-from bulklmm_dask.typing import Array, Columns
+from bulklmm_dask.typing import Array, Columns, Index
 
 # Samples of the small block at most, its traits, and its first number of markers.
 _SAMPLES, _TRAITS, _FIRST, _MOST = 400, 512, 64, 512
@@ -55,7 +55,8 @@ class Rates:
     basis : float
         Operations per second of an eigendecomposition.
     fit : float
-        Seconds per sample and trait of a fit.
+        Seconds per sample and trait of a fit, and of what its first scan prepares, beside the
+        rotation.
     pair : float
         Seconds per pair of a scan, or of permutations, beside the products.
     marker, trait : float
@@ -64,6 +65,8 @@ class Rates:
         Bytes per second of statistics that are compressed and summed.
     stored, stored_genotypes : float
         Bytes that are stored for each byte of statistics, and of genotypes.
+    reduced : float
+        Seconds per pair whose statistic is looked at and given up.
     """
 
     product: float
@@ -76,10 +79,15 @@ class Rates:
     write: float
     stored: float
     stored_genotypes: float
+    reduced: float
 
 
 def calibrate(
-    footprint: Footprint, compression: Compression = FAST, *, permuted: bool = False
+    footprint: Footprint,
+    compression: Compression = FAST,
+    *,
+    permuted: bool = False,
+    different: int | None = None,
 ) -> Rates:
     """Measure the speed of one thread.
 
@@ -91,42 +99,49 @@ def calibrate(
         How statistics are written.
     permuted : bool
         Whether permutations are planned instead of a scan.
+    different : int, optional
+        Number of samples that are no copies of others, if there are copies.
     """
     model, single = footprint.model, footprint.single
     n = max(min(footprint.n_samples, _SAMPLES), footprint.n_covariates + model.interactions + 10)
     rng = np.random.default_rng(0)
+    several = None if different is None else max(round(different * n / footprint.n_samples), 2)
     with one_blas_thread():
-        product = _product(n, np.dtype(np.float32 if single else np.float64), rng)
-        rotation = product if not single else _product(n, np.dtype(np.float64), rng)
+        of_pairs = np.dtype(np.float32 if single else np.float64)
+        product = _product(several or n, of_pairs, rng)
+        rotation = _product(n, np.dtype(np.float64), rng)
         decomposed, _ = _taken(lambda: _decompose(rng))
-        basis, covariates = _basis(
-            n, max(footprint.n_covariates, 1 + model.interactions), rng, graded=footprint.searched
-        )
+        drawn = _Drawn(n, several, model.genotypes, rng)
+        c = max(footprint.n_covariates, 1 + model.interactions)
+        basis, covariates = drawn.basis(c, graded=footprint.searched)
         samples = Samples(covariates, None, None, tuple(range(1, 1 + model.interactions)))
         fitted_by = ModelOptions(reml=True) if permuted else model
         y = _traits(basis, _TRAITS, rng)
         few = fit_traits(y[:, :_FEW], samples, fitted_by, complete=basis)
-        took, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
-        work = Operations(model, n, covariates.shape[1], footprint.searched)
+        fitting, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
+        fitting = max(fitting - 2.0 * n * n * _TRAITS / rotation, 0.0)
+        work = Operations(model, n, c, footprint.searched, several)
         if permuted:
-            pair, values = _of_permutations(footprint, work, basis, samples, product, rng)
+            pair, values = _of_permutations(footprint, work, basis, samples, product, drawn)
             marker = trait = 0.0
         else:
-            scan = _Scan(model, work, single, product, rotation, rng)
-            pair, marker, trait, values = scan.measure(fitted, few)
+            scan = _Scan(model, work, single, product, rotation, drawn)
+            prepared, pair, marker, trait, values = scan.measure(fitted, few)
+            fitting += prepared
         rounded = {name: compression.rounded(each) for name, each in values.items()}
         written, size, stored = _compress(rounded, compression.codecs_of_pairs)
     return Rates(
         product,
         rotation,
         Operations(model, _DECOMPOSED).basis() / decomposed,
-        took / (n * _TRAITS),
+        fitting / (n * _TRAITS),
         pair,
         marker / n,
         trait / n,
         size / written,
         stored / size,
-        _stored_genotypes(n, rng),
+        _stored_genotypes(drawn),
+        _reduced(rng),
     )
 
 
@@ -151,24 +166,65 @@ def _decompose(rng: np.random.Generator) -> Basis:
     return make_basis(rows @ rows.T / _DECOMPOSED, np.ones((_DECOMPOSED, 1)))
 
 
-def _basis(
-    n: int, c: int, rng: np.random.Generator, *, graded: bool = False
-) -> tuple[Basis, Array]:
-    """An eigenbasis of n samples without a decomposition, and c covariates.
+@dataclass(frozen=True)
+class _Drawn:
+    """Random samples and markers.
 
-    The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one has
-    the scanner of weights of very different size.
+    Attributes
+    ----------
+    n, different : int
+        Number of samples, and of those that are no copies; None for all.
+    kinds : int or None
+        Number of genotypes whose probabilities are drawn; None for dosages.
+    rng : Generator
+        Source of random numbers.
     """
-    axis = rng.standard_normal(n)
-    axis /= np.linalg.norm(axis)
-    vectors = np.eye(n) - 2.0 * np.outer(axis, axis)
-    drawn = 10.0 ** rng.uniform(-_DECADES, _DECADES, n) if graded else rng.gamma(2.0, size=n)
-    values = np.sort(drawn)[::-1]
-    covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
-    columns = np.linalg.qr(covariates)[0]
-    rotated = vectors.T @ columns
-    typical = 1.0 if graded else None
-    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, typical, vectors), covariates
+
+    n: int
+    different: int | None
+    kinds: int | None
+    rng: np.random.Generator
+
+    @property
+    def _of(self) -> Index:
+        """Which of the different samples each is a copy of, (n,)."""
+        return np.arange(self.n) * (self.different or self.n) // self.n
+
+    def basis(self, c: int, *, graded: bool = False) -> tuple[Basis, Array]:
+        """An eigenbasis without a decomposition, and c covariates.
+
+        The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one
+        has the scanner of weights of very different size. Copies have equal entries in all
+        eigenvectors of eigenvalues above 0.
+        """
+        n, rng = self.n, self.rng
+        rank = self.different or n
+        axis = rng.standard_normal(rank)
+        axis /= np.linalg.norm(axis)
+        vectors = np.eye(rank) - 2.0 * np.outer(axis, axis)
+        if rank < n:
+            whole = np.linalg.qr(np.eye(rank)[self._of], mode="complete")[0]
+            vectors = np.concatenate([whole[:, :rank] @ vectors, whole[:, rank:]], axis=1)
+        size = (rank,)
+        drawn = (
+            10.0 ** rng.uniform(-_DECADES, _DECADES, size) if graded else rng.gamma(2.0, size=size)
+        )
+        values = np.concatenate([np.sort(drawn)[::-1], np.zeros(n - rank)])
+        covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
+        columns = np.linalg.qr(covariates)[0]
+        rotated = vectors.T @ columns
+        typical = 1.0 if graded else None
+        most = 1.0 if rank == n else LARGEST_H2_IF_SINGULAR
+        return Basis(
+            values / values.mean(), np.ones(n), rotated, most, typical, vectors
+        ), covariates
+
+    def genotypes(self, variants: int) -> Array:
+        """Genotypes (variants, n), or probabilities of each kind (variants, n, kinds)."""
+        shape, kinds = (variants, self.different or self.n), self.kinds
+        if kinds is None:
+            return self.rng.integers(0, 3, shape)[:, self._of].astype(np.float64)
+        return self.rng.dirichlet(np.full(kinds, 0.5), shape)[:, self._of]
 
 
 def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:
@@ -176,12 +232,6 @@ def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:
     drawn = rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
     assert basis.vectors is not None
     return np.asarray(basis.vectors @ drawn)
-
-
-def _genotypes(variants: int, n: int, genotypes: int | None, rng: np.random.Generator) -> Array:
-    if genotypes is None:
-        return rng.integers(0, 3, (variants, n)).astype(np.float64)
-    return rng.dirichlet(np.full(genotypes, 0.5), (variants, n))
 
 
 @dataclass(frozen=True)
@@ -193,14 +243,19 @@ class _Scan:
     single: bool
     product: float
     rotation: float
-    rng: np.random.Generator
+    drawn: _Drawn
 
-    def measure(self, many: FittedTraits, few: FittedTraits) -> tuple[float, float, float, Columns]:
-        """Seconds per pair, per marker and per trait beside the products, and the statistics.
+    def measure(
+        self, many: FittedTraits, few: FittedTraits
+    ) -> tuple[float, float, float, float, Columns]:
+        """Seconds of what traits prepare, and per pair, marker and trait; and the statistics.
 
-        They follow from three blocks: of many and of few traits, of all markers and of half.
+        They are without those of the products. What traits prepare takes the first scan of them
+        longer than the next one, after one of others that has loaded what it needs. The rest
+        follows from three blocks: of many and of few traits, of all markers and of half.
         """
-        self.scan(8, many)
+        self.scan(8, few)
+        first, again = (self.scan(8, many)[0] for _ in range(2))
         took, _ = self.scan(_FIRST, many)
         variants = 2 * int(np.clip(_FIRST * _SECONDS / took, _FIRST, _MOST) // 2)
         cuts = (variants, many), (variants // 2, many), (variants, few)
@@ -211,11 +266,11 @@ class _Scan:
         of_traits = max(2 * half - whole, 0.0) / t
         of_pairs = max((whole - narrow) / (t - less) - of_traits, 0.0) / variants
         of_markers = max(whole / variants - of_pairs * t - of_traits * t / variants, 0.0)
-        return of_pairs, of_markers, of_traits, values
+        return max(first - again, 0.0), of_pairs, of_markers, of_traits, values
 
     def scan(self, variants: int, fitted: FittedTraits) -> tuple[float, Columns]:
         """Seconds of a block beside its products, and its statistics."""
-        x = _genotypes(variants, self.work.n_samples, self.model.genotypes, self.rng)
+        x = self.drawn.genotypes(variants)
         took, values = _taken(lambda: scan_block(x, fitted, self.model, single=self.single))
         known = self.work.products(variants, len(fitted.h2)) / self.product
         known += self.work.rotation(variants) / self.rotation
@@ -228,15 +283,15 @@ def _of_permutations(
     basis: Basis,
     samples: Samples,
     product: float,
-    rng: np.random.Generator,
+    drawn: _Drawn,
 ) -> tuple[float, Columns]:
     """Seconds per marker, trait and permutation beside the products, and maxima."""
     n, model = basis.n, footprint.model
-    y = _traits(basis, _PERMUTED, rng)
+    y = _traits(basis, _PERMUTED, drawn.rng)
     fitted: Any = fit_traits(y, samples, ModelOptions(reml=True), complete=basis)
     orders = permutations(0, range(_PERMUTATIONS), np.zeros(n, np.int64))
     variants = max(_MARKERS // model.columns**2, _FIRST)
-    x = split_markers(_genotypes(variants, n, model.genotypes, rng), np.zeros(variants, np.int64))
+    x = split_markers(drawn.genotypes(variants), np.zeros(variants, np.int64))
     count = _PERMUTATIONS if not model.joint else 16
 
     def scan() -> npt.NDArray[Any]:
@@ -263,8 +318,19 @@ def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int
     return took, size, stored
 
 
-def _stored_genotypes(n: int, rng: np.random.Generator) -> float:
+def _stored_genotypes(drawn: _Drawn) -> float:
     """Bytes that are stored for each byte of genotypes, of which three occur equally often."""
-    x = _genotypes(_MOST, n, None, rng)
+    x = replace(drawn, kinds=None).genotypes(_MOST)
     _, size, stored = _compress({"call_dosage": x}, FAST.codecs)
     return stored / size
+
+
+def _reduced(rng: np.random.Generator) -> float:
+    """Seconds per pair of the rows of different markers, given to all, and their maxima."""
+    values = rng.standard_normal((_MOST, _TRAITS)).astype(np.float32)
+    rows = np.arange(_MOST)
+
+    def reduce() -> npt.NDArray[Any]:
+        return values[rows].argmax(axis=0)
+
+    return min(_taken(reduce)[0] for _ in range(2)) / values.size

@@ -35,12 +35,15 @@ class Operations:
         Samples, and columns of covariates with the intercept.
     searched : bool
         As in `Footprint`.
+    rank : int or None
+        Rank of the kinship, if it is lower than the number of samples: scores have so many rows.
     """
 
     model: ModelOptions
     n_samples: int
     n_covariates: int = 1
     searched: bool = False
+    rank: int | None = None
 
     def basis(self) -> float:
         """Eigendecomposition: about 9 n^3 with divide and conquer."""
@@ -59,7 +62,7 @@ class Operations:
 
     def products(self, variants: int, traits: int) -> float:
         """Scores of all pairs, and what is interpolated for each."""
-        n, model = self.n_samples, self.model
+        n, model = self.rank or self.n_samples, self.model
         if model.alternative:
             if model.grid is not None:
                 each = float(n * len(model.grid))
@@ -71,8 +74,8 @@ class Operations:
         each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
         return 2.0 * variants * traits * each
 
-    def permuted(self, variants: int, traits: int, count: int) -> float:
+    def permuted(self, variants: float, traits: int, count: int) -> float:
         """Scores of permuted traits, their rotation and their likelihoods."""
         n, columns = self.n_samples, self.model.columns
-        of_pairs = 2.0 * variants * n * columns
+        of_pairs = 2.0 * variants * (self.rank or n) * columns
         return traits * count * (of_pairs + 2.0 * n * (n + _REFIT * (self.n_covariates + 1)))
