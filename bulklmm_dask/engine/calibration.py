@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ _FEW = 64
 _SECONDS = 0.12
 # Traits and permutations of a small block of permutations, and its markers.
 _PERMUTED, _PERMUTATIONS, _MARKERS = 2, 256, 2048
+# Loci, each of which has its share of the traits and of the markers, about as many as are linked to
+# a locus in a cross; effect on a trait of variance 1, a fifth of it; share of the samples in which
+# a marker differs.
+_LOCI, _EFFECT, _APART = 40, 0.6, 0.3
 # Samples of the kinship that is decomposed.
 _DECOMPOSED = 400
 _INNER = 128
@@ -116,24 +120,28 @@ def calibrate(
         basis, covariates = drawn.basis(c, graded=footprint.searched)
         samples = Samples(covariates, None, None, tuple(range(1, 1 + model.interactions)))
         fitted_by = ModelOptions(reml=True) if permuted else model
-        y = _traits(basis, _TRAITS, rng)
+        y = drawn.traits(basis, _TRAITS)
         few = fit_traits(y[:, :_FEW], samples, fitted_by, complete=basis)
         fitting, fitted = _taken(lambda: fit_traits(y, samples, fitted_by, complete=basis))
         fitting = max(fitting - 2.0 * n * n * _TRAITS / rotation, 0.0)
         work = Operations(model, n, c, footprint.searched, several)
         if permuted:
-            pair, values = _of_permutations(footprint, work, basis, samples, product, drawn)
+            pair, values = _of_permutations(
+                footprint, work, basis, samples, product, rotation, drawn
+            )
             marker = trait = 0.0
         else:
             scan = _Scan(model, work, single, product, rotation, drawn)
             prepared, pair, marker, trait, values = scan.measure(fitted, few)
             fitting += prepared
+            if model.alternative and model.grid is None:  # sums over the samples of single pairs
+                pair *= footprint.n_samples / n
         rounded = {name: compression.rounded(each) for name, each in values.items()}
         written, size, stored = _compress(rounded, compression.codecs_of_pairs)
     return Rates(
         product,
         rotation,
-        Operations(model, _DECOMPOSED).basis() / decomposed,
+        Operations(ModelOptions(), _DECOMPOSED).basis() / decomposed,
         fitting / (n * _TRAITS),
         pair,
         marker / n,
@@ -219,19 +227,32 @@ class _Drawn:
             values / values.mean(), np.ones(n), rotated, most, typical, vectors
         ), covariates
 
+    @cached_property
+    def _loci(self) -> Index:
+        """Dosages of loci that traits depend on, (loci, different samples)."""
+        return self.rng.integers(0, 3, (_LOCI, self.different or self.n))
+
+    def traits(self, basis: Basis, count: int) -> Array:
+        """Values (n, count) of traits, each of which depends on one of the loci."""
+        h2 = self.rng.uniform(0.05, 0.8, count)
+        drawn = self.rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
+        assert basis.vectors is not None
+        of_locus = self._loci[np.arange(count) % _LOCI][:, self._of].T
+        return np.asarray(basis.vectors @ drawn + _EFFECT * of_locus)
+
     def genotypes(self, variants: int) -> Array:
-        """Genotypes (variants, n), or probabilities of each kind (variants, n, kinds)."""
+        """Genotypes (variants, n), or probabilities of each kind (variants, n, kinds).
+
+        Dosages are those of the loci in turn, of which some have another value: a locus has linked
+        markers, whose LODs are high.
+        """
         shape, kinds = (variants, self.different or self.n), self.kinds
-        if kinds is None:
-            return self.rng.integers(0, 3, shape)[:, self._of].astype(np.float64)
-        return self.rng.dirichlet(np.full(kinds, 0.5), shape)[:, self._of]
-
-
-def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:
-    h2 = rng.uniform(0.05, 0.8, count)
-    drawn = rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
-    assert basis.vectors is not None
-    return np.asarray(basis.vectors @ drawn)
+        if kinds is not None:
+            return self.rng.dirichlet(np.full(kinds, 0.5), shape)[:, self._of]
+        linked = self._loci[np.arange(variants) % _LOCI]
+        others = self.rng.random(shape) < _APART
+        dosage = np.where(others, self.rng.integers(0, 3, shape), linked)
+        return dosage[:, self._of].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -283,11 +304,12 @@ def _of_permutations(
     basis: Basis,
     samples: Samples,
     product: float,
+    rotation: float,
     drawn: _Drawn,
 ) -> tuple[float, Columns]:
     """Seconds per marker, trait and permutation beside the products, and maxima."""
     n, model = basis.n, footprint.model
-    y = _traits(basis, _PERMUTED, drawn.rng)
+    y = drawn.traits(basis, _PERMUTED)
     fitted: Any = fit_traits(y, samples, ModelOptions(reml=True), complete=basis)
     orders = permutations(0, range(_PERMUTATIONS), np.zeros(n, np.int64))
     variants = max(_MARKERS // model.columns**2, _FIRST)
@@ -300,6 +322,7 @@ def _of_permutations(
 
     took, maxima = _taken(scan)
     known = work.permuted(variants, _PERMUTED, count) / product
+    known += (work.rotation(variants) + work.permuting(_PERMUTED, count)) / rotation
     return max(took - known, 0.0) / (variants * _PERMUTED * count), {"max_lod": maxima}
 
 

@@ -84,9 +84,13 @@ def forecast(
     }
     computed = copies.markers * plan.n_variants
     if load.size:
-        flops["blocks"] = work.permuted(computed, plan.n_traits, load.permutations)
+        products = work.permuted(computed, plan.n_traits, load.permutations)
+        # Each block rotates its markers, and each chunk of markers has the traits permuted.
+        rotations = load.n_blocks * work.rotation(1) * computed
+        rotations += plan.shape[0] * work.permuting(plan.n_traits, load.permutations)
+        flops["blocks"] = products + rotations
         pairs = computed * plan.n_traits * load.permutations
-        taken = flops["blocks"] / rates.product + pairs * rates.pair
+        taken = products / rates.product + rotations / rates.rotation + pairs * rates.pair
         at_once = min(together, load.scheduled)
     else:
         columns = plan.shape[1]

@@ -46,8 +46,14 @@ class Operations:
     rank: int | None = None
 
     def basis(self) -> float:
-        """Eigendecomposition: about 9 n^3 with divide and conquer."""
-        return 9.0 * self.n_samples**3
+        """Eigendecomposition: about 9 n^3 with divide and conquer.
+
+        `alt-exact` of distinct samples decomposes also the part beside the covariates, and puts
+        both together.
+        """
+        model = self.model
+        twice = model.alternative and model.grid is None and not self.searched and not self.rank
+        return (9.0 + twice * 13.0) * self.n_samples**3
 
     def fit(self, traits: int) -> float:
         """Null models of traits: their rotation, and likelihoods on a grid."""
@@ -75,7 +81,11 @@ class Operations:
         return 2.0 * variants * traits * each
 
     def permuted(self, variants: float, traits: int, count: int) -> float:
-        """Scores of permuted traits, their rotation and their likelihoods."""
-        n, columns = self.n_samples, self.model.columns
-        of_pairs = 2.0 * variants * (self.rank or n) * columns
-        return traits * count * (of_pairs + 2.0 * n * (n + _REFIT * (self.n_covariates + 1)))
+        """Scores of permuted traits."""
+        rows = self.rank or self.n_samples
+        return 2.0 * variants * rows * self.model.columns * traits * count
+
+    def permuting(self, traits: int, count: int) -> float:
+        """Rotation of permuted traits, and their likelihoods."""
+        n = self.n_samples
+        return 2.0 * n * (n + _REFIT * (self.n_covariates + 1)) * traits * count
