@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import xarray as xr
 
-from bulklmm_dask.analyses.inputs.genotypes import genotype_variable
+from bulklmm_dask.analyses.inputs.genotypes import genotype_variable, strains_of
 from bulklmm_dask.analyses.inputs.kernels import require_known
 from bulklmm_dask.analyses.inputs.vectors import with_value
 from bulklmm_dask.analyses.loads import Shapes
@@ -16,6 +16,7 @@ from bulklmm_dask.analyses.prepare import ModelInputs, prepare, strings
 from bulklmm_dask.analyses.scan_options import ScanOptions
 from bulklmm_dask.analyses.tested import study_to_test
 from bulklmm_dask.engine.arrays import is_lazy
+from bulklmm_dask.engine.copies import Copies
 from bulklmm_dask.errors import OptionError
 from bulklmm_dask.storage.labels.variables import LOCO
 from bulklmm_dask.storage.places.location import Location
@@ -42,6 +43,8 @@ class PlannedStudy:
     on_disk : dict
         Bytes on disk of its genotypes and its traits: None where they are not known, 0 for those
         in memory.
+    copies : Copies
+        Samples and markers that are copies of others, as far as they are known.
     """
 
     shapes: Shapes
@@ -49,6 +52,7 @@ class PlannedStudy:
     contigs: int
     kinship_to_come: bool
     on_disk: dict[str, int | None]
+    copies: Copies = field(default_factory=Copies)
 
     def assumed(self) -> list[str]:
         """What is taken for granted."""
@@ -101,7 +105,11 @@ def planned_from_study(ds: xr.Dataset, inputs: ModelInputs, how: dict[str, Any])
         what: _on_disk(ds, name)
         for what, name in (("genotypes", calls), ("traits", "sample_trait"))
     }
-    return PlannedStudy(shapes, options, contigs, to_come, on_disk)
+    related = study.measured.kinship
+    single = inputs.kernels is None and (to_come or related is not None)
+    strains = strains_of(ds) if single else None
+    copies = Copies.of(study.genotypes.values, related, strains)
+    return PlannedStudy(shapes, options, contigs, to_come, on_disk, copies)
 
 
 def _relations(contigs: int, *, loco: bool) -> int:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, Basis, make_basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
 from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.components.scan import fit_components
@@ -29,7 +29,7 @@ from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.shard import write
 from bulklmm_dask.storage.codecs.compression import FAST, Compression
-from bulklmm_dask.typing import Array, Columns
+from bulklmm_dask.typing import Array, Columns, Index
 
 # Samples of the small block at most, its traits, and its first number of markers.
 _SAMPLES, _TRAITS, _FIRST, _MOST = 400, 512, 64, 512
@@ -44,6 +44,10 @@ _BULK, _ALONE = (128, 64), (6, 3)
 _SECONDS = 0.12
 # Traits and permutations of a small block of permutations, and its markers.
 _PERMUTED, _PERMUTATIONS, _MARKERS = 2, 256, 2048
+# Loci, each of which has its share of the traits and of the markers, about as many as are linked to
+# a locus in a cross; effect on a trait of variance 1, a fifth of it; share of the samples in which
+# a marker differs.
+_LOCI, _EFFECT, _APART = 40, 0.6, 0.3
 # Samples of the kinship that is decomposed.
 _DECOMPOSED = 400
 _INNER = 128
@@ -62,7 +66,8 @@ class Rates:
     basis : float
         Operations per second of an eigendecomposition.
     fit : float
-        Seconds per sample and trait of a fit.
+        Seconds per sample and trait of a fit, and of what its first scan prepares, beside the
+        rotation.
     pair : float
         Seconds per pair of a scan, or of permutations, beside the products.
     marker, trait : float
@@ -71,6 +76,8 @@ class Rates:
         Bytes per second of statistics that are compressed and summed.
     stored, stored_genotypes : float
         Bytes that are stored for each byte of statistics, and of genotypes.
+    reduced : float
+        Seconds per pair whose statistic is looked at and given up.
     ratio : float
         Seconds per operation of the bases of permutations with several kernels
         (`Operations.ratios`).
@@ -86,11 +93,16 @@ class Rates:
     write: float
     stored: float
     stored_genotypes: float
+    reduced: float
     ratio: float = 0.0
 
 
 def calibrate(
-    footprint: Footprint, compression: Compression = FAST, *, permuted: bool = False
+    footprint: Footprint,
+    compression: Compression = FAST,
+    *,
+    permuted: bool = False,
+    different: int | None = None,
 ) -> Rates:
     """Measure the speed of one thread.
 
@@ -102,58 +114,66 @@ def calibrate(
         How statistics are written.
     permuted : bool
         Whether permutations are planned instead of a scan.
+    different : int, optional
+        Number of samples that are no copies of others, if there are copies.
     """
     model, single = footprint.model, footprint.single
     bulk = model.components > 0 and footprint.together
     most = _OF_KERNELS if bulk or (model.components and permuted) else _SAMPLES
     n = max(min(footprint.n_samples, most), footprint.n_covariates + model.interactions + 10)
     rng = np.random.default_rng(0)
+    several = None if different is None else max(round(different * n / footprint.n_samples), 2)
     with one_blas_thread():
-        product = _product(n, np.dtype(np.float32 if single else np.float64), rng)
-        rotation = product if not single else _product(n, np.dtype(np.float64), rng)
-        basis, covariates = _basis(
-            n, max(footprint.n_covariates, 1 + model.interactions), rng, graded=footprint.searched
-        )
-        c = covariates.shape[1]
-        work = Operations(model, n, c, footprint.searched, together=footprint.together)
+        product = _product(several or n, np.dtype(np.float32 if single else np.float64), rng)
+        rotation = _product(n, np.dtype(np.float64), rng)
+        drawn = _Drawn(n, several, model.genotypes, rng)
+        c = max(footprint.n_covariates, 1 + model.interactions)
+        basis, covariates = drawn.basis(c, graded=footprint.searched)
+        work = Operations(model, n, c, footprint.searched, several, together=footprint.together)
         fitted_by = ModelOptions(reml=True) if permuted else model
         small = (_of_kernels if model.components else _of_kinship)(
             footprint, basis, covariates, fitted_by, rng
         )
-        y = _traits(basis, small.traits, rng)
+        y = drawn.traits(basis, small.traits)
         first, few = _taken(lambda: small.fit(y[:, : small.few]))
-        took, fitted = _taken(lambda: small.fit(y))
-        # Seconds a sample and trait, and of a marker and a trait, at the samples that are planned.
-        fit, of_traits = took / (n * small.traits), 1.0
+        fitting, fitted = _taken(lambda: small.fit(y))
+        # A fit, and what traits add to a block, of as many samples as are planned.
+        of_fits = of_traits = 1.0
         if model.components:
             again, _ = _taken(lambda: small.fit(y[:, : small.few]))
             decomposed = work.basis() / max(first - again, 1e-9)
             more = footprint.n_samples / n  # a fit takes between n^2 and n^3 operations
-            fit *= more if bulk else more**2
-            of_traits = 1.0 if bulk else more**2
+            of_fits, of_traits = (more, 1.0) if bulk else (more**2, more**2)
         else:
+            fitting = max(fitting - 2.0 * n * n * small.traits / rotation, 0.0)
             alone, _ = _taken(lambda: _decompose(rng))
-            decomposed = Operations(model, _DECOMPOSED).basis() / alone
+            decomposed = Operations(ModelOptions(), _DECOMPOSED).basis() / alone
+        ratio = 0.0
         if permuted:
-            pair, ratio, values = _of_permutations(footprint, work, small, basis, product, rng)
+            pair, ratio, values = _of_permutations(
+                footprint, work, small, basis, product, rotation, drawn
+            )
             marker = trait = 0.0
         else:
-            scan = _Scan(model, work, single, product, rotation, rng)
-            pair, marker, trait, values = scan.measure(fitted, few)
-            ratio = 0.0
+            scan = _Scan(model, work, single, product, rotation, drawn)
+            prepared, pair, marker, trait, values = scan.measure(fitted, few)
+            fitting += prepared
+            if model.alternative and model.grid is None:  # sums over the samples of single pairs
+                pair *= footprint.n_samples / n
         rounded = {name: compression.rounded(each) for name, each in values.items()}
         written, size, stored = _compress(rounded, compression.codecs_of_pairs)
     return Rates(
         product,
         rotation,
         decomposed,
-        fit,
+        fitting / (n * small.traits) * of_fits,
         pair,
         marker / n,
         trait / n * of_traits,
         size / written,
         stored / size,
-        _stored_genotypes(n, rng),
+        _stored_genotypes(drawn),
+        _reduced(rng),
         ratio,
     )
 
@@ -233,37 +253,85 @@ def _decompose(rng: np.random.Generator) -> Basis:
     return make_basis(rows @ rows.T / _DECOMPOSED, np.ones((_DECOMPOSED, 1)))
 
 
-def _basis(
-    n: int, c: int, rng: np.random.Generator, *, graded: bool = False
-) -> tuple[Basis, Array]:
-    """An eigenbasis of n samples without a decomposition, and c covariates.
+@dataclass(frozen=True)
+class _Drawn:
+    """Random samples and markers.
 
-    The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one has
-    the scanner of weights of very different size.
+    Attributes
+    ----------
+    n, different : int
+        Number of samples, and of those that are no copies; None for all.
+    kinds : int or None
+        Number of genotypes whose probabilities are drawn; None for dosages.
+    rng : Generator
+        Source of random numbers.
     """
-    axis = rng.standard_normal(n)
-    axis /= np.linalg.norm(axis)
-    vectors = np.eye(n) - 2.0 * np.outer(axis, axis)
-    drawn = 10.0 ** rng.uniform(-_DECADES, _DECADES, n) if graded else rng.gamma(2.0, size=n)
-    values = np.sort(drawn)[::-1]
-    covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
-    columns = np.linalg.qr(covariates)[0]
-    rotated = vectors.T @ columns
-    typical = 1.0 if graded else None
-    return Basis(values / values.mean(), np.ones(n), rotated, 1.0, typical, vectors), covariates
 
+    n: int
+    different: int | None
+    kinds: int | None
+    rng: np.random.Generator
 
-def _traits(basis: Basis, count: int, rng: np.random.Generator) -> Array:
-    h2 = rng.uniform(0.05, 0.8, count)
-    drawn = rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
-    assert basis.vectors is not None
-    return np.asarray(basis.vectors @ drawn)
+    @property
+    def _of(self) -> Index:
+        """Which of the different samples each is a copy of, (n,)."""
+        return np.arange(self.n) * (self.different or self.n) // self.n
 
+    def basis(self, c: int, *, graded: bool = False) -> tuple[Basis, Array]:
+        """An eigenbasis without a decomposition, and c covariates.
 
-def _genotypes(variants: int, n: int, genotypes: int | None, rng: np.random.Generator) -> Array:
-    if genotypes is None:
-        return rng.integers(0, 3, (variants, n)).astype(np.float64)
-    return rng.dirichlet(np.full(genotypes, 0.5), (variants, n))
+        The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one
+        has the scanner of weights of very different size. Copies have equal entries in all
+        eigenvectors of eigenvalues above 0.
+        """
+        n, rng = self.n, self.rng
+        rank = self.different or n
+        axis = rng.standard_normal(rank)
+        axis /= np.linalg.norm(axis)
+        vectors = np.eye(rank) - 2.0 * np.outer(axis, axis)
+        if rank < n:
+            whole = np.linalg.qr(np.eye(rank)[self._of], mode="complete")[0]
+            vectors = np.concatenate([whole[:, :rank] @ vectors, whole[:, rank:]], axis=1)
+        size = (rank,)
+        drawn = (
+            10.0 ** rng.uniform(-_DECADES, _DECADES, size) if graded else rng.gamma(2.0, size=size)
+        )
+        values = np.concatenate([np.sort(drawn)[::-1], np.zeros(n - rank)])
+        covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
+        columns = np.linalg.qr(covariates)[0]
+        rotated = vectors.T @ columns
+        typical = 1.0 if graded else None
+        most = 1.0 if rank == n else LARGEST_H2_IF_SINGULAR
+        return Basis(
+            values / values.mean(), np.ones(n), rotated, most, typical, vectors
+        ), covariates
+
+    @cached_property
+    def _loci(self) -> Index:
+        """Dosages of loci that traits depend on, (loci, different samples)."""
+        return self.rng.integers(0, 3, (_LOCI, self.different or self.n))
+
+    def traits(self, basis: Basis, count: int) -> Array:
+        """Values (n, count) of traits, each of which depends on one of the loci."""
+        h2 = self.rng.uniform(0.05, 0.8, count)
+        drawn = self.rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
+        assert basis.vectors is not None
+        of_locus = self._loci[np.arange(count) % _LOCI][:, self._of].T
+        return np.asarray(basis.vectors @ drawn + _EFFECT * of_locus)
+
+    def genotypes(self, variants: int) -> Array:
+        """Genotypes (variants, n), or probabilities of each kind (variants, n, kinds).
+
+        Dosages are those of the loci in turn, of which some have another value: a locus has linked
+        markers, whose LODs are high.
+        """
+        shape, kinds = (variants, self.different or self.n), self.kinds
+        if kinds is not None:
+            return self.rng.dirichlet(np.full(kinds, 0.5), shape)[:, self._of]
+        linked = self._loci[np.arange(variants) % _LOCI]
+        others = self.rng.random(shape) < _APART
+        dosage = np.where(others, self.rng.integers(0, 3, shape), linked)
+        return dosage[:, self._of].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -275,14 +343,19 @@ class _Scan:
     single: bool
     product: float
     rotation: float
-    rng: np.random.Generator
+    drawn: _Drawn
 
-    def measure(self, many: FittedTraits, few: FittedTraits) -> tuple[float, float, float, Columns]:
-        """Seconds per pair, per marker and per trait beside the products, and the statistics.
+    def measure(
+        self, many: FittedTraits, few: FittedTraits
+    ) -> tuple[float, float, float, float, Columns]:
+        """Seconds of what traits prepare, and per pair, marker and trait; and the statistics.
 
-        They follow from three blocks: of many and of few traits, of all markers and of half.
+        They are without those of the products. What traits prepare takes the first scan of them
+        longer than the next one, after one of others that has loaded what it needs. The rest
+        follows from three blocks: of many and of few traits, of all markers and of half.
         """
-        self.scan(8, many)
+        self.scan(8, few)
+        first, again = (self.scan(8, many)[0] for _ in range(2))
         took, _ = self.scan(_FIRST, many)
         variants = 2 * int(np.clip(_FIRST * _SECONDS / took, _FIRST, _MOST) // 2)
         cuts = (variants, many), (variants // 2, many), (variants, few)
@@ -293,11 +366,11 @@ class _Scan:
         of_traits = max(2 * half - whole, 0.0) / t
         of_pairs = max((whole - narrow) / (t - less) - of_traits, 0.0) / variants
         of_markers = max(whole / variants - of_pairs * t - of_traits * t / variants, 0.0)
-        return of_pairs, of_markers, of_traits, values
+        return max(first - again, 0.0), of_pairs, of_markers, of_traits, values
 
     def scan(self, variants: int, fitted: FittedTraits) -> tuple[float, Columns]:
         """Seconds of a block beside its products, and its statistics."""
-        x = _genotypes(variants, self.work.n_samples, self.model.genotypes, self.rng)
+        x = self.drawn.genotypes(variants)
         took, values = _taken(lambda: scan_block(x, fitted, self.model, single=self.single))
         known = self.work.products(variants, len(fitted.n_samples)) / self.product
         known += self.work.rotation(variants) / self.rotation
@@ -310,7 +383,8 @@ def _of_permutations(
     small: _Small,
     basis: Basis,
     product: float,
-    rng: np.random.Generator,
+    rotation: float,
+    drawn: _Drawn,
 ) -> tuple[float, float, Columns]:
     """Seconds per marker, trait and permutation beside the products, and maxima.
 
@@ -318,11 +392,11 @@ def _of_permutations(
     quarter of the permutations tells them apart.
     """
     n, model = basis.n, footprint.model
-    y = _traits(basis, _PERMUTED, rng)
+    y = drawn.traits(basis, _PERMUTED)
     fitted: Any = small.fit(y)
     orders = permutations(0, range(_PERMUTATIONS), np.zeros(n, np.int64))
     variants = max(_MARKERS // model.columns**2, _FIRST)
-    x = split_markers(_genotypes(variants, n, model.genotypes, rng), np.zeros(variants, np.int64))
+    x = split_markers(drawn.genotypes(variants), np.zeros(variants, np.int64))
     count = _PERMUTATIONS if not model.joint else 16
 
     def scan(count: int) -> npt.NDArray[Any]:
@@ -336,6 +410,9 @@ def _of_permutations(
         fixed = max((4.0 * less - took) / 3.0, 0.0)
         ratio = fixed / work.ratios(variants)
     known = work.permuted(variants, _PERMUTED, count) / product
+    known += work.permuting(_PERMUTED, count) / rotation
+    if not model.components:
+        known += work.rotation(variants) / rotation
     pair = max(took - fixed - known, 0.0) / (variants * _PERMUTED * count)
     return pair, ratio, {"max_lod": maxima}
 
@@ -355,8 +432,19 @@ def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int
     return took, size, stored
 
 
-def _stored_genotypes(n: int, rng: np.random.Generator) -> float:
+def _stored_genotypes(drawn: _Drawn) -> float:
     """Bytes that are stored for each byte of genotypes, of which three occur equally often."""
-    x = _genotypes(_MOST, n, None, rng)
+    x = replace(drawn, kinds=None).genotypes(_MOST)
     _, size, stored = _compress({"call_dosage": x}, FAST.codecs)
     return stored / size
+
+
+def _reduced(rng: np.random.Generator) -> float:
+    """Seconds per pair of the rows of different markers, given to all, and their maxima."""
+    values = rng.standard_normal((_MOST, _TRAITS)).astype(np.float32)
+    rows = np.arange(_MOST)
+
+    def reduce() -> npt.NDArray[Any]:
+        return values[rows].argmax(axis=0)
+
+    return min(_taken(reduce)[0] for _ in range(2)) / values.size

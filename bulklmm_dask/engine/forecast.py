@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bulklmm_dask.engine.calibration import Rates
+from bulklmm_dask.engine.copies import Copies
 from bulklmm_dask.engine.room import Room
 from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.lmm.few.choice import is_few
@@ -43,7 +44,9 @@ class Forecast:
         return self.seconds["scheduler"] > self.seconds["fits"] + self.seconds["blocks"]
 
 
-def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
+def forecast(
+    load: Workload, rates: Rates, room: Room, copies: Copies | None = None, *, stored: bool = True
+) -> Forecast:
     """Forecast a run.
 
     Parameters
@@ -54,10 +57,16 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
         Speed of one thread.
     room : Room
         Workers and their threads.
+    copies : Copies, optional
+        Samples and markers that a scan computes once.
+    stored : bool
+        Whether all statistics are written into a store.
     """
+    copies = copies or Copies()
     plan, foot = load.plan, load.plan.footprint
     work = Operations(
-        foot.model, foot.n_samples, foot.n_covariates, foot.searched, together=foot.together
+        *(foot.model, foot.n_samples, foot.n_covariates, foot.searched, copies.samples),
+        together=foot.together,
     )
     n, together = plan.n_samples, room.workers * room.threads
     fits, own = load.n_fits, load.n_bases - load.relations
@@ -69,33 +78,47 @@ def forecast(load: Workload, rates: Rates, room: Room) -> Forecast:
     # Bases of kinships run beside each other, at most one a thread.
     rounds = math.ceil(load.relations / together) if load.relations else 0
     bases = rounds + own / min(together, max(fits, 1))
-    fitting = rates.fit * n * plan.traits + 2.0 * n * n * plan.traits / rates.rotation
+    of_fit = plan.n_traits / plan.shape[1]  # the last chunk may be smaller
+    fitting = (rates.fit * n + 2.0 * n * n / rates.rotation) * of_fit
     seconds = {
         "bases": bases * work.basis() / rates.basis,
         "fits": fits * fitting / min(together, max(fits, 1)),
         "scheduler": load.scheduling,
     }
+    computed = copies.markers * plan.n_variants
     if load.size:
-        flops["blocks"] = work.permuted(plan.n_variants, plan.n_traits, load.permutations)
+        products = work.permuted(computed, plan.n_traits, load.permutations)
+        # Each chunk of markers has the traits permuted, and each block rotates its markers: with
+        # several kernels into the basis of each ratio.
+        rotations = plan.shape[0] * work.permuting(plan.n_traits, load.permutations)
+        if not foot.model.components:
+            rotations += load.n_blocks * work.rotation(1) * computed
         ratios = load.scheduled * work.ratios(min(plan.variants, plan.n_variants))
-        pairs = float(plan.tests) * load.permutations
-        taken = flops["blocks"] / rates.product + pairs * rates.pair + ratios * rates.ratio
-        flops["blocks"] += ratios
+        flops["blocks"] = products + rotations + ratios
+        pairs = computed * plan.n_traits * load.permutations
+        taken = products / rates.product + rotations / rates.rotation
+        taken += pairs * rates.pair + ratios * rates.ratio
         at_once = min(together, load.scheduled)
     else:
         columns = plan.shape[1]
-        products = work.products(plan.n_variants, plan.n_traits)
+        products = work.products(1, plan.n_traits) * computed
         of_one = plan.n_variants // max(load.relations, 1)
         few = is_few(foot.model, n, plan.traits, of_one) and not foot.own
         few &= not foot.model.components
-        rotations = columns * plan.patterns * work.rotation(plan.n_variants)
+        rotations = columns * plan.patterns * work.rotation(1) * computed
         flops["blocks"] = products + rotations
-        markers = float(columns * plan.n_variants * n)
+        markers = columns * computed * n
         traits = float(plan.shape[0] * plan.n_traits * n)
         # Those of few traits are in single precision.
         taken = products / rates.product + rotations / (rates.rotation * (2.0 if few else 1.0))
-        taken += plan.tests * (rates.pair + plan.pair_bytes / rates.write)
+        taken += computed * plan.n_traits * rates.pair
         taken += markers * rates.marker + traits * rates.trait
+        if stored:  # copies are compressed as one
+            taken += computed * plan.n_traits * plan.pair_bytes / rates.write
+        else:
+            taken += plan.tests * rates.reduced
         at_once = min(together, load.n_blocks)
-    seconds["blocks"] = (taken + _STORING * load.n_blocks) / at_once
+    if stored:
+        taken += _STORING * load.n_blocks
+    seconds["blocks"] = taken / at_once
     return Forecast(flops, seconds)

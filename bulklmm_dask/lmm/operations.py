@@ -40,6 +40,8 @@ class Operations:
         Samples, and columns of covariates with the intercept.
     searched : bool
         As in `Footprint`.
+    rank : int or None
+        Rank of the kinship, if it is lower than the number of samples: scores have so many rows.
     together : bool
         As in `Footprint`.
     """
@@ -48,6 +50,7 @@ class Operations:
     n_samples: int
     n_covariates: int = 1
     searched: bool = False
+    rank: int | None = None
     together: bool = True
 
     @property
@@ -57,12 +60,15 @@ class Operations:
     def basis(self) -> float:
         """Eigendecomposition: about 9 n^3 with divide and conquer.
 
-        Of several kernels those of the nodes, or Cholesky factors of a mesh of covariances.
+        `alt-exact` of distinct samples decomposes also the part beside the covariates, and puts
+        both together. Of several kernels those of the nodes, or Cholesky factors of a mesh of
+        covariances.
         """
-        cube = float(self.n_samples**3)
-        if not self.model.components:
-            return 9.0 * cube
-        return 9.0 * _RAYS * cube if self._bulk else _MESH / 3.0 * cube
+        model, cube = self.model, float(self.n_samples**3)
+        if model.components:
+            return 9.0 * _RAYS * cube if self._bulk else _MESH / 3.0 * cube
+        twice = model.alternative and model.grid is None and not self.searched and not self.rank
+        return (9.0 + twice * 13.0) * cube
 
     def fit(self, traits: int) -> float:
         """Null models of traits: their rotation, and likelihoods on a grid."""
@@ -81,7 +87,7 @@ class Operations:
 
     def products(self, variants: int, traits: int) -> float:
         """Scores of all pairs, and what is interpolated for each."""
-        n, model = self.n_samples, self.model
+        n, model = self.rank or self.n_samples, self.model
         if model.alternative:
             if model.grid is not None:
                 each = float(n * len(model.grid))
@@ -96,14 +102,18 @@ class Operations:
         each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
         return 2.0 * variants * traits * each
 
-    def permuted(self, variants: int, traits: int, count: int) -> float:
-        """Scores of permuted traits, their rotation and their likelihoods."""
-        n, columns = self.n_samples, self.model.columns
-        of_pairs = 2.0 * variants * n * columns
+    def permuted(self, variants: float, traits: int, count: int) -> float:
+        """Scores of permuted traits."""
+        rows = self.rank or self.n_samples
+        return 2.0 * variants * rows * self.model.columns * traits * count
+
+    def permuting(self, traits: int, count: int) -> float:
+        """Rotation of permuted traits, and their likelihoods; for each ratio of several kernels."""
+        n = self.n_samples
         estimated = n + _REFIT * (self.n_covariates + 1)
         if self.model.components:
             estimated *= 1 + count_of_ratios(self.model.components - 1)
-        return traits * count * (of_pairs + 2.0 * n * estimated)
+        return 2.0 * n * estimated * traits * count
 
     def ratios(self, variants: int) -> float:
         """Eigenbases of a part of permutations with several kernels, and its markers in each."""

@@ -41,7 +41,7 @@ def peak() -> int:
 
 
 # Memory does not depend on the speed of a machine.
-RATES = Rates(5e10, 5e10, 2e10, 5e-7, 5e-9, 3e-8, 0.0, 4e8, 0.9, 0.15)
+RATES = Rates(5e10, 5e10, 2e10, 5e-7, 5e-9, 3e-8, 0.0, 4e8, 0.9, 0.15, 1e-9)
 
 # Gaps between arrays in memory that was freed and is used again.
 FREED = 2**25
