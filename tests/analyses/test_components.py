@@ -186,7 +186,6 @@ def test_collinear_kernels_are_named():
 def test_other_analyses_refuse_several_kernels():
     ds, kernels = caged(), {"additive": "kinship", "cage": "cage"}
     calls = [
-        lambda: blmm.blup(ds, ["trait1"], kinship=kernels),
         lambda: blmm.profile(ds, "trait1", kinship=kernels),
         lambda: blmm.hotspot_baseline(ds, window=5, kinship=kernels),
         lambda: ModelInputs(kinship=kernels),  # as every analysis of a kinship makes them
