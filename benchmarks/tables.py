@@ -110,8 +110,10 @@ def of_peers(run: dict[str, Any]) -> str:
 
 def of_sizes(run: dict[str, Any]) -> str:
     """Time of a test against the size of a study, and its ratio."""
+    figures = run.get("sizes", [])
+    axes = list(dict.fromkeys(figure["axis"] for figure in figures))
     rows = []
-    for figure in run.get("sizes", []):
+    for figure in sorted(figures, key=lambda one: (axes.index(one["axis"]), one["size"])):
         rows.append(
             [
                 f"{figure['axis']}: {figure['size']:,}",
