@@ -27,7 +27,7 @@ from cases import NULL_EXACT, maxima
 from dask import config
 from ratios import Ratio, in_turn
 from simulated import different
-from timing import Product, Seconds, limit_blas, spent
+from timing import Product, Seconds, limit_blas, short, spent
 
 import bulklmm_dask as blmm
 
@@ -178,8 +178,8 @@ def main() -> None:
         for one in along(axis, options):
             book.add(options.book, "sizes", one | {"repeats": options.repeats})
             print(
-                f"{one['size']:7,} {axis.field:9s} {one['case']:34s} {one['ns']:9,.3g} ns a test, "
-                f"by the clock {one['clock_ns']:9,.3g}, ratio {tables.cell(one['processor'])}"
+                f"{axis.field:9s} {one['size']:7,} {one['case']:34s} {short(one['ns']):>9s} ns, "
+                f"by the clock {short(one['clock_ns']):>9s}, ratio {tables.cell(one['processor'])}"
                 + ("" if one["goal"] is None else f"  at most {one['goal']:g}"),
                 flush=True,
             )

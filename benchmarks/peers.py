@@ -269,7 +269,8 @@ def _genome_scan(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     gemma = [program, "-bfile", "study"]
     kinship = ["output/result.cXX.txt", "-lmm", "2"]
     ours = [sys.executable, "-m", "bulklmm_dask", "hits", "study.bed", "--kinship", "centered"]
-    ours += ["--method", "alt-exact", "--threshold", "0", "--out", "hits.csv"]
+    ours += ["--method", "alt-exact", "--threshold", "0"]
+    ours += ["--out", "hits.csv", "--overwrite"]
 
     def theirs() -> Seconds:
         first = spent_by([*gemma, "-gk", "1", *UNFILTERED[1:]], folder, options.threads)

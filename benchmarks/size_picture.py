@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "_static" / "sizes.svg"
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "baseline", "numpy": "NumPy"}
 
+FEW = ("patterns", "threads")  # ticks at the sizes themselves: less than a decade or two
+
 
 def drawn(runs: dict[str, Any]) -> Figure:
     """An axes for each size that grows; lines of each run, and of its bare product."""
     plt = pyplot()
     points = {
-        name: [one for one in run.get("sizes", []) if one["case"] == NULL_EXACT]
-        for name, run in runs.items()
+        name: [one for one in runs[name]["sizes"] if one["case"] == NULL_EXACT]
+        for name in NAMES
+        if runs.get(name, {}).get("sizes")
     }
     sizes = list(dict.fromkeys(one["axis"] for some in points.values() for one in some))
     figure, _ = plt.subplots(
@@ -39,6 +42,12 @@ def drawn(runs: dict[str, Any]) -> Figure:
             ax.plot(x, scan, "o-", color=colour, lw=1.2, ms=3, label=f"null-exact, {label}")
             ax.plot(x, product, "--", color=colour, lw=0.9, label=f"bare product, {label}")
         ax.set(xscale="log", yscale="log")
+        if size in FEW:
+            ticks = sorted(
+                {one["size"] for some in points.values() for one in some if one["axis"] == size}
+            )
+            ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        ax.xaxis.set_minor_formatter("")
         ax.set_xlabel(size, fontsize=NORMAL)
         ax.grid(color="0.9", lw=0.5)
         tidy(ax)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from timing import Spread
+from timing import Spread, short
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "speed.md"
 # Studies that share a table, side by side; any other has one of its own.
@@ -95,8 +95,8 @@ def of_peers(run: dict[str, Any]) -> str:
             f"{figure['peer']} ({figure['version']})",
             figure["study"],
             figure["ours"],
-            f"{figure['ns']:,.0f}",
-            f"{figure['ours_ns']:,.1f}",
+            short(figure["ns"]),
+            short(figure["ours_ns"]),
             cell(figure["times"]),
             "" if figure["goal"] is None else f"{figure['goal']:,g}",
         ]
@@ -109,19 +109,21 @@ def of_peers(run: dict[str, Any]) -> str:
 
 
 def of_sizes(run: dict[str, Any]) -> str:
-    """Time of a test against the size of a study, and its ratio to the bare product."""
+    """Time of a test against the size of a study, and its ratio."""
+    figures = run.get("sizes", [])
+    axes = list(dict.fromkeys(figure["axis"] for figure in figures))
     rows = []
-    for figure in run.get("sizes", []):
+    for figure in sorted(figures, key=lambda one: (axes.index(one["axis"]), one["size"])):
         rows.append(
             [
-                f"{figure['size']:,} {figure['axis']}",
+                f"{figure['axis']}: {figure['size']:,}",
                 figure["case"],
-                f"{figure['ns']:,.3g}",
+                short(figure["ns"]),
                 cell(figure["processor"]),
                 _goal(figure["goal"]),
             ]
         )
-    return table(("", "", "ns a test", "products", "at most"), rows) if rows else ""
+    return table(("", "", "ns a test", "ratio", "at most"), rows) if rows else ""
 
 
 MARKS = {"cases": of_cases, "peers": of_peers, "sizes": of_sizes}
@@ -130,7 +132,7 @@ MARKS = {"cases": of_cases, "peers": of_peers, "sizes": of_sizes}
 def marked(runs: dict[str, Any], part: str) -> str:
     """Everything that stands between the marks of a part on the page."""
     made = []
-    for name in reversed(LOOPS):
+    for name in LOOPS:
         run = runs.get(name, {})
         if run.get(part):
             made += [about(run, part), MARKS[part](run)]

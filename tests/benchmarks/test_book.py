@@ -96,6 +96,28 @@ def test_a_page_without_marks_is_refused():
         tables.on_page("# Speed\n", {})
 
 
+def test_the_picture_has_every_size(runs):
+    pytest.importorskip("matplotlib")
+    import size_picture
+
+    drawn = size_picture.drawn(runs)
+    points = {
+        (ax.get_xlabel(), x, y)
+        for ax in drawn.axes
+        for line in ax.lines
+        if line.get_marker() == "o"
+        for x, y in line.get_xydata()
+    }
+    assert points == {
+        (one["axis"], one["size"], one["ns"])
+        for run in runs.values()
+        for one in run.get("sizes", [])
+        if one["case"] == "null-exact, double"
+    }
+    assert size_picture.PICTURE.read_text().startswith("<?xml")
+    size_picture.pyplot().close(drawn)
+
+
 # --- the book --------------------------------------------------------------------------------
 
 
