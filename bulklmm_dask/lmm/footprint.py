@@ -13,6 +13,7 @@ from bulklmm_dask.lmm.alt.gains import STEPS
 from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
 from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES
 from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.components.choice import may_be_bulk
 from bulklmm_dask.lmm.few.choice import MARKERS_A_SAMPLE, is_few
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
 from bulklmm_dask.lmm.options import ModelOptions
@@ -21,8 +22,10 @@ from bulklmm_dask.lmm.options import ModelOptions
 _MESH = 88
 # Traits whose sums are compressed together, and of which likelihoods are followed together.
 _TOGETHER, _SHARED = 256, 1024
-# Nodes of several kernels, and points of a lattice of their shares that is searched.
-_OF_KERNELS, _LATTICE = 60, 750
+# By the number of kernels: nodes, points of a lattice of their shares, and numbers of each of the
+# traits that are fitted together; vectors that nodes are chosen by, and copies of their forms.
+_OF_KERNELS, _LATTICE, _FITTED = (0, 30, 110, 200), (0, 50, 1500, 20_000), (0, 300, 3600, 40_000)
+_SEVERAL, _VECTORS, _COPIES = 512, 400, 6.0
 # Largest number of nodes that variations of markers are interpolated from.
 _NODES = 48
 # Rows of a tile of the alt methods, and of permuted traits that are estimated together.
@@ -131,16 +134,23 @@ class Footprint:
 
     def _fit_of_components(self, traits: int, patterns: int) -> Cells:
         """Shares of several kernels: scores, weights of nodes and values of each trait."""
-        n, t = self.n_samples, min(traits, _TOGETHER)
-        kept = (2.0 * n + _OF_KERNELS + 5.0) * traits + 2.0 * self.model.components * n**2 * (
+        n, t, k = self.n_samples, min(traits, _SEVERAL), self._bulk
+        kept = (2.0 * n + _OF_KERNELS[k] + 5.0) * traits + 2.0 * self.model.components * n**2 * (
             patterns - 1.0
         )
-        return Cells(kept + self._nodes + (_OF_KERNELS * n + 6.0 * _LATTICE) * t, kept)
+        made = _COPIES * _VECTORS * _LATTICE[k]
+        return Cells(kept + self._nodes + max(made, (2.0 * n + _FITTED[k]) * t), kept)
+
+    @property
+    def _bulk(self) -> int:
+        """Number of kernels that are scanned in bulk, 0 for none."""
+        return self.model.components - 1 if may_be_bulk(self.model) else 0
 
     @property
     def _nodes(self) -> float:
         """Kernels and the nodes that are kept with them."""
-        return (2.0 * _OF_KERNELS + 4.0 * self.model.components) * self.n_samples**2
+        q, k = _OF_KERNELS[self._bulk], self.model.components
+        return (q + 4.0 * k) * self.n_samples**2 + q * _LATTICE[self._bulk]
 
     def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
         """A block, from its genotypes, which are not counted, to its statistics, which are."""
@@ -148,7 +158,10 @@ class Footprint:
         vn, n, model = variants * self.n_samples, self.n_samples, self.model
         if model.components and not model.joint:
             effects = 2.0 * pairs if model.with_effects else 0.0
-            return Cells(4.0 * vn + _OF_KERNELS * variants + 2.0 * out + effects + self._nodes, out)
+            return Cells(
+                4.0 * vn + _OF_KERNELS[self._bulk] * variants + 2.0 * out + effects + self._nodes,
+                out,
+            )
         if model.joint:
             effects = 2 * sum(model.effects) * pairs if model.with_effects else 0
             columns = model.columns

@@ -5,9 +5,11 @@ from __future__ import annotations
 from bulklmm_dask.lmm.options import ModelOptions
 
 # Most kernels whose covariances are interpolated: the nodes of more take too many points.
-MOST_KERNELS = 2
+MOST_KERNELS = 3
 # Fewest traits of the same samples for which nodes are made.
 FEWEST = 64
+# The same with the most kernels: their nodes take as long as some 200 traits by themselves.
+FEWEST_OF_MOST = 256
 
 
 def may_be_bulk(options: ModelOptions) -> bool:
