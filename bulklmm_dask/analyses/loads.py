@@ -13,7 +13,7 @@ from bulklmm_dask.engine.plan import make_plan
 from bulklmm_dask.engine.study import Study
 from bulklmm_dask.engine.workload import Workload
 from bulklmm_dask.lmm.basis import are_wide
-from bulklmm_dask.lmm.components.choice import FEWEST, may_be_bulk
+from bulklmm_dask.lmm.components.choice import fewest, may_be_bulk
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.statistics import statistics
 
@@ -75,7 +75,8 @@ class Shapes:
     def footprint(self, options: ScanOptions, *, permuted: bool = False) -> Footprint:
         """Memory of fits and scans with these options, or of permutations."""
         of_pattern = self.n_traits // (self.patterns or 1)
-        bulk = may_be_bulk(options.model) and of_pattern >= FEWEST and not self.wide
+        many = of_pattern >= fewest(options.model.components - 1)
+        bulk = may_be_bulk(options.model) and many and not self.wide
         return Footprint(
             options.model,
             self.n_samples,

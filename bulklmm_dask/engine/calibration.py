@@ -19,6 +19,7 @@ import numpy.typing as npt
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, Basis, make_basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
+from bulklmm_dask.lmm.components.choice import fewest
 from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.components.scan import fit_components
 from bulklmm_dask.lmm.footprint import Footprint
@@ -38,8 +39,8 @@ _FEW = 64
 # Samples of the small block in bulk with several kernels at most, and those of a group that is a
 # kernel.
 _OF_KERNELS, _GROUP = 150, 8
-# Its traits and the few, where these are in bulk and where each is by itself.
-_BULK, _ALONE = (128, 64), (6, 3)
+# Its traits and the few, where each is by itself.
+_ALONE = (6, 3)
 # Seconds that the scan of the small block should take.
 _SECONDS = 0.12
 # Traits and permutations of a small block of permutations, and its markers.
@@ -229,7 +230,8 @@ def _of_kernels(
     def fit(y: Array) -> FittedTraits:
         return fit_components(y, samples, model, complete=rotated, together=together)
 
-    return _Small(samples, fit, *(_BULK if together else _ALONE))
+    few = fewest(len(kernels))
+    return _Small(samples, fit, *((2 * few, few) if together else _ALONE))
 
 
 def _taken(action: Callable[[], Any]) -> tuple[float, Any]:

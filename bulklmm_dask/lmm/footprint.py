@@ -13,6 +13,7 @@ from bulklmm_dask.lmm.alt.gains import STEPS
 from bulklmm_dask.lmm.alt.pairs import TOGETHER as REFINED
 from bulklmm_dask.lmm.compiled.fits import MOST_COVARIATES
 from bulklmm_dask.lmm.compiled.loops import loops
+from bulklmm_dask.lmm.components.choice import bulk_kernels
 from bulklmm_dask.lmm.components.simplex import count_of_ratios
 from bulklmm_dask.lmm.few.choice import MARKERS_A_SAMPLE, is_few
 from bulklmm_dask.lmm.markers import TILE_CELLS, TILE_TRAITS
@@ -22,8 +23,10 @@ from bulklmm_dask.lmm.options import ModelOptions
 _MESH = 88
 # Traits whose sums are compressed together, and of which likelihoods are followed together.
 _TOGETHER, _SHARED = 256, 1024
-# Nodes of several kernels, and points of a lattice of their shares that is searched.
-OF_KERNELS, _LATTICE = 75, 750
+# By the number of kernels: nodes, points of a lattice of their shares, and numbers of each of the
+# traits that are fitted together; vectors that nodes are chosen by, and copies of their forms.
+OF_KERNELS, _LATTICE, _FITTED = (0, 30, 110, 200), (0, 50, 1500, 20_000), (0, 300, 3600, 40_000)
+_SEVERAL, _VECTORS, _COPIES = 512, 400, 6.0
 # Likelihoods of a permuted trait with the kernels at one ratio to each other.
 _CURVE_OF_RATIO = 41
 # Largest number of nodes that variations of markers are interpolated from.
@@ -143,21 +146,22 @@ class Footprint:
 
     def _fit_of_components(self, traits: int, patterns: int) -> Cells:
         """Shares of several kernels: scores, weights of nodes and values of each trait."""
-        # Scores of the traits before are there while those of the next ones are made.
-        n, t, components = self.n_samples, min(traits, 2 * _TOGETHER), self.model.components
-        of_pattern = 2.0 * components * n**2 + self._nodes
-        kept = (2.0 * n + 5.0) * traits + of_pattern * (patterns - 1.0)
-        peak = (2.0 * components + 3.5) * n**2
-        if self.together:
-            kept += OF_KERNELS * traits
-            peak += (OF_KERNELS * n + 6.0 * _LATTICE) * t
-        return Cells(kept + peak, kept)
+        n, t, k = self.n_samples, min(traits, _SEVERAL), self._bulk
+        kept = (2.0 * n + OF_KERNELS[k] + 5.0) * traits + 2.0 * self.model.components * n**2 * (
+            patterns - 1.0
+        )
+        made = _COPIES * _VECTORS * _LATTICE[k]
+        return Cells(kept + self._nodes + max(made, (2.0 * n + _FITTED[k]) * t), kept)
+
+    @property
+    def _bulk(self) -> int:
+        return bulk_kernels(self.model, together=self.together)
 
     @property
     def _nodes(self) -> float:
-        """Nodes of kernels: inverse roots and inverses."""
-        bulk = self.together and self.model.components and not self.model.joint
-        return 2.0 * OF_KERNELS * self.n_samples**2 if bulk else 0.0
+        """Kernels and the nodes that are kept with them."""
+        q, k = OF_KERNELS[self._bulk], self.model.components
+        return (q + 4.0 * k) * self.n_samples**2 + q * _LATTICE[self._bulk]
 
     def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
         """A block, from its genotypes, which are not counted, to its statistics, which are."""
@@ -165,8 +169,10 @@ class Footprint:
         vn, n, model = variants * self.n_samples, self.n_samples, self.model
         if model.components and not model.joint:
             effects = 2.0 * pairs if model.with_effects else 0.0
-            own = OF_KERNELS * variants if self.together else 4.0 * n**2
-            return Cells(4.0 * vn + own + 2.0 * out + effects, out)
+            return Cells(
+                4.0 * vn + OF_KERNELS[self._bulk] * variants + 2.0 * out + effects + self._nodes,
+                out,
+            )
         if model.joint:
             effects = 2 * sum(model.effects) * pairs if model.with_effects else 0
             columns = model.columns

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bulklmm_dask.lmm.components.choice import bulk_kernels
 from bulklmm_dask.lmm.components.simplex import count_of_ratios
 from bulklmm_dask.lmm.footprint import CURVE, OF_KERNELS
 from bulklmm_dask.lmm.options import ModelOptions
@@ -54,8 +55,9 @@ class Operations:
     together: bool = True
 
     @property
-    def _bulk(self) -> bool:
-        return self.together and not self.model.joint
+    def _nodes(self) -> int:
+        """Nodes of kernels of a fit in bulk; 0 for none."""
+        return OF_KERNELS[bulk_kernels(self.model, together=self.together)]
 
     def basis(self) -> float:
         """Eigendecomposition: about 9 n^3 with divide and conquer.
@@ -66,7 +68,7 @@ class Operations:
         """
         model, cube = self.model, float(self.n_samples**3)
         if model.components:
-            return 9.0 * _RAYS * cube if self._bulk else _MESH / 3.0 * cube
+            return 9.0 * _RAYS * cube if self._nodes else _MESH / 3.0 * cube
         twice = model.alternative and model.grid is None and not self.searched and not self.rank
         return (9.0 + twice * 13.0) * cube
 
@@ -74,15 +76,15 @@ class Operations:
         """Null models of traits: their rotation, and likelihoods on a grid."""
         n, model = self.n_samples, self.model
         if model.components:
-            climbs = _SETTLED if self._bulk else _CLIMB
-            return traits * (2.0 * climbs * n**3 + 4.0 * OF_KERNELS * n**2 * self._bulk)
+            climbs = _SETTLED if self._nodes else _CLIMB
+            return traits * (2.0 * climbs * n**3 + 4.0 * self._nodes * n**2)
         points = _GRID if model.grid is None else len(model.grid)
         points += CURVE * (self.searched and model.alternative and model.grid is None)
         return 2.0 * n * traits * (n + points * (2 * self.n_covariates + 2))
 
     def rotation(self, variants: int) -> float:
         """Rotation of markers into the eigenbasis; of several kernels, to their nodes."""
-        each = 1.0 + OF_KERNELS / 2.0 if self.model.components and self._bulk else 1.0
+        each = 1.0 + self._nodes / 2.0
         return 2.0 * variants * self.model.columns * self.n_samples**2 * each
 
     def products(self, variants: int, traits: int) -> float:
@@ -97,7 +99,7 @@ class Operations:
                 each = _SERIES * n + _TERMS
             return 2.0 * variants * traits * each
         if model.components:  # nodes, or the markers whitened for each trait
-            each = n + OF_KERNELS if self._bulk else (n + 1.0) * n * model.columns
+            each = n + self._nodes if self._nodes else (n + 1.0) * n * model.columns
             return 2.0 * variants * traits * each
         each = n * model.columns + _BETWEEN * model.columns * (model.columns + 1) / 2
         return 2.0 * variants * traits * each

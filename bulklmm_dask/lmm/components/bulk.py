@@ -1,12 +1,13 @@
 r"""LOD scores of many traits with several kernels: one matrix product, as with one kinship.
 
-With the weights w_q(h_j) of the nodes at the shares of trait j (`nodes`),
+With z_j = M(h_j) y_j / sqrt(S_j) of trait j (`scores`) and the weights w_q(h_j) of the nodes at its
+shares (`nodes`), S_xy = X'Z of all pairs is one product, and
 
-    z_j = sum_q w_q(h_j) M(h_q) y_j / sqrt(S_j),   S_xx,ij = sum_q w_q(h_j) x_i'M(h_q)x_i,
+    S_xx,ij = sum_q w_q(h_j) x_i'M(h_q)x_i
 
-so that S_xy = X'Z of all pairs is one product, and S_xx a second one of inner size Q. Pairs whose
-r2 is so large that errors of interpolation would show in the LOD are computed again, each trait
-whitened by its own covariance (`exact`).
+a second one of inner size Q. Contrasts that no kernel acts on are left out where markers do not
+vary among them, as within strains. Pairs whose r2 is so large that errors of interpolation would
+show in the LOD are computed again, each trait whitened by its own covariance (`exact`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 from bulklmm_dask.lmm.compiled.loops import loops
 from bulklmm_dask.lmm.compiled.scores import LARGEST_R2, lods_of_scores
 from bulklmm_dask.lmm.components.exact import ComponentScan
-from bulklmm_dask.lmm.components.nodes import LARGEST, forms, roots_of
+from bulklmm_dask.lmm.components.nodes import LARGEST, forms, roots_at, roots_of
 from bulklmm_dask.lmm.lod import SMALLEST, lods_of_r2
 from bulklmm_dask.lmm.markers import NO_VARIATION, TILE_CELLS, cut
 from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.typing import Array, Columns, Flags, Index
 
+# A marker does not vary among some contrasts if its square there is below this part of the whole.
+_NOTHING = 1e-20
 # Error of a LOD due to interpolation from which on pairs are computed again.
 _LOD_ERROR = 1e-5
 
@@ -40,8 +43,10 @@ class BulkScan:
         Weights of the corners of the admissible shares at the nodes.
     scores : array (d, traits)
         z of the contrasts.
-    weights : array (Q, traits)
-        Weights of the nodes.
+    weights : array (Q + 1, traits)
+        Weights of the nodes, and of the rest of the contrasts.
+    apart : array (few,) of int
+        Positions of traits whose shares nodes do not serve: S_xx of each from its own covariance.
     size, exponent : array (traits,)
         sqrt(S) in units of the trait is size times 2^exponent.
     """
@@ -50,6 +55,7 @@ class BulkScan:
     nodes: Array
     scores: Array
     weights: Array
+    apart: Index
     size: Array
     exponent: Index
 
@@ -58,10 +64,14 @@ class BulkScan:
         x, tested = self._contrasts(genotypes)
         sxx = forms(roots_of(self.exact.kernels, self.nodes), x.T).T
         sxx[~tested] = 1.0
+        rank = self.exact.kernels.rank
+        inner = rank if (sxx[:, -1] <= _NOTHING * sxx[:, 0])[tested].all() else x.shape[1]
+        own = self._apart(x, tested)
         scale = np.sqrt(sxx[:, 0])
-        x /= scale[:, None]
+        x = x[:, :inner] / scale[:, None]
         x[~tested] = 0.0
         sxx /= np.square(scale)[:, None]
+        own /= np.square(scale)[:, None]
         n, traits = self.exact.kernels.n, self.scores.shape[1]
         effects = self.exact.options.with_effects
         limit = largest_r2(n, _LOD_ERROR, LARGEST)
@@ -72,8 +82,11 @@ class BulkScan:
         which = loops()
         listed = np.empty((1, TILE_CELLS), np.int64)
         for rows, columns in cut(*out.shape, TILE_CELLS):
-            score = x[rows] @ self.scores[:, columns]
-            inverse = 1.0 / (sxx[rows] @ self.weights[:, columns])
+            score = x[rows] @ self.scores[:inner, columns]
+            inverse = sxx[rows] @ self.weights[:, columns]
+            first, last = np.searchsorted(self.apart, [columns.start, columns.stop])
+            inverse[:, self.apart[first:last] - columns.start] = own[rows, first:last]
+            np.divide(1.0, inverse, out=inverse)
             if effects:
                 slope = score * inverse * self.size[columns] / scale[rows, None]
                 left = np.maximum(1.0 - score * score * inverse, SMALLEST) * inverse / degrees
@@ -98,6 +111,15 @@ class BulkScan:
             found |= {"beta": back(beta, self.exponent), "se": back(se, self.exponent)}
         self._again(found, again, genotypes, single=single)
         return found
+
+    def _apart(self, x: Array, tested: Flags) -> Array:
+        """S_xx (variants, few) of contrasts x (variants, d) and the traits that stand apart."""
+        kernels, out = self.exact.kernels, np.ones((len(x), len(self.apart)))
+        for column, inner in enumerate(self.exact.inner[:, self.apart].T):
+            inside, rest = forms(roots_at(kernels, inner[None]), x.T)
+            residual = kernels.shares(inner)[-1]
+            out[tested, column] = (inside + rest / residual)[tested]
+        return out
 
     def _contrasts(self, genotypes: Array) -> tuple[Array, Flags]:
         """Contrasts (variants, d) of markers, and which vary beside the covariates."""
@@ -137,11 +159,9 @@ class BulkScan:
 
 
 def largest_r2(n: int, lod_error: float, error: float) -> float:
-    """The r2 up to which forms of a relative error change a LOD by at most `lod_error`.
+    """The r2 up to which a relative error of S_xx changes a LOD by at most `lod_error`.
 
-    r = S_xy / sqrt(S_xx S_yy) errs by up to `error`, r2 by (2 r + r2) error, and the LOD by
-    (n/2) log10(e) / (1 - r2) times that.
+    The LOD changes by (n/2) log10(e) r2 / (1 - r2) times that error.
     """
-    r2 = np.linspace(0.0, 0.99, 10_000)
-    change = 0.5 * n / np.log(10.0) * error * (2.0 * np.sqrt(r2) + r2) / (1.0 - r2)
-    return float(r2[np.searchsorted(change, lod_error) - 1])
+    ratio = lod_error * 2.0 * np.log(10.0) / (n * error)
+    return float(ratio / (1.0 + ratio))

@@ -9,6 +9,9 @@ basis of the covariates, O'V(h)O has the contrasts Q'y first: from one Cholesky 
 
 - the restricted likelihood, that of Q'y alone, from the leading block of n - c rows;
 - the full likelihood, whose log|V| needs the other c rows too.
+
+Of the contrasts the first r are those that kernels act on; on the rest, as on what samples of a
+strain and a cage differ by, V is h_e I.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from bulklmm_dask.typing import Array, Flags, Index
 
 # A kernel is 0, or follows from others, if less than this share of its norm is left beside them.
 _NOTHING = 1e-5
+# Eigenvalues below this part of the largest, a sample, are 0.
+_RANK = 64 * np.finfo(np.float64).eps
 # Parts of a combination of kernels below this share of the largest are rounding.
 _NO_PART = 1e-3
 
@@ -80,9 +85,19 @@ class KernelSamples:
         scaled = self.kernels / np.where(size > 0.0, size, 1.0)[:, None, None]
         if weights is not None:
             scaled = scaled * np.outer(weights, weights)
-        kernels = turn.T @ scaled @ turn
-        kernels = (kernels + kernels.transpose(0, 2, 1)) / 2.0
-        return RotatedKernels(kernels, np.ascontiguousarray(turn), c, weights)
+        kernels = _turned(scaled, turn)
+        d = len(self) - c
+        values, own = np.linalg.eigh(kernels[:, :d, :d].sum(axis=0))
+        rank = int(np.count_nonzero(values > _RANK * len(self) * max(values[-1], 0.0)))
+        if 0 < rank < d:
+            along = np.concatenate([turn[:, :d] @ own[:, ::-1], columns], axis=1)
+            split = _turned(scaled, along)
+            # A semi-definite kernel is 0 beside its range; rounding of other ranges is not.
+            if np.abs(split[:, rank:d]).max() <= _RANK * np.abs(split).max():
+                split[:, rank:d] = 0.0
+                split[:, :, rank:d] = 0.0
+                return RotatedKernels(split, np.ascontiguousarray(along), c, weights, rank)
+        return RotatedKernels(kernels, np.ascontiguousarray(turn), c, weights, d)
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,8 @@ class RotatedKernels:
         Number of independent covariates c, the intercept among them.
     weights : array (n,) or None
         Residual weights w.
+    rank : int
+        Number r of contrasts that kernels act on; they are the first.
     kept : dict
         What this process has computed from the kernels (`nodes`).
     """
@@ -107,6 +124,7 @@ class RotatedKernels:
     turn: Array
     n_covariates: int
     weights: Array | None
+    rank: int
     kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -148,7 +166,7 @@ class RotatedKernels:
     @cached_property
     def least_residual(self) -> float:
         """Least admissible share of the residual: 0, or 1e-5 where a kernel is singular."""
-        rounding = 64 * np.finfo(np.float64).eps * self.n
+        rounding = _RANK * self.n
         for kernel in self.kernels:
             values = np.linalg.eigvalsh(kernel)
             if values[0] <= rounding * values[-1]:
@@ -197,3 +215,9 @@ class RotatedKernels:
             return ()
         part = np.abs(vectors[:, 0])
         return tuple(int(k) for k in np.flatnonzero(part > _NO_PART * part.max()))
+
+
+def _turned(kernels: Array, turn: Array) -> Array:
+    """Kernels O'K_kO, symmetric to all digits."""
+    turned = turn.T @ kernels @ turn
+    return np.asarray((turned + turned.transpose(0, 2, 1)) / 2.0)

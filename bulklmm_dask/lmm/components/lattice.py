@@ -1,160 +1,161 @@
-r"""A lattice over the shares of several kernels, on which functions of the covariance are smooth.
+r"""Points over the shares of several kernels, between which functions of them are polynomials.
 
-Shares of k kernels beside each other are broken off a stick: a_1, (1 - a_1) a_2, and so on; the
-last coordinate is the weight of the residual, from a least one on. Each coordinate is a function of
-s, from 0 to 1 (a) or from the least weight to 1,
+Beside a residual of variance 1 kernel k has the variance t_k = h_k/h_e. In the coordinates
 
-    a(s) = (g(s) - g(-S)) / (g(S) - g(-S)),   g(s) = 1/(1 + e^-s),
+    x_k = log(1 + t_k/s_k),   s_k = 1/(largest eigenvalue of kernel k),
 
-in which 1/(a x + (1 - a) y) is analytic within pi of the real axis whatever the ratio x/y: equal
-steps of s resolve shares of any size down to e^-S, and polynomials through twelve neighbours
-have errors of 1e-8 at steps of 0.3.
+the inverse of I + sum_k t_k K_k is analytic within about pi of the real axis whatever the
+eigenvalues are: from t_k = 0, where a component is not there, to t_k much larger than 1. So
+polynomials through the extrema of Chebyshev's, along each coordinate, converge by a factor of
+about two a point (Trefethen 2013, chapter 8), without cells.
+
+Places are coordinates x in steps of `STEP`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.polynomial import chebyshev
 
-from bulklmm_dask.typing import Array, Index
+from bulklmm_dask.typing import Array
 
-# Points along each coordinate that a local polynomial goes through.
-ORDER = 12
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One coordinate: `count` equal steps of s from -reach to reach, shares from `low` to 1."""
-
-    count: int
-    reach: float
-    low: float = 0.0
-
-    def share(self, place: Array) -> Array:
-        """Shares at places, 0 to count - 1 in steps; exactly `low` and 1 at the ends."""
-        s = (2.0 * place / (self.count - 1) - 1.0) * self.reach
-        most = np.tanh(0.5 * self.reach)
-        part = np.clip(0.5 * (1.0 + np.tanh(0.5 * s) / most), 0.0, 1.0)
-        return np.asarray(self.low + (1.0 - self.low) * part)
-
-    def place(self, share: Array) -> Array:
-        """Places of shares; the inverse of `share`."""
-        part = np.clip((share - self.low) / (1.0 - self.low), 0.0, 1.0)
-        most = np.tanh(0.5 * self.reach)
-        s = 2.0 * np.arctanh(np.clip((2.0 * part - 1.0) * most, -most, most))
-        return np.asarray(0.5 * (s / self.reach + 1.0) * (self.count - 1))
-
-    @property
-    def coarse(self) -> Axis:
-        """Every second point; the count is odd."""
-        return Axis((self.count + 1) // 2, self.reach, self.low)
-
-    def first(self, place: Array) -> Index:
-        """The first of the `ORDER` points around each place."""
-        near = np.floor(place).astype(np.int64) - (ORDER - 2) // 2
-        return np.asarray(np.clip(near, 0, self.count - ORDER))
+# A step of a coordinate.
+STEP = 0.3
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """All points of k axes: those of the kernels beside each other, then that of the residual."""
+    """Points of k coordinates.
 
-    axes: tuple[Axis, ...]
+    Attributes
+    ----------
+    scales : tuple of float
+        s of each kernel.
+    most : float
+        The largest ratio t of a kernel to the residual.
+    count : int
+        Points along each coordinate that polynomials go through.
+    searched : int
+        Points along each coordinate that maxima are looked for on.
+    least : float
+        Least admissible share of the residual (`RotatedKernels.least_residual`).
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of points along each axis."""
-        return tuple(axis.count for axis in self.axes)
+    scales: tuple[float, ...]
+    most: float
+    count: int
+    searched: int
+    least: float = 0.0
+
+    @cached_property
+    def ends(self) -> Array:
+        """The last place (k,) of each coordinate; the first is 0."""
+        return np.log1p(self.most / np.array(self.scales)) / STEP
+
+    @cached_property
+    def axis(self) -> Array:
+        """Points (count,) of a coordinate, as parts of its length."""
+        return 0.5 - 0.5 * np.cos(np.pi * np.arange(self.count) / (self.count - 1))
 
     @cached_property
     def places(self) -> Array:
-        """Places (points, k) of all points, the last axis fastest."""
-        grids = np.meshgrid(*(np.arange(axis.count) for axis in self.axes), indexing="ij")
-        return np.stack([grid.ravel() for grid in grids], axis=1).astype(np.float64)
+        """Places (points, k) of all points, the last coordinate fastest."""
+        return self._grid(self.axis)
 
     @cached_property
-    def coarse(self) -> Lattice:
-        """Every second point along each axis."""
-        return Lattice(tuple(axis.coarse for axis in self.axes))
+    def searched_places(self) -> Array:
+        """Places (searched ** k, k) that maxima are looked for on, the last coordinate fastest."""
+        return self._grid(self.searched_parts)
 
-    @cached_property
-    def middle(self) -> Array:
-        """Places (cells, k) halfway between neighbouring points, the last axis fastest."""
-        grids = np.meshgrid(*(np.arange(axis.count - 1) for axis in self.axes), indexing="ij")
-        return np.stack([grid.ravel() for grid in grids], axis=1).astype(np.float64) + 0.5
+    def _grid(self, parts: Array) -> Array:
+        grids = np.meshgrid(*(parts for _ in self.scales), indexing="ij")
+        return np.stack([grid.ravel() for grid in grids], axis=1) * self.ends
 
-    @cached_property
-    def rays(self) -> Array:
-        """Shares (rays, k) of the kernels beside each other, at each point of their axes."""
-        return self.inner(self.places[:: self.axes[-1].count])[:, :-1] / (1.0 - self.axes[-1].low)
+    def ratios(self, place: Array) -> Array:
+        """Ratios t (m, k) of the kernels to the residual at places (m, k)."""
+        return np.asarray(np.array(self.scales) * np.expm1(STEP * place))
 
     def inner(self, place: Array) -> Array:
         """Weights (m, k + 1) of the corners of the admissible shares at places (m, k)."""
-        a = np.stack([axis.share(place[:, d]) for d, axis in enumerate(self.axes)], axis=1)
-        own, residual = a[:, :-1], a[:, -1:]
-        one = np.ones_like(residual)
-        left = np.cumprod(np.concatenate([one, 1.0 - own], axis=1), axis=1)
-        broken = left * np.concatenate([own, one], axis=1)
-        return np.concatenate([(1.0 - residual) * broken, residual], axis=1)
+        ratio = self.ratios(place)
+        own = ratio / (1.0 + ratio.sum(axis=1, keepdims=True)) / (1.0 - self.least)
+        return np.concatenate([own, 1.0 - own.sum(axis=1, keepdims=True)], axis=1)
 
-    def place(self, inner: Array) -> Array:
-        """Places (m, k) of weights (m, k + 1) of the corners; the inverse of `inner`."""
-        residual = inner[:, -1]
-        left = 1.0 - residual
-        out = np.empty((len(inner), len(self.axes)))
-        for d, axis in enumerate(self.axes[:-1]):
-            out[:, d] = axis.place(inner[:, d] / np.maximum(left, 1e-300))
-            left = left - inner[:, d]
-        out[:, -1] = self.axes[-1].place(residual)
+    def place(self, shares: Array) -> Array:
+        """Places (m, k) of shares (m, k + 1); beyond `ends` where there are no points."""
+        ratio = shares[:, :-1] / np.maximum(shares[:, -1:], 1e-300)
+        return np.asarray(np.log1p(ratio / np.array(self.scales)) / STEP)
+
+    def along(self, place: Array) -> list[Array]:
+        """Of each coordinate the weights (m, count, 3) of its points, and two derivatives.
+
+        Derivatives are by steps.
+        """
+        values, first, second = self._polynomials
+        out = []
+        for d, end in enumerate(self.ends):
+            powers = chebyshev.chebvander(2.0 * place[:, d] / end - 1.0, self.count - 1)
+            scale = 2.0 / end
+            each = (powers @ values, scale * (powers @ first), scale**2 * (powers @ second))
+            out.append(np.stack(each, axis=-1))
         return out
 
-    def cell(self, place: Array) -> Index:
-        """Number (m,) of the points around places (m, k), which neighbours share."""
-        return np.ravel_multi_index(tuple(self._first(place).T), self.shape)
+    def weights(self, place: Array) -> Array:
+        """Weights (m, points) of all points at places (m, k)."""
+        along = [each[..., 0] for each in self.along(place)]
+        out = along[0]
+        for each in along[1:]:
+            out = (out[:, :, None] * each[:, None, :]).reshape(len(out), -1)
+        return out
 
-    def points(self, cell: int) -> Index:
-        """Positions of the points of a cell, (ORDER ** k,)."""
-        first = np.array(np.unravel_index(cell, self.shape))
-        grids = np.meshgrid(*(start + np.arange(ORDER) for start in first), indexing="ij")
-        return np.ravel_multi_index(tuple(grid.ravel() for grid in grids), self.shape)
+    def onto(self, values: Array, parts: Array) -> Array:
+        """Values (points, q) at all points interpolated at a grid, (len(parts) ** k, q).
 
-    def polynomials(self, place: Array) -> list[tuple[Array, Array, Array]]:
-        """Of each axis the weights (m, ORDER) of the points of a cell, and two derivatives.
-
-        Derivatives are by steps of the lattice.
+        `parts` of the length of each coordinate.
         """
-        offset = place - self._first(place) - _MIDDLE
-        return [_polynomials(offset[:, d]) for d in range(len(self.axes))]
+        k = len(self.scales)
+        out = values.reshape(*(self.count,) * k, -1)
+        for d, along in enumerate(self.along(parts[:, None] * self.ends)):
+            out = np.moveaxis(np.tensordot(along[..., 0], np.moveaxis(out, d, 0), axes=1), 0, d)
+        return np.ascontiguousarray(out).reshape(len(parts) ** k, -1)
 
-    def _first(self, place: Array) -> Index:
-        """The first point (m, k) of each cell along each axis."""
-        each = [axis.first(place[:, d]) for d, axis in enumerate(self.axes)]
-        return np.stack(each, axis=1)
+    @cached_property
+    def searched_parts(self) -> Array:
+        """Points (searched,) of a coordinate that maxima are looked for on, as parts of it."""
+        return np.linspace(0.0, 1.0, self.searched)
+
+    @cached_property
+    def _polynomials(self) -> tuple[Array, Array, Array]:
+        """Coefficients (count, count) of polynomials that are 1 at one of the points, 0 at others.
+
+        Also of their two derivatives.
+        """
+        powers = chebyshev.chebvander(2.0 * self.axis - 1.0, self.count - 1)
+        values: Array = np.linalg.inv(powers).astype(np.float64)
+        first, second = (
+            np.pad(np.asarray(chebyshev.chebder(values, order), np.float64), ((0, order), (0, 0)))
+            for order in (1, 2)
+        )
+        return values, first, second
 
 
-def combined(values: Array, along: Sequence[Array]) -> Array:
-    """Values (m, ORDER, ..., ORDER, ...) summed with the weights (m, ORDER) of each axis."""
-    for weights in along:
-        values = np.einsum("mp...,mp->m...", values, weights)
-    return values
+def derivatives(values: Array, along: list[Array]) -> Array:
+    """Derivatives (m, 3, ..., 3) of up to two orders along each coordinate.
 
-
-def _polynomials(t: Array) -> tuple[Array, Array, Array]:
-    """Polynomials that are 1 at one of the points and 0 at the others, and two derivatives.
-
-    `t` (m,) are the positions from the middle of the points; each is (m, ORDER).
+    Parameters
+    ----------
+    values : array (m, points) or (1, points)
+        Values at the points of a lattice.
+    along : list of arrays (m, count, 3)
+        Weights from `Lattice.along`.
     """
-    powers = t[:, None] ** np.arange(ORDER)
-    grade = np.arange(1, ORDER)
-    zero = np.zeros((len(t), 1))
-    first = np.concatenate([zero, powers[:, :-1] * grade], axis=1)
-    second = np.concatenate([zero, first[:, :-1] * grade], axis=1)
-    return powers @ _COEFFICIENTS, first @ _COEFFICIENTS, second @ _COEFFICIENTS
-
-
-_MIDDLE = 0.5 * (ORDER - 1)
-# Coefficients (powers, points) of these polynomials.
-_COEFFICIENTS = np.linalg.inv((np.arange(ORDER) - _MIDDLE)[:, None] ** np.arange(ORDER))
+    count, k = along[0].shape[1], len(along)
+    out = values.reshape(len(values), count ** (k - 1), count) @ along[-1]
+    for d in range(k - 2, -1, -1):
+        done = out.reshape(len(out), count**d, count, -1).swapaxes(2, 3)
+        out = (done @ along[d][:, None]).swapaxes(2, 3)
+        out = out.reshape(len(out), count**d, -1)
+    return np.asarray(out.reshape(len(out), *(3,) * k))

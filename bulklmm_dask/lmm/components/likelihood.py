@@ -78,8 +78,15 @@ class Likelihood:
 
     @cached_property
     def corners(self) -> Array:
-        """Rows of `RotatedKernels.vertices` that the likelihood has, (k + 1, count, count)."""
-        return np.ascontiguousarray(self.kernels.vertices[:, : self.count, : self.count])
+        """Corners on the rows of the likelihood that kernels act on, (k + 1, rows, rows)."""
+        rows = np.r_[: self.kernels.rank, self.kernels.contrasts : self.count]
+        return np.ascontiguousarray(self.kernels.vertices[:, rows[:, None], rows])
+
+    @cached_property
+    def rest(self) -> Array:
+        """Residual share (k + 1,) of each corner: all that other contrasts have."""
+        least = self.kernels.least_residual
+        return np.append(np.full(len(self.kernels.kernels), least), 1.0)
 
     def values(self, inner: Array, y: Array) -> Array:
         """Log-likelihoods (traits,) of contrasts y (n - c, traits) at weights (k + 1,)."""
@@ -87,9 +94,11 @@ class Likelihood:
         if found is None:
             return np.full(y.shape[1], -np.inf)
         factor, logdet = found
-        d = len(y)
-        white = solve_triangular(factor[:d, :d], y, lower=True, check_finite=False)
+        r = self.kernels.rank
+        white = solve_triangular(factor[:r, :r], y[:r], lower=True, check_finite=False)
         squares = np.einsum("kj,kj->j", white, white)
+        if r < len(y):
+            squares += np.einsum("kj,kj->j", y[r:], y[r:]) / (self.rest @ inner)
         return np.asarray(-0.5 * (self.count * np.log(squares) + logdet))
 
     def at(self, inner: Array, y: Array) -> Point | None:
@@ -98,8 +107,8 @@ class Likelihood:
         if found is None:
             return None
         factor, logdet = found
-        d = len(y)
-        block = factor[:d, :d]
+        r = self.kernels.rank
+        block = factor[:r, :r]
 
         def solved(right: Array) -> Array:
             half = solve_triangular(block, right, lower=True, check_finite=False)
@@ -107,28 +116,38 @@ class Likelihood:
                 solve_triangular(block, half, lower=True, trans=1, check_finite=False)
             )
 
-        py = solved(y)
-        w = self.corners[:, :d, :d] @ py
-        squares = float(y @ py)
+        py = solved(y[:r])
+        w = self.corners[:, :r, :r] @ py
+        squares, slopes, products = float(y[:r] @ py), w @ py, w @ solved(w.T)
         # Of the inverse the lower triangle alone is filled; the upper one is its mirror.
         lower = np.tril(lapack.dpotri(factor, lower=1)[0])
         lower[np.diag_indices_from(lower)] /= 2.0
         change = 2.0 * (self.corners.reshape(len(self.corners), -1) @ lower.ravel())
+        if r < len(y):
+            own, residual, left = self.rest, float(self.rest @ inner), float(y[r:] @ y[r:])
+            squares += left / residual
+            slopes += own * left / residual**2
+            products += np.outer(own, own) * left / residual**3
+            change += own * (len(y) - r) / residual
         scale = self.count / squares
         return Point(
             value=-0.5 * (self.count * np.log(squares) + logdet),
             quadratic=squares,
-            slope=-0.5 * (change - scale * (w @ py)),
-            information=0.5 * scale * (w @ solved(w.T)),
+            slope=-0.5 * (change - scale * slopes),
+            information=0.5 * scale * products,
         )
 
     def _factor(self, inner: Array) -> tuple[Array, float] | None:
         """Cholesky factor of V, and its log-determinant as far as the likelihood has it."""
         flat = inner @ self.corners.reshape(len(self.corners), -1)
         # The transpose is the same matrix, in the order of columns that LAPACK works in.
-        covariance = flat.reshape(self.count, self.count).T
+        covariance = flat.reshape(self.corners.shape[1:]).T
         factor, info = lapack.dpotrf(covariance, lower=1, clean=0, overwrite_a=1)
         diagonal = np.diag(factor)
         if info or not diagonal.min() > 0.0:
             return None
-        return factor, 2.0 * float(np.log(diagonal).sum())
+        logdet = 2.0 * float(np.log(diagonal).sum())
+        rest = self.kernels.contrasts - self.kernels.rank
+        if rest:
+            logdet += rest * float(np.log(self.rest @ inner))
+        return factor, logdet

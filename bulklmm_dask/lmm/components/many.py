@@ -1,13 +1,12 @@
 r"""Shares of many traits at once, from a likelihood that is interpolated over the simplex.
 
-With the forms of a trait at the nodes (`nodes`), S(h) = y'M(h)y and log|V(h)| are known on a
-lattice of shares, and between its points by local polynomials, with their derivatives. The
-maxima of every second point are the starts of Newton's method in the coordinates of the lattice,
-all traits side by side. Where errors of interpolation may have moved the top, `scan` climbs to it
-without.
+With the forms of a trait at the nodes (`nodes`), S(h) = y'M(h)y and log|V(h)| are known at the
+points of a lattice of shares, and between them by polynomials, with their derivatives. The
+maxima of a mesh are the starts of Newton's method in the coordinates of the lattice, all traits
+side by side. From where it ends, `scores` goes on without interpolation.
 
-Traits for which this is no answer are left to a search of their own (`fit`): a second maximum
-nearly as high, a likelihood that is flat, a residual share near its least one, no convergence.
+Traits for which this is no answer are left to a search of their own (`fit`): a likelihood that is
+flat, a residual share near its least one, no convergence.
 """
 
 from __future__ import annotations
@@ -16,53 +15,59 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.lmm.components.lattice import ORDER, combined
+from bulklmm_dask.lmm.components.lattice import STEP, derivatives
+from bulklmm_dask.lmm.components.logdet import grades
 from bulklmm_dask.lmm.components.nodes import Nodes
 from bulklmm_dask.lmm.components.simplex import OF_FACES
 from bulklmm_dask.typing import Array, Flags, Index
 
-# Another maximum of the lattice so many nats below the best, or less, may be the higher one: these,
-# and as many more a degree of freedom as a likelihood falls from its top to the nearest point.
-_NEARLY, _BETWEEN = 0.05, 0.01
-# The same at the least weight of the residual: below it the likelihood may go on rising.
+# Another maximum so many nats below the best, or less, may be the higher one, besides what errors
+# of interpolation may do; on the mesh also as many more a degree of freedom as a likelihood falls
+# from its top to the nearest point.
+_NEARLY, _BETWEEN = 1e-3, 0.01
+# The same at the largest ratios to the residual: beyond them the likelihood may go on rising.
 _AT_LEAST = 4.0
 # A likelihood may be flat where points within so many nats of the best differ by such a share.
 # Fewer points than lie on a line from edge to edge say nothing.
 _FLAT, _FAR, _FEW = 1e-2, 0.1, 3
-# Longest step, and the last, in steps of the lattice; and most steps.
-_STEP, _LAST, _ITERATIONS = 1.5, 1e-4, 40
-# Nats by which rounding and a change of polynomials move a likelihood.
-_NOISE = 1e-6
+# Longest step, and the last, in steps of the lattice; most steps, and times that one is cut.
+_STEP, _LAST, _ITERATIONS, _HALVINGS = 2.5, 1e-3, 30, 4
+# A climb is given up that promises less than this many times its next gain, or so near another.
+_PROMISED, _NEAR = 1.5, 0.3
+# Climbs that are followed together.
+_TOGETHER = 256
+# Nats by which rounding moves a likelihood.
+_NOISE = 1e-5
 # Shares are alike if they differ by less.
 _ALIKE = 0.01
 # Bend of a coordinate that a bound holds: stiffer than any other.
 _HELD = 1e6
-# Places of the residual below which traits are left to a search.
+# Steps from the largest ratios within which traits are left to a search.
 _LOWEST = 1.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """Maxima of interpolated likelihoods.
+    """Maxima of interpolated likelihoods: of every trait the highest, and those nearly as high.
 
     Attributes
     ----------
-    place : array (traits, k)
+    trait : array (m,) of int
+        The trait of each, in order.
+    place : array (m, k)
         Places of the lattice.
-    quadratic : array (traits,)
-        S there.
-    value : array (traits,)
+    value : array (m,)
         The likelihood there, without constants.
-    error : array (traits,)
-        Steps of the lattice by which errors of interpolation may have moved the place.
+    bend : array (m, k, k)
+        Second derivatives of the likelihood by steps.
     settled : array (traits,) of bool
-        Whether the maximum is an answer.
+        Whether one of these is the answer.
     """
 
+    trait: Index
     place: Array
-    quadratic: Array
     value: Array
-    error: Array
+    bend: Array
     settled: Flags
 
 
@@ -72,75 +77,61 @@ class Surface:
     Parameters
     ----------
     nodes : Nodes
-    forms : array (Q, traits)
-        y'M(h_q)y at the nodes.
+    forms : array (q + 1, traits)
+        y'M(h_q)y at the nodes, and of the rest of the contrasts (`Nodes.rough_forms`).
     count : int
         Effective degrees of freedom: n, or n - c under REML.
     """
 
     def __init__(self, nodes: Nodes, forms: Array, count: int) -> None:
         self.nodes, self.forms, self.count = nodes, forms, count
-        self._ends = np.array(nodes.lattice.shape) - 1.0
-        size = (ORDER,) * len(nodes.lattice.axes)
-        self._cell = np.full(forms.shape[1], -1)
-        self._squares = np.empty((forms.shape[1], *size))
-        self._logdet = np.empty_like(self._squares)
+        self._lattice = nodes.rough.lattice
+        self._nearly = _NEARLY + count * nodes.rough.error
+        # At the points of the lattice, (traits, points).
+        self._squares = np.ascontiguousarray((nodes.rough.weights @ forms).T)
 
     def maxima(self) -> Found:
         """The largest likelihood of every trait."""
-        nodes, traits = self.nodes, self.forms.shape[1]
-        squares = nodes.coarse_weights @ self.forms
-        values = -0.5 * (self.count * np.log(squares) + nodes.coarse_logdet[:, None])
+        lattice, traits = self.nodes.lattice, self.forms.shape[1]
+        weights, logdet, _ = self.nodes.rough.searched
+        values = -0.5 * (self.count * np.log(weights @ self.forms) + logdet[:, None])
         flat = self._may_be_flat(values, values.max(axis=0))
         point, trait = self._peaks(values, flat)
-        climbs = Surface(nodes, self.forms[:, trait], self.count)
-        place, converged = climbs._climb(2.0 * nodes.lattice.coarse.places[point])
-        value, slope, bend = climbs._at(place, np.arange(len(trait)))
+        place, value, converged = self._climb(lattice.searched_places[point], trait)
         # The highest of each trait is the last of it in this order.
         order = np.lexsort((value, trait))
         top = order[np.searchsorted(trait[order], np.arange(traits), side="right") - 1]
-        inner = nodes.lattice.inner(place)
+        inner = lattice.inner(place)
         apart = np.abs(inner - inner[top[trait]]).max(axis=1) > _ALIKE
-        lowest = place[:, -1] <= _LOWEST
-        within = np.where(lowest | ~converged, _AT_LEAST, _NEARLY)
+        below = value[top[trait]] - value
+        lowest: Flags = np.asarray((place >= lattice.ends - _LOWEST).any(axis=1))
         settled = ~flat & converged[top] & ~lowest[top]
-        settled[trait[apart & (value > value[top[trait]] - within)]] = False
-        place, slope, bend = place[top], slope[top], bend[top]
-        along = [each[0] for each in nodes.lattice.polynomials(place)]
-        quadratic = combined(climbs._squares[top], along)
-        # Errors of interpolation make slopes like this.
-        noise = 0.5 * self.count * nodes.errors_at(place)
-        held, bend = _free(place, slope, bend, self._ends)
-        moved = noise / np.maximum(np.abs(np.linalg.eigvalsh(bend)).min(axis=1), 1e-300)
-        moved[(held & (np.abs(slope) <= noise[:, None])).any(axis=1)] = np.inf
-        return Found(place, quadratic, value[top], moved, settled)
-
-    def _gather(self, place: Array, traits: Index) -> None:
-        """See to it that S and log|V| are those of the points around places of some traits."""
-        moved = np.flatnonzero(self.nodes.lattice.cell(place) != self._cell[traits])
-        shape = self._squares.shape[1:]
-        for cell, some in self.nodes.cells(place[moved]):
-            mine, points = traits[moved[some]], self.nodes.lattice.points(cell)
-            found = self.nodes.weights[points] @ self.forms[:, mine]
-            self._squares[mine] = found.T.reshape(-1, *shape)
-            self._logdet[mine] = self.nodes.logdet[points].reshape(shape)
-            self._cell[mine] = cell
+        settled[trait[apart & (lowest | ~converged) & (below < _AT_LEAST)]] = False
+        near = apart & (below < self._nearly)
+        near[top] = True
+        near &= settled[trait]
+        some = np.flatnonzero(near)[np.argsort(trait[near], kind="stable")]
+        _, _, bend = self._at(place[some], trait[some])
+        return Found(trait[some], place[some], value[some], bend, settled)
 
     def _peaks(self, values: Array, flat: Flags) -> tuple[Index, Index]:
-        """Points of the coarse lattice to climb from, and their traits: maxima nearly as high.
+        """Points of the mesh to climb from, and their traits: maxima nearly as high.
 
         Also maxima of a bound, beside which a ridge may rise (`Mesh.peaks`).
 
         Of traits whose likelihood is flat the best alone.
         """
-        coarse = self.nodes.lattice.coarse
-        grid = values.reshape(*coarse.shape, -1)
+        lattice = self.nodes.lattice
+        shape = (lattice.searched,) * len(lattice.ends)
+        grid = values.reshape(*shape, -1)
         best = values.argmax(axis=0)
-        below = np.full(coarse.shape[-1], _NEARLY + _BETWEEN * self.count)
-        below[0] = max(below[0], _AT_LEAST)
+        within = self._nearly + _BETWEEN * self.count
+        below = np.full((*shape, 1), within)
+        for axis in range(len(shape)):
+            np.moveaxis(below, axis, 0)[-1] = max(within, _AT_LEAST)
         highest = values.max(axis=0)
-        tops = [_is_top(grid, axis) for axis in range(len(coarse.shape))]
-        peak = np.logical_and.reduce(tops) & (grid > highest - below[:, None])
+        tops = [_is_top(grid, axis) for axis in range(len(shape))]
+        peak = np.logical_and.reduce(tops) & (grid > highest - below)
         for axis in range(len(tops)):
             rest = tops[:axis] + tops[axis + 1 :]
             for end in (0, -1) if rest else ():
@@ -149,10 +140,11 @@ class Surface:
                 peak[bound] |= of_bound & (grid[bound] > highest - OF_FACES)
         peak &= ~flat
         point, trait = np.nonzero(peak.reshape(values.shape))
-        apart = np.abs(coarse.places[point] - coarse.places[best[trait]]).max(axis=1) > 1.0
+        here, there = (np.stack(np.unravel_index(one, shape)) for one in (point, best[trait]))
+        apart = (np.abs(here - there) > 1).any(axis=0) | ((here == 0) != (there == 0)).any(axis=0)
         # On a plateau at a bound, where a share changes little from point to point, rounding makes
         # maxima: they are of shares that are alike.
-        inner = self.nodes.coarse_inner
+        inner = self.nodes.rough.searched[2]
         apart &= np.abs(inner[point] - inner[best[trait]]).max(axis=1) > _ALIKE
         every = np.arange(values.shape[1])
         return np.append(best, point[apart]), np.append(every, trait[apart])
@@ -162,71 +154,87 @@ class Surface:
         near = values > highest - _FLAT
         out = near.sum(axis=0) > _FEW
         for trait in np.flatnonzero(out):
-            inner = self.nodes.coarse_inner[near[:, trait]]
+            inner = self.nodes.rough.searched[2][near[:, trait]]
             out[trait] = bool(np.ptp(inner, axis=0).max() > _FAR)
         return out
 
-    def _climb(self, place: Array) -> tuple[Array, Flags]:
-        """Newton's method from places (traits, k); which traits converged."""
-        ends = self._ends
+    def _climb(self, place: Array, traits: Index) -> tuple[Array, Array, Flags]:
+        """Newton's method from places (m, k) of some traits.
+
+        Returns the places reached, the likelihoods there, and which climbs converged: also those
+        that were given up since they lead nowhere better.
+        """
+        ends = self.nodes.lattice.ends
         place = place.copy()
         done = np.zeros(len(place), dtype=bool)
         active: Index = np.arange(len(place))
-        value, slope, bend = self._at(place, active)
+        value, slope, bend = self._at(place, traits)
+        reached = value.copy()
         for _ in range(_ITERATIONS):
-            here = place[active]
-            step = _newton(here, slope, bend, ends)
+            step = _newton(place[active], slope, bend, ends)
             small = np.abs(step).max(axis=1) < _LAST
-            place[active[small]] = np.clip(here[small] + step[small], 0.0, ends)
-            done[active[small]] = True
-            active, step, value = active[~small], step[~small], value[~small]
-            slope, bend = slope[~small], bend[~small]
+            place[active[small]] = np.clip(place[active[small]] + step[small], 0.0, ends)
+            gain = np.einsum("mk,mk->m", slope, step)
+            less, near = self._given_up(place, reached, traits, active, gain)
+            reached[active[near]] = -np.inf
+            needless = small | less | near
+            done[active[needless]] = True
+            left = ~needless
+            active, step, slope, bend = active[left], step[left], slope[left], bend[left]
             if not len(active):
                 break
-            here = place[active]
+            here, value = place[active], reached[active]
             size = np.ones(len(active))
             waiting = np.arange(len(active))
-            for _ in range(12):
+            for _ in range(_HALVINGS):
                 target = np.clip(here[waiting] + size[waiting, None] * step[waiting], 0.0, ends)
-                new_value, new_slope, new_bend = self._at(target, active[waiting])
-                up = new_value > value[waiting] - _NOISE
+                found = self._at(target, traits[active[waiting]])
+                up = found[0] > value[waiting] - _NOISE
                 taken = waiting[up]
-                place[active[taken]] = target[up]
-                value[taken], slope[taken], bend[taken] = new_value[up], new_slope[up], new_bend[up]
+                place[active[taken]], reached[active[taken]] = target[up], found[0][up]
+                slope[taken], bend[taken] = found[1][up], found[2][up]
                 waiting = waiting[~up]
                 if not len(waiting):
                     break
-                size[waiting] /= 2.0
+                size[waiting] /= 4.0
             else:
+                # As high as rounding lets it.
+                done[active[waiting]] = True
                 keep = np.ones(len(active), dtype=bool)
                 keep[waiting] = False
-                active, value, slope, bend = active[keep], value[keep], slope[keep], bend[keep]
-        return place, done
+                active, slope, bend = active[keep], slope[keep], bend[keep]
+        return place, reached, done
+
+    def _given_up(
+        self, place: Array, value: Array, traits: Index, active: Index, gain: Array
+    ) -> tuple[Flags, Flags]:
+        """Which active climbs promise too little, and which are where a higher one is."""
+        order = np.lexsort((value, traits))
+        last = np.flatnonzero(np.diff(traits[order], append=-1))
+        top = np.zeros(self.forms.shape[1], dtype=np.int64)
+        top[traits[order[last]]] = order[last]
+        best = top[traits[active]]
+        lowest = (place[active] >= self.nodes.lattice.ends - _LOWEST).any(axis=1)
+        less = value[active] + _PROMISED * np.maximum(gain, 0.0) + self._nearly < value[best]
+        near = np.abs(place[active] - place[best]).max(axis=1) < _NEAR
+        other = best != active
+        return other & less & ~lowest, other & near
 
     def _at(self, place: Array, traits: Index) -> tuple[Array, Array, Array]:
         """Likelihoods (m,) at places (m, k) of some traits, slopes (m, k) and bends (m, k, k)."""
-        self._gather(place, traits)
-        along = self.nodes.lattice.polynomials(place)
-        k = len(along)
-        both = np.stack([self._squares[traits], self._logdet[traits]], axis=-1)
-
-        def derived(*orders: int) -> Array:
-            return combined(both, [each[order] for each, order in zip(along, orders, strict=True)])
-
-        unit = np.eye(k, dtype=int)
-        s, logs = derived(*([0] * k)).T
-        slope, bend = np.empty((len(s), k)), np.empty((len(s), k, k))
-        first = []
-        for d in range(k):
-            ds, dl = derived(*unit[d]).T
-            first.append(ds / s)
-            slope[:, d] = -0.5 * (self.count * ds / s + dl)
-        for d in range(k):
-            for e in range(d + 1):
-                ds, dl = derived(*(unit[d] + unit[e])).T
-                second = self.count * (ds / s - first[d] * first[e]) + dl
-                bend[:, d, e] = bend[:, e, d] = -0.5 * second
-        return -0.5 * (self.count * np.log(s) + logs), slope, bend
+        k = place.shape[1]
+        value, slope, bend = np.empty(len(place)), np.empty_like(place), np.empty((*place.shape, k))
+        for start in range(0, len(place), _TOGETHER):
+            some = slice(start, start + _TOGETHER)
+            along = self._lattice.along(place[some])
+            s, s1, s2 = grades(derivatives(self._squares[traits[some]], along))
+            logs, l1, l2 = grades(derivatives(self.nodes.rough.logdet[None], along))
+            first = s1 / s[:, None]
+            value[some] = -0.5 * (self.count * np.log(s) + logs)
+            slope[some] = -0.5 * (self.count * first + l1)
+            curved = s2 / s[:, None, None] - first[:, :, None] * first[:, None, :]
+            bend[some] = -0.5 * (self.count * curved + l2)
+        return value, slope, bend
 
 
 def _is_top(grid: Array, axis: int) -> Flags:
@@ -240,7 +248,14 @@ def _is_top(grid: Array, axis: int) -> Flags:
 
 
 def _newton(place: Array, slope: Array, bend: Array, ends: Array) -> Array:
-    """Steps (m, k) uphill, at most `_STEP` long along each axis of the bend, not through bounds."""
+    """Steps (m, k) uphill, at most `_STEP` long along each axis of the bend, not through bounds.
+
+    They are those of Newton's method in the ratios t, in which ridges between similar kernels are
+    straight: a step dt = (t + s) u moves a place by log(1 + u).
+    """
+    diagonal = np.arange(place.shape[1])
+    bend = bend.copy()
+    bend[:, diagonal, diagonal] -= STEP * slope
     held, bend = _free(place, slope, bend, ends)
     values, vectors = np.linalg.eigh(bend)
     turned = np.einsum("mij,mi->mj", vectors, np.where(held, 0.0, slope))
@@ -249,7 +264,8 @@ def _newton(place: Array, slope: Array, bend: Array, ends: Array) -> Array:
     curvature = np.maximum(np.abs(values), 1e-12)
     along = np.clip(turned / curvature, -_STEP, _STEP)
     step = np.where(held, 0.0, np.einsum("mij,mj->mi", vectors, along))
-    return np.asarray(np.clip(place + step, 0.0, ends) - place)
+    moved = np.log1p(STEP * np.maximum(step, -_STEP)) / STEP
+    return np.asarray(np.clip(place + moved, 0.0, ends) - place)
 
 
 def _free(place: Array, slope: Array, bend: Array, ends: Array) -> tuple[Flags, Array]:

@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from bulklmm_dask.lmm.chunk import FittedTraits, TraitFits, TraitGroup
 from bulklmm_dask.lmm.components.bulk import BulkScan
-from bulklmm_dask.lmm.components.choice import FEWEST
+from bulklmm_dask.lmm.components.choice import fewest
 from bulklmm_dask.lmm.components.estimate import status_of
 from bulklmm_dask.lmm.components.exact import ComponentScan
 from bulklmm_dask.lmm.components.fit import Optimum
 from bulklmm_dask.lmm.components.groups import KernelGroup, kernel_groups
 from bulklmm_dask.lmm.components.kernels import KernelSamples, RotatedKernels
 from bulklmm_dask.lmm.components.many import Surface
-from bulklmm_dask.lmm.components.nodes import LOW, Nodes, nodes_of, serve
+from bulklmm_dask.lmm.components.nodes import Nodes, nodes_of, serve
+from bulklmm_dask.lmm.components.scores import corrected, scores
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.powers import back
 from bulklmm_dask.lmm.samples import Samples
@@ -31,11 +32,10 @@ from bulklmm_dask.typing import Array, Flags, Index
 
 # Nats by which a maximum is to be above the likelihoods near a residual of 0.
 _MARGIN = 1.0
-# Steps of the lattice by which a maximum may be wrong. The bound is about ten times the error, and
-# a LOD of n samples moves by up to 0.06 n times that.
-_SURE = 1e-5
+# Least share of the residual in bulk: with less of it a covariance may be singular.
+_LEAST = 5e-6
 # Traits that are fitted together.
-_TOGETHER = 256
+_TOGETHER = 512
 
 
 def fit_components(
@@ -74,26 +74,29 @@ def fit_components(
     groups: list[TraitGroup[Scanner]] = []
     for group in kernel_groups(traits, samples, status, reml=options.reml, complete=complete):
         mine, kernels, rows = group.columns, group.kernels, group.rows
-        fit = _Fit(group, np.empty((len(h2), len(mine))), np.empty(len(mine)), status[mine])
+        fit = _Fit.of(group, status[mine])
         nodes = None
-        if together and not options.joint and serve(kernels) and len(mine) >= FEWEST:
+        many = len(mine) >= fewest(len(kernels.kernels))
+        if together and many and not options.joint and serve(kernels):
             nodes = nodes_of(kernels, reml=options.reml)
-        fit.alone(np.arange(len(mine)) if nodes is None else np.flatnonzero(~fit.together(nodes)))
+        settled = np.zeros(len(mine), dtype=bool) if nodes is None else fit.together(nodes)
+        fit.alone(np.flatnonzero(~settled))
         scale, exponent = group.scale, group.exponent
         h2[:, mine] = kernels.shares(fit.inner.T).T
         mean = fit.quadratic / group.search.likelihood.count
         sigma2[mine] = back(mean * scale**2, 2 * exponent)
         status[mine] = fit.status
-        alone = Samples(samples.covariates[rows], None, kernels.weights, samples.interacting)
+        measured = Samples(samples.covariates[rows], None, kernels.weights, samples.interacting)
         values = traits[np.ix_(rows, mine)]
-        exact = ComponentScan(kernels, alone, values, fit.inner, sigma2[mine], options)
+        exact = ComponentScan(kernels, measured, values, fit.inner, sigma2[mine], options)
         bulk = np.zeros(len(mine), dtype=bool)
         if nodes is not None:
-            bulk = fit.in_bulk(nodes)
+            bulk = kernels.shares(fit.inner.T)[:, -1] >= _LEAST
             own = np.flatnonzero(bulk)
-            scores, weights = fit.scores(nodes, own)
+            z, weights, apart = fit.scores(nodes, own)
             size = np.sqrt(fit.quadratic[own]) * scale[own]
-            scanner = BulkScan(exact.take(own), nodes.inner, scores, weights, size, exponent[own])
+            alone = exact.take(own)
+            scanner = BulkScan(alone, nodes.inner, z, weights, apart, size, exponent[own])
             if len(own):
                 groups.append(TraitGroup(mine[own], rows, kernels, scanner))
         if not bulk.all():
@@ -114,12 +117,22 @@ class _Fit:
     quadratic : array (traits,)
         S of contrasts of length one.
     status : array (traits,) of str
+    z : array (d, traits)
+        Scores of traits; NaN until they are known.
     """
 
     group: KernelGroup
     inner: Array
     quadratic: Array
     status: npt.NDArray[np.object_]
+    z: Array
+
+    @classmethod
+    def of(cls, group: KernelGroup, status: npt.NDArray[np.object_]) -> _Fit:
+        """Estimates to be filled in."""
+        corners, count = len(group.kernels.vertices), len(group.columns)
+        z = np.full(group.search.y.shape, np.nan)
+        return cls(group, np.empty((corners, count)), np.empty(count), status, z)
 
     def alone(self, places: Index) -> None:
         """Search the shares of some traits, one after the other."""
@@ -138,51 +151,52 @@ class _Fit:
     def together(self, nodes: Nodes) -> Flags:
         """Fit all traits from the nodes; which of them are settled."""
         search = self.group.search
+        count = search.likelihood.count
         settled = np.zeros(search.y.shape[1], dtype=bool)
         for start in range(0, len(settled), _TOGETHER):
             some = slice(start, start + _TOGETHER)
             y = search.y[:, some]
-            forms = nodes.forms(y)
-            surface = Surface(nodes, forms, search.likelihood.count)
-            found = surface.maxima()
-            self.inner[:, some] = nodes.lattice.inner(found.place).T
-            self.quadratic[some] = found.quadratic
-            at_bound = (self.inner[:, some] == 0.0).any(axis=0)
-            self.status[some] = np.where(at_bound, BOUNDARY, OK)
-            settled[some] = found.settled & (found.value > self._near_bound(y) + _MARGIN)
-            settled[some] &= nodes.suffice(found.place)
-            for trait in start + np.flatnonzero(settled[some] & (found.error > _SURE)):
-                settled[trait] = self._exactly(int(trait))
+            found = Surface(nodes, nodes.rough_forms(y), count).maxima()
+            low = found.value < nodes.beyond(y, count)[found.trait] + _MARGIN
+            found.settled[found.trait[low]] = False
+            reached = corrected(self.group.kernels, nodes, found, y, count)
+            self.inner[:, some] = nodes.lattice.inner(reached.place).T
+            self.quadratic[some] = reached.quadratic
+            self.z[:, some] = reached.z
+            self.status[some] = np.where((reached.place == 0.0).any(axis=1), BOUNDARY, OK)
+            settled[some] = reached.settled
+            inner = nodes.lattice.inner(found.place)
+            for trait in np.flatnonzero(found.settled & ~reached.settled):
+                near = inner[found.trait == trait]
+                settled[start + trait] = self._climbed(start + int(trait), near)
         return settled
 
-    def _exactly(self, trait: int) -> bool:
-        """Climb without interpolation from where a trait is; whether that can be done."""
-        search = self.group.search
-        best = search.uphill(trait, self.inner[:, trait])
-        if best is None:
+    def _climbed(self, trait: int, near: Array) -> bool:
+        """Climb from weights (m, k + 1) near the maxima of a trait; whether that can be done."""
+        tops = [self.group.search.uphill(trait, start) for start in near]
+        reached = [top for top in tops if top is not None]
+        if len(reached) < len(tops):
             return False
-        self._take(trait, best, status_of(search, trait, best))
+        best = max(reached, key=lambda top: top.point.value)
+        self._take(trait, best, status_of(self.group.search, trait, best))
+        self.z[:, trait] = np.nan
         return True
 
-    def _near_bound(self, y: Array) -> Array:
-        """Largest likelihood of traits at weights of the residual that the lattice has not."""
-        search = self.group.search
-        points = search.mesh.points
-        below = points[points[:, -1] < LOW]
-        return np.max([search.likelihood.values(inner, y) for inner in below], axis=0)
+    def scores(self, nodes: Nodes, own: Index) -> tuple[Array, Array, Index]:
+        """Z (d, traits) and the weights of the nodes (Q + 1, traits) of some traits.
 
-    def in_bulk(self, nodes: Nodes) -> Flags:
-        """Which traits have shares at which they can be scanned in bulk."""
-        inside = self.inner[-1] >= LOW
-        return inside & nodes.suffice(nodes.lattice.place(self.inner.T))
+        Also the positions among these of traits that the nodes do not serve.
+        """
+        place = self._places(nodes)[own]
+        alone = np.flatnonzero(np.isnan(self.z[0, own]))
+        if len(alone):
+            y = self.group.search.y[:, own[alone]]
+            found = scores(self.group.kernels, nodes.lattice, place[alone], y)
+            self.z[:, own[alone]] = found.z
+        served = nodes.suffice(place)
+        weights = np.zeros((len(nodes.inner) + 1, len(own)))
+        weights[:, served] = nodes.weights_at(place[served]).T
+        return self.z[:, own], weights, np.flatnonzero(~served)
 
-    def scores(self, nodes: Nodes, own: Index) -> tuple[Array, Array]:
-        """Z (d, traits) and the weights of the nodes (Q, traits) of some traits."""
-        weights = nodes.weights_at(nodes.lattice.place(self.inner[:, own].T)).T
-        y = self.group.search.y[:, own]
-        z = np.empty_like(y)
-        for start in range(0, len(own), _TOGETHER):
-            some = slice(start, start + _TOGETHER)
-            each = (nodes.inverses @ y[:, some]).reshape(len(nodes.inner), len(y), -1)
-            np.einsum("qdt,qt->dt", each, weights[:, some], out=z[:, some])
-        return z / np.sqrt(self.quadratic[own]), weights
+    def _places(self, nodes: Nodes) -> Array:
+        return nodes.lattice.place(self.group.kernels.shares(self.inner.T))

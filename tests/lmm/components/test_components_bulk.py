@@ -11,12 +11,13 @@ import scipy.linalg
 from test_components_estimate import groups
 
 import bulklmm_dask.lmm.components.bulk as bulk
+import bulklmm_dask.lmm.components.choice as choice
 import bulklmm_dask.lmm.components.many as many
 import bulklmm_dask.lmm.components.scan as scan
 from bulklmm_dask.lmm.chunk import scan_block
 from bulklmm_dask.lmm.components.estimate import estimate_shares
 from bulklmm_dask.lmm.components.kernels import KernelSamples
-from bulklmm_dask.lmm.components.lattice import ORDER, Axis, Lattice
+from bulklmm_dask.lmm.components.lattice import STEP, Lattice, derivatives
 from bulklmm_dask.lmm.components.nodes import LARGEST, nodes_of, roots_of
 from bulklmm_dask.lmm.options import ModelOptions
 
@@ -29,7 +30,7 @@ def study(kernels: int, *, weights: bool = False):
     rng = np.random.default_rng(kernels)
     strain = rng.integers(20, size=N)
     features = rng.standard_normal((20, 200))[strain]
-    matrices = [features @ features.T / 200, groups(rng, N, 12)][:kernels]
+    matrices = [features @ features.T / 200, groups(rng, N, 12), groups(rng, N, 15)][:kernels]
     w = rng.uniform(0.5, 2, N) if weights else None
     residual = np.eye(N) if w is None else np.diag(1 / w**2)
     x = rng.binomial(2, 0.4, (P, N)).astype(float)
@@ -48,29 +49,58 @@ def study(kernels: int, *, weights: bool = False):
 
 
 def test_places_of_the_lattice_and_shares():
-    lattice = Lattice((Axis(21, 7.0), Axis(25, 7.0), Axis(31, 6.0, 0.01)))
-    ends = np.array(lattice.shape) - 1.0
-    places = np.random.default_rng(0).uniform(0, ends, (50, 3))
+    lattice = Lattice((0.5, 0.1, 0.02), 50.0, 12, 7, 1e-5)
+    places = np.random.default_rng(0).uniform(0, lattice.ends, (50, 3))
     places[0], places[1] = 0.0, [3.0, 0.0, 2.0]
     inner = lattice.inner(places)
     np.testing.assert_allclose(inner.sum(axis=1), 1.0)
     assert (inner >= 0).all()
-    np.testing.assert_array_equal(inner[0], [0, 0, 0.99, 0.01])
+    np.testing.assert_array_equal(inner[0], [0, 0, 0, 1])
     assert inner[1, 1] == 0.0
-    np.testing.assert_allclose(lattice.place(inner), places, atol=1e-6)
-    np.testing.assert_allclose(lattice.rays.sum(axis=1), 1.0)
-    assert lattice.inner(ends[None])[0, -1] == 1.0
-    # Polynomials through so many points give their values, and those of smooth functions between.
-    smooth = np.sin(lattice.places @ [0.2, 0.1, 0.15])
-    for place in places[:5]:
-        points = lattice.points(int(lattice.cell(place[None])[0])).reshape(3 * (ORDER,))
-        values = smooth[points][None]
-        for each in lattice.polynomials(place[None]):
-            values = np.einsum("mp...,mp->m...", values, each[0])
-        assert values[0] == pytest.approx(np.sin(place @ [0.2, 0.1, 0.15]), abs=1e-9)
+    shares = np.column_stack([lattice.ratios(places), np.ones(50)])
+    shares /= shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(inner[:, :-1], shares[:, :-1] / (1 - 1e-5))
+    np.testing.assert_allclose(lattice.place(shares), places, atol=1e-9)
+    np.testing.assert_allclose(lattice.ratios(lattice.ends[None]), 50.0)
 
 
-@pytest.mark.parametrize("kernels", [1, 2])
+def test_polynomials_of_the_lattice_and_their_derivatives():
+    lattice = Lattice((0.5, 0.1, 0.02), 50.0, 12, 7)
+    slopes = np.array([0.05, -0.02, 0.03])
+    smooth = np.exp(lattice.places @ slopes)
+    places = np.random.default_rng(0).uniform(0, lattice.ends, (5, 3))
+    exact = np.exp(places @ slopes)
+    np.testing.assert_allclose(lattice.weights(places) @ smooth, exact, rtol=1e-9)
+    found = derivatives(smooth[None], lattice.along(places))
+    np.testing.assert_allclose(found[:, 0, 0, 0], exact, rtol=1e-9)
+    np.testing.assert_allclose(found[:, 0, 1, 0], slopes[1] * exact, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 1, 0, 1], slopes[0] * slopes[2] * exact, rtol=1e-5)
+    np.testing.assert_allclose(found[:, 0, 0, 2], slopes[2] ** 2 * exact, rtol=1e-4)
+    on_grid = lattice.onto(smooth[:, None], lattice.searched_parts)[:, 0]
+    np.testing.assert_allclose(on_grid, np.exp(lattice.searched_places @ slopes), rtol=1e-9)
+
+
+@pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+def test_the_log_determinant_and_its_derivatives(reml):
+    _, samples, _ = study(2)
+    kernels = samples.rotated()
+    nodes = nodes_of(kernels, reml=reml)
+    size = kernels.contrasts if reml else kernels.n
+
+    def exact(place):
+        inner = nodes.lattice.inner(np.asarray(place)[None])[0]
+        return np.linalg.slogdet(np.tensordot(inner, kernels.vertices, 1)[:size, :size])[1]
+
+    for place in np.random.default_rng(0).uniform(0.1, nodes.lattice.ends - 0.1, (8, 2)):
+        value, slope, bend = nodes.logdet.at(place[None], nodes.lattice)
+        assert value[0] == pytest.approx(exact(place), abs=1e-7)
+        for d, step in enumerate(1e-3 * np.eye(2)):
+            up, down = exact(place + step), exact(place - step)
+            assert slope[0, d] == pytest.approx((up - down) / 2e-3, abs=1e-5)
+            assert bend[0, d, d] == pytest.approx((up - 2 * value[0] + down) / 1e-6, abs=2e-2)
+
+
+@pytest.mark.parametrize("kernels", [1, 2, 3])
 def test_forms_between_the_points_are_those_of_dense_covariances(kernels):
     _, samples, x = study(kernels)
     rotated = samples.rotated()
@@ -78,8 +108,8 @@ def test_forms_between_the_points_are_those_of_dense_covariances(kernels):
     assert nodes is nodes_of(rotated, reml=False)
     d = rotated.contrasts
     columns = rotated.rotate(x.T)[:, np.arange(P) != 5]
-    ends = np.array(nodes.lattice.shape) - 1.0
-    places = np.random.default_rng(1).uniform(0, ends, (60, len(ends)))
+    ends = nodes.lattice.ends
+    places = np.random.default_rng(1).uniform(0, ends, (90, len(ends)))
     places = places[nodes.suffice(places)]
     assert len(places) > 30
     found = nodes.weights_at(places) @ nodes.forms(columns)
@@ -95,21 +125,25 @@ def test_forms_between_the_points_are_those_of_dense_covariances(kernels):
     [
         "two kernels",
         "one kernel",
+        "three kernels",
         pytest.param("weights", marks=pytest.mark.slow),
         pytest.param("NumPy", marks=pytest.mark.slow),
     ],
 )
 def test_bulk_gives_what_single_traits_give(kind, reml, monkeypatch):
-    y, samples, x = study(1 if kind == "one kernel" else 2, weights=kind == "weights")
+    kernels = {"one kernel": 1, "three kernels": 3}.get(kind, 2)
+    y, samples, x = study(kernels, weights=kind == "weights")
     options = ModelOptions(reml=reml, wanted=("beta", "se"))
     if kind == "NumPy":
         monkeypatch.setattr(bulk, "loops", lambda: None)
+    monkeypatch.setattr(choice, "FEWEST_OF_MOST", M)
     fitted = scan.fit_components(y, samples, options)
     kinds = [type(group.scanner).__name__ for group in fitted.groups]
     assert kinds[0] == "BulkScan"
     assert len(fitted.groups[0].columns) > M / 3
     found = scan_block(x, fitted, options, single=False)
-    monkeypatch.setattr(scan, "FEWEST", M + 1)
+    monkeypatch.setattr(choice, "FEWEST", M + 1)
+    monkeypatch.setattr(choice, "FEWEST_OF_MOST", M + 1)
     exact = scan.fit_components(y, samples, options)
     assert {type(group.scanner).__name__ for group in exact.groups} == {"ComponentScan"}
     wanted = scan_block(x, exact, options, single=False)
@@ -143,10 +177,12 @@ def test_the_same_nodes_in_another_process():
 
 
 def test_pairs_above_the_limit_are_computed_again():
-    limit = bulk.largest_r2(248, 1e-5, 2e-7)
-    assert 0.05 < limit < 0.3
+    limit = bulk.largest_r2(248, 1e-5, 3e-7)
+    assert 0.2 < limit < 0.4
+    lod = [-124 * np.log10(1 - limit * (1 + error)) for error in (0.0, 3e-7)]
+    assert lod[1] - lod[0] == pytest.approx(1e-5, rel=1e-3)
     assert bulk.largest_r2(248, 1e-5, 1e-9) > limit
-    assert bulk.largest_r2(2000, 1e-5, 2e-7) < limit
+    assert bulk.largest_r2(2000, 1e-5, 3e-7) < limit
 
 
 def small_study(kind: str, n: int, seed: int):
@@ -177,7 +213,7 @@ def found_and_wanted(y, samples, x, options, monkeypatch):
     """Traits fitted, and LODs, in bulk and one by one."""
     fitted = scan.fit_components(y, samples, options)
     found = scan_block(x, fitted, options, single=False)
-    monkeypatch.setattr(scan, "FEWEST", y.shape[1] + 1)
+    monkeypatch.setattr(choice, "FEWEST", y.shape[1] + 1)
     exact = scan.fit_components(y, samples, options)
     return fitted, found["lod"], exact, scan_block(x, exact, options, single=False)["lod"]
 
@@ -214,17 +250,5 @@ def test_a_level_coordinate_does_not_shorten_the_step_of_another():
     place, ends = np.array([[59.0, 28.0]]), np.array([60.0, 44.0])
     slope, bend = np.array([[-3e-10, 0.0126]]), np.array([[[4e-11, 1.6e-6], [1.6e-6, -0.0428]]])
     step = many._newton(place, slope, bend, ends)
-    np.testing.assert_allclose(step, [[1.0, 0.0126 / 0.0428]], rtol=1e-3)
-
-
-def test_a_likelihood_that_rises_to_the_least_weight_of_the_residual_is_looked_at():
-    y, samples, _ = small_study("groups", 14, 0)
-    fitted = scan.fit_components(y, samples, ModelOptions())
-    nodes = nodes_of(fitted.groups[0].basis, reml=False)
-    values = np.zeros((*nodes.lattice.coarse.shape, 4)) - 10.0
-    values[5, 12], values[20, 0], values[20, 1] = 0.0, [-1.0, -5.0, -1.0, -3.0], -6.0
-    values[20, 1, 2:] = -0.5, -2.5  # tops of the bound alone, one too low
-    surface = many.Surface(nodes, np.ones((len(nodes.inner), 4)), 10)
-    point, trait = surface._peaks(values.reshape(-1, 4), np.zeros(4, dtype=bool))
-    low = nodes.coarse_inner[point][:, -1] < 0.0101
-    assert list(trait[low]) == [0, 2]
+    u = 0.0126 / (0.0428 + STEP * 0.0126)
+    np.testing.assert_allclose(step, [[1.0, np.log1p(STEP * u) / STEP]], rtol=1e-3)
