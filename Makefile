@@ -6,7 +6,7 @@ OUT ?= demo-output
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-clusters test-fast test-lowest lint fuzz faults soak docs bench bench-page bench-size bench-graph bench-large bench-scaling clean
+.PHONY: help demo test test-clusters test-fast test-lowest lint fuzz faults soak docs bench bench-page bench-size bench-graph bench-large bench-scaling bench-components clean
 
 help:
 	@echo "make demo                  simulate a study, scan it, show peaks and pictures ($(OUT)/)"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench-page            tables and picture of the page on speed, from benchmarks/results.json"
 	@echo "make bench-graph           what a block costs besides its arithmetic"
 	@echo "make bench-large           time and memory of a study of 4e9 tests, from simulation to hits"
+	@echo "make bench-components      cost of several random effects, in bulk and one by one; of gemma beside it"
 	@echo "make bench-scaling         one worker and two; how many workers a scheduler carries"
 
 demo: $(VENV)/.demo
@@ -98,6 +99,9 @@ bench-large: $(VENV)/.test
 
 bench-scaling: $(VENV)/.demo
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_scaling.py $(BENCH)
+
+bench-components: $(VENV)/.demo
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_components.py $(BENCH)
 
 # One stamp file per set of extras: pip runs again only when what it builds from has changed. Without a C
 # compiler it leaves out the compiled loops, and NumPy does what they do.
