@@ -159,9 +159,10 @@ class Footprint:
 
     @property
     def _nodes(self) -> float:
-        """Kernels and the nodes that are kept with them."""
+        """Kernels and the nodes that are kept with them, or the covariances of a mesh."""
         q, k = OF_KERNELS[self._bulk], self.model.components
-        return (q + 4.0 * k) * self.n_samples**2 + q * _LATTICE[self._bulk]
+        square = q + 4.0 * k if q else 2.0 * k + 3.5
+        return square * self.n_samples**2 + q * _LATTICE[self._bulk]
 
     def scan(self, variants: int, traits: int, pair_bytes: int, patterns: int = 1) -> Cells:
         """A block, from its genotypes, which are not counted, to its statistics, which are."""
