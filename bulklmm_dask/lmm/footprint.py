@@ -161,6 +161,8 @@ class Footprint:
     def _nodes(self) -> float:
         """Kernels and the nodes that are kept with them, or the covariances of a mesh."""
         q, k = OF_KERNELS[self._bulk], self.model.components
+        if not k:
+            return 0.0
         square = q + 4.0 * k if q else 2.0 * k + 3.5
         return square * self.n_samples**2 + q * _LATTICE[self._bulk]
 
