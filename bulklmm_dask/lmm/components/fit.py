@@ -22,6 +22,9 @@ _PEAKS, _WITHIN = 5, 4.0
 _FOR_SHARES, _FOR_LIKELIHOOD = 1e-13, 1e-9
 # Gains below this, in nats, are about those by which rounding changes the likelihood.
 _DROWNED = 1e-8
+# Small weights of the residual where a likelihood may have another maximum, and up to which least
+# eigenvalue of kernels of mean diagonal one: otherwise nothing changes between them.
+_SMALL, _NEARLY_SINGULAR = (1e-4, 1e-6, 1e-8), 1e-3
 _ITERATIONS = 200
 _HALVINGS = 25
 
@@ -67,6 +70,26 @@ class Search:
         """Likelihoods (points, traits) of the mesh."""
         return np.stack([self.likelihood.values(u, self.y) for u in self.mesh.points])
 
+    @cached_property
+    def beside(self) -> Array:
+        """Points of the mesh at small weights of the residual (levels, points, corners).
+
+        There are none where the kernels are not nearly singular.
+        """
+        rank = self.likelihood.kernels.rank
+        kernels = self.likelihood.corners[:-1, :rank, :rank].mean(axis=0)
+        without = self.mesh.points[self.mesh.points[:, -1] == 0.0]
+        if np.linalg.eigvalsh(kernels)[0] > _NEARLY_SINGULAR:
+            return np.empty((0, *without.shape))
+        residual = np.eye(without.shape[1])[-1]
+        return np.stack([(1.0 - small) * without + small * residual for small in _SMALL])
+
+    @cached_property
+    def on_beside(self) -> Array:
+        """Likelihoods (levels, points, traits) there."""
+        found = [[self.likelihood.values(u, self.y) for u in level] for level in self.beside]
+        return np.array(found).reshape(*self.beside.shape[:2], self.y.shape[1])
+
     def best(self, trait: int, near: Iterable[Array] = ()) -> Optimum:
         """The largest likelihood of a trait over all shares; climbs start at some points too."""
         free = np.ones(self.mesh.points.shape[1], dtype=bool)
@@ -90,6 +113,10 @@ class Search:
         """The highest of the climbs from the peaks of the mesh and from points given."""
         values = np.where(self.mesh.points[:, ~free].any(axis=1), -np.inf, self.on_mesh[:, trait])
         starts = [*self.mesh.peaks(values, _PEAKS, _WITHIN), *near]
+        for points, at in zip(self.beside, self.on_beside[:, :, trait], strict=True):
+            at = np.where(points[:, ~free].any(axis=1), -np.inf, at)
+            if at.max() >= values.max() - _WITHIN:
+                starts.append(points[at.argmax()])
         y = self.y[:, trait]
         climbs = [climb(self.likelihood, y, start, free, least) for start in starts]
         return max((one for one in climbs if one is not None), key=lambda found: found.point.value)

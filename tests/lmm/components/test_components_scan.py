@@ -184,3 +184,25 @@ def test_markers_and_traits_that_cannot_be_tested():
     fitted, found = scanned(y, np.ones((n, 1)), [kernels[0], alone], None, x, ModelOptions())
     assert list(fitted.status) == ["confounded"]
     assert np.isnan(found["lod"]).all()
+
+
+@pytest.mark.parametrize("seed", [41, 43])
+def test_one_nearly_singular_kernel_is_a_kinship(seed):
+    """The likelihood may be largest where the residual is small, between points of the mesh."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(15, 40))
+    vectors = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    kinship = (vectors * 10.0 ** rng.uniform(-7, 1, n)) @ vectors.T
+    kinship /= np.trace(kinship) / n
+    y = np.linalg.cholesky(kinship + 1e-12 * np.eye(n)) @ rng.standard_normal((n, 12))
+    y += 10.0 ** rng.uniform(-5, -1, 12) * rng.standard_normal((n, 12))
+    x = rng.integers(0, 3, (40, n)).astype(float)
+    one, several = ModelOptions(reml=True), ModelOptions(reml=True, components=2)
+    today = fit_traits(y, Samples(np.ones((n, 1)), kinship, None), one)
+    fitted = fit_components(y, KernelSamples(np.ones((n, 1)), kinship[None]), several)
+    np.testing.assert_allclose(fitted.h2[0], today.h2, rtol=0, atol=1e-6)
+    found, wanted = (
+        scan_block(x, each, options, single=False)["lod"]
+        for each, options in ((fitted, several), (today, one))
+    )
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6)
