@@ -125,7 +125,7 @@ def kernel_names(kernels: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(
                 f"{one!r} should be a name and a kinship with = between them, a name and groups "
                 f"with =@ between them, or a method ({', '.join(KINSHIP_METHODS)}); a method and "
-                "a region need a name too, as in cis=centered:7:20-40",
+                "a region, such as centered:7:20-40, need a name too",
                 param_hint="--kernel",
             )
         if name in found:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bulklmm_dask.engine.blas import one_blas_thread
 from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, Basis, make_basis
 from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
-from bulklmm_dask.lmm.components.choice import fewest
+from bulklmm_dask.lmm.components.choice import MOST_KERNELS, fewest
 from bulklmm_dask.lmm.components.kernels import KernelSamples
 from bulklmm_dask.lmm.components.scan import fit_components
 from bulklmm_dask.lmm.footprint import Footprint
@@ -119,7 +119,9 @@ def calibrate(
         Number of samples that are no copies of others, if there are copies.
     """
     model, single = footprint.model, footprint.single
-    bulk = model.components > 0 and footprint.together
+    # Nodes of the most kernels take seconds: their traits are timed one by one.
+    together = footprint.together and model.components - 1 < MOST_KERNELS
+    bulk = model.components > 0 and together
     most = _OF_KERNELS if bulk or (model.components and permuted) else _SAMPLES
     n = max(min(footprint.n_samples, most), footprint.n_covariates + model.interactions + 10)
     rng = np.random.default_rng(0)
@@ -130,10 +132,10 @@ def calibrate(
         drawn = _Drawn(n, several, model.genotypes, rng)
         c = max(footprint.n_covariates, 1 + model.interactions)
         basis, covariates = drawn.basis(c, graded=footprint.searched)
-        work = Operations(model, n, c, footprint.searched, several, together=footprint.together)
+        work = Operations(model, n, c, footprint.searched, several, together=together)
         fitted_by = ModelOptions(reml=True) if permuted else model
         small = (_of_kernels if model.components else _of_kinship)(
-            footprint, basis, covariates, fitted_by, rng
+            footprint, basis, covariates, fitted_by, rng, together=together
         )
         y = drawn.traits(basis, small.traits)
         first, few = _taken(lambda: small.fit(y[:, : small.few]))
@@ -204,6 +206,8 @@ def _of_kinship(
     covariates: Array,
     model: ModelOptions,
     rng: np.random.Generator,
+    *,
+    together: bool,
 ) -> _Small:
     interactions = tuple(range(1, 1 + footprint.model.interactions))
     samples = Samples(covariates, None, None, interactions)
@@ -216,6 +220,8 @@ def _of_kernels(
     covariates: Array,
     model: ModelOptions,
     rng: np.random.Generator,
+    *,
+    together: bool,
 ) -> _Small:
     """The kinship of a basis, and groups of samples, as kernels."""
     n, interactions = basis.n, tuple(range(1, 1 + footprint.model.interactions))
@@ -225,7 +231,7 @@ def _of_kernels(
         groups = rng.integers(max(n // _GROUP, 2), size=n)
         kernels.append(np.equal.outer(groups, groups).astype(np.float64))
     samples = KernelSamples(covariates, np.stack(kernels), None, interactions)
-    rotated, together = samples.rotated(), footprint.together
+    rotated = samples.rotated()
 
     def fit(y: Array) -> FittedTraits:
         return fit_components(y, samples, model, complete=rotated, together=together)

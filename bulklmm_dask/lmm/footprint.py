@@ -82,9 +82,9 @@ class Footprint:
 
     @property
     def known(self) -> float:
-        """A kinship and its eigenbasis; kernels as given, rotated and at corners, and nodes."""
+        """A kinship and its eigenbasis; kernels as given, rotated and at corners."""
         components = self.model.components
-        return (3.0 * components - 1.0 if components else 2.0) * self.n_samples**2 + self._nodes
+        return (3.0 * components - 1.0 if components else 2.0) * self.n_samples**2
 
     @property
     def _is_searched(self) -> bool:
@@ -161,8 +161,6 @@ class Footprint:
     def _nodes(self) -> float:
         """Kernels and the nodes that are kept with them, or the covariances of a mesh."""
         q, k = OF_KERNELS[self._bulk], self.model.components
-        if not k:
-            return 0.0
         square = q + 4.0 * k if q else 2.0 * k + 3.5
         return square * self.n_samples**2 + q * _LATTICE[self._bulk]
 

@@ -8,8 +8,8 @@ from bulklmm_dask.lmm.options import ModelOptions
 MOST_KERNELS = 3
 # Fewest traits of the same samples for which nodes are made.
 FEWEST = 64
-# The same with the most kernels: their nodes take as long as some 200 traits by themselves.
-FEWEST_OF_MOST = 256
+# The same with the most kernels: their nodes take as long as some hundred traits by themselves.
+FEWEST_OF_MOST = 1024
 
 
 def may_be_bulk(options: ModelOptions) -> bool:

@@ -155,14 +155,14 @@ def _is_flat(search: Search, place: int, best: Optimum) -> bool:
     information = plane.T @ best.point.profiled(best.inner)[np.ix_(free, free)] @ plane
     weakest = np.zeros_like(best.inner)
     weakest[free] = plane @ np.linalg.eigh(information)[1][:, 0]
-    ends = np.stack([_edge(best.inner, way) for way in (weakest, -weakest)])
+    ends = np.stack([edge(best.inner, way) for way in (weakest, -weakest)])
     if np.ptp(ends, axis=0).max() < _FAR:
         return False
     values = [search.likelihood.values(end, search.y[:, [place]])[0] for end in ends]
     return bool(min(values) > best.point.value - _FLAT)
 
 
-def _edge(inner: Array, direction: Array) -> Array:
+def edge(inner: Array, direction: Array) -> Array:
     """Where a line from a point of the simplex leaves it."""
     falling = direction < -1e-9 * np.abs(direction).max()
     length = float((inner[falling] / -direction[falling]).min())

@@ -88,7 +88,7 @@ class KernelSamples:
         kernels = _turned(scaled, turn)
         d = len(self) - c
         values, own = np.linalg.eigh(kernels[:, :d, :d].sum(axis=0))
-        rank = int(np.count_nonzero(values > _RANK * len(self) * max(values[-1], 0.0)))
+        rank = int(np.count_nonzero(values > _RANK * len(self) * values.max(initial=0.0)))
         if 0 < rank < d:
             along = np.concatenate([turn[:, :d] @ own[:, ::-1], columns], axis=1)
             split = _turned(scaled, along)

@@ -47,6 +47,16 @@ class LogDeterminant:
         second[:, diagonal, diagonal] += first * bend
         return value, first * change, second
 
+    def on_grid(self, of: Lattice) -> Array:
+        """log|V| (points,) at all points of another lattice."""
+        k = len(of.scales)
+        each = np.array(of.scales) * np.expm1(STEP * of.axis[:, None] * of.ends)
+        here = np.log1p(each / np.array(self.lattice.scales)) / STEP
+        out = self.values.reshape((self.lattice.count,) * k)
+        for d, along in enumerate(self.lattice.along(here)):
+            out = np.moveaxis(np.tensordot(along[..., 0], out, axes=(1, d)), 0, d)
+        return out.ravel()
+
 
 def grades(derived: Array) -> tuple[Array, Array, Array]:
     """Values (m,), first (m, k) and second (m, k, k) derivatives of `lattice.derivatives`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bulklmm_dask.lmm.components.estimate import edge
 from bulklmm_dask.lmm.components.lattice import STEP, derivatives
 from bulklmm_dask.lmm.components.logdet import grades
 from bulklmm_dask.lmm.components.nodes import Nodes
@@ -25,6 +26,8 @@ from bulklmm_dask.typing import Array, Flags, Index
 # of interpolation may do; on the mesh also as many more a degree of freedom as a likelihood falls
 # from its top to the nearest point.
 _NEARLY, _BETWEEN = 1e-3, 0.01
+# So many nats from a bound to the next point of the mesh leave room for a top between them.
+_SHALLOW = 0.05
 # The same at the largest ratios to the residual: beyond them the likelihood may go on rising.
 _AT_LEAST = 4.0
 # A likelihood may be flat where points within so many nats of the best differ by such a share.
@@ -111,8 +114,58 @@ class Surface:
         near[top] = True
         near &= settled[trait]
         some = np.flatnonzero(near)[np.argsort(trait[near], kind="stable")]
-        _, _, bend = self._at(place[some], trait[some])
+        _, slope, bend = self._at(place[some], trait[some])
+        level = self._level(place[some], slope, bend, value[some], trait[some])
+        settled[trait[some][level]] = False
+        keep = settled[trait[some]]
+        some, bend = some[keep], bend[keep]
         return Found(trait[some], place[some], value[some], bend, settled)
+
+    def _level(self, place: Array, slope: Array, bend: Array, value: Array, traits: Index) -> Flags:
+        """Which maxima (m,) may lie on a line from edge to edge along which nothing changes.
+
+        The line is that of `estimate.status_of`, by the bend in shares instead of the information.
+        """
+        lattice = self.nodes.lattice
+        inner = lattice.inner(place)
+        ratio = lattice.ratios(place)
+        k = place.shape[1]
+        change = STEP * (ratio + np.array(lattice.scales))
+        total = 1.0 + ratio.sum(axis=1)
+        # Derivatives of places by weights of the corners: t_k = u_k/u_e, beside the least residual.
+        own = inner[:, :-1]
+        by = (np.eye(k) + ratio[:, :, None]) * (total / change.T).T[:, :, None]
+        bends = np.swapaxes(by, 1, 2) @ bend @ by
+        held = (own <= 0.0) & (np.einsum("mij,mi->mj", by, slope) < -_FLAT / _FAR)
+        stiff = np.where(held[:, :, None] | held[:, None, :], 0.0, -bends)
+        stiff += _HELD * held[:, :, None] * np.eye(k)
+        # Over half of `_FAR` a line of more curvature falls by more than `_FLAT`.
+        most = (k + 1) * 2.0 * _FLAT / (_FAR / 2.0) ** 2
+        lines, of = [], []
+        for one in np.flatnonzero(np.linalg.eigvalsh(stiff)[:, 0] < most):
+            free = np.flatnonzero(~np.append(held[one], False))
+            if len(free) < 2:
+                continue
+            plane = np.zeros((k + 1, len(free) - 1))
+            plane[free] = np.linalg.svd(np.ones((1, len(free))))[2][1:].T
+            weakest = plane @ np.linalg.eigh(-plane[:k].T @ bends[one] @ plane[:k])[1][:, 0]
+            ends = np.stack([edge(inner[one], way) for way in (weakest, -weakest)])
+            if np.ptp(ends, axis=0).max() >= _FAR:
+                lines.append(ends)
+                of.append(one)
+        out = np.zeros(len(place), dtype=bool)
+        if lines:
+            which = np.array(of)
+            there = lattice.place(self._shares(np.concatenate(lines)))
+            ends_at = self._at(np.minimum(there, lattice.ends), np.repeat(traits[which], 2))[0]
+            out[which] = ends_at.reshape(-1, 2).min(axis=1) > value[which] - _FLAT
+        return out
+
+    def _shares(self, inner: Array) -> Array:
+        """Shares (m, k + 1) from weights of the corners of the admissible shares."""
+        least = self.nodes.lattice.least
+        own = (1.0 - least) * inner[:, :-1]
+        return np.concatenate([own, 1.0 - own.sum(axis=1, keepdims=True)], axis=1)
 
     def _peaks(self, values: Array, flat: Flags) -> tuple[Index, Index]:
         """Points of the mesh to climb from, and their traits: maxima nearly as high.
@@ -147,7 +200,16 @@ class Surface:
         inner = self.nodes.rough.searched[2]
         apart &= np.abs(inner[point] - inner[best[trait]]).max(axis=1) > _ALIKE
         every = np.arange(values.shape[1])
-        return np.append(best, point[apart]), np.append(every, trait[apart])
+        starts, of = [best, point[apart]], [every, trait[apart]]
+        # Between a bound and the next point there may be a top of its own.
+        there = np.stack(np.unravel_index(best, shape))
+        for axis, own in enumerate(there):
+            beside = best + shape[0] ** (len(shape) - 1 - axis)
+            some = np.flatnonzero((own == 0) & ~flat)
+            some = some[values[beside[some], some] > highest[some] - _SHALLOW]
+            starts.append(beside[some])
+            of.append(some)
+        return np.concatenate(starts), np.concatenate(of)
 
     def _may_be_flat(self, values: Array, highest: Array) -> Flags:
         """Whether points with nearly the best likelihood have other shares."""

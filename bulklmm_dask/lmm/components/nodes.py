@@ -25,7 +25,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import scipy.linalg
@@ -43,6 +43,8 @@ _MOST = (0.0, 2000.0, 2000.0, 500.0)
 # number of kernels; those of log|V| of all samples, and those that maxima are looked for on.
 _POINTS, _OF_ROUGH = (0.0, 4.5, 3.5, 3.0), (0.0, 4.5, 3.0, 2.0)
 _OF_LOGDET, _SEARCHED = 3.5, 1.67
+# Decades of the ratio of two kernels that are looked at beyond the lattice.
+_DECADES = 4
 # Random vectors that nodes are chosen by, and most points that are looked at.
 _VECTORS, _CANDIDATES = 400, 6_000
 # Rank and weights are those of this relative error, by the number of kernels; and those by which
@@ -223,9 +225,7 @@ def _made(kernels: RotatedKernels, reml: bool) -> Nodes:
         lattice,
         inner,
         weights,
-        Rough(
-            fewer, lattice.onto(rough, fewer.axis), of_logdet.at(fewer.places, lattice)[0], np.nan
-        ),
+        Rough(fewer, lattice.onto(rough, fewer.axis), of_logdet.on_grid(fewer), np.nan),
         of_logdet,
         np.empty(0),
         roots_at(kernels, inner),
@@ -237,7 +237,7 @@ def _made(kernels: RotatedKernels, reml: bool) -> Nodes:
 
 def _lattice(kernels: Array, points: float, least: float) -> Lattice:
     """The lattice of kernels (k, s, s), with so many points for each unit of its length."""
-    scales = tuple(1.0 / float(scipy.linalg.eigvalsh(one)[-1]) for one in kernels)
+    scales = tuple(1.0 / max(float(scipy.linalg.eigvalsh(one)[-1]), 1.0) for one in kernels)
     most = _MOST[len(kernels)]
     length = float(np.log1p(most / np.array(scales)).max())
     count, searched = (1 + round(length * each) for each in (points, _SEARCHED))
@@ -260,7 +260,7 @@ def _outside(kernels: RotatedKernels, lattice: Lattice, reml: bool) -> tuple[Arr
     size = d if reml else kernels.n
     both = np.r_[:r, d:size]
     roots, residual, logdet = [], [], []
-    points = Mesh.of(len(kernels.vertices)).points
+    points = np.concatenate([Mesh.of(len(kernels.vertices)).points, _edges(len(kernels.vertices))])
     shares = kernels.shares(points)
     beyond = (lattice.place(shares) > lattice.ends).any(axis=1)
     for inner, share in zip(points[beyond], shares[beyond], strict=True):
@@ -273,6 +273,17 @@ def _outside(kernels: RotatedKernels, lattice: Lattice, reml: bool) -> tuple[Arr
         rest = (d - r) * np.log(share[-1]) if r < d else 0.0
         logdet.append(2.0 * np.log(np.diag(factor)).sum() + rest)
     return np.array(roots).reshape(-1, r, r), np.array(residual), np.array(logdet)
+
+
+def _edges(corners: int) -> Array:
+    """Weights (points, corners) of two kernels and as little residual as is admissible."""
+    ratio = np.logspace(-_DECADES, _DECADES, 4 * _DECADES + 1)
+    found = np.zeros((0, corners))
+    for one, other in combinations(range(corners - 1), 2):
+        own = np.zeros((len(ratio), corners))
+        own[:, one], own[:, other] = ratio / (1.0 + ratio), 1.0 / (1.0 + ratio)
+        found = np.concatenate([found, own])
+    return found
 
 
 def _drawn(rng: np.random.Generator, kernels: RotatedKernels, count: int) -> Array:
@@ -353,8 +364,11 @@ def _chosen(values: Array, tolerances: tuple[float, float]) -> tuple[Index, Arra
     along = q.T @ scaled
 
     def weights(rank: int) -> Array:
-        found = scipy.linalg.solve_triangular(corner[:rank, :rank], along[:rank])
-        return np.ascontiguousarray((found * size / size[chosen[:rank]][:, None]).T)
+        found = scipy.linalg.solve_triangular(
+            corner[:rank, :rank], along[:rank], check_finite=False
+        )
+        found /= size[chosen[:rank]][:, None]
+        return np.multiply(found.T, size[:, None], order="C")
 
     return chosen, weights(ranks[0]), weights(ranks[1])
 

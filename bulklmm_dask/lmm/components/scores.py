@@ -30,6 +30,8 @@ _LAST = 1.5e-4
 _ROUNDS, _FAR = 4, 0.5
 # Bend, in nats by squared steps, below which errors of slopes would move a maximum.
 _LEAST_BEND = 1e-3
+# An update of a bend is left out whose error is at right angles to the step, to this cosine.
+_ALONG = 1e-3
 # Steps of a share below 0 that are rounding.
 _BELOW = 1e-6
 
@@ -95,6 +97,7 @@ def corrected(kernels: RotatedKernels, nodes: Nodes, found: Found, y: Array, cou
     rest = np.einsum("kj,kj->j", y[r:], y[r:])
     columns = np.ascontiguousarray(y[:r].T)
     place, of_logdet = found.place.copy(), np.empty_like(found.place)
+    bend, before = found.bend.copy(), np.full((2, *place.shape), np.nan)
     left, z = np.full(len(place), np.nan), np.full((len(place), r), np.nan)
     active = np.arange(len(place))
     for _ in range(_ROUNDS):
@@ -108,7 +111,9 @@ def corrected(kernels: RotatedKernels, nodes: Nodes, found: Found, y: Array, cou
             change = STEP * (ratio + scales)
             slope = 1.0 / (1.0 + ratio.sum()) - pushed @ solved / (own @ solved + beside)
             slope = -0.5 * (count * change * slope + of_logdet[one])
-            target = place[one] + _newton(place[one], slope, found.bend[one])
+            _learn(bend[one], place[one] - before[0, one], slope - before[1, one])
+            before[0, one], before[1, one] = place[one], slope
+            target = place[one] + _newton(place[one], slope, bend[one])
             if not np.abs(target - found.place[one]).max() < _FAR:
                 continue
             step = np.maximum(target, 0.0) - place[one]
@@ -127,6 +132,14 @@ def corrected(kernels: RotatedKernels, nodes: Nodes, found: Found, y: Array, cou
             break
     quadratic = left * (1.0 + lattice.ratios(place).sum(axis=1))
     return _highest(nodes, found, Scores(place, quadratic, z.T, np.isfinite(left)), y, count)
+
+
+def _learn(bend: Array, moved: Array, change: Array) -> None:
+    """Bend (k, k) as slopes without interpolation show it, by an update of rank one; in place."""
+    error = change - bend @ moved
+    along = float(error @ moved)
+    if abs(along) > _ALONG * float(np.linalg.norm(error) * np.linalg.norm(moved)):
+        bend += np.outer(error, error) / along
 
 
 def _newton(place: Array, slope: Array, bend: Array) -> Array:
