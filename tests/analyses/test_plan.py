@@ -107,7 +107,7 @@ def test_several_kernels_are_cut_as_in_the_run(rates, tmp_path):
         assert way in planned.notes[0]
     many = plan(caged(m=80), kinship=KERNELS)
     assert many.notes[0].startswith("2 kernels, traits in bulk: ")
-    assert many.memory["fits"] > planned.memory["fits"]
+    assert many.memory["block"] > planned.memory["block"]
 
 
 def test_it_is_said_before_a_run_with_several_kernels(rates):

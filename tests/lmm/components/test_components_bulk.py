@@ -194,6 +194,8 @@ def small_study(kind: str, n: int, seed: int):
         "groups": [groups(rng, n, n // 2), groups(rng, n, n // 3)],
         "similar": [features @ features.T, (features @ features.T) ** 2],
         "smooth": [(q * np.exp(-np.arange(n) * 12.0 / n)) @ q.T for q in smooth],
+        "uncentred": [features @ features.T + 100.0 * n, groups(rng, n, n // 3)],
+        "nearly the same": [features @ features.T, features @ features.T + np.diag(features[:, 0])],
     }[kind]
     x = rng.binomial(2, 0.4, (20, n)).astype(float)
     x[:, 0] = 2.0
@@ -218,7 +220,10 @@ def found_and_wanted(y, samples, x, options, monkeypatch):
     return fitted, found["lod"], exact, scan_block(x, exact, options, single=False)["lod"]
 
 
-@pytest.mark.parametrize(("kind", "n", "seed"), [("smooth", 60, 2), ("similar", 30, 7)])
+@pytest.mark.parametrize(
+    ("kind", "n", "seed"),
+    [("smooth", 60, 2), ("similar", 30, 7), ("uncentred", 30, 1), ("nearly the same", 45, 4)],
+)
 def test_likelihoods_of_every_shape(kind, n, seed, monkeypatch):
     study = small_study(kind, n, seed)
     options = ModelOptions(reml=True)
