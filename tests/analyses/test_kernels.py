@@ -429,7 +429,7 @@ def test_commands(tmp_path, monkeypatch):
     shares = blmm.heritability(ds, kinship=kernels).h2.values.T.ravel()
     np.testing.assert_allclose(pd.read_csv("h2.csv").h2, shares, rtol=1e-5, atol=1e-9)
     wrong = run("heritability", "s.zarr", "--kernel", "centered:2", code=2).stderr
-    assert "as in cis=centered:7:20-40" in wrong
+    assert "such as centered:7:20-40" in wrong
     wrong = run("kinship", "s.zarr", "--region", "9", "--out", "L.zarr", code=1)
     assert "--region names '9'" in wrong.stderr
 
