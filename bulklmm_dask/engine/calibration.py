@@ -10,50 +10,35 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bulklmm_dask.engine.blas import one_blas_thread
-from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, Basis, make_basis
-from bulklmm_dask.lmm.chunk import FittedTraits, fit_traits, scan_block
-from bulklmm_dask.lmm.components.choice import MOST_KERNELS, fewest
-from bulklmm_dask.lmm.components.kernels import KernelSamples
-from bulklmm_dask.lmm.components.scan import fit_components
+from bulklmm_dask.engine.small_study import TRAITS, Drawn, Small
+from bulklmm_dask.lmm.basis import Basis, make_basis
+from bulklmm_dask.lmm.chunk import FittedTraits, scan_block
+from bulklmm_dask.lmm.components.choice import MOST_KERNELS
 from bulklmm_dask.lmm.footprint import Footprint
 from bulklmm_dask.lmm.operations import Operations
 from bulklmm_dask.lmm.options import ModelOptions
 from bulklmm_dask.lmm.permute.residuals import permutations, permuted_maxima, split_markers
-from bulklmm_dask.lmm.samples import Samples
 from bulklmm_dask.storage.arrays.form import Form
 from bulklmm_dask.storage.arrays.shard import write
 from bulklmm_dask.storage.codecs.compression import FAST, Compression
-from bulklmm_dask.typing import Array, Columns, Index
+from bulklmm_dask.typing import Columns
 
-# Samples of the small block at most, its traits, and its first number of markers.
-_SAMPLES, _TRAITS, _FIRST, _MOST = 400, 512, 64, 512
-# Traits of the block of few.
-_FEW = 64
-# Samples of the small block in bulk with several kernels at most, and those of a group that is a
-# kernel.
-_OF_KERNELS, _GROUP = 150, 8
-# Its traits and the few, where each is by itself.
-_ALONE = (6, 3)
+# Samples of the small block at most, in bulk with several kernels, and its numbers of markers.
+_SAMPLES, _OF_KERNELS, _FIRST, _MOST = 400, 150, 64, 512
 # Seconds that the scan of the small block should take.
 _SECONDS = 0.12
 # Traits and permutations of a small block of permutations, and its markers.
 _PERMUTED, _PERMUTATIONS, _MARKERS = 2, 256, 2048
-# Loci, each of which has its share of the traits and of the markers, about as many as are linked to
-# a locus in a cross; effect on a trait of variance 1, a fifth of it; share of the samples in which
-# a marker differs.
-_LOCI, _EFFECT, _APART = 40, 0.6, 0.3
 # Samples of the kinship that is decomposed.
 _DECOMPOSED = 400
 _INNER = 128
-# Eigenvalues where weights are of very different size: this many powers of ten to both sides of 1.
-_DECADES = 3.0
 
 
 @dataclass(frozen=True)
@@ -129,14 +114,17 @@ def calibrate(
     with one_blas_thread():
         product = _product(several or n, np.dtype(np.float32 if single else np.float64), rng)
         rotation = _product(n, np.dtype(np.float64), rng)
-        drawn = _Drawn(n, several, model.genotypes, rng)
+        drawn = Drawn(n, several, model.genotypes, rng)
         c = max(footprint.n_covariates, 1 + model.interactions)
         basis, covariates = drawn.basis(c, graded=footprint.searched)
         work = Operations(model, n, c, footprint.searched, several, together=together)
         fitted_by = ModelOptions(reml=True) if permuted else model
-        small = (_of_kernels if model.components else _of_kinship)(
-            footprint, basis, covariates, fitted_by, rng, together=together
-        )
+        given = covariates, model.interactions, fitted_by
+        if model.components:
+            kernels = drawn.kernels(basis, model.components - 1)
+            small = Small.of_kernels(kernels, *given, together=together)
+        else:
+            small = Small.of(basis, *given)
         y = drawn.traits(basis, small.traits)
         first, few = _taken(lambda: small.fit(y[:, : small.few]))
         fitting, fitted = _taken(lambda: small.fit(y))
@@ -181,65 +169,6 @@ def calibrate(
     )
 
 
-@dataclass(frozen=True)
-class _Small:
-    """A small study: how its traits are fitted, and how many and how few of them.
-
-    Attributes
-    ----------
-    samples : Samples or KernelSamples
-    fit : callable
-        Fits the null models of traits (n, k).
-    traits, few : int
-        Traits of the two blocks.
-    """
-
-    samples: Samples | KernelSamples
-    fit: Callable[[Array], FittedTraits]
-    traits: int
-    few: int
-
-
-def _of_kinship(
-    footprint: Footprint,
-    basis: Basis,
-    covariates: Array,
-    model: ModelOptions,
-    rng: np.random.Generator,
-    *,
-    together: bool,
-) -> _Small:
-    interactions = tuple(range(1, 1 + footprint.model.interactions))
-    samples = Samples(covariates, None, None, interactions)
-    return _Small(samples, lambda y: fit_traits(y, samples, model, complete=basis), _TRAITS, _FEW)
-
-
-def _of_kernels(
-    footprint: Footprint,
-    basis: Basis,
-    covariates: Array,
-    model: ModelOptions,
-    rng: np.random.Generator,
-    *,
-    together: bool,
-) -> _Small:
-    """The kinship of a basis, and groups of samples, as kernels."""
-    n, interactions = basis.n, tuple(range(1, 1 + footprint.model.interactions))
-    assert basis.vectors is not None
-    kernels = [(basis.vectors * basis.eigenvalues) @ basis.vectors.T]
-    for _ in range(footprint.model.components - 2):
-        groups = rng.integers(max(n // _GROUP, 2), size=n)
-        kernels.append(np.equal.outer(groups, groups).astype(np.float64))
-    samples = KernelSamples(covariates, np.stack(kernels), None, interactions)
-    rotated = samples.rotated()
-
-    def fit(y: Array) -> FittedTraits:
-        return fit_components(y, samples, model, complete=rotated, together=together)
-
-    few = fewest(len(kernels))
-    return _Small(samples, fit, *((2 * few, few) if together else _ALONE))
-
-
 def _taken(action: Callable[[], Any]) -> tuple[float, Any]:
     """Processor time of this thread in seconds, and what the action gives."""
     began = time.thread_time()
@@ -262,87 +191,6 @@ def _decompose(rng: np.random.Generator) -> Basis:
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Random samples and markers.
-
-    Attributes
-    ----------
-    n, different : int
-        Number of samples, and of those that are no copies; None for all.
-    kinds : int or None
-        Number of genotypes whose probabilities are drawn; None for dosages.
-    rng : Generator
-        Source of random numbers.
-    """
-
-    n: int
-    different: int | None
-    kinds: int | None
-    rng: np.random.Generator
-
-    @property
-    def _of(self) -> Index:
-        """Which of the different samples each is a copy of, (n,)."""
-        return np.arange(self.n) * (self.different or self.n) // self.n
-
-    def basis(self, c: int, *, graded: bool = False) -> tuple[Basis, Array]:
-        """An eigenbasis without a decomposition, and c covariates.
-
-        The eigenvectors are those of a reflection, which are orthonormal and dense. A `graded` one
-        has the scanner of weights of very different size. Copies have equal entries in all
-        eigenvectors of eigenvalues above 0.
-        """
-        n, rng = self.n, self.rng
-        rank = self.different or n
-        axis = rng.standard_normal(rank)
-        axis /= np.linalg.norm(axis)
-        vectors = np.eye(rank) - 2.0 * np.outer(axis, axis)
-        if rank < n:
-            whole = np.linalg.qr(np.eye(rank)[self._of], mode="complete")[0]
-            vectors = np.concatenate([whole[:, :rank] @ vectors, whole[:, rank:]], axis=1)
-        size = (rank,)
-        drawn = (
-            10.0 ** rng.uniform(-_DECADES, _DECADES, size) if graded else rng.gamma(2.0, size=size)
-        )
-        values = np.concatenate([np.sort(drawn)[::-1], np.zeros(n - rank)])
-        covariates = np.concatenate([np.ones((n, 1)), rng.standard_normal((n, c - 1))], axis=1)
-        columns = np.linalg.qr(covariates)[0]
-        rotated = vectors.T @ columns
-        typical = 1.0 if graded else None
-        most = 1.0 if rank == n else LARGEST_H2_IF_SINGULAR
-        return Basis(
-            values / values.mean(), np.ones(n), rotated, most, typical, vectors
-        ), covariates
-
-    @cached_property
-    def _loci(self) -> Index:
-        """Dosages of loci that traits depend on, (loci, different samples)."""
-        return self.rng.integers(0, 3, (_LOCI, self.different or self.n))
-
-    def traits(self, basis: Basis, count: int) -> Array:
-        """Values (n, count) of traits, each of which depends on one of the loci."""
-        h2 = self.rng.uniform(0.05, 0.8, count)
-        drawn = self.rng.standard_normal((basis.rows, count)) * np.sqrt(basis.variances(h2))
-        assert basis.vectors is not None
-        of_locus = self._loci[np.arange(count) % _LOCI][:, self._of].T
-        return np.asarray(basis.vectors @ drawn + _EFFECT * of_locus)
-
-    def genotypes(self, variants: int) -> Array:
-        """Genotypes (variants, n), or probabilities of each kind (variants, n, kinds).
-
-        Dosages are those of the loci in turn, of which some have another value: a locus has linked
-        markers, whose LODs are high.
-        """
-        shape, kinds = (variants, self.different or self.n), self.kinds
-        if kinds is not None:
-            return self.rng.dirichlet(np.full(kinds, 0.5), shape)[:, self._of]
-        linked = self._loci[np.arange(variants) % _LOCI]
-        others = self.rng.random(shape) < _APART
-        dosage = np.where(others, self.rng.integers(0, 3, shape), linked)
-        return dosage[:, self._of].astype(np.float64)
-
-
-@dataclass(frozen=True)
 class _Scan:
     """Scans of small blocks of one model, and what their products take."""
 
@@ -351,7 +199,7 @@ class _Scan:
     single: bool
     product: float
     rotation: float
-    drawn: _Drawn
+    drawn: Drawn
 
     def measure(
         self, many: FittedTraits, few: FittedTraits
@@ -388,11 +236,11 @@ class _Scan:
 def _of_permutations(
     footprint: Footprint,
     work: Operations,
-    small: _Small,
+    small: Small,
     basis: Basis,
     product: float,
     rotation: float,
-    drawn: _Drawn,
+    drawn: Drawn,
 ) -> tuple[float, float, Columns]:
     """Seconds per marker, trait and permutation beside the products, and maxima.
 
@@ -440,7 +288,7 @@ def _compress(values: Columns, codecs: tuple[Any, ...]) -> tuple[float, int, int
     return took, size, stored
 
 
-def _stored_genotypes(drawn: _Drawn) -> float:
+def _stored_genotypes(drawn: Drawn) -> float:
     """Bytes that are stored for each byte of genotypes, of which three occur equally often."""
     x = replace(drawn, kinds=None).genotypes(_MOST)
     _, size, stored = _compress({"call_dosage": x}, FAST.codecs)
@@ -449,7 +297,7 @@ def _stored_genotypes(drawn: _Drawn) -> float:
 
 def _reduced(rng: np.random.Generator) -> float:
     """Seconds per pair of the rows of different markers, given to all, and their maxima."""
-    values = rng.standard_normal((_MOST, _TRAITS)).astype(np.float32)
+    values = rng.standard_normal((_MOST, TRAITS)).astype(np.float32)
     rows = np.arange(_MOST)
 
     def reduce() -> npt.NDArray[Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bulklmm_dask.engine.calibration import _Drawn
 from bulklmm_dask.engine.copies import Copies
+from bulklmm_dask.engine.small_study import Drawn
 from bulklmm_dask.lmm.markers import distinct_markers, prepare_markers
 
 
-def drawn(different: int | None, kinds: int | None = None) -> _Drawn:
-    return _Drawn(40, different, kinds, np.random.default_rng(0))
+def drawn(different: int | None, kinds: int | None = None) -> Drawn:
+    return Drawn(40, different, kinds, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("different", [None, 7, 40])

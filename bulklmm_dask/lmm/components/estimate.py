@@ -20,6 +20,7 @@ import numpy.typing as npt
 from bulklmm_dask.lmm.components.fit import Optimum, Search
 from bulklmm_dask.lmm.components.groups import KernelGroup, kernel_groups
 from bulklmm_dask.lmm.components.kernels import KernelSamples
+from bulklmm_dask.lmm.components.simplex import edge
 from bulklmm_dask.lmm.likelihood import constant
 from bulklmm_dask.lmm.powers import LOG2, back
 from bulklmm_dask.lmm.status import ALL_MISSING, BOUNDARY, FLAT, OK, UNBOUNDED
@@ -160,13 +161,6 @@ def _is_flat(search: Search, place: int, best: Optimum) -> bool:
         return False
     values = [search.likelihood.values(end, search.y[:, [place]])[0] for end in ends]
     return bool(min(values) > best.point.value - _FLAT)
-
-
-def edge(inner: Array, direction: Array) -> Array:
-    """Where a line from a point of the simplex leaves it."""
-    falling = direction < -1e-9 * np.abs(direction).max()
-    length = float((inner[falling] / -direction[falling]).min())
-    return np.maximum(inner + length * direction, 0.0)
 
 
 def _errors(information: Array, h2: Array) -> Array:

@@ -24,6 +24,7 @@ import numpy as np
 
 from bulklmm_dask.lmm.basis import LARGEST_H2_IF_SINGULAR, are_wide
 from bulklmm_dask.lmm.columns import independent_columns, logdet_as_measured
+from bulklmm_dask.lmm.components.simplex import shares_of
 from bulklmm_dask.typing import Array, Flags, Index
 
 # A kernel is 0, or follows from others, if less than this share of its norm is left beside them.
@@ -184,8 +185,7 @@ class RotatedKernels:
 
     def shares(self, inner: Array) -> Array:
         """Shares (..., k + 1) of the kernels and the residual, from weights of `vertices`."""
-        own = (1.0 - self.least_residual) * inner[..., :-1]
-        return np.concatenate([own, 1.0 - own.sum(axis=-1, keepdims=True)], axis=-1)
+        return shares_of(inner, self.least_residual)
 
     def in_shares(self, form: Array) -> Array:
         """A quadratic form (k + 1, k + 1) in weights of `vertices` as one in shares."""

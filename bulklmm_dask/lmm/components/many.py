@@ -15,11 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bulklmm_dask.lmm.components.estimate import edge
 from bulklmm_dask.lmm.components.lattice import STEP, derivatives
 from bulklmm_dask.lmm.components.logdet import grades
 from bulklmm_dask.lmm.components.nodes import Nodes
-from bulklmm_dask.lmm.components.simplex import OF_FACES
+from bulklmm_dask.lmm.components.simplex import OF_FACES, edge, shares_of
 from bulklmm_dask.typing import Array, Flags, Index
 
 # Another maximum so many nats below the best, or less, may be the higher one, besides what errors
@@ -156,16 +155,10 @@ class Surface:
         out = np.zeros(len(place), dtype=bool)
         if lines:
             which = np.array(of)
-            there = lattice.place(self._shares(np.concatenate(lines)))
+            there = lattice.place(shares_of(np.concatenate(lines), lattice.least))
             ends_at = self._at(np.minimum(there, lattice.ends), np.repeat(traits[which], 2))[0]
             out[which] = ends_at.reshape(-1, 2).min(axis=1) > value[which] - _FLAT
         return out
-
-    def _shares(self, inner: Array) -> Array:
-        """Shares (m, k + 1) from weights of the corners of the admissible shares."""
-        least = self.nodes.lattice.least
-        own = (1.0 - least) * inner[:, :-1]
-        return np.concatenate([own, 1.0 - own.sum(axis=1, keepdims=True)], axis=1)
 
     def _peaks(self, values: Array, flat: Flags) -> tuple[Index, Index]:
         """Points of the mesh to climb from, and their traits: maxima nearly as high.

@@ -94,6 +94,19 @@ def count_of_ratios(kernels: int) -> int:
     return len(ratios(kernels))
 
 
+def edge(inner: Array, direction: Array) -> Array:
+    """Where a line from a point of the simplex leaves it."""
+    falling = direction < -1e-9 * np.abs(direction).max()
+    length = float((inner[falling] / -direction[falling]).min())
+    return np.maximum(inner + length * direction, 0.0)
+
+
+def shares_of(inner: Array, least: float) -> Array:
+    """Shares (..., k + 1) from weights of corners that have at least so much residual each."""
+    own = (1.0 - least) * inner[..., :-1]
+    return np.concatenate([own, 1.0 - own.sum(axis=-1, keepdims=True)], axis=-1)
+
+
 def newton_target(inner: Array, slope: Array, information: Array, free: Flags) -> Array:
     """Point of the simplex where a quadratic model of a function is largest.
 
