@@ -22,9 +22,10 @@ _PEAKS, _WITHIN = 5, 4.0
 _FOR_SHARES, _FOR_LIKELIHOOD = 1e-13, 1e-9
 # Gains below this, in nats, are about those by which rounding changes the likelihood.
 _DROWNED = 1e-8
-# Small weights of the residual where a likelihood may have another maximum, and up to which least
-# eigenvalue of kernels of mean diagonal one: otherwise nothing changes between them.
-_SMALL, _NEARLY_SINGULAR = (1e-4, 1e-6, 1e-8), 1e-3
+# Small weights of the residual where a likelihood may have another maximum, between points of the
+# mesh. Below the first one nothing changes unless kernels of mean diagonal one have an eigenvalue
+# as small.
+_SMALL, _NEARLY_SINGULAR = (1e-3, 1e-4, 1e-6, 1e-8), 1e-3
 _ITERATIONS = 200
 _HALVINGS = 25
 
@@ -72,17 +73,14 @@ class Search:
 
     @cached_property
     def beside(self) -> Array:
-        """Points of the mesh at small weights of the residual (levels, points, corners).
-
-        There are none where the kernels are not nearly singular.
-        """
+        """Points of the mesh at small weights of the residual (levels, points, corners)."""
         rank = self.likelihood.kernels.rank
         kernels = self.likelihood.corners[:-1, :rank, :rank].mean(axis=0)
         without = self.mesh.points[self.mesh.points[:, -1] == 0.0]
-        if np.linalg.eigvalsh(kernels)[0] > _NEARLY_SINGULAR:
-            return np.empty((0, *without.shape))
+        nearly_singular = np.linalg.eigvalsh(kernels)[0] <= _NEARLY_SINGULAR
         residual = np.eye(without.shape[1])[-1]
-        return np.stack([(1.0 - small) * without + small * residual for small in _SMALL])
+        levels = _SMALL if nearly_singular else _SMALL[:1]
+        return np.stack([(1.0 - small) * without + small * residual for small in levels])
 
     @cached_property
     def on_beside(self) -> Array:

@@ -356,6 +356,23 @@ def test_a_mesh_covers_its_simplex(corners):
         assert (mesh.points == np.eye(corners)[corner]).all(axis=1).sum() == 1
 
 
+@pytest.mark.parametrize(("seed", "trait"), [(15, 62), (23, 9)])
+def test_a_top_on_a_ridge_near_the_least_residual_is_found(seed, trait):
+    """An uncentred kernel takes most of the trait: its share is near 1, the residual small."""
+    rng, n = np.random.default_rng(seed), 16
+    features = rng.standard_normal((n, n // 2 + 1))
+    kernel = features @ features.T
+    kernels = [kernel / np.trace(kernel) * n + 100.0, groups(rng, n, n // 3)]
+    shares = rng.dirichlet(np.full(3, 0.5), 96)
+    shares[:, 2] *= 10.0 ** rng.uniform(-4, -1, 96)
+    y = np.concatenate([drawn(rng, h / h.sum(), kernels) for h in shares], axis=1)
+    design = np.ones((n, 1))
+    samples = KernelSamples(design, np.stack(kernels))
+    found = estimate_shares(y[:, [trait]], samples, reml=False)
+    dense = brute.Components(y[:, trait], design, kernels, reml=False)
+    assert dense.value(found.h2[:, 0]) >= dense.best()[1] - 1e-6
+
+
 def test_peaks_of_a_mesh_are_its_local_maxima():
     mesh = Mesh.of(3)
     values = -np.minimum(
